@@ -1,0 +1,86 @@
+"""The two records of parallel text: pairs, and a corpus of splits that knows where it came from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
+from typing import Literal
+
+from textgen_env.files import cache_dir
+
+__all__ = ["SPLITS", "Corpus", "Pairs", "cache_dir"]
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sentences and what may be said for them: ``references[i][0]`` is the training target of ``sources[i]``."""
+
+    sources: list[str]
+    references: list[tuple[str, ...]]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def rows(self, index: list[int]) -> Pairs:
+        """The pairs at ``index``, in that order."""
+        return Pairs([self.sources[i] for i in index], [self.references[i] for i in index])
+
+    def lowered(self) -> Pairs:
+        """The same pairs in lower case."""
+        return Pairs([text.lower() for text in self.sources], [tuple(map(str.lower, each)) for each in self.references])
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Text in three splits.
+
+    source: which of the three places it came from; origin: exactly what there, in words.
+    notes: what a reader of the scores has to know, a line each (why this corpus, what was left out).
+    """
+
+    name: str
+    source: Literal["local", "hub", "bundled"]
+    origin: str
+    splits: dict[str, Pairs]
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits over every text in order; any change of text, order or split changes it."""
+        parts = [[split, pairs.sources, pairs.references] for split, pairs in self.splits.items()]
+        return blake2b(json.dumps(parts, ensure_ascii=False).encode(), digest_size=8).hexdigest()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Pairs in each split."""
+        return {split: len(pairs) for split, pairs in self.splits.items()}
+
+    @cached_property
+    def repeated(self) -> dict[str, int]:
+        """For each split after the first, how many of its source sentences stand in an earlier split too."""
+        seen: set[str] = set()
+        counts = {}
+        for split, pairs in self.splits.items():
+            counts[split] = sum(text in seen for text in pairs.sources)
+            seen.update(pairs.sources)
+        return {split: count for split, count in counts.items() if count}
+
+    def lowered(self) -> Corpus:
+        """The same corpus in lower case."""
+        return replace(self, splits={split: pairs.lowered() for split, pairs in self.splits.items()})
+
+    def describe(self) -> str:
+        """The banner: what was taken, its sizes and fingerprint, then a line for each note."""
+        sizes = " · ".join(f"{split} {size:,}" for split, size in self.sizes.items())
+        lines = [
+            f"corpus {self.name} ({self.source}: {self.origin}): {sizes} pairs, fingerprint {self.fingerprint}",
+            *self.notes,
+        ]
+        if self.repeated:
+            repeated = ", ".join(f"{count:,} {split}" for split, count in self.repeated.items())
+            lines.append(f"note: {repeated} source sentences also stand in an earlier split; scores on them flatter")
+        return "\n".join(lines)

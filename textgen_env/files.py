@@ -1,0 +1,66 @@
+"""Reading a user's text files and writing our own: clear errors on the way in, nothing half-written on the way out."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+import zlib
+from pathlib import Path
+
+from textgen_env.errors import UserError
+
+
+def cache_dir() -> Path:
+    """Where prepared corpora, vocabularies and teachers are kept: ``$TEXTGEN_CACHE``, else ``~/.cache/textgen_env``."""
+    return Path(os.environ.get("TEXTGEN_CACHE") or Path.home() / ".cache" / "textgen_env")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """The file appears whole or not at all; if it cannot be written (a full disk), a UserError, and the old one is intact."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(name, path)
+        except BaseException:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        kept = "; the file that was there is intact" if path.exists() else ""
+        raise UserError(f"cannot write {path}: {error.strerror}{kept}") from error
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a plain or ``.gz`` file; UserError with file and line where it is not that, or is empty."""
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{path}: not a whole gzip file ({error}); copy it again") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    try:
+        text = data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; convert the file with iconv") from None
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty")
+    return text
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines end at ``\\n`` (or ``\\r\\n``) and nowhere else: str.splitlines cuts at U+0085 and U+2028 too, mid-sentence."""
+    return [line.rstrip("\r") for line in read_text(path).removesuffix("\n").split("\n")]
+
+
+def stamp(folder: str | Path | None) -> tuple[tuple[str, int, int], ...]:
+    """Path, time and size of a folder's files: equal as long as nothing in it has changed."""
+    if not folder or not Path(folder).expanduser().is_dir():
+        return ()
+    stats = ((path, path.stat()) for path in sorted(Path(folder).expanduser().resolve().iterdir()))
+    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)

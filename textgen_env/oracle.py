@@ -1,0 +1,182 @@
+"""The expert π*, which can be asked at any state, also at prefixes it would never have written (Lin et al. 2020, section 2).
+
+Everywhere ``source`` is ``[B, S]`` with PAD after its EOS, ``prefix`` is ``[B, T]`` and holds the token *before* each step
+(BOS first, as ``Batch.prefix``), and a bool ``mask`` ``[B, T]`` picks the positions to answer, in row-major order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from textgen_env.dynamics import pad
+from textgen_env.errors import UserError
+from textgen_env.types import EOS, Trajectories
+from textgen_env.vocabulary import Vocabulary, check_vocabulary
+from textgen_env.world import Split, World
+
+LOG_ZERO = -1e4  # the log-probability of "never": exp is exactly 0, yet 0 · LOG_ZERO is 0 and not NaN, in half precision too
+
+
+class Oracle(Protocol):
+    """vocabulary_size: V.  queries: states it was asked about so far (positions, not calls), its own writing included."""
+
+    vocabulary_size: int
+
+    @property
+    def queries(self) -> int: ...
+
+    def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Next-token log-probabilities, float32 ``[B, T, V]``; with a mask ``[N, V]``.  Normalised and finite."""
+        ...
+
+    def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What it would do, int64 ``[B, T]``; with a mask ``[N]``."""
+        ...
+
+    def demonstrate(self, source: Tensor, steps: int) -> Trajectories:
+        """Its own outputs of at most ``steps`` actions."""
+        ...
+
+
+def expert(world: World) -> Oracle:
+    """The expert of a world that nobody trained one for: the task's exact one, else its references."""
+    return world.oracle() if world.oracle else ReferenceOracle(world.splits.values(), len(world.vocabulary))
+
+
+class PolicyOracle:
+    """A trained teacher: any policy, asked in evaluation mode and without gradient.
+
+    decode: ``(policy, source, steps) → Trajectories``, how it demonstrates (say, beam search).
+    vocabulary, student: the teacher's and the student's; UserError unless every id means the same in both.
+    top_k: keep the k likeliest tokens, renormalised; every other gets LOG_ZERO.
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        decode: Callable[[nn.Module, Tensor, int], Trajectories],
+        vocabulary: Vocabulary,
+        student: Vocabulary,
+        top_k: int | None = None,
+    ) -> None:
+        check_vocabulary(vocabulary, student)
+        if top_k is not None and not 1 <= top_k <= len(vocabulary):
+            raise UserError(f"top_k={top_k}: choose between 1 and the vocabulary's {len(vocabulary)}, or leave it out")
+        self.policy, self.decode, self.top_k = policy, decode, top_k
+        self.vocabulary_size = len(vocabulary)
+        self.queries = 0
+
+    def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        log_probs = self._logits(source, prefix, mask).float().log_softmax(dim=-1)
+        return log_probs if self.top_k is None else keep_top(log_probs, self.top_k)
+
+    def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self._logits(source, prefix, mask).argmax(dim=-1)
+
+    def demonstrate(self, source: Tensor, steps: int) -> Trajectories:
+        with _asking(self.policy) as device:
+            written = self.decode(self.policy, source.to(device), steps)
+        self.queries += int(written.length.sum())
+        return written
+
+    def _logits(self, source: Tensor, prefix: Tensor, mask: Tensor | None) -> Tensor:
+        self.queries += _positions(prefix, mask)
+        with _asking(self.policy) as device:
+            return self.policy(source.to(device), prefix.to(device), None if mask is None else mask.to(device))
+
+
+class ReferenceOracle:
+    """What human references can say: at step t the reference's t-th token, whatever was written before; EOS after its end.
+
+    The source is looked up by its tokens; where splits repeat a source, the first reference counts.
+    smoothing: probability of all other tokens together, shared equally, so that log-probabilities stay finite.
+    """
+
+    def __init__(self, splits: Iterable[Split], vocabulary_size: int, smoothing: float = 0.01) -> None:
+        if not 0 < smoothing < 1:
+            raise UserError(f"smoothing={smoothing}: choose a probability between 0 and 1, both excluded")
+        self.vocabulary_size, self.smoothing = vocabulary_size, smoothing
+        self.queries = 0
+        self._splits = list(splits)
+        self._row: dict[bytes, int] = {}
+
+    def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        best = self.action(source, prefix, mask)
+        other = math.log(self.smoothing / (self.vocabulary_size - 1))
+        log_probs = torch.full((*best.shape, self.vocabulary_size), other, device=best.device)
+        return log_probs.scatter_(-1, best[..., None], math.log1p(-self.smoothing))
+
+    def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        start, length = self._references(source)
+        if mask is None:
+            row, step = np.indices(prefix.shape)  # [B, T] each
+        else:
+            row, step = np.nonzero(mask.cpu().numpy())  # [N] each
+        self.queries += step.size
+        known = step < length[row]
+        action = np.where(known, self._targets[np.where(known, start[row] + step, 0)], EOS)
+        return torch.from_numpy(action).to(prefix.device)
+
+    def demonstrate(self, source: Tensor, steps: int) -> Trajectories:
+        start, length = self._references(source)
+        length = np.minimum(length, steps)
+        action = pad([self._targets[a : a + n] for a, n in zip(start, length, strict=True)], int(length.max()))
+        self.queries += int(length.sum())
+        score = torch.from_numpy(length * math.log1p(-self.smoothing)).float()
+        written = Trajectories(torch.from_numpy(action), torch.from_numpy(length), score)
+        return Trajectories(*(part.to(source.device) for part in (written.action, written.length, written.score)))
+
+    def _references(self, source: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Where in ``_targets`` the reference of each source starts, and its length: ``[B]`` each."""
+        if not self._row:
+            self._read()
+        try:
+            rows = np.array([self._row[source_key(tokens)] for tokens in source.cpu().numpy()], dtype=np.int64)
+        except KeyError:
+            raise UserError(
+                "the reference oracle was asked about a source in none of its splits; ask a trained teacher"
+            ) from None
+        return self._start[rows], self._length[rows]
+
+    def _read(self) -> None:
+        """One long array of targets; where splits repeat a source, the first one stays."""
+        targets = [target for split in self._splits for target in split.target]
+        self._targets = np.concatenate(targets)
+        self._length = np.array([len(target) for target in targets])
+        self._start = np.cumsum(self._length) - self._length
+        for row, source in enumerate(source for split in self._splits for source in split.source):
+            self._row.setdefault(source_key(source), row)
+
+
+def keep_top(log_probs: Tensor, k: int) -> Tensor:
+    """The k largest of ``[…, V]`` renormalised, LOG_ZERO elsewhere."""
+    top, index = log_probs.topk(k, dim=-1)
+    return torch.full_like(log_probs, LOG_ZERO).scatter_(-1, index, top.log_softmax(dim=-1))
+
+
+def source_key(tokens: np.ndarray) -> bytes:
+    """The same for a source with and without its padding: PAD is 0."""
+    return tokens.tobytes().rstrip(b"\0")
+
+
+@contextmanager
+def _asking(policy: nn.Module) -> Iterator[torch.device]:
+    """Evaluation mode, no gradient; training mode is restored.  Gives the policy's device."""
+    training = policy.training
+    policy.eval()
+    try:
+        with torch.no_grad():
+            yield next((parameter.device for parameter in policy.parameters()), torch.device("cpu"))
+    finally:
+        policy.train(training)
+
+
+def _positions(prefix: Tensor, mask: Tensor | None) -> int:
+    return prefix.numel() if mask is None else int(mask.sum())

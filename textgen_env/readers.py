@@ -1,0 +1,167 @@
+"""Parallel text from a folder: ``{train,valid,test}.{de,en}``, or the files that IWSLT releases."""
+
+from __future__ import annotations
+
+import difflib
+import html
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from textgen_env.corpus import Corpus, Pairs
+from textgen_env.errors import UserError, unknown
+from textgen_env.files import read_lines, read_text
+
+STEMS = {"train": ("train",), "valid": ("valid", "dev"), "test": ("test",)}
+HOLD_OUT = 23  # every 23rd training pair validates: the usual IWSLT14 preparation, 4 % of train
+_ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
+_METADATA = re.compile(r"\s*</?(?:url|speaker|talkid|title|description|keywords|reviewer|translator|doc|transcript)\b[^>]*>")
+_SEGMENT = re.compile(r'<doc\b[^>]*?\bdocid="([^"]*)"|<seg\b[^>]*?\bid="([^"]*)"[^>]*>(.*?)</seg>', re.DOTALL)
+
+
+def read_folder(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
+    """Whichever of the two forms ``folder`` holds.  UserError where it holds neither."""
+    if not folder.is_dir():
+        beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+        raise UserError(f"no folder {folder}{_did_you_mean(folder.name, (path.name for path in beside if path.is_dir()))}")
+    if source == target:
+        raise UserError(f"source and target are both {source!r}; env.source and env.target name the two sides")
+    released = any(path.name.startswith("train.tags.") or ".xml" in path.suffixes[-2:] for path in folder.iterdir())
+    plain = all(_candidates(folder, f"train.{language}") for language in (source, target))
+    if released and not plain:
+        return read_iwslt_xml(folder, source, target)
+    return read_parallel(folder, source, target, unescape=unescape)
+
+
+def read_parallel(folder: Path, source: str, target: str, name: str = "", unescape: bool = False) -> Corpus:
+    """``{train,valid|dev,test}.{source,target}``, plain or ``.gz``; line i of one side translates line i of the other.
+
+    unescape: undo the escapes of the Moses tokeniser (``&apos;`` → ``'``).  White space is normalised to single blanks.
+    """
+    splits = {}
+    for split, stems in STEMS.items():
+        stem = next((stem for stem in stems if _candidates(folder, f"{stem}.{source}")), stems[0])
+        sides = [_find(folder, f"{stem}.{language}") for language in (source, target)]
+        left, right = (_sentences(path, unescape) for path in sides)
+        _check_sizes(sides, len(left), len(right))
+        for path, lines in zip(sides, (left, right), strict=True):
+            if "" in lines:
+                raise UserError(f"{path}:{lines.index('') + 1}: empty line; delete it on both sides, or write the sentence")
+        splits[split] = Pairs(left, [(text,) for text in right])
+    return Corpus(name or folder.resolve().name, "local", str(folder), splits)
+
+
+def read_iwslt_xml(folder: Path, source: str, target: str, name: str = "") -> Corpus:
+    """An IWSLT release: ``train.tags.de-en.{de,en}`` for training, every ``*.de-en.{de,en}.xml`` together for testing.
+
+    In the 2014 release those are dev2010, tst2010-2012 and TEDX.dev2012, 6,750 pairs; validation is every 23rd training
+    pair.  Pairs with an empty side are left out and counted.  Text stays cased and untokenised; its XML escapes are undone.
+    """
+    pair = next((p for p in (f"{source}-{target}", f"{target}-{source}") if any(folder.glob(f"*.{p}.*"))), None)
+    if pair is None:
+        pairs = {match[1] for path in folder.iterdir() if (match := re.search(r"\.([a-z]+-[a-z]+)\.", path.name))}
+        raise unknown(f"language pair in {folder},", f"{source}-{target}", pairs)
+    if not any(folder.glob(f"train.tags.{pair}.*")):
+        raise UserError(
+            f"{folder} has dev and test XML but no training text; put train.tags.{pair}.{source} and "
+            f"train.tags.{pair}.{target} of the same release beside it"
+        )
+    talks = _pairs([_find(folder, f"train.tags.{pair}.{language}") for language in (source, target)], _tagged)
+    files = sorted({path.name.split(f".{pair}.")[0] for path in folder.glob(f"*.{pair}.*.xml*")})
+    if not files:
+        raise UserError(f"{folder} has no test XML: put IWSLT14.TED.tst2010.{pair}.{source}.xml and its like beside train.tags")
+    tests = [
+        _pairs([_find(folder, f"{file}.{pair}.{language}.xml") for language in (source, target)], _segments) for file in files
+    ]
+    everything = [*talks, *(row for test in tests for row in test)]
+    empty = sum(not (left and right) for left, right in everything)
+    held_out = range(HOLD_OUT - 1, len(talks), HOLD_OUT)
+    splits = {
+        "train": _whole([row for i, row in enumerate(talks) if i not in held_out]),
+        "valid": _whole([talks[i] for i in held_out]),
+        "test": _whole([row for test in tests for row in test]),
+    }
+    notes = [f"note: {empty:,} pairs with an empty side were left out"] if empty else []
+    origin = f"{folder}, test = {' + '.join(files)}"
+    return Corpus(name or folder.resolve().name, "local", origin, splits, tuple(notes))
+
+
+def unescape_text(text: str) -> str:
+    """Undo XML and Moses escapes once: ``&apos;`` → ``'``, ``&#91;`` → ``[``, ``&amp;lt;`` → ``&lt;``; a lone ``&`` stays."""
+    return _ESCAPE.sub(lambda match: html.unescape(match[0]), text) if "&" in text else text
+
+
+def clean(text: str) -> str:
+    """One line, single blanks, none at the ends."""
+    return " ".join(text.split())
+
+
+def _sentences(path: Path, unescape: bool) -> list[str]:
+    return [clean(unescape_text(line) if unescape else line) for line in read_lines(path)]
+
+
+def _candidates(folder: Path, name: str) -> list[Path]:
+    return [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
+
+
+def _find(folder: Path, name: str) -> Path:
+    """``name`` or ``name.gz`` in ``folder``; exactly one of them has to be there."""
+    found = _candidates(folder, name)
+    if len(found) == 2:
+        raise UserError(f"{folder} holds both {name} and {name}.gz; remove one")
+    if not found:
+        there = sorted({path.name.removesuffix(".gz") for path in folder.iterdir() if path.is_file()})
+        listed = ", ".join(there[:12]) + (", …" if len(there) > 12 else "") if there else "nothing"
+        raise UserError(f"no {name} (or {name}.gz) in {folder}{_did_you_mean(name, there)} (it holds: {listed})")
+    return found[0]
+
+
+def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _check_sizes(sides: list[Path], left: int, right: int) -> None:
+    if left != right:
+        raise UserError(f"{sides[0]} has {left:,} lines but {sides[1].name} has {right:,}; line i must translate line i")
+
+
+def _pairs(sides: list[Path], read: Callable[[Path], list[tuple[str, str, int]]]) -> list[tuple[str, str]]:
+    """Both sides of one released file, aligned by the keys that ``read`` gives with each sentence."""
+    left, right = map(read, sides)
+    for (one, _, line), (other, _, _) in zip(left, right, strict=False):
+        if one != other:
+            raise UserError(f"{sides[0]}:{line}: segment {one} stands where {sides[1].name} has {other}")
+    _check_sizes(sides, len(left), len(right))
+    return [(a, b) for (_, a, _), (_, b, _) in zip(left, right, strict=True)]
+
+
+def _tagged(path: Path) -> list[tuple[str, str, int]]:
+    """(key, sentence, line) of a ``train.tags`` file: its lines without those that carry a talk's metadata."""
+    lines = enumerate(read_lines(path), start=1)
+    return [("", clean(unescape_text(line)), number) for number, line in lines if not _METADATA.match(line)]
+
+
+def _segments(path: Path) -> list[tuple[str, str, int]]:
+    """(key, sentence, line) of an XML file.
+
+    Scanned, not parsed: nothing is ever expanded or fetched, and the bare ``&`` of some releases does no harm.
+    """
+    text, document, found = read_text(path), "", []
+    for match in _SEGMENT.finditer(text):
+        if match[1] is not None:
+            document = match[1]
+            continue
+        line = text.count("\n", 0, match.start()) + 1
+        if "<seg" in match[3]:
+            raise UserError(f"{path}:{line}: <seg id={match[2]!r}> is not closed")
+        found.append((f"{document}/{match[2]}", clean(unescape_text(match[3])), line))
+    if len(found) != text.count("<seg") or not found:
+        raise UserError(f"{path}: {text.count('<seg')} <seg> open but {len(found)} are whole; copy the file again")
+    return found
+
+
+def _whole(rows: list[tuple[str, str]]) -> Pairs:
+    """The pairs whose two sides both say something."""
+    kept = [(left, right) for left, right in rows if left and right]
+    return Pairs([left for left, _ in kept], [(right,) for _, right in kept])

@@ -1,0 +1,140 @@
+"""Copy-v0: repeat a string of symbols.  A toy whose expert is exact, so that every algorithm has a known optimum."""
+
+from __future__ import annotations
+
+import math
+import string
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textgen_env.corpus import Corpus, Pairs
+from textgen_env.errors import UserError
+from textgen_env.types import EOS, PAD, Trajectories
+from textgen_env.vocabulary import Vocabulary
+from textgen_env.world import World, build, once
+
+ID = "Copy-v0"
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "teacher": "exact",
+        "student.layers": 1,
+        "student.width": 64,
+        "student.ffn": 128,
+        "student.dropout": 0.0,
+        "train.steps": 400,
+        "train.batch_tokens": 512,
+        "train.lr": 3e-3,
+        "train.warmup": 40,
+    },
+    "paper": {},
+}
+
+
+@once
+def load(
+    symbols: int = 8,
+    min_length: int = 1,
+    max_length: int = 8,
+    horizon: int = 12,
+    train: int = 4_000,
+    valid: int = 200,
+    test: int = 200,
+    seed: int = 0,
+) -> World:
+    """Random strings, uniform in length and symbols, to be written down again.
+
+    Args:
+        symbols: how many different symbols there are
+        min_length: shortest string
+        max_length: longest string
+        horizon: most tokens the student may write, EOS included
+        train: training strings
+        valid: validation strings
+        test: test strings
+        seed: seed of the strings
+    """
+    if symbols < 1 or not 1 <= min_length <= max_length:
+        raise UserError(f"Copy-v0 needs symbols ≥ 1 and 1 ≤ min_length ≤ max_length, not {symbols}, {min_length}, {max_length}")
+    if horizon <= max_length:
+        raise UserError(f"horizon={horizon} has no room for {max_length} symbols and EOS; give at least {max_length + 1}")
+    if min(train, valid, test) < 1:
+        raise UserError(f"each split needs a string: train={train} valid={valid} test={test}")
+    alphabet = list(string.ascii_lowercase[:symbols]) if symbols <= 26 else [f"s{i}" for i in range(symbols)]
+    texts = _strings(alphabet, min_length, max_length, train + valid + test, np.random.default_rng(seed))
+    cuts = {"test": texts[:test], "valid": texts[test : test + valid], "train": texts[test + valid :]}
+    splits = {name: Pairs(cuts[name], [(text,) for text in cuts[name]]) for name in ("train", "valid", "test")}
+    corpus = Corpus("copy", "bundled", f"random strings of {symbols} symbols, seed {seed}", splits)
+    vocabulary = Vocabulary.words(alphabet)
+    return build(
+        ID,
+        corpus,
+        vocabulary,
+        source_limit=max_length + 1,
+        horizon=horizon,
+        metric="accuracy",
+        reward="zero_one",
+        oracle=partial(CopyOracle, len(vocabulary)),
+    )
+
+
+def _strings(alphabet: list[str], shortest: int, longest: int, count: int, generator: np.random.Generator) -> list[str]:
+    """``count`` strings, all different if the space of strings is large enough, else filled up with repeats."""
+    found: dict[str, None] = {}
+    drawn: list[str] = []
+    for _ in range(20):
+        lengths = generator.integers(shortest, longest + 1, size=2 * count)
+        letters = generator.integers(len(alphabet), size=(2 * count, longest))
+        drawn = [" ".join(alphabet[i] for i in row[:length]) for row, length in zip(letters, lengths, strict=True)]
+        found.update(dict.fromkeys(drawn))
+        if len(found) >= count:
+            break
+    texts = [*found, *drawn][:count]
+    return [texts[i] for i in generator.permutation(count)]  # strings found early are short: no split may get them all
+
+
+class CopyOracle:
+    """The exact expert: whatever was written before, step t's best action is the source's t-th symbol, EOS after its end.
+
+    Every other token shares ``epsilon``, so that log-probabilities and divergences stay finite.
+    ``queries`` counts the positions scored.
+    """
+
+    def __init__(self, vocabulary_size: int, epsilon: float = 1e-6) -> None:
+        self.vocabulary_size = vocabulary_size
+        self.queries = 0
+        self._best = math.log1p(-epsilon)
+        self._other = math.log(epsilon / (vocabulary_size - 1))
+
+    def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """source ``[B, S]``, prefix ``[B, T]`` → log-probabilities ``[B, T, V]``, or ``[N, V]`` where ``mask`` is True."""
+        best = self.action(source, prefix, mask)
+        scores = torch.full((*best.shape, self.vocabulary_size), self._other, device=source.device)
+        return scores.scatter_(-1, best[..., None], self._best)
+
+    def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The best action at every prefix: ``[B, T]`` int64, or ``[N]`` where ``mask`` is True."""
+        best = self._follow(source, prefix.shape[1])
+        best = best if mask is None else best[mask]
+        self.queries += best.numel()
+        return best
+
+    def demonstrate(self, source: Tensor, steps: int) -> Trajectories:
+        """The sources again, cut at ``steps`` actions: action ``[B, T]`` as wide as the longest."""
+        best = self._follow(source, steps)
+        length = ((best != EOS).sum(dim=1) + 1).clamp(max=steps)  # EOS ends every source and fills the rest
+        width = int(length.max())
+        inside = torch.arange(width, device=source.device) < length[:, None]  # [B, T]
+        self.queries += int(length.sum())
+        return Trajectories(best[:, :width].masked_fill(~inside, PAD), length, length * self._best)
+
+    @staticmethod
+    def _follow(source: Tensor, steps: int) -> Tensor:
+        """The source as actions, EOS from its end on: ``[B, steps]``."""
+        best = torch.full((len(source), steps), EOS, dtype=torch.int64, device=source.device)
+        width = min(steps, source.shape[1])
+        best[:, :width] = source[:, :width].masked_fill(source[:, :width] == PAD, EOS)
+        return best

@@ -1,0 +1,65 @@
+"""IWSLT-v0: translation of TED talks, the paper's first task (Lin et al. 2020, section 4; IWSLT14 German–English)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from textgen_env.hub import PARQUET
+from textgen_env.sources import find_corpus
+from textgen_env.vocabulary import subwords
+from textgen_env.world import World, build, once
+
+ID = "IWSLT-v0"
+PRESETS: dict[str, dict[str, Any]] = {"quick": {}, "paper": {}}
+
+
+@once
+def load(
+    data_dir: str | None = None,
+    corpus: str = "auto",
+    source: str = "de",
+    target: str = "en",
+    horizon: int = 125,
+    source_limit: int = 125,
+    vocabulary: int = 8_000,
+    unescape: bool = True,
+    lowercase: bool = True,
+    hub: str = "IWSLT/iwslt2017",
+    hub_config: str = "",
+    hub_revision: str = PARQUET,
+    bundled_pairs: int = 30_000,
+    seed: int = 0,
+) -> World:
+    """Translation of TED talks: a local folder, IWSLT 2017 from the hub, or the bundled corpus in their stead.
+
+    Args:
+        data_dir: folder with {train,valid,test}.{source,target}, plain or .gz, or a release's XML and train.tags files
+        corpus: auto (data_dir, else a prepared cache, else the hub, else bundled), local, hub or bundled
+        source: language to translate from
+        target: language to translate into
+        horizon: most tokens in a translation, EOS included
+        source_limit: most tokens in a source, EOS included
+        vocabulary: size of the joint subword vocabulary
+        unescape: undo the Moses tokeniser's escapes (&apos; and the like), so that BLEU sees text
+        lowercase: lower-case both sides, as the paper does
+        hub: data set on the hub, or a folder in the same layout
+        hub_config: its configuration (empty: iwslt2017-SOURCE-TARGET)
+        hub_revision: its revision; the parquet export needs no script to be trusted
+        bundled_pairs: training pairs to write when the corpus is bundled
+        seed: seed of the bundled corpus
+    """
+    text = find_corpus(
+        corpus,
+        data_dir,
+        source,
+        target,
+        unescape=unescape,
+        hub=(hub, hub_config or f"iwslt2017-{source}-{target}", hub_revision),
+        bundled_pairs=bundled_pairs,
+        seed=seed,
+    )
+    if text.source == "bundled":
+        text = replace(text, notes=(*text.notes, "BUNDLED CORPUS under IWSLT-v0: these scores are not IWSLT's"))
+    text = text.lowered() if lowercase else text
+    return build(ID, text, subwords(text, vocabulary), source_limit=source_limit, horizon=horizon, metric="bleu", reward="bleu")

@@ -1,0 +1,46 @@
+"""ParallelText-v0: translate between the two sides of any folder of parallel text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textgen_env.sources import find_corpus
+from textgen_env.vocabulary import subwords
+from textgen_env.world import World, build, once
+
+ID = "ParallelText-v0"
+PRESETS: dict[str, dict[str, Any]] = {"quick": {}, "paper": {}}
+
+
+@once
+def load(
+    data_dir: str | None = None,
+    corpus: str = "auto",
+    source: str = "de",
+    target: str = "en",
+    horizon: int = 125,
+    source_limit: int = 125,
+    vocabulary: int = 8_000,
+    unescape: bool = False,
+    lowercase: bool = False,
+    bundled_pairs: int = 30_000,
+    seed: int = 0,
+) -> World:
+    """Translation of your own text; without a folder, of the bundled corpus.
+
+    Args:
+        data_dir: folder with {train,valid,test}.{source,target}, plain or .gz
+        corpus: auto (data_dir if given, else bundled), local or bundled
+        source: suffix of the files to translate from
+        target: suffix of the files to translate into
+        horizon: most tokens in a translation, EOS included
+        source_limit: most tokens in a source, EOS included
+        vocabulary: size of the joint subword vocabulary
+        unescape: undo the Moses tokeniser's escapes (&apos; and the like)
+        lowercase: lower-case both sides
+        bundled_pairs: training pairs to write when the corpus is bundled
+        seed: seed of the bundled corpus
+    """
+    text = find_corpus(corpus, data_dir, source, target, unescape=unescape, bundled_pairs=bundled_pairs, seed=seed)
+    text = text.lowered() if lowercase else text
+    return build(ID, text, subwords(text, vocabulary), source_limit=source_limit, horizon=horizon, metric="bleu", reward="bleu")

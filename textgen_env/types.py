@@ -1,0 +1,83 @@
+"""The letters, the four special tokens and the two records that everything passes.
+
+``B`` batch · ``S`` source length · ``T`` target length or horizon · ``V`` vocabulary · ``D`` width · ``H`` heads · ``K`` beam.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+PAD, BOS, EOS, UNK = range(4)
+
+
+def shift(action: Tensor) -> Tensor:
+    """The prefix's last token at every step: BOS, y_1 … y_{T-1}.  ``[B, T]`` → ``[B, T]``."""
+    return torch.cat([torch.full_like(action[:, :1], BOS), action[:, :-1]], dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectories:
+    """What a policy wrote: one row an episode.
+
+    action ``[B, T]`` int64, PAD after the end · length ``[B]`` number of actions, EOS included ·
+    score ``[B]`` float32, summed log-probability under the policy that wrote it.
+    A row is terminated when its last action is EOS, truncated otherwise.
+    """
+
+    action: Tensor
+    length: Tensor
+    score: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Episodes to learn from, padded to one shape.
+
+    index ``[B]`` row in the split · source ``[B, S]`` ends in EOS, PAD after · target ``[B, T]`` the actions y_1 … y_L,
+    EOS included, PAD after · length ``[B]`` = L; positions at and after L carry no loss.
+    """
+
+    index: Tensor
+    source: Tensor
+    target: Tensor
+    length: Tensor
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    @property
+    def prefix(self) -> Tensor:
+        """``[B, T]``: prefix[:, t] is the token that step t is conditioned on, BOS first."""
+        return shift(self.target)
+
+    @property
+    def mask(self) -> Tensor:
+        """``[B, T]`` bool: True where an action was taken."""
+        return torch.arange(self.target.shape[1], device=self.target.device) < self.length[:, None]
+
+    @property
+    def tokens(self) -> int:
+        """Number of actions in the batch."""
+        return int(self.length.sum())
+
+    def rows(self, which: Tensor) -> Batch:
+        """The rows that ``which`` (bool ``[B]`` or indices) selects."""
+        return Batch(self.index[which], self.source[which], self.target[which], self.length[which])
+
+    def with_rows(self, which: Tensor, written: Trajectories) -> Batch:
+        """This batch with the targets of rows ``which`` (bool ``[B]``) replaced by ``written`` (in order)."""
+        width = max(self.target.shape[1], written.action.shape[1])
+        target = torch.full((len(self), width), PAD, dtype=torch.int64, device=self.target.device)
+        target[:, : self.target.shape[1]] = self.target
+        target[which] = PAD
+        target[which, : written.action.shape[1]] = written.action
+        length = self.length.clone()
+        length[which] = written.length
+        return replace(self, target=target, length=length)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on ``device``."""
+        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in ("index", "source", "target", "length")))
