@@ -1,0 +1,234 @@
+"""The tasks: what their worlds hold, what does not fit the limits, and the exact expert of the toy."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from textgen_env.corpus import Corpus, Pairs
+from textgen_env.errors import UserError
+from textgen_env.tasks import copy, iwslt, parallel_text
+from textgen_env.types import BOS, EOS, PAD, UNK, shift
+from textgen_env.vocabulary import Vocabulary
+from textgen_env.world import World, build
+
+TASKS = [copy, iwslt, parallel_text]
+LETTERS = Vocabulary.words("abcdefgh")
+
+
+def world_of(train: list[tuple[str, str]], test: list[tuple[str, str]], source_limit: int = 5, horizon: int = 4) -> World:
+    splits = {name: Pairs([s for s, _ in rows], [(t,) for _, t in rows]) for name, rows in (("train", train), ("test", test))}
+    corpus = Corpus("c", "local", "here", splits)
+    return build("X-v0", corpus, LETTERS, source_limit=source_limit, horizon=horizon, metric="bleu", reward="bleu")
+
+
+def folder_of(folder: Path) -> Path:
+    """Twenty pairs a split, cased, with Moses escapes."""
+    folder.mkdir()
+    for split in ("train", "valid", "test"):
+        for language, text in (("de", "Das ist Satz {} &amp; gut ."), ("en", "That &apos;s {} sentence {} .")):
+            lines = [text.format(split, i) for i in range(20)]
+            (folder / f"{split}.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+# --- limits
+
+
+def test_what_fits_exactly_is_kept_and_one_more_is_not() -> None:
+    """source_limit 5 and horizon 4 leave room for four and three tokens beside EOS."""
+    fits, long_source, long_target = ("a b c d", "a b c"), ("a b c d e", "a"), ("a", "a b c d")
+    world = world_of([fits, long_source, long_target, fits], [fits, long_source, long_target])
+    train, test = world.splits["train"], world.splits["test"]
+    assert (len(train), train.skipped, train.cut) == (2, 2, 0)
+    assert train.texts.sources == ["a b c d"] * 2
+    assert (len(test), test.skipped, test.cut) == (3, 0, 1)
+    assert test.source[1].tolist() == [*LETTERS.encode("a b c d"), EOS]
+    assert test.target[2].tolist() == [*LETTERS.encode("a b c d"), EOS]
+    assert test.texts.sources[1] == "a b c d e"
+    banner = "\n".join(world.describe())
+    assert "skipped 2 of 4 training pairs" in banner
+    assert "cut 1 test" in banner
+    assert "1 test references" in banner
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=9), min_size=1, max_size=20))
+def test_rows_are_the_texts_in_tokens(rows: list[list[str]]) -> None:
+    texts = [" ".join(row) for row in rows]
+    split = world_of([(text, text) for text in texts], [("a", "a")], source_limit=10, horizon=10).splits["train"]
+    assert [LETTERS.decode(row) for row in split.source] == [LETTERS.decode(row) for row in split.target] == texts
+    for row in (*split.source, *split.target):
+        assert row.dtype == np.int64
+        assert row[-1] == EOS
+        assert not set(row[:-1]) & {PAD, BOS, EOS}
+
+
+def test_a_corpus_that_never_fits_and_limits_below_two_are_errors() -> None:
+    with pytest.raises(UserError, match="X-v0: every training pair is longer"):
+        world_of([("a b c d e", "a")], [("a", "a")])
+    with pytest.raises(UserError, match="horizon=1"):
+        world_of([("a", "a")], [("a", "a")], horizon=1)
+
+
+# --- every task
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.ID)
+def test_every_option_has_one_line_of_help(task) -> None:
+    arguments = (inspect.getdoc(task.load) or "").split("Args:")[1]
+    helped = dict(re.findall(r"^ {4}(\w+): (.+)$", arguments, re.MULTILINE))
+    assert list(helped) == list(inspect.signature(task.load).parameters)
+    assert len(arguments.strip().splitlines()) == len(helped)
+
+
+@pytest.mark.parametrize("task", TASKS[1:], ids=lambda task: task.ID)
+def test_translation_from_a_folder(task, tmp_path: Path) -> None:
+    world = task.load(data_dir=str(folder_of(tmp_path / "mine")), vocabulary=120)
+    assert (world.id, world.metric, world.reward, world.oracle) == (task.ID, "bleu", "bleu", None)
+    assert {name: len(split) for name, split in world.splits.items()} == {"train": 20, "valid": 20, "test": 20}
+    first = world.splits["test"].texts
+    if task is iwslt:  # lower-cased and unescaped
+        assert (first.sources[0], first.references[0]) == ("das ist satz test & gut .", ("that 's test sentence 0 .",))
+    else:
+        assert (first.sources[0], first.references[0]) == ("Das ist Satz test &amp; gut .", ("That &apos;s test sentence 0 .",))
+    assert world.vocabulary.decode(world.splits["train"].source[3]) == world.splits["train"].texts.sources[3]
+    assert all(UNK not in row for row in world.splits["train"].target)
+
+
+@pytest.mark.parametrize("task", TASKS[1:], ids=lambda task: task.ID)
+def test_without_a_folder_the_bundled_corpus_is_taken_and_the_banner_says_so(task) -> None:
+    world = task.load(bundled_pairs=200, vocabulary=400)
+    assert world.corpus.source == "bundled"
+    assert world.corpus.sizes["train"] == 200
+    banner = "\n".join(world.describe())
+    assert "bundled was taken because" in banner
+    assert ("not IWSLT's" in banner) == (task is iwslt)
+
+
+def test_equal_options_give_the_same_world_until_a_file_changes(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine")
+    world = parallel_text.load(data_dir=str(folder), vocabulary=120)
+    assert parallel_text.load(str(folder), vocabulary=120) is world
+    assert parallel_text.load(str(folder), vocabulary=100) is not world
+    lines = (folder / "train.de").read_text(encoding="utf-8").replace("Satz", "Wort")
+    (folder / "train.de").write_text(lines, encoding="utf-8")
+    again = parallel_text.load(str(folder), vocabulary=120)
+    assert again is not world
+    assert again.corpus.fingerprint != world.corpus.fingerprint
+
+
+# --- Copy-v0
+
+
+def test_copy_strings_are_new_in_every_split_and_of_every_length() -> None:
+    world = copy.load(symbols=4, max_length=6, horizon=8, train=1000, valid=100, test=100)
+    texts = [text for split in world.splits.values() for text in split.texts.sources]
+    assert len(set(texts)) == len(texts) == 1200
+    assert not world.corpus.repeated
+    for split in world.splits.values():
+        assert split.texts.references == [(text,) for text in split.texts.sources]
+    assert {len(row) for row in world.splits["train"].source} == {2, 3, 4, 5, 6, 7}
+    assert (world.source_limit, world.horizon, len(world.vocabulary)) == (7, 8, 8)
+    assert (
+        world.corpus.fingerprint
+        != copy.load(symbols=4, max_length=6, horizon=8, train=1000, valid=100, test=100, seed=1).corpus.fingerprint
+    )
+
+
+def test_a_space_too_small_repeats_and_says_so() -> None:
+    world = copy.load(symbols=2, max_length=2, horizon=4, train=30, valid=5, test=5)
+    assert len(world.splits["train"]) == 30
+    assert set(world.splits["train"].texts.sources) <= {
+        "a",
+        "b",
+        "a a",
+        "a b",
+        "b a",
+        "b b",
+    }
+    assert "earlier split" in world.corpus.describe()
+
+
+def test_copy_settings_without_sense_are_errors() -> None:
+    for options, message in (
+        ({"max_length": 12}, "give at least 13"),
+        ({"min_length": 9}, "min_length ≤ max_length"),
+        ({"symbols": 0}, "symbols ≥ 1"),
+        ({"test": 0}, "test=0"),
+    ):
+        with pytest.raises(UserError, match=message):
+            copy.load(**options)
+    assert copy.load(symbols=30, train=10, valid=2, test=2).vocabulary.tokens[-1] == "s29"
+
+
+sources = st.lists(st.lists(st.integers(4, 8), max_size=6), min_size=1, max_size=4)
+
+
+def padded(rows: list[list[int]], extra: int) -> torch.Tensor:
+    width = max(map(len, rows)) + 1 + extra
+    return torch.tensor([[*row, EOS, *[PAD] * (width - len(row) - 1)] for row in rows])
+
+
+@given(sources, st.integers(0, 3), st.integers(1, 10), st.integers(0, 2**31))
+def test_the_copy_oracle_ignores_the_past_and_adds_up(rows: list[list[int]], extra: int, steps: int, seed: int) -> None:
+    source, oracle = padded(rows, extra), copy.CopyOracle(9)
+    prefix = torch.randint(9, (len(rows), steps), generator=torch.Generator().manual_seed(seed))
+    scores = oracle.log_probs(source, prefix)
+    assert scores.shape == (len(rows), steps, 9)
+    assert oracle.queries == len(rows) * steps
+    assert scores.isfinite().all()
+    torch.testing.assert_close(scores.exp().sum(-1), torch.ones(len(rows), steps))
+    expected = torch.tensor([[*row, *[EOS] * steps][:steps] for row in rows])
+    assert torch.equal(oracle.action(source, prefix), expected)
+    assert torch.equal(scores.argmax(-1), expected)
+    mask = prefix % 2 == 0
+    before = oracle.queries
+    assert torch.equal(oracle.log_probs(source, prefix, mask), scores[mask])
+    assert oracle.queries - before == mask.sum()
+
+
+@given(sources, st.integers(0, 3), st.integers(1, 10))
+def test_the_copy_oracle_demonstrates_what_it_would_do(rows: list[list[int]], extra: int, steps: int) -> None:
+    source, oracle = padded(rows, extra), copy.CopyOracle(9)
+    written = oracle.demonstrate(source, steps)
+    assert written.length.tolist() == [min(len(row) + 1, steps) for row in rows]
+    assert written.action.tolist() == [
+        [*row[:steps], *[EOS] * (steps > len(row)), *[PAD] * (written.action.shape[1] - min(len(row) + 1, steps))]
+        for row in rows
+    ]
+    assert oracle.queries == written.length.sum()
+    taken = oracle.log_probs(source, shift(written.action)).gather(-1, written.action[..., None])[..., 0]
+    inside = torch.arange(written.action.shape[1]) < written.length[:, None]
+    torch.testing.assert_close(written.score, (taken * inside).sum(1))
+
+
+def test_the_world_of_copy_knows_its_oracle(world: World) -> None:
+    assert world.oracle is not None
+    assert (world.metric, world.reward) == ("accuracy", "zero_one")
+    split = world.splits["test"]
+    for source, target in zip(split.source, split.target, strict=True):
+        written = world.oracle().demonstrate(torch.from_numpy(source)[None], world.horizon)
+        assert written.action[0].tolist() == target.tolist()
+
+
+# --- real text
+
+
+def test_other_real_text_under_the_right_names(corpora: Path, tmp_path: Path) -> None:
+    pieces = {"train": "train_europarl10k_short", "valid": "newstest2013.tok", "test": "newstest2013.tok"}
+    for split, name in pieces.items():
+        for language in ("de", "en"):
+            (tmp_path / f"{split}.{language}.gz").symlink_to(corpora / "wmt_en_de" / f"{name}.{language}.gz")
+    world = parallel_text.load(str(tmp_path), source="en", target="de", horizon=60, source_limit=60, vocabulary=4_000)
+    assert world.corpus.sizes == {"train": 10_000, "valid": 3_000, "test": 3_000}
+    assert len(world.splits["train"]) + world.splits["train"].skipped == 10_000
+    assert len(world.splits["test"]) == 3_000
+    assert world.splits["test"].cut > 0
+    assert "3,000 test source sentences also stand" in world.corpus.describe()

@@ -1,0 +1,97 @@
+"""Worlds small enough to check by hand, and how the tests of environments make and drive them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+import textgen_env
+from textgen_env.corpus import Corpus, Pairs
+from textgen_env.tasks import tasks
+from textgen_env.types import EOS, UNK
+from textgen_env.vocabulary import Vocabulary
+from textgen_env.world import World, build
+
+WORDS = ["the", "a", "dog", "cat", "man", "sees", "hears", "likes", "der", "die", "ein", "hund", "katze", "mann", "sieht"]
+PAIRS = Pairs(
+    [
+        "der hund sieht die katze",
+        "die katze sieht ein mann",
+        "ein mann",
+        "der mann sieht der hund der die katze sieht",
+    ],
+    [
+        ("the dog sees the cat", "the dog sees a cat"),
+        ("the cat sees a man",),
+        ("a man", "the man", "man"),
+        ("the man sees the dog the cat sees",),
+    ],
+)
+SMALL = {"corpus": "bundled", "bundled_pairs": 200, "vocabulary": 500, "horizon": 20, "train": 100, "valid": 20, "test": 20}
+NEW_GYMNASIUM = not gym.__version__.startswith("0.")
+REWARDS: dict[str, Any] = {name: name for name in ("zero_one", "expert_logprob", "bleu", "rouge", "accuracy")}
+
+
+def progress(world: World, split: str, index: int, action: np.ndarray, ended: bool) -> float:
+    """A user's reward that depends on everything it is given."""
+    return 10.0 * index + len(action) + 0.001 * float(action[-1]) + (0.5 if ended else 0.0) + len(world.splits[split])
+
+
+REWARDS["function"] = progress
+
+
+def tiny_world(metric: str = "bleu", reward: str = "bleu", horizon: int = 9) -> World:
+    """Four sentence pairs with one to three references in every split, one token a word."""
+    corpus = Corpus("tiny", "local", "written by hand", {"train": PAIRS, "valid": PAIRS.rows([2, 0]), "test": PAIRS.rows([1])})
+    return build("Tiny-v0", corpus, Vocabulary.words(WORDS), source_limit=10, horizon=horizon, metric=metric, reward=reward)
+
+
+def small_world(id: str) -> World:
+    """The task of that id, as small as its ``load`` allows."""
+    load = tasks()[id].load
+    return load(**{name: value for name, value in SMALL.items() if name in inspect.signature(load).parameters})
+
+
+def make_vec(id: str, num_envs: int, **options: Any) -> Any:
+    """``gymnasium.make_vec`` of either generation, native vector environment."""
+    if NEW_GYMNASIUM:
+        return gym.make_vec(id, num_envs=num_envs, **options)
+    return gym.make_vec(id, num_envs=num_envs, vectorization_mode="custom", vector_kwargs=options)
+
+
+def some_actions(world: World, split: str, index: np.ndarray, slips: float, seed: int) -> np.ndarray:
+    """``[B, T]``: the references with slips; anything but EOS after their end, so that some episodes run to the horizon."""
+    generator = np.random.default_rng(seed)
+    actions = generator.integers(UNK, len(world.vocabulary), size=(len(index), world.horizon))
+    for row, number in enumerate(index):
+        target = world.splits[split].target[number][: world.horizon]
+        actions[row, : len(target)] = np.where(generator.random(len(target)) < slips, actions[row, : len(target)], target)
+    return actions
+
+
+def cut(actions: np.ndarray) -> list[list[int]]:
+    """Each row up to and with its first EOS."""
+    return [row[: row.index(EOS) + 1] if EOS in row else row for row in actions.tolist()]
+
+
+def play(env: Any, actions: list[int]) -> Iterator[tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]]:
+    """Step ``env`` through ``actions``, to the episode's end if that comes first."""
+    for action in actions:
+        step = env.step(action)
+        yield step
+        if step[2] or step[3]:
+            return
+
+
+def obey(env: textgen_env.TextGenEnv, slip: Callable[[], bool] = lambda: False) -> float:
+    """The return of doing what ``info`` says the expert would, PAD where ``slip`` says so."""
+    _, info = env.reset()
+    total, over = 0.0, False
+    while not over:
+        _, reward, terminated, truncated, info = env.step(0 if slip() else info["expert_action"])
+        total, over = total + reward, terminated or truncated
+    return total
