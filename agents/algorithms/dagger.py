@@ -1,0 +1,88 @@
+"""DAgger as ImitKD uses it (Lin et al. 2020, Algorithm 1): the data of an iteration replaces the one before."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from agents.algorithms import LossOutput
+from agents.losses import cross_entropy, entropy, nll
+from agents.rollout import roll_out
+from agents.schedules import beta as beta_schedule
+from textgen_env.errors import unknown
+from textgen_env.oracle import Oracle
+from textgen_env.types import Batch
+
+LABELS = ("action", "distribution")
+
+
+class DAgger:
+    """Roll in with a mixture of data and student, label with the oracle, clone the labels.
+
+    A coin per sequence: with probability β the row keeps its training pair, else its target is what the current
+    student writes for the source.  No gradient flows through the student's writing.
+
+    Args:
+        labels: "action" (L_opt: rows the student wrote get the oracle's argmax, the others keep their tokens) or
+            "distribution" (L_full: every row gets the oracle's distribution).
+        beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant.
+        rate: the schedule's parameter; exponential: β at the end (1/200 for IWSLT).
+        top_k: the student writes greedily (1), by top-k sampling (k) or from its whole distribution (0).
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        oracle: Oracle,
+        generator: torch.Generator,
+        labels: str = "distribution",
+        beta: str = "exponential",
+        rate: float = 1 / 200,
+        top_k: int = 1,
+    ) -> None:
+        if labels not in LABELS:
+            raise unknown("labels", labels, LABELS)
+        self.policy, self.oracle, self.generator = policy, oracle, generator
+        self.labels, self.beta, self.top_k = labels, beta_schedule(beta, rate), top_k
+
+    def loss(self, batch: Batch, progress: float) -> LossOutput:
+        beta = self.beta(progress)
+        on_policy = (torch.rand(len(batch), generator=self.generator) > beta).to(batch.source.device)  # [B]
+        batch, decoded = self.roll_in(batch, on_policy)
+        mask = batch.mask  # [B, T]
+        logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
+        figures = {"beta": beta, "on_policy": on_policy.float().mean().item()}
+        if self.labels == "distribution":
+            expert = self.oracle.log_probs(batch.source, batch.prefix, mask)  # [N, V]
+            loss, scored = cross_entropy(logits, expert), len(logits)
+            figures["kl"] = (loss.detach() - entropy(expert)).item()
+        else:
+            target, scored = self.relabel(batch, on_policy)
+            loss = nll(logits, target[mask])
+        return LossOutput(loss, len(logits), figures, decoded, scored)
+
+    def roll_in(self, batch: Batch, on_policy: Tensor) -> tuple[Batch, int]:
+        """The batch with the rows ``on_policy`` ``[B]`` rewritten by the student, and how many tokens that took."""
+        if not on_policy.any():
+            return batch, 0
+        written = roll_out(self.policy, batch.source[on_policy], batch.target.shape[1], self.generator, self.top_k)
+        return batch.with_rows(on_policy, written), int(written.length.sum())
+
+    def relabel(self, batch: Batch, on_policy: Tensor) -> tuple[Tensor, int]:
+        """Targets ``[B, T]``: the oracle's action at every prefix of the student's rows; and how many it was asked for."""
+        rows = batch.rows(on_policy)
+        target = batch.target.clone()
+        if len(rows):
+            label = rows.target.clone()
+            label[rows.mask] = self.oracle.action(rows.source, rows.prefix, rows.mask)
+            target[on_policy] = label
+        return target, rows.tokens
+
+
+NAMES = {
+    "imitkd": partial(DAgger, labels="action", top_k=5),
+    "imitkd_full": partial(DAgger, labels="distribution", top_k=1),
+    "dagger": partial(DAgger, labels="action", top_k=1),
+}

@@ -1,0 +1,114 @@
+"""Write every sentence of a split, score it, and measure how fast two policies write the same sentences."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from agents.decoding import beam, greedy
+from agents.fast import precision
+from agents.losses import nll
+from agents.rollout import acting
+from textgen_env.batching import in_order
+from textgen_env.corpus import Pairs
+from textgen_env.metrics import score
+from textgen_env.types import Trajectories
+from textgen_env.world import Split, World
+
+Writer = Callable[[Tensor, int], Trajectories]  # source [B, S], steps → what was written
+EVALUATION_TOKENS = 4096  # target positions decoded side by side
+
+
+def subset(split: Split, rows: int) -> Split:
+    """At most ``rows`` evenly spaced rows of ``split``: the same ones every time."""
+    chosen = np.linspace(0, len(split) - 1, min(rows, len(split))).round().astype(int).tolist()
+    pairs = Pairs([split.texts.sources[i] for i in chosen], [split.texts.references[i] for i in chosen])
+    return Split([split.source[i] for i in chosen], [split.target[i] for i in chosen], pairs)
+
+
+def writer(policy: nn.Module, width: int, amp: str, device: str) -> Writer:
+    """How ``policy`` writes when it is judged: greedily for a beam ``width`` of 1, else by length-normalised beam search."""
+
+    def write(source: Tensor, steps: int) -> Trajectories:
+        with acting(policy), precision(amp, device):
+            source = source.to(device)
+            return greedy(policy, source, steps) if width == 1 else beam(policy, source, steps, width=width)
+
+    return write
+
+
+def write_split(write: Writer, world: World, split: Split) -> list[str]:
+    """The text that ``write`` gives for every source of ``split``, in the split's order."""
+    texts = [""] * len(split)
+    for batch in in_order(split, EVALUATION_TOKENS, world.horizon):
+        for row, action in zip(batch.index.tolist(), write(batch.source, world.horizon).action.tolist(), strict=True):
+            texts[row] = world.vocabulary.decode(action)
+    return texts
+
+
+def mean_nll(policy: nn.Module, world: World, split: Split, amp: str, device: str) -> float:
+    """Negative log-likelihood of the references, nats a token."""
+    total, tokens = 0.0, 0
+    with acting(policy), precision(amp, device):
+        for batch in in_order(split, EVALUATION_TOKENS, world.horizon):
+            batch = batch.to(device)
+            mask = batch.mask
+            total += nll(policy(batch.source, batch.prefix, mask), batch.target[mask]).item() * batch.tokens
+            tokens += batch.tokens
+    return total / tokens
+
+
+def validator(policy: nn.Module, world: World, rows: int, amp: str, device: str) -> Callable[[], dict[str, float]]:
+    """What the trainer calls between steps: greedy score (first) and NLL on ``rows`` of the validation split."""
+    split = subset(world.splits["valid"], rows)
+
+    write = writer(policy, 1, amp, device)
+
+    def validate() -> dict[str, float]:
+        scores = score(world.metric, write_split(write, world, split), split.texts.references, resamples=0)
+        name, first = next(iter(scores.items()))
+        return {f"valid_{name}": first.value, "valid_loss": mean_nll(policy, world, split, amp, device)}
+
+    return validate
+
+
+def speed(writers: dict[str, Writer], world: World, split: Split, batch_size: int, rounds: int = 3) -> dict[str, float]:
+    """``{name}_tokens_per_second`` on the same sentences, the writers taken in turn; medians of ``rounds`` after a warm-up.
+
+    Sentences of like length go in batches of ``batch_size``.
+    """
+    order = np.argsort([len(source) for source in split.source], kind="stable")
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    sources = [
+        pad_sequence([torch.from_numpy(split.source[i]) for i in rows], batch_first=True) for rows in batches
+    ]  # PAD is 0
+    rates: dict[str, list[float]] = {name: [] for name in writers}
+    for turn in range(rounds + 1):
+        for name, write in writers.items():
+            began = time.perf_counter()
+            tokens = sum(int(write(source, world.horizon).length.sum()) for source in sources)  # the sum waits for the device
+            if turn:
+                rates[name].append(tokens / (time.perf_counter() - began))
+    return {f"{name}_tokens_per_second": statistics.median(rate) for name, rate in rates.items()}
+
+
+def samples(split: Split, texts: dict[str, list[str]], count: int) -> list[dict[str, Any]]:
+    """``count`` evenly spaced sentences: index, source, reference, and what each writer made of it."""
+    chosen = np.linspace(0, len(split) - 1, min(count, len(split))).round().astype(int).tolist()
+    pairs = split.texts
+    return [
+        {
+            "index": i,
+            "source": pairs.sources[i],
+            "reference": pairs.references[i][0],
+            **{who: text[i] for who, text in texts.items()},
+        }
+        for i in chosen
+    ]

@@ -1,0 +1,41 @@
+"""What every policy can do: score whole sequences at once, and take one cached step at a time."""
+
+from __future__ import annotations
+
+from typing import Protocol, Self
+
+from torch import Tensor
+
+
+class DecodeState(Protocol):
+    """What a policy remembers between two steps of one decode; opaque to the decoder."""
+
+    def select(self, index: Tensor) -> Self:
+        """Keep or reorder rows: ``index`` ``[B']`` int64 into the current rows.  Drops finished rows, follows beams."""
+        ...
+
+
+class Policy(Protocol):
+    """π(a | s), s = (source, prefix).  Identities every policy keeps: cached = uncached, batched = single, padded = unpadded.
+
+    PAD may fill the end of ``source`` and is never attended to; what stands in ``prefix`` after a row's end never
+    changes the logits before it.
+    """
+
+    vocabulary_size: int
+
+    def __call__(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Next-token logits at every prefix, in one pass (teacher forcing).
+
+        source ``[B, S]``, prefix ``[B, T]`` (BOS first) → ``[B, T, V]``; with a bool ``mask`` ``[B, T]`` only the
+        positions where it is True, in row-major order: ``[N, V]``.
+        """
+        ...
+
+    def start(self, source: Tensor, steps: int) -> DecodeState:
+        """Encode ``source`` ``[B, S]`` once and make room for ``steps`` steps."""
+        ...
+
+    def step(self, token: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
+        """One step: the last token ``[B]`` → next-token logits ``[B, V]`` and the state after it."""
+        ...

@@ -1,0 +1,51 @@
+"""Policies on disk: weights with what is needed to build the same policy again, beside the vocabulary they speak."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import agents.policies
+from agents.checkpoint import load_tensors, load_weights
+from agents.discovery import build, variants
+from textgen_env.errors import UserError, unknown
+from textgen_env.files import write_atomically
+from textgen_env.vocabulary import Vocabulary
+
+
+def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, generator: torch.Generator) -> nn.Module:
+    """A fresh policy of the architecture that the command line calls ``name``; ``generator`` draws its weights."""
+    known = variants(agents.policies)
+    if name not in known:
+        raise unknown("architecture", name, known)
+    return build(known[name].func, settings, vocabulary_size=len(vocabulary), generator=generator)
+
+
+def describe_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
+    """The header that every checkpoint of this policy carries."""
+    return {"architecture": {"name": name, "settings": settings}, "vocabulary": vocabulary.fingerprint}
+
+
+def save_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
+    """``vocabulary.json`` in a run folder."""
+    write_atomically(folder / "vocabulary.json", vocabulary.to_json().encode())
+
+
+def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[nn.Module, dict[str, Any]]:
+    """The best policy of a run folder and its checkpoint's header; it must speak ``vocabulary``."""
+    if not folder.is_dir():
+        raise UserError(f"no run folder at {folder}")
+    path = folder / "checkpoints" / "best.safetensors"
+    tensors, header = load_tensors(path)
+    if header["vocabulary"] != vocabulary.fingerprint:
+        raise UserError(
+            f"{path} speaks another vocabulary ({header['vocabulary']}) than this corpus ({vocabulary.fingerprint}, "
+            f"{len(vocabulary)} tokens): give it the corpus and env.vocabulary it was trained with"
+        )
+    architecture = header["architecture"]
+    policy = build_policy(architecture["name"], architecture["settings"], vocabulary, torch.Generator().manual_seed(0))
+    load_weights(policy, tensors, path)
+    return policy, header

@@ -1,0 +1,197 @@
+"""The one training loop: batch → algorithm.loss → step; validate, log and save between steps."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agents.algorithms import Algorithm, LossOutput
+from agents.checkpoint import load_tensors, load_weights, pack, save_tensors, unpack
+from agents.fast import precision
+from agents.journal import Journal
+from agents.schedules import learning_rate
+from textgen_env.batching import Batches
+from textgen_env.errors import UserError
+
+Validate = Callable[[], dict[str, float]]
+
+
+class Interrupted(Exception):
+    """Ctrl-C: the state is saved and the run can go on."""
+
+
+@dataclass
+class Cost:
+    """The axes on which every algorithm is booked (`results.json`, "cost")."""
+
+    student_tokens_decoded: int = 0
+    teacher_tokens_scored: int = 0
+    gradient_tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, output: LossOutput, seconds: float) -> None:
+        """Book one step."""
+        self.student_tokens_decoded += output.decoded
+        self.teacher_tokens_scored += output.scored
+        self.gradient_tokens += output.tokens
+        self.seconds += seconds
+
+
+@dataclass
+class Progress:
+    """Where a training stands; saved with every checkpoint."""
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    cost: Cost = field(default_factory=Cost)
+
+
+def train(
+    algorithm: Algorithm,
+    policy: nn.Module,
+    batches: Batches,
+    validate: Validate,
+    *,
+    folder: Path,
+    phase: str,
+    header: dict[str, Any],
+    generators: dict[str, torch.Generator],
+    steps: int,
+    lr: float,
+    schedule: str,
+    warmup: int,
+    clip: float,
+    validate_every: int,
+    amp: str,
+    device: str,
+    resume: bool,
+) -> Progress:
+    """Train ``policy`` for ``steps`` updates; afterwards it holds the weights of the best validation.
+
+    validate: called between steps, returns figures named ``valid_…``; the first is the score, higher is better.
+    header: what describes the policy, kept in each checkpoint.  generators: every source of randomness, saved and
+    restored.  validate_every: updates between validations, each of which also saves ``checkpoints/last.safetensors``.
+    resume: continue from that file if there is one; the weights at the end are the same to the bit.
+    """
+    last, best = folder / "checkpoints" / "last.safetensors", folder / "checkpoints" / "best.safetensors"
+    optimiser = torch.optim.Adam(policy.parameters(), lr=lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
+    rate = learning_rate(schedule, warmup, steps)
+    state = _restore(last, policy, optimiser, generators, header) if resume and last.exists() else Progress()
+    policy.train()
+    with Journal(folder, phase, state.step, steps) as journal, _interruptible() as interrupted:
+        meter = Meter()
+        for step in range(state.step, steps):
+            began = time.perf_counter()
+            with precision(amp, device):
+                output = algorithm.loss(batches.at(step).to(device), progress=step / steps)
+            _update(output.loss, policy, optimiser, lr * rate(step), clip, step, last)
+            state.step = step + 1
+            state.cost.add(output, time.perf_counter() - began)
+            meter.add(output)
+            journal.advance()
+            due, stop = state.step % validate_every == 0 or state.step == steps, interrupted()
+            if due or state.step % max(1, steps // 100) == 0:
+                figures = {**meter.read(), "lr": lr * rate(step), "seconds": state.cost.seconds}
+                if due:
+                    figures |= _validate(validate, policy, state, best, header)
+                journal.write(state.step, figures)
+                meter = Meter()
+            if due or stop:
+                tensors = {f"policy.{name}": tensor for name, tensor in policy.state_dict().items()}
+                save_tensors(last, tensors | pack(optimiser, generators), {**header, "progress": asdict(state)})
+            if stop and state.step < steps:
+                raise Interrupted(f"interrupted after step {state.step} of {steps} ({phase}); saved in {last}")
+    load_weights(policy, load_tensors(best)[0], best)
+    return state
+
+
+def _update(
+    loss: Tensor, policy: nn.Module, optimiser: torch.optim.Optimizer, lr: float, clip: float, step: int, last: Path
+) -> None:
+    """One clipped gradient step; a loss or gradient that is not finite stops the training before it does harm."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(policy.parameters(), clip)
+    if not torch.isfinite(norm):
+        kept = f"{last} holds the last good state" if last.exists() else "no checkpoint was due yet"
+        raise UserError(
+            f"step {step + 1}: the loss is {loss.item():.4g}, its gradient norm {norm.item():.4g}; stopped: {kept}; "
+            "lower train.lr or train.clip and start again, or continue from there with resume=true"
+        )
+    for group in optimiser.param_groups:
+        group["lr"] = lr
+    optimiser.step()
+
+
+def _validate(validate: Validate, policy: nn.Module, state: Progress, best: Path, header: dict[str, Any]) -> dict[str, float]:
+    figures = validate()
+    score = next(iter(figures.values()))
+    if state.best is None or score > state.best:
+        state.best, state.best_step = score, state.step
+        save_tensors(best, policy.state_dict(), {**header, "step": state.step, "score": score})
+    return figures
+
+
+def _restore(
+    last: Path,
+    policy: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    generators: dict[str, torch.Generator],
+    header: dict[str, Any],
+) -> Progress:
+    tensors, saved = load_tensors(last)
+    progress = saved.pop("progress", None)
+    if progress is None or saved != header:
+        different = sorted(key for key in saved.keys() | header.keys() if saved.get(key) != header.get(key))
+        raise UserError(f"{last} belongs to another run: {', '.join(different) or 'no progress'} differ; choose another out=")
+    weights = {name.removeprefix("policy."): tensor for name, tensor in tensors.items() if name.startswith("policy.")}
+    load_weights(policy, weights, last)
+    unpack(tensors, optimiser, generators)
+    return Progress(**{**progress, "cost": Cost(**progress["cost"])})
+
+
+class Meter:
+    """Means of a stretch of steps, and its speed in target tokens a second."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, float] = {}
+        self.steps, self.tokens, self.began = 0, 0, time.perf_counter()
+
+    def add(self, output: LossOutput) -> None:
+        """Count one step."""
+        for name, value in {"loss": output.loss.item(), **output.figures}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.steps += 1
+        self.tokens += output.tokens
+
+    def read(self) -> dict[str, float]:
+        """The means so far."""
+        means = {name: total / self.steps for name, total in self.sums.items()}
+        means["tokens_per_second"] = self.tokens / (time.perf_counter() - self.began)
+        return means
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C only sets a flag, so that a step is never torn; a second one stops at once."""
+    pressed: list[int] = []
+
+    def press(number: int, frame: object) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,96 @@
+"""Every algorithm that can be named solves Copy-v0; the roll-in is the mixture it claims to be."""
+
+import pytest
+import torch
+
+import agents.algorithms
+from agents.algorithms.dagger import DAgger
+from agents.discovery import variants
+from agents.evaluation import write_split, writer
+from agents.policies.transformer import Transformer
+from command_line import read
+from distil import build_student, load_world, machine, train_student
+from textgen_env.batching import Batches
+from textgen_env.metrics import score
+from textgen_env.oracle import expert
+
+
+@pytest.mark.parametrize("name", variants(agents.algorithms))
+def test_it_solves_copy(name, tmp_path):
+    config = read("dagger", ["env=Copy-v0", f"algorithm={name}"])
+    world, on = load_world(config), machine(config)
+    student = build_student(config, world)
+    train_student(config, world, student, expert(world), tmp_path, on)
+    texts = write_split(writer(student, 1, on.precision, on.device), world, world.splits["test"])
+    (accuracy,) = score(world.metric, texts, world.splits["test"].texts.references).values()
+    assert accuracy.value >= 99
+
+
+def learner(world, **settings):
+    generator = torch.Generator().manual_seed(0)
+    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
+    return DAgger(policy, expert(world), generator, **settings), policy
+
+
+def batch_of(world):
+    return Batches(world.splits["train"], 400, 0, world.horizon).at(0)
+
+
+def test_beta_one_is_the_data_and_beta_zero_the_student(world):
+    batch = batch_of(world)
+    for rate, share in ((1.0, 0.0), (0.0, 1.0)):
+        algorithm, _ = learner(world, beta="constant", rate=rate)
+        output = algorithm.loss(batch, 0.5)
+        assert output.figures["on_policy"] == share
+        assert (output.decoded > 0) == (share == 1)
+
+
+def test_the_coin_is_per_sequence(world):
+    batch = batch_of(world)
+    algorithm, _ = learner(world, beta="constant", rate=0.5)
+    mixed, on_policy = batch, torch.arange(len(batch)) % 2 == 0
+    mixed, decoded = algorithm.roll_in(batch, on_policy)
+    assert torch.equal(mixed.target[~on_policy][:, : batch.target.shape[1]], batch.target[~on_policy])
+    assert torch.equal(mixed.length[~on_policy], batch.length[~on_policy])
+    assert decoded == mixed.length[on_policy].sum()
+    shares = [algorithm.loss(batch, 0.0).figures["on_policy"] for _ in range(30)]
+    assert 0 < min(shares) < max(shares) < 1
+    assert abs(sum(shares) / 30 - 0.5) < 4 * (0.25 / (30 * len(batch))) ** 0.5
+
+
+def test_hard_labels_ask_the_oracle_only_about_the_students_rows(world):
+    batch = batch_of(world)
+    algorithm, _ = learner(world, labels="action", top_k=1)
+    on_policy = torch.arange(len(batch)) % 3 == 0
+    mixed, _ = algorithm.roll_in(batch, on_policy)
+    before = algorithm.oracle.queries
+    target, scored = algorithm.relabel(mixed, on_policy)
+    assert algorithm.oracle.queries - before == scored == mixed.rows(on_policy).tokens
+    assert torch.equal(target[~on_policy], mixed.target[~on_policy])
+    rows = mixed.rows(on_policy)
+    assert torch.equal(target[on_policy][rows.mask], expert(world).action(rows.source, rows.prefix, rows.mask))
+
+
+def test_full_labels_cost_nothing_where_student_and_oracle_agree(world):
+    """KL is the reported figure; a student that *is* the oracle has none."""
+    batch = batch_of(world)
+    algorithm, policy = learner(world)
+
+    class Itself:
+        queries = 0
+        vocabulary_size = len(world.vocabulary)
+
+        def log_probs(self, source, prefix, mask=None):
+            return policy(source, prefix, mask).detach().log_softmax(-1)
+
+    algorithm.oracle = Itself()
+    policy.eval()
+    assert abs(algorithm.loss(batch, 1.0).figures["kl"]) < 1e-5
+
+
+def test_no_gradient_flows_through_the_students_writing(world):
+    algorithm, policy = learner(world, beta="constant", rate=0.0)
+    output = algorithm.loss(batch_of(world), 0.0)
+    output.loss.backward()
+    assert policy.training
+    assert all(parameter.grad is not None for parameter in policy.parameters())

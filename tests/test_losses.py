@@ -1,0 +1,59 @@
+"""The losses at their known optima."""
+
+import math
+
+import torch
+
+from agents.losses import cross_entropy, entropy, nll
+from agents.schedules import BETA, LEARNING_RATE, beta, learning_rate
+
+
+def random_logits(seed: int, rows: int = 7, vocabulary: int = 5) -> torch.Tensor:
+    return torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(seed))
+
+
+def test_kl_of_a_distribution_with_itself_is_zero_and_positive_otherwise():
+    p, q = random_logits(0), random_logits(1)
+    log_p = p.log_softmax(-1)
+    assert torch.allclose(cross_entropy(p, log_p) - entropy(log_p), torch.zeros(()), atol=1e-6)
+    assert cross_entropy(q, log_p) - entropy(log_p) > 0.01
+
+
+def test_cross_entropy_has_no_gradient_at_its_optimum():
+    p = random_logits(2).requires_grad_()
+    cross_entropy(p, p.detach().log_softmax(-1)).backward()
+    assert p.grad.abs().max() < 1e-7
+    q = random_logits(3).requires_grad_()
+    cross_entropy(q, p.detach().log_softmax(-1)).backward()
+    assert q.grad.abs().max() > 1e-3
+
+
+def test_full_labels_that_are_certain_are_hard_labels():
+    logits, target = random_logits(4), torch.tensor([0, 1, 2, 3, 4, 0, 1])
+    certain = torch.full((7, 5), -math.inf).scatter(1, target[:, None], 0.0)
+    assert torch.allclose(cross_entropy(logits, certain), nll(logits, target))
+    assert entropy(certain) == 0
+
+
+def test_label_smoothing_of_one_is_the_uniform_distribution():
+    logits, target = random_logits(5), torch.zeros(7, dtype=torch.int64)
+    uniform = torch.full((7, 5), -math.log(5))
+    assert torch.allclose(nll(logits, target, smoothing=1.0), cross_entropy(logits, uniform))
+
+
+def test_beta_schedules_go_from_the_expert_to_the_learner():
+    assert beta("exponential", 1 / 200)(0) == 1
+    assert math.isclose(beta("exponential", 1 / 200)(1), 1 / 200)
+    for name in BETA:
+        values = [beta(name, 0.1)(step / 50) for step in range(51)]
+        assert all(0 <= value <= 1 for value in values)
+        assert values == sorted(values, reverse=True)
+        assert name == "constant" or values[0] > 0.9
+
+
+def test_learning_rates_peak_at_one_at_the_end_of_the_warm_up():
+    for name in LEARNING_RATE:
+        factors = [learning_rate(name, warmup=10, steps=100)(step) for step in range(100)]
+        assert max(factors) == 1
+        assert factors.index(1) == 9
+        assert min(factors) > 0

@@ -1,0 +1,129 @@
+"""The trainer: resume to the bit, stop on NaN, keep the best."""
+
+import json
+import signal
+
+import pytest
+import torch
+
+from agents.algorithms import LossOutput
+from agents.algorithms.bc import BC
+from agents.checkpoint import load_tensors, save_tensors
+from agents.policies.transformer import Transformer
+from agents.trainer import Interrupted, train
+from textgen_env.batching import Batches
+from textgen_env.errors import UserError
+from textgen_env.tasks.copy import load
+
+STEPS = 12
+
+
+class Stop(Exception):
+    pass
+
+
+class At:
+    """An algorithm to which ``happen`` happens after some steps; what that returns spoils the loss."""
+
+    def __init__(self, algorithm, step, happen):
+        self.algorithm, self.left, self.happen = algorithm, step, happen
+
+    def loss(self, batch, progress):
+        self.left -= 1
+        output = self.algorithm.loss(batch, progress)
+        return LossOutput(output.loss * self.happen(), output.tokens) if self.left == 0 else output
+
+
+def die():
+    raise Stop
+
+
+def press_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+    return 1.0
+
+
+def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None):
+    world = load(train=200, valid=20, test=20)
+    generator = torch.Generator().manual_seed(seed)
+    policy = Transformer(len(world.vocabulary), width=16, heads=2, ffn=32, dropout=0.2, generator=generator)
+    algorithm = BC(policy)
+    if at is not None:
+        algorithm = At(algorithm, at, happen)
+    values = iter(scores or range(1000))
+    progress = train(
+        algorithm,
+        policy,
+        Batches(world.splits["train"], 128, seed, world.horizon),
+        lambda: {"valid_score": float(next(values)), "valid_loss": 0.0},
+        folder=folder,
+        phase="student",
+        header={"vocabulary": "v"},
+        generators={"dropout": generator},
+        steps=STEPS,
+        lr=0.01,
+        schedule="linear",
+        warmup=2,
+        clip=1.0,
+        validate_every=4,
+        amp="float32",
+        device="cpu",
+        resume=resume,
+    )
+    return policy, progress
+
+
+def same(left, right):
+    return all(torch.equal(a, b) for a, b in zip(left.state_dict().values(), right.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("stop", [5, 9])
+def test_a_killed_run_resumes_to_the_bit(tmp_path, stop):
+    straight, _ = fit(tmp_path / "straight")
+    with pytest.raises(Stop):
+        fit(tmp_path / "killed", at=stop)
+    resumed, progress = fit(tmp_path / "killed", resume=True)
+    assert same(straight, resumed)
+    assert progress.step == STEPS
+    rows = [json.loads(line) for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    files = (tmp_path / name / "checkpoints" / "last.safetensors" for name in ("straight", "killed"))
+    (left, _), (right, _) = map(load_tensors, files)
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_another_seed_gives_other_weights(tmp_path):
+    assert not same(fit(tmp_path / "a")[0], fit(tmp_path / "b", seed=1)[0])
+
+
+def test_the_best_validation_is_kept(tmp_path):
+    _, progress = fit(tmp_path, scores=[1, 3, 2])
+    assert (progress.best, progress.best_step) == (3, 8)
+    assert load_tensors(tmp_path / "checkpoints" / "best.safetensors")[1]["step"] == 8
+
+
+def test_a_nan_loss_stops_and_keeps_the_last_good_state(tmp_path):
+    with pytest.raises(UserError, match=r"step 7: the loss is nan.*last\.safetensors holds the last good state.*train\.lr"):
+        fit(tmp_path, at=7, happen=lambda: float("nan"))
+    tensors, header = load_tensors(tmp_path / "checkpoints" / "last.safetensors")
+    assert header["progress"]["step"] == 4
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    fit(tmp_path)
+    tensors, header = load_tensors(tmp_path / "checkpoints" / "last.safetensors")
+    save_tensors(tmp_path / "checkpoints" / "last.safetensors", tensors, {**header, "vocabulary": "w"})
+    with pytest.raises(UserError, match="belongs to another run: vocabulary"):
+        fit(tmp_path, resume=True)
+
+
+def test_ctrl_c_finishes_the_step_saves_and_can_go_on(tmp_path):
+    straight, _ = fit(tmp_path / "straight")
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="interrupted after step 6 of 12"):
+        fit(tmp_path / "pressed", at=6, happen=press_ctrl_c)
+    assert signal.getsignal(signal.SIGINT) is before
+    resumed, _ = fit(tmp_path / "pressed", resume=True)
+    assert same(straight, resumed)
