@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, Self
 
+import torch
 from torch import Tensor
 
 
@@ -23,6 +24,7 @@ class Policy(Protocol):
     """
 
     vocabulary_size: int
+    generator: torch.Generator  # of its dropout; the trainer saves its state
 
     def __call__(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Next-token logits at every prefix, in one pass (teacher forcing).

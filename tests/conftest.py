@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from textgen_env.tasks import copy
@@ -15,6 +16,8 @@ CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 
 settings.register_profile("textgen", deadline=None, database=None, derandomize=True)  # the same cases on every machine
 settings.load_profile("textgen")
+
+torch.set_num_threads(1)  # tiny tensors: a second thread only waits, and two workers share two cores
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -50,12 +50,17 @@ def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None):
     algorithm = BC(policy)
     if at is not None:
         algorithm = At(algorithm, at, happen)
-    values = iter(scores or range(1000))
+    values = iter(scores or ())
+
+    def validate():
+        score = next(values) if scores else sum(weight.abs().sum().item() for weight in policy.parameters())
+        return {"valid_score": float(score), "valid_loss": 0.0}
+
     progress = train(
         algorithm,
         policy,
         Batches(world.splits["train"], 128, seed, world.horizon),
-        lambda: {"valid_score": float(next(values)), "valid_loss": 0.0},
+        validate,
         folder=folder,
         phase="student",
         header={"vocabulary": "v"},

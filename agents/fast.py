@@ -1,0 +1,98 @@
+"""What makes torch fast on a processor: memory that is kept and bounded, bfloat16 where it is real, weights cast once a step.
+
+Nothing here acts on import.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor
+
+from textgen_env.errors import UserError, unknown
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # <malloc.h>
+KEEP, PAD = 512 << 20, 64 << 20  # bytes of free memory kept at the heap's end, and by how much it grows at a time
+KERNELS = 128  # compiled matrix products kept, one a shape; oneDNN's own default of 1,024 comes to gigabytes
+PRECISIONS = ("auto", "bf16", "float32")
+
+
+def tune_allocator() -> bool:
+    """Keep freed tensors for the next step, and bound what is kept; True where the allocator (glibc's) can be told to.
+
+    glibc returns every large tensor to the kernel, whose page faults then cost more than an element-wise operation itself
+    (``x + 1`` on a million floats: 1.2 ms against 0.1 ms).  Blocks of ``KEEP`` bytes and more still come and go one by one, and no
+    more than ``KEEP`` free bytes stay at the end of the heap.  What grew with ever-changing shapes was mostly not the heap but
+    oneDNN's cache of compiled products: 60 random shapes held 1.2 GB of it, ``KERNELS`` of them 0.6 GB at the same speed.
+    For scripts, before their first product: it concerns the whole process, and those it starts.
+    """
+    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # oneDNN's, and torch's above it
+        os.environ.setdefault(cache, str(KERNELS))
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    options = ((M_MMAP_THRESHOLD, KEEP), (M_TRIM_THRESHOLD, KEEP), (M_TOP_PAD, PAD))
+    return all(libc.mallopt(option, value) == 1 for option, value in options)
+
+
+def has_bf16(device: torch.device | str) -> bool:
+    """Whether ``device`` multiplies bfloat16 matrices in hardware; emulated bfloat16 is slower than float32."""
+    kind = torch.device(device).type
+    if kind == "cpu":
+        return any(torch.cpu.get_capabilities().get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
+    return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def resolve_precision(name: str, device: torch.device | str) -> str:
+    """``"auto"`` → ``"bf16"`` where the device really has it, else ``"float32"``; asking for what is not there is a UserError."""
+    if name not in PRECISIONS:
+        raise unknown("precision", name, PRECISIONS)
+    if name == "bf16" and not has_bf16(device):
+        raise UserError(f"precision=bf16: this {device} device has no bfloat16 arithmetic; use precision=float32 or auto")
+    return name if name != "auto" else "bf16" if has_bf16(device) else "float32"
+
+
+def precision(name: str, device: torch.device | str) -> AbstractContextManager[None]:
+    """``with precision(name, device):`` policies compute in that precision (torch.autocast: any module follows it)."""
+    bf16 = resolve_precision(name, device) == "bf16"
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16)
+
+
+def compute_dtype(device: torch.device) -> torch.dtype:
+    """The dtype that the surrounding ``precision`` asks for."""
+    return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+
+
+_copies: ContextVar[dict[Tensor, Tensor] | None] = ContextVar("copies", default=None)
+
+
+@contextmanager
+def weights_at_rest() -> Iterator[None]:
+    """While no weight changes and no gradient is wanted, ``cast`` keeps its copies: a decode casts once, not once a token.
+
+    The promise is the caller's and ends with the block; that a weight has changed cannot be seen from it (fused optimisers
+    do not count versions).
+    """
+    token = _copies.set({} if _copies.get() is None else _copies.get())
+    try:
+        yield
+    finally:
+        _copies.reset(token)
+
+
+def cast(parameter: Tensor, dtype: torch.dtype) -> Tensor:
+    """``parameter`` in ``dtype``; kept within ``weights_at_rest``."""
+    if parameter.dtype == dtype:
+        return parameter
+    copies = _copies.get()
+    if copies is None or torch.is_grad_enabled():
+        return parameter.to(dtype)
+    if parameter not in copies or copies[parameter].dtype != dtype:
+        copies[parameter] = parameter.to(dtype)
+    return copies[parameter]

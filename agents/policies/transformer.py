@@ -1,0 +1,248 @@
+"""The encoder–decoder transformer (Vaswani et al. 2017), pre-norm, output tied to the target embedding."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from agents.fast import cast, compute_dtype
+from agents.layers import NEVER, Dropout, Linear, attention, positions
+from textgen_env.errors import UserError
+from textgen_env.types import PAD
+
+ROOM = 32  # steps a decode makes room for at first; doubled when they are used up
+
+
+class Transformer(nn.Module):
+    """π(a | s) by self- and cross-attention; see agents/policy.py for what it promises.
+
+    Args:
+        vocabulary_size: V, tokens of the vocabulary that source and target share.
+        layers: encoder layers, and decoder layers unless decoder_layers says otherwise.
+        decoder_layers: decoder layers; null for as many as in the encoder.
+        width: D, size of a token's representation.
+        heads: attention heads; they divide the width.
+        ffn: size of the feed-forward layers.
+        dropout: rate at which activations and attention weights are dropped in training, in steps of 1/256.
+        share_source_embedding: one embedding for source and target instead of two.
+        generator: draws the weights, then the dropout masks.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        layers: int = 2,
+        decoder_layers: int | None = None,
+        width: int = 256,
+        heads: int = 4,
+        ffn: int = 768,
+        dropout: float = 0.1,
+        share_source_embedding: bool = False,
+        *,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise UserError(f"width={width} heads={heads}: the heads must divide the width")
+        if not 0 <= dropout < 1:
+            raise UserError(f"dropout={dropout}: must be at least 0 and below 1")
+        decoder_layers = layers if decoder_layers is None else decoder_layers
+        self.vocabulary_size, self.width, self.heads, self.generator = vocabulary_size, width, heads, generator
+        self.dropout = drop = Dropout(dropout, generator)
+        self.target_embedding = _embedding(vocabulary_size, width, generator)
+        self.source_embedding = None if share_source_embedding else _embedding(vocabulary_size, width, generator)
+        self.encoder = nn.ModuleList(EncoderLayer(width, heads, ffn, drop, generator) for _ in range(layers))
+        self.encoder_norm = nn.LayerNorm(width)
+        self.memory = Linear(width, width, generator, blocks=2 * decoder_layers)  # cross-attention keys and values of every layer
+        self.decoder = nn.ModuleList(DecoderLayer(width, heads, ffn, drop, generator) for _ in range(decoder_layers))
+        self.decoder_norm = nn.LayerNorm(width)
+
+    def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True, in the precision asked for."""
+        length = prefix.shape[1]
+        keys, values, absent = self.encode(source)  # [L, B·H, S, K] twice, [B·H, 1, S]
+        future = torch.full((length, length), NEVER, dtype=keys.dtype, device=keys.device).triu_(1)  # [T, T]
+        future = future.expand(len(absent), length, length)  # [B·H, T, T]
+        absent = absent.expand(-1, length, -1)  # [B·H, T, S]
+        x = self.dropout(self.embed(self.target_embedding, prefix, keys.dtype))
+        for layer, key, value in zip(self.decoder, keys, values, strict=True):
+            x = layer(x, key, value, future, absent)
+        if mask is not None:
+            x = x.flatten(0, 1).index_select(0, mask.flatten().nonzero().squeeze(1))  # [N, D]
+        return self.logits(x)
+
+    def encode(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What every decoder layer attends to: keys and values ``[L, B·H, S, K]``, and what to add to scores ``[B·H, 1, S]``."""
+        batch, length = source.shape
+        dtype = compute_dtype(source.device)
+        absent = torch.where(source == PAD, NEVER, 0.0).to(dtype)  # [B, S]
+        absent = absent.repeat_interleave(self.heads, 0)[:, None]  # [B·H, 1, S]
+        table = self.target_embedding if self.source_embedding is None else self.source_embedding
+        x = self.dropout(self.embed(table, source, dtype))
+        bias = absent.expand(-1, length, -1).contiguous()  # [B·H, S, S]
+        for layer in self.encoder:
+            x = layer(x, bias)
+        memory = self.memory(self.encoder_norm(x)).view(batch, length, len(self.decoder), 2, self.heads, -1)
+        keys, values = memory.permute(3, 2, 0, 4, 1, 5).flatten(2, 3)  # [L, B·H, S, K] each
+        return keys, values, absent
+
+    def embed(self, table: Tensor, token: Tensor, dtype: torch.dtype) -> Tensor:
+        """Tokens ``[B, T]`` at positions 0 … T-1 → ``[B, T, D]``."""
+        place = positions(token.shape[1], self.width, token.device)
+        return torch.add(place, F.embedding(token, table), alpha=math.sqrt(self.width)).to(dtype)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """The output layer: tied to the target embedding."""
+        return F.linear(self.decoder_norm(x), cast(self.target_embedding, x.dtype))
+
+    def start(self, source: Tensor, steps: int) -> State:
+        """Encode once; room for ``steps`` steps is made as they come."""
+        keys, values, absent = self.encode(source)
+        shape = (len(self.decoder), 2, len(source), self.heads, min(steps, ROOM), self.width // self.heads)
+        return State(0, keys.new_empty(shape), keys, values, absent, len(source), 1)
+
+    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step for ``token`` ``[B]`` → ``[B, V]``; writes into ``state``, which must not be used again."""
+        state = state.with_room()
+        time, dtype = state.time, state.keys.dtype
+        place = positions(time + 1, self.width, token.device)[time]
+        x = torch.add(place, F.embedding(token, self.target_embedding), alpha=math.sqrt(self.width)).to(dtype)  # [B, D]
+        for i, layer in enumerate(self.decoder):
+            x = layer.step(x, state.cache[i], time, state.keys[i], state.values[i], state.absent, state.beams)
+        return self.logits(x), replace(state, time=time + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A decode after ``time`` steps.
+
+    cache ``[L, 2, B, H, room, K]``: self-attention keys and values, filled up to ``time`` · keys, values ``[L, N·H, S, K]`` and
+    absent ``[N·H, 1, S]``: the encoded sources · sources N; each is attended to by ``beams`` consecutive rows, B = N · beams.
+    """
+
+    time: int
+    cache: Tensor
+    keys: Tensor
+    values: Tensor
+    absent: Tensor
+    sources: int
+    beams: int
+
+    def select(self, index: Tensor) -> State:
+        """Rows ``index``.  Beams of one source keep sharing it, as long as every source has equally many, side by side."""
+        if torch.equal(index, torch.arange(self.cache.shape[2], device=index.device)):
+            return self
+        filled = self.cache[..., : self.time, :].index_select(2, index)
+        cache = filled.new_empty(*filled.shape[:4], self.cache.shape[4], filled.shape[5])
+        cache[..., : self.time, :] = filled
+        owner = index // self.beams
+        if len(owner) == self.sources * self.beams and torch.equal(owner, self._owner()):
+            return replace(self, cache=cache)
+        kept, counts = owner.unique_consecutive(return_counts=True)
+        beams = int(counts[0]) if len(counts) else 1
+        if (counts != beams).any():
+            kept, beams = owner, 1
+        heads = self.cache.shape[3]
+        keys, values, absent = (
+            tensor.unflatten(-3, (-1, heads)).index_select(tensor.dim() - 3, kept).flatten(-4, -3)  # [..., N'·H, _, _]
+            for tensor in (self.keys, self.values, self.absent)
+        )
+        return State(self.time, cache, keys, values, absent, len(kept), beams)
+
+    def with_room(self) -> State:
+        """The same state with room for one more step."""
+        room = self.cache.shape[4]
+        return self if self.time < room else replace(self, cache=F.pad(self.cache, (0, 0, 0, room)))
+
+    def _owner(self) -> Tensor:
+        return torch.arange(self.sources, device=self.cache.device).repeat_interleave(self.beams)
+
+
+class EncoderLayer(nn.Module):
+    """x + attention(norm x), then x + ffn(norm x)."""
+
+    def __init__(self, width: int, heads: int, ffn: int, dropout: Dropout, generator: torch.Generator) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.self_norm, self.self_input, self.self_output = _attention(width, 3, generator)
+        self.ffn = FeedForward(width, ffn, dropout, generator)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        query, key, value = _split(self.self_input(self.self_norm(x)), self.heads, 3)
+        x = self.dropout.add(x, self.self_output(_join(attention(query, key, value, bias, self.dropout), self.heads)))
+        return self.ffn(x)
+
+
+class DecoderLayer(nn.Module):
+    """x + self-attention(norm x), then x + cross-attention(norm x), then x + ffn(norm x)."""
+
+    def __init__(self, width: int, heads: int, ffn: int, dropout: Dropout, generator: torch.Generator) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.self_norm, self.self_input, self.self_output = _attention(width, 3, generator)
+        self.cross_norm, self.cross_input, self.cross_output = _attention(width, 1, generator)
+        self.ffn = FeedForward(width, ffn, dropout, generator)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, future: Tensor, absent: Tensor) -> Tensor:
+        query, key, value = _split(self.self_input(self.self_norm(x)), self.heads, 3)
+        x = self.dropout.add(x, self.self_output(_join(attention(query, key, value, future, self.dropout), self.heads)))
+        (query,) = _split(self.cross_input(self.cross_norm(x)), self.heads, 1)
+        x = self.dropout.add(x, self.cross_output(_join(attention(query, keys, values, absent, self.dropout), self.heads)))
+        return self.ffn(x)
+
+    def step(self, x: Tensor, cache: Tensor, time: int, keys: Tensor, values: Tensor, absent: Tensor, beams: int) -> Tensor:
+        """One position ``[B, D]``; its self-attention key and value go to ``cache[..., time, :]`` ``[2, B, H, room, K]``."""
+        rows, width = x.shape
+        projected = self.self_input(self.self_norm(x)).view(rows, 3, self.heads, -1)  # [B, 3, H, K]
+        cache[:, :, :, time] = projected[:, 1:].transpose(0, 1)  # [2, B, H, K]
+        key, value = cache[:, :, :, : time + 1].flatten(1, 2)  # [B·H, time + 1, K]
+        query = projected[:, 0].reshape(rows * self.heads, 1, -1)  # [B·H, 1, K]
+        x = x + self.self_output(attention(query, key, value, None).view(rows, width))
+        query = self.cross_input(self.cross_norm(x)).view(rows // beams, beams, self.heads, -1)
+        query = query.transpose(1, 2).flatten(0, 1)  # [N·H, beams, K]
+        found = attention(query, keys, values, absent).view(rows // beams, self.heads, beams, -1)
+        x = x + self.cross_output(found.transpose(1, 2).reshape(rows, width))
+        return self.ffn(x)
+
+
+class FeedForward(nn.Module):
+    """x + W₂ relu(W₁ norm x)."""
+
+    def __init__(self, width: int, ffn: int, dropout: Dropout, generator: torch.Generator) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.norm = nn.LayerNorm(width)
+        self.up, self.down = Linear(width, ffn, generator), Linear(ffn, width, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout.add(x, self.down(self.dropout.relu(self.up(self.norm(x)))))
+
+
+def _attention(width: int, blocks: int, generator: torch.Generator) -> tuple[nn.LayerNorm, Linear, Linear]:
+    return nn.LayerNorm(width), Linear(width, width, generator, blocks=blocks), Linear(width, width, generator)
+
+
+def _embedding(vocabulary_size: int, width: int, generator: torch.Generator) -> nn.Parameter:
+    """Rows of unit expected norm, so that tied logits start at unit scale; scaled by √D on the way in."""
+    return nn.Parameter(torch.empty(vocabulary_size, width).normal_(0, width**-0.5, generator=generator))
+
+
+def _split(x: Tensor, heads: int, blocks: int) -> Tensor:
+    """``[B, T, blocks·D]`` → ``[blocks, B·H, T, K]``."""
+    batch, length, _ = x.shape
+    x = x.view(batch, length, blocks, heads, -1).permute(2, 0, 3, 1, 4)  # [blocks, B, H, T, K]
+    return x.flatten(1, 2)  # [blocks, B·H, T, K]
+
+
+def _join(x: Tensor, heads: int) -> Tensor:
+    """``[B·H, T, K]`` → ``[B, T, D]``."""
+    rows, length, size = x.shape
+    return x.view(rows // heads, heads, length, size).transpose(1, 2).reshape(rows // heads, length, heads * size)
+
+
+NAMES = {"transformer": partial(Transformer)}

@@ -1,0 +1,131 @@
+"""``key=value`` words → one checked configuration; one line and an exit code for every mistake.
+
+Hydra composes the groups; over them go the task's preset and then the user's own words.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+
+from agents.journal import console
+from agents.trainer import Interrupted
+from groups import Groups, groups, help_of, store
+from textgen_env.errors import UserError, unknown
+from textgen_env.tasks import tasks
+
+CONF = Path(__file__).parent / "conf"
+
+
+def run(main: Callable[[DictConfig], None], script: str) -> None:
+    """Run ``main`` with what the command line says; a user's mistake exits with 2 and Ctrl-C with 130, each with one line."""
+    try:
+        words = sys.argv[1:]
+        if {"--help", "-h"} & set(words):
+            console.print(help_table(script, [word for word in words if not word.startswith("-")]))
+        else:
+            main(read(script, words))
+    except UserError as error:
+        console.print(f"error: {error}", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except (Interrupted, KeyboardInterrupt) as error:
+        console.print(str(error) or "interrupted", markup=False, soft_wrap=True)
+        sys.exit(130)
+
+
+def read(script: str, words: list[str]) -> DictConfig:
+    """The configuration of ``script`` for the command-line ``words``; unknown names and wrong types are UserErrors."""
+    given = _parse(words)
+    made = _groups(script, given.get("algorithm._target_"))
+    if "algorithm._target_" in given:
+        given["algorithm"] = given.pop("algorithm._target_")
+    store(made)
+    preset = _preset(given, _compose(script, {})) if "env" in made else {}
+    chosen = {key: str(value) for key, value in {**preset, **given}.items() if key in made}
+    for group, name in chosen.items():
+        if name not in made[group]:
+            raise unknown(group, name, made[group])
+    config = _compose(script, chosen)
+    valid = leaves(config)
+    for key, value in preset.items():
+        if key in valid:  # a preset speaks of every student and algorithm, the command line only of those it chose
+            OmegaConf.update(config, key, value)
+    for key, value in given.items():
+        if key not in made:
+            OmegaConf.update(config, key, _checked(key, value, valid, made))
+    return config
+
+
+def leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
+    """``{dotted key: value}`` of everything that can be set."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= leaves(value, f"{prefix}{key}.") if isinstance(value, DictConfig) else {f"{prefix}{key}": value}
+    return flat
+
+
+def help_table(script: str, words: list[str]) -> Table:
+    """Every key of the composed configuration, its value, and what it means."""
+    config, made = read(script, words), _groups(script, None)
+    chosen = {group: config[group].name for group in made}
+    lines = help_of(made, chosen, CONF / f"{script}.yaml")
+    table = Table(
+        "key", "value", "meaning", box=None, title=f"python experiments/{script}.py [key=value …]", title_justify="left"
+    )
+    for key, value in {**chosen, **leaves(config)}.items():
+        if not key.endswith(".name"):
+            table.add_row(key, "null" if value is None else str(value), lines[key])
+    return table
+
+
+def _parse(words: list[str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if not equals or not key.replace(".", "").replace("_", "").isalnum():
+            raise UserError(f"cannot read {word!r}: write key=value (--help lists the keys)")
+        given[key] = OmegaConf.select(OmegaConf.from_dotlist([word]), key)
+    return given
+
+
+def _groups(script: str, custom_algorithm: str | None) -> Groups:
+    """Of the groups that the code makes, those in the defaults list of the script's YAML; a script may have none."""
+    listed = OmegaConf.to_container(OmegaConf.load(CONF / f"{script}.yaml")).get("defaults", [])
+    named = {group for entry in listed if isinstance(entry, dict) for group in entry}
+    return {group: options for group, options in groups(custom_algorithm).items() if group in named} if named else {}
+
+
+def _compose(script: str, chosen: dict[str, str]) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
+        return compose(script, overrides=[f"{group}={name}" for group, name in chosen.items()])
+
+
+def _preset(given: dict[str, Any], default: DictConfig) -> dict[str, Any]:
+    known, name = tasks(), str(given.get("env", default.env.name))
+    if name not in known:
+        raise unknown("env", name, known)
+    presets, preset = known[name].PRESETS, str(given.get("preset", default.preset))
+    if preset not in presets:
+        raise unknown("preset", preset, presets)
+    return presets[preset]
+
+
+def _checked(key: str, value: Any, valid: dict[str, Any], made: Groups) -> Any:
+    if key not in valid or key.endswith(".name"):
+        raise unknown("key", key, [name for name in (*valid, *made) if not name.endswith(".name")])
+    kind = type(valid[key])
+    if valid[key] is None or (isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
+        return value
+    if kind is float and isinstance(value, int):
+        return float(value)
+    if kind is str and value is not None:
+        return str(value)
+    raise UserError(f"{key}={value}: {kind.__name__} expected, such as {key}={valid[key]}")

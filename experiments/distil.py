@@ -1,0 +1,193 @@
+"""The steps of every experiment: a world, a teacher, a trained student.  Each reads the configuration and passes values on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from agents.algorithms.bc import BC
+from agents.decoding import beam
+from agents.discovery import build
+from agents.evaluation import Writer, validator, writer
+from agents.fast import resolve_precision
+from agents.journal import console
+from agents.store import build_policy, describe_policy, load_policy, save_vocabulary
+from agents.trainer import Progress, train
+from groups import algorithm_class
+from textgen_env.batching import Batches
+from textgen_env.corpus import cache_dir
+from textgen_env.errors import UserError
+from textgen_env.oracle import Oracle, PolicyOracle
+from textgen_env.tasks import tasks
+from textgen_env.world import World
+
+TEACHER_KEYS = ("path", "label_smoothing", "train")  # of the group teacher, the keys that are not its architecture's
+
+
+class Machine(NamedTuple):
+    """Where it runs: a torch device and "float32" or "bf16"."""
+
+    device: str
+    precision: str
+
+
+class Teacher(NamedTuple):
+    """The oracle, how it writes when judged, and what the report says of it."""
+
+    oracle: Oracle
+    write: Writer
+    about: dict[str, Any]
+
+
+def machine(config: DictConfig) -> Machine:
+    """Resolve ``auto``; a device or precision that is not there is a UserError."""
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device={device} is not to be had here: {str(error).splitlines()[0]}") from error
+    return Machine(device, resolve_precision(config.precision, device))
+
+
+def load_world(config: DictConfig) -> World:
+    """The task with its corpus and vocabulary; says what was taken."""
+    name, options = _named(config.env)
+    world = tasks()[name].load(**options)
+    console.print("\n".join(world.describe()), markup=False, soft_wrap=True)
+    return world
+
+
+def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
+    """The exact expert, a run folder's student, or a transformer trained here and cached by everything that shaped it."""
+    if config.teacher.name == "exact":
+        if world.oracle is None:
+            raise UserError(f"teacher=exact: {world.id} has no exact expert; use teacher=transformer")
+        oracle = world.oracle()
+        return Teacher(oracle, oracle.demonstrate, {"architecture": "exact", "parameters": None, "path": None})
+    folder = Path(config.teacher.path) if config.teacher.path else _train_teacher(config, world, on)
+    policy, header = load_policy(folder, world.vocabulary)
+    policy.to(on.device).requires_grad_(False)
+
+    oracle = PolicyOracle(policy, partial(beam, width=5), world.vocabulary, world.vocabulary)
+    about = {"architecture": header["architecture"]["name"], "parameters": parameters(policy), "path": str(folder)}
+    return Teacher(oracle, writer(policy, config.evaluate.beam, on.precision, on.device), about)
+
+
+def build_student(config: DictConfig, world: World) -> nn.Module:
+    """A fresh student; ``seed`` alone decides its weights, so that all algorithms start from the same."""
+    return build_policy(*_named(config.student), world.vocabulary, torch.Generator().manual_seed(config.seed))
+
+
+def train_student(config: DictConfig, world: World, student: nn.Module, oracle: Oracle, folder: Path, on: Machine) -> Progress:
+    """Train ``student`` by the chosen algorithm; its run folder gets checkpoints, curves and vocabulary."""
+    save_vocabulary(folder, world.vocabulary)
+    name, settings = _named(config.algorithm)
+    generator = torch.Generator().manual_seed(config.seed + 1)
+    algorithm = build(algorithm_class(name), settings, policy=student, oracle=oracle, generator=generator)
+    header = {
+        **describe_policy(*_named(config.student), world.vocabulary),
+        "algorithm": name,
+        "corpus": world.corpus.fingerprint,
+        "seed": config.seed,
+    }
+    return _train(config.train, config.seed, world, algorithm, student, folder, "student", header, generator, on, config.resume)
+
+
+def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
+    name, settings = _named(config.teacher)
+    settings = {key: value for key, value in settings.items() if key not in TEACHER_KEYS}
+    header = {
+        **describe_policy(name, settings, world.vocabulary),
+        "corpus": world.corpus.fingerprint,
+        "horizon": [world.source_limit, world.horizon],
+        "label_smoothing": config.teacher.label_smoothing,
+        "train": OmegaConf.to_container(config.teacher.train),
+        "seed": config.seed,
+        "precision": on.precision,
+    }
+    key = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=8).hexdigest()
+    folder = cache_dir() / "teachers" / f"{world.id}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "finished"
+    with FileLock(folder / "lock"):
+        if done.exists():
+            console.print(f"teacher: cached in {folder}", soft_wrap=True)
+            return folder
+        save_vocabulary(folder, world.vocabulary)
+        generator = torch.Generator().manual_seed(config.seed)
+        policy = build_policy(name, settings, world.vocabulary, generator)
+        algorithm = BC(policy, config.teacher.label_smoothing)
+        _train(
+            config.teacher.train, config.seed, world, algorithm, policy, folder, "teacher", header, generator, on, resume=True
+        )
+        done.touch()
+    return folder
+
+
+def _train(
+    settings: DictConfig,
+    seed: int,
+    world: World,
+    algorithm: Any,
+    policy: nn.Module,
+    folder: Path,
+    phase: str,
+    header: dict[str, Any],
+    generator: torch.Generator,
+    on: Machine,
+    resume: bool,
+) -> Progress:
+    policy.to(on.device)
+    return train(
+        algorithm,
+        policy,
+        Batches(world.splits["train"], settings.batch_tokens, seed, world.horizon),
+        validator(policy, world, settings.validation_rows, on.precision, on.device),
+        folder=folder,
+        phase=phase,
+        header=header,
+        generators={"algorithm": generator, "policy": policy.generator},
+        steps=settings.steps,
+        lr=settings.lr,
+        schedule=settings.schedule,
+        warmup=settings.warmup,
+        clip=settings.clip,
+        validate_every=max(1, settings.steps // settings.validations),
+        amp=on.precision,
+        device=on.device,
+        resume=resume,
+    )
+
+
+def parameters(policy: nn.Module) -> int:
+    """Number of weights."""
+    return sum(weight.numel() for weight in policy.parameters())
+
+
+def versions() -> dict[str, str]:
+    """What the figures were made with."""
+    names = ("torch", "gymnasium", "stable-baselines3", "imitation", "sacrebleu", "rouge-score", "tokenizers", "numpy")
+
+    def installed(name: str) -> str:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return "not installed"
+
+    return {"python": platform.python_version(), **{name: installed(name) for name in names}}
+
+
+def _named(node: DictConfig) -> tuple[str, dict[str, Any]]:
+    """A group's choice: its name and its settings."""
+    settings: dict[str, Any] = OmegaConf.to_container(node)  # type: ignore[assignment]
+    return settings.pop("name"), settings

@@ -1,0 +1,51 @@
+"""The folder of one run: its name, what it may already hold, and the files every run has (DESIGN: "Run folder")."""
+
+from __future__ import annotations
+
+import shlex
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from command_line import leaves
+from textgen_env.errors import UserError
+from textgen_env.files import write_atomically
+
+FREE = ("out", "resume", "evaluate.")  # keys that a resumed run may set anew
+
+
+def open_folder(config: DictConfig) -> Path:
+    """The run folder, with ``config.yaml`` in it; a folder that holds something else is a UserError."""
+    folder = Path(config.out) if config.out else _unused(config)
+    path = folder / "config.yaml"
+    if folder.exists() and any(folder.iterdir()):
+        if not path.is_file():
+            raise UserError(f"{folder} is not empty and holds no run: choose another out=")
+        if not config.resume:
+            raise UserError(f"{folder} holds a run: continue it with resume=true, or choose another out=")
+        _compare(OmegaConf.load(path), config, path)
+    elif config.resume:
+        raise UserError(f"resume=true: no run in {folder}" + ("" if config.out else "; name its folder with out="))
+    write_atomically(path, OmegaConf.to_yaml(config).encode())
+    return folder
+
+
+def how_to_go_on(script: str, words: list[str], folder: Path) -> str:
+    """The command that continues this run."""
+    kept = [word for word in words if word.partition("=")[0] not in ("out", "resume")]
+    return shlex.join(["python", script, *kept, f"out={folder}", "resume=true"])
+
+
+def _unused(config: DictConfig) -> Path:
+    name = f"{config.env.name}-{config.algorithm.name}-{config.student.name}-seed{config.seed}"
+    candidates = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(folder for folder in (Path("runs") / candidate for candidate in candidates) if not folder.exists())
+
+
+def _compare(before: Any, config: DictConfig, path: Path) -> None:
+    old, new = leaves(before), leaves(config)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key) and not key.startswith(FREE):
+            raise UserError(f"{path} holds another run: {key}={old.get(key)} there, {new.get(key)} here; choose another out=")

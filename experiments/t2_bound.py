@@ -1,0 +1,52 @@
+"""Where compounding error comes from, exactly: ``python experiments/t2_bound.py [key=value …]`` (--help lists every key)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+import command_line
+from agents.analysis import figure, lab, mixtures
+from agents.analysis.tables import tables
+from agents.journal import console
+from textgen_env.errors import UserError
+from textgen_env.files import write_atomically
+
+
+def main(config: DictConfig) -> None:
+    """Exact curves → tables, t2_bound.json and t2_bound.png."""
+    folder = Path(config.out)
+    results = exact(config)
+    for table in tables(results):
+        console.print(table)
+        console.print()
+    written = {**results, "curves": [curve._asdict() | {"slope": curve.slope._asdict()} for curve in results["curves"]]}
+    write_atomically(folder / "t2_bound.json", json.dumps(written, indent=1, ensure_ascii=False).encode())
+    write_atomically(folder / "t2_bound.png", figure.draw(results))
+    console.print(f"{folder / 't2_bound.png'}, {folder / 't2_bound.json'}", soft_wrap=True)
+
+
+def exact(config: DictConfig) -> dict[str, Any]:
+    """What follows from the definitions alone; the curves of trained students join ``curves`` with a ``kind`` of their own."""
+    for key, low, high in (("epsilon", 0, 1), ("demonstrations", 0, np.inf), ("worlds", 5, np.inf)):
+        if not low < config[key] < high:
+            raise UserError(
+                f"{key}={config[key]}: more than {low}" + (f" and less than {high}" if high < np.inf else "") + " expected"
+            )
+    steps, rng = lab.horizons(config.shortest, config.longest), np.random.default_rng(config.seed)
+    return {
+        "settings": OmegaConf.to_container(config),
+        "curves": [*lab.horizon_curves(steps, config.epsilon), *lab.horizon_free(steps, config.demonstrations)],
+        "cost_by_step": lab.cost_by_step(steps[-1], config.epsilon),
+        "tight": lab.tight(steps, config.epsilon),
+        "random_worlds": lab.random_worlds(rng, config.worlds),
+        "mixtures": mixtures.sweep(rng),
+    }
+
+
+if __name__ == "__main__":
+    command_line.run(main, "t2_bound")

@@ -1,0 +1,101 @@
+"""The command line: what composes, what overrides what, and one clear line for every mistake."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from command_line import help_table, leaves, read
+from groups import groups
+from run_folder import how_to_go_on, open_folder
+from textgen_env.errors import UserError
+from textgen_env.tasks import tasks
+
+CONF = Path(__file__).parents[1] / "experiments" / "conf"
+
+
+def test_words_go_over_the_preset_and_the_preset_over_the_defaults():
+    preset = tasks()["Copy-v0"].PRESETS["quick"]
+    config = read("dagger", ["env=Copy-v0"])
+    assert config.teacher.name == "exact"
+    assert config.train.steps == preset["train.steps"]
+    assert read("dagger", ["env=Copy-v0", "train.steps=7"]).train.steps == 7
+    assert read("dagger", ["env=Copy-v0", "teacher=transformer"]).teacher.name == "transformer"
+
+
+@pytest.mark.parametrize("env", tasks())
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+def test_every_preset_composes_with_every_student_and_algorithm(env, preset):
+    made = groups(None)
+    known = set()
+    for group in ("student", "algorithm"):
+        for name in made[group]:
+            known |= leaves(read("dagger", [f"env={env}", f"preset={preset}", f"{group}={name}"])).keys()
+    unknown = tasks()[env].PRESETS[preset].keys() - known - made.keys()
+    assert not unknown, "a preset sets keys that nothing has"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["env=IWSTL-v0"], "unknown env 'IWSTL-v0'; did you mean 'IWSLT-v0'?"),
+        (["algorithm=imitkd_ful"], "unknown algorithm 'imitkd_ful'; did you mean 'imitkd_full'?"),
+        (["student=transfomer"], "unknown student 'transfomer'; did you mean 'transformer'?"),
+        (["preset=quik"], "unknown preset 'quik'; did you mean 'quick'?"),
+        (["train.stesp=3"], "unknown key 'train.stesp'; did you mean 'train.steps'?"),
+        (["env.data_dri=x"], "unknown key 'env.data_dri'; did you mean 'env.data_dir'?"),
+        (["student.name=x"], "unknown key 'student.name'"),
+        (["train.steps=many"], "train.steps=many: int expected, such as train.steps="),
+        (["train.lr=fast"], "train.lr=fast: float expected"),
+        (["resume=1"], "resume=1: bool expected"),
+        (["train.steps"], "cannot read 'train.steps': write key=value"),
+        (["+train.steps=3"], "cannot read"),
+        (["algorithm._target_=nowhere.Nothing"], "No module named 'nowhere'"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_nearest_valid_name(words, message):
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        read("dagger", words)
+    assert "\n" not in str(error.value)
+
+
+def test_values_keep_their_types():
+    config = read("dagger", ["env.data_dir=/a b/c=d,e", "train.lr=1", "train.clip=2e-1", "out=3"])
+    assert config.env.data_dir == "/a b/c=d,e"
+    assert (config.train.lr, config.train.clip) == (1.0, 0.2)
+
+
+def test_every_key_of_every_choice_has_help():
+    made = groups(None)
+    for group, options in made.items():
+        for name in options:
+            table = help_table("dagger", [f"{group}={name}"])
+            keys, meanings = (list(column.cells) for column in (table.columns[0], table.columns[2]))
+            assert [key for key, meaning in zip(keys, meanings, strict=True) if len(meaning) < 5] == []
+
+
+def test_a_run_folder_is_never_shared(tmp_path):
+    words = ["env=Copy-v0", f"out={tmp_path / 'run'}"]
+    open_folder(read("dagger", words))
+    with pytest.raises(UserError, match="holds a run: continue it with resume=true"):
+        open_folder(read("dagger", words))
+    open_folder(read("dagger", [*words, "resume=true", "evaluate.beam=5"]))
+    with pytest.raises(UserError, match=r"another run: train\.lr="):
+        open_folder(read("dagger", [*words, "resume=true", "train.lr=0.5"]))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(UserError, match="is not empty and holds no run"):
+        open_folder(read("dagger", ["env=Copy-v0", f"out={tmp_path / 'other'}"]))
+    with pytest.raises(UserError, match="no run in"):
+        open_folder(read("dagger", ["env=Copy-v0", f"out={tmp_path / 'none'}", "resume=true"]))
+
+
+def test_default_folders_do_not_collide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [open_folder(read("dagger", ["env=Copy-v0"])).name for _ in range(3)]
+    assert names == ["Copy-v0-imitkd_full-transformer-seed0" + suffix for suffix in ("", "-2", "-3")]
+
+
+def test_the_command_to_go_on_names_the_folder_once(tmp_path):
+    command = how_to_go_on("experiments/dagger.py", ["env=Copy-v0", "out=old", "resume=true"], tmp_path)
+    assert command == f"python experiments/dagger.py env=Copy-v0 out={tmp_path} resume=true"

@@ -1,0 +1,201 @@
+"""Decoders against the definition: exhaustive search, step-by-step scoring, exact frequencies."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor
+
+from agents.decoding import beam, greedy, sample
+from agents.policies.transformer import Transformer
+from agents.policy import Policy
+from textgen_env.types import BOS, EOS, PAD, Trajectories, shift
+
+V = 9
+
+
+@pytest.fixture(scope="module")
+def policy() -> Transformer:
+    """Random, but with the weights to tell its rows apart and to end some of them early."""
+    policy = Transformer(V, layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(3)).eval()
+    with torch.no_grad():
+        policy.decoder_norm.weight.mul_(3)
+        policy.decoder_norm.bias.copy_(4 * policy.target_embedding[EOS])
+        for weight in policy.decoder.parameters():
+            weight.mul_(3 if weight.dim() == 2 else 1)
+    return policy
+
+
+@pytest.fixture(scope="module")
+def source() -> Tensor:
+    source = torch.randint(4, V, (12, 6), generator=torch.Generator().manual_seed(1))
+    for row, length in enumerate([6, 5, 4, 3, 2, 1] * 2):
+        source[row, length - 1], source[row, length:] = EOS, PAD
+    return source
+
+
+@dataclass(frozen=True)
+class Row:
+    """The state of a Table policy: how many rows."""
+
+    rows: int
+
+    def select(self, index: Tensor) -> Row:
+        return Row(len(index))
+
+
+@dataclass(frozen=True)
+class Table:
+    """A policy that reads nothing: the same logits ``[V]`` at every step."""
+
+    logits: Tensor
+
+    @property
+    def vocabulary_size(self) -> int:
+        return len(self.logits)
+
+    def __call__(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        logits = self.logits.expand(*prefix.shape, -1)
+        return logits if mask is None else logits[mask]
+
+    def start(self, source: Tensor, steps: int) -> Row:
+        return Row(len(source))
+
+    def step(self, token: Tensor, state: Row) -> tuple[Tensor, Row]:
+        return self.logits.expand(state.rows, -1), state
+
+
+def rescored(policy: Policy, source: Tensor, found: Trajectories) -> Tensor:
+    """The score by teacher forcing."""
+    with torch.no_grad():
+        log_probs = policy(source, shift(found.action)).log_softmax(-1)
+    gain = log_probs.gather(2, found.action[:, :, None]).squeeze(2)
+    inside = torch.arange(found.action.shape[1]) < found.length[:, None]
+    return gain.where(inside, 0.0).sum(1)
+
+
+def well_formed(found: Trajectories, limit: Tensor) -> None:
+    inside = torch.arange(found.action.shape[1]) < found.length[:, None]
+    assert not torch.isin(found.action[inside], torch.tensor([PAD, BOS])).any()
+    assert (found.action[~inside] == PAD).all()
+    last = found.action.gather(1, found.length[:, None] - 1).squeeze(1)
+    assert ((found.length <= limit) & ((last == EOS) | (found.length == limit))).all()
+    assert ((found.action == EOS).sum(1) == (last == EOS)).all()
+
+
+DECODERS = {
+    "greedy": greedy,
+    "sample": lambda policy, source, steps: sample(policy, source, steps, torch.Generator().manual_seed(0)),
+    "top_k": lambda policy, source, steps: sample(policy, source, steps, torch.Generator().manual_seed(0), 3, 1.5),
+    "beam": lambda policy, source, steps: beam(policy, source, steps, width=4),
+}
+decoders = pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS)
+
+
+@decoders
+def test_what_is_written_is_well_formed_and_scored_as_teacher_forcing_scores_it(decode, policy: Transformer, source: Tensor):
+    limit = torch.tensor([1, 2, 3, 4, 20, 20] * 2)
+    for steps in (limit, 15):
+        found = decode(policy, source, steps)
+        well_formed(found, torch.as_tensor(steps).expand(12))
+        torch.testing.assert_close(found.score, rescored(policy, source, found), rtol=1e-5, atol=1e-5)
+    assert len(found.length.unique()) > 2  # the fixture exercises the dropping of finished rows
+
+
+@decoders
+def test_a_row_does_not_depend_on_its_batch(decode, policy: Transformer, source: Tensor):
+    together = decode(policy, source, 15)
+    for rows in (1, 5):
+        alone = decode(policy, source[:rows], 15)
+        width = alone.action.shape[1]
+        assert torch.equal(alone.action, together.action[:rows, :width])
+        assert torch.equal(alone.length, together.length[:rows])
+
+
+@decoders
+def test_a_policy_that_never_ends_is_cut_at_its_limits(decode, source: Tensor):
+    endless = Table(torch.tensor([9.0, 9.0, -torch.inf, 0.0, 1.0]))
+    assert decode(endless, source, 7).length.tolist() == [7] * 12
+    limit = torch.arange(1, 13)
+    assert torch.equal(decode(endless, source, limit).length, limit)
+
+
+@decoders
+def test_no_rows_and_no_steps(decode, policy: Transformer, source: Tensor):
+    assert decode(policy, source[:0], 5).action.shape[0] == 0
+    with pytest.raises(ValueError, match="at least 1"):
+        decode(policy, source, 0)
+
+
+def test_greedy_is_the_argmax_step_by_step(policy: Transformer, source: Tensor):
+    found = greedy(policy, source, 10)
+    for row in range(12):
+        prefix = [BOS]
+        while len(prefix) <= 10 and prefix[-1] != EOS:
+            with torch.no_grad():
+                logits = policy(source[row : row + 1], torch.tensor([prefix]))[0, -1]
+            logits[[PAD, BOS]] = -torch.inf
+            prefix.append(int(logits.argmax()))
+        assert found.action[row, : found.length[row]].tolist() == prefix[1:]
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0])
+def test_beam_of_one_is_greedy(policy: Transformer, source: Tensor, length_penalty: float):
+    one, best = beam(policy, source, 12, width=1, length_penalty=length_penalty), greedy(policy, source, 12)
+    assert torch.equal(one.action, best.action)
+    assert torch.equal(one.length, best.length)
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0, 2.0])
+def test_a_beam_that_holds_everything_finds_the_best_of_all_sequences(policy: Transformer, source: Tensor, length_penalty: float):
+    horizon, ends = 3, [*range(3, V)]
+    everything = [[*body, EOS] for length in range(horizon) for body in itertools.product(ends, repeat=length)]
+    everything += [list(body) for body in itertools.product(ends, repeat=horizon)]
+    action = torch.tensor([sequence + [PAD] * (horizon - len(sequence)) for sequence in everything])
+    length = torch.tensor([len(sequence) for sequence in everything])
+    candidates = Trajectories(action, length, torch.zeros(len(action)))
+    found = beam(policy, source, horizon, width=V**horizon, length_penalty=length_penalty)
+    for row in range(len(source)):
+        score = rescored(policy, source[row].expand(len(action), -1), candidates)
+        best = int((score / length**length_penalty).argmax())
+        assert found.action[row, : found.length[row]].tolist() == everything[best]
+
+
+def test_a_wider_beam_does_not_score_worse_on_average(policy: Transformer, source: Tensor):
+    narrow, wide = (beam(policy, source, 12, width=width) for width in (1, 6))
+    assert (wide.score / wide.length).mean() > (narrow.score / narrow.length).mean()
+
+
+def test_early_stop_waits_for_a_hypothesis_that_can_still_win():
+    """Ending at once has log-probability log 0.3; ten more tokens at 0.69 each have a better mean, found only at the limit."""
+    policy = Table(torch.tensor([0.0, 0.0, 0.3, 0.0, 0.7]).log())
+    source = torch.tensor([[EOS]])
+    assert beam(policy, source, 10, width=2).length.item() == 10
+    assert beam(policy, source, 10, width=2, length_penalty=0.0).length.item() == 1
+
+
+def test_top_1_is_greedy(policy: Transformer, source: Tensor):
+    drawn = sample(policy, source, 12, torch.Generator().manual_seed(0), top_k=1)
+    assert torch.equal(drawn.action, greedy(policy, source, 12).action)
+
+
+@pytest.mark.parametrize(("top_k", "temperature"), [(0, 1.0), (3, 1.0), (0, 0.5), (4, 2.0)])
+def test_samples_have_the_policys_frequencies(top_k: int, temperature: float):
+    logits = torch.tensor([2.0, 2.0, -1.0, 0.0, 0.5, 1.0, 1.5, -torch.inf])
+    rows = 20_000
+    drawn = sample(Table(logits), torch.full((rows, 1), EOS), 1, torch.Generator().manual_seed(0), top_k, temperature)
+    probability = logits.clone()
+    probability[[PAD, BOS]] = -torch.inf
+    if top_k:
+        probability[probability < probability.topk(top_k).values[-1]] = -torch.inf
+    probability = (probability / temperature).softmax(0)
+    count = torch.bincount(drawn.action[:, 0], minlength=8).double()
+    possible = probability > 0
+    assert not count[~possible].any()
+    expected = rows * probability[possible].double()
+    chi_square = ((count[possible] - expected) ** 2 / expected).sum()
+    freedom = int(possible.sum()) - 1
+    assert chi_square < freedom + 4 * (2 * freedom) ** 0.5

@@ -1,0 +1,204 @@
+"""Cheap dropout, the explicit attention and precision against their definitions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from agents import fast
+from agents.layers import NEVER, Dropout, Linear, attention, positions
+from textgen_env.errors import UserError
+
+dtypes = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bf16"])
+
+
+def dropout(rate: float, seed: int = 0) -> Dropout:
+    return Dropout(rate, torch.Generator().manual_seed(seed)).train()
+
+
+@dtypes
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])
+def test_dropout_drops_at_its_rate_independently_and_keeps_the_mean(rate: float, dtype: torch.dtype):
+    drop, shape = dropout(rate), (1000, 1001)
+    keep = drop.keep / 256
+    assert abs(1 - keep - rate) <= 1 / 512
+    mask = drop.mask(torch.empty(shape, dtype=dtype)).double()
+    assert set(mask.unique().tolist()) == {0.0, 1.0}
+    error = (keep * (1 - keep) / mask.numel()) ** 0.5
+    assert abs(mask.mean() - keep) < 4 * error
+    for lag in (1, 2, 3, 4, 7, 8, 1001):  # neighbours in a word, and in a column
+        both = mask.flatten()[lag:] * mask.flatten()[:-lag]
+        assert abs(both.mean() - keep**2) < 4 * (keep**2 * (1 - keep**2) / both.numel()) ** 0.5 + 2 * error
+    mean = drop(torch.ones(shape)).double().mean()
+    assert abs(mean - 1) < 4 * error / keep
+
+
+@dtypes
+def test_dropout_of_ones_shows_its_mask_and_its_gradient_is_the_same(dtype: torch.dtype):
+    drop, x = dropout(0.25), torch.ones(64, 33, dtype=dtype, requires_grad=True)
+    y = drop(x)
+    y.sum().backward()
+    assert torch.equal(x.grad, y.detach())
+    assert set(y.unique().tolist()) == {0.0, torch.tensor(4 / 3, dtype=dtype).item()}
+
+
+@dtypes
+def test_fused_forms_equal_their_parts(dtype: torch.dtype):
+    x, branch = (torch.randn(50, 17, generator=torch.Generator().manual_seed(s)).to(dtype) for s in (0, 1))
+    scale = 256 / dropout(0.1).keep
+    mask = dropout(0.1).mask(branch)
+
+    def gradients(y: Tensor, *leaves: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(y, leaves, torch.ones_like(y))
+
+    a, b = x.clone().requires_grad_(), branch.clone().requires_grad_()
+    added = dropout(0.1).add(a, b)
+    torch.testing.assert_close(added, (x.double() + branch.double() * mask * scale).to(dtype))
+    to_a, to_b = gradients(added, a, b)
+    assert torch.equal(to_a, torch.ones_like(x))
+    torch.testing.assert_close(to_b, (mask.double() * scale).to(dtype))
+    rectified = dropout(0.1).relu(b * 1)
+    torch.testing.assert_close(rectified, (branch.double().relu() * mask * scale).to(dtype))
+    torch.testing.assert_close(gradients(rectified, b)[0], ((branch > 0) * mask.double() * scale).to(dtype))
+
+
+def test_dropout_is_the_identity_in_evaluation_and_at_rate_zero():
+    x, branch = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0)).unbind()
+    for drop in (dropout(0.5).eval(), dropout(0.0)):
+        assert torch.equal(drop(x), x)
+        assert torch.equal(drop.add(x, branch), x + branch)
+        assert torch.equal(drop.relu(x.clone()), x.relu())
+
+
+def test_dropout_draws_from_its_generator_alone():
+    x = torch.ones(1000)
+    torch.manual_seed(5)
+    state, drop = torch.get_rng_state(), dropout(0.5)
+    first = drop(x)
+    assert torch.equal(first, dropout(0.5)(x))
+    assert not torch.equal(first, drop(x))
+    assert not torch.equal(first, dropout(0.5, seed=1)(x))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@dtypes
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_attention_equals_torchs(dtype: torch.dtype, with_bias: bool):
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(6, n, 8, generator=generator).to(dtype).requires_grad_() for n in (5, 7, 7))
+    bias = torch.zeros(6, 5, 7).masked_fill_(torch.rand(6, 5, 7, generator=generator) < 0.4, NEVER).to(dtype)
+    bias = bias if with_bias else None
+    weight = torch.randn(6, 5, 8, generator=generator)
+    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.05, "atol": 0.05}
+    found = attention(query, key, value, bias)
+    exact = F.scaled_dot_product_attention(*(t.float() for t in (query, key, value)), None if bias is None else bias.float())
+    torch.testing.assert_close(found.float(), exact, **tolerance)
+    leaves = (query, key, value)
+    for mine, theirs in zip(torch.autograd.grad((found * weight).sum(), leaves), torch.autograd.grad((exact * weight).sum(), leaves)):
+        torch.testing.assert_close(mine.float(), theirs.float(), **tolerance)
+
+
+@dtypes
+def test_attention_of_a_row_without_keys_is_their_mean(dtype: torch.dtype):
+    query, key, value = (torch.randn(2, 4, 8, generator=torch.Generator().manual_seed(s)).to(dtype).requires_grad_() for s in range(3))
+    found = attention(query, key, value, torch.full((2, 4, 4), NEVER, dtype=dtype))
+    torch.testing.assert_close(found, value.mean(1, keepdim=True).expand_as(found), rtol=0.02, atol=0.02)
+    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(found.sum(), (query, key, value)))
+
+
+def test_attention_weights_are_dropped_without_bias_in_the_mean():
+    query, key = (torch.randn(n, 8, generator=torch.Generator().manual_seed(n)).expand(2000, n, 8) for n in (3, 4))
+    exact, draws = attention(query, key, key, None)[0], attention(query, key, key, None, dropout(0.3))
+    assert draws.std(0).min() > 0
+    assert ((draws.mean(0) - exact).abs() < 5 * draws.std(0) / len(draws) ** 0.5).all()
+
+
+def test_linear_computes_in_the_precision_of_its_input():
+    linear, x = Linear(8, 4, torch.Generator().manual_seed(0), blocks=3), torch.randn(5, 8, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        linear.bias.copy_(torch.arange(12.0))
+    exact = F.linear(x, linear.weight, linear.bias)
+    assert torch.equal(linear(x), exact)
+    low = linear(x.bfloat16())
+    assert low.dtype == torch.bfloat16
+    torch.testing.assert_close(low.float(), exact, rtol=0.02, atol=0.05)
+    low.sum().backward()
+    assert linear.weight.grad.dtype == torch.float32
+
+
+def test_a_cast_is_kept_only_while_weights_are_at_rest():
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimiser = torch.optim.SGD([weight], lr=1.0, fused=True)  # a fused step changes a weight without counting its version
+    for expected in (1.0, 0.0, -1.0):
+        with torch.no_grad(), fast.weights_at_rest():
+            first = fast.cast(weight, torch.bfloat16)
+            assert first.tolist() == [expected] * 3
+            with fast.weights_at_rest():
+                assert fast.cast(weight, torch.bfloat16) is first
+            assert fast.cast(weight, torch.bfloat16) is first
+        with torch.no_grad():
+            assert fast.cast(weight, torch.bfloat16) is not first
+        weight.grad = torch.ones(3)
+        optimiser.step()
+    with fast.weights_at_rest():
+        assert fast.cast(weight, torch.bfloat16).requires_grad  # a gradient is wanted: never the kept copy
+    assert fast.cast(weight, torch.float32) is weight
+
+
+def test_positions_of_any_length_are_a_prefix_of_longer_ones():
+    long = positions(3000, 12, torch.device("cpu"))
+    assert long.shape == (3000, 12)
+    assert torch.equal(positions(5, 12, torch.device("cpu")), long[:5])
+    assert positions(7, 5, torch.device("cpu")).shape == (7, 5)
+    assert torch.cdist(long, long).add_(torch.eye(3000) * 9).min() > 1e-2  # no two positions look alike
+
+
+def test_precision_follows_the_machine_and_refuses_what_it_lacks(monkeypatch: pytest.MonkeyPatch):
+    for here, automatic, dtype in ((True, "bf16", torch.bfloat16), (False, "float32", torch.float32)):
+        monkeypatch.setattr(fast, "has_bf16", lambda device, here=here: here)
+        assert fast.resolve_precision("auto", "cpu") == automatic
+        with fast.precision("auto", "cpu"):
+            assert fast.compute_dtype(torch.device("cpu")) == dtype
+    assert fast.compute_dtype(torch.device("cpu")) == torch.float32
+    with pytest.raises(UserError, match="precision=bf16"):
+        fast.resolve_precision("bf16", "cpu")
+    with pytest.raises(UserError, match="did you mean 'bf16'"):
+        fast.resolve_precision("bf61", "cpu")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_tuned_allocator_keeps_what_it_freed_within_its_bounds():
+    script = """
+        import random, torch
+        from agents.fast import KEEP, tune_allocator
+
+        def resident():
+            return int(open("/proc/self/statm").read().split()[1]) * 4096
+
+        torch.set_num_threads(1)
+        tuned = tune_allocator()
+        before = resident()
+        torch.ones(1 << 24)
+        kept = resident() - before
+        for seed in range(3):
+            random.seed(seed)
+            for _ in range(60):
+                held = [torch.ones(random.randrange(1 << 21)) for _ in range(8)]
+        torch.ones(KEEP // 2)  # 2 · KEEP bytes: mapped, then unmapped
+        grown = resident() - before
+        for rows in range(1, 601):
+            torch.ones(rows, 64, dtype=torch.bfloat16) @ torch.ones(64, 64, dtype=torch.bfloat16)
+        print(tuned, kept >> 20, grown >> 20, (resident() - before - grown) >> 20)
+    """
+    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True, timeout=60)
+    tuned, kept, grown, compiled = ran.stdout.split()
+    assert int(compiled) < 250  # unbounded: 390, and growing with every new shape
+    if tuned == "True":
+        assert int(kept) >= 60
+        assert int(grown) <= (fast.KEEP >> 20) + 100
