@@ -52,8 +52,8 @@ def sample(
 def beam(policy: Policy, source: Tensor, steps: int | Tensor, width: int = 5, length_penalty: float = 1.0) -> Trajectories:
     """The hypothesis with the best ``score / length ** length_penalty`` that a beam of ``width`` finds.
 
-    Each step keeps the ``width`` best continuations; those that end leave the beam.  A row stops as soon as none still in it can
-    beat its best finished one, whatever it would go on to write: log-probabilities only sum downwards.  Width 1 is greedy.
+    Each step keeps the ``width`` best continuations; those that end leave the beam.  A row stops as soon as none still in it
+    can beat its best finished one, whatever it would go on to write: log-probabilities only sum downwards.  Width 1 is greedy.
     """
     limit, most = _limits(source, steps)
     found = _unwritten(source, most)

@@ -1,4 +1,4 @@
-"""What the command line can name: the variants that a package's modules offer in ``NAMES``, and the help in their docstrings."""
+"""What the command line can name: the variants that a package's modules offer in ``NAMES``, and the help in docstrings."""
 
 from __future__ import annotations
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.decoding import beam, greedy
 from agents.fast import precision
 from agents.losses import nll
+from agents.policy import Policy
 from agents.rollout import acting
 from textgen_env.batching import in_order
 from textgen_env.corpus import Pairs
@@ -33,7 +34,7 @@ def subset(split: Split, rows: int) -> Split:
     return Split([split.source[i] for i in chosen], [split.target[i] for i in chosen], pairs)
 
 
-def writer(policy: nn.Module, width: int, amp: str, device: str) -> Writer:
+def writer(policy: Policy, width: int, amp: str, device: str) -> Writer:
     """How ``policy`` writes when it is judged: greedily for a beam ``width`` of 1, else by length-normalised beam search."""
 
     def write(source: Tensor, steps: int) -> Trajectories:
@@ -53,7 +54,7 @@ def write_split(write: Writer, world: World, split: Split) -> list[str]:
     return texts
 
 
-def mean_nll(policy: nn.Module, world: World, split: Split, amp: str, device: str) -> float:
+def mean_nll(policy: Policy, world: World, split: Split, amp: str, device: str) -> float:
     """Negative log-likelihood of the references, nats a token."""
     total, tokens = 0.0, 0
     with acting(policy), precision(amp, device):
@@ -65,7 +66,7 @@ def mean_nll(policy: nn.Module, world: World, split: Split, amp: str, device: st
     return total / tokens
 
 
-def validator(policy: nn.Module, world: World, rows: int, amp: str, device: str) -> Callable[[], dict[str, float]]:
+def validator(policy: Policy, world: World, rows: int, amp: str, device: str) -> Callable[[], dict[str, float]]:
     """What the trainer calls between steps: greedy score (first) and NLL on ``rows`` of the validation split."""
     split = subset(world.splits["valid"], rows)
 

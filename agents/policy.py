@@ -25,6 +25,11 @@ class Policy(Protocol):
 
     vocabulary_size: int
     generator: torch.Generator  # of its dropout; the trainer saves its state
+    training: bool
+
+    def train(self, mode: bool = True) -> Self:
+        """As nn.Module: every policy is one."""
+        ...
 
     def __call__(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Next-token logits at every prefix, in one pass (teacher forcing).

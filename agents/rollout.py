@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents.decoding import greedy, sample
+from agents.policy import Policy
 from textgen_env.types import Trajectories
 
 
 @contextmanager
-def acting(policy: nn.Module) -> Iterator[None]:
+def acting(policy: Policy) -> Iterator[None]:
     """Evaluation mode and no gradient; training mode is restored afterwards."""
     training = policy.training
-    policy.eval()
+    policy.train(False)
     try:
         with torch.no_grad():
             yield
@@ -24,7 +25,7 @@ def acting(policy: nn.Module) -> Iterator[None]:
         policy.train(training)
 
 
-def roll_out(policy: nn.Module, source: Tensor, steps: int, generator: torch.Generator, top_k: int = 1) -> Trajectories:
-    """The policy's own episodes for ``source`` ``[B, S]``: greedy if ``top_k`` is 1, else sampled from the k likeliest (0: all)."""
+def roll_out(policy: Policy, source: Tensor, steps: int, generator: torch.Generator, top_k: int = 1) -> Trajectories:
+    """Its own episodes for ``source`` ``[B, S]``: greedy for ``top_k`` 1, else sampled from the k likeliest (0: all)"""
     with acting(policy):
         return greedy(policy, source, steps) if top_k == 1 else sample(policy, source, steps, generator, top_k=top_k)

@@ -1,7 +1,7 @@
-"""What the policies cost beside what a user would write instead: ratios, with every contender alternated in one process.
+"""What the policies cost beside what a user would write instead: ratios, the contenders taking turns in one process.
 
-    python experiments/bench.py                      all sections, a few minutes on two cores
-    python experiments/bench.py train decode --json bench.json
+``python experiments/bench.py`` runs every section, in a few minutes on two cores;
+``python experiments/bench.py train decode --json bench.json`` runs two and keeps the figures.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ from textgen_env.types import EOS, PAD, Batch
 V, WIDTH, HEADS, DROPOUT = 8000, 256, 4, 0.1
 SIZES = {"2+2": (2, 768), "8+8": (8, 1024)}  # layers each side, ffn: the paper's student and teacher
 DEVICE = "cpu"
+Work = Callable[[], Any]
 
 
 class Row(NamedTuple):
@@ -53,21 +55,25 @@ class Plain(nn.Module):
         self.source, self.target, self.dropout = nn.Embedding(V, WIDTH), nn.Embedding(V, WIDTH), nn.Dropout(DROPOUT)
         self.core = nn.Transformer(WIDTH, HEADS, layers, layers, ffn, DROPOUT, batch_first=True, norm_first=True)
         angle = torch.arange(512)[:, None] * torch.exp(torch.arange(0, WIDTH, 2) * (-math.log(10_000) / WIDTH))
-        self.register_buffer("places", torch.cat([angle.sin(), angle.cos()], 1))
+        self.places = nn.Parameter(torch.cat([angle.sin(), angle.cos()], 1), requires_grad=False)
         for table in (self.source, self.target):
             nn.init.normal_(table.weight, 0, WIDTH**-0.5)
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor) -> Tensor:
         absent, future = source == PAD, nn.Transformer.generate_square_subsequent_mask(prefix.shape[1])
-        read, write = (self.dropout(table(x) * WIDTH**0.5 + self.places[: x.shape[1]]) for table, x in
-                       ((self.source, source), (self.target, prefix)))  # fmt: skip
-        hidden = self.core(read, write, tgt_mask=future, src_key_padding_mask=absent, memory_key_padding_mask=absent, tgt_is_causal=True)
+        read, write = self.embed(self.source, source), self.embed(self.target, prefix)
+        padding = {"src_key_padding_mask": absent, "memory_key_padding_mask": absent}
+        hidden = self.core(read, write, tgt_mask=future, tgt_is_causal=True, **padding)
         return F.linear(hidden[mask], self.target.weight)
+
+    def embed(self, table: nn.Embedding, token: Tensor) -> Tensor:
+        return self.dropout(table(token) * WIDTH**0.5 + self.places[: token.shape[1]])
 
 
 def transformer(layers: int, ffn: int) -> Transformer:
     """Random weights; EOS has no embedding, so that greedy decoding always runs to its limit."""
-    policy = Transformer(V, layers, width=WIDTH, heads=HEADS, ffn=ffn, dropout=DROPOUT, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    policy = Transformer(V, layers, width=WIDTH, heads=HEADS, ffn=ffn, dropout=DROPOUT, generator=generator)
     with torch.no_grad():
         policy.target_embedding[EOS] = 0
     return policy
@@ -104,14 +110,21 @@ def trainer(model: nn.Module, amp: str, fused: bool) -> Callable[[Batch], None]:
     return step
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """Wall-clock of one call."""
-    began = time.perf_counter()
+def each(step: Callable[[Batch], None], work: list[Batch]) -> None:
+    """A step on every batch."""
+    for batch in work:
+        step(batch)
+
+
+def seconds(work: Work) -> float:
+    """Wall-clock of one call; with one thread the processor's own time, which a busy machine disturbs less."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+    began = clock()
     work()
-    return time.perf_counter() - began
+    return clock() - began
 
 
-def alternate(rounds: int, works: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
+def alternate(rounds: int, works: dict[str, Work]) -> dict[str, list[float]]:
     """Seconds of every contender in every round, in turn, after one call that does not count."""
     for work in works.values():
         work()
@@ -134,9 +147,8 @@ def ratio(over: list[float], under: list[float]) -> list[float]:
 
 def matmul_rate(amp: str) -> float:
     """FLOP/s of a 2048³ product: what the machine gives at best."""
-    matrix = torch.randn(2048, 2048, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16 if amp == "bf16" else torch.float32)
-    matrix @ matrix
-    return 2 * 2048**3 / min(seconds(lambda: matrix @ matrix) for _ in range(5))
+    matrix = torch.ones(2048, 2048, dtype=torch.bfloat16 if amp == "bf16" else torch.float32)
+    return 2 * 2048**3 / min(seconds(lambda: matrix @ matrix) for _ in range(6))
 
 
 def train(rounds: int, tokens: int, auto: str) -> list[Row]:
@@ -151,7 +163,7 @@ def train(rounds: int, tokens: int, auto: str) -> list[Row]:
         }
         with FlopCounterMode(display=False) as counter:
             steps["float32"](work[0])
-        taken = alternate(rounds, {name: lambda step=step: [step(batch) for batch in work] for name, step in steps.items()})
+        taken = alternate(rounds, {name: partial(each, step, work) for name, step in steps.items()})
         found.append(row("train", f"{size} nn.Transformer float32", [count / s for s in taken["plain"]], "tokens/s"))
         for amp in dict.fromkeys(("float32", auto)):
             rate = counter.get_total_flops() * len(work) / matmul_rate(amp)
@@ -170,18 +182,17 @@ def decode(rounds: int, tokens: int, auto: str) -> list[Row]:
         policy = transformer(layers, ffn)
         for rows in (1, 64):
             source = batches(1, 24 * rows)[0].source
-            works = {
-                (kind, amp): lambda decoder=decoder, amp=amp: writes(policy, source, amp, decoder, steps)
+            works: dict[str, Work] = {
+                f"{kind}, batch {rows}, {amp}": partial(write, policy, source, amp, decoder, steps)
                 for kind, decoder in (("greedy", greedy), ("beam 5", beam))
                 for amp in dict.fromkeys(("float32", auto))
             }
-            taken = alternate(rounds, works)  # type: ignore[arg-type]
-            for (kind, amp), times in taken.items():
-                found.append(row("decode", f"{size} {kind}, batch {rows}, {amp}", [rows * steps / s for s in times], "tokens/s"))
+            for what, times in alternate(rounds, works).items():
+                found.append(row("decode", f"{size} {what}", [rows * steps / s for s in times], "tokens/s"))
     return found
 
 
-def writes(policy: nn.Module, source: Tensor, amp: str, decoder: Callable[..., Any], steps: int) -> None:
+def write(policy: nn.Module, source: Tensor, amp: str, decoder: Callable[..., Any], steps: int) -> None:
     """Decode ``steps`` tokens a row."""
     with acting(policy), precision(amp, DEVICE):
         decoder(policy, source, steps)
@@ -190,11 +201,14 @@ def writes(policy: nn.Module, source: Tensor, amp: str, decoder: Callable[..., A
 def length(rounds: int, tokens: int, auto: str) -> list[Row]:
     """How greedy decoding grows with what is written: slope 1 is linear, 2 what decoding without a cache costs."""
     policy, source, lengths = transformer(*SIZES["2+2"]), batches(1, 24 * 64)[0].source, (16, 32, 64, 128, 256)
-    taken = alternate(rounds, {str(steps): lambda steps=steps: writes(policy, source, auto, greedy, steps) for steps in lengths})
+    taken = alternate(rounds, {str(steps): partial(write, policy, source, auto, greedy, steps) for steps in lengths})
     x = [math.log(steps) for steps in lengths]
-    slopes = [statistics.linear_regression(x, [math.log(s) for s in times]).slope for times in zip(*taken.values(), strict=True)]
-    costs = [row("length", f"{steps} steps, batch 64", [1e3 * s / int(steps) for s in times], "ms/step") for steps, times in taken.items()]
-    return [*costs, row("length", "log-log slope, 16 to 256 steps", slopes, "")]
+    a_round = [[math.log(s) for s in times] for times in zip(*taken.values(), strict=True)]
+    slopes = [statistics.linear_regression(x, y).slope for y in a_round]
+    found = [row("length", "log-log slope, 16 to 256 steps", slopes, "")]
+    for steps, times in taken.items():
+        found.append(row("length", f"{steps} steps, batch 64", [1e3 * s / int(steps) for s in times], "ms/step"))
+    return found
 
 
 def onpolicy(rounds: int, tokens: int, auto: str) -> list[Row]:
@@ -206,8 +220,9 @@ def onpolicy(rounds: int, tokens: int, auto: str) -> list[Row]:
         with precision(auto, DEVICE):
             roll_out(policy, batch.source, batch.target.shape[1], generator, top_k)
 
-    taken = alternate(rounds, {"step": lambda: step(batch), "greedy": lambda: roll(1), "top-5": lambda: roll(5)})
-    return [row("onpolicy", f"{kind} roll-in / gradient step", ratio(taken[kind], taken["step"]), "x") for kind in ("greedy", "top-5")]
+    taken = alternate(rounds, {"step": partial(step, batch), "greedy": partial(roll, 1), "top-5": partial(roll, 5)})
+    under = taken.pop("step")
+    return [row("onpolicy", f"{kind} roll-in / gradient step", ratio(over, under), "x") for kind, over in taken.items()]
 
 
 SECTIONS = {section.__name__: section for section in (train, decode, length, onpolicy)}
@@ -216,7 +231,8 @@ SECTIONS = {section.__name__: section for section in (train, decode, length, onp
 def main() -> None:
     """Run the chosen sections, print their table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", choices=[[], *SECTIONS], metavar="section", help=f"of {', '.join(SECTIONS)}; default: all")
+    names = ", ".join(SECTIONS)
+    parser.add_argument("sections", nargs="*", choices=[[], *SECTIONS], metavar="section", help=f"of {names}; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="alternations of the contenders (default 5)")
     parser.add_argument("--tokens", type=int, default=3000, help="target positions in a training batch (default 3000)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads within an operator (default: every core)")
@@ -238,7 +254,8 @@ def main() -> None:
     for name in chosen.sections or SECTIONS:
         for line in SECTIONS[name](chosen.rounds, chosen.tokens, auto):
             rows.append(line)
-            print(f"{line.section:9} {line.what:50} {line.median:10.4g} {line.unit:9} ({line.low:.4g} to {line.high:.4g})", flush=True)
+            spread = f"({line.low:.4g} to {line.high:.4g})"
+            print(f"{line.section:9} {line.what:50} {line.median:10.4g} {line.unit:9} {spread}", flush=True)
     if chosen.json:
         chosen.json.write_text(json.dumps({"machine": machine, "rows": [line._asdict() for line in rows]}, indent=1))
 

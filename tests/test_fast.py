@@ -99,14 +99,15 @@ def test_attention_equals_torchs(dtype: torch.dtype, with_bias: bool):
     found = attention(query, key, value, bias)
     exact = F.scaled_dot_product_attention(*(t.float() for t in (query, key, value)), None if bias is None else bias.float())
     torch.testing.assert_close(found.float(), exact, **tolerance)
-    leaves = (query, key, value)
-    for mine, theirs in zip(torch.autograd.grad((found * weight).sum(), leaves), torch.autograd.grad((exact * weight).sum(), leaves)):
+    gradients = (torch.autograd.grad((output * weight).sum(), (query, key, value)) for output in (found, exact))
+    for mine, theirs in zip(*gradients, strict=True):
         torch.testing.assert_close(mine.float(), theirs.float(), **tolerance)
 
 
 @dtypes
 def test_attention_of_a_row_without_keys_is_their_mean(dtype: torch.dtype):
-    query, key, value = (torch.randn(2, 4, 8, generator=torch.Generator().manual_seed(s)).to(dtype).requires_grad_() for s in range(3))
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 4, 8, generator=generator).to(dtype).requires_grad_() for _ in range(3))
     found = attention(query, key, value, torch.full((2, 4, 4), NEVER, dtype=dtype))
     torch.testing.assert_close(found, value.mean(1, keepdim=True).expand_as(found), rtol=0.02, atol=0.02)
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(found.sum(), (query, key, value)))
@@ -120,7 +121,8 @@ def test_attention_weights_are_dropped_without_bias_in_the_mean():
 
 
 def test_linear_computes_in_the_precision_of_its_input():
-    linear, x = Linear(8, 4, torch.Generator().manual_seed(0), blocks=3), torch.randn(5, 8, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(0)
+    linear, x = Linear(8, 4, generator, blocks=3), torch.randn(5, 8, generator=generator)
     with torch.no_grad():
         linear.bias.copy_(torch.arange(12.0))
     exact = F.linear(x, linear.weight, linear.bias)
@@ -147,6 +149,8 @@ def test_a_cast_is_kept_only_while_weights_are_at_rest():
         weight.grad = torch.ones(3)
         optimiser.step()
     with fast.weights_at_rest():
+        with torch.no_grad():
+            fast.cast(weight, torch.bfloat16)
         assert fast.cast(weight, torch.bfloat16).requires_grad  # a gradient is wanted: never the kept copy
     assert fast.cast(weight, torch.float32) is weight
 
@@ -196,7 +200,8 @@ def test_a_tuned_allocator_keeps_what_it_freed_within_its_bounds():
             torch.ones(rows, 64, dtype=torch.bfloat16) @ torch.ones(64, 64, dtype=torch.bfloat16)
         print(tuned, kept >> 20, grown >> 20, (resident() - before - grown) >> 20)
     """
-    ran = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True, timeout=60)
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     tuned, kept, grown, compiled = ran.stdout.split()
     assert int(compiled) < 250  # unbounded: 390, and growing with every new shape
     if tuned == "True":

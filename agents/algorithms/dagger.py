@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents.algorithms import LossOutput
 from agents.losses import cross_entropy, entropy, nll
+from agents.policy import Policy
 from agents.rollout import roll_out
 from agents.schedules import beta as beta_schedule
 from textgen_env.errors import unknown
@@ -34,7 +35,7 @@ class DAgger:
 
     def __init__(
         self,
-        policy: nn.Module,
+        policy: Policy,
         oracle: Oracle,
         generator: torch.Generator,
         labels: str = "distribution",

@@ -58,7 +58,7 @@ class Transformer(nn.Module):
         self.source_embedding = None if share_source_embedding else _embedding(vocabulary_size, width, generator)
         self.encoder = nn.ModuleList(EncoderLayer(width, heads, ffn, drop, generator) for _ in range(layers))
         self.encoder_norm = nn.LayerNorm(width)
-        self.memory = Linear(width, width, generator, blocks=2 * decoder_layers)  # cross-attention keys and values of every layer
+        self.memory = Linear(width, width, generator, blocks=2 * decoder_layers)  # keys and values for every decoder layer
         self.decoder = nn.ModuleList(DecoderLayer(width, heads, ffn, drop, generator) for _ in range(decoder_layers))
         self.decoder_norm = nn.LayerNorm(width)
 
@@ -77,7 +77,7 @@ class Transformer(nn.Module):
         return self.logits(x)
 
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What every decoder layer attends to: keys and values ``[L, B·H, S, K]``, and what to add to scores ``[B·H, 1, S]``."""
+        """What every decoder layer attends to: keys and values ``[L, B·H, S, K]``, what to add to scores ``[B·H, 1, S]``."""
         batch, length = source.shape
         dtype = compute_dtype(source.device)
         absent = torch.where(source == PAD, NEVER, 0.0).to(dtype)  # [B, S]
@@ -113,7 +113,7 @@ class Transformer(nn.Module):
         place = positions(time + 1, self.width, token.device)[time]
         x = torch.add(place, F.embedding(token, self.target_embedding), alpha=math.sqrt(self.width)).to(dtype)  # [B, D]
         for i, layer in enumerate(self.decoder):
-            x = layer.step(x, state.cache[i], time, state.keys[i], state.values[i], state.absent, state.beams)
+            x = layer.step(x, state.cache[i], time, state.keys[i], state.values[i], state.absent, state.beams)  # type: ignore[operator]
         return self.logits(x), replace(state, time=time + 1)
 
 
@@ -137,9 +137,9 @@ class State:
         """Rows ``index``.  Beams of one source keep sharing it, as long as every source has equally many, side by side."""
         if torch.equal(index, torch.arange(self.cache.shape[2], device=index.device)):
             return self
-        filled = self.cache[..., : self.time, :].index_select(2, index)
-        cache = filled.new_empty(*filled.shape[:4], self.cache.shape[4], filled.shape[5])
-        cache[..., : self.time, :] = filled
+        layers, two, _, heads, room, size = self.cache.shape
+        cache = self.cache.new_empty(layers, two, len(index), heads, room, size)
+        torch.index_select(self.cache[..., : self.time, :], 2, index, out=cache[..., : self.time, :])
         owner = index // self.beams
         if len(owner) == self.sources * self.beams and torch.equal(owner, self._owner()):
             return replace(self, cache=cache)
@@ -147,7 +147,6 @@ class State:
         beams = int(counts[0]) if len(counts) else 1
         if (counts != beams).any():
             kept, beams = owner, 1
-        heads = self.cache.shape[3]
         keys, values, absent = (
             tensor.unflatten(-3, (-1, heads)).index_select(tensor.dim() - 3, kept).flatten(-4, -3)  # [..., N'·H, _, _]
             for tensor in (self.keys, self.values, self.absent)

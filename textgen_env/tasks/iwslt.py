@@ -11,7 +11,47 @@ from textgen_env.vocabulary import subwords
 from textgen_env.world import World, build, once
 
 ID = "IWSLT-v0"
-PRESETS: dict[str, dict[str, Any]] = {"quick": {}, "paper": {}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "env.vocabulary": 4_000,
+        "teacher.layers": 2,
+        "teacher.ffn": 512,
+        "teacher.train.steps": 800,
+        "teacher.train.batch_tokens": 1024,
+        "teacher.train.lr": 1.5e-3,
+        "teacher.train.validations": 4,
+        "teacher.train.validation_rows": 150,
+        "student.layers": 1,
+        "student.width": 64,
+        "student.ffn": 256,
+        "student.dropout": 0.0,
+        "train.steps": 400,
+        "train.batch_tokens": 1024,
+        "train.lr": 5e-3,
+        "train.warmup": 60,
+        "train.validations": 3,
+        "train.validation_rows": 150,
+    },
+    "paper": {  # Lin et al. 2020: 128 sentences a batch, about 3,000 target tokens
+        "env.vocabulary": 10_000,
+        "teacher.layers": 8,
+        "teacher.ffn": 1024,
+        "teacher.train.steps": 50_000,
+        "teacher.train.schedule": "inverse_sqrt",
+        "teacher.train.warmup": 10_000,
+        "teacher.train.validations": 50,
+        "teacher.train.validation_rows": 1_000,
+        "student.layers": 2,
+        "student.width": 256,
+        "student.ffn": 768,
+        "train.steps": 80_000,
+        "train.schedule": "inverse_sqrt",
+        "train.warmup": 5_000,
+        "train.validations": 80,
+        "train.validation_rows": 1_000,
+        "algorithm.rate": 1 / 200,
+    },
+}
 
 
 @once

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from textgen_env.sources import find_corpus
+from textgen_env.tasks import iwslt
 from textgen_env.vocabulary import subwords
 from textgen_env.world import World, build, once
 
 ID = "ParallelText-v0"
-PRESETS: dict[str, dict[str, Any]] = {"quick": {}, "paper": {}}
+PRESETS: dict[str, dict[str, Any]] = iwslt.PRESETS
 
 
 @once
