@@ -27,7 +27,9 @@ from agents.decoding import beam, greedy
 from agents.fast import precision, resolve_precision, tune_allocator
 from agents.losses import nll
 from agents.policies.transformer import Transformer
+from agents.policy import Policy
 from agents.rollout import acting, roll_out
+from textgen_env.errors import unknown
 from textgen_env.types import EOS, PAD, Batch
 
 V, WIDTH, HEADS, DROPOUT = 8000, 256, 4, 0.1
@@ -70,7 +72,7 @@ class Plain(nn.Module):
         return self.dropout(table(token) * WIDTH**0.5 + self.places[: token.shape[1]])
 
 
-def transformer(layers: int, ffn: int) -> Transformer:
+def transformer(layers: int, ffn: int) -> Any:
     """Random weights; EOS has no embedding, so that greedy decoding always runs to its limit."""
     generator = torch.Generator().manual_seed(0)
     policy = Transformer(V, layers, width=WIDTH, heads=HEADS, ffn=ffn, dropout=DROPOUT, generator=generator)
@@ -192,7 +194,7 @@ def decode(rounds: int, tokens: int, auto: str) -> list[Row]:
     return found
 
 
-def write(policy: nn.Module, source: Tensor, amp: str, decoder: Callable[..., Any], steps: int) -> None:
+def write(policy: Policy, source: Tensor, amp: str, decoder: Callable[..., Any], steps: int) -> None:
     """Decode ``steps`` tokens a row."""
     with acting(policy), precision(amp, DEVICE):
         decoder(policy, source, steps)
@@ -232,12 +234,15 @@ def main() -> None:
     """Run the chosen sections, print their table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ", ".join(SECTIONS)
-    parser.add_argument("sections", nargs="*", choices=[[], *SECTIONS], metavar="section", help=f"of {names}; default: all")
+    parser.add_argument("sections", nargs="*", metavar="section", help=f"of {names}; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="alternations of the contenders (default 5)")
     parser.add_argument("--tokens", type=int, default=3000, help="target positions in a training batch (default 3000)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads within an operator (default: every core)")
     parser.add_argument("--json", type=Path, help="write the rows there too")
     chosen = parser.parse_args()
+    for name in chosen.sections:
+        if name not in SECTIONS:
+            parser.error(str(unknown("section", name, SECTIONS)))
     torch.set_num_threads(chosen.threads)
     tuned, auto = tune_allocator(), resolve_precision("auto", DEVICE)
     rates = {amp: matmul_rate(amp) / 1e9 for amp in dict.fromkeys(("float32", auto))}
