@@ -11,7 +11,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-INJECTED = frozenset({"self", "policy", "oracle", "generator", "vocabulary_size"})
+INJECTED = frozenset({"self", "policy", "oracle", "generator", "reward", "vocabulary_size"})
 
 
 def variants(package: ModuleType) -> dict[str, partial[Any]]:

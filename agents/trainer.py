@@ -22,6 +22,7 @@ from textgen_env.batching import Batches
 from textgen_env.errors import UserError
 
 Validate = Callable[[], dict[str, float]]
+LOGGED = 100  # times that the means of the steps since are logged
 
 
 class Interrupted(Exception):
@@ -70,7 +71,7 @@ def train(
     schedule: str,
     warmup: int,
     clip: float,
-    validate_every: int,
+    validations: int,
     amp: str,
     device: str,
     resume: bool,
@@ -79,13 +80,15 @@ def train(
 
     validate: called between steps, returns figures named ``valid_…``; the first is the score, higher is better.
     header: what describes the policy, kept in each checkpoint.  generators: every source of randomness, saved and
-    restored.  validate_every: updates between validations, each of which also saves ``checkpoints/last.safetensors``.
-    resume: continue from that file if there is one; the weights at the end are the same to the bit.
+    restored.  validations: how many, evenly spaced, the last after the last update; each also saves
+    ``checkpoints/last.safetensors``.  resume: continue from that file if there is one; the weights at the end are the
+    same to the bit.
     """
     last, best = folder / "checkpoints" / "last.safetensors", folder / "checkpoints" / "best.safetensors"
-    optimiser = torch.optim.Adam(policy.parameters(), lr=lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
+    weights = [*policy.parameters(), *algorithm.parameters()]
+    optimiser = torch.optim.Adam(weights, lr=lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
     rate = learning_rate(schedule, warmup, steps)
-    state = _restore(last, policy, optimiser, generators, header) if resume and last.exists() else Progress()
+    state = _restore(last, policy, algorithm, optimiser, generators, header) if resume and last.exists() else Progress()
     policy.train()
     with Journal(folder, phase, state.step, steps) as journal, _interruptible() as interrupted:
         meter = Meter()
@@ -93,20 +96,20 @@ def train(
             began = time.perf_counter()
             with precision(amp, device):
                 output = algorithm.loss(batches.at(step).to(device), progress=step / steps)
-            _update(output.loss, policy, optimiser, lr * rate(step), clip, step, last)
+            _update(output.loss, weights, optimiser, lr * rate(step), clip, step, last)
             state.step = step + 1
             state.cost.add(output, time.perf_counter() - began)
             meter.add(output)
             journal.advance()
-            due, stop = state.step % validate_every == 0 or state.step == steps, interrupted()
-            if due or state.step % max(1, steps // 100) == 0:
+            due, stop = _passed(step, steps, validations), interrupted()
+            if due or _passed(step, steps, LOGGED):
                 figures = {**meter.read(), "lr": lr * rate(step), "seconds": state.cost.seconds}
                 if due:
                     figures |= _validate(validate, policy, state, best, header)
                 journal.write(state.step, figures)
                 meter = Meter()
             if due or stop:
-                tensors = {f"policy.{name}": tensor for name, tensor in policy.state_dict().items()}
+                tensors = _prefixed("policy", policy.state_dict()) | _prefixed("algorithm", algorithm.state_dict())
                 save_tensors(last, tensors | pack(optimiser, generators), {**header, "progress": asdict(state)})
             if stop and state.step < steps:
                 raise Interrupted(f"interrupted after step {state.step} of {steps} ({phase}); saved in {last}")
@@ -114,13 +117,18 @@ def train(
     return state
 
 
+def _passed(step: int, steps: int, times: int) -> bool:
+    """Whether update ``step`` completes one of ``times`` equal parts of the training."""
+    return (step + 1) * times // steps > step * times // steps
+
+
 def _update(
-    loss: Tensor, policy: nn.Module, optimiser: torch.optim.Optimizer, lr: float, clip: float, step: int, last: Path
+    loss: Tensor, weights: list[nn.Parameter], optimiser: torch.optim.Optimizer, lr: float, clip: float, step: int, last: Path
 ) -> None:
     """One clipped gradient step; a loss or gradient that is not finite stops the training before it does harm."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    norm = nn.utils.clip_grad_norm_(policy.parameters(), clip)
+    norm = nn.utils.clip_grad_norm_(weights, clip)
     if not torch.isfinite(norm):
         kept = f"{last} holds the last good state" if last.exists() else "no checkpoint was due yet"
         raise UserError(
@@ -144,6 +152,7 @@ def _validate(validate: Validate, policy: nn.Module, state: Progress, best: Path
 def _restore(
     last: Path,
     policy: nn.Module,
+    algorithm: Algorithm,
     optimiser: torch.optim.Optimizer,
     generators: dict[str, torch.Generator],
     header: dict[str, Any],
@@ -153,10 +162,19 @@ def _restore(
     if progress is None or saved != header:
         different = sorted(key for key in saved.keys() | header.keys() if saved.get(key) != header.get(key))
         raise UserError(f"{last} belongs to another run: {', '.join(different) or 'no progress'} differ; choose another out=")
-    weights = {name.removeprefix("policy."): tensor for name, tensor in tensors.items() if name.startswith("policy.")}
-    load_weights(policy, weights, last)
+    load_weights(policy, _part("policy", tensors), last)
+    algorithm.load_state_dict(_part("algorithm", tensors))
     unpack(tensors, optimiser, generators)
     return Progress(**{**progress, "cost": Cost(**progress["cost"])})
+
+
+def _prefixed(owner: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{owner}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _part(owner: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What ``_prefixed`` named."""
+    return {name.removeprefix(f"{owner}."): tensor for name, tensor in tensors.items() if name.startswith(f"{owner}.")}
 
 
 class Meter:

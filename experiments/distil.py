@@ -15,6 +15,7 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from agents.decoding import beam
 from agents.discovery import build
@@ -24,6 +25,7 @@ from agents.journal import console
 from agents.store import build_policy, describe_policy, load_policy, save_vocabulary
 from agents.trainer import Progress, train
 from groups import algorithm_class
+from textgen_env import rewards
 from textgen_env.batching import Batches
 from textgen_env.corpus import cache_dir
 from textgen_env.errors import UserError
@@ -84,8 +86,16 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
 
 
 def build_student(config: DictConfig, world: World) -> nn.Module:
-    """A fresh student; ``seed`` alone decides its weights, so that all algorithms start from the same."""
-    return build_policy(*_named(config.student), world.vocabulary, torch.Generator().manual_seed(config.seed))
+    """The student of the run folder ``init``, or a fresh one: ``seed`` alone decides its weights, the same for all algorithms."""
+    name, settings = _named(config.student)
+    if config.init is None:
+        return build_policy(name, settings, world.vocabulary, torch.Generator().manual_seed(config.seed))
+    policy, header = load_policy(Path(config.init), world.vocabulary)
+    here, there = ({"": each["name"], **each["settings"]} for each in ({"name": name, "settings": settings}, header["architecture"]))
+    wanted = [f"student{key and '.' + key}={value}" for key, value in there.items() if here.get(key) != value]
+    if wanted:
+        raise UserError(f"init={config.init} holds another student than this run's: add {' '.join(wanted)}")
+    return policy
 
 
 def train_student(config: DictConfig, world: World, student: nn.Module, oracle: Oracle, folder: Path, on: Machine) -> Progress:
@@ -93,7 +103,12 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
     save_vocabulary(folder, world.vocabulary)
     name, settings = _named(config.algorithm)
     generator = torch.Generator().manual_seed(config.seed + 1)
-    algorithm = build(algorithm_class(name), settings, policy=student, oracle=oracle, generator=generator)
+    reward = partial(rewards.score, rewards.make(config.reward or world.reward, world, oracle), world, "train")
+    algorithm = build(algorithm_class(name), settings, policy=student, oracle=oracle, generator=generator, reward=reward)
+    if not isinstance(algorithm, Algorithm):
+        raise UserError(f"algorithm={name} is no Algorithm: subclass agents.algorithms.Algorithm")
+    if algorithm.needs_start and config.init is None:
+        raise UserError(f"algorithm={name} improves a student that can already write: give init=RUN, say a run of algorithm=bc")
     header = {
         **describe_policy(*_named(config.student), world.vocabulary),
         "algorithm": name,
@@ -162,7 +177,7 @@ def _train(
         schedule=settings.schedule,
         warmup=settings.warmup,
         clip=settings.clip,
-        validate_every=max(1, settings.steps // settings.validations),
+        validations=settings.validations,
         amp=on.precision,
         device=on.device,
         resume=resume,

@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from agents.algorithms import LossOutput
+from agents.algorithms import Algorithm, LossOutput
 from agents.algorithms.bc import BC
 from agents.checkpoint import load_tensors, save_tensors
 from agents.policies.transformer import Transformer
@@ -22,7 +22,7 @@ class Stop(Exception):
     pass
 
 
-class At:
+class At(Algorithm):
     """An algorithm to which ``happen`` happens after some steps; what that returns spoils the loss."""
 
     def __init__(self, algorithm, step, happen):
@@ -70,7 +70,7 @@ def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None):
         schedule="linear",
         warmup=2,
         clip=1.0,
-        validate_every=4,
+        validations=3,
         amp="float32",
         device="cpu",
         resume=resume,

@@ -1,16 +1,16 @@
 """One file an algorithm.  An algorithm turns a batch into a loss; the trainer owns everything else.
 
 A module here holds one class and, in ``NAMES``, the settings under which the command line knows it
-(``"imitkd": partial(DAgger, labels="action", …)``).  The constructor names what it needs of ``policy``, ``oracle``
-and ``generator``; its other parameters become ``algorithm.*`` keys, their ``Args:`` lines the help.
+(``"imitkd": partial(DAgger, labels="action", …)``).  The constructor names what it needs of ``policy``, ``oracle``,
+``generator`` and ``reward``; its other parameters become ``algorithm.*`` keys, their ``Args:`` lines the help.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from textgen_env.types import Batch
 
@@ -30,9 +30,27 @@ class LossOutput:
     scored: int = 0
 
 
-class Algorithm(Protocol):
-    """roll-in × label × loss."""
+class Algorithm:
+    """roll-in × label × loss.  A subclass defines ``loss``; the rest is for those that keep a state or ask for more.
+
+    demonstrations: the sequences of its batches, "references", or of the teacher's beam the first ("teacher") or the one with
+    the best sentence score ("best_of_beam").  needs_start: it only improves a policy that can already write (``init=RUN``).
+    """
+
+    demonstrations: str = "references"
+    needs_start: bool = False
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """The loss of one mini-batch; ``progress`` in [0, 1) is the share of the training that is done."""
-        ...
+        raise NotImplementedError
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """What is to be learned beside the policy, such as a critic."""
+        return ()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a resumed training needs beside the policy and the generators."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Put back what ``state_dict`` gave."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from agents.algorithms import LossOutput
+from agents.algorithms import Algorithm, LossOutput
 from agents.losses import nll
 from agents.policy import Policy
 from textgen_env.types import Batch
 
 
-class BC:
+class BC(Algorithm):
     """Clone the demonstrations: expert prefixes, expert actions, NLL (Pomerleau 1989; "vanilla" in Lin et al. 2020).
 
     Args:

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from agents.algorithms import LossOutput
+from agents.algorithms import Algorithm, LossOutput
 from agents.losses import cross_entropy, entropy, nll
 from agents.policy import Policy
 from agents.rollout import roll_out
@@ -19,7 +19,7 @@ from textgen_env.types import Batch
 LABELS = ("action", "distribution")
 
 
-class DAgger:
+class DAgger(Algorithm):
     """Roll in with a mixture of data and student, label with the oracle, clone the labels.
 
     A coin per sequence: with probability β the row keeps its training pair, else its target is what the current
