@@ -21,9 +21,14 @@ Choose = Callable[[Tensor, Tensor, int], Tensor]  # log-probabilities [N, V], ro
 DROP = 0.75  # finished rows leave the batch once fewer than this share of its rows is still writing
 
 
-def greedy(policy: Policy, source: Tensor, steps: int | Tensor) -> Trajectories:
-    """The most probable token at every step."""
-    return _roll(policy, source, steps, lambda log_probs, rows, time: log_probs.argmax(-1))
+def greedy(policy: Policy, source: Tensor, steps: int | Tensor, forced: Tensor | None = None) -> Trajectories:
+    """The most probable token at every step, after the first tokens ``forced`` ``[B, F]``, if given."""
+    start = source.new_empty(len(source), 0) if forced is None else forced
+
+    def choose(log_probs: Tensor, rows: Tensor, time: int) -> Tensor:
+        return start[rows, time] if time < start.shape[1] else log_probs.argmax(-1)
+
+    return _roll(policy, source, steps, choose)
 
 
 def sample(
@@ -49,21 +54,23 @@ def sample(
 
 @torch.no_grad()
 @weights_at_rest()
-def beam(policy: Policy, source: Tensor, steps: int | Tensor, width: int = 5, length_penalty: float = 1.0) -> Trajectories:
-    """The hypothesis with the best ``score / length ** length_penalty`` that a beam of ``width`` finds.
+def beam(
+    policy: Policy, source: Tensor, steps: int | Tensor, width: int = 5, length_penalty: float = 1.0, keep: int = 1
+) -> Trajectories:
+    """The hypotheses with the best ``score / length ** length_penalty`` that a beam of ``width`` finds.
 
     Each step keeps the ``width`` best continuations; those that end leave the beam.  A row stops as soon as none still in it
-    can beat its best finished one, whatever it would go on to write: log-probabilities only sum downwards.  Width 1 is greedy.
+    can beat the worst it would keep, whatever it would go on to write: log-probabilities only sum downwards.  1 is greedy.
+    keep: hypotheses a source, in B·keep rows, best first; where fewer were found, the rest have length 0 and score -inf.
     """
     limit, most = _limits(source, steps)
-    found = _unwritten(source, most)
-    best = torch.full_like(found.score, -torch.inf)  # [B] normalised
     rows = torch.arange(len(source), device=source.device)  # [N] whose search goes on
-    written = found.action[:, None].clone()  # [N, W, most]: one empty hypothesis each
-    total = torch.zeros_like(best)[:, None]  # [N, W] log-probability; -inf where there is no hypothesis
+    finished = _Finished(len(source), keep, most, source.device)
+    written = torch.full((len(source), 1, most), PAD, device=source.device)  # [N, W, most]: one empty hypothesis each
+    total = torch.zeros(len(source), 1, device=source.device)  # [N, W] log-probability; -inf where there is no hypothesis
     token = torch.full_like(rows, BOS)[:, None]  # [N, W]
     if not len(rows):
-        return found
+        return finished.trajectories()
     state = policy.start(source, most)
     for time in range(most):
         logits, state = policy.step(token.flatten(), state)
@@ -72,22 +79,46 @@ def beam(policy: Policy, source: Tensor, steps: int | Tensor, width: int = 5, le
         written = written.take_along_dim(parent[:, :, None], 1)  # [N, W, most]
         written[:, :, time] = token
         ended = (token == EOS) | (limit[rows, None] == time + 1)
-        value, slot = (total / (time + 1) ** length_penalty).masked_fill(~ended, -torch.inf).max(1)
-        better = (value > best[rows]).nonzero().squeeze(1)
-        winner, slot = rows[better], slot[better]
-        best[winner], found.score[winner] = value[better], total[better, slot]
-        found.action[winner], found.length[winner] = written[better, slot], time + 1
+        value = (total / (time + 1) ** length_penalty).masked_fill(~ended, -torch.inf)  # [N, W]
+        finished.add(rows, value, total, written, time + 1)
         total = total.masked_fill(ended, -torch.inf)
         hope = total.amax(1)  # the bound is monotone in the final length: one of its two ends is the kinder
         bound = torch.maximum(hope / (time + 2) ** length_penalty, hope / limit[rows] ** length_penalty)
-        keep = (bound > best[rows]).nonzero().squeeze(1)
-        if not len(keep):
+        going = (bound > finished.value[rows, -1]).nonzero().squeeze(1)
+        if not len(going):
             break
         parent = before + parent
-        if len(keep) < DROP * len(rows):
-            rows, written, total, token, parent = rows[keep], written[keep], total[keep], token[keep], parent[keep]
+        if len(going) < DROP * len(rows):
+            rows, written, total, token, parent = rows[going], written[going], total[going], token[going], parent[going]
         state = state.select(parent.flatten())
-    return _trimmed(found)
+    return finished.trajectories()
+
+
+class _Finished:
+    """The best finished hypotheses of every source, best first.
+
+    value ``[B, keep]`` normalised, -inf where there is none yet · action ``[B, keep, most]`` · length, score ``[B, keep]``.
+    """
+
+    def __init__(self, batch: int, keep: int, most: int, device: torch.device) -> None:
+        self.value = torch.full((batch, keep), -torch.inf, device=device)
+        self.score = self.value.clone()
+        self.action = torch.full((batch, keep, most), PAD, dtype=torch.int64, device=device)
+        self.length = torch.zeros((batch, keep), dtype=torch.int64, device=device)
+
+    def add(self, rows: Tensor, value: Tensor, score: Tensor, written: Tensor, length: int) -> None:
+        """For sources ``rows`` ``[N]``: ``value``, ``score`` ``[N, W]`` and ``written`` ``[N, W, most]`` of one ``length``."""
+        some = (value.amax(1) > self.value[rows, -1]).nonzero().squeeze(1)
+        rows, keep = rows[some], self.value.shape[1]
+        self.value[rows], place = torch.cat([self.value[rows], value[some]], 1).topk(keep)  # [N', keep]
+        self.score[rows] = torch.cat([self.score[rows], score[some]], 1).gather(1, place)
+        lengths = torch.full_like(value[some], length, dtype=torch.int64)  # [N', W]
+        self.length[rows] = torch.cat([self.length[rows], lengths], 1).gather(1, place)
+        self.action[rows] = torch.cat([self.action[rows], written[some]], 1).take_along_dim(place[:, :, None], 1)
+        self.length[rows] *= self.value[rows] > -torch.inf
+
+    def trajectories(self) -> Trajectories:
+        return _trimmed(Trajectories(self.action.flatten(0, 1), self.length.flatten(), self.score.flatten()))
 
 
 def _extend(total: Tensor, log_probs: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -150,4 +181,5 @@ def _unwritten(source: Tensor, most: int) -> Trajectories:
 
 
 def _trimmed(found: Trajectories) -> Trajectories:
-    return Trajectories(found.action[:, : int(found.length.max())], found.length, found.score)
+    longest = int(found.length.max()) if len(found.length) else 0
+    return Trajectories(found.action[:, :longest], found.length, found.score)

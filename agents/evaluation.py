@@ -34,13 +34,16 @@ def subset(split: Split, rows: int) -> Split:
     return Split([split.source[i] for i in chosen], [split.target[i] for i in chosen], pairs)
 
 
-def writer(policy: Policy, width: int, amp: str, device: str) -> Writer:
-    """How ``policy`` writes when it is judged: greedily for a beam ``width`` of 1, else by length-normalised beam search."""
+def writer(policy: Policy, width: int, amp: str, device: str, keep: int = 1) -> Writer:
+    """How ``policy`` writes when it is judged: greedily for a beam ``width`` of 1, else by length-normalised beam search.
+
+    keep: hypotheses a source, as in ``beam``.
+    """
 
     def write(source: Tensor, steps: int) -> Trajectories:
         with acting(policy), precision(amp, device):
             source = source.to(device)
-            return greedy(policy, source, steps) if width == 1 else beam(policy, source, steps, width=width)
+            return greedy(policy, source, steps) if width == 1 else beam(policy, source, steps, width=width, keep=keep)
 
     return write
 

@@ -18,6 +18,7 @@ from torch import nn
 from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from agents.decoding import beam
+from agents.demonstrations import demonstrations
 from agents.discovery import build
 from agents.evaluation import Writer, validator, writer
 from agents.fast import resolve_precision
@@ -31,7 +32,7 @@ from textgen_env.corpus import cache_dir
 from textgen_env.errors import UserError
 from textgen_env.oracle import Oracle, PolicyOracle
 from textgen_env.tasks import tasks
-from textgen_env.world import World
+from textgen_env.world import Split, World
 
 TEACHER_KEYS = ("path", "label_smoothing", "train")  # of the group teacher, the keys that are not its architecture's
 
@@ -86,12 +87,14 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
 
 
 def build_student(config: DictConfig, world: World) -> nn.Module:
-    """The student of the run folder ``init``, or a fresh one: ``seed`` alone decides its weights, the same for all algorithms."""
+    """The student of the run folder ``init``, or a fresh one, whose weights only ``seed`` decides, not the algorithm."""
     name, settings = _named(config.student)
     if config.init is None:
         return build_policy(name, settings, world.vocabulary, torch.Generator().manual_seed(config.seed))
     policy, header = load_policy(Path(config.init), world.vocabulary)
-    here, there = ({"": each["name"], **each["settings"]} for each in ({"name": name, "settings": settings}, header["architecture"]))
+    here, there = (
+        {"": each["name"], **each["settings"]} for each in ({"name": name, "settings": settings}, header["architecture"])
+    )
     wanted = [f"student{key and '.' + key}={value}" for key, value in there.items() if here.get(key) != value]
     if wanted:
         raise UserError(f"init={config.init} holds another student than this run's: add {' '.join(wanted)}")
@@ -115,7 +118,10 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
         "corpus": world.corpus.fingerprint,
         "seed": config.seed,
     }
-    return _train(config.train, config.seed, world, algorithm, student, folder, "student", header, generator, on, config.resume)
+    split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device)
+    return _train(
+        config.train, config.seed, world, split, algorithm, student, folder, "student", header, generator, on, config.resume
+    )
 
 
 def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
@@ -143,7 +149,9 @@ def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
         policy = build_policy(name, settings, world.vocabulary, generator)
         algorithm = BC(policy, config.teacher.label_smoothing)
         _train(
-            config.teacher.train, config.seed, world, algorithm, policy, folder, "teacher", header, generator, on, resume=True
+            *(config.teacher.train, config.seed, world, world.splits["train"], algorithm, policy),
+            *(folder, "teacher", header, generator, on),
+            resume=True,
         )
         done.touch()
     return folder
@@ -153,7 +161,8 @@ def _train(
     settings: DictConfig,
     seed: int,
     world: World,
-    algorithm: Any,
+    split: Split,
+    algorithm: Algorithm,
     policy: nn.Module,
     folder: Path,
     phase: str,
@@ -166,7 +175,7 @@ def _train(
     return train(
         algorithm,
         policy,
-        Batches(world.splits["train"], settings.batch_tokens, seed, world.horizon),
+        Batches(split, settings.batch_tokens, seed, world.horizon),
         validator(policy, world, settings.validation_rows, on.precision, on.device),
         folder=folder,
         phase=phase,

@@ -94,3 +94,19 @@ def test_no_gradient_flows_through_the_students_writing(world):
     output.loss.backward()
     assert policy.training
     assert all(parameter.grad is not None for parameter in policy.parameters())
+
+
+def test_relabelling_everywhere_asks_about_every_row(world):
+    batch = batch_of(world)
+    algorithm, _ = learner(world, labels="action", relabel="all", beta="constant", rate=1.0)
+    assert algorithm.loss(batch, 0.0).scored == batch.tokens
+    algorithm, _ = learner(world, labels="action", beta="constant", rate=1.0)
+    assert algorithm.loss(batch, 0.0).scored == 0
+
+
+def test_labels_cut_to_one_token_are_the_oracles_action(world):
+    batch = batch_of(world)
+    cut, _ = learner(world, label_top_k=1)
+    hard, _ = learner(world, labels="action", relabel="all")
+    left, right = (algorithm.loss(batch, 0.0).loss for algorithm in (cut, hard))
+    torch.testing.assert_close(left, right)

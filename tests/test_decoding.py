@@ -158,10 +158,21 @@ def test_a_beam_that_holds_everything_finds_the_best_sequence(policy: Transforme
     length = torch.tensor([len(sequence) for sequence in everything])
     candidates = Trajectories(action, length, torch.zeros(len(action)))
     found = beam(policy, source, horizon, width=V**horizon, length_penalty=length_penalty)
+    several = beam(policy, source, horizon, width=V**horizon, length_penalty=length_penalty, keep=4)
     for row in range(len(source)):
         score = rescored(policy, source[row].expand(len(action), -1), candidates)
-        best = int((score / length**length_penalty).argmax())
-        assert found.action[row, : found.length[row]].tolist() == everything[best]
+        best = (score / length**length_penalty).topk(4).indices.tolist()
+        assert found.action[row, : found.length[row]].tolist() == everything[best[0]]
+        for place, each in enumerate(best, start=4 * row):
+            assert several.action[place, : several.length[place]].tolist() == everything[each]
+            torch.testing.assert_close(several.score[place], score[each], rtol=1e-5, atol=1e-5)
+
+
+def test_hypotheses_that_were_not_found_are_empty(source: Tensor):
+    two_words = Table(torch.tensor([0.0, 0.0, 0.5, 0.0, 0.5]).log())  # EOS or token 4
+    found = beam(two_words, source[:1], 1, width=5, keep=5)
+    assert found.length.tolist() == [1, 1, 0, 0, 0]
+    assert found.score[2:].tolist() == [-torch.inf] * 3
 
 
 def test_a_wider_beam_does_not_score_worse_on_average(policy: Transformer, source: Tensor):

@@ -75,7 +75,7 @@ class PolicyOracle:
 
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         log_probs = self._logits(source, prefix, mask).float().log_softmax(dim=-1)
-        return log_probs if self.top_k is None else keep_top(log_probs, self.top_k)
+        return keep_top(log_probs, self.top_k or 0)
 
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         return self._logits(source, prefix, mask).argmax(dim=-1)
@@ -156,7 +156,9 @@ class ReferenceOracle:
 
 
 def keep_top(log_probs: Tensor, k: int) -> Tensor:
-    """The k largest of ``[…, V]`` renormalised, LOG_ZERO elsewhere."""
+    """The k largest of ``[…, V]`` renormalised, LOG_ZERO elsewhere; 0 keeps all."""
+    if not 0 < k < log_probs.shape[-1]:
+        return log_probs
     top, index = log_probs.topk(k, dim=-1)
     return torch.full_like(log_probs, LOG_ZERO).scatter_(-1, index, top.log_softmax(dim=-1))
 

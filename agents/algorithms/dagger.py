@@ -13,10 +13,11 @@ from agents.policy import Policy
 from agents.rollout import roll_out
 from agents.schedules import beta as beta_schedule
 from textgen_env.errors import unknown
-from textgen_env.oracle import Oracle
+from textgen_env.oracle import Oracle, keep_top
 from textgen_env.types import Batch
 
 LABELS = ("action", "distribution")
+RELABEL = ("student", "all")
 
 
 class DAgger(Algorithm):
@@ -27,10 +28,13 @@ class DAgger(Algorithm):
 
     Args:
         labels: "action" (L_opt: rows the student wrote get the oracle's argmax, the others keep their tokens) or
-            "distribution" (L_full: every row gets the oracle's distribution).
-        beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant.
-        rate: the schedule's parameter; exponential: β at the end (1/200 for IWSLT).
-        top_k: the student writes greedily (1), by top-k sampling (k) or from its whole distribution (0).
+            "distribution" (L_full: every row gets the oracle's distribution)
+        beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant
+        rate: the schedule's parameter; exponential: β at the end (1/200 for IWSLT)
+        top_k: the student writes greedily (1), by top-k sampling (k) or from its whole distribution (0)
+        relabel: with labels=action, whose rows get the oracle's action: student (the paper's) or all
+        label_top_k: the oracle's distribution is cut to its k likeliest tokens, renormalised; 0: whole
+        demonstrations: the training pairs are references, the teacher's (ImitKD*) or the best_of_beam
     """
 
     def __init__(
@@ -42,13 +46,19 @@ class DAgger(Algorithm):
         beta: str = "exponential",
         rate: float = 1 / 200,
         top_k: int = 1,
+        relabel: str = "student",
+        label_top_k: int = 0,
+        demonstrations: str = "references",
     ) -> None:
-        if labels not in LABELS:
-            raise unknown("labels", labels, LABELS)
+        for name, value, known in (("labels", labels, LABELS), ("relabel", relabel, RELABEL)):
+            if value not in known:
+                raise unknown(name, value, known)
         self.policy, self.oracle, self.generator = policy, oracle, generator
         self.labels, self.beta, self.top_k = labels, beta_schedule(beta, rate), top_k
+        self.relabel_all, self.label_top_k, self.demonstrations = relabel == "all", label_top_k, demonstrations
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
+        """L_opt or L_full of Lin et al. 2020, section 3, on the mixture that β(progress) gives."""
         beta = self.beta(progress)
         on_policy = (torch.rand(len(batch), generator=self.generator) > beta).to(batch.source.device)  # [B]
         batch, decoded = self.roll_in(batch, on_policy)
@@ -56,11 +66,11 @@ class DAgger(Algorithm):
         logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
         figures = {"beta": beta, "on_policy": on_policy.float().mean().item()}
         if self.labels == "distribution":
-            expert = self.oracle.log_probs(batch.source, batch.prefix, mask)  # [N, V]
+            expert = keep_top(self.oracle.log_probs(batch.source, batch.prefix, mask), self.label_top_k)  # [N, V]
             loss, scored = cross_entropy(logits, expert), len(logits)
             figures["kl"] = (loss.detach() - entropy(expert)).item()
         else:
-            target, scored = self.relabel(batch, on_policy)
+            target, scored = self.relabel(batch, torch.ones_like(on_policy) if self.relabel_all else on_policy)
             loss = nll(logits, target[mask])
         return LossOutput(loss, len(logits), figures, decoded, scored)
 
@@ -71,19 +81,21 @@ class DAgger(Algorithm):
         written = roll_out(self.policy, batch.source[on_policy], batch.target.shape[1], self.generator, self.top_k)
         return batch.with_rows(on_policy, written), int(written.length.sum())
 
-    def relabel(self, batch: Batch, on_policy: Tensor) -> tuple[Tensor, int]:
-        """Targets ``[B, T]``: the oracle's action at every prefix of the student's rows; and how many it was asked for."""
-        rows = batch.rows(on_policy)
+    def relabel(self, batch: Batch, which: Tensor) -> tuple[Tensor, int]:
+        """Targets ``[B, T]``: the oracle's action at every prefix of the rows ``which``; and how many it was asked for."""
+        rows = batch.rows(which)
         target = batch.target.clone()
         if len(rows):
             label = rows.target.clone()
             label[rows.mask] = self.oracle.action(rows.source, rows.prefix, rows.mask)
-            target[on_policy] = label
+            target[which] = label
         return target, rows.tokens
 
 
 NAMES = {
     "imitkd": partial(DAgger, labels="action", top_k=5),
     "imitkd_full": partial(DAgger, labels="distribution", top_k=1),
+    "imitkd_star": partial(DAgger, labels="action", top_k=5, demonstrations="teacher"),
+    "imitkd_star_full": partial(DAgger, labels="distribution", top_k=1, demonstrations="teacher"),
     "dagger": partial(DAgger, labels="action", top_k=1),
 }

@@ -1,0 +1,35 @@
+"""Word-level knowledge distillation: the data's prefixes, the teacher's distributions."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from agents.algorithms import Algorithm, LossOutput
+from agents.losses import cross_entropy, entropy
+from agents.policy import Policy
+from textgen_env.oracle import Oracle, keep_top
+from textgen_env.types import Batch
+
+
+class WordKD(Algorithm):
+    """Cross-entropy to the teacher at the data's prefixes (Kim & Rush 2016, section 3.1; "vanilla + full" in Lin et al. 2020).
+
+    Args:
+        demonstrations: whose sequences: references, teacher (its beam's best) or best_of_beam (best sentence score)
+        label_top_k: the teacher's distribution is cut to its k likeliest tokens, renormalised; 0: whole
+    """
+
+    def __init__(self, policy: Policy, oracle: Oracle, demonstrations: str = "references", label_top_k: int = 0) -> None:
+        self.policy, self.oracle = policy, oracle
+        self.demonstrations, self.label_top_k = demonstrations, label_top_k
+
+    def loss(self, batch: Batch, progress: float) -> LossOutput:
+        """Cross-entropy over every position of ``batch``; its excess over the teacher's entropy is logged as ``kl``."""
+        mask = batch.mask  # [B, T]
+        logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
+        expert = keep_top(self.oracle.log_probs(batch.source, batch.prefix, mask), self.label_top_k)  # [N, V]
+        loss = cross_entropy(logits, expert)
+        return LossOutput(loss, len(logits), {"kl": (loss.detach() - entropy(expert)).item()}, scored=len(logits))
+
+
+NAMES = {"word_kd": partial(WordKD), "seqkd_full": partial(WordKD, demonstrations="teacher")}

@@ -1,0 +1,128 @@
+"""The teacher's outputs for the training sources: the data of SeqKD, SeqInter (Kim & Rush 2016) and ImitKD* (Lin et al. 2020).
+
+Written once per teacher and corpus, shard by shard, into the cache: an interrupted generation goes on where it stopped, and
+no more than a shard is held in memory while it runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from agents.checkpoint import load_tensors, save_tensors
+from agents.evaluation import Writer, writer
+from agents.journal import console
+from textgen_env.batching import in_order
+from textgen_env.errors import unknown
+from textgen_env.files import cache_dir
+from textgen_env.metrics import sentence_score
+from textgen_env.oracle import Oracle, PolicyOracle
+from textgen_env.types import Batch
+from textgen_env.world import Split, World
+
+KINDS = ("references", "teacher", "best_of_beam")
+BEAM = 5  # the teacher's (Lin et al. 2020, section 4)
+TOKENS = 4096  # target positions decoded side by side
+SHARD = 16  # batches in a file
+
+
+def demonstrations(kind: str, world: World, oracle: Oracle, amp: str, device: str) -> Split:
+    """The training split with its targets replaced by ``kind``; its texts stay the references.
+
+    "references": as it is.  "teacher": what the teacher's beam search finds best.  "best_of_beam": of its beam the
+    hypothesis with the best sentence score against the references (an oracle that is no policy has one demonstration only).
+    """
+    if kind not in KINDS:
+        raise unknown("demonstrations", kind, KINDS)
+    split = world.splits["train"]
+    if kind == "references":
+        return split
+    policy: Any = oracle.policy if isinstance(oracle, PolicyOracle) else None
+    keep = BEAM if policy is not None and kind == "best_of_beam" else 1
+    write = oracle.demonstrate if policy is None else writer(policy, BEAM, amp, device, keep)
+    about = {
+        "teacher": world.id if policy is None else _digest(policy),
+        "corpus": world.corpus.fingerprint,
+        "vocabulary": world.vocabulary.fingerprint,
+        "limits": [world.source_limit, world.horizon],
+        "beam": BEAM,
+        "keep": keep,
+    }
+    key = blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
+    folder = cache_dir() / "demonstrations" / f"{world.id}-{key}"
+    generate(write, world, folder)
+    targets: list[Tensor] = [torch.empty(0)] * len(split)
+    for rows, hypotheses in _read(folder):
+        for row, found in zip(rows, hypotheses, strict=True):
+            targets[row] = found[0] if len(found) == 1 else _best(world, row, found)
+    return replace(split, target=[target.numpy() for target in targets])
+
+
+def generate(write: Writer, world: World, folder: Path) -> None:
+    """Fill ``folder`` with what ``write`` makes of every training source; shards that are there already are kept.
+
+    A shard holds ``index`` ``[N]``, ``length`` ``[N, keep]`` and, one after the other, the ``action`` of all hypotheses.
+    """
+    split = world.splits["train"]
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with FileLock(folder / "lock"), Progress(*columns, console=console) as bar:
+        task = bar.add_task("teacher's demonstrations", total=len(split))
+        for number, batches in enumerate(_shards(in_order(split, TOKENS, world.horizon))):
+            path = folder / f"{number:05}.safetensors"
+            if not path.exists():
+                save_tensors(path, _written(write, batches, world.horizon), {})
+            bar.advance(task, sum(map(len, batches)))
+
+
+def _shards(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
+    while shard := list(islice(batches, SHARD)):
+        yield shard
+
+
+def _written(write: Writer, batches: list[Batch], steps: int) -> dict[str, Tensor]:
+    actions, lengths = [], []
+    for batch in batches:
+        found = write(batch.source, steps)
+        inside = torch.arange(found.action.shape[1], device=found.action.device) < found.length[:, None]  # [B·keep, T]
+        actions.append(found.action[inside])
+        lengths.append(found.length.view(len(batch), -1))  # [B, keep]
+    return {"index": torch.cat([batch.index for batch in batches]), "length": torch.cat(lengths), "action": torch.cat(actions)}
+
+
+def _read(folder: Path) -> Iterator[tuple[list[int], list[list[Tensor]]]]:
+    """Of every shard the rows, and for each row its hypotheses, best first."""
+    for path in sorted(folder.glob("*.safetensors")):
+        tensors, _ = load_tensors(path)
+        hypotheses = tensors["action"].split(tensors["length"].flatten().tolist())
+        keep = tensors["length"].shape[1]
+        rows = [[each for each in hypotheses[start : start + keep] if len(each)] for start in range(0, len(hypotheses), keep)]
+        yield tensors["index"].tolist(), rows
+
+
+def _best(world: World, row: int, found: list[Tensor]) -> Tensor:
+    references = world.splits["train"].texts.references[row]
+
+    def value(action: Tensor) -> float:
+        return next(iter(sentence_score(world.metric, world.vocabulary.decode(action.tolist()), references).values()))
+
+    return max(found, key=value)  # the first of equals: the likelier one
+
+
+def _digest(policy: nn.Module) -> str:
+    """16 hex digits over every weight."""
+    digest = blake2b(digest_size=8)
+    for name, tensor in policy.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
