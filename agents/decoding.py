@@ -14,29 +14,32 @@ import torch
 from torch import Tensor
 
 from agents.fast import weights_at_rest
-from agents.policy import Policy
+from agents.policy import Stepper
+from textgen_env.oracle import LOG_ZERO
 from textgen_env.types import BOS, EOS, PAD, Trajectories
 
 Choose = Callable[[Tensor, Tensor, int], Tensor]  # log-probabilities [N, V], rows [N], time → token [N]
 DROP = 0.75  # finished rows leave the batch once fewer than this share of its rows is still writing
 
 
-def greedy(policy: Policy, source: Tensor, steps: int | Tensor, forced: Tensor | None = None) -> Trajectories:
+def greedy(policy: Stepper, source: Tensor, steps: int | Tensor, forced: Tensor | None = None) -> Trajectories:
     """The most probable token at every step, after the first tokens ``forced`` ``[B, F]``, if given."""
-    start = source.new_empty(len(source), 0) if forced is None else forced
-
-    def choose(log_probs: Tensor, rows: Tensor, time: int) -> Tensor:
-        return start[rows, time] if time < start.shape[1] else log_probs.argmax(-1)
-
-    return _roll(policy, source, steps, choose)
+    return _roll(policy, source, steps, _after(forced, lambda log_probs, rows, time: log_probs.argmax(-1)))
 
 
 def sample(
-    policy: Policy, source: Tensor, steps: int | Tensor, generator: torch.Generator, top_k: int = 0, temperature: float = 1.0
+    policy: Stepper,
+    source: Tensor,
+    steps: int | Tensor,
+    generator: torch.Generator,
+    top_k: int = 0,
+    temperature: float = 1.0,
+    forced: Tensor | None = None,
 ) -> Trajectories:
     """A token of the policy's distribution at ``temperature``, among the ``top_k`` most probable (0: among all).
 
     ``generator`` (on the processor) is read once, ``[B, steps]`` numbers: what a row writes does not depend on later rows.
+    forced: as in ``greedy``.
     """
     noise = torch.rand(len(source), _limits(source, steps)[1], generator=generator).to(source.device)
 
@@ -44,18 +47,16 @@ def sample(
         token = None
         if top_k:
             log_probs, token = log_probs.topk(min(top_k, log_probs.shape[1]))  # [N, top_k] each
-        mass = (log_probs / temperature).softmax(-1).cumsum(-1)  # [N, V] or [N, top_k]
-        place = torch.searchsorted(mass, noise[rows, time, None] * mass[:, -1:], right=True)  # [N, 1]
-        place.clamp_(max=mass.shape[1] - 1)
+        place = draw(log_probs / temperature, noise[rows, time, None])  # [N, 1]
         return (place if token is None else token.gather(1, place)).squeeze(1)
 
-    return _roll(policy, source, steps, choose)
+    return _roll(policy, source, steps, _after(forced, choose))
 
 
 @torch.no_grad()
 @weights_at_rest()
 def beam(
-    policy: Policy, source: Tensor, steps: int | Tensor, width: int = 5, length_penalty: float = 1.0, keep: int = 1
+    policy: Stepper, source: Tensor, steps: int | Tensor, width: int = 5, length_penalty: float = 1.0, keep: int = 1
 ) -> Trajectories:
     """The hypotheses with the best ``score / length ** length_penalty`` that a beam of ``width`` finds.
 
@@ -121,6 +122,18 @@ class _Finished:
         return _trimmed(Trajectories(self.action.flatten(0, 1), self.length.flatten(), self.score.flatten()))
 
 
+def writable(logits: Tensor) -> Tensor:
+    """The distribution that writes: log-probabilities ``[N, V]``, float32, normalised over what may be written."""
+    never = torch.tensor([PAD, BOS], device=logits.device)
+    return logits.float().index_fill(-1, never, LOG_ZERO).log_softmax(-1)
+
+
+def draw(log_probs: Tensor, noise: Tensor) -> Tensor:
+    """Tokens ``[N, K]`` of the distributions ``log_probs`` ``[N, V]``, by the uniform ``noise`` ``[N, K]`` in [0, 1)."""
+    mass = log_probs.softmax(-1).cumsum(-1)  # [N, V]
+    return torch.searchsorted(mass, noise * mass[:, -1:], right=True).clamp_(max=mass.shape[1] - 1)
+
+
 def _extend(total: Tensor, log_probs: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """The ``width`` best continuations of the hypotheses ``total`` ``[N, W]``: their log-probability, parent and last token."""
     each = min(width, log_probs.shape[1])
@@ -132,7 +145,7 @@ def _extend(total: Tensor, log_probs: Tensor, width: int) -> tuple[Tensor, Tenso
 
 @torch.no_grad()
 @weights_at_rest()
-def _roll(policy: Policy, source: Tensor, steps: int | Tensor, choose: Choose) -> Trajectories:
+def _roll(policy: Stepper, source: Tensor, steps: int | Tensor, choose: Choose) -> Trajectories:
     """Write with one hypothesis a row."""
     limit, most = _limits(source, steps)
     found = _unwritten(source, most)
@@ -156,6 +169,13 @@ def _roll(policy: Policy, source: Tensor, steps: int | Tensor, choose: Choose) -
         if len(keep) < DROP * len(rows):
             rows, writing, token, state = rows[keep], writing[keep], token[keep], state.select(keep)
     return _trimmed(found)
+
+
+def _after(forced: Tensor | None, choose: Choose) -> Choose:
+    """The tokens ``forced`` ``[B, F]``, then what ``choose`` would."""
+    if forced is None:
+        return choose
+    return lambda log_probs, rows, time: forced[rows, time] if time < forced.shape[1] else choose(log_probs, rows, time)
 
 
 def _log_probs(logits: Tensor) -> Tensor:

@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from filelock import FileLock
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents.checkpoint import load_tensors, save_tensors
 from agents.evaluation import Writer, writer
 from agents.journal import console
+from agents.store import fingerprint
 from textgen_env.batching import in_order
 from textgen_env.errors import unknown
 from textgen_env.files import cache_dir
@@ -51,7 +52,7 @@ def demonstrations(kind: str, world: World, oracle: Oracle, amp: str, device: st
     keep = BEAM if policy is not None and kind == "best_of_beam" else 1
     write = oracle.demonstrate if policy is None else writer(policy, BEAM, amp, device, keep)
     about = {
-        "teacher": world.id if policy is None else _digest(policy),
+        "teacher": world.id if policy is None else fingerprint(policy),
         "corpus": world.corpus.fingerprint,
         "vocabulary": world.vocabulary.fingerprint,
         "limits": [world.source_limit, world.horizon],
@@ -117,12 +118,3 @@ def _best(world: World, row: int, found: list[Tensor]) -> Tensor:
         return next(iter(sentence_score(world.metric, world.vocabulary.decode(action.tolist()), references).values()))
 
     return max(found, key=value)  # the first of equals: the likelier one
-
-
-def _digest(policy: nn.Module) -> str:
-    """16 hex digits over every weight."""
-    digest = blake2b(digest_size=8)
-    for name, tensor in policy.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -11,6 +11,8 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from textgen_env.errors import UserError
+
 INJECTED = frozenset({"self", "policy", "oracle", "generator", "reward", "vocabulary_size"})
 
 
@@ -55,4 +57,7 @@ def help_lines(function: Callable[..., Any]) -> dict[str, str]:
 def build(function: Callable[..., Any], chosen: dict[str, Any], **available: Any) -> Any:
     """Call ``function`` with the user's settings and with those of ``available`` that its parameters name."""
     parameters = inspect.signature(function).parameters
-    return function(**chosen, **{name: value for name, value in available.items() if name in parameters})
+    wanted = {name: value for name, value in available.items() if name in parameters}
+    if absent := [name for name, value in wanted.items() if value is None]:
+        raise UserError(f"{function.__name__} needs an {absent[0]}, and there is none here")
+    return function(**chosen, **wanted)

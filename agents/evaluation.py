@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from agents.policy import Policy
 from agents.rollout import acting
 from textgen_env.batching import in_order
 from textgen_env.corpus import Pairs
+from textgen_env.files import write_atomically
 from textgen_env.metrics import score
 from textgen_env.types import Trajectories
 from textgen_env.world import Split, World
@@ -54,6 +57,15 @@ def write_split(write: Writer, world: World, split: Split) -> list[str]:
     for batch in in_order(split, EVALUATION_TOKENS, world.horizon):
         for row, action in zip(batch.index.tolist(), write(batch.source, world.horizon).action.tolist(), strict=True):
             texts[row] = world.vocabulary.decode(action)
+    return texts
+
+
+def outputs(write: Writer, world: World, split: Split, path: Path) -> list[str]:
+    """``write_split``, kept in ``path``, so that what was written once is not written again."""
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    texts = write_split(write, world, split)
+    write_atomically(path, json.dumps(texts, ensure_ascii=False, indent=0).encode())
     return texts
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class DecodeState(Protocol):
@@ -16,7 +17,19 @@ class DecodeState(Protocol):
         ...
 
 
-class Policy(Protocol):
+class Stepper(Protocol):
+    """What a decoder needs: to encode a source, then one cached step at a time."""
+
+    def start(self, source: Tensor, steps: int) -> DecodeState:
+        """Encode ``source`` ``[B, S]`` once and make room for ``steps`` steps."""
+        ...
+
+    def step(self, token: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
+        """One step: the last token ``[B]`` → next-token logits ``[B, V]`` and the state after it."""
+        ...
+
+
+class Policy(Stepper, Protocol):
     """π(a | s), s = (source, prefix).  Identities every policy keeps: cached = uncached, batched = single, padded = unpadded.
 
     PAD may fill the end of ``source`` and is never attended to; what stands in ``prefix`` after a row's end never
@@ -24,11 +37,20 @@ class Policy(Protocol):
     """
 
     vocabulary_size: int
+    feature_width: int
     generator: torch.Generator  # of its dropout; the trainer saves its state
     training: bool
 
     def train(self, mode: bool = True) -> Self:
         """As nn.Module: every policy is one."""
+        ...
+
+    def modules(self) -> Iterator[nn.Module]:
+        """As nn.Module."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """As nn.Module."""
         ...
 
     def __call__(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -39,10 +61,10 @@ class Policy(Protocol):
         """
         ...
 
-    def start(self, source: Tensor, steps: int) -> DecodeState:
-        """Encode ``source`` ``[B, S]`` once and make room for ``steps`` steps."""
+    def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What the output layer reads, and a critic may: ``[B, T, feature_width]``, or ``[N, feature_width]`` with a mask."""
         ...
 
-    def step(self, token: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
-        """One step: the last token ``[B]`` → next-token logits ``[B, V]`` and the state after it."""
+    def logits(self, features: Tensor) -> Tensor:
+        """The output layer: ``logits(features(…))`` is what calling the policy gives."""
         ...

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents.decoding import greedy, sample
 from agents.policy import Policy
@@ -25,7 +26,40 @@ def acting(policy: Policy) -> Iterator[None]:
         policy.train(training)
 
 
-def roll_out(policy: Policy, source: Tensor, steps: int, generator: torch.Generator, top_k: int = 1) -> Trajectories:
-    """Its own episodes for ``source`` ``[B, S]``: greedy for ``top_k`` 1, else sampled from the k likeliest (0: all)"""
+@contextmanager
+def without_dropout(policy: Policy) -> Iterator[None]:
+    """Evaluation mode with gradients; recurrent layers stay in training mode, which cuDNN wants for their gradient."""
+    modes = {module: module.training for module in policy.modules()}
+    for module in modes:
+        module.training = isinstance(module, nn.RNNBase)
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def frozen(policy: Policy) -> Policy:
+    """A copy that stays as ``policy`` is now."""
+    copy = deepcopy(policy).train(False)
+    for weight in copy.parameters():
+        weight.requires_grad_(False)
+    return copy
+
+
+def roll_out(
+    policy: Policy,
+    source: Tensor,
+    steps: int,
+    generator: torch.Generator,
+    top_k: int = 1,
+    forced: Tensor | None = None,
+) -> Trajectories:
+    """Its own episodes for ``source`` ``[B, S]``: greedy for ``top_k`` 1, else sampled from the k likeliest (0: all).
+
+    forced ``[B, F]``: the first actions of each, if given.
+    """
     with acting(policy):
-        return greedy(policy, source, steps) if top_k == 1 else sample(policy, source, steps, generator, top_k=top_k)
+        if top_k == 1:
+            return greedy(policy, source, steps, forced)
+        return sample(policy, source, steps, generator, top_k=top_k, forced=forced)

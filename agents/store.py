@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 
 import agents.policies
 from agents.checkpoint import load_tensors, load_weights
-from agents.discovery import build, variants
+from agents.discovery import build, settings, variants
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
 from textgen_env.vocabulary import Vocabulary
@@ -29,6 +30,15 @@ def describe_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary)
     return {"architecture": {"name": name, "settings": settings}, "vocabulary": vocabulary.fingerprint}
 
 
+def fingerprint(policy: nn.Module) -> str:
+    """16 hex digits over every weight and its name."""
+    digest = blake2b(digest_size=8)
+    for name, tensor in policy.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def save_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
     """``vocabulary.json`` in a run folder."""
     write_atomically(folder / "vocabulary.json", vocabulary.to_json().encode())
@@ -45,7 +55,10 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[nn.Module, dict[s
             f"{path} speaks another vocabulary ({header['vocabulary']}) than this corpus ({vocabulary.fingerprint}, "
             f"{len(vocabulary)} tokens): give it the corpus and env.vocabulary it was trained with"
         )
-    architecture = header["architecture"]
-    policy = build_policy(architecture["name"], architecture["settings"], vocabulary, torch.Generator().manual_seed(0))
+    name, chosen = header["architecture"]["name"], header["architecture"]["settings"]
+    known = variants(agents.policies)
+    if name not in known or chosen.keys() - settings(known[name]):
+        raise UserError(f"{path} is of another version of this project: there is no {name} with {', '.join(chosen)} now")
+    policy = build_policy(name, chosen, vocabulary, torch.Generator().manual_seed(0))
     load_weights(policy, tensors, path)
     return policy, header

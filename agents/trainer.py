@@ -103,7 +103,7 @@ def train(
             journal.advance()
             due, stop = _passed(step, steps, validations), interrupted()
             if due or _passed(step, steps, LOGGED):
-                figures = {**meter.read(), "lr": lr * rate(step), "seconds": state.cost.seconds}
+                figures = {**meter.read(), "lr": lr * rate(step), **asdict(state.cost)}
                 if due:
                     figures |= _validate(validate, policy, state, best, header)
                 journal.write(state.step, figures)

@@ -12,8 +12,9 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.table import Table
+from yaml import YAMLError
 
 from agents.journal import console
 from agents.trainer import Interrupted
@@ -24,14 +25,18 @@ from textgen_env.tasks import tasks
 CONF = Path(__file__).parent / "conf"
 
 
-def run(main: Callable[[DictConfig], None], script: str) -> None:
-    """Run ``main`` with what the command line says; a user's mistake exits with 2 and Ctrl-C with 130, each with one line."""
+def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None:
+    """Run ``main`` with what the command line says; a user's mistake exits with 2 and Ctrl-C with 130, each with one line.
+
+    passes_on: words whose key is not the script's own are ``main``'s second argument instead of a mistake.
+    """
     try:
         words = sys.argv[1:]
         if {"--help", "-h"} & set(words):
             console.print(help_table(script, [word for word in words if not word.startswith("-")]))
         else:
-            main(read(script, words))
+            own = [word for word in words if word.partition("=")[0] in leaves(read(script, []))] if passes_on else words
+            main(read(script, own), *([[word for word in words if word not in own]] if passes_on else []))
     except UserError as error:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
         sys.exit(2)
@@ -54,13 +59,25 @@ def read(script: str, words: list[str]) -> DictConfig:
             raise unknown(group, name, made[group])
     config = _compose(script, chosen)
     valid = leaves(config)
-    for key, value in preset.items():
-        if key in valid:  # a preset speaks of every student and algorithm, the command line only of those it chose
+    for key, value in _applying(preset, config).items():
+        if key in valid:
             OmegaConf.update(config, key, value)
     for key, value in given.items():
         if key not in made:
             OmegaConf.update(config, key, _checked(key, value, valid, made))
     return config
+
+
+def passing(script: str, words: list[str], algorithm: str, student: str) -> list[str]:
+    """Of ``words`` those that a run of ``algorithm`` and ``student`` knows: the keys of others in these groups are left out."""
+    shaping = [word for word in words if word.partition("=")[0] in ("env", "preset", "teacher")]
+    valid = leaves(read(script, [*shaping, chosen_algorithm(algorithm), f"student={student}"]))
+    return [word for word in words if not word.startswith(("algorithm.", "student.")) or word.partition("=")[0] in valid]
+
+
+def chosen_algorithm(name: str) -> str:
+    """The word that chooses an algorithm: one of the project's own, or ``module.Class``."""
+    return f"algorithm._target_={name}" if "." in name else f"algorithm={name}"
 
 
 def leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
@@ -86,13 +103,23 @@ def help_table(script: str, words: list[str]) -> Table:
 
 
 def _parse(words: list[str]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
+    given: dict[str, list[Any]] = {}
     for word in words:
         key, equals, _ = word.partition("=")
         if not equals or not key.replace(".", "").replace("_", "").isalnum():
             raise UserError(f"cannot read {word!r}: write key=value (--help lists the keys)")
-        given[key] = OmegaConf.select(OmegaConf.from_dotlist([word]), key)
-    return given
+        given.setdefault(key, []).append(_value(key, word))
+    return {key: values if len(values) > 1 else values[0] for key, values in given.items()}
+
+
+def _value(key: str, word: str) -> Any:
+    """What YAML reads behind the ``=``; where that is a mapping (``summarise: ``) or nothing (``:``), it was meant as text."""
+    text = word.partition("=")[2]
+    try:
+        value = OmegaConf.select(OmegaConf.from_dotlist([word]), key)
+    except YAMLError:
+        return text
+    return text if isinstance(value, DictConfig) else value
 
 
 def _groups(script: str, custom_algorithm: str | None) -> Groups:
@@ -118,14 +145,30 @@ def _preset(given: dict[str, Any], default: DictConfig) -> dict[str, Any]:
     return presets[preset]
 
 
+def _applying(preset: dict[str, Any], config: DictConfig) -> dict[str, Any]:
+    """The preset's settings; those under ``group=name|name`` only where one of these was chosen."""
+    flat: dict[str, Any] = {}
+    for key, value in preset.items():
+        group, _, names = key.partition("=")
+        if not names:
+            flat[key] = value
+        elif config[group].name in names.split("|"):
+            flat |= value
+    return flat
+
+
 def _checked(key: str, value: Any, valid: dict[str, Any], made: Groups) -> Any:
     if key not in valid or key.endswith(".name"):
         raise unknown("key", key, [name for name in (*valid, *made) if not name.endswith(".name")])
     kind = type(valid[key])
+    if kind is ListConfig:  # a key that may be written several times
+        return value if isinstance(value, list | ListConfig) else [value]
+    if isinstance(value, list):
+        raise UserError(f"{key} is given {len(value)} times; give it once")
     if valid[key] is None or (isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
         return value
     if kind is float and isinstance(value, int):
         return float(value)
-    if kind is str and value is not None:
+    if kind is str and value is not None and not isinstance(value, ListConfig):
         return str(value)
     raise UserError(f"{key}={value}: {kind.__name__} expected, such as {key}={valid[key]}")

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 import command_line
 import distil
 from agents import report
-from agents.evaluation import samples, speed, subset, write_split, writer
+from agents.evaluation import outputs, samples, speed, subset, writer
 from agents.fast import tune_allocator
 from agents.journal import console
 from agents.trainer import Interrupted
@@ -29,15 +29,17 @@ def main(config: DictConfig) -> None:
     world = distil.load_world(config)
     folder = open_folder(config)
     try:
-        teacher = distil.find_teacher(config, world, on)
         student = distil.build_student(config, world)
+        teacher = distil.find_teacher(config, world, on)
         progress = distil.train_student(config, world, student, teacher.oracle, folder, on)
     except Interrupted as stop:
         raise Interrupted(f"{stop}\ngo on with: {how_to_go_on('experiments/dagger.py', sys.argv[1:], folder)}") from stop
 
     test = subset(world.splits["test"], config.evaluate.rows or len(world.splits["test"]))
     writers = {"teacher": teacher.write, "student": writer(student, config.evaluate.beam, on.precision, on.device)}
-    texts = {who: write_split(write, world, test) for who, write in writers.items()}
+    kept = {"teacher": distil.teacher_outputs(teacher, world), "student": folder / "outputs"}
+    name = f"test{len(test)}-beam{config.evaluate.beam}.json"
+    texts = {who: outputs(write, world, test, kept[who] / name) for who, write in writers.items()}
     rates = speed(writers, world, subset(test, config.evaluate.speed_rows), config.evaluate.batch_size)
     results: dict[str, Any] = {
         "env": world.id,

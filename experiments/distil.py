@@ -15,6 +15,7 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from agents import pretrained
 from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from agents.decoding import beam
@@ -23,7 +24,7 @@ from agents.discovery import build
 from agents.evaluation import Writer, validator, writer
 from agents.fast import resolve_precision
 from agents.journal import console
-from agents.store import build_policy, describe_policy, load_policy, save_vocabulary
+from agents.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
 from agents.trainer import Progress, train
 from groups import algorithm_class
 from textgen_env import rewards
@@ -34,7 +35,8 @@ from textgen_env.oracle import Oracle, PolicyOracle
 from textgen_env.tasks import tasks
 from textgen_env.world import Split, World
 
-TEACHER_KEYS = ("path", "label_smoothing", "train")  # of the group teacher, the keys that are not its architecture's
+# of the group teacher, the keys that are not its architecture's
+TEACHER_KEYS = ("path", "source_prefix", "separator", "label_smoothing", "train")
 
 
 class Machine(NamedTuple):
@@ -63,33 +65,55 @@ def machine(config: DictConfig) -> Machine:
 
 
 def load_world(config: DictConfig) -> World:
-    """The task with its corpus and vocabulary; says what was taken."""
+    """The task with its corpus and vocabulary, the teacher's where that brings its own; says what was taken."""
     name, options = _named(config.env)
     world = tasks()[name].load(**options)
+    if model := _pretrained(config):
+        world = world.with_vocabulary(pretrained.load_tokens(model).vocabulary)
     console.print("\n".join(world.describe()), markup=False, soft_wrap=True)
     return world
 
 
 def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
-    """The exact expert, a run folder's student, or a transformer trained here and cached by everything that shaped it."""
-    if config.teacher.name == "exact":
+    """A Hugging Face model, the exact expert, a run folder's student, or one trained here and cached by all that shaped it."""
+    policy: Any
+    if name := _pretrained(config):
+        policy = pretrained.load(name, config.teacher.source_prefix, config.teacher.separator)
+        policy.check_room(world.source_limit, world.horizon)
+        vocabulary, architecture, path = policy.vocabulary, policy.model.config.model_type, config.teacher.path
+    elif config.teacher.name == "exact":
         if world.oracle is None:
             raise UserError(f"teacher=exact: {world.id} has no exact expert; use teacher=transformer")
         oracle = world.oracle()
         return Teacher(oracle, oracle.demonstrate, {"architecture": "exact", "parameters": None, "path": None})
-    folder = Path(config.teacher.path) if config.teacher.path else _train_teacher(config, world, on)
-    policy, header = load_policy(folder, world.vocabulary)
+    else:
+        folder = Path(config.teacher.path) if config.teacher.path else _train_teacher(config, world, on)
+        policy, header = load_policy(folder, world.vocabulary)
+        vocabulary, architecture, path = world.vocabulary, header["architecture"]["name"], str(folder)
     policy.to(on.device).requires_grad_(False)
-
-    oracle = PolicyOracle(policy, partial(beam, width=5), world.vocabulary, world.vocabulary)
-    about = {"architecture": header["architecture"]["name"], "parameters": parameters(policy), "path": str(folder)}
+    about = {"architecture": architecture, "parameters": parameters(policy), "path": path}
+    oracle = PolicyOracle(policy, partial(beam, width=5), vocabulary, world.vocabulary)
     return Teacher(oracle, writer(policy, config.evaluate.beam, on.precision, on.device), about)
+
+
+def _pretrained(config: DictConfig) -> str:
+    """The model that ``teacher.path=hf:…`` names; empty for every other teacher."""
+    scheme, _, name = str(config.teacher.path).partition(":")
+    return name if scheme == "hf" else ""
+
+
+def teacher_outputs(teacher: Teacher, world: World) -> Path:
+    """The folder in the cache for what this teacher writes for this corpus."""
+    who = fingerprint(teacher.oracle.policy) if isinstance(teacher.oracle, PolicyOracle) else teacher.about["architecture"]
+    limits = f"{world.source_limit}-{world.horizon}"
+    return cache_dir() / "outputs" / f"{world.id}-{world.corpus.fingerprint}-{limits}-{who}"
 
 
 def build_student(config: DictConfig, world: World) -> nn.Module:
     """The student of the run folder ``init``, or a fresh one, whose weights only ``seed`` decides, not the algorithm."""
     name, settings = _named(config.student)
     if config.init is None:
+        _check_start(config)
         return build_policy(name, settings, world.vocabulary, torch.Generator().manual_seed(config.seed))
     policy, header = load_policy(Path(config.init), world.vocabulary)
     here, there = (
@@ -101,17 +125,25 @@ def build_student(config: DictConfig, world: World) -> nn.Module:
     return policy
 
 
+def _check_start(config: DictConfig) -> None:
+    name, settings = _named(config.algorithm)
+    if getattr(algorithm_class(name), "needs_start", False) and not settings.get("cold_start"):
+        raise UserError(
+            f"algorithm={name} improves a student that can already write: give init=RUN, say a run of algorithm=bc, "
+            "or algorithm.cold_start=true"
+        )
+
+
 def train_student(config: DictConfig, world: World, student: nn.Module, oracle: Oracle, folder: Path, on: Machine) -> Progress:
     """Train ``student`` by the chosen algorithm; its run folder gets checkpoints, curves and vocabulary."""
     save_vocabulary(folder, world.vocabulary)
+    student.to(on.device)
     name, settings = _named(config.algorithm)
     generator = torch.Generator().manual_seed(config.seed + 1)
     reward = partial(rewards.score, rewards.make(config.reward or world.reward, world, oracle), world, "train")
     algorithm = build(algorithm_class(name), settings, policy=student, oracle=oracle, generator=generator, reward=reward)
     if not isinstance(algorithm, Algorithm):
         raise UserError(f"algorithm={name} is no Algorithm: subclass agents.algorithms.Algorithm")
-    if algorithm.needs_start and config.init is None:
-        raise UserError(f"algorithm={name} improves a student that can already write: give init=RUN, say a run of algorithm=bc")
     header = {
         **describe_policy(*_named(config.student), world.vocabulary),
         "algorithm": name,

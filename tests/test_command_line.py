@@ -23,16 +23,27 @@ def test_words_go_over_the_preset_and_the_preset_over_the_defaults():
     assert read("dagger", ["env=Copy-v0", "teacher=transformer"]).teacher.name == "transformer"
 
 
+@pytest.fixture(scope="module")
+def keys():
+    """Every key that some student or algorithm has."""
+    chosen = [f"{group}={name}" for group in ("student", "algorithm") for name in groups(None)[group]]
+    return {key for word in chosen for key in leaves(read("dagger", [word]))} | groups(None).keys()
+
+
 @pytest.mark.parametrize("env", tasks())
 @pytest.mark.parametrize("preset", ["quick", "paper"])
-def test_every_preset_composes_with_every_student_and_algorithm(env, preset):
-    made = groups(None)
-    known = set()
-    for group in ("student", "algorithm"):
-        for name in made[group]:
-            known |= leaves(read("dagger", [f"env={env}", f"preset={preset}", f"{group}={name}"])).keys()
-    unknown = tasks()[env].PRESETS[preset].keys() - known - made.keys()
-    assert not unknown, "a preset sets keys that nothing has"
+def test_every_preset_composes_and_sets_keys_that_exist(env, preset, keys):
+    config = read("dagger", [f"env={env}", f"preset={preset}"])
+    settings = tasks()[env].PRESETS[preset]
+    plain = {key: value for key, value in settings.items() if not isinstance(value, dict)}
+    assert not plain.keys() - keys - leaves(config).keys()
+    for key in plain.keys() & leaves(config).keys():
+        assert leaves(config)[key] == settings[key]
+    for condition in settings.keys() - plain.keys():
+        group, _, names = condition.partition("=")
+        for name in names.split("|"):
+            chosen = leaves(read("dagger", [f"env={env}", f"preset={preset}", f"{group}={name}"]))
+            assert settings[condition].items() <= chosen.items()
 
 
 @pytest.mark.parametrize(

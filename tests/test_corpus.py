@@ -15,8 +15,9 @@ from textgen_env import hub, sources
 from textgen_env.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
 from textgen_env.files import read_lines, stamp, write_atomically
-from textgen_env.readers import clean, read_folder, read_iwslt_xml, read_parallel, unescape_text
-from textgen_env.sources import find_corpus
+from textgen_env.hub import PARQUET, HubSet
+from textgen_env.readers import HOLD_OUT, clean, read_folder, read_iwslt_xml, read_parallel, read_wmt, unescape_text
+from textgen_env.translation import find_parallel
 
 SMALL = {"train": ["ein haus .", "der see ."], "valid": ["ein see ."], "test": ["das haus ."]}
 
@@ -49,7 +50,7 @@ def corpus_of(**splits: list[str]) -> Corpus:
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-@pytest.mark.parametrize("valid", ["valid", "dev"])
+@pytest.mark.parametrize("valid", ["valid", "dev", "val", "validation"])
 def test_plain_gzipped_and_dev_are_read_alike(tmp_path: Path, suffix: str, valid: str) -> None:
     corpus = read_folder(folder_of(tmp_path / "mine", suffix, ("train", valid, "test")), "de", "en")
     assert (corpus.name, corpus.source, corpus.sizes) == ("mine", "local", {"train": 2, "valid": 1, "test": 1})
@@ -204,6 +205,47 @@ def test_entities_are_never_expanded(tmp_path: Path) -> None:
     assert read_iwslt_xml(tmp_path, "de", "en").splits["test"].sources[0] == "&a; &f;"
 
 
+# --- the released WMT files
+
+
+def news(folder: Path, **sizes: int) -> Path:
+    """Files of as many pairs as ``sizes`` says, by stem."""
+    folder.mkdir(exist_ok=True)
+    for stem, size in sizes.items():
+        for language in ("en", "de"):
+            text = "".join(f"{language} {stem} &amp; {i}\n" for i in range(size))
+            (folder / f"{stem.replace('_', '.')}.{language}.gz").write_bytes(gzip.compress(text.encode()))
+    return folder
+
+
+def test_of_a_wmt_release_the_last_news_test_the_one_before_validates_and_the_rest_trains(tmp_path: Path) -> None:
+    folder = news(tmp_path / "wmt", europarl_tok=30, commoncrawl=3, newstest2013=4, newstest2015=6, newstest2014=5)
+    corpus = read_folder(folder, "en", "de", unescape=True)
+    assert corpus.sizes == {"train": 33, "valid": 5, "test": 6}
+    assert corpus.splits["train"].sources[:4] == [*(f"en commoncrawl & {i}" for i in range(3)), "en europarl_tok & 0"]
+    assert corpus.splits["train"].references[3] == ("de europarl_tok & 0",)
+    assert corpus.splits["test"].sources[0] == "en newstest2015 & 0"
+    assert "train = commoncrawl + europarl.tok, valid = newstest2014, test = newstest2015" in corpus.describe()
+
+
+def test_of_a_wmt_release_with_one_news_every_23rd_training_pair_validates(tmp_path: Path) -> None:
+    corpus = read_wmt(news(tmp_path / "wmt", a=2 * HOLD_OUT, newstest2013=4), "en", "de")
+    assert corpus.splits["valid"].sources == [f"en a &amp; {i}" for i in (HOLD_OUT - 1, 2 * HOLD_OUT - 1)]
+    assert corpus.sizes == {"train": 2 * HOLD_OUT - 2, "valid": 2, "test": 4}
+    assert not corpus.repeated
+
+
+def test_a_wmt_release_with_parts_missing_says_which(tmp_path: Path) -> None:
+    folder = news(tmp_path / "wmt", newstest2013=4)
+    assert "has no training text" in one_line(read_folder, folder, "en", "de")
+    assert "has no newstest*.fr" in one_line(read_folder, folder, "fr", "de")
+    news(folder, europarl=5)
+    (folder / "europarl.de.gz").write_bytes(gzip.compress(b"eins\n"))
+    assert "has 5 lines but europarl.de.gz has 1" in one_line(read_folder, folder, "en", "de")
+    (folder / "europarl.de.gz").unlink()
+    assert "no europarl.de" in one_line(read_folder, folder, "en", "de")
+
+
 # --- the record
 
 
@@ -253,44 +295,47 @@ def data_set(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
+def hub_set(folder: Path, source: str = "de", config: str = "iwslt2017-de-en") -> HubSet:
+    return HubSet("IWSLT", str(folder), source, "en", config, PARQUET)
+
+
 def test_a_data_set_is_read_once_then_from_the_cache(data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
-    ask = {"name": str(data_set), "config": "iwslt2017-de-en", "source": "de", "target": "en"}
-    assert not hub.is_prepared(**ask)
-    corpus = hub.load_hub(**ask)
+    ask = hub_set(data_set)
+    assert not hub.is_prepared(ask)
+    corpus = hub.load_hub(ask)
     assert corpus.source == "hub"
     assert str(data_set) in corpus.origin
     assert "3 pairs with an empty side" in corpus.describe()
     assert corpus.fingerprint == read_folder(folder_of(tmp_path / "same"), "de", "en").fingerprint
-    assert hub.is_prepared(**ask)
+    assert hub.is_prepared(ask)
     monkeypatch.setitem(sys.modules, "datasets", None)  # importing it would now fail
-    assert hub.load_hub(**ask) == corpus
-    found = find_corpus("auto", None, "de", "en", unescape=True, hub=(str(data_set), "iwslt2017-de-en", hub.PARQUET))
-    assert found == corpus
+    assert hub.load_hub(ask) == corpus
+    assert find("auto", hub=ask) == corpus
 
 
 def test_a_preparation_that_was_cut_short_is_not_read(data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
-    ask = {"name": str(data_set), "config": "iwslt2017-de-en", "source": "de", "target": "en"}
-    whole = hub.load_hub(**ask)
-    (folder,) = (tmp_path / "cache" / "hub").iterdir()
+    ask = hub_set(data_set)
+    whole = hub.load_hub(ask)
+    (folder,) = (tmp_path / "cache" / "datasets").iterdir()
     (folder / "origin.json").unlink()
-    (folder / "train.de").write_text("ein haus .\n", encoding="utf-8")
-    assert not hub.is_prepared(**ask)
-    assert hub.load_hub(**ask) == whole
+    (folder / "train.jsonl").write_text("{", encoding="utf-8")
+    assert not hub.is_prepared(ask)
+    assert hub.load_hub(ask) == whole
 
 
 def test_wrong_languages_and_splits_of_a_data_set_are_named(
     data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
-    assert "no fr–en text (its columns: de, en)" in one_line(hub.load_hub, str(data_set), "iwslt2017-de-en", "fr", "en")
-    assert "nosuch" in one_line(hub.load_hub, str(data_set), "nosuch", "de", "en")
+    assert "no fr–en text (its columns: de, en)" in one_line(hub.load_hub, hub_set(data_set, "fr"))
+    assert "nosuch" in one_line(hub.load_hub, hub_set(data_set, config="nosuch"))
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    assert "pip install -e '.[hub]'" in one_line(hub.load_hub, "a/b", "c", "de", "en")
+    assert "pip install -e '.[hub]'" in one_line(hub.load_hub, HubSet("AB", "a/b", "de", "en"))
 
 
 def test_reachability_is_bounded_and_gives_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,33 +366,35 @@ def bundled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "textgen_env.bundled", module)
 
 
-def find(kind: str, data_dir: str | None = None, source: str = "de", name: str = "", **options) -> Corpus:
-    return find_corpus(kind, data_dir, source, "en" if source != "en" else "de", unescape=False, hub=(name, "", ""), **options)
+def find(kind: str, data_dir: str | None = None, source: str = "de", hub: HubSet | None = None, pairs: int = 20, seed: int = 0):
+    return find_parallel(kind, data_dir, source, "en" if source != "en" else "de", hub, False, pairs, seed)
 
 
 @pytest.mark.usefixtures("bundled")
 def test_auto_takes_the_folder_then_the_hub_then_the_bundled_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert find("auto", str(folder_of(tmp_path / "f")), name="a/b").source == "local"
-    fallen = find("auto", name="a/b", bundled_pairs=20)
+    ask = HubSet("AB", "a/b", "de", "en")
+    assert find("auto", str(folder_of(tmp_path / "f")), hub=ask).source == "local"
+    fallen = find("auto", hub=ask)
     assert fallen.source == "bundled"
     assert "HF_HUB_OFFLINE is set" in fallen.describe()
-    assert "BUNDLED" in fallen.describe()
-    assert "no env.data_dir given" in find("auto", bundled_pairs=20).describe()
+    assert "these scores are not AB's" in fallen.describe()
+    assert "these scores are not" not in find("auto").describe()
+    assert "no env.data_dir given" in find("auto").describe()
     monkeypatch.setattr(sources, "why_unreachable", lambda _: "")
-    monkeypatch.setattr(sources, "load_hub", lambda name, *_: Corpus(name, "hub", "there", {}))
-    assert find("auto", name="a/b").source == "hub"
+    monkeypatch.setattr(sources, "load_hub", lambda data: Corpus(data.name, "hub", "there", {}))
+    assert find("auto", hub=ask).source == "hub"
     monkeypatch.setattr(sources, "load_hub", lambda *_: (_ for _ in ()).throw(UserError("gone since")))
-    assert "gone since" in find("auto", name="a/b", bundled_pairs=20).describe()
+    assert "gone since" in find("auto", hub=ask).describe()
 
 
 @pytest.mark.usefixtures("bundled")
 def test_bundled_goes_both_ways_and_by_its_seed() -> None:
-    forth, back = find("bundled", bundled_pairs=20), find("bundled", source="en", bundled_pairs=20)
+    forth, back = find("bundled"), find("bundled", source="en")
     assert forth.sizes == {"train": 20, "valid": 2, "test": 2}
     assert back.splits["train"].sources == [text for (text,) in forth.splits["train"].references]
-    assert forth.fingerprint != find("bundled", bundled_pairs=20, seed=1).fingerprint
+    assert forth.fingerprint != find("bundled", seed=1).fingerprint
     assert "German–English" in one_line(find, "bundled", source="fr")
 
 
@@ -357,7 +404,7 @@ def test_what_was_asked_for_and_cannot_be_had_is_an_error(tmp_path: Path) -> Non
     assert "no data set on the hub" in one_line(find, "hub")
     assert "drop one" in one_line(find, "bundled", str(tmp_path))
     assert "no folder" in one_line(find, "auto", str(tmp_path / "missing"))
-    assert "env.corpus=hub" in one_line(find, "hub", name="nobody/nothing")
+    assert "env.corpus=hub" in one_line(find, "hub", hub=HubSet("N", "nobody/nothing", "de", "en"))
 
 
 def test_a_stamp_changes_with_the_folder(tmp_path: Path) -> None:
@@ -385,3 +432,9 @@ def test_the_released_test_sets_are_the_standard_split(corpora: Path, tmp_path: 
     for path in raw.glob("*.xml"):
         (tmp_path / path.name).symlink_to(path)
     assert read_folder(tmp_path, "de", "en").sizes["test"] == 6_750
+
+
+def test_real_wmt_pieces_are_one_corpus(corpora: Path) -> None:
+    corpus = read_folder(corpora / "wmt_en_de", "en", "de", unescape=True)
+    assert corpus.sizes["test"] == 3_000
+    assert corpus.sizes["train"] + corpus.sizes["valid"] == 20_000 + 10_000 + 9_965

@@ -195,6 +195,7 @@ def test_bundled_scores_are_said_not_to_be_the_benchmarks(tmp_path: Path) -> Non
     found = results(corpus={"name": "grammar", "source": "bundled", "fingerprint": "ab", "train": 1, "valid": 1, "test": 1})
     assert "not IWSLT's" in " ".join(printed(found).split())
     assert "not IWSLT's" in page(tmp_path, found, metrics=[]).text
+    assert "not CNNDM's" in printed({**found, "env": "CNNDM-v0"})
 
 
 def test_the_table_prints_what_looks_like_console_markup() -> None:

@@ -114,8 +114,9 @@ def folder_of_text(tmp_path_factory):
 
 
 def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
-    words = ["env=ParallelText-v0", f"env.data_dir={folder_of_text}", "env.vocabulary=60", *TEACHER, *TINY]
+    words = ["env=ParallelText-v0", f"env.data_dir={folder_of_text}", *TEACHER, *TINY]
     words += ["train.steps=3", "train.validations=1", "train.batch_tokens=64"]
+    words, other = [*words, "env.vocabulary=60"], [*words, "env.vocabulary=50"]
     first = run("dagger.py", *words, "out=one", cwd=tmp_path)
     assert "teacher: cached" not in first
     assert "local" in first
@@ -126,7 +127,7 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
     assert results["teacher"]["path"]
     third = run("dagger.py", *words, "out=three", "teacher.path=one", cwd=tmp_path)
     assert "teacher: cached" not in third
-    foreign = run("dagger.py", *words, "out=four", "teacher.path=one", "env.vocabulary=50", cwd=tmp_path, code=2)
+    foreign = run("dagger.py", *other, "out=four", "teacher.path=one", cwd=tmp_path, code=2)
     assert "speaks another vocabulary" in foreign
 
 

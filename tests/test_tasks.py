@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 from textgen_env.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
-from textgen_env.tasks import copy, iwslt, parallel_text
+from textgen_env.tasks import copy, iwslt, multi30k, parallel_text, tasks, wmt16
 from textgen_env.types import BOS, EOS, PAD, UNK, shift
 from textgen_env.vocabulary import Vocabulary
 from textgen_env.world import World, build
 
-TASKS = [copy, iwslt, parallel_text]
+TRANSLATION = [iwslt, multi30k, parallel_text, wmt16]
 LETTERS = Vocabulary.words("abcdefgh")
 
 
@@ -80,7 +80,7 @@ def test_a_corpus_that_never_fits_and_limits_below_two_are_errors() -> None:
 # --- every task
 
 
-@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.ID)
+@pytest.mark.parametrize("task", tasks().values(), ids=tasks())
 def test_every_option_has_one_line_of_help(task) -> None:
     arguments = (inspect.getdoc(task.load) or "").split("Args:")[1]
     helped = dict(re.findall(r"^ {4}(\w+): (.+)$", arguments, re.MULTILINE))
@@ -88,28 +88,30 @@ def test_every_option_has_one_line_of_help(task) -> None:
     assert len(arguments.strip().splitlines()) == len(helped)
 
 
-@pytest.mark.parametrize("task", TASKS[1:], ids=lambda task: task.ID)
+@pytest.mark.parametrize("task", TRANSLATION, ids=lambda task: task.ID)
 def test_translation_from_a_folder(task, tmp_path: Path) -> None:
-    world = task.load(data_dir=str(folder_of(tmp_path / "mine")), vocabulary=120)
+    world = task.load(data_dir=str(folder_of(tmp_path / "mine")), source="de", target="en", vocabulary=120)
     assert (world.id, world.metric, world.reward, world.oracle) == (task.ID, "bleu", "bleu", None)
     assert {name: len(split) for name, split in world.splits.items()} == {"train": 20, "valid": 20, "test": 20}
     first = world.splits["test"].texts
-    if task is iwslt:  # lower-cased and unescaped
-        assert (first.sources[0], first.references[0]) == ("das ist satz test & gut .", ("that 's test sentence 0 .",))
-    else:
-        assert (first.sources[0], first.references[0]) == ("Das ist Satz test &amp; gut .", ("That &apos;s test sentence 0 .",))
+    source, target = "Das ist Satz test &amp; gut .", "That &apos;s test sentence 0 ."
+    if task in (iwslt, wmt16):
+        source, target = source.replace("&amp;", "&"), target.replace("&apos;", "'")
+    if task in (iwslt, multi30k):
+        source, target = source.lower(), target.lower()
+    assert (first.sources[0], first.references[0]) == (source, (target,))
     assert world.vocabulary.decode(world.splits["train"].source[3]) == world.splits["train"].texts.sources[3]
     assert all(UNK not in row for row in world.splits["train"].target)
 
 
-@pytest.mark.parametrize("task", TASKS[1:], ids=lambda task: task.ID)
+@pytest.mark.parametrize("task", TRANSLATION, ids=lambda task: task.ID)
 def test_without_a_folder_the_bundled_corpus_is_taken_and_the_banner_says_so(task) -> None:
     world = task.load(bundled_pairs=200, vocabulary=400)
     assert world.corpus.source == "bundled"
     assert world.corpus.sizes["train"] == 200
     banner = "\n".join(world.describe())
     assert "bundled was taken because" in banner
-    assert ("not IWSLT's" in banner) == (task is iwslt)
+    assert (f"not {task.ID.removesuffix('-v0')}'s" in banner) == (task is not parallel_text)
 
 
 def test_equal_options_give_the_same_world_until_a_file_changes(tmp_path: Path) -> None:
@@ -122,6 +124,18 @@ def test_equal_options_give_the_same_world_until_a_file_changes(tmp_path: Path) 
     again = parallel_text.load(str(folder), vocabulary=120)
     assert again is not world
     assert again.corpus.fingerprint != world.corpus.fingerprint
+
+
+def test_wmt16_is_english_to_german_and_splits_marks_when_asked(tmp_path: Path) -> None:
+    world = wmt16.load(str(folder_of(tmp_path / "mine")), vocabulary=120, split_marks=True)
+    first = world.splits["test"].texts
+    assert (first.sources[0], first.references[0]) == ("That ' s test sentence 0 .", ("Das ist Satz test & gut .",))
+    for text in (
+        "Parliament's re-election , ok",
+        "Parliament 's re ##AT##-##AT## election, ok",
+        "Parliament 's re @-@ election, ok",
+    ):
+        assert wmt16._split_marks(text) == "Parliament ' s re - election , ok"
 
 
 # --- Copy-v0

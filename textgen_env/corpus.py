@@ -1,8 +1,9 @@
-"""The two records of parallel text: pairs, and a corpus of splits that knows where it came from."""
+"""The two records of text: pairs, and a corpus of splits that knows where it came from."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -29,9 +30,9 @@ class Pairs:
         """The pairs at ``index``, in that order."""
         return Pairs([self.sources[i] for i in index], [self.references[i] for i in index])
 
-    def lowered(self) -> Pairs:
-        """The same pairs in lower case."""
-        return Pairs([text.lower() for text in self.sources], [tuple(map(str.lower, each)) for each in self.references])
+    def mapped(self, change: Callable[[str], str]) -> Pairs:
+        """The same pairs with every text changed."""
+        return Pairs([change(text) for text in self.sources], [tuple(map(change, each)) for each in self.references])
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ class Corpus:
             seen.update(pairs.sources)
         return {split: count for split, count in counts.items() if count}
 
-    def lowered(self) -> Corpus:
-        """The same corpus in lower case."""
-        return replace(self, splits={split: pairs.lowered() for split, pairs in self.splits.items()})
+    def mapped(self, change: Callable[[str], str]) -> Corpus:
+        """The same corpus with every text changed."""
+        return replace(self, splits={split: pairs.mapped(change) for split, pairs in self.splits.items()})
 
     def describe(self) -> str:
         """The banner: what was taken, its sizes and fingerprint, then a line for each note."""

@@ -1,4 +1,4 @@
-"""Parallel text from the Hugging Face hub, through ``datasets``; prepared once, then read from our own cache."""
+"""Data sets of the Hugging Face hub, through ``datasets``; prepared once, then read from our own cache."""
 
 from __future__ import annotations
 
@@ -7,41 +7,61 @@ import os
 import threading
 import urllib.error
 import urllib.request
-from dataclasses import replace
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from textgen_env.corpus import SPLITS, Corpus
 from textgen_env.errors import UserError
 from textgen_env.files import cache_dir, write_atomically
-from textgen_env.readers import clean, read_parallel
+from textgen_env.jsonl import read_pairs, write_pairs
+from textgen_env.readers import clean
 
 PARQUET = "refs/convert/parquet"  # the hub's own export of data sets that were published as scripts, which nobody should run
 REACHABLE_WITHIN = 3.0  # seconds
 
 
-def load_hub(name: str, config: str, source: str, target: str, revision: str = PARQUET) -> Corpus:
+class HubSet(NamedTuple):
+    """A data set on the hub.
+
+    title: what people call it.  name: ``owner/name``, or a local folder in the same layout.  source, target: its columns, or
+    those in its column ``translation``.  folder: where in it the files of the configuration lie (empty: at its top).
+    revision: empty for the newest.  join: rows that follow each other with the same source are one, with several references.
+    """
+
+    title: str
+    name: str
+    source: str
+    target: str
+    folder: str = ""
+    revision: str = ""
+    join: bool = False
+
+
+def load_hub(data: HubSet) -> Corpus:
     """The data set's own train, validation and test splits; the first call downloads, later ones read the cache.
 
-    name: ``owner/name``, or a local folder in the same layout.  config: its configuration (in the parquet export, a folder).
     UserError when the hub, the package or the data cannot be had.
     """
-    folder = _prepared(name, config, source, target, revision)
+    folder = _prepared(data)
     done = folder / "origin.json"  # written last: without it the folder is unfinished and is written again
     if not done.is_file():
-        splits, empty = _download(name, config, source, target, revision)
-        for split, rows in splits.items():
-            for side, language in enumerate((source, target)):
-                write_atomically(folder / f"{split}.{language}", "".join(f"{row[side]}\n" for row in rows).encode())
-        write_atomically(done, json.dumps({"origin": f"{name} {config} {revision}".strip(), "empty": empty}).encode())
-    origin = json.loads(done.read_text(encoding="utf-8"))
-    notes = (f"note: {origin['empty']:,} pairs with an empty side were left out",) if origin["empty"] else ()
-    return replace(read_parallel(folder, source, target, name), source="hub", origin=origin["origin"], notes=notes)
+        found, empty = _download(data)
+        for split, rows in found.items():
+            write_pairs(folder / f"{split}.jsonl", _joined(rows) if data.join else ((left, [right]) for left, right in rows))
+        origin = " ".join(filter(None, (data.name, data.folder, data.revision)))
+        write_atomically(done, json.dumps({"origin": origin, "empty": empty}).encode())
+    about = json.loads(done.read_text(encoding="utf-8"))
+    notes = (f"note: {about['empty']:,} pairs with an empty side were left out",) if about["empty"] else ()
+    splits = {split: read_pairs(folder / f"{split}.jsonl") for split in SPLITS}
+    return Corpus(data.name, "hub", about["origin"], splits, notes)
 
 
-def is_prepared(name: str, config: str, source: str, target: str, revision: str = PARQUET) -> bool:
-    """Whether ``load_hub`` with these arguments needs no network."""
-    return (_prepared(name, config, source, target, revision) / "origin.json").is_file()
+def is_prepared(data: HubSet) -> bool:
+    """Whether ``load_hub`` needs no network."""
+    return (_prepared(data) / "origin.json").is_file()
 
 
 def why_unreachable(name: str) -> str:
@@ -72,39 +92,45 @@ def _ask(name: str, answer: list[str]) -> None:
         answer[0] = f"the hub cannot be reached ({getattr(error, 'reason', error)})"
 
 
-def _prepared(*key: str) -> Path:
-    readable = "--".join(part for part in key if part)
-    return cache_dir() / "hub" / "".join(c if c.isalnum() or c in "-._" else "_" for c in readable)
+def _prepared(data: HubSet) -> Path:
+    readable = "--".join(filter(None, (data.name, data.folder, data.source, data.target, data.revision)))
+    return cache_dir() / "datasets" / "".join(c if c.isalnum() or c in "-._" else "_" for c in readable)
 
 
-def _download(name: str, config: str, source: str, target: str, revision: str) -> tuple[dict[str, list[tuple[str, str]]], int]:
+def _joined(rows: list[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
+    for source, group in groupby(rows, key=itemgetter(0)):
+        yield source, [target for _, target in group]
+
+
+def _download(data: HubSet) -> tuple[dict[str, list[tuple[str, str]]], int]:
     """Every split as (source, target) pairs, and how many pairs were left out because a side is empty."""
     try:
         import datasets
     except ImportError:
         raise UserError("env.corpus=hub needs the datasets package: pip install -e '.[hub]'") from None
-    if not _offline() and (reason := why_unreachable(name)):  # offline, the package may still have the data in its own cache
+    reason = "" if _offline() else why_unreachable(data.name)  # offline, the package may still have it in its own cache
+    if reason:
         raise UserError(f"env.corpus=hub: {reason}; use env.data_dir=FOLDER or env.corpus=bundled")
-    where: dict[str, Any] = {"data_dir": config or None} if revision == PARQUET else {"name": config or None}
-    if not Path(name).is_dir():
-        where["revision"] = revision or None
+    revision = {} if Path(data.name).is_dir() else {"revision": data.revision or None}
     try:
-        data = datasets.load_dataset(name, **where)
+        found = datasets.load_dataset(data.name, data_dir=data.folder or None, **revision)
     except Exception as error:  # whatever the package, the hub or the network raises is the same news to the user
-        raise UserError(f"env.corpus=hub: {name} {config}: {' '.join(str(error).split())[:300]}") from error
-    splits, seen = {}, 0
+        raise UserError(f"env.corpus=hub: {data.name} {data.folder}: {' '.join(str(error).split())[:300]}") from error
+    kept, seen = {}, 0
     for split, theirs in zip(SPLITS, ("train", "validation", "test"), strict=True):
-        if theirs not in data:
-            raise UserError(f"env.corpus=hub: {name} {config} has no {theirs} split (it has: {', '.join(data)})")
-        rows = [_pair(row, name, source, target) for row in data[theirs]]
-        splits[split] = [row for row in rows if all(row)]
+        if theirs not in found:
+            raise UserError(f"env.corpus=hub: {data.name} {data.folder} has no {theirs} split (it has: {', '.join(found)})")
+        rows = [_pair(row, data) for row in found[theirs]]
+        kept[split] = [row for row in rows if all(row)]
         seen += len(rows)
-    return splits, seen - sum(map(len, splits.values()))
+    return kept, seen - sum(map(len, kept.values()))
 
 
-def _pair(row: dict[str, Any], name: str, source: str, target: str) -> tuple[str, str]:
-    """``{"translation": {"de": …, "en": …}}`` or ``{"de": …, "en": …}`` → (source, target)."""
+def _pair(row: dict[str, Any], data: HubSet) -> tuple[str, str]:
+    """``{"translation": {"de": …, "en": …}}``, or the columns themselves → (source, target)."""
     texts = row.get("translation", row)
-    if source not in texts or target not in texts:
-        raise UserError(f"env.corpus=hub: {name} has no {source}–{target} text (its columns: {', '.join(texts)})")
-    return clean(texts[source] or ""), clean(texts[target] or "")
+    if data.source not in texts or data.target not in texts:
+        raise UserError(
+            f"env.corpus=hub: {data.name} has no {data.source}–{data.target} text (its columns: {', '.join(texts)})"
+        )
+    return clean(texts[data.source] or ""), clean(texts[data.target] or "")

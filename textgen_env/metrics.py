@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.metadata import version
 from itertools import zip_longest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nltk.stem.porter import PorterStemmer
-from rouge_score.rouge_scorer import RougeScorer
-from rouge_score.tokenize import tokenize
 from sacrebleu.metrics import BLEU
 from sacrebleu.significance import PairedTest
 
 from textgen_env.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from rouge_score.rouge_scorer import RougeScorer
 
 References = Sequence[Sequence[str]]
 RESAMPLES = 1000
@@ -79,6 +79,27 @@ def compare(baseline: Sequence[str], system: Sequence[str], references: Referenc
     return Comparison(first, second, float(results[1].p_value))
 
 
+def significance(
+    metric: str,
+    baseline: Sequence[str],
+    system: Sequence[str],
+    references: References,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> float:
+    """p-value of ``compare`` for any metric: of its first figure's mean where that is an average over sentences."""
+    if metric == "bleu":
+        return compare(baseline, system, references, resamples).p_value
+    sides = (
+        [next(iter(sentence_score(metric, *row).values())) for row in zip(texts, references, strict=True)]
+        for texts in (baseline, system)
+    )
+    gains = np.subtract(*map(np.array, sides))  # [N]
+    generator = np.random.default_rng(seed)
+    means = np.array([gains[generator.integers(len(gains), size=len(gains))].mean() for _ in range(resamples)])
+    return float((np.abs(means - gains.mean()) >= abs(gains.mean())).sum() + 1) / (resamples + 1)
+
+
 def rouge(hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, Score]:
     """Mean F1 of ROUGE-1, -2 and -L, stemmed; of several references the best one counts, for each figure by itself."""
     _check(hypotheses, references)
@@ -121,14 +142,20 @@ class _StemmedTokens:
     """rouge-score's own tokens; it stems every word anew, which takes three quarters of its time, so stems are kept."""
 
     def __init__(self) -> None:
+        from nltk.stem.porter import PorterStemmer  # only here: it takes seconds to import, and only ROUGE needs it
+        from rouge_score.tokenize import tokenize
+
         self.stem = lru_cache(maxsize=100_000)(PorterStemmer().stem)
+        self._tokens = tokenize
 
     def tokenize(self, text: str) -> list[str]:
-        return tokenize(text, self)
+        return self._tokens(text, self)
 
 
 @cache
 def _rouge_scorer() -> RougeScorer:
+    from rouge_score.rouge_scorer import RougeScorer
+
     return RougeScorer(list(ROUGE), tokenizer=_StemmedTokens())
 
 

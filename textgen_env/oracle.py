@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -69,7 +69,8 @@ class PolicyOracle:
         check_vocabulary(vocabulary, student)
         if top_k is not None and not 1 <= top_k <= len(vocabulary):
             raise UserError(f"top_k={top_k}: choose between 1 and the vocabulary's {len(vocabulary)}, or leave it out")
-        self.policy, self.decode, self.top_k = policy, decode, top_k
+        self.policy: Any = policy
+        self.decode, self.top_k = decode, top_k
         self.vocabulary_size = len(vocabulary)
         self.queries = 0
 
@@ -85,6 +86,17 @@ class PolicyOracle:
             written = self.decode(self.policy, source.to(device), steps)
         self.queries += int(written.length.sum())
         return written
+
+    def start(self, source: Tensor, steps: int) -> Any:
+        """With ``step``, the policy's own cached decode: for rolling it out one action at a time, among others' actions."""
+        with _asking(self.policy) as device:
+            return self.policy.start(source.to(device), steps)
+
+    def step(self, token: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """The last token ``[B]`` → next-token logits ``[B, V]`` and the state after it."""
+        self.queries += len(token)
+        with _asking(self.policy):
+            return self.policy.step(token, state)
 
     def _logits(self, source: Tensor, prefix: Tensor, mask: Tensor | None) -> Tensor:
         self.queries += _positions(prefix, mask)

@@ -1,18 +1,17 @@
-"""Parallel text from a folder: ``{train,valid,test}.{de,en}``, or the files that IWSLT releases."""
+"""Parallel text from a folder: ``{train,valid,test}.{de,en}``, or the files that IWSLT or WMT release."""
 
 from __future__ import annotations
 
-import difflib
 import html
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-from textgen_env.corpus import Corpus, Pairs
+from textgen_env.corpus import SPLITS, Corpus, Pairs
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import read_lines, read_text
+from textgen_env.folders import check_folder, find, find_split, holds
 
-STEMS = {"train": ("train",), "valid": ("valid", "dev"), "test": ("test",)}
 HOLD_OUT = 23  # every 23rd training pair validates: the usual IWSLT14 preparation, 4 % of train
 _ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _METADATA = re.compile(r"\s*</?(?:url|speaker|talkid|title|description|keywords|reviewer|translator|doc|transcript)\b[^>]*>")
@@ -20,35 +19,55 @@ _SEGMENT = re.compile(r'<doc\b[^>]*?\bdocid="([^"]*)"|<seg\b[^>]*?\bid="([^"]*)"
 
 
 def read_folder(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
-    """Whichever of the two forms ``folder`` holds.  UserError where it holds neither."""
-    if not folder.is_dir():
-        beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
-        raise UserError(f"no folder {folder}{_did_you_mean(folder.name, (path.name for path in beside if path.is_dir()))}")
+    """Whichever of the three forms ``folder`` holds.  UserError where it holds none."""
+    check_folder(folder)
     if source == target:
         raise UserError(f"source and target are both {source!r}; env.source and env.target name the two sides")
-    released = any(path.name.startswith("train.tags.") or ".xml" in path.suffixes[-2:] for path in folder.iterdir())
-    plain = all(_candidates(folder, f"train.{language}") for language in (source, target))
-    if released and not plain:
-        return read_iwslt_xml(folder, source, target)
+    if not all(holds(folder, f"train.{language}") for language in (source, target)):
+        if any(path.name.startswith("train.tags.") or ".xml" in path.suffixes[-2:] for path in folder.iterdir()):
+            return read_iwslt_xml(folder, source, target)
+        if any(folder.glob("newstest*")):
+            return read_wmt(folder, source, target, unescape)
     return read_parallel(folder, source, target, unescape=unescape)
 
 
 def read_parallel(folder: Path, source: str, target: str, name: str = "", unescape: bool = False) -> Corpus:
-    """``{train,valid|dev,test}.{source,target}``, plain or ``.gz``; line i of one side translates line i of the other.
+    """``{train,valid,test}.{source,target}``, plain or ``.gz``; line i of one side translates line i of the other.
 
     unescape: undo the escapes of the Moses tokeniser (``&apos;`` → ``'``).  White space is normalised to single blanks.
     """
     splits = {}
-    for split, stems in STEMS.items():
-        stem = next((stem for stem in stems if _candidates(folder, f"{stem}.{source}")), stems[0])
-        sides = [_find(folder, f"{stem}.{language}") for language in (source, target)]
-        left, right = (_sentences(path, unescape) for path in sides)
-        _check_sizes(sides, len(left), len(right))
+    for split in SPLITS:
+        sides = find_split(folder, split, source, target)
+        left, right = _aligned(sides, unescape)
         for path, lines in zip(sides, (left, right), strict=True):
             if "" in lines:
                 raise UserError(f"{path}:{lines.index('') + 1}: empty line; delete it on both sides, or write the sentence")
         splits[split] = Pairs(left, [(text,) for text in right])
     return Corpus(name or folder.resolve().name, "local", str(folder), splits)
+
+
+def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
+    """A WMT release, ``STEM.{source,target}``, plain or ``.gz``: the last ``newstest`` tests, the one before it validates.
+
+    All other pairs of files are training text.  Where there is one ``newstest`` only, every 23rd training pair validates.
+    Pairs with an empty side are left out and counted.
+    """
+    names = {path.name.removesuffix(".gz") for path in folder.iterdir()}
+    stems = sorted(name.removesuffix(f".{source}") for name in names if name.endswith(f".{source}"))
+    news, pieces = ([stem for stem in stems if stem.startswith("newstest") == new] for new in (True, False))
+    if not news or not pieces:
+        missing = "training text" if news else f"newstest*.{source}"
+        raise UserError(f"{folder} has no {missing}; a WMT release holds newstest*.{{{source},{target}}} and training text")
+    text = {
+        stem: list(zip(*_aligned([find(folder, f"{stem}.{language}") for language in (source, target)], unescape), strict=True))
+        for stem in (*pieces, *news[-2:])
+    }
+    train = [row for piece in pieces for row in text[piece]]
+    train, valid = (train, text[news[-2]]) if len(news) > 1 else _hold_out(train)
+    held_out = news[-2] if len(news) > 1 else f"every {HOLD_OUT}rd training pair"
+    origin = f"{folder}, train = {' + '.join(pieces)}, valid = {held_out}, test = {news[-1]}"
+    return _whole(folder.resolve().name, origin, train, valid, text[news[-1]])
 
 
 def read_iwslt_xml(folder: Path, source: str, target: str, name: str = "") -> Corpus:
@@ -66,24 +85,16 @@ def read_iwslt_xml(folder: Path, source: str, target: str, name: str = "") -> Co
             f"{folder} has dev and test XML but no training text; put train.tags.{pair}.{source} and "
             f"train.tags.{pair}.{target} of the same release beside it"
         )
-    talks = _pairs([_find(folder, f"train.tags.{pair}.{language}") for language in (source, target)], _tagged)
+    talks = _pairs([find(folder, f"train.tags.{pair}.{language}") for language in (source, target)], _tagged)
     files = sorted({path.name.split(f".{pair}.")[0] for path in folder.glob(f"*.{pair}.*.xml*")})
     if not files:
         raise UserError(f"{folder} has no test XML: put IWSLT14.TED.tst2010.{pair}.{source}.xml and its like beside train.tags")
     tests = [
-        _pairs([_find(folder, f"{file}.{pair}.{language}.xml") for language in (source, target)], _segments) for file in files
+        _pairs([find(folder, f"{file}.{pair}.{language}.xml") for language in (source, target)], _segments) for file in files
     ]
-    everything = [*talks, *(row for test in tests for row in test)]
-    empty = sum(not (left and right) for left, right in everything)
-    held_out = range(HOLD_OUT - 1, len(talks), HOLD_OUT)
-    splits = {
-        "train": _whole([row for i, row in enumerate(talks) if i not in held_out]),
-        "valid": _whole([talks[i] for i in held_out]),
-        "test": _whole([row for test in tests for row in test]),
-    }
-    notes = [f"note: {empty:,} pairs with an empty side were left out"] if empty else []
+    train, valid = _hold_out(talks)
     origin = f"{folder}, test = {' + '.join(files)}"
-    return Corpus(name or folder.resolve().name, "local", origin, splits, tuple(notes))
+    return _whole(name or folder.resolve().name, origin, train, valid, [row for test in tests for row in test])
 
 
 def unescape_text(text: str) -> str:
@@ -100,25 +111,10 @@ def _sentences(path: Path, unescape: bool) -> list[str]:
     return [clean(unescape_text(line) if unescape else line) for line in read_lines(path)]
 
 
-def _candidates(folder: Path, name: str) -> list[Path]:
-    return [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
-
-
-def _find(folder: Path, name: str) -> Path:
-    """``name`` or ``name.gz`` in ``folder``; exactly one of them has to be there."""
-    found = _candidates(folder, name)
-    if len(found) == 2:
-        raise UserError(f"{folder} holds both {name} and {name}.gz; remove one")
-    if not found:
-        there = sorted({path.name.removesuffix(".gz") for path in folder.iterdir() if path.is_file()})
-        listed = ", ".join(there[:12]) + (", …" if len(there) > 12 else "") if there else "nothing"
-        raise UserError(f"no {name} (or {name}.gz) in {folder}{_did_you_mean(name, there)} (it holds: {listed})")
-    return found[0]
-
-
-def _did_you_mean(name: str, names: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
+def _aligned(sides: list[Path], unescape: bool) -> tuple[list[str], list[str]]:
+    left, right = (_sentences(path, unescape) for path in sides)
+    _check_sizes(sides, len(left), len(right))
+    return left, right
 
 
 def _check_sizes(sides: list[Path], left: int, right: int) -> None:
@@ -161,7 +157,15 @@ def _segments(path: Path) -> list[tuple[str, str, int]]:
     return found
 
 
-def _whole(rows: list[tuple[str, str]]) -> Pairs:
-    """The pairs whose two sides both say something."""
-    kept = [(left, right) for left, right in rows if left and right]
-    return Pairs([left for left, _ in kept], [(right,) for _, right in kept])
+def _hold_out(rows: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """(training pairs, validation pairs)."""
+    return [row for i, row in enumerate(rows, 1) if i % HOLD_OUT], rows[HOLD_OUT - 1 :: HOLD_OUT]
+
+
+def _whole(name: str, origin: str, *splits: list[tuple[str, str]]) -> Corpus:
+    """A local corpus of the pairs whose two sides both say something; a note counts the others."""
+    kept = [[row for row in rows if all(row)] for rows in splits]
+    empty = sum(map(len, splits)) - sum(map(len, kept))
+    pairs = [Pairs([left for left, _ in rows], [(right,) for _, right in rows]) for rows in kept]
+    notes = (f"note: {empty:,} pairs with an empty side were left out",) if empty else ()
+    return Corpus(name, "local", origin, dict(zip(SPLITS, pairs, strict=True)), notes)

@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, wraps
-from itertools import chain
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from textgen_env.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
 from textgen_env.files import stamp
+from textgen_env.tokens import encode_corpus
 from textgen_env.types import EOS
 from textgen_env.vocabulary import Vocabulary
 
@@ -29,8 +29,8 @@ class Split:
     """One split in tokens; row i is the i-th pair that was kept.
 
     source[i], target[i]: 1-D int64, EOS last, no PAD or BOS.  texts: the same rows as text, every reference.
-    skipped: pairs left out because a side is longer than its limit (train only).
-    cut: sources cut to the limit (never in train).
+    skipped: training pairs left out because a side is longer than its limit.
+    cut, cut_targets: sources and training targets cut to their limit.  A task either skips or cuts in training.
     """
 
     source: list[np.ndarray]
@@ -38,6 +38,7 @@ class Split:
     texts: Pairs
     skipped: int = 0
     cut: int = 0
+    cut_targets: int = 0
 
     def __len__(self) -> int:
         return len(self.source)
@@ -50,6 +51,7 @@ class World:
     source_limit: S, the longest source, EOS included.  horizon: T, the most actions in an episode, EOS included.
     metric: "bleu", "rouge" or "accuracy".  reward: the default reward's name.
     oracle: builds the task's exact expert, where the task knows one; None where a teacher has to be trained.
+    target_limit: what long training pairs are cut to; None where they are skipped.
     """
 
     id: str
@@ -61,10 +63,24 @@ class World:
     metric: str
     reward: str
     oracle: Callable[[], Oracle] | None = field(default=None, compare=False)
+    target_limit: int | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> World:
         """Itself: it never changes, and gymnasium copies every keyword of an environment whenever its spec is read."""
         return self
+
+    def with_vocabulary(self, vocabulary: Vocabulary) -> World:
+        """The same task in other tokens, by the same limits.  Its exact expert stays behind: that one speaks the old tokens."""
+        return build(
+            self.id,
+            self.corpus,
+            vocabulary,
+            source_limit=self.source_limit,
+            horizon=self.horizon,
+            metric=self.metric,
+            reward=self.reward,
+            target_limit=self.target_limit,
+        )
 
     def describe(self) -> list[str]:
         """What to print before a run: the corpus, the vocabulary and limits, and what did not fit them."""
@@ -80,7 +96,10 @@ class World:
         for name, split in self.splits.items():
             long = sum(len(row) > self.horizon for row in split.target)
             if split.cut:
-                lines.append(f"cut {split.cut:,} {name} sources to {self.source_limit} tokens; they are scored all the same")
+                scored = "" if name == "train" else "; they are scored all the same"
+                lines.append(f"cut {split.cut:,} {name} sources to {self.source_limit} tokens{scored}")
+            if split.cut_targets:
+                lines.append(f"cut {split.cut_targets:,} {name} targets to {max(map(len, split.target))} tokens")
             if long:
                 lines.append(f"{long:,} {name} references are longer than the horizon of {self.horizon} tokens; scored whole")
         return lines
@@ -113,47 +132,57 @@ def build(
     metric: str,
     reward: str,
     oracle: Callable[[], Oracle] | None = None,
+    target_limit: int | None = None,
 ) -> World:
-    """Put a corpus into tokens.  UserError when no training pair fits the limits."""
-    for name, limit in (("source_limit", source_limit), ("horizon", horizon)):
-        if limit < 2:
+    """Put a corpus into tokens.
+
+    target_limit: None, and training pairs beyond ``source_limit`` or ``horizon`` are skipped; a number, and training sources
+    are cut to ``source_limit``, training targets to it (or to the horizon, if that is less).
+    UserError when no training pair fits the limits.
+    """
+    for name, limit in (("source_limit", source_limit), ("horizon", horizon), ("target_limit", target_limit)):
+        if limit is not None and limit < 2:
             raise UserError(f"{name}={limit}: at least 2, one token and EOS")
     splits = {
-        name: tokenise(pairs, vocabulary, source_limit, horizon, train=name == "train") for name, pairs in corpus.splits.items()
+        name: fit(corpus.splits[name], source.split(), target.split(), source_limit, horizon, name == "train", target_limit)
+        for name, (source, target) in encode_corpus(corpus, vocabulary, source_limit).items()
     }
     if not len(splits["train"]):
         raise UserError(
             f"{id}: every training pair is longer than source_limit={source_limit} or horizon={horizon}; raise them"
         )
-    return World(id, corpus, vocabulary, splits, source_limit, horizon, metric, reward, oracle)
+    return World(id, corpus, vocabulary, splits, source_limit, horizon, metric, reward, oracle, target_limit)
 
 
-def tokenise(pairs: Pairs, vocabulary: Vocabulary, source_limit: int, horizon: int, train: bool) -> Split:
-    """Training pairs beyond a limit are skipped.  Elsewhere every pair is kept, so that scores are of the whole split:
+def fit(
+    pairs: Pairs,
+    source: list[np.ndarray],
+    target: list[np.ndarray],
+    source_limit: int,
+    horizon: int,
+    train: bool,
+    target_limit: int | None = None,
+) -> Split:
+    """Training pairs beyond a limit are skipped, or cut if there is a ``target_limit``.
 
-    the source is cut to ``source_limit`` with EOS kept; the target stays whole, as what the text is, and may be longer
-    than the horizon (batches of it end at the horizon, as an episode does).
+    Elsewhere every pair is kept, so that scores are of the whole split: the source is cut to ``source_limit``; the target
+    stays whole, as what the text is, and may be longer than the horizon (batches of it end at the horizon, as an episode
+    does).  A cut row ends in EOS like any other.
     """
-    source = _rows(vocabulary.encode_many(pairs.sources))
-    target = _rows(vocabulary.encode_many([reference[0] for reference in pairs.references]))
-    if train:
-        kept = [i for i in range(len(pairs)) if len(source[i]) <= source_limit and len(target[i]) <= horizon]
-        if len(kept) == len(pairs):
-            return Split(source, target, pairs)
-        return Split([source[i] for i in kept], [target[i] for i in kept], pairs.rows(kept), skipped=len(pairs) - len(kept))
-    cut = [i for i, row in enumerate(source) if len(row) > source_limit]
-    for i in cut:
-        source[i] = np.append(source[i][: source_limit - 1], EOS)
-    return Split(source, target, pairs, cut=len(cut))
+    if not train:
+        return Split(source, target, pairs, cut=_cut(source, source_limit))
+    if target_limit is not None:
+        cut_targets = _cut(target, min(target_limit, horizon))
+        return Split(source, target, pairs, cut=_cut(source, source_limit), cut_targets=cut_targets)
+    kept = [i for i in range(len(pairs)) if len(source[i]) <= source_limit and len(target[i]) <= horizon]
+    if len(kept) == len(pairs):
+        return Split(source, target, pairs)
+    return Split([source[i] for i in kept], [target[i] for i in kept], pairs.rows(kept), skipped=len(pairs) - len(kept))
 
 
-def _rows(ids: list[list[int]]) -> list[np.ndarray]:
-    """One int64 array a row, EOS appended; the rows are views of one block, which is smaller and faster than each alone."""
-    if not ids:
-        return []
-    ends = np.cumsum([len(row) + 1 for row in ids])
-    flat = np.full(ends[-1], EOS)
-    text = np.ones(len(flat), dtype=bool)
-    text[ends - 1] = False
-    flat[text] = np.fromiter(chain.from_iterable(ids), np.int64)
-    return np.split(flat, ends[:-1])
+def _cut(rows: list[np.ndarray], limit: int) -> int:
+    """Cut ``rows``, in place, to ``limit`` tokens, EOS kept; how many were longer."""
+    long = [i for i, row in enumerate(rows) if len(row) > limit]
+    for i in long:
+        rows[i] = np.append(rows[i][: limit - 1], EOS)
+    return len(long)

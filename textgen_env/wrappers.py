@@ -23,13 +23,22 @@ class FlatObservation(gym.ObservationWrapper, RecordConstructorArgs):
     def __init__(self, env: gym.Env) -> None:
         RecordConstructorArgs.__init__(self)
         gym.ObservationWrapper.__init__(self, env)
-        parts = env.observation_space
-        assert isinstance(parts, spaces.Dict)
-        low, high = (np.concatenate([getattr(parts[name], side) for name in State._fields]) for side in ("low", "high"))
-        self.observation_space = spaces.Box(low, high, dtype=np.int64)
+        assert isinstance(env.observation_space, spaces.Dict)
+        self.observation_space = self.flat_space(env.observation_space)
 
     def observation(self, observation: Observation) -> NDArray[np.int64]:
-        return np.concatenate([observation[name] for name in State._fields])
+        return self.flatten(observation)
+
+    @staticmethod
+    def flat_space(parts: spaces.Dict) -> spaces.Box:
+        """The space of flat observations; its last ``high`` is the horizon T."""
+        low, high = (np.concatenate([getattr(parts[name], side) for name in State._fields]) for side in ("low", "high"))
+        return spaces.Box(low, high, dtype=np.int64)
+
+    @staticmethod
+    def flatten(observation: Observation) -> NDArray[np.int64]:
+        """One observation or a batch: ``[…, S + T + 2]``."""
+        return np.concatenate([observation[name] for name in State._fields], axis=-1)
 
     @staticmethod
     def unflatten(flat: Any, source_limit: int) -> dict[str, Any]:

@@ -13,19 +13,15 @@ from textgen_env.types import Batch
 class BC(Algorithm):
     """Clone the demonstrations: expert prefixes, expert actions, NLL (Pomerleau 1989; "vanilla" in Lin et al. 2020).
 
-    On the teacher's beam outputs this is SeqKD, on the best of its beam SeqInter (Kim & Rush 2016, sections 3.2 and 3.3).
+    On the teacher's beam outputs this is SeqKD (Kim & Rush 2016, section 3.2).
 
     Args:
         label_smoothing: probability mass spread evenly over the vocabulary, in [0, 1)
         demonstrations: whose sequences: references, teacher (its beam's best) or best_of_beam (best sentence score)
-        cold_start: best_of_beam also from fresh weights; it is meant to fine-tune a trained student
     """
 
-    def __init__(
-        self, policy: Policy, label_smoothing: float = 0.0, demonstrations: str = "references", cold_start: bool = False
-    ) -> None:
+    def __init__(self, policy: Policy, label_smoothing: float = 0.0, demonstrations: str = "references") -> None:
         self.policy, self.label_smoothing, self.demonstrations = policy, label_smoothing, demonstrations
-        self.needs_start = demonstrations == "best_of_beam" and not cold_start
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """NLL of the batch's own actions."""
@@ -34,9 +30,4 @@ class BC(Algorithm):
         return LossOutput(nll(logits, batch.target[mask], self.label_smoothing), tokens=len(logits))
 
 
-NAMES = {
-    "bc": partial(BC),
-    "mle": partial(BC),
-    "seqkd": partial(BC, demonstrations="teacher"),
-    "seqinter": partial(BC, demonstrations="best_of_beam"),
-}
+NAMES = {"bc": partial(BC), "mle": partial(BC), "seqkd": partial(BC, demonstrations="teacher")}

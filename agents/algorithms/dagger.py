@@ -9,6 +9,7 @@ from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.losses import cross_entropy, entropy, nll
+from agents.mixture import mixed
 from agents.policy import Policy
 from agents.rollout import roll_out
 from agents.schedules import beta as beta_schedule
@@ -17,6 +18,7 @@ from textgen_env.oracle import Oracle, keep_top
 from textgen_env.types import Batch
 
 LABELS = ("action", "distribution")
+MIXTURES = ("step", "sequence", "batch")
 RELABEL = ("student", "all")
 
 
@@ -24,7 +26,8 @@ class DAgger(Algorithm):
     """Roll in with a mixture of data and student, label with the oracle, clone the labels.
 
     A coin per sequence: with probability β the row keeps its training pair, else its target is what the current
-    student writes for the source.  No gradient flows through the student's writing.
+    student writes for the source.  No gradient flows through the student's writing.  A coin per step is Ross et al. 2011's
+    mixture π_i = βπ* + (1 - β)π: the oracle acts or the student does, and no training pair is kept.
 
     Args:
         labels: "action" (L_opt: rows the student wrote get the oracle's argmax, the others keep their tokens) or
@@ -32,6 +35,7 @@ class DAgger(Algorithm):
         beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant
         rate: the schedule's parameter; exponential: β at the end (1/200 for IWSLT)
         top_k: the student writes greedily (1), by top-k sampling (k) or from its whole distribution (0)
+        mixture: what a coin decides about: a step, a sequence (ImitKD) or the whole batch
         relabel: with labels=action, whose rows get the oracle's action: student (the paper's) or all
         label_top_k: the oracle's distribution is cut to its k likeliest tokens, renormalised; 0: whole
         demonstrations: the training pairs are references, the teacher's (ImitKD*) or the best_of_beam
@@ -46,22 +50,22 @@ class DAgger(Algorithm):
         beta: str = "exponential",
         rate: float = 1 / 200,
         top_k: int = 1,
+        mixture: str = "sequence",
         relabel: str = "student",
         label_top_k: int = 0,
         demonstrations: str = "references",
     ) -> None:
-        for name, value, known in (("labels", labels, LABELS), ("relabel", relabel, RELABEL)):
+        for name, value, known in (("labels", labels, LABELS), ("mixture", mixture, MIXTURES), ("relabel", relabel, RELABEL)):
             if value not in known:
                 raise unknown(name, value, known)
         self.policy, self.oracle, self.generator = policy, oracle, generator
-        self.labels, self.beta, self.top_k = labels, beta_schedule(beta, rate), top_k
+        self.labels, self.beta, self.top_k, self.mixture = labels, beta_schedule(beta, rate), top_k, mixture
         self.relabel_all, self.label_top_k, self.demonstrations = relabel == "all", label_top_k, demonstrations
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """L_opt or L_full of Lin et al. 2020, section 3, on the mixture that β(progress) gives."""
         beta = self.beta(progress)
-        on_policy = (torch.rand(len(batch), generator=self.generator) > beta).to(batch.source.device)  # [B]
-        batch, decoded = self.roll_in(batch, on_policy)
+        batch, on_policy, decoded, asked = self.mix(batch, beta)
         mask = batch.mask  # [B, T]
         logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
         figures = {"beta": beta, "on_policy": on_policy.float().mean().item()}
@@ -72,7 +76,26 @@ class DAgger(Algorithm):
         else:
             target, scored = self.relabel(batch, torch.ones_like(on_policy) if self.relabel_all else on_policy)
             loss = nll(logits, target[mask])
-        return LossOutput(loss, len(logits), figures, decoded, scored)
+        return LossOutput(loss, len(logits), figures, decoded, asked + scored)
+
+    def mix(self, batch: Batch, beta: float) -> tuple[Batch, Tensor, int, int]:
+        """Roll in: the batch, its rows ``[B]`` that are the student's at least in part, tokens decoded, states asked about."""
+        if self.mixture == "step":
+            return self.mix_steps(batch, beta)
+        coins = len(batch) if self.mixture == "sequence" else 1
+        on_policy = (torch.rand(coins, generator=self.generator) > beta).expand(len(batch)).to(batch.source.device)  # [B]
+        batch, decoded = self.roll_in(batch, on_policy)
+        return batch, on_policy, decoded, 0
+
+    def mix_steps(self, batch: Batch, beta: float) -> tuple[Batch, Tensor, int, int]:
+        """``mix`` with a coin per step."""
+        expert = (torch.rand(batch.target.shape, generator=self.generator) < beta).to(batch.source.device)  # [B, T]
+        before = self.oracle.queries
+        written = mixed(self.policy, self.oracle, batch.source, expert, self.generator, self.top_k)
+        asked = self.oracle.queries - before
+        batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), written)
+        on_policy = (~expert[:, : batch.target.shape[1]] & batch.mask).any(1)
+        return batch, on_policy, batch.tokens, asked
 
     def roll_in(self, batch: Batch, on_policy: Tensor) -> tuple[Batch, int]:
         """The batch with the rows ``on_policy`` ``[B]`` rewritten by the student, and how many tokens that took."""

@@ -68,6 +68,7 @@ class RNN(nn.Module):
             raise UserError(f"dropout={dropout}: must be at least 0 and below 1")
         self.vocabulary_size, self.generator = vocabulary_size, generator
         self.embedding, self.encoder_width = embedding, encoder_width
+        self.feature_width = embedding
         self.dropout = Dropout(dropout, generator)
         self.target_embedding = _embedding(vocabulary_size, embedding, generator)
         self.source_embedding = None if share_source_embedding else _embedding(vocabulary_size, embedding, generator)
@@ -84,6 +85,10 @@ class RNN(nn.Module):
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True, in the precision asked for."""
+        return self.logits(self.features(source, prefix, mask))
+
+    def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What the output layer reads: ``[B, T, embedding]``, or ``[N, embedding]`` where ``mask`` is True."""
         memory, starts = self.encode(source)
         x = self.embed(self.target_embedding, prefix.t())  # [T, B, D]
         for layer, start in zip(self.decoder, starts, strict=True):
@@ -93,7 +98,7 @@ class RNN(nn.Module):
         if mask is not None:
             rows = mask.flatten().nonzero().squeeze(1)
             x, context = (tensor.flatten(0, 1).index_select(0, rows) for tensor in (x, context))  # [N, D]
-        return self.logits(x, context)
+        return self.combined(x, context)
 
     def encode(self, source: Tensor) -> tuple[Memory, list[Tensor]]:
         """What the decoder attends to, and the ``[B, W]`` that each of its layers starts from."""
@@ -115,10 +120,13 @@ class RNN(nn.Module):
         """Tokens ``[...]`` → ``[..., D]`` in the precision asked for."""
         return (F.embedding(token, table) * math.sqrt(self.embedding)).to(compute_dtype(token.device))
 
-    def logits(self, x: Tensor, context: Tensor) -> Tensor:
-        """``[..., D]`` twice → ``[..., V]``: the output layer, tied to the target embedding."""
-        x = self.narrow(self.dropout(torch.tanh(self.combine(x) + context)))
-        return F.linear(x, cast(self.target_embedding, x.dtype))
+    def combined(self, x: Tensor, context: Tensor) -> Tensor:
+        """Hidden states and what they attended to, ``[..., D]`` each → features ``[..., embedding]``."""
+        return self.narrow(self.dropout(torch.tanh(self.combine(x) + context)))
+
+    def logits(self, features: Tensor) -> Tensor:
+        """The output layer, tied to the target embedding: ``[..., embedding]`` → ``[..., V]``."""
+        return F.linear(features, cast(self.target_embedding, features.dtype))
 
     def start(self, source: Tensor, steps: int) -> State:
         """Encode once; a recurrent state has the same size after any number of ``steps``."""
@@ -133,7 +141,7 @@ class RNN(nn.Module):
             x, hidden = layer.step(x, hidden)  # type: ignore[operator]
             after.append(hidden)
         context = state.memory.read(x.unflatten(0, (-1, state.memory.beams))).flatten(0, 1)  # [B, D]
-        return self.logits(x, context), State(state.memory, tuple(after))
+        return self.logits(self.combined(x, context)), State(state.memory, tuple(after))
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class Transformer(nn.Module):
             raise UserError(f"dropout={dropout}: must be at least 0 and below 1")
         decoder_layers = layers if decoder_layers is None else decoder_layers
         self.vocabulary_size, self.width, self.heads, self.generator = vocabulary_size, width, heads, generator
+        self.feature_width = width
         self.dropout = drop = Dropout(dropout, generator)
         self.target_embedding = _embedding(vocabulary_size, width, generator)
         self.source_embedding = None if share_source_embedding else _embedding(vocabulary_size, width, generator)
@@ -64,6 +65,10 @@ class Transformer(nn.Module):
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True, in the precision asked for."""
+        return self.logits(self.features(source, prefix, mask))
+
+    def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What the output layer reads: ``[B, T, D]``, or ``[N, D]`` where ``mask`` is True."""
         length = prefix.shape[1]
         keys, values, absent = self.encode(source)  # [L, B·H, S, K] twice, [B·H, 1, S]
         future = torch.full((length, length), NEVER, dtype=keys.dtype, device=keys.device).triu_(1)  # [T, T]
@@ -74,7 +79,7 @@ class Transformer(nn.Module):
             x = layer(x, key, value, future, absent)
         if mask is not None:
             x = x.flatten(0, 1).index_select(0, mask.flatten().nonzero().squeeze(1))  # [N, D]
-        return self.logits(x)
+        return self.decoder_norm(x)
 
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What every decoder layer attends to: keys and values ``[L, B·H, S, K]``, what to add to scores ``[B·H, 1, S]``."""
@@ -96,9 +101,9 @@ class Transformer(nn.Module):
         place = positions(token.shape[1], self.width, token.device)
         return torch.add(place, F.embedding(token, table), alpha=math.sqrt(self.width)).to(dtype)
 
-    def logits(self, x: Tensor) -> Tensor:
-        """The output layer: tied to the target embedding."""
-        return F.linear(self.decoder_norm(x), cast(self.target_embedding, x.dtype))
+    def logits(self, features: Tensor) -> Tensor:
+        """The output layer, tied to the target embedding: ``[..., D]`` → ``[..., V]``."""
+        return F.linear(features, cast(self.target_embedding, features.dtype))
 
     def start(self, source: Tensor, steps: int) -> State:
         """Encode once; room for ``steps`` steps is made as they come."""
@@ -114,7 +119,7 @@ class Transformer(nn.Module):
         x = torch.add(place, F.embedding(token, self.target_embedding), alpha=math.sqrt(self.width)).to(dtype)  # [B, D]
         for i, layer in enumerate(self.decoder):
             x = layer.step(x, state.cache[i], time, state.keys[i], state.values[i], state.absent, state.beams)  # type: ignore[operator]
-        return self.logits(x), replace(state, time=time + 1)
+        return self.logits(self.decoder_norm(x)), replace(state, time=time + 1)
 
 
 @dataclass(frozen=True, slots=True)

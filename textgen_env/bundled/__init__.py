@@ -1,4 +1,5 @@
-"""The corpus that the project writes itself: German and English sentence pairs from a seeded synchronous grammar.
+"""The corpora that the project writes itself: German and English sentence pairs from a seeded synchronous grammar, and
+documents with their summaries.
 
 Every rule builds both sides together.  Each file imports only from those before it:
 
@@ -7,6 +8,7 @@ Every rule builds both sides together.  Each file imports only from those before
 - phrases: ``phrases``, ``determiners``, ``nominals``, ``adverbials``
 - clauses: ``predicates`` (verb groups), ``clauses`` (word order), ``assembly`` (who does what), ``choices``, ``events``
 - sentences: ``descriptions``, ``statements``, ``sentences``
+- documents: ``stories`` reads the tables ``news`` and ``dialogues``, ``summaries`` draws from them
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from textgen_env.bundled.tables import entries, rows, synonyms
 
 
 def read_noun(kind: str, left: str, right: str) -> Iterator[Noun]:
+    """The noun of one entry of ``nouns``, then its feminine, if it has one."""
     left, _, place = left.partition(" @ ")
     word, gender, *rest = left.split()
     mark = rest[0] if rest else "-"
@@ -34,6 +35,7 @@ def womanly(word: str) -> str:
 
 
 def read_nouns() -> dict[str, Ranked[Noun]]:
+    """``{class: its nouns}``; names, towns and countries are classes too, men's and women's names in turn."""
     table: dict[str, list[Noun]] = {}
     for kind, left, right in entries(nouns.NOUNS):
         table.setdefault(kind, []).extend(read_noun(kind, left, right))
@@ -46,6 +48,7 @@ def read_nouns() -> dict[str, Ranked[Noun]]:
 
 
 def named(word: str, gender: str, kind: str, translation: str = "") -> Noun:
+    """A proper noun, by default the same in both languages."""
     return Noun(kind, word, gender, "", False, (translation or word,), "count", ("in", "in"), proper=True)
 
 
@@ -78,6 +81,7 @@ def pool(tokens: str) -> Pool:
 
 
 def read_argument(text: str) -> Argument:
+    """One argument of an entry of ``verbs``; see there."""
     first, _, rest = text.strip().partition(" ")
     if first in ("dass", "ob", "zu", "zu!", "dir", "loc"):
         return Argument(first.strip("!"), case="!" if first == "zu!" else "", english=rest)
@@ -87,6 +91,7 @@ def read_argument(text: str) -> Argument:
 
 
 def read_frame(left: str, right: str) -> Frame:
+    """One entry of ``verbs``; see there."""
     *before, marked = left.split()
     verb = marked.rstrip("*~!")
     reflexive = {"sich": "acc", "sich:dat": "dat"}.get(before[0], "") if before else ""
@@ -126,6 +131,7 @@ def frames_with(noun: Noun | None, role: int) -> Ranked[Frame] | None:
 
 
 def read_adjectives() -> dict[Noun, Ranked[Adjective]]:
+    """For each noun, the adjectives that suit it."""
     table: dict[Noun, list[Adjective]] = {}
     for _, left, right in entries(modifiers.ADJECTIVES):
         stem, _, irregular = left.partition(" (")
@@ -140,6 +146,7 @@ def read_adjectives() -> dict[Noun, Ranked[Adjective]]:
 
 
 def read_simple(table: str) -> Ranked[Adjective]:
+    """Adjectives that suit many nouns and are not compared."""
     return Ranked([Adjective(left, synonyms(right), None) for _, left, right in entries(table)])
 
 
@@ -149,6 +156,7 @@ COLOURED, ORIGINATING = pool(modifiers.COLOURED).nouns, pool(modifiers.ORIGINATI
 
 
 def read_compounds() -> dict[Noun, list[tuple[str, str]]]:
+    """For each noun, the (German, English) first parts that make compounds with it."""
     table: dict[Noun, list[tuple[str, str]]] = {}
     for _, left, right in entries(modifiers.COMPOUNDS):
         translation, _, heads = right.partition(" : ")
@@ -162,11 +170,13 @@ COMPOUNDS = read_compounds()
 
 @lru_cache(None)
 def compound(noun: Noun, modifier: str, translation: str) -> Noun:
+    """``haus`` → ``hochhaus``: the noun with a first part before it, inflected like the noun."""
     words = tuple(f"{translation} {word}" for word in noun.english[:1])
     return replace(noun, german=modifier + noun.german, many=noun.many and modifier + noun.many, english=words)
 
 
 def read_adverbs(table: str) -> dict[str, Ranked[Adverb]]:
+    """``{section: its adverbs}``."""
     found: dict[str, list[Adverb]] = {}
     for section, left, right in entries(table):
         translation, _, place = right.partition(" : ")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import string
 from functools import partial
 from typing import Any
@@ -13,7 +12,8 @@ from torch import Tensor
 
 from textgen_env.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
-from textgen_env.types import EOS, PAD, Trajectories
+from textgen_env.exact import ExactOracle
+from textgen_env.types import EOS, PAD
 from textgen_env.vocabulary import Vocabulary
 from textgen_env.world import World, build, once
 
@@ -96,45 +96,11 @@ def _strings(alphabet: list[str], shortest: int, longest: int, count: int, gener
     return [texts[i] for i in generator.permutation(count)]  # strings found early are short: no split may get them all
 
 
-class CopyOracle:
-    """The exact expert: whatever was written before, step t's best action is the source's t-th symbol, EOS after its end.
+class CopyOracle(ExactOracle):
+    """The exact expert: whatever was written before, step t's best action is the source's t-th symbol, EOS after its end."""
 
-    Every other token shares ``epsilon``, so that log-probabilities and divergences stay finite.
-    ``queries`` counts the positions scored.
-    """
-
-    def __init__(self, vocabulary_size: int, epsilon: float = 1e-6) -> None:
-        self.vocabulary_size = vocabulary_size
-        self.queries = 0
-        self._best = math.log1p(-epsilon)
-        self._other = math.log(epsilon / (vocabulary_size - 1))
-
-    def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """source ``[B, S]``, prefix ``[B, T]`` → log-probabilities ``[B, T, V]``, or ``[N, V]`` where ``mask`` is True."""
-        best = self.action(source, prefix, mask)
-        scores = torch.full((*best.shape, self.vocabulary_size), self._other, device=source.device)
-        return scores.scatter_(-1, best[..., None], self._best)
-
-    def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The best action at every prefix: ``[B, T]`` int64, or ``[N]`` where ``mask`` is True."""
-        best = self._follow(source, prefix.shape[1])
-        best = best if mask is None else best[mask]
-        self.queries += best.numel()
-        return best
-
-    def demonstrate(self, source: Tensor, steps: int) -> Trajectories:
-        """The sources again, cut at ``steps`` actions: action ``[B, T]`` as wide as the longest."""
-        best = self._follow(source, steps)
-        length = ((best != EOS).sum(dim=1) + 1).clamp(max=steps)  # EOS ends every source and fills the rest
-        width = int(length.max())
-        inside = torch.arange(width, device=source.device) < length[:, None]  # [B, T]
-        self.queries += int(length.sum())
-        return Trajectories(best[:, :width].masked_fill(~inside, PAD), length, length * self._best)
-
-    @staticmethod
-    def _follow(source: Tensor, steps: int) -> Tensor:
-        """The source as actions, EOS from its end on: ``[B, steps]``."""
-        best = torch.full((len(source), steps), EOS, dtype=torch.int64, device=source.device)
-        width = min(steps, source.shape[1])
-        best[:, :width] = source[:, :width].masked_fill(source[:, :width] == PAD, EOS)
-        return best
+    def right(self, source: Tensor, prefix: Tensor) -> Tensor:
+        right = torch.full_like(prefix, EOS)
+        width = min(prefix.shape[1], source.shape[1])
+        right[:, :width] = source[:, :width].masked_fill(source[:, :width] == PAD, EOS)
+        return right

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from textgen_env.sources import find_corpus
 from textgen_env.tasks import iwslt
-from textgen_env.vocabulary import subwords
-from textgen_env.world import World, build, once
+from textgen_env.translation import find_parallel, translation
+from textgen_env.world import World, once
 
 ID = "ParallelText-v0"
 PRESETS: dict[str, dict[str, Any]] = iwslt.PRESETS
@@ -42,6 +41,5 @@ def load(
         bundled_pairs: training pairs to write when the corpus is bundled
         seed: seed of the bundled corpus
     """
-    text = find_corpus(corpus, data_dir, source, target, unescape=unescape, bundled_pairs=bundled_pairs, seed=seed)
-    text = text.lowered() if lowercase else text
-    return build(ID, text, subwords(text, vocabulary), source_limit=source_limit, horizon=horizon, metric="bleu", reward="bleu")
+    text = find_parallel(corpus, data_dir, source, target, None, unescape, bundled_pairs, seed)
+    return translation(ID, text, vocabulary, lowercase, source_limit, horizon)

@@ -1,0 +1,96 @@
+"""Deeply AggreVaTeD (Sun et al. 2017): descend the expert's cost-to-go of what the student would do."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents.algorithms import Algorithm, LossOutput
+from agents.cost_to_go import roll_out_costs, someplace
+from agents.decoding import draw, writable
+from agents.policy import Policy
+from agents.returns import Reward
+from agents.rollout import roll_out
+from agents.schedules import beta as beta_schedule
+from textgen_env.errors import UserError, unknown
+from textgen_env.exact import ExactOracle
+from textgen_env.oracle import Oracle
+from textgen_env.types import Batch
+
+COSTS = ("roll_out", "exact")
+
+
+class AggreVaTeD(Algorithm):
+    """Minimise E_s Σ_a π(a | s) Q*(s, a), where Q* is the cost of doing a and obeying the oracle ever after (their equation 4).
+
+    States are those of a mixture: with probability β a row is the training pair, else what the student samples; no gradient
+    flows through that.  Roll-outs: at one random step of every row the student draws ``actions`` actions, the oracle writes
+    each to its end and the reward judges it; the likelihood ratio, with the other draws' mean as baseline, makes the gradient
+    unbiased (their section 4.1).  Exact: the oracle of a tabular task knows Q* and the sum is taken at every step.
+
+    Args:
+        cost_to_go: roll_out, judged by the reward, or exact: the disagreements to come, known to an exact oracle
+        actions: roll-outs a row, at least 2
+        beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant
+        rate: the schedule's parameter; exponential: β at the end
+        cold_start: allow a student that was not trained before
+    """
+
+    needs_start = True
+
+    def __init__(
+        self,
+        policy: Policy,
+        oracle: Oracle,
+        generator: torch.Generator,
+        reward: Reward,
+        cost_to_go: str = "roll_out",
+        actions: int = 4,
+        beta: str = "exponential",
+        rate: float = 1 / 200,
+        cold_start: bool = False,
+    ) -> None:
+        if cost_to_go not in COSTS:
+            raise unknown("cost_to_go", cost_to_go, COSTS)
+        if cost_to_go == "exact" and not isinstance(oracle, ExactOracle):
+            raise UserError("cost_to_go=exact: only the exact oracle of a tabular task knows it; use cost_to_go=roll_out")
+        if actions < 2:
+            raise UserError(f"actions={actions}: an action is judged against the others drawn beside it; at least 2")
+        self.policy, self.oracle, self.generator, self.reward = policy, oracle, generator, reward
+        self.exact_cost: Any = getattr(oracle, "cost_to_go", None)
+        self.cost_to_go, self.actions, self.beta = cost_to_go, actions, beta_schedule(beta, rate)
+        self.needs_start = not cold_start
+
+    def loss(self, batch: Batch, progress: float) -> LossOutput:
+        beta, before, decoded = self.beta(progress), self.oracle.queries, 0
+        on_policy = (torch.rand(len(batch), generator=self.generator) >= beta).to(batch.source.device)  # [B]
+        if on_policy.any():
+            written = roll_out(self.policy, batch.source[on_policy], batch.target.shape[1], self.generator, top_k=0)
+            batch, decoded = batch.with_rows(on_policy, written), int(written.length.sum())
+        loss, cost, tokens = self.exact(batch) if self.cost_to_go == "exact" else self.rolled_out(batch)
+        return LossOutput(loss, tokens, {"beta": beta, "cost": cost}, decoded, self.oracle.queries - before)
+
+    def exact(self, batch: Batch) -> tuple[Tensor, float, int]:
+        """The expected cost-to-go over all actions and steps."""
+        mask = batch.mask
+        policy = writable(self.policy(batch.source, batch.prefix, mask)).exp()  # [N, V]
+        cost = (policy * self.exact_cost(batch.source, batch.prefix, mask)).sum(-1).mean()
+        return cost, cost.item(), len(policy)
+
+    def rolled_out(self, batch: Batch) -> tuple[Tensor, float, int]:
+        """Its likelihood-ratio estimate at one step of every row."""
+        time, now = someplace(batch, self.generator)
+        log_probs = writable(self.policy(batch.source, batch.prefix, now))  # [B, V]
+        noise = torch.rand(len(batch), self.actions, generator=self.generator).to(log_probs.device)  # [B, K]
+        action = draw(log_probs.detach(), noise)  # [B, K]
+        everyone = torch.ones_like(action, dtype=torch.bool)
+        cost, _ = roll_out_costs(self.policy, self.oracle, self.reward, batch, time, action, everyone, self.generator)
+        others = (cost.sum(1, keepdim=True) - cost) / (self.actions - 1)  # [B, K]
+        loss = ((cost - others) * log_probs.gather(1, action)).mean()
+        return loss, cost.mean().item(), len(batch)
+
+
+NAMES = {"aggrevated": partial(AggreVaTeD), "aggrevated_exact": partial(AggreVaTeD, cost_to_go="exact", cold_start=True)}

@@ -1,0 +1,86 @@
+"""GOLD: policy gradient on demonstrations alone.  Not TRL's trainer of that name."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from agents.algorithms import Algorithm, LossOutput
+from agents.policy import Policy
+from agents.rollout import acting, frozen
+from textgen_env.errors import UserError, unknown
+from textgen_env.types import Batch
+
+CREDITS = ("delta", "product", "sum")
+
+
+class Gold(Algorithm):
+    """∇J ≈ E_demonstrations[Σ_t max(u, π(a_t | s_t)) Q̂_t ∇log π(a_t | s_t)] (Pang & He 2021, Algorithm 1): nothing is decoded.
+
+    π(a_t | s_t) without gradient stands for the importance weight of the whole prefix.  (Theirs is of a copy of the policy
+    that lags behind.)  A demonstration's action earns r_t, and Q̂_t = Σ_{k=0}^{window} γ^k r_{t+k}; after the end π₀ is 1.
+
+    Args:
+        credit: delta: Q̂_t is 1; product (GOLD-p): r_t is log π₀(a_t | s_t) - log_floor, at least floor, with π₀ the starting
+            policy; sum (GOLD-s): r_t is π₀(a_t | s_t), at least floor.
+        weight_floor: u, the smallest importance weight.
+        floor: the smallest r_t.
+        log_floor: the log-probability that earns nothing, of product.
+        window: later actions that an action gets credit for.
+        discount: γ, what each step of distance leaves of that credit.
+        cold_start: allow a student that was not trained before.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        credit: str = "delta",
+        weight_floor: float = 0.2,
+        floor: float = 0.1,
+        log_floor: float = -10.0,
+        window: int = 5,
+        discount: float = 0.5,
+        cold_start: bool = False,
+    ) -> None:
+        if credit not in CREDITS:
+            raise unknown("credit", credit, CREDITS)
+        if not 0 <= weight_floor <= 1 or window < 0:
+            raise UserError(f"weight_floor={weight_floor} window={window}: weight_floor is a probability, window at least 0")
+        self.policy, self.credit, self.weight_floor, self.needs_start = policy, credit, weight_floor, not cold_start
+        self.floor, self.log_floor, self.window, self.discount = floor, log_floor, window, discount
+        self.start = None if credit == "delta" else frozen(policy)
+
+    def loss(self, batch: Batch, progress: float) -> LossOutput:
+        log_probs = _log_probs(self.policy, batch)  # [N]
+        weight = log_probs.detach().exp().clamp(min=self.weight_floor)
+        loss = -(weight * self.values(batch) * log_probs).mean()
+        return LossOutput(loss, len(log_probs), {"weight": weight.mean().item(), "nll": -log_probs.mean().item()})
+
+    def values(self, batch: Batch) -> Tensor:
+        """Q̂ of every action, ``[N]``."""
+        mask = batch.mask  # [B, T]
+        if self.start is None:
+            return torch.ones(batch.tokens, device=mask.device)
+        with acting(self.start):
+            log_probs = _log_probs(self.start, batch)  # [N]
+        sure = torch.zeros(len(mask), mask.shape[1] + self.window, device=mask.device)
+        sure[:, : mask.shape[1]][mask] = log_probs
+        reward = (sure - self.log_floor if self.credit == "product" else sure.exp()).clamp(min=self.floor)
+        discount = self.discount ** torch.arange(self.window + 1, device=mask.device)
+        return (reward.unfold(1, self.window + 1, 1) * discount).sum(-1)[mask]  # unfold: [B, T, window + 1]
+
+
+def _log_probs(policy: Policy, batch: Batch) -> Tensor:
+    mask = batch.mask
+    logits = policy(batch.source, batch.prefix, mask).float()  # [N, V]
+    return -F.cross_entropy(logits, batch.target[mask], reduction="none")
+
+
+NAMES = {
+    "gold": partial(Gold, credit="delta"),
+    "gold_p": partial(Gold, credit="product"),
+    "gold_s": partial(Gold, credit="sum"),
+}

@@ -1,0 +1,33 @@
+"""Sequence-level interpolation: fine-tune on that hypothesis of the teacher's beam which is closest to the reference."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from agents.algorithms import Algorithm, LossOutput
+from agents.losses import nll
+from agents.policy import Policy
+from textgen_env.types import Batch
+
+
+class SeqInter(Algorithm):
+    """NLL on the hypothesis with the best sentence score, from a trained student on (Kim & Rush 2016, section 3.3).
+
+    Args:
+        cold_start: begin without a trained student (init=RUN) all the same
+    """
+
+    demonstrations = "best_of_beam"
+    needs_start = True
+
+    def __init__(self, policy: Policy, cold_start: bool = False) -> None:
+        self.policy, self.needs_start = policy, not cold_start
+
+    def loss(self, batch: Batch, progress: float) -> LossOutput:
+        """NLL of the batch's own actions."""
+        mask = batch.mask  # [B, T]
+        logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
+        return LossOutput(nll(logits, batch.target[mask]), tokens=len(logits))
+
+
+NAMES = {"seqinter": partial(SeqInter)}

@@ -1,0 +1,47 @@
+"""What an action costs in the end: Q(s, a), the cost of what follows when somebody writes on from there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from agents.mixture import mixed
+from agents.policy import Policy
+from agents.returns import Reward, check_finite
+from textgen_env.oracle import Oracle
+from textgen_env.types import PAD, Batch
+
+
+def roll_out_costs(
+    policy: Policy,
+    oracle: Oracle,
+    reward: Reward,
+    batch: Batch,
+    time: Tensor,
+    action: Tensor,
+    expert: Tensor,
+    generator: torch.Generator,
+) -> tuple[Tensor, int]:
+    """Cost-to-go ``[B, K]`` of each ``action`` ``[B, K]`` after the first ``time`` ``[B]`` actions, and tokens decoded.
+
+    A roll-out is written to its end by the oracle where ``expert`` ``[B, K]``, else by the student, greedily.  Its cost is
+    minus the sum of its rewards from the action on (Ross & Bagnell 2014, section 2; Chang et al. 2015, algorithm 1).
+    """
+    rows, width = torch.arange(len(batch), device=time.device).repeat_interleave(action.shape[1]), batch.target.shape[1]
+    step, start = torch.arange(width, device=time.device), time[rows, None]  # [T], [B·K, 1]
+    given = batch.target[rows].masked_fill(step >= start, PAD).scatter(1, start, action.reshape(-1, 1))  # [B·K, T]
+    plan = expert.reshape(-1, 1).expand(-1, width)  # [B·K, T]
+    written = mixed(policy, oracle, batch.source[rows], plan, generator, given=given)
+    rewards = reward(batch.index[rows].cpu(), written)  # [B·K, T']
+    check_finite(rewards, batch.index[rows])
+    after = step[: rewards.shape[1]] >= start  # [B·K, T']
+    cost = -(torch.from_numpy(rewards).to(time.device) * after).sum(1)  # [B·K]
+    decoded = (written.length - start[:, 0] - 1)[~expert.flatten()].sum()
+    return cost.view(action.shape).float(), int(decoded)
+
+
+def someplace(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A step ``[B]`` of each row, all equally likely, and the mask ``[B, T]`` that picks it."""
+    draw = torch.rand(len(batch), generator=generator).to(batch.length.device)
+    time = (draw * batch.length).long()  # [B]
+    return time, torch.arange(batch.target.shape[1], device=time.device) == time[:, None]

@@ -1,0 +1,78 @@
+"""Where students leave their teacher, and how that adds up: ``python experiments/exposure_bias.py run=RUN [run=RUN2 …]``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+import command_line
+import distil
+from agents.analysis import exposure_bias, exposure_report
+from agents.evaluation import subset
+from agents.fast import tune_allocator
+from agents.journal import console
+from reopen import Run, reopen
+from textgen_env.errors import UserError, unknown
+from textgen_env.files import write_atomically
+
+
+def main(config: DictConfig) -> None:
+    """Run folders → one table, exposure_bias.json and exposure_bias.png."""
+    tune_allocator()
+    runs = open_all(config)
+    first = next(iter(runs.values()))
+    if config.split not in first.world.splits:
+        raise unknown("split", config.split, first.world.splits)
+    on, split = distil.machine(config), first.world.splits[config.split]
+    reports = exposure_bias.measure(
+        {name: run.student for name, run in runs.items()},
+        first.teacher.oracle,
+        first.world,
+        subset(split, config.rows or len(split)),
+        top_k=config.top_k,
+        corrupt_at=config.corrupt_at,
+        corrupt=config.corrupt,
+        resamples=config.resamples,
+        seed=config.seed,
+        amp=on.precision,
+        device=on.device,
+    )
+    results = {
+        "settings": OmegaConf.to_container(config),
+        "env": first.world.id,
+        "teacher": first.teacher.about,
+        "runs": reports,
+    }
+    folder = Path(config.out)
+    write_atomically(folder / "exposure_bias.json", json.dumps(results, indent=1, ensure_ascii=False).encode())
+    write_atomically(folder / "exposure_bias.png", exposure_report.draw(results))
+    console.print(exposure_report.table(results))
+    console.print(f"{folder / 'exposure_bias.png'}, {folder / 'exposure_bias.json'}", soft_wrap=True)
+
+
+def open_all(config: DictConfig) -> dict[str, Run]:
+    """``{name: run}``; UserError unless all of them are students of one teacher on one corpus."""
+    if not config.run:
+        raise UserError("name at least one finished run folder: run=RUN")
+    runs = {folder: reopen(folder, config.device, config.precision) for folder in map(str, config.run)}
+    shared: dict[tuple[Any, ...], str] = {}
+    for folder, run in runs.items():
+        shared.setdefault(
+            (run.world.corpus.fingerprint, run.world.vocabulary.fingerprint, run.world.horizon, run.teacher.about["path"]),
+            folder,
+        )
+    if len(shared) > 1:
+        one, other, *_ = shared.values()
+        raise UserError(
+            f"{one} and {other} differ in corpus, vocabulary, horizon or teacher; one figure compares students of one teacher"
+        )
+    named = ([run.config.algorithm.name for run in runs.values()], [Path(folder).name for folder in runs], list(runs))
+    labels = next(names for names in named if len(set(names)) == len(runs))
+    return dict(zip(labels, runs.values(), strict=True))
+
+
+if __name__ == "__main__":
+    command_line.run(main, "exposure_bias")

@@ -1,0 +1,74 @@
+"""A run folder, alive again: the world it was made in, its student and its teacher."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import nn
+from yaml import YAMLError
+
+import distil
+from agents.discovery import settings
+from agents.store import load_policy
+from distil import Teacher
+from textgen_env.errors import UserError
+from textgen_env.tasks import tasks
+from textgen_env.world import World
+
+
+class Run(NamedTuple):
+    """config: the run's own, but with the device and precision that were asked for.  student: the best one, evaluation mode."""
+
+    config: DictConfig
+    world: World
+    student: nn.Module
+    teacher: Teacher
+
+
+def reopen(folder: Path | str, device: str = "auto", precision: str = "auto") -> Run:
+    """The finished run in ``folder``: the same corpus and vocabulary, its best student, the teacher it learnt from.
+
+    UserError where there is no finished run, or one of another version of this project, or its corpus or vocabulary is
+    no longer what it was, or its teacher is gone.
+    """
+    folder = Path(folder)
+    config, results = _read(folder)
+    config.device, config.precision = device, precision
+    on = distil.machine(config)
+    world = distil.load_world(config)
+    before, now = results["corpus"]["fingerprint"], world.corpus.fingerprint
+    if before != now:
+        raise UserError(f"{folder} was made from another corpus ({before}) than its config.yaml finds now ({now}); restore it")
+    student, _ = load_policy(folder, world.vocabulary)
+    student.to(on.device).eval().requires_grad_(False)
+    config.teacher.path = results["teacher"]["path"]
+    return Run(config, world, student, distil.find_teacher(config, world, on))
+
+
+def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
+    """``config.yaml`` and ``results.json``, as far as ``reopen`` needs them."""
+    if not folder.is_dir():
+        raise UserError(f"no run folder at {folder}")
+    for name in ("config.yaml", "results.json"):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder} holds no finished run: there is no {name}; finish it with resume=true out={folder}")
+    try:
+        config: Any = OmegaConf.load(folder / "config.yaml")
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        name, options = config.env.name, set(config.env) - {"name"}
+        _ = config.teacher.name, config.evaluate.beam, results["corpus"]["fingerprint"], results["teacher"]["path"]
+    except (OmegaConfBaseException, YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _foreign(folder, str(error).splitlines()[0]) from error
+    if name not in tasks():
+        raise _foreign(folder, f"there is no env {name} now")
+    if gone := sorted(options - settings(tasks()[name].load).keys()):
+        raise _foreign(folder, f"{name} has no {', '.join(gone)} now")
+    return config, results
+
+
+def _foreign(folder: Path, why: str) -> UserError:
+    return UserError(f"{folder} is a run of another version of this project ({why}); run it again")

@@ -1,0 +1,37 @@
+"""One sentence, step by step, student against teacher: ``python experiments/show.py run=RUN sentence=17``, or ``--help``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+import command_line
+import distil
+from agents.analysis.sentence import look
+from agents.evaluation import writer
+from agents.fast import precision
+from agents.journal import console
+from agents.report import sentence as view
+from reopen import reopen
+from textgen_env.errors import UserError
+from textgen_env.files import write_atomically
+
+
+def main(config: DictConfig) -> None:
+    """A run folder → the sentence in the terminal, and as a page in the folder."""
+    if config.run is None:
+        raise UserError("name a finished run folder: run=RUN")
+    on = distil.machine(config)
+    run = reopen(config.run, config.device, config.precision)
+    write = writer(run.student, config.beam, on.precision, on.device)
+    with precision(on.precision, on.device):
+        seen = look(run.student, write, run.teacher.oracle, run.world, config.split, config.sentence, on.device)
+    console.print(view.drawing(seen, config.run))
+    path = Path(config.run) / f"sentence-{seen.split}-{seen.index}.html"
+    write_atomically(path, view.page(seen, config.run).encode())
+    console.print(f"page: {path}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    command_line.run(main, "show")

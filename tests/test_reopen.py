@@ -1,0 +1,183 @@
+"""A run folder comes back as it was, and what it serves: the exposure-bias report and the step-by-step view."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from matplotlib.image import imread
+from omegaconf import OmegaConf
+
+import command_line
+import dagger
+import exposure_bias
+import show
+from agents.checkpoint import load_tensors, save_tensors
+from agents.evaluation import subset, write_split, writer
+from agents.journal import console
+from reopen import reopen
+from textgen_env.errors import UserError
+from textgen_env.metrics import score
+
+TINY = [
+    *("student.layers=1", "student.width=16", "student.heads=2", "student.ffn=16", "student.dropout=0.0", "device=cpu"),
+    *("train.steps=6", "train.validations=1", "train.batch_tokens=128", "train.validation_rows=4", "precision=float32"),
+    *("evaluate.speed_rows=4", "evaluate.rows=12"),
+]
+TEXT = [
+    *("env=IWSLT-v0", "env.corpus=bundled", "env.bundled_pairs=120", "env.vocabulary=300", "env.horizon=24"),
+    *("teacher.layers=1", "teacher.width=16", "teacher.heads=2", "teacher.ffn=16", "teacher.train.steps=4"),
+    *("teacher.train.validations=1", "teacher.train.validation_rows=4", "teacher.train.batch_tokens=128"),
+]
+CPU = ("device=cpu", "precision=float32")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> dict[str, Path]:
+    """Two students of one exact expert, and one of a teacher trained on text."""
+    folder = tmp_path_factory.mktemp("runs")
+    tasks = {
+        "bc": ["env=Copy-v0", "env.train=200", "algorithm=bc"],
+        "imitkd": ["env=Copy-v0", "env.train=200", "algorithm=imitkd"],
+        "text": TEXT,
+    }
+    for name, words in tasks.items():
+        dagger.main(command_line.read("dagger", [*words, *TINY, f"out={folder / name}"]))
+    return {name: folder / name for name in tasks}
+
+
+@pytest.fixture
+def copied(runs, tmp_path) -> Path:
+    """A run folder that a test may spoil."""
+    return Path(shutil.copytree(runs["text"], tmp_path / "run"))
+
+
+def command(script, *words) -> str:
+    """What a script says on the terminal, run in this process."""
+    with pytest.MonkeyPatch.context() as patch, console.capture() as captured:
+        patch.setattr(sys, "argv", [script.__name__, *map(str, words)])
+        command_line.run(script.main, script.__name__)
+    return captured.get()
+
+
+def test_the_same_student_and_teacher_get_the_same_scores_again(runs):
+    folder = runs["text"]
+    results = json.loads((folder / "results.json").read_text())
+    config, world, student, teacher = reopen(folder, *("cpu", "float32"))
+    test = subset(world.splits["test"], 12)
+    for who, write in (("student", writer(student, config.evaluate.beam, "float32", "cpu")), ("teacher", teacher.write)):
+        again = score(world.metric, write_split(write, world, test), test.texts.references)
+        assert again[world.metric].value == results["scores"][who][world.metric]
+    assert teacher.about == results["teacher"]
+    assert not student.training
+    assert not any(weight.requires_grad for weight in student.parameters())
+
+
+def test_an_exact_expert_comes_back_too(runs):
+    run = reopen(runs["bc"], "cpu")
+    source = torch.from_numpy(run.world.splits["test"].source[0])[None]
+    assert run.teacher.oracle.demonstrate(source, 12).action.tolist() == source.tolist()
+
+
+def spoilt(folder: Path, **changes):
+    """The folder with some keys of its config.yaml changed."""
+    config = OmegaConf.load(folder / "config.yaml")
+    for key, value in changes.items():
+        OmegaConf.update(config, key.replace("__", "."), value, force_add=True)
+    OmegaConf.save(config, folder / "config.yaml")
+
+
+def without(folder: Path, file: str, key: str) -> None:
+    """The folder with a key of one of its files gone."""
+    path = folder / file
+    known = OmegaConf.to_container(OmegaConf.load(path))
+    del known[key]
+    path.write_text(json.dumps(known))
+
+
+def another_format(folder: Path) -> None:
+    """Weights as a project to come may write them."""
+    path = folder / "checkpoints" / "best.safetensors"
+    path.write_bytes(path.read_bytes().replace(b"textgen-env/1", b"textgen-env/2"))
+
+
+def another_architecture(folder: Path) -> None:
+    """Weights of a transformer with a setting that is not known."""
+    path = folder / "checkpoints" / "best.safetensors"
+    tensors, header = load_tensors(path)
+    header["architecture"]["settings"]["experts"] = 8
+    save_tensors(path, tensors, header)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder), "no run folder at "),
+        (lambda folder: (folder / "results.json").unlink(), "holds no finished run: there is no results.json"),
+        (lambda folder: (folder / "config.yaml").unlink(), "holds no finished run: there is no config.yaml"),
+        (lambda folder: (folder / "results.json").write_text("{"), "another version of this project"),
+        (lambda folder: (folder / "config.yaml").write_text("env: [}"), "another version of this project"),
+        (lambda folder: (folder / "config.yaml").write_text("- env"), "another version of this project"),
+        (lambda folder: without(folder, "config.yaml", "evaluate"), "another version of this project (Missing key evaluate)"),
+        (lambda folder: without(folder, "results.json", "teacher"), "another version of this project"),
+        (lambda folder: spoilt(folder, env__name="IWSLT-v7"), "there is no env IWSLT-v7 now"),
+        (lambda folder: spoilt(folder, env__beams=3), "IWSLT-v0 has no beams now"),
+        (lambda folder: spoilt(folder, env__vocabulary=200), "speaks another vocabulary"),
+        (lambda folder: spoilt(folder, env__bundled_pairs=110), "was made from another corpus"),
+        (another_format, "textgen-env/1 expected, textgen-env/2 found"),
+        (another_architecture, "is of another version of this project: there is no transformer with"),
+    ],
+)
+def test_a_folder_that_is_not_what_it_was_is_one_line_and_exit_code_two(spoil, message, copied):
+    spoil(copied)
+    with pytest.raises(UserError) as error:
+        reopen(copied, "cpu")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    with pytest.raises(SystemExit, match="2"):
+        command(show, f"run={copied}", *CPU)
+
+
+def test_two_runs_in_one_report(runs, tmp_path):
+    out = tmp_path / "bias"
+    words = [*(f"run={runs[name]}" for name in ("bc", "imitkd")), "rows=60", "resamples=20", "corrupt_at=1", "corrupt=1"]
+    said = command(exposure_bias, *words, *CPU, f"out={out}")
+    assert "imitkd" in said
+    results = json.loads((out / "exposure_bias.json").read_text())
+    assert list(results["runs"]) == ["bc", "imitkd"]
+    assert {report["sentences"] for report in results["runs"].values()} == {60}
+    assert imread(out / "exposure_bias.png").shape[:2] == (1080, 1920)
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "message"),
+    [
+        (exposure_bias, [], "name at least one finished run folder: run=RUN"),
+        (exposure_bias, ["run=bc", "run=text"], "differ in corpus, vocabulary, horizon or teacher"),
+        (exposure_bias, ["run=bc", "split=tset"], "unknown split 'tset'; did you mean 'test'?"),
+        (show, [], "name a finished run folder: run=RUN"),
+        (show, ["run=bc", "run=imitkd"], "run is given 2 times; give it once"),
+        (show, ["run=bc", "sentence=200"], "sentence=200: test has sentences 0 to 199"),
+        (show, ["run=bc", "sentence=-1"], "sentence=-1: test has sentences 0 to 199"),
+        (show, ["run=bc", "sentence=first"], "sentence=first: int expected"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_two(script, words, message, runs, monkeypatch):
+    monkeypatch.chdir(runs["bc"].parent)
+    monkeypatch.setattr(sys, "argv", [script.__name__, *words])
+    with console.capture() as captured, pytest.raises(SystemExit, match="2"):
+        command_line.run(script.main, script.__name__)
+    assert message in captured.get().split("error: ")[1]
+
+
+def test_the_view_of_one_sentence_is_in_the_terminal_and_in_the_folder(runs):
+    said = command(show, f"run={runs['text']}", "sentence=3", *CPU)
+    page = runs["text"] / "sentence-test-3.html"
+    assert f"page: {page}" in said
+    source = reopen(runs["text"], "cpu").world.splits["test"].texts.sources[3]
+    assert source.split()[0] in said
+    assert page.read_text().count('class="step') > 0

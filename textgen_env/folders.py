@@ -1,0 +1,50 @@
+"""Finding a corpus's files in a user's folder; what is missing is named, with the nearest name that is there."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from textgen_env.errors import UserError
+
+STEMS = {"train": ("train",), "valid": ("valid", "dev", "val", "validation"), "test": ("test",)}
+
+
+def check_folder(folder: Path) -> None:
+    """UserError where there is no such folder."""
+    if not folder.is_dir():
+        beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+        raise UserError(f"no folder {folder}{_did_you_mean(folder.name, (path.name for path in beside if path.is_dir()))}")
+
+
+def holds(folder: Path, name: str) -> bool:
+    """Whether ``name`` or ``name.gz`` is there."""
+    return bool(_candidates(folder, name))
+
+
+def find(folder: Path, name: str) -> Path:
+    """``name`` or ``name.gz`` in ``folder``; UserError unless exactly one of them is there."""
+    found = _candidates(folder, name)
+    if len(found) == 2:
+        raise UserError(f"{folder} holds both {name} and {name}.gz; remove one")
+    if not found:
+        there = sorted({path.name.removesuffix(".gz") for path in folder.iterdir() if path.is_file()})
+        listed = ", ".join(there[:12]) + (", …" if len(there) > 12 else "") if there else "nothing"
+        raise UserError(f"no {name} (or {name}.gz) in {folder}{_did_you_mean(name, there)} (it holds: {listed})")
+    return found[0]
+
+
+def find_split(folder: Path, split: str, *suffixes: str) -> list[Path]:
+    """The files of a split, one a suffix, under the first of the split's names that is there: ``dev.de``, ``dev.en``."""
+    stem = next((stem for stem in STEMS[split] if holds(folder, f"{stem}.{suffixes[0]}")), STEMS[split][0])
+    return [find(folder, f"{stem}.{suffix}") for suffix in suffixes]
+
+
+def _candidates(folder: Path, name: str) -> list[Path]:
+    return [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
+
+
+def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""

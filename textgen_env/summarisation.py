@@ -1,0 +1,42 @@
+"""What summarisation tasks share: where documents and summaries come from, and the World they become."""
+
+from __future__ import annotations
+
+from textgen_env.corpus import Corpus
+from textgen_env.hub import HubSet
+from textgen_env.jsonl import read_summaries
+from textgen_env.sources import Rows, bundled_corpus, find_corpus
+from textgen_env.vocabulary import subwords
+from textgen_env.world import World, build
+
+
+def find_summaries(kind: str, data_dir: str | None, genre: str, hub: HubSet, bundled_pairs: int, seed: int) -> Corpus:
+    """Documents to summarise, of the ``kind`` asked for (see ``find_corpus``).
+
+    genre: what the grammar writes, "news" or "dialogues"; bundled_pairs, seed: how much of it.
+    """
+
+    def write(*amounts: int) -> Rows:
+        from textgen_env.bundled import summaries  # only here: its words take memory that a run on real text does not need
+
+        stories = summaries.generate(genre, *amounts)
+        return {split: [(story.document, story.summaries) for story in rows] for split, rows in stories.items()}
+
+    return find_corpus(kind, data_dir, read_summaries, lambda: bundled_corpus(write, bundled_pairs, seed), hub)
+
+
+def summarisation(
+    id: str, text: Corpus, vocabulary: int, lowercase: bool, source_limit: int, target_limit: int, horizon: int
+) -> World:
+    """The task ``id`` over ``text``: what is too long is cut, in training too (Lin et al. 2020, section 4), judged by ROUGE."""
+    text = text.mapped(str.lower) if lowercase else text
+    return build(
+        id,
+        text,
+        subwords(text, vocabulary),
+        source_limit=source_limit,
+        target_limit=target_limit,
+        horizon=horizon,
+        metric="rouge",
+        reward="rouge",
+    )

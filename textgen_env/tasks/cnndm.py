@@ -1,0 +1,98 @@
+"""CNNDM-v0: summaries of news, the paper's third task (Lin et al. 2020, section 4; CNN/DailyMail, not anonymised)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textgen_env.hub import HubSet
+from textgen_env.summarisation import find_summaries, summarisation
+from textgen_env.world import World, once
+
+ID = "CNNDM-v0"
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "env.vocabulary": 4_000,
+        "teacher.layers": 2,
+        "teacher.ffn": 512,
+        "teacher.train.steps": 800,
+        "teacher.train.batch_tokens": 1024,
+        "teacher.train.lr": 1.5e-3,
+        "teacher.train.validations": 4,
+        "teacher.train.validation_rows": 100,
+        "student.dropout": 0.0,
+        "student=transformer": {"student.layers": 1, "student.width": 128, "student.ffn": 256},
+        "student=gru|lstm|sru": {
+            "student.encoder_layers": 1,
+            "student.decoder_layers": 1,
+            "student.encoder_width": 64,
+            "student.width": 128,
+            "student.embedding": 128,
+        },
+        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full": {"algorithm.beta": "linear", "algorithm.rate": 0.5},
+        "train.steps": 400,
+        "train.batch_tokens": 1024,
+        "train.lr": 3e-3,
+        "train.warmup": 60,
+        "train.validations": 3,
+        "train.validation_rows": 100,
+        "evaluate.speed_rows": 128,
+    },
+    "paper": {  # Lin et al. 2020: 32 documents a batch, targets padded to 128
+        "env.vocabulary": 30_000,
+        "teacher.layers": 6,
+        "teacher.width": 512,
+        "teacher.heads": 8,
+        "teacher.ffn": 2048,
+        "teacher.share_source_embedding": True,
+        "teacher.train.steps": 200_000,
+        "teacher.train.schedule": "inverse_sqrt",
+        "teacher.train.warmup": 2_000,
+        "teacher.train.validations": 50,
+        "student": "sru",
+        "student.share_source_embedding": True,
+        "student=gru|lstm|sru": {"student.encoder_width": 512, "student.width": 1024, "student.projection": 256},
+        "train.steps": 200_000,
+        "train.schedule": "inverse_sqrt",
+        "train.warmup": 2_000,
+        "train.clip": 5.0,
+        "train.validations": 50,
+        "train.validation_rows": 1_000,
+        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.rate": 1 / 10},
+        "evaluate.beam": 5,
+    },
+}
+
+
+@once
+def load(
+    data_dir: str | None = None,
+    corpus: str = "auto",
+    horizon: int = 128,
+    source_limit: int = 400,
+    target_limit: int = 100,
+    vocabulary: int = 30_000,
+    lowercase: bool = True,
+    hub: str = "abisee/cnn_dailymail",
+    bundled_pairs: int = 10_000,
+    seed: int = 0,
+) -> World:
+    """Summaries of news: a local folder, CNN/DailyMail from the hub, or the bundled corpus in their stead.
+
+    As in the paper, what is too long is cut, in training as well as in testing: no document is skipped.  A document ends
+    after ``source_limit`` tokens, a training summary after ``target_limit``; summaries are scored against whole references.
+
+    Args:
+        data_dir: folder with {train,valid,test}.jsonl, plain or .gz: article and highlights (or document and summary) a line
+        corpus: auto (data_dir, else a prepared cache, else the hub, else bundled), local, hub or bundled
+        horizon: most tokens in a summary, EOS included
+        source_limit: tokens at which a document is cut, EOS included
+        target_limit: tokens at which a training summary is cut, EOS included; never more than the horizon
+        vocabulary: size of the subword vocabulary of documents and summaries
+        lowercase: lower-case both sides; ROUGE does not see case
+        hub: data set on the hub, or a folder in the same layout
+        bundled_pairs: training pairs to write when the corpus is bundled
+        seed: seed of the bundled corpus
+    """
+    data = HubSet("CNN/DailyMail", hub, "article", "highlights", "3.0.0")
+    text = find_summaries(corpus, data_dir, "news", data, bundled_pairs, seed)
+    return summarisation(ID, text, vocabulary, lowercase, source_limit, target_limit, horizon)

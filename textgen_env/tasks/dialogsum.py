@@ -1,0 +1,56 @@
+"""DialogSum-v0: summaries of everyday dialogues (Chen et al. 2021), several references each in the test split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textgen_env.hub import HubSet
+from textgen_env.summarisation import find_summaries, summarisation
+from textgen_env.tasks import cnndm
+from textgen_env.world import World, once
+
+ID = "DialogSum-v0"
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": cnndm.PRESETS["quick"],
+    "paper": {  # not a task of the paper: CNN/DailyMail's sizes, and steps for a twentieth of its pairs
+        **cnndm.PRESETS["paper"],
+        "env.vocabulary": 10_000,
+        "teacher.train.steps": 10_000,
+        "train.steps": 10_000,
+    },
+}
+
+
+@once
+def load(
+    data_dir: str | None = None,
+    corpus: str = "auto",
+    horizon: int = 100,
+    source_limit: int = 400,
+    target_limit: int = 100,
+    vocabulary: int = 8_000,
+    lowercase: bool = True,
+    hub: str = "knkarthick/dialogsum",
+    bundled_pairs: int = 10_000,
+    seed: int = 0,
+) -> World:
+    """Summaries of dialogues: a local folder, DialogSum from the hub, or the bundled corpus in their stead.
+
+    What is too long is cut, in training as well as in testing: no dialogue is skipped.  A dialogue ends after
+    ``source_limit`` tokens, a training summary after ``target_limit``; summaries are scored against whole references.
+
+    Args:
+        data_dir: folder with {train,valid,test}.jsonl, plain or .gz: dialogue and summary (or summary1, summary2, …) a line
+        corpus: auto (data_dir, else a prepared cache, else the hub, else bundled), local, hub or bundled
+        horizon: most tokens in a summary, EOS included
+        source_limit: tokens at which a dialogue is cut, EOS included
+        target_limit: tokens at which a training summary is cut, EOS included; never more than the horizon
+        vocabulary: size of the subword vocabulary of dialogues and summaries
+        lowercase: lower-case both sides; ROUGE does not see case
+        hub: data set on the hub, or a folder in the same layout
+        bundled_pairs: training pairs to write when the corpus is bundled
+        seed: seed of the bundled corpus
+    """
+    data = HubSet("DialogSum", hub, "dialogue", "summary", join=True)
+    text = find_summaries(corpus, data_dir, "dialogues", data, bundled_pairs, seed)
+    return summarisation(ID, text, vocabulary, lowercase, source_limit, target_limit, horizon)

@@ -1,0 +1,50 @@
+"""Multi30k-v0: translation of image descriptions (Elliott et al. 2016), a real task small enough for two cores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from textgen_env.hub import HubSet
+from textgen_env.tasks import iwslt
+from textgen_env.translation import find_parallel, translation
+from textgen_env.world import World, once
+
+ID = "Multi30k-v0"
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": iwslt.PRESETS["quick"],
+    "paper": {**iwslt.PRESETS["paper"], "teacher.train.steps": 10_000, "train.steps": 16_000},  # a fifth of IWSLT14's pairs
+}
+
+
+@once
+def load(
+    data_dir: str | None = None,
+    corpus: str = "auto",
+    source: str = "de",
+    target: str = "en",
+    horizon: int = 64,
+    source_limit: int = 64,
+    vocabulary: int = 6_000,
+    lowercase: bool = True,
+    hub: str = "bentrevett/multi30k",
+    bundled_pairs: int = 29_000,
+    seed: int = 0,
+) -> World:
+    """Translation of image descriptions: a local folder, Multi30k from the hub, or the bundled corpus in their stead.
+
+    Args:
+        data_dir: folder with {train,valid,test}.{source,target}, plain or .gz
+        corpus: auto (data_dir, else a prepared cache, else the hub, else bundled), local, hub or bundled
+        source: language to translate from
+        target: language to translate into
+        horizon: most tokens in a translation, EOS included
+        source_limit: most tokens in a source, EOS included
+        vocabulary: size of the joint subword vocabulary
+        lowercase: lower-case both sides
+        hub: data set on the hub, or a folder in the same layout
+        bundled_pairs: training pairs to write when the corpus is bundled
+        seed: seed of the bundled corpus
+    """
+    data = HubSet("Multi30k", hub, source, target)
+    text = find_parallel(corpus, data_dir, source, target, data, False, bundled_pairs, seed)
+    return translation(ID, text, vocabulary, lowercase, source_limit, horizon)

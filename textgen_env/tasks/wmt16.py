@@ -1,0 +1,94 @@
+"""WMT16-v0: translation of news, English to German, the paper's second task (Lin et al. 2020, section 4)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from textgen_env.hub import HubSet
+from textgen_env.tasks import iwslt
+from textgen_env.translation import find_parallel, translation
+from textgen_env.world import World, once
+
+ID = "WMT16-v0"
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": iwslt.PRESETS["quick"],
+    "paper": {  # Lin et al. 2020: 512 sentences a batch, 15 epochs of 4.5 million pairs; the teacher as Transformer-big
+        "env.vocabulary": 32_000,
+        "teacher.layers": 6,
+        "teacher.width": 1024,
+        "teacher.heads": 16,
+        "teacher.ffn": 4096,
+        "teacher.share_source_embedding": True,
+        "teacher.train.steps": 132_000,
+        "teacher.train.batch_tokens": 16_384,
+        "teacher.train.schedule": "inverse_sqrt",
+        "teacher.train.warmup": 4_000,
+        "teacher.train.validations": 60,
+        "student": "sru",
+        "student.share_source_embedding": True,
+        "student=gru|lstm|sru": {
+            "student.encoder_layers": 4,
+            "student.decoder_layers": 4,
+            "student.encoder_width": 1024,
+            "student.width": 2048,
+            "student.projection": 256,
+            "student.layer_norm": True,
+        },
+        "train.steps": 132_000,
+        "train.batch_tokens": 16_384,
+        "train.schedule": "inverse_sqrt",
+        "train.warmup": 4_000,
+        "train.clip": 2.0,
+        "train.validations": 60,
+        "train.validation_rows": 1_000,
+        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.rate": 1 / 2},
+    },
+}
+_WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")
+
+
+@once
+def load(
+    data_dir: str | None = None,
+    corpus: str = "auto",
+    source: str = "en",
+    target: str = "de",
+    horizon: int = 100,
+    source_limit: int = 100,
+    vocabulary: int = 32_000,
+    unescape: bool = True,
+    split_marks: bool = False,
+    lowercase: bool = False,
+    hub: str = "wmt/wmt16",
+    bundled_pairs: int = 30_000,
+    seed: int = 0,
+) -> World:
+    """Translation of news: a local folder, WMT16 from the hub, or the bundled corpus in their stead.
+
+    Args:
+        data_dir: folder with {train,valid,test}.{source,target}, or newstest*.{source,target} and training files; plain or .gz
+        corpus: auto (data_dir, else a prepared cache, else the hub, else bundled), local, hub or bundled
+        source: language to translate from
+        target: language to translate into
+        horizon: most tokens in a translation, EOS included
+        source_limit: most tokens in a source, EOS included
+        vocabulary: size of the joint subword vocabulary
+        unescape: undo the Moses tokeniser's escapes (&apos; and the like), so that BLEU sees text
+        split_marks: set every punctuation mark apart, so that differently tokenised files can be mixed; changes BLEU
+        lowercase: lower-case both sides
+        hub: data set on the hub, or a folder in the same layout
+        bundled_pairs: training pairs to write when the corpus is bundled
+        seed: seed of the bundled corpus
+    """
+    other = source if target == "en" else target
+    text = find_parallel(
+        corpus, data_dir, source, target, HubSet("WMT16", hub, source, target, f"{other}-en"), unescape, bundled_pairs, seed
+    )
+    text = text.mapped(_split_marks) if split_marks else text
+    return translation(ID, text, vocabulary, lowercase, source_limit, horizon)
+
+
+def _split_marks(text: str) -> str:
+    """The same words however a tokeniser left them: ``re-elect`` and ``re ##AT##-##AT## elect`` → ``re - elect``."""
+    return " ".join(_WORD_OR_MARK.findall(text.replace("##AT##", "").replace("@-@", "-")))
