@@ -90,7 +90,7 @@ def _by_cost(
     """The first validation score of each run against what it had cost by then."""
     found = {}
     for key, metrics in curves.items():
-        scored = [row for row in metrics if "valid_loss" in row and row["phase"] == "student"]
+        scored = [row for row in metrics if {"valid_loss", cost} <= row.keys() and row["phase"] == "student"]
         found[key] = [(row[cost], next(v for k, v in row.items() if k.startswith("valid_"))) for row in scored]
     return found
 
