@@ -102,7 +102,8 @@ def _reading(name: str) -> Iterator[ModuleType]:
             raise UserError("no safetensors weights in it, and nothing else is read; save_pretrained writes them")
         yield transformers
     except Exception as error:  # whatever the package, the hub or the network raises is the same news to the user
-        raise UserError(f"teacher.path=hf:{name}: {' '.join(str(error).split())[:300]}") from error
+        hub = "" if folder.is_dir() or isinstance(error, UserError) else "no folder of that name, and from the hub: "
+        raise UserError(f"teacher.path=hf:{name}: {hub}{' '.join(str(error).split())[:300]}") from error
 
 
 def _decoder_start(model: Any, before: list[int]) -> list[int]:

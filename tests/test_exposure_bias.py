@@ -91,6 +91,14 @@ def test_recovery_is_the_students_own(world: World, recovers: bool):
     assert found["length_ratio"]["reference"]["value"] == 1
 
 
+def test_the_bands_are_those_of_a_bootstrap_over_sentences(world: World):
+    found = report(world, rows=100, resamples=400, student=random_student(world))["student"]["length"]["reference"]
+    lengths = np.array([[len(row)] for row in subset(world.splits["train"], 100).target])
+    low, high = bootstrap(lengths, np.random.default_rng(0))[:, 0]
+    assert found["value"] == lengths.mean()
+    assert found["high"] - found["low"] == pytest.approx(high - low, rel=0.2)
+
+
 def test_a_figure_depends_neither_on_the_batches_nor_on_the_other_students(world: World, monkeypatch):
     one, two = random_student(world, 0), random_student(world, 1)
     together = report(world, one=one, two=two)

@@ -149,6 +149,12 @@ def test_what_the_decoder_has_read_before_the_first_action(settings, read, copy)
     assert load(str(folder)).closing.tolist() == read
 
 
+@torch.no_grad()
+def test_padding_takes_no_room(policy):
+    source, prefix = sources([5, 3], 5), prefixes(2, 6)
+    close(policy(torch.cat([source, torch.full((2, 200), PAD)], 1), prefix), policy(source, prefix))  # of 128 positions
+
+
 def test_the_teacher_has_no_more_room_than_its_positions(folders):
     policy = load(str(folders["bart"]), source_prefix="a man")  # the prefix: 2 tokens and <s>
     most, before = 128, len(policy.opening)
@@ -326,7 +332,7 @@ def test_what_cannot_serve_is_refused_in_one_line(spoil, message, copy, monkeypa
     ("words", "message"),
     [
         (["teacher.path=hf:./nowhere"], "teacher.path=hf:./nowhere: no such folder"),
-        (["teacher.path=hf:nobody/nothing"], "teacher.path=hf:nobody/nothing: "),
+        (["teacher.path=hf:nobody/nothing"], "teacher.path=hf:nobody/nothing: no folder of that name, and from the hub: "),
         (["teacher.path=hf:{t5}", "teacher.separator=:"], "teacher.separator is for models without an encoder"),
         (["teacher.path=hf:{gpt2}", "env.horizon=200"], "lower env.source_limit or env.horizon"),
     ],

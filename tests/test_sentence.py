@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -90,9 +89,9 @@ def test_the_terminal_says_all_with_and_without_colours(seen: Sentence):
 
 
 def hostile(seen: Sentence) -> Sentence:
-    """The same, but its first step agrees, its second parts, and the texts and a token would like to be markup."""
-    first, second, *others = seen.steps
-    steps = [first._replace(token=first.teacher[0].token), second._replace(token=HOSTILE, piece=HOSTILE), *others]
+    """The same, but it agrees at its first, third and fourth step, and the texts and a token would like to be markup."""
+    steps = [step._replace(token=step.teacher[0].token) if t in (0, 2, 3) else step for t, step in enumerate(seen.steps)]
+    steps[1] = steps[1]._replace(token=HOSTILE, piece=HOSTILE)
     return Sentence(seen.split, seen.index, HOSTILE, HOSTILE, seen.teacher, HOSTILE, steps)
 
 
@@ -125,6 +124,7 @@ def test_arrow_keys_step_through_the_page(opened: tuple[Page, str], seen: Senten
     page.open(url)
     apart = [number for number, step in enumerate(hostile(seen).steps, start=1) if step.parts]
     assert shown(page) == apart[0] == 2
+    assert apart[1] == 5
     page.press("ArrowLeft")
     assert shown(page) == 1
     for number in range(2, len(seen.steps) + 1):
@@ -164,11 +164,15 @@ def test_the_page_is_quiet_and_asks_for_nothing(opened: tuple[Page, str]):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1100])
-def test_everything_is_readable(opened: tuple[Page, str], scheme: str, width: int, tmp_path: Path):
+def test_everything_is_readable(opened: tuple[Page, str], scheme: str, width: int):
     page, url = opened
     page.look(scheme, width)
     page.open(url)
     assert page.get("document.documentElement.scrollWidth") <= width
+    names = page.get(
+        "[...document.querySelectorAll('.choices th')].map((th) => [th.textContent, th.clientWidth, th.scrollWidth])"
+    )
+    assert {name for name, wide, needed in names if needed > wide} <= {HOSTILE}, "names of tokens are cut off"
     ratios = page.get(CONTRAST)
     assert len(ratios) > 20
     assert min(ratios) >= 4.5, ratios

@@ -9,7 +9,7 @@ writes, Arora et al. 2022 ("Why Exposure Bias Matters") define the error a step,
 
 Without accumulation AccErr_≤(l) = l and %ExAccErr_≤(l) = 0.  d_o is taken from the references, as the paper does, and from the
 teacher's own outputs.  Texts end at different lengths: d^t, and so every mean by position, is over those that reach step t.
-The paper's bound R_≤l ≥ l ε_≤l is about sampling; a greedy F keeps to likely prefixes, and %ExAccErr may then be below 0.
+%ExAccErr can be below 0: a greedy F keeps to likely prefixes, on which a student may be closer to its teacher than on d_o.
 """
 
 from __future__ import annotations

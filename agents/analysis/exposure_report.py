@@ -37,7 +37,7 @@ def draw(results: dict[str, Any]) -> bytes:
     excess, regret, disagreement, recovery, repetition, length = figure.subplots(2, 3).flat
     at, corrupt = (results["settings"][name] for name in ("corrupt_at", "corrupt"))
     panel(excess, "Accumulated error", "prefix length l", "excess, %ExAccErr≤(l)")
-    panel(regret, "Regret", "position", "KL(teacher ‖ student), nats")
+    panel(regret, "Regret", "position", "KL(o ‖ p), nats")
     panel(disagreement, "Disagreement", "position", "share of tokens")
     panel(recovery, "Recovery", f"tokens since {corrupt} random ones, after {at}", "disagreement")
     panel(repetition, "Repetition", "position", f"{GRAM} tokens written before")
@@ -57,8 +57,8 @@ def draw(results: dict[str, Any]) -> bytes:
     for expert in EXPERTS:  # what the experts write is the same for every student
         line(repetition, reports[0]["by_position"][expert]["repetition"], MUTED, expert)
         line(length, reports[0]["by_position"][expert]["alive"], MUTED, expert)
-    longest = max(len(reports[0]["by_position"][expert]["alive"]["value"]) for expert in EXPERTS)
-    for axes in (regret, disagreement, recovery):  # a student that never ends shows in the others
+    longest = len(reports[0]["by_position"]["reference"]["alive"]["value"])
+    for axes in (regret, disagreement, recovery):  # who never ends shows in the other panels
         axes.set_xlim(0, longest + 1)
     excess.axhline(0, color=MUTED, linewidth=1)
     for axes in (regret, disagreement, recovery, repetition, length):
