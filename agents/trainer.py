@@ -143,7 +143,7 @@ def _update(
 def _validate(validate: Validate, policy: nn.Module, state: Progress, best: Path, header: dict[str, Any]) -> dict[str, float]:
     figures = validate()
     score = next(iter(figures.values()))
-    if state.best is None or score > state.best:
+    if state.best is None or score >= state.best:  # of equals the later: at the top of the scale the loss still falls
         state.best, state.best_step = score, state.step
         save_tensors(best, policy.state_dict(), {**header, "step": state.step, "score": score})
     return figures

@@ -127,7 +127,7 @@ def build_student(config: DictConfig, world: World) -> nn.Module:
 
 def _check_start(config: DictConfig) -> None:
     name, settings = _named(config.algorithm)
-    if getattr(algorithm_class(name), "needs_start", False) and not settings.get("cold_start"):
+    if algorithm_class(name).needs_start and not settings.get("cold_start"):
         raise UserError(
             f"algorithm={name} improves a student that can already write: give init=RUN, say a run of algorithm=bc, "
             "or algorithm.cold_start=true"

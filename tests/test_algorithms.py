@@ -11,19 +11,56 @@ from agents.policies.transformer import Transformer
 from command_line import read
 from distil import build_student, load_world, machine, train_student
 from textgen_env.batching import Batches
+from textgen_env.errors import UserError
 from textgen_env.metrics import score
 from textgen_env.oracle import expert
 
+SHORT = ["env=Copy-v0", "env.symbols=5", "env.max_length=5", "env.horizon=8"]
+FEW = [*SHORT, "reward=accuracy", "train.steps=250", "train.lr=1e-3", "train.warmup=10"]
 
-@pytest.mark.parametrize("name", variants(agents.algorithms))
-def test_it_solves_copy(name, tmp_path):
-    config = read("dagger", ["env=Copy-v0", f"algorithm={name}"])
-    world, on = load_world(config), machine(config)
-    student = build_student(config, world)
-    train_student(config, world, student, expert(world), tmp_path, on)
+
+def needs_start(name):
+    """Whether it refuses a student that was not trained before."""
+    algorithm = variants(agents.algorithms)[name]
+    return algorithm.func.needs_start and not algorithm.keywords.get("cold_start")
+
+
+def made(words):
+    """What the command line says: configuration, world, fresh or given student."""
+    config = read("dagger", words)
+    world = load_world(config)
+    return config, world, build_student(config, world)
+
+
+def fit(folder, words):
+    """The test accuracy of a student trained as the command line says."""
+    config, world, student = made(words)
+    on = machine(config)
+    train_student(config, world, student, expert(world), folder, on)
     texts = write_split(writer(student, 1, on.precision, on.device), world, world.splits["test"])
     (accuracy,) = score(world.metric, texts, world.splits["test"].texts.references).values()
-    assert accuracy.value >= 99
+    return accuracy.value
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """The run folder of a student that copies most short strings."""
+    folder = tmp_path_factory.mktemp("start")
+    assert 60 <= fit(folder, [*SHORT, "algorithm=bc", "train.steps=140"]) <= 90
+    return folder
+
+
+@pytest.mark.parametrize("name", variants(agents.algorithms))
+def test_it_solves_copy(name, tmp_path, start):
+    words = [*FEW, f"init={start}"] if needs_start(name) else ["env=Copy-v0"]
+    assert fit(tmp_path, [*words, f"algorithm={name}"]) >= 99
+
+
+@pytest.mark.parametrize("name", [name for name in variants(agents.algorithms) if needs_start(name)])
+def test_one_that_only_improves_a_student_wants_one(name):
+    with pytest.raises(UserError, match=f"algorithm={name} improves a student that can already write: give init=RUN"):
+        made(["env=Copy-v0", f"algorithm={name}"])
+    made(["env=Copy-v0", f"algorithm={name}", "algorithm.cold_start=true"])
 
 
 def learner(world, **settings):

@@ -34,6 +34,8 @@ class Gold(Algorithm):
         cold_start: allow a student that was not trained before.
     """
 
+    needs_start = True
+
     def __init__(
         self,
         policy: Policy,

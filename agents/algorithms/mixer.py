@@ -29,6 +29,8 @@ class Mixer(Algorithm):
         cold_start: allow a student that was not trained before.
     """
 
+    needs_start = True
+
     def __init__(
         self,
         policy: Policy,

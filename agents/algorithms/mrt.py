@@ -27,6 +27,8 @@ class MRT(Algorithm):
         cold_start: allow a student that was not trained before.
     """
 
+    needs_start = True
+
     def __init__(
         self,
         policy: Policy,

@@ -55,13 +55,15 @@ class PPO(Algorithm):
         cold_start: allow a student that was not trained before.
     """
 
+    needs_start = True
+
     def __init__(
         self,
         policy: Policy,
         oracle: Oracle,
         generator: torch.Generator,
         reward: Reward,
-        samples: int = 1,
+        samples: int = 4,
         epochs: int = 4,
         clip: float = 0.2,
         trace: float = 0.95,

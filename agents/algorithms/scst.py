@@ -22,6 +22,8 @@ class SCST(Algorithm):
         cold_start: allow a student that was not trained before.
     """
 
+    needs_start = True
+
     def __init__(
         self,
         policy: Policy,
