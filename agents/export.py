@@ -1,0 +1,156 @@
+"""A transformer student as a CTranslate2 model: decoding in C++ that needs neither torch nor this project.
+
+The one module that needs ``ctranslate2``, the extra ``export``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ctranslate2
+import numpy as np
+import torch
+from ctranslate2.specs import TransformerSpec
+from ctranslate2.specs.attention_spec import MultiHeadAttentionSpec
+from ctranslate2.specs.common_spec import Activation, LayerNormSpec, LinearSpec
+from ctranslate2.specs.model_spec import ACCEPTED_MODEL_TYPES
+from ctranslate2.specs.transformer_spec import FeedForwardSpec
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from agents.evaluation import Writer
+from agents.layers import NEVER, positions
+from agents.policies.transformer import FeedForward, Transformer
+from textgen_env.errors import UserError, unknown
+from textgen_env.types import BOS, PAD, Trajectories
+from textgen_env.vocabulary import Vocabulary
+
+POSITIONS = 1024  # tokens that source and target may have, at least
+NOTE = """# A student, {quantization}, in CTranslate2
+
+    import ctranslate2, tokenizers  # pip install ctranslate2 tokenizers
+    translator = ctranslate2.Translator("{folder}", inter_threads=2, intra_threads=1)  # two single-thread workers
+    tokenizer = tokenizers.Tokenizer.from_file("{folder}/tokenizer.json")
+    tokenizer.encode_special_tokens = True  # "</s>" in a text is text, at worst <unk> (3)
+    words = [[tokenizer.id_to_token(max(i, 3)) for i in each.ids] for each in tokenizer.encode_batch(texts)]
+    tokens = [[*each[:{most}], "</s>"] for each in words]
+    limits = {{"min_decoding_length": 0, "max_decoding_length": {horizon}, "max_input_length": 0}}
+    found = translator.translate_batch(tokens, beam_size=1, max_batch_size=64, **limits)
+    ids = [[tokenizer.token_to_id(token) for token in each.hypotheses[0]] for each in found]
+    print(*tokenizer.decode_batch(ids, skip_special_tokens=False), sep="\\n")
+"""
+
+
+def export(policy: nn.Module, vocabulary: Vocabulary, folder: Path, quantization: str, source_limit: int, horizon: int) -> None:
+    """Write ``folder``: the model, ``tokenizer.json`` and a ``README.md`` that says how to translate with them.
+
+    quantization: float32 or int8 … (CTranslate2's types).  UserError where this processor cannot compute with it, and for a
+    policy of another architecture.
+    """
+    check_quantization(quantization)
+    if not isinstance(policy, Transformer):
+        name = type(policy).__name__
+        raise UserError(f"CTranslate2 runs transformers and has no {name}: export a run of student=transformer")
+    spec = specification(policy, vocabulary, max(POSITIONS, source_limit, horizon))
+    spec.optimize(quantization=quantization)
+    note = NOTE.format(quantization=quantization, folder=folder, most=source_limit - 1, horizon=horizon)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder) as work:
+            spec.save(work)
+            Path(work, "tokenizer.json").write_text(vocabulary.to_json(), encoding="utf-8")
+            Path(work, "README.md").write_text(note, encoding="utf-8")
+            for path in Path(work).iterdir():
+                os.replace(path, folder / path.name)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def check_quantization(name: str) -> None:
+    """UserError unless this processor computes with it."""
+    here = sorted(ctranslate2.get_supported_compute_types("cpu"))
+    if name not in ACCEPTED_MODEL_TYPES:
+        raise unknown("quantization", name, here)
+    if name not in here:
+        raise UserError(f"quantization={name}: CTranslate2 has no such arithmetic on this processor; use {', '.join(here)}")
+
+
+def specification(policy: Transformer, vocabulary: Vocabulary, length: int) -> TransformerSpec:
+    """``policy`` in CTranslate2's terms, for sources and targets of at most ``length`` tokens.
+
+    PAD and BOS, which our decoders never write, get an output bias that forbids them: there is no option to forget.
+    """
+    spec = TransformerSpec.from_config((len(policy.encoder), len(policy.decoder)), policy.heads, activation=Activation.RELU)
+    source = policy.target_embedding if policy.source_embedding is None else policy.source_embedding
+    spec.encoder.embeddings[0].weight, spec.decoder.embeddings.weight = _array(source), _array(policy.target_embedding)
+    for side, norm in ((spec.encoder, policy.encoder_norm), (spec.decoder, policy.decoder_norm)):
+        side.position_encodings.encodings = _array(positions(length, policy.width, torch.device("cpu")))
+        _norm(side.layer_norm, norm)
+    encoder: Any = policy.encoder
+    decoder: Any = policy.decoder
+    for written, layer in zip(spec.encoder.layer, encoder, strict=True):
+        _attention(written.self_attention, layer.self_norm, layer.self_input, layer.self_output)
+        _ffn(written.ffn, layer.ffn)
+    memories = zip(policy.memory.weight.chunk(len(decoder)), policy.memory.bias.chunk(len(decoder)), strict=True)
+    for written, layer, memory in zip(spec.decoder.layer, decoder, memories, strict=True):
+        _attention(written.self_attention, layer.self_norm, layer.self_input, layer.self_output)
+        _attention(written.attention, layer.cross_norm, layer.cross_input, memory, layer.cross_output)
+        _ffn(written.ffn, layer.ffn)
+    never = torch.zeros(len(vocabulary))
+    never[[PAD, BOS]] = NEVER
+    _linear(spec.decoder.projection, (policy.target_embedding, never))
+    spec.register_source_vocabulary(vocabulary.tokens)
+    spec.register_target_vocabulary(vocabulary.tokens)
+    spec.config.layer_norm_epsilon = policy.encoder_norm.eps
+    spec.validate()
+    return spec
+
+
+def writer(
+    folder: Path, vocabulary: Vocabulary, batch_size: int = 64, workers: int = 1, threads: int = 1, width: int = 1
+) -> Writer:
+    """How the model in ``folder`` writes, as ``agents.evaluation.writer``.
+
+    Batches of ``batch_size`` sentences of like length go to ``workers`` with ``threads`` each; a core a worker is fastest.
+    Two things are CTranslate2's own: a source of EOS alone gives nothing, not even EOS, and scores are not asked for (0).
+    """
+    model = ctranslate2.Translator(str(folder), inter_threads=workers, intra_threads=threads)
+    tokens, ids = vocabulary.tokens, {token: index for index, token in enumerate(vocabulary.tokens)}
+
+    def write(source: Tensor, steps: int) -> Trajectories:
+        texts = [[tokens[token] for token in row if token != PAD] for row in source.tolist()]
+        limits = {"min_decoding_length": 0, "max_decoding_length": steps, "max_input_length": 0}
+        found = model.translate_batch(texts, beam_size=width, max_batch_size=batch_size, return_end_token=True, **limits)
+        rows = [torch.tensor([ids[token] for token in each.hypotheses[0]], dtype=torch.int64) for each in found]
+        length = torch.tensor([len(row) for row in rows])
+        return Trajectories(pad_sequence(rows, batch_first=True, padding_value=PAD), length, torch.zeros(len(rows)))
+
+    return write
+
+
+def _attention(spec: MultiHeadAttentionSpec, norm: nn.LayerNorm, *linears: nn.Linear | tuple[Tensor, Tensor]) -> None:
+    _norm(spec.layer_norm, norm)
+    for written, linear in zip(spec.linear, linears, strict=True):
+        _linear(written, linear)
+
+
+def _ffn(spec: FeedForwardSpec, ffn: FeedForward) -> None:
+    _norm(spec.layer_norm, ffn.norm)
+    _linear(spec.linear_0, ffn.up)
+    _linear(spec.linear_1, ffn.down)
+
+
+def _linear(spec: LinearSpec, linear: nn.Linear | tuple[Tensor, Tensor]) -> None:
+    weight, bias = (linear.weight, linear.bias) if isinstance(linear, nn.Linear) else linear
+    spec.weight, spec.bias = _array(weight), _array(bias)
+
+
+def _norm(spec: LayerNormSpec, norm: nn.LayerNorm) -> None:
+    spec.gamma, spec.beta = _array(norm.weight), _array(norm.bias)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy().copy()  # CTranslate2 quantises in place

@@ -1,0 +1,63 @@
+"""This project's policies: training, decoding, and what the processor's matrix product gives at best."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from agents.evaluation import writer
+from agents.fast import precision
+from agents.losses import nll
+from benchmarks.material import Setup, Work, batches, gru, sources, training, transformer
+from textgen_env.types import Batch
+
+SIDE = 2048  # of the matrices whose product is timed
+
+
+class Contender:
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.policy = cache(partial(policy, setup))
+
+    def train(self, size: str, amp: str) -> Work:
+        """Forward, loss, backward and Adam; counts target tokens."""
+        policy = transformer(self.setup, size)
+
+        def loss(batch: Batch) -> Tensor:
+            mask = batch.mask
+            with precision(amp, "cpu"):
+                return nll(policy(batch.source, batch.prefix, mask), batch.target[mask])
+
+        return training(policy, loss, batches(self.setup))
+
+    def flops(self, size: str) -> float:
+        """Of the matrix products of ``train``, a target token."""
+        with FlopCounterMode(display=False) as counter:
+            tokens = self.train(size, "float32").run()
+        return counter.get_total_flops() / tokens
+
+    def product(self, amp: str) -> Work:
+        """A square matrix product; counts floating-point operations."""
+        matrix = torch.ones(SIDE, SIDE, dtype=torch.bfloat16 if amp == "bf16" else torch.float32)
+        repeats = 3
+
+        def run() -> float:
+            for _ in range(repeats):
+                matrix @ matrix
+            return repeats * 2 * SIDE**3
+
+        return Work(run)
+
+    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int) -> Work:
+        """``count`` batches of ``rows``, greedy or with a beam of ``width``; counts tokens."""
+        write, work = writer(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
+        return Work(lambda: sum(int(write(source, steps).length.sum()) for source in work))
+
+
+def policy(setup: Setup, size: str) -> Any:
+    """The student or teacher of that size, or the recurrent student."""
+    return gru(setup) if size == "gru" else transformer(setup, size)

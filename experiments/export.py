@@ -1,0 +1,92 @@
+"""A run's student for use elsewhere: ``python experiments/export.py run=RUN quantization=int8`` (--help lists every key)."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich.table import Table
+
+import command_line
+import distil
+from agents.evaluation import Writer, speed, subset, write_split, writer
+from agents.fast import tune_allocator
+from agents.journal import console
+from reopen import reopen
+from textgen_env.errors import UserError, unknown
+from textgen_env.files import write_atomically
+from textgen_env.metrics import score
+from textgen_env.oracle import PolicyOracle
+from textgen_env.world import Split, World
+
+FORMATS = ("ctranslate2",)
+
+
+def main(config: DictConfig) -> None:
+    """The student → a model folder, and in its export.json how it compares with the run's own student and teacher."""
+    try:
+        from agents import export
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed: python -m pip install -c constraints.txt -e '.[export]'") from error
+    if config.run is None:
+        raise UserError("give run=RUN, a finished run folder")
+    if config.format not in FORMATS:
+        raise unknown("format", config.format, FORMATS)
+    export.check_quantization(config.quantization)
+    tune_allocator()
+    run, threads = reopen(config.run, config.device, config.precision), torch.get_num_threads()
+    folder = Path(config.out or f"{config.run}/export-{config.quantization}")
+    world, on, test = run.world, distil.machine(run.config), subset(run.world.splits["test"], config.rows)
+    export.export(run.student, world.vocabulary, folder, config.quantization, world.source_limit, world.horizon)
+    policies = {"student": run.student}
+    if isinstance(run.teacher.oracle, PolicyOracle):
+        policies["teacher"] = run.teacher.oracle.policy
+    write = partial(export.writer, folder, world.vocabulary)
+    results = {
+        **agreement(write(), writer(run.student, 1, "float32", on.device), world, test),
+        "speeds": [
+            speed({who: writer(policy, 1, on.precision, on.device) for who, policy in policies.items()}, world, test, size)
+            | speed({"exported": write(size, threads)}, world, test, 1 if size == 1 else len(test))
+            | {"batch_size": size}
+            for size in config.batch_sizes
+        ],
+        "settings": {"quantization": config.quantization, "rows": len(test), "threads": threads, **on._asdict()},
+        "versions": distil.versions() | {"ctranslate2": export.ctranslate2.__version__},
+    }
+    write_atomically(folder / "export.json", json.dumps(results, indent=1).encode())
+    show(results, folder)
+
+
+def agreement(exported: Writer, own: Writer, world: World, test: Split) -> dict[str, Any]:
+    """Scores of both against the references, and how many sentences come out the same."""
+    texts = {"exported": write_split(exported, world, test), "student": write_split(own, world, test)}
+    scores = {
+        who: {name: each.value for name, each in score(world.metric, text, test.texts.references, resamples=0).items()}
+        for who, text in texts.items()
+    }
+    return {"scores": scores, "equal": sum(a == b for a, b in zip(*texts.values(), strict=True))}
+
+
+def show(results: dict[str, Any], folder: Path) -> None:
+    """The results for a person."""
+    settings = results["settings"]
+    for name, value in results["scores"]["exported"].items():
+        console.print(f"{name}: {value:.2f} exported, {results['scores']['student'][name]:.2f} student in float32")
+    console.print(f"{results['equal']} of {settings['rows']} test sentences come out the same")
+    others = [who for who in ("teacher", "student") if f"{who}_tokens_per_second" in results["speeds"][0]]
+    table = Table("batch", "exported tok/s", *(f"{who} tok/s" for who in others), *(f"× {who}" for who in others))
+    table.title = f"greedy, {settings['threads']} threads; teacher and student {settings['precision']}"
+    for row in results["speeds"]:
+        mine, *theirs = (row[f"{who}_tokens_per_second"] for who in ("exported", *others))
+        rates, ratios = [f"{each:,.0f}" for each in (mine, *theirs)], [f"{mine / each:.1f}" for each in theirs]
+        table.add_row(str(row["batch_size"]), *rates, *ratios)
+    console.print(table)
+    console.print(f"{folder / 'README.md'} says how to use it; {folder / 'export.json'}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    command_line.run(main, "export")
