@@ -11,16 +11,17 @@ from torch import Tensor, nn
 
 from agents.decoding import greedy, sample
 from agents.policy import Policy
+from textgen_env.clock import phase
 from textgen_env.types import Trajectories
 
 
 @contextmanager
 def acting(policy: Policy) -> Iterator[None]:
-    """Evaluation mode and no gradient; training mode is restored afterwards."""
+    """Evaluation mode and no gradient, booked as decoding; training mode is restored afterwards."""
     training = policy.training
     policy.train(False)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), phase("decode"):
             yield
     finally:
         policy.train(training)

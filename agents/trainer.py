@@ -19,6 +19,7 @@ from agents.fast import precision
 from agents.journal import Journal
 from agents.schedules import learning_rate
 from textgen_env.batching import Batches
+from textgen_env.clock import Clock
 from textgen_env.errors import UserError
 
 Validate = Callable[[], dict[str, float]]
@@ -39,11 +40,11 @@ class Cost:
     seconds: float = 0.0
 
     def add(self, output: LossOutput, seconds: float) -> None:
-        """Book one step."""
+        """Book one step; ``seconds``: of all so far."""
         self.student_tokens_decoded += output.decoded
         self.teacher_tokens_scored += output.scored
         self.gradient_tokens += output.tokens
-        self.seconds += seconds
+        self.seconds = seconds
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     cost: Cost = field(default_factory=Cost)
+    profile: dict[str, float] = field(default_factory=dict)  # seconds of the updates by phase; validation is not in it
 
 
 def train(
@@ -93,17 +95,20 @@ def train(
     with Journal(folder, phase, state.step, steps) as journal, _interruptible() as interrupted:
         meter = Meter()
         for step in range(state.step, steps):
-            began = time.perf_counter()
-            with precision(amp, device):
-                output = algorithm.loss(batches.at(step).to(device), progress=step / steps)
-            _update(output.loss, weights, optimiser, lr * rate(step), clip, step, last)
+            with Clock(state.profile, rest="gradient") as clock:
+                with clock.phase("data"):
+                    batch = batches.at(step).to(device)
+                with precision(amp, device):
+                    output = algorithm.loss(batch, progress=step / steps)
+                _update(output.loss, weights, optimiser, lr * rate(step), clip, step, last)
             state.step = step + 1
-            state.cost.add(output, time.perf_counter() - began)
+            state.cost.add(output, sum(state.profile.values()))
             meter.add(output)
             journal.advance()
             due, stop = _passed(step, steps, validations), interrupted()
             if due or _passed(step, steps, LOGGED):
-                figures = {**meter.read(), "lr": lr * rate(step), **asdict(state.cost)}
+                spent = {f"{name}_seconds": seconds for name, seconds in state.profile.items()}
+                figures = {**meter.read(), "lr": lr * rate(step), **asdict(state.cost), **spent}
                 if due:
                     figures |= _validate(validate, policy, state, best, header)
                 journal.write(state.step, figures)

@@ -66,6 +66,7 @@ def main(config: DictConfig) -> None:
             "threads": torch.get_num_threads(),
         },
         "cost": {**asdict(progress.cost), "oracle_queries": teacher.oracle.queries},
+        "profile": progress.profile,
         "versions": distil.versions(),
     }
     write_atomically(folder / "results.json", json.dumps(results, indent=2).encode())

@@ -73,6 +73,7 @@ def test_a_run_leaves_what_it_promises(straight):
         "student",
         "scores",
         "speed",
+        "profile",
         "cost",
         "versions",
     } <= results.keys()
@@ -83,6 +84,9 @@ def test_a_run_leaves_what_it_promises(straight):
         0 < cost["student_tokens_decoded"] < cost["gradient_tokens"] == cost["teacher_tokens_scored"] <= cost["oracle_queries"]
     )
     assert results["speed"]["speedup"] > 0
+    assert results["profile"].keys() == {"data", "decode", "teacher", "gradient"}
+    assert sum(results["profile"].values()) == pytest.approx(cost["seconds"])
+    assert "Where the time went" in (folder / "report.html").read_text()
 
 
 def test_kill_nine_and_resume_end_in_the_same_bits(straight, tmp_path):

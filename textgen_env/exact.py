@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from textgen_env.clock import phase
 from textgen_env.types import BOS, EOS, PAD, Trajectories
 
 
@@ -26,12 +27,14 @@ class ExactOracle:
         """The right action at every prefix: source ``[B, S]``, prefix ``[B, T]`` → ``[B, T]`` int64."""
         raise NotImplementedError
 
+    @phase("teacher")
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """source ``[B, S]``, prefix ``[B, T]`` → log-probabilities ``[B, T, V]``, or ``[N, V]`` where ``mask`` is True."""
         best = self.action(source, prefix, mask)
         scores = torch.full((*best.shape, self.vocabulary_size), self._other, device=source.device)
         return scores.scatter_(-1, best[..., None], self._best)
 
+    @phase("teacher")
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """The best action at every prefix: ``[B, T]`` int64, or ``[N]`` where ``mask`` is True."""
         best = self.right(source, prefix)

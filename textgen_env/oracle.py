@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from textgen_env.clock import phase
 from textgen_env.dynamics import pad
 from textgen_env.errors import UserError
 from textgen_env.types import EOS, Trajectories
@@ -125,6 +126,7 @@ class ReferenceOracle:
         log_probs = torch.full((*best.shape, self.vocabulary_size), other, device=best.device)
         return log_probs.scatter_(-1, best[..., None], math.log1p(-self.smoothing))
 
+    @phase("teacher")
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         start, length = self._references(source)
         if mask is None:
@@ -186,7 +188,7 @@ def _asking(policy: nn.Module) -> Iterator[torch.device]:
     training = policy.training
     policy.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), phase("teacher"):
             yield next((parameter.device for parameter in policy.parameters()), torch.device("cpu"))
     finally:
         policy.train(training)

@@ -17,6 +17,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import torch
 
+from textgen_env.clock import phase
 from textgen_env.dynamics import pad
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics import sentence_score
@@ -80,7 +81,11 @@ def make(reward: str | Function, world: World, oracle: Oracle | None = None) -> 
 
 def score(reward: Reward, world: World, split: str, index: Sequence[int], written: Trajectories) -> np.ndarray:
     """Rewards float64 ``[B, T]`` of finished ``written`` for rows ``index`` of ``split``, step by step; 0 after the end."""
-    rows = np.asarray(index)
+    with phase("reward"):
+        return _score(reward, world, split, np.asarray(index), written)
+
+
+def _score(reward: Reward, world: World, split: str, rows: np.ndarray, written: Trajectories) -> np.ndarray:
     source = pad([world.splits[split].source[row] for row in rows], world.source_limit)
     action, length = written.action.cpu().numpy(), written.length.cpu().numpy()
     episodes = Episodes([split] * len(rows), rows, source, action, length, np.ones(len(rows), dtype=bool))
