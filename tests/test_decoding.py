@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from agents import decoding
 from agents.decoding import beam, greedy, sample
 from agents.policies.transformer import Transformer
 from agents.policy import Policy
@@ -191,6 +192,16 @@ def test_early_stop_waits_for_a_hypothesis_that_can_still_win():
 def test_top_1_is_greedy(policy: Transformer, source: Tensor):
     drawn = sample(policy, source, 12, torch.Generator().manual_seed(0), top_k=1)
     assert torch.equal(drawn.action, greedy(policy, source, 12).action)
+
+
+@decoders
+def test_a_row_writes_the_same_when_others_have_left(decode, source: Tensor, monkeypatch):
+    policy, limits = Table(torch.zeros(V)), torch.arange(1, 13)  # rows that end everywhere, and so leave one by one
+    written = []
+    for share in (0.0, 1.0):  # of the batch that must have ended before any row leaves it: all, one
+        monkeypatch.setattr(decoding, "DROP", share)
+        written.append(decode(policy, source, limits).action)
+    assert torch.equal(*written)
 
 
 @pytest.mark.parametrize(("top_k", "temperature"), [(0, 1.0), (3, 1.0), (0, 0.5), (4, 2.0)])
