@@ -131,6 +131,11 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
     assert results["teacher"]["path"]
     third = run("dagger.py", *words, "out=three", "teacher.path=one", cwd=tmp_path)
     assert "teacher: cached" not in third
+    run("speed.py", "run=two", "batch_sizes=[1,4]", "beams=[1,2]", "threads=[1]", "rounds=1", cwd=tmp_path)
+    speeds = json.loads((tmp_path / "two" / "speed.json").read_text())["speeds"]
+    assert [(row["beam"], row["batch_size"]) for row in speeds] == [(1, 1), (1, 4), (2, 1), (2, 4)]
+    for row in speeds:
+        assert row["speedup"] == row["student_tokens_per_second"] / row["teacher_tokens_per_second"] > 0
     foreign = run("dagger.py", *other, "out=four", "teacher.path=one", cwd=tmp_path, code=2)
     assert "speaks another vocabulary" in foreign
 

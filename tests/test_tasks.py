@@ -138,6 +138,48 @@ def test_wmt16_is_english_to_german_and_splits_marks_when_asked(tmp_path: Path) 
         assert wmt16._split_marks(text) == "Parliament ' s re - election , ok"
 
 
+# --- the hub's layouts
+
+
+@pytest.fixture
+def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
+    return pytest.importorskip("datasets", reason="the hub extra (datasets) is not installed")
+
+
+def test_wmt16_is_read_from_the_folder_of_its_languages(datasets, tmp_path: Path) -> None:
+    """Each pair of languages has a folder of shards, English last in its name; a row holds one column, translation."""
+    for languages in ("de-en", "cs-en"):
+        folder = tmp_path / "set" / languages
+        folder.mkdir(parents=True)
+        for split, shards in (("train", 2), ("validation", 1), ("test", 1)):
+            for shard in range(shards):
+                other = languages[:2]
+                rows = [
+                    {"translation": {other: f"{other} {split} {shard} {i}", "en": f"en {split} {shard} {i}"}} for i in range(9)
+                ]
+                datasets.Dataset.from_list(rows).to_parquet(folder / f"{split}-{shard:05}-of-{shards:05}.parquet")
+    forward = wmt16.load(corpus="hub", hub=str(tmp_path / "set"), vocabulary=60)
+    assert forward.corpus.sizes == {"train": 18, "valid": 9, "test": 9}
+    assert forward.splits["test"].texts == Pairs([f"en test 0 {i}" for i in range(9)], [(f"de test 0 {i}",) for i in range(9)])
+    back = wmt16.load(corpus="hub", hub=str(tmp_path / "set"), vocabulary=60, source="cs", target="en")
+    assert (back.splits["valid"].texts.sources[3], *back.splits["valid"].texts.references[3]) == (
+        "cs validation 0 3",
+        "en validation 0 3",
+    )
+
+
+def test_multi30k_is_read_from_its_three_files(datasets, tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for split in ("train", "val", "test"):
+        rows = [{"en": f"A {split} {i}.", "de": f"Ein {split} {i}."} for i in range(20)]
+        datasets.Dataset.from_list(rows).to_json(tmp_path / "set" / f"{split}.jsonl")
+    world = multi30k.load(corpus="hub", hub=str(tmp_path / "set"), vocabulary=60, lowercase=False)
+    assert world.corpus.sizes == {"train": 20, "valid": 20, "test": 20}
+    texts = world.splits["valid"].texts
+    assert {texts.sources[7], *texts.references[7]} == {"A val 7.", "Ein val 7."}
+
+
 # --- Copy-v0
 
 
