@@ -51,7 +51,7 @@ def frozen(policy: Policy) -> Policy:
 def roll_out(
     policy: Policy,
     source: Tensor,
-    steps: int,
+    steps: int | Tensor,
     generator: torch.Generator,
     top_k: int = 1,
     forced: Tensor | None = None,

@@ -97,8 +97,11 @@ def train(
         for step in range(state.step, steps):
             with Clock(state.profile, rest="gradient") as clock:
                 with clock.phase("data"):
-                    batch = batches.at(step).to(device)
+                    ahead = _ahead(step, steps, algorithm.group)
+                    batch, *others = [batches.at(each).to(device) for each in (step, *ahead)]
                 with precision(amp, device):
+                    if ahead:
+                        algorithm.look_ahead([batch, *others], [each / steps for each in (step, *ahead)])
                     output = algorithm.loss(batch, progress=step / steps)
                 _update(output.loss, weights, optimiser, lr * rate(step), clip, step, last)
             state.step = step + 1
@@ -120,6 +123,11 @@ def train(
                 raise Interrupted(f"interrupted after step {state.step} of {steps} ({phase}); saved in {last}")
     load_weights(policy, load_tensors(best)[0], best)
     return state
+
+
+def _ahead(step: int, steps: int, group: int) -> range:
+    """The updates after ``step`` whose batches are looked at now."""
+    return range(step + 1, min(step + group, steps)) if step % group == 0 else range(0)
 
 
 def _passed(step: int, steps: int, times: int) -> bool:

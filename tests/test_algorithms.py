@@ -1,10 +1,13 @@
 """Every algorithm that can be named solves Copy-v0; the roll-in is the mixture it claims to be."""
 
+import itertools
+
 import pytest
 import torch
 
 import agents.algorithms
 from agents.algorithms.dagger import DAgger
+from agents.checkpoint import load_tensors
 from agents.discovery import variants
 from agents.evaluation import write_split, writer
 from agents.policies.transformer import Transformer
@@ -86,7 +89,7 @@ def test_the_coin_is_per_sequence(world):
     batch = batch_of(world)
     algorithm, _ = learner(world, beta="constant", rate=0.5)
     mixed, on_policy = batch, torch.arange(len(batch)) % 2 == 0
-    mixed, decoded = algorithm.roll_in(batch, on_policy)
+    ((mixed, _, decoded, _),) = algorithm.roll_in.rewrite([batch], [on_policy])
     assert torch.equal(mixed.target[~on_policy][:, : batch.target.shape[1]], batch.target[~on_policy])
     assert torch.equal(mixed.length[~on_policy], batch.length[~on_policy])
     assert decoded == mixed.length[on_policy].sum()
@@ -99,7 +102,7 @@ def test_hard_labels_ask_the_oracle_only_about_the_students_rows(world):
     batch = batch_of(world)
     algorithm, _ = learner(world, labels="action", top_k=1)
     on_policy = torch.arange(len(batch)) % 3 == 0
-    mixed, _ = algorithm.roll_in(batch, on_policy)
+    ((mixed, *_),) = algorithm.roll_in.rewrite([batch], [on_policy])
     before = algorithm.oracle.queries
     target, scored = algorithm.relabel(mixed, on_policy)
     assert algorithm.oracle.queries - before == scored == mixed.rows(on_policy).tokens
@@ -147,3 +150,45 @@ def test_labels_cut_to_one_token_are_the_oracles_action(world):
     hard, _ = learner(world, labels="action", relabel="all")
     left, right = (algorithm.loss(batch, 0.0).loss for algorithm in (cut, hard))
     torch.testing.assert_close(left, right)
+
+
+def test_roll_ins_written_at_once_are_those_written_one_by_one(world):
+    """Greedy writing draws no noise, so the coins are the same too."""
+    batches = [Batches(world.splits["train"], 200, 0, world.horizon).at(step) for step in range(4)]
+    progress = [0.1, 0.2, 0.3, 0.4]
+    alone, _ = learner(world, beta="linear", rate=0.0)
+    ahead, _ = learner(world, beta="linear", rate=0.0, group=4)
+    ahead.look_ahead(batches, progress)
+    for batch, share in zip(batches, progress, strict=True):
+        one, other = alone.mix(batch, alone.beta(share)), ahead.ahead[0]
+        assert torch.equal(one.on_policy, other.on_policy)
+        assert torch.equal(one.batch.target, other.batch.target)
+        assert ahead.loss(batch, share).decoded == one.decoded > 0
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_training_killed_amid_a_group_ends_in_the_same_bits(tmp_path, monkeypatch):
+    words = [*SHORT, "algorithm=imitkd", "algorithm.group=4", "algorithm.rate=0.5", "train.batch_tokens=100"]
+    words += ["train.steps=10", "train.validations=5", "train.validation_rows=20"]  # checkpoints after 2, 4, 6 …
+    calls, loss = itertools.count(), DAgger.loss
+
+    def stopped(self, batch, progress):
+        if next(calls) == 7:
+            raise Killed
+        return loss(self, batch, progress)
+
+    def last(name):
+        return load_tensors(tmp_path / name / "checkpoints" / "last.safetensors")[0]
+
+    fit(tmp_path / "straight", words)
+    monkeypatch.setattr(DAgger, "loss", stopped)
+    with pytest.raises(Killed):
+        fit(tmp_path / "killed", words)
+    assert {"algorithm.0.on_policy", "algorithm.1.target"} < last("killed").keys()  # two roll-ins were still to be used
+    fit(tmp_path / "killed", [*words, "resume=true", f"out={tmp_path}"])
+    left, right = last("straight"), last("killed")
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)

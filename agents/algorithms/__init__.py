@@ -35,14 +35,19 @@ class Algorithm:
 
     demonstrations: the sequences of its batches, "references", or of the teacher's beam the first ("teacher") or the one with
     the best sentence score ("best_of_beam").  needs_start: it only improves a policy that can already write (``init=RUN``).
+    group: before every ``group``-th update it may look ahead at the batches of that many.
     """
 
     demonstrations: str = "references"
     needs_start: bool = False
+    group: int = 1
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """The loss of one mini-batch; ``progress`` in [0, 1) is the share of the training that is done."""
         raise NotImplementedError
+
+    def look_ahead(self, batches: list[Batch], progress: list[float]) -> None:
+        """What is best done at once for the next ``group`` mini-batches; ``loss`` gets each of them afterwards, in order."""
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """What is to be learned beside the policy, such as a critic."""

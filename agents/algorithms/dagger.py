@@ -9,16 +9,14 @@ from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.losses import cross_entropy, entropy, nll
-from agents.mixture import mixed
 from agents.policy import Policy
-from agents.rollout import roll_out
+from agents.roll_in import Mixed, RollIn, packed, unpacked
 from agents.schedules import beta as beta_schedule
-from textgen_env.errors import unknown
+from textgen_env.errors import UserError, unknown
 from textgen_env.oracle import Oracle, keep_top
 from textgen_env.types import Batch
 
 LABELS = ("action", "distribution")
-MIXTURES = ("step", "sequence", "batch")
 RELABEL = ("student", "all")
 
 
@@ -39,6 +37,7 @@ class DAgger(Algorithm):
         relabel: with labels=action, whose rows get the oracle's action: student (the paper's) or all
         label_top_k: the oracle's distribution is cut to its k likeliest tokens, renormalised; 0: whole
         demonstrations: the training pairs are references, the teacher's (ImitKD*) or the best_of_beam
+        group: mini-batches whose roll-ins are written at once, by the student before the first of them (the paper: 4)
     """
 
     def __init__(
@@ -54,18 +53,23 @@ class DAgger(Algorithm):
         relabel: str = "student",
         label_top_k: int = 0,
         demonstrations: str = "references",
+        group: int = 1,
     ) -> None:
-        for name, value, known in (("labels", labels, LABELS), ("mixture", mixture, MIXTURES), ("relabel", relabel, RELABEL)):
+        for name, value, known in (("labels", labels, LABELS), ("relabel", relabel, RELABEL)):
             if value not in known:
                 raise unknown(name, value, known)
-        self.policy, self.oracle, self.generator = policy, oracle, generator
-        self.labels, self.beta, self.top_k, self.mixture = labels, beta_schedule(beta, rate), top_k, mixture
+        if group < 1:
+            raise UserError(f"algorithm.group={group}: at least 1")
+        self.policy, self.oracle = policy, oracle
+        self.labels, self.beta = labels, beta_schedule(beta, rate)
+        self.roll_in = RollIn(policy, oracle, generator, mixture, top_k)
         self.relabel_all, self.label_top_k, self.demonstrations = relabel == "all", label_top_k, demonstrations
+        self.group, self.ahead = group, list[Mixed]()
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """L_opt or L_full of Lin et al. 2020, section 3, on the mixture that β(progress) gives."""
         beta = self.beta(progress)
-        batch, on_policy, decoded, asked = self.mix(batch, beta)
+        batch, on_policy, decoded, asked = self.ahead.pop(0) if self.ahead else self.mix(batch, beta)
         mask = batch.mask  # [B, T]
         logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
         figures = {"beta": beta, "on_policy": on_policy.float().mean().item()}
@@ -78,31 +82,21 @@ class DAgger(Algorithm):
             loss = nll(logits, target[mask])
         return LossOutput(loss, len(logits), figures, decoded, asked + scored)
 
-    def mix(self, batch: Batch, beta: float) -> tuple[Batch, Tensor, int, int]:
-        """Roll in: the batch, its rows ``[B]`` that are the student's at least in part, tokens decoded, states asked about."""
-        if self.mixture == "step":
-            return self.mix_steps(batch, beta)
-        coins = len(batch) if self.mixture == "sequence" else 1
-        on_policy = (torch.rand(coins, generator=self.generator) > beta).expand(len(batch)).to(batch.source.device)  # [B]
-        batch, decoded = self.roll_in(batch, on_policy)
-        return batch, on_policy, decoded, 0
+    def mix(self, batch: Batch, beta: float) -> Mixed:
+        """Roll in for one mini-batch."""
+        return self.roll_in([batch], [beta])[0]
 
-    def mix_steps(self, batch: Batch, beta: float) -> tuple[Batch, Tensor, int, int]:
-        """``mix`` with a coin per step."""
-        expert = (torch.rand(batch.target.shape, generator=self.generator) < beta).to(batch.source.device)  # [B, T]
-        before = self.oracle.queries
-        written = mixed(self.policy, self.oracle, batch.source, expert, self.generator, self.top_k)
-        asked = self.oracle.queries - before
-        batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), written)
-        on_policy = (~expert[:, : batch.target.shape[1]] & batch.mask).any(1)
-        return batch, on_policy, batch.tokens, asked
+    def look_ahead(self, batches: list[Batch], progress: list[float]) -> None:
+        """Roll in for all of them."""
+        self.ahead = self.roll_in(batches, [self.beta(each) for each in progress])
 
-    def roll_in(self, batch: Batch, on_policy: Tensor) -> tuple[Batch, int]:
-        """The batch with the rows ``on_policy`` ``[B]`` rewritten by the student, and how many tokens that took."""
-        if not on_policy.any():
-            return batch, 0
-        written = roll_out(self.policy, batch.source[on_policy], batch.target.shape[1], self.generator, self.top_k)
-        return batch.with_rows(on_policy, written), int(written.length.sum())
+    def state_dict(self) -> dict[str, Tensor]:
+        """The roll-ins that are written and not yet learned from."""
+        return packed(self.ahead)
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Put them back."""
+        self.ahead = unpacked(state, next(self.policy.parameters()).device)
 
     def relabel(self, batch: Batch, which: Tensor) -> tuple[Tensor, int]:
         """Targets ``[B, T]``: the oracle's action at every prefix of the rows ``which``; and how many it was asked for."""

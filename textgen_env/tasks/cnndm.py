@@ -28,7 +28,11 @@ PRESETS: dict[str, dict[str, Any]] = {
             "student.width": 128,
             "student.embedding": 128,
         },
-        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full": {"algorithm.beta": "linear", "algorithm.rate": 0.5},
+        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full": {
+            "algorithm.beta": "linear",
+            "algorithm.rate": 0.5,
+            "algorithm.group": 4,
+        },
         "train.steps": 400,
         "train.batch_tokens": 1024,
         "train.lr": 3e-3,
@@ -57,7 +61,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.clip": 5.0,
         "train.validations": 50,
         "train.validation_rows": 1_000,
-        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.rate": 1 / 10},
+        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.rate": 1 / 10, "algorithm.group": 4},
         "evaluate.beam": 5,
     },
 }

@@ -30,7 +30,11 @@ PRESETS: dict[str, dict[str, Any]] = {
             "student.embedding": 64,
         },
         # A student that is barely trained writes prefixes that teach little: half of the rows stay the data's to the end.
-        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full": {"algorithm.beta": "linear", "algorithm.rate": 0.5},
+        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full": {
+            "algorithm.beta": "linear",
+            "algorithm.rate": 0.5,
+            "algorithm.group": 4,
+        },
         "train.steps": 700,
         "train.batch_tokens": 1024,
         "train.lr": 5e-3,
@@ -52,7 +56,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.warmup": 5_000,
         "train.validations": 80,
         "train.validation_rows": 1_000,
-        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.rate": 1 / 200},
+        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.rate": 1 / 200, "algorithm.group": 4},
     },
 }
 

@@ -42,7 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.clip": 2.0,
         "train.validations": 60,
         "train.validation_rows": 1_000,
-        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.rate": 1 / 2},
+        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.rate": 1 / 2, "algorithm.group": 4},
     },
 }
 _WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")
