@@ -142,8 +142,9 @@ class State:
         """Rows ``index``.  Beams of one source keep sharing it, as long as every source has equally many, side by side."""
         if torch.equal(index, torch.arange(self.cache.shape[2], device=index.device)):
             return self
-        layers, two, _, heads, room, size = self.cache.shape
-        cache = self.cache.new_empty(layers, two, len(index), heads, room, size)
+        layers, two, _, heads, _, size = self.cache.shape
+        # room for the next step and no more: a product with the whole of the cache needs no copy of its own
+        cache = self.cache.new_empty(layers, two, len(index), heads, self.time + 1, size)
         torch.index_select(self.cache[..., : self.time, :], 2, index, out=cache[..., : self.time, :])
         owner = index // self.beams
         if len(owner) == self.sources * self.beams and torch.equal(owner, self._owner()):
