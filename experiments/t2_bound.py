@@ -1,4 +1,7 @@
-"""Where compounding error comes from, exactly: ``python experiments/t2_bound.py [key=value …]`` (--help lists every key)."""
+"""Where compounding error comes from, exactly and in trained students.
+
+``python experiments/t2_bound.py [key=value …]``; --help lists every key.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 import command_line
-from agents.analysis import figure, lab, mixtures
+from agents.analysis import figure, lab, mixtures, neural
 from agents.analysis.tables import tables
 from agents.journal import console
 from textgen_env.errors import UserError
@@ -18,9 +21,11 @@ from textgen_env.files import write_atomically
 
 
 def main(config: DictConfig) -> None:
-    """Exact curves → tables, t2_bound.json and t2_bound.png."""
+    """Exact curves, trained students → tables, t2_bound.json and t2_bound.png."""
     folder = Path(config.out)
     results = exact(config)
+    if config.neural:
+        results |= trained(config, results["curves"])
     for table in tables(results):
         console.print(table)
         console.print()
@@ -31,8 +36,14 @@ def main(config: DictConfig) -> None:
 
 
 def exact(config: DictConfig) -> dict[str, Any]:
-    """What follows from the definitions alone; the curves of trained students join ``curves`` with a ``kind`` of their own."""
-    for key, low, high in (("epsilon", 0, 1), ("demonstrations", 0, np.inf), ("worlds", 5, np.inf)):
+    """What follows from the definitions alone; what is said in ``trained`` is measured."""
+    for key, low, high in (
+        ("epsilon", 0, 1),
+        ("neural_epsilon", 0, 1),
+        ("neural_seeds", 1, np.inf),
+        ("demonstrations", 0, np.inf),
+        ("worlds", 5, np.inf),
+    ):
         if not low < config[key] < high:
             raise UserError(
                 f"{key}={config[key]}: more than {low}" + (f" and less than {high}" if high < np.inf else "") + " expected"
@@ -46,6 +57,15 @@ def exact(config: DictConfig) -> dict[str, Any]:
         "random_worlds": lab.random_worlds(rng, config.worlds),
         "mixtures": mixtures.sweep(rng),
     }
+
+
+def trained(config: DictConfig, curves: list[lab.Curve]) -> dict[str, Any]:
+    """``curves`` and those of trained students, of the kind "neural"; ``students``: each of them."""
+    steps = lab.horizons(config.neural_shortest, config.neural_longest)
+    console.print(f"training {2 * len(steps) * config.neural_seeds} students, T = {steps[0]} … {steps[-1]}")
+    students = list(neural.walks(steps, config.neural_seeds, config.neural_epsilon))
+    more = neural.curves(students, config.neural_epsilon, np.random.default_rng(config.seed))
+    return {"curves": [*curves, *more], "students": [student._asdict() for student in students]}
 
 
 if __name__ == "__main__":

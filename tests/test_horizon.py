@@ -275,7 +275,7 @@ def test_the_script_writes_its_figure_and_its_numbers(tmp_path: Path, monkeypatc
     import command_line
     import t2_bound
 
-    words = ["shortest=4", "longest=16", "epsilon=0.001", "worlds=60", f"out={tmp_path / 'new'}"]
+    words = ["shortest=4", "longest=16", "epsilon=0.001", "worlds=60", "neural=false", f"out={tmp_path / 'new'}"]
     t2_bound.main(command_line.read("t2_bound", words))
     results = json.loads((tmp_path / "new" / "t2_bound.json").read_text())
     assert results["settings"]["epsilon"] == 0.001
@@ -285,7 +285,7 @@ def test_the_script_writes_its_figure_and_its_numbers(tmp_path: Path, monkeypatc
     header = (tmp_path / "new" / "t2_bound.png").read_bytes()[:24]
     assert header.startswith(b"\x89PNG")
     assert header[16:] == (1920).to_bytes(4) + (1080).to_bytes(4)
-    for wrong in ("epsilon=1", "worlds=0", "longest=9"):
+    for wrong in ("epsilon=1", "worlds=0", "longest=9", "neural_epsilon=0", "neural_seeds=1"):
         with pytest.raises(UserError, match=wrong.partition("=")[0]):
             t2_bound.main(command_line.read("t2_bound", [wrong, f"out={tmp_path}"]))
     with pytest.raises(UserError, match="did you mean 'epsilon'"):

@@ -28,6 +28,7 @@ def draw(results: dict[str, Any]) -> bytes:
     axes = figure.subplots(2, 2)
     curves = {(curve.world, curve.learner): curve for curve in results["curves"] if curve.kind == "exact"}
     horizon_panel(axes[0, 0], curves, results["settings"]["epsilon"])
+    trained_points(axes[0, 0], [curve for curve in results["curves"] if curve.kind == "neural"], results["settings"])
     proof_panel(axes[0, 1], curves, results["cost_by_step"])
     free_panel(axes[1, 0], curves, results["settings"]["demonstrations"])
     mixture_panel(axes[1, 1], results["mixtures"])
@@ -47,6 +48,30 @@ def horizon_panel(axes: Axes, curves: dict[tuple[str, str], Curve], epsilon: flo
     axes.annotate(dagger.theorem, (dagger.horizon[2], dagger.bound[2]), (4, -6), **beside(DAGGER, "left"), va="top")
     title(axes, "The same error a step: T² or T")
     over_horizons(axes, cloning.horizon, f"regret at ε = {power(epsilon)}")
+
+
+def trained_points(axes: Axes, trained: list[Curve], settings: dict[str, Any]) -> None:
+    """The students' regret on the same axes, hollow: another ε, and horizons that can be trained on."""
+    for curve in trained:
+        colour = CLONING if curve.learner == "cloning" else DAGGER
+        axes.loglog(curve.horizon, curve.regret, color=colour, linewidth=2, marker="o", markersize=10, mfc="white", mew=3)
+        place = {
+            "va": "center",
+            "fontweight": "bold",
+            "bbox": {"fc": "white", "ec": "none", "pad": 1},
+            **beside(colour, "left"),
+        }
+        axes.annotate(f"{curve.slope.value:.2f}", (curve.horizon[-1], curve.regret[-1]), (12, 0), **place)
+    if trained:
+        first = min(trained[0].horizon)
+        axes.set_xlim(left=first / 1.3)
+        axes.set_xticks(
+            ticks := [first * 4**k for k in range(8) if first * 4**k <= settings["longest"]], [f"{T:,}" for T in ticks]
+        )
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_minor_locator(NullLocator())
+        note = f"○ trained students,\n    ε = {settings['neural_epsilon']:g}: slopes"
+        axes.text(0.02, 0.98, note, transform=axes.transAxes, va="top", color=INK, fontsize=SMALL)
 
 
 def proof_panel(axes: Axes, curves: dict[tuple[str, str], Curve], costs: dict[str, list[float]]) -> None:

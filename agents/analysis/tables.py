@@ -6,14 +6,17 @@ from typing import Any
 
 from rich.table import Table
 
+from agents.analysis.neural import LEARNERS
+
 
 def tables(results: dict[str, Any]) -> list[Table]:
     """Slopes, how tight the theorems are, and β, from the ``results`` of ``experiments/t2_bound.py``; 80 columns are enough."""
-    return [_slopes(results), _tight(results), _worlds(results["random_worlds"]), _mixtures(results["mixtures"])]
+    trained = [_students(results)] if "students" in results else []
+    return [_slopes(results), *trained, _tight(results), _worlds(results["random_worlds"]), _mixtures(results["mixtures"])]
 
 
 def _slopes(results: dict[str, Any]) -> Table:
-    curves = results["curves"]
+    curves = [curve for curve in results["curves"] if curve.kind == "exact"]
     first, last = curves[0].horizon[0], curves[0].horizon[-1]
     title = f"Regret ∝ T^slope at ε = {results['settings']['epsilon']:g}, T = {first} … {last:,}"
     table = _table(title, "falls are", "learner", "regret", "slope, local range", "÷ bound")
@@ -21,6 +24,23 @@ def _slopes(results: dict[str, Any]) -> Table:
         slope, ratio = curve.slope, curve.regret[-1] / curve.bound[-1]
         interval = f"{slope.value:z.2f}, {slope.low:z.2f} to {slope.high:z.2f}"
         table.add_row(curve.world, curve.learner, f"{curve.regret[-1]:.3g}", interval, f"{ratio:.3f} {curve.theorem}")
+    return table
+
+
+def _students(results: dict[str, Any]) -> Table:
+    """Beside each learner's curve what exact learners of the same ε have; ε as it came out, on the expert's and own states."""
+    curves, kinds = results["curves"], ("neural", "exact, as neural")
+    found, exact = ({curve.learner: curve for curve in curves if curve.kind == kind} for kind in kinds)
+    first, *_, last = found["cloning"].horizon
+    title = f"Trained students, ε = {results['settings']['neural_epsilon']:g}, T = {first} … {last}"
+    table = _table(title, "learner", "regret", "slope, 95 %", "exact slope", "÷ bound", "ε: expert’s, own states")
+    for name, curve in found.items():
+        last_ones = [row for row in results["students"] if LEARNERS[row["learner"]] == name and row["horizon"] == last]
+        errors = (sum(row[key] for row in last_ones) / len(last_ones) for key in ("error_expert", "error_own"))
+        slope, ratio = curve.slope, curve.regret[-1] / curve.bound[-1]
+        interval = f"{slope.value:z.2f}, {slope.low:z.2f} to {slope.high:z.2f}"
+        bound, at = f"{ratio:.2f} {curve.theorem}", ", ".join(f"{error:.4f}" for error in errors)
+        table.add_row(name, f"{curve.regret[-1]:.3g}", interval, f"{exact[name].slope.value:.2f}", bound, at)
     return table
 
 
