@@ -292,4 +292,4 @@ def test_the_script_writes_its_figure_and_its_numbers(tmp_path: Path, monkeypatc
         command_line.read("t2_bound", ["epsilonn=0.1"])
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
-        t2_bound.main(command_line.read("t2_bound", [f"out={tmp_path / 'file'}"]))
+        t2_bound.main(command_line.read("t2_bound", ["neural=false", f"out={tmp_path / 'file'}"]))
