@@ -152,7 +152,7 @@ def _applying(preset: dict[str, Any], config: DictConfig) -> dict[str, Any]:
         group, _, names = key.partition("=")
         if not names:
             flat[key] = value
-        elif config[group].name in names.split("|"):
+        elif group in config and config[group].name in names.split("|"):
             flat |= value
     return flat
 

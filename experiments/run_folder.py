@@ -18,7 +18,7 @@ FREE = ("out", "resume", "evaluate.")  # keys that a resumed run may set anew
 
 def open_folder(config: DictConfig) -> Path:
     """The run folder, with ``config.yaml`` in it; a folder that holds something else is a UserError."""
-    folder = Path(config.out) if config.out else _unused(config)
+    folder = Path(config.out) if config.out else unused(_name(config))
     path = folder / "config.yaml"
     if folder.exists() and any(folder.iterdir()):
         if not path.is_file():
@@ -38,10 +38,14 @@ def how_to_go_on(script: str, words: list[str], folder: Path) -> str:
     return shlex.join(["python", script, *kept, f"out={folder}", "resume=true"])
 
 
-def _unused(config: DictConfig) -> Path:
-    name = f"{config.env.name}-{config.algorithm.name}-{config.student.name}-seed{config.seed}"
+def unused(name: str) -> Path:
+    """``runs/name``, with a number behind it if that is taken."""
     candidates = chain([name], (f"{name}-{number}" for number in count(2)))
     return next(folder for folder in (Path("runs") / candidate for candidate in candidates) if not folder.exists())
+
+
+def _name(config: DictConfig) -> str:
+    return f"{config.env.name}-{config.algorithm.name}-{config.student.name}-seed{config.seed}"
 
 
 def _compare(before: Any, config: DictConfig, path: Path) -> None:

@@ -1,0 +1,181 @@
+"""Stable-Baselines3's on-policy trainers on our policies: token ids go to our embeddings, our logits are their distribution.
+
+    model = PPO(TextPolicy, env, policy_kwargs=around(student))
+
+trains ``student`` itself, which can then be decoded, judged and saved like any other.  Observations are the environment's
+``Dict`` or its flat view.  Stable-Baselines3 hands them over as float32, which is exact up to 16,777,216 tokens.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3 import A2C, PPO
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.vec_env import DummyVecEnv
+from torch import Tensor, nn
+
+from agents.interop import Settings
+from agents.policy import Policy
+from textgen_env.env import TextGenEnv
+from textgen_env.oracle import Oracle
+from textgen_env.types import BOS
+from textgen_env.world import World
+from textgen_env.wrappers import FlatObservation
+
+
+class TextPolicy(ActorCriticPolicy):
+    """Actor: our policy.  Critic: a linear map of what its output layer reads, whose gradient does not reach it."""
+
+    def _build(self, lr_schedule: Any) -> None:
+        super()._build(lr_schedule)
+        put_heads(self, lr_schedule)
+
+
+def around(policy: Policy) -> dict[str, Any]:
+    """The ``policy_kwargs`` with which a ``TextPolicy`` is ``policy``: no layer between it and the heads, no weight redrawn."""
+    return {
+        "net_arch": [],
+        "ortho_init": False,
+        "features_extractor_class": Reader,
+        "features_extractor_kwargs": {"policy": policy},
+    }
+
+
+class Reader(BaseFeaturesExtractor):
+    """What ``policy``'s output layer reads at the state an observation is: ``[B, D]``."""
+
+    def __init__(self, observation_space: gym.Space, policy: Any) -> None:
+        super().__init__(observation_space, policy.feature_width)
+        self.policy = policy
+
+    def forward(self, observation: Tensor | dict[str, Tensor]) -> Tensor:
+        source, prefix, mask = states(self._observation_space, observation)
+        return self.policy.features(source, prefix, mask)
+
+
+class OutputLayer(nn.Module):
+    """``policy``'s own logits; its weights are registered where the features are read."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.logits = policy.logits
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.logits(features).float()
+
+
+class ValueHead(nn.Linear):
+    """A value of the features, and no gradient for them."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(features.detach())
+
+
+def put_heads(policy: Any, lr_schedule: Any) -> None:
+    """Instead of the output layers that Stable-Baselines3 made in ``policy``, ours; and so its optimiser anew."""
+    policy.action_net = OutputLayer(policy.features_extractor.policy)
+    policy.value_net = ValueHead(policy.features_dim, 1)
+    policy.optimizer = policy.optimizer_class(policy.parameters(), lr=lr_schedule(1), **policy.optimizer_kwargs)
+
+
+def states(space: gym.Space, observation: Tensor | dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """What to ask a policy or an oracle about ``observation`` of ``space``: source ``[B, S]``, prefix ``[B, T]`` (BOS first)
+    and a mask ``[B, T]``, True once a row, at the state itself; columns that no row needs are cut off.
+    """
+    parts: Any = observation
+    if isinstance(space, spaces.Box):
+        parts = FlatObservation.unflatten(observation, space.shape[0] - int(space.high[-1]) - 2)
+    source, prefix, length = (parts[name].long() for name in ("source", "prefix", "prefix_length"))
+    longest, width = int(parts["source_length"].max()), int(length.max())
+    prefix = torch.cat([torch.full_like(length, BOS), prefix[:, :width]], 1)  # [B, width + 1]
+    return source[:, :longest], prefix, torch.arange(width + 1, device=length.device) == length
+
+
+class ActionMasks(gym.Wrapper):
+    """``action_masks()``, the method sb3-contrib asks for: the mask of the state reached, which ``info`` has."""
+
+    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(**options)
+        self._mask = info["action_mask"]
+        return observation, info
+
+    def step(self, action: Any) -> Any:
+        step = self.env.step(action)
+        self._mask = step[-1]["action_mask"]
+        return step
+
+    def action_masks(self) -> np.ndarray:
+        """``[V]`` bool: the tokens that may be written."""
+        return self._mask.astype(bool)
+
+
+def side_by_side(count: int, world: World, **options: Any) -> DummyVecEnv:
+    """``count`` environments of ``world`` as Stable-Baselines3 takes them, with ``action_masks()`` if ``action_mask``."""
+
+    def make() -> gym.Env:
+        env = TextGenEnv(world, **options)
+        return ActionMasks(env) if options.get("action_mask") else env
+
+    return DummyVecEnv([make] * count)
+
+
+def ppo(student: Policy, world: World, oracle: Oracle, settings: Settings) -> int:
+    """Proximal policy optimisation."""
+    return _learn(PPO, TextPolicy, student, world, oracle, settings, **_minibatches(settings))
+
+
+def a2c(student: Policy, world: World, oracle: Oracle, settings: Settings) -> int:
+    """Advantage actor-critic: a gradient step on the last ``batch`` states, once."""
+    steps = max(1, settings.batch // settings.envs)
+    return _learn(
+        A2C, TextPolicy, student, world, oracle, settings, n_steps=steps, use_rms_prop=False, normalize_advantage=True
+    )
+
+
+def maskable_ppo(student: Policy, world: World, oracle: Oracle, settings: Settings) -> int:
+    """Proximal policy optimisation that never writes PAD or BOS."""
+    from sb3_contrib import MaskablePPO
+
+    from agents.interop.contrib import MaskableTextPolicy
+
+    return _learn(MaskablePPO, MaskableTextPolicy, student, world, oracle, settings, action_mask=True, **_minibatches(settings))
+
+
+def _minibatches(settings: Settings) -> dict[str, Any]:
+    """Eight mini-batches a roll-out."""
+    steps = max(1, 8 * settings.batch // settings.envs)
+    return {"n_steps": steps, "batch_size": settings.batch, "n_epochs": settings.epochs}
+
+
+def _learn(
+    trainer: Any,
+    kind: type,
+    student: Policy,
+    world: World,
+    oracle: Oracle,
+    settings: Settings,
+    action_mask: bool = False,
+    **options: Any,
+) -> int:
+    envs = side_by_side(settings.envs, world, oracle=oracle, reward=settings.reward, action_mask=action_mask, text="never")
+    model = trainer(
+        kind,
+        envs,
+        learning_rate=settings.lr,
+        gamma=settings.gamma,
+        seed=settings.seed,
+        device=settings.device,
+        policy_kwargs=around(student),
+        **options,
+    )
+    return model.learn(settings.steps).num_timesteps
+
+
+NAMES = {"sb3_ppo": partial(ppo), "sb3_a2c": partial(a2c), "sb3_maskable_ppo": partial(maskable_ppo)}

@@ -1,0 +1,132 @@
+"""Someone else's trainer on our environment and student: ``python experiments/interop.py trainer=sb3_ppo``, or ``--help``."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+from rich.table import Table
+from torch import nn
+
+import command_line
+import distil
+from agents import interop
+from agents.checkpoint import save_tensors
+from agents.discovery import variants
+from agents.evaluation import subset, write_split, writer
+from agents.journal import console
+from agents.store import build_policy, describe_policy, load_policy, save_vocabulary
+from run_folder import unused
+from textgen_env.errors import UserError, unknown
+from textgen_env.files import write_atomically
+from textgen_env.metrics import score
+from textgen_env.oracle import expert
+from textgen_env.tasks import tasks
+from textgen_env.world import World
+
+EXTRA = {"imitation": "imitation", "sb3_contrib": "contrib"}  # package → the extra that brings it
+LEAST = {"steps": 1, "epochs": 1, "batch": 2, "envs": 1, "rows": 1}
+
+
+def main(config: DictConfig) -> None:
+    """Score → train → score; the student, the table and results.json."""
+    check(config)
+    on, train = distil.machine(config), variants(interop)[config.trainer]
+    world, folder = load_world(config), open_folder(config)
+    student, header = load_student(config, world)
+    student.to(on.device)
+    settings = interop.Settings(
+        **{key: config[key] for key in ("steps", "lr", "epochs", "batch", "envs", "gamma", "seed")},
+        reward=config.reward or world.reward,
+        device=on.device,
+    )
+    scores, began = {"before": judged(student, world, config.rows, on)}, time.perf_counter()
+    try:
+        steps = train(student, world, expert(world), settings)
+    except ModuleNotFoundError as error:
+        raise absent(config.trainer, error) from error
+    seconds = time.perf_counter() - began
+    scores["after"] = judged(student, world, config.rows, on)
+    results = {"trainer": config.trainer, "env": world.id, "scores": scores, "steps": steps, "seconds": seconds}
+    results |= {"settings": OmegaConf.to_container(config), "versions": distil.versions()}
+    save_vocabulary(folder, world.vocabulary)
+    save_tensors(folder / "checkpoints" / "best.safetensors", student.state_dict(), header)
+    write_atomically(folder / "results.json", json.dumps(results, indent=1).encode())
+    console.print(table(results))
+    console.print(f"{folder / 'results.json'}; its student: init={folder} or teacher.path={folder}", soft_wrap=True)
+
+
+def check(config: DictConfig) -> None:
+    """Mistakes that the trainers would answer with a traceback."""
+    if config.trainer not in (known := variants(interop)):
+        raise unknown("trainer", str(config.trainer), known)
+    for key, least in LEAST.items():
+        if config[key] is not None and config[key] < least:
+            raise UserError(f"{key}={config[key]}: at least {least}")
+    if config.steps < config.batch:
+        raise UserError(f"steps={config.steps} batch={config.batch}: fewer steps than one gradient step needs")
+    if not 0 <= config.gamma <= 1 or config.lr <= 0:
+        raise UserError(f"gamma={config.gamma} lr={config.lr}: 0 ≤ gamma ≤ 1 and lr > 0")
+
+
+def load_world(config: DictConfig) -> World:
+    """The task; says what was taken."""
+    options: dict[str, Any] = OmegaConf.to_container(config.env)  # type: ignore[assignment]
+    world = tasks()[options.pop("name")].load(**options)
+    console.print("\n".join(world.describe()), markup=False, soft_wrap=True)
+    return world
+
+
+def open_folder(config: DictConfig) -> Path:
+    """The folder ``out``, which must be empty, or a free one in runs/."""
+    name = f"{config.env.name}-{config.trainer}-{config.student.name}-seed{config.seed}"
+    folder = Path(config.out) if config.out else unused(name)
+    if folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} is not empty: choose another out=")
+    return folder
+
+
+def load_student(config: DictConfig, world: World) -> tuple[nn.Module, dict[str, Any]]:
+    """The student of the folder ``init``, or a fresh one; and what its checkpoint says of it."""
+    if config.init is not None:
+        policy, header = load_policy(Path(config.init), world.vocabulary)
+        return policy, {key: header[key] for key in ("architecture", "vocabulary")}
+    settings: dict[str, Any] = OmegaConf.to_container(config.student)  # type: ignore[assignment]
+    name = settings.pop("name")
+    policy = build_policy(name, settings, world.vocabulary, torch.Generator().manual_seed(config.seed))
+    return policy, describe_policy(name, settings, world.vocabulary)
+
+
+def judged(student: Any, world: World, rows: int | None, on: distil.Machine) -> dict[str, float]:
+    """The task's figures of what the student writes greedily for the test split."""
+    test = subset(world.splits["test"], rows or len(world.splits["test"]))
+    texts = write_split(writer(student, 1, on.precision, on.device), world, test)
+    return {name: each.value for name, each in score(world.metric, texts, test.texts.references, resamples=0).items()}
+
+
+def absent(trainer: str, error: ModuleNotFoundError) -> Exception:
+    """What to say of a package that is not installed; another module's absence is a fault of its own."""
+    package = str(error.name).partition(".")[0]
+    if package not in EXTRA:
+        return error
+    install = f"python -m pip install -c constraints.txt -e '.[{EXTRA[package]}]'"
+    return UserError(f"trainer={trainer} needs {package}, which is not installed: {install}")
+
+
+def table(results: dict[str, Any]) -> Table:
+    """The results for a person."""
+    shown = Table(results["trainer"], "before", "after", title=f"{results['env']}, test split", box=None)
+    before, after = results["scores"].values()
+    for name in before:
+        shown.add_row(name, f"{before[name]:.1f}", f"{after[name]:.1f}")
+    shown.add_row("steps", "", f"{results['steps']:,}")
+    shown.add_row("seconds", "", f"{results['seconds']:.1f}")
+    return shown
+
+
+if __name__ == "__main__":
+    command_line.run(main, "interop")
