@@ -51,9 +51,8 @@ class Mixture:
         self.expert, self.given = expert, torch.full_like(expert, PAD, dtype=torch.int64) if given is None else given
         free = self.given == PAD  # [B, T]
         self.student_steps, self.teacher_steps = _last(free & ~expert), _last(free & expert)
-        stepped: Any = oracle if isinstance(oracle, PolicyOracle) else _Asked(oracle, draws)
         self.student: Stepper = policy if self.student_steps else _Idle()
-        self.teacher: Stepper = stepped if self.teacher_steps else _Idle()
+        self.teacher: Stepper = stepper(oracle, draws) if self.teacher_steps else _Idle()
 
     def start(self, source: Tensor, steps: int) -> State:
         """Both writers at the beginning of ``source`` ``[B, S]``."""
@@ -87,6 +86,15 @@ class State:
     def select(self, index: Tensor) -> State:
         """Rows ``index``."""
         return State(self.time, self.row[index], self.student.select(index), self.teacher.select(index))
+
+
+def stepper(oracle: Oracle, draws: bool = False) -> Stepper:
+    """Any oracle, asked step by step: its logits are certain of its action, or if it ``draws`` those of its distribution.
+
+    A trained teacher's are those of its distribution in either case.
+    """
+    made: Any = oracle if isinstance(oracle, PolicyOracle) else _Asked(oracle, draws)
+    return made
 
 
 class _Idle:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents.algorithms import Algorithm, LossOutput
+from agents.algorithms import Algorithm, LossOutput, checked
 from agents.checkpoint import load_tensors, load_weights, pack, save_tensors, unpack
 from agents.fast import precision
 from agents.journal import Journal
@@ -102,7 +102,7 @@ def train(
                 with precision(amp, device):
                     if ahead:
                         algorithm.look_ahead([batch, *others], [each / steps for each in (step, *ahead)])
-                    output = algorithm.loss(batch, progress=step / steps)
+                    output = checked(algorithm, algorithm.loss(batch, progress=step / steps))
                 _update(output.loss, weights, optimiser, lr * rate(step), clip, step, last)
             state.step = step + 1
             state.cost.add(output, sum(state.profile.values()))

@@ -90,7 +90,9 @@ def leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
 
 def help_table(script: str, words: list[str]) -> Table:
     """Every key of the composed configuration, its value, and what it means."""
-    config, made = read(script, words), _groups(script, None)
+    config = read(script, words)
+    algorithm = config.algorithm.name if "algorithm" in config else ""
+    made = _groups(script, algorithm if "." in algorithm else None)
     chosen = {group: config[group].name for group in made}
     lines = help_of(made, chosen, CONF / f"{script}.yaml")
     table = Table(

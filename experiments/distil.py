@@ -142,8 +142,6 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
     generator = torch.Generator().manual_seed(config.seed + 1)
     reward = partial(rewards.score, rewards.make(config.reward or world.reward, world, oracle), world, "train")
     algorithm = build(algorithm_class(name), settings, policy=student, oracle=oracle, generator=generator, reward=reward)
-    if not isinstance(algorithm, Algorithm):
-        raise UserError(f"algorithm={name} is no Algorithm: subclass agents.algorithms.Algorithm")
     header = {
         **describe_policy(*_named(config.student), world.vocabulary),
         "algorithm": name,

@@ -15,6 +15,7 @@ from hydra.core.config_store import ConfigStore
 
 import agents.algorithms
 import agents.policies
+from agents.algorithms import Algorithm
 from agents.discovery import help_lines, settings, variants
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
@@ -70,15 +71,19 @@ def algorithm_class(name: str) -> Callable[..., Any]:
     return import_dotted(name) if "." in name else variants(agents.algorithms)[name].func
 
 
-def import_dotted(path: str) -> Callable[..., Any]:
-    """The class at ``my_file.MyAlgorithm``; the working directory is searched too."""
+def import_dotted(path: str) -> type[Algorithm]:
+    """The algorithm at ``my_file.MyAlgorithm``; the working directory is searched too."""
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     module, _, name = path.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"algorithm._target_={path}: {error}; give module.Class of an importable file") from error
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # the file is the user's, and importing runs it
+        why = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+        raise UserError(f"algorithm._target_={path}: {why}; give module.Class of an importable file") from error
+    if not (isinstance(found, type) and issubclass(found, Algorithm)):
+        raise UserError(f"algorithm._target_={path} is no Algorithm: give a subclass of agents.algorithms.Algorithm")
+    return found
 
 
 def _node(name: str, function: Callable[..., Any]) -> dict[str, Any]:

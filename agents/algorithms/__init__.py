@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor, nn
 
+from textgen_env.errors import UserError
 from textgen_env.types import Batch
 
 
@@ -59,3 +61,24 @@ class Algorithm:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Put back what ``state_dict`` gave."""
+
+
+def checked(algorithm: Algorithm, output: Any) -> LossOutput:
+    """``output`` of ``algorithm.loss``, if that is something to train on; what a new algorithm gets wrong is a UserError."""
+    who = f"{type(algorithm).__name__}.loss gives"
+    if not isinstance(output, LossOutput):
+        raise UserError(f"{who} {_article(output)}; give a LossOutput(loss, tokens, …) of agents.algorithms")
+    if not isinstance(output.loss, Tensor):
+        raise UserError(
+            f"{who} a loss that is {_article(output.loss)}; give a tensor that was computed from the policy's logits"
+        )
+    if output.loss.dim():
+        raise UserError(f"{who} a loss of shape {list(output.loss.shape)}; give a scalar, say its mean")
+    if not output.loss.requires_grad:
+        raise UserError(f"{who} a loss without a gradient; compute it from the policy's logits, not detached or under no_grad")
+    return output
+
+
+def _article(value: object) -> str:
+    """None, or the name of its type."""
+    return "None" if value is None else f"a {type(value).__name__}"

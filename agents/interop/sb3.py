@@ -132,7 +132,7 @@ def ppo(student: Policy, world: World, oracle: Oracle, settings: Settings) -> in
 
 
 def a2c(student: Policy, world: World, oracle: Oracle, settings: Settings) -> int:
-    """Advantage actor-critic: a gradient step on the last ``batch`` states, once."""
+    """Advantage actor-critic: a gradient step on the last ``batch`` states, once: a small batch suits it."""
     steps = max(1, settings.batch // settings.envs)
     return _learn(
         A2C, TextPolicy, student, world, oracle, settings, n_steps=steps, use_rms_prop=False, normalize_advantage=True
