@@ -22,8 +22,9 @@ from textgen_env.batching import Batches
 from textgen_env.env import TextGenEnv
 from textgen_env.errors import UserError
 from textgen_env.oracle import expert
+from textgen_env.shell import allowed
 from textgen_env.tasks import copy
-from textgen_env.types import BOS, PAD, shift
+from textgen_env.types import BOS, EOS, PAD, shift
 from textgen_env.wrappers import FlatObservation
 
 NEEDS = {"sb3_maskable_ppo": "sb3_contrib", "imitation_bc": "imitation", "imitation_dagger": "imitation"}
@@ -36,7 +37,7 @@ OWN = {  # what teaches each of them enough in seconds
     "imitation_dagger": {"steps": 300, "envs": 8, "batch": 32},
 }
 
-ENOUGH = 0.35  # agreement with the expert; who writes one and the same token, whatever is asked, has at most 0.25
+ENOUGH = 0.3  # agreement with the expert; who writes one and the same token, whatever is asked, has at most 0.25
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +120,20 @@ def test_their_mask_forbids_and_the_rest_keeps_its_odds(world):
     assert masked[:, [PAD, BOS]].max() == 0
     odds = free.index_fill(1, torch.tensor([PAD, BOS]), 0.0)
     torch.testing.assert_close(masked, odds / odds.sum(1, keepdim=True))
+
+
+def test_their_mask_takes_a_vocabulary_of_thousands():
+    pytest.importorskip("sb3_contrib", reason="sb3-contrib is not installed (extra: contrib)")
+    from agents.interop.contrib import MaskableTextPolicy
+
+    big = copy.load(symbols=20_000, max_length=4, horizon=6, train=20, valid=1, test=1)
+    policy = theirs(MaskableTextPolicy, big, student(big))
+    tensors, _ = policy.obs_to_tensor(walk(big, False, seed=4)[0])
+    masks, eos = np.stack([allowed(big)] * (big.horizon + 1)), torch.full((big.horizon + 1,), EOS)
+    for _ in range(10):
+        with torch.no_grad():
+            assert policy.evaluate_actions(tensors, eos, masks)[1].isfinite().all()
+            policy.features_extractor.policy.target_embedding *= 1.2  # ever surer of itself
 
 
 @pytest.mark.parametrize("name", variants(command.interop))

@@ -63,12 +63,12 @@ class Reader(BaseFeaturesExtractor):
 class OutputLayer(nn.Module):
     """``policy``'s own logits; its weights are registered where the features are read."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, dtype: torch.dtype) -> None:
         super().__init__()
-        self.logits = policy.logits
+        self.logits, self.dtype = policy.logits, dtype
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.logits(features).float()
+        return self.logits(features).to(self.dtype)
 
 
 class ValueHead(nn.Linear):
@@ -78,9 +78,9 @@ class ValueHead(nn.Linear):
         return super().forward(features.detach())
 
 
-def put_heads(policy: Any, lr_schedule: Any) -> None:
+def put_heads(policy: Any, lr_schedule: Any, dtype: torch.dtype = torch.float32) -> None:
     """Instead of the output layers that Stable-Baselines3 made in ``policy``, ours; and so its optimiser anew."""
-    policy.action_net = OutputLayer(policy.features_extractor.policy)
+    policy.action_net = OutputLayer(policy.features_extractor.policy, dtype)
     policy.value_net = ValueHead(policy.features_dim, 1)
     policy.optimizer = policy.optimizer_class(policy.parameters(), lr=lr_schedule(1), **policy.optimizer_kwargs)
 
