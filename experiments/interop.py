@@ -29,18 +29,21 @@ from textgen_env.tasks import tasks
 from textgen_env.world import World
 
 EXTRA = {"imitation": "imitation", "sb3_contrib": "contrib"}  # package → the extra that brings it
+STEPS = {"sb3": 60_000, "imitation": 4_000}  # rewards tell less than labels
 LEAST = {"steps": 1, "epochs": 1, "batch": 2, "envs": 1, "rows": 1}
 
 
 def main(config: DictConfig) -> None:
     """Score → train → score; the student, the table and results.json."""
     check(config)
+    steps = config.steps or STEPS[config.trainer.partition("_")[0]]
     on, train = distil.machine(config), variants(interop)[config.trainer]
     world, folder = load_world(config), open_folder(config)
     student, header = load_student(config, world)
     student.to(on.device)
     settings = interop.Settings(
-        **{key: config[key] for key in ("steps", "lr", "epochs", "batch", "envs", "gamma", "seed")},
+        steps,
+        **{key: config[key] for key in ("lr", "epochs", "batch", "envs", "gamma", "seed")},
         reward=config.reward or world.reward,
         device=on.device,
     )
@@ -67,7 +70,7 @@ def check(config: DictConfig) -> None:
     for key, least in LEAST.items():
         if config[key] is not None and config[key] < least:
             raise UserError(f"{key}={config[key]}: at least {least}")
-    if config.steps < config.batch:
+    if config.steps is not None and config.steps < config.batch:
         raise UserError(f"steps={config.steps} batch={config.batch}: fewer steps than one gradient step needs")
     if not 0 <= config.gamma <= 1 or config.lr <= 0:
         raise UserError(f"gamma={config.gamma} lr={config.lr}: 0 ≤ gamma ≤ 1 and lr > 0")
