@@ -12,6 +12,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from torch import Tensor
@@ -47,6 +48,7 @@ def learner(student: Policy, envs: VecEnv, settings: Settings) -> Any:
     """imitation's BC trainer of ``student``; ``bc_trainer.policy`` is what it trains."""
     from imitation.algorithms.bc import BC
 
+    torch.manual_seed(settings.seed)  # its data loader shuffles by the global generator
     return BC(
         observation_space=envs.observation_space,
         action_space=envs.action_space,
