@@ -55,7 +55,7 @@ def start(tmp_path_factory):
 
 @pytest.mark.parametrize("name", variants(agents.algorithms))
 def test_it_solves_copy(name, tmp_path, start):
-    words = [*FEW, f"init={start}"] if needs_start(name) else ["env=Copy-v0"]
+    words = [*FEW, f"init={start}"] if needs_start(name) else SHORT
     assert fit(tmp_path, [*words, f"algorithm={name}"]) >= 99
 
 
