@@ -43,7 +43,8 @@ def rows(entries: Sequence[Entry], metric: str, references: References) -> list[
 
     Each figure comes as its mean over the seeds; ``…_low`` and ``…_high`` are its 95 % interval: Student's t over seeds, or
     with one seed the bootstrap over the test sentences.  ``gain``: of the first figure at the first beam width, over ``mle``
-    with the same student.  ``p_mle``, ``p_seqkd``: paired bootstrap over sentences and seeds; None without that baseline.
+    with the same student.  ``p_mle``, ``p_seqkd``: paired bootstrap over sentences, of several seeds the largest; None without
+    that baseline.
     """
     systems = {key: list(group) for key, group in groupby(entries, key=lambda entry: (entry.student, entry.algorithm))}
     return [_row(key, runs, systems, metric, references) for key, runs in systems.items()]
@@ -84,14 +85,16 @@ def _interval(values: list[float], run: Entry, metric: str, references: Referenc
 
 
 def _p_value(baseline: list[Entry] | None, runs: list[Entry], metric: str, references: References) -> float | None:
-    """Paired by sentence and seed, at the first beam width; None where there is nothing to compare with."""
+    """Paired by sentence, at the first beam width, seed against the same seed; None where there is nothing to compare with.
+
+    Of several seeds the largest: their sentences are the same ones, and taken together would count as new evidence.
+    """
     others = {run.seed: run for run in baseline or ()}
     pairs = [(others[run.seed], run) for run in runs if run.seed in others]
     if not pairs or pairs[0][0] is pairs[0][1]:
         return None
     width = next(iter(runs[0].outputs))
-    left, right = ([text for pair in pairs for text in pair[side].outputs[width]] for side in (0, 1))
-    return significance(metric, left, right, list(references) * len(pairs))
+    return max(significance(metric, left.outputs[width], right.outputs[width], references) for left, right in pairs)
 
 
 def gains_by_length(

@@ -58,6 +58,7 @@ def demonstrations(kind: str, world: World, oracle: Oracle, amp: str, device: st
         "limits": [world.source_limit, world.horizon],
         "beam": BEAM,
         "keep": keep,
+        "precision": amp,
     }
     key = blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
     folder = cache_dir() / "demonstrations" / f"{world.id}-{key}"

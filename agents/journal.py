@@ -53,7 +53,7 @@ class Journal:
             self.board.add_scalar(f"{self.phase}/{name}", value, step)
         shown = ("loss", "tokens_per_second", *(name for name in figures if name.startswith("valid_")))
         text = "  ".join(
-            f"{name.removeprefix('valid_').replace('tokens_per_second', 'tok/s')} {figures[name]:.4g}" for name in shown
+            f"{name.replace('valid_', 'valid ').replace('tokens_per_second', 'tok/s')} {figures[name]:.4g}" for name in shown
         )
         self.progress.update(self.bar, figures=text)
         if not console.is_terminal and step % max(1, self.steps // 10) == 0:
