@@ -48,7 +48,9 @@ class Played:
 class Player:
     """Lets a policy write for the sources of a batch, and has it paid.
 
-    An episode has at most as many actions as the batch's targets are wide, as in the roll-ins of imitation.
+    An episode has at most as many actions as the batch's targets are wide, as in the roll-ins of imitation.  So one that would
+    not end is cut near the references' length, and is paid for what it has by then: to end is learned more weakly than in the
+    environment, whose horizon is the world's.
     """
 
     policy: Policy

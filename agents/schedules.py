@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from textgen_env.errors import unknown
+from textgen_env.errors import UserError, unknown
 
 BETA: dict[str, Callable[[float], Callable[[float], float]]] = {
     "exponential": lambda rate: lambda progress: rate**progress,
@@ -23,6 +23,8 @@ def beta(name: str, rate: float) -> Callable[[float], float]:
     """
     if name not in BETA:
         raise unknown("beta schedule", name, BETA)
+    if not 0 <= rate <= 1:
+        raise UserError(f"rate={rate}: a schedule's parameter lies between 0 and 1")
     return BETA[name](rate)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ class Cost:
     teacher_tokens_scored: int = 0
     gradient_tokens: int = 0
     seconds: float = 0.0
+    oracle_queries: int = 0  # tokens scored, and those of the demonstrations that were learned from
 
     def add(self, output: LossOutput, seconds: float) -> None:
         """Book one step; ``seconds``: of all so far."""
@@ -113,7 +115,7 @@ def train(
                 spent = {f"{name}_seconds": seconds for name, seconds in state.profile.items()}
                 figures = {**meter.read(), "lr": lr * rate(step), **asdict(state.cost), **spent}
                 if due:
-                    figures |= _validate(validate, policy, state, best, header)
+                    figures |= _validate(validate, policy, state, last, best, header)
                 journal.write(state.step, figures)
                 meter = Meter()
             if due or stop:
@@ -153,8 +155,13 @@ def _update(
     optimiser.step()
 
 
-def _validate(validate: Validate, policy: nn.Module, state: Progress, best: Path, header: dict[str, Any]) -> dict[str, float]:
+def _validate(
+    validate: Validate, policy: nn.Module, state: Progress, last: Path, best: Path, header: dict[str, Any]
+) -> dict[str, float]:
     figures = validate()
+    if not all(map(math.isfinite, figures.values())):
+        kept = f"{last} holds the last good state" if last.exists() else "no checkpoint was due yet"
+        raise UserError(f"validation after step {state.step}: {figures}; stopped: {kept}; lower train.lr or train.clip")
     score = next(iter(figures.values()))
     if state.best is None or score >= state.best:  # of equals the later: at the top of the scale the loss still falls
         state.best, state.best_step = score, state.step

@@ -24,6 +24,18 @@ from textgen_env.tasks import tasks
 
 CONF = Path(__file__).parent / "conf"
 
+# The least that a number may be, by the last part of its key; of a list, each entry.  What else a setting must fulfil is
+# checked where it is used.
+LEAST: dict[str, float] = {
+    **dict.fromkeys(("seed", "warmup", "top_k", "label_top_k", "label_smoothing", "corrupt_at"), 0),
+    **dict.fromkeys(("steps", "batch_tokens", "validations", "validation_rows", "batch_size", "batch_sizes", "speed_rows"), 1),
+    **dict.fromkeys(("beam", "beams", "threads", "rows", "rounds", "resamples", "samples", "bundled_pairs", "vocabulary"), 1),
+    **dict.fromkeys(("layers", "decoder_layers", "encoder_layers", "width", "encoder_width", "heads", "ffn", "embedding"), 1),
+}
+ABOVE_ZERO = ("lr", "clip")
+# A default of null does not show the type: these are numbers, all others text.
+NUMBERS = {**dict.fromkeys(("rows", "steps", "threads", "decoder_layers"), int), "gamma": float}
+
 
 def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None:
     """Run ``main`` with what the command line says; a user's mistake exits with 2 and Ctrl-C with 130, each with one line.
@@ -53,6 +65,9 @@ def read(script: str, words: list[str]) -> DictConfig:
         given["algorithm"] = given.pop("algorithm._target_")
     store(made)
     preset = _preset(given, _compose(script, {})) if "env" in made else {}
+    for key in made:
+        if isinstance(given.get(key), list):
+            raise UserError(f"{key} is given {len(given[key])} times; give it once")
     chosen = {key: str(value) for key, value in {**preset, **given}.items() if key in made}
     for group, name in chosen.items():
         if name not in made[group]:
@@ -64,8 +79,22 @@ def read(script: str, words: list[str]) -> DictConfig:
             OmegaConf.update(config, key, value)
     for key, value in given.items():
         if key not in made:
-            OmegaConf.update(config, key, _checked(key, value, valid, made))
+            value = _checked(key, value, valid, made)
+            _check_range(key, value)
+            OmegaConf.update(config, key, value)
     return config
+
+
+def _check_range(key: str, value: Any) -> None:
+    """A number that is too small is a UserError here, and not a traceback after the training."""
+    name = key.rpartition(".")[2]
+    for each in value if isinstance(value, list | ListConfig) else [value]:
+        if each is None or (isinstance(each, str) and name not in LEAST):
+            continue
+        if name in LEAST and (isinstance(each, str | bool) or each < LEAST[name]):
+            raise UserError(f"{key}={each}: a number of at least {LEAST[name]} expected")
+        if name in ABOVE_ZERO and not each > 0:
+            raise UserError(f"{key}={each}: more than 0 expected")
 
 
 def passing(script: str, words: list[str], algorithm: str, student: str) -> list[str]:
@@ -167,10 +196,18 @@ def _checked(key: str, value: Any, valid: dict[str, Any], made: Groups) -> Any:
         return value if isinstance(value, list | ListConfig) else [value]
     if isinstance(value, list):
         raise UserError(f"{key} is given {len(value)} times; give it once")
-    if valid[key] is None or (isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
+    if valid[key] is None and value is not None:
+        if key.rpartition(".")[2] in NUMBERS:
+            kind = NUMBERS[key.rpartition(".")[2]]
+        elif isinstance(value, ListConfig):
+            raise UserError(f"{key}={value}: one value expected")
+        else:
+            return value if isinstance(value, bool) else str(value)
+    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     if kind is float and isinstance(value, int):
         return float(value)
     if kind is str and value is not None and not isinstance(value, ListConfig):
         return str(value)
-    raise UserError(f"{key}={value}: {kind.__name__} expected, such as {key}={valid[key]}")
+    such = "" if valid[key] is None else f", such as {key}={valid[key]}"
+    raise UserError(f"{key}={value}: {kind.__name__} expected{such}")

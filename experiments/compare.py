@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,23 @@ from agents.comparison import COSTS, Entry, gains_by_length, rows
 from agents.evaluation import outputs, subset, writer
 from agents.journal import console
 from agents.report import read_metrics, versus
+from agents.report.facts import amount
+from agents.trainer import Interrupted
 from groups import algorithm_class
 from reopen import reopen
+from run_folder import begun, check_same
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
+
+Key = tuple[str, str, int]  # algorithm, student, seed
 
 
 def main(config: DictConfig, words: list[str]) -> None:
     """Every run that is not finished yet → comparison.md, .csv, .json and the figures."""
     folder = Path(config.out)
+    for key in ("algorithms", "students", "seeds", "beams"):
+        if not config[key]:
+            raise UserError(f"{key}=[]: give at least one")
     plan = {
         (algorithm, student, seed): folder / f"{algorithm}-{student}-seed{seed}"
         for student in config.students
@@ -33,18 +43,35 @@ def main(config: DictConfig, words: list[str]) -> None:
     known = [command_line.passing("dagger", words, algorithm=key[0], student=key[1]) for key in plan]
     if unused := [word for word in words if not any(word in passed for passed in known)]:
         raise UserError(f"{' '.join(unused)}: none of these runs has such a key (python experiments/dagger.py --help)")
-    for ((algorithm, student, seed), run), passed in zip(plan.items(), known, strict=True):
-        console.print(f"[bold]{run.name}[/bold]" + (": finished before" if (run / "results.json").is_file() else ""))
-        if not (run / "results.json").is_file():
-            own = [f"student={student}", f"seed={seed}", f"out={run}", f"resume={str(run.exists()).lower()}"]
-            start = plan.get(("mle", student, seed))
-            if start is not None and algorithm_class(algorithm).needs_start and not any(w.startswith("init=") for w in words):
-                own.append(f"init={start}")
-            dagger.main(command_line.read("dagger", [*passed, *own, command_line.chosen_algorithm(algorithm)]))
+    configs = {}
+    for (key, run), passed in zip(plan.items(), known, strict=True):
+        configs[key] = command_line.read("dagger", [*passed, *own_words(key, run, plan, words)])
+        if begun(run) and (run / "config.yaml").is_file():
+            check_same(run / "config.yaml", configs[key])
+    for key in sorted(plan, key=lambda key: algorithm_class(key[0]).needs_start):  # those start from mle's student
+        run, done = plan[key], (plan[key] / "results.json").is_file()
+        console.print(f"[bold]{run.name}[/bold]" + (": finished before" if done else ""))
+        if not done:
+            try:
+                dagger.main(configs[key])
+            except Interrupted as stop:
+                again = shlex.join(["python", "experiments/compare.py", *sys.argv[1:]])
+                raise Interrupted(f"{str(stop).splitlines()[0]}\ngo on with: {again}") from stop
     report(folder, plan, list(config.beams))
 
 
-def report(folder: Path, plan: dict[tuple[str, str, int], Path], beams: list[int]) -> None:
+def own_words(key: Key, run: Path, plan: dict[Key, Path], words: list[str]) -> list[str]:
+    """What sets the run ``key`` apart; an algorithm that improves a student gets mle's, unless the command gives another."""
+    algorithm, student, seed = key
+    own = [f"student={student}", f"seed={seed}", f"out={run}", f"resume={str(begun(run)).lower()}"]
+    start = plan.get(("mle", student, seed))
+    told = any(word.startswith("init=") or word.lower() == "algorithm.cold_start=true" for word in words)
+    if start is not None and algorithm_class(algorithm).needs_start and not told:
+        own.append(f"init={start}")
+    return [*own, command_line.chosen_algorithm(algorithm)]
+
+
+def report(folder: Path, plan: dict[Key, Path], beams: list[int]) -> None:
     """The table and figures of finished runs."""
     entries, curves = [], {}
     for (algorithm, student, seed), run in plan.items():
@@ -67,9 +94,12 @@ def report(folder: Path, plan: dict[tuple[str, str, int], Path], beams: list[int
     notes = [
         f"Corpus: {corpus['name']} ({corpus['source']}), {len(test):,} test sentences.",
         f"Metric: {first['scores']['teacher']['signature']}",
-        f"Teacher: {_first(first['scores']['teacher']):.1f}, {first['teacher']['parameters']} parameters.",
-        "Intervals: 95 %, over seeds, or with one seed over test sentences. p: paired bootstrap, two-sided.",
+        f"Teacher: {_first(first['scores']['teacher']):.1f}, {amount(first['teacher']['parameters'])} parameters.",
+        "Intervals: 95 %, over seeds, or with one seed over test sentences.",
+        "p: paired bootstrap over sentences, two-sided; of several seeds the largest.",
     ]
+    if started := sorted({key[0] for key in plan if algorithm_class(key[0]).needs_start}):
+        notes.append(f"{', '.join(started)}: from a trained student, whose training their updates and costs do not contain.")
     text = versus.markdown(table, f"{world.id}: {len(plan)} runs", notes)
     written = {"rows": table, "teacher": first["teacher"] | first["scores"]["teacher"], "corpus": corpus}
     figures |= {"comparison.md": text.encode(), "comparison.csv": versus.comma_separated(table).encode()}

@@ -37,7 +37,7 @@ def main(config: DictConfig) -> None:
 
     test = subset(world.splits["test"], config.evaluate.rows or len(world.splits["test"]))
     writers = {"teacher": teacher.write, "student": writer(student, config.evaluate.beam, on.precision, on.device)}
-    kept = {"teacher": distil.teacher_outputs(teacher, world), "student": folder / "outputs"}
+    kept = {"teacher": distil.teacher_outputs(teacher, world, on.precision), "student": folder / "outputs"}
     name = f"test{len(test)}-beam{config.evaluate.beam}.json"
     texts = {who: outputs(write, world, test, kept[who] / name) for who, write in writers.items()}
     rates = speed(writers, world, subset(test, config.evaluate.speed_rows), config.evaluate.batch_size)
@@ -65,7 +65,7 @@ def main(config: DictConfig) -> None:
             "precision": on.precision,
             "threads": torch.get_num_threads(),
         },
-        "cost": {**asdict(progress.cost), "oracle_queries": teacher.oracle.queries},
+        "cost": asdict(progress.cost),
         "profile": progress.profile,
         "versions": distil.versions(),
     }

@@ -102,11 +102,11 @@ def _pretrained(config: DictConfig) -> str:
     return name if scheme == "hf" else ""
 
 
-def teacher_outputs(teacher: Teacher, world: World) -> Path:
+def teacher_outputs(teacher: Teacher, world: World, precision: str) -> Path:
     """The folder in the cache for what this teacher writes for this corpus."""
     who = fingerprint(teacher.oracle.policy) if isinstance(teacher.oracle, PolicyOracle) else teacher.about["architecture"]
     limits = f"{world.source_limit}-{world.horizon}"
-    return cache_dir() / "outputs" / f"{world.id}-{world.corpus.fingerprint}-{limits}-{who}"
+    return cache_dir() / "outputs" / f"{world.id}-{world.corpus.fingerprint}-{limits}-{who}-{precision}"
 
 
 def build_student(config: DictConfig, world: World) -> nn.Module:
@@ -119,7 +119,10 @@ def build_student(config: DictConfig, world: World) -> nn.Module:
     here, there = (
         {"": each["name"], **each["settings"]} for each in ({"name": name, "settings": settings}, header["architecture"])
     )
-    wanted = [f"student{key and '.' + key}={value}" for key, value in there.items() if here.get(key) != value]
+    different = {
+        key and f".{key}": "null" if value is None else value for key, value in there.items() if here.get(key) != value
+    }
+    wanted = [f"student{key}={value}" for key, value in different.items()]
     if wanted:
         raise UserError(f"init={config.init} holds another student than this run's: add {' '.join(wanted)}")
     return policy
@@ -149,9 +152,12 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
         "seed": config.seed,
     }
     split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device)
-    return _train(
+    progress = _train(
         config.train, config.seed, world, split, algorithm, student, folder, "student", header, generator, on, config.resume
     )
+    written = 0 if algorithm.demonstrations == "references" else sum(map(len, split.target))
+    progress.cost.oracle_queries = progress.cost.teacher_tokens_scored + written
+    return progress
 
 
 def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
@@ -160,7 +166,7 @@ def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
     header = {
         **describe_policy(name, settings, world.vocabulary),
         "corpus": world.corpus.fingerprint,
-        "horizon": [world.source_limit, world.horizon],
+        "horizon": [world.source_limit, world.horizon, world.target_limit],
         "label_smoothing": config.teacher.label_smoothing,
         "train": OmegaConf.to_container(config.teacher.train),
         "seed": config.seed,
@@ -171,7 +177,7 @@ def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "finished"
     with FileLock(folder / "lock"):
-        if done.exists():
+        if done.exists() and (folder / "checkpoints" / "best.safetensors").exists():
             console.print(f"teacher: cached in {folder}", soft_wrap=True)
             return folder
         save_vocabulary(folder, world.vocabulary)

@@ -15,6 +15,7 @@ from agents.evaluation import subset
 from agents.fast import tune_allocator
 from agents.journal import console
 from reopen import Run, reopen
+from run_folder import made_folder
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
 
@@ -22,6 +23,7 @@ from textgen_env.files import write_atomically
 def main(config: DictConfig) -> None:
     """Run folders → one table, exposure_bias.json and exposure_bias.png."""
     tune_allocator()
+    folder = made_folder(config.out)
     runs = open_all(config)
     first = next(iter(runs.values()))
     if config.split not in first.world.splits:
@@ -46,7 +48,6 @@ def main(config: DictConfig) -> None:
         "teacher": first.teacher.about,
         "runs": reports,
     }
-    folder = Path(config.out)
     write_atomically(folder / "exposure_bias.json", json.dumps(results, indent=1, ensure_ascii=False).encode())
     write_atomically(folder / "exposure_bias.png", exposure_report.draw(results))
     console.print(exposure_report.table(results))

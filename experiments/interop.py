@@ -21,6 +21,7 @@ from agents.evaluation import subset, write_split, writer
 from agents.journal import console
 from agents.store import build_policy, describe_policy, load_policy, save_vocabulary
 from run_folder import unused
+from textgen_env import rewards
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
 from textgen_env.metrics import score
@@ -43,7 +44,8 @@ def main(config: DictConfig) -> None:
     student.to(on.device)
     settings = interop.Settings(
         steps,
-        **{key: config[key] for key in ("lr", "epochs", "batch", "envs", "gamma", "seed")},
+        **{key: config[key] for key in ("lr", "epochs", "batch", "envs", "seed")},
+        gamma=discount(config, world),
         reward=config.reward or world.reward,
         device=on.device,
     )
@@ -72,8 +74,16 @@ def check(config: DictConfig) -> None:
             raise UserError(f"{key}={config[key]}: at least {least}")
     if config.steps is not None and config.steps < config.batch:
         raise UserError(f"steps={config.steps} batch={config.batch}: fewer steps than one gradient step needs")
-    if not 0 <= config.gamma <= 1 or config.lr <= 0:
-        raise UserError(f"gamma={config.gamma} lr={config.lr}: 0 ≤ gamma ≤ 1 and lr > 0")
+    if config.gamma is not None and not 0 <= config.gamma <= 1:
+        raise UserError(f"gamma={config.gamma}: a number from 0 to 1 expected")
+
+
+def discount(config: DictConfig, world: World) -> float:
+    """The discount: by default 1 for a reward that is paid at the end, and 0 for one that judges every step by itself."""
+    late = rewards.make(config.reward or world.reward, world, expert(world)).terminal
+    if late and config.gamma == 0:
+        raise UserError("gamma=0: this reward is paid at the end, and no step before would ever hear of it; leave gamma out")
+    return config.gamma if config.gamma is not None else float(late)
 
 
 def load_world(config: DictConfig) -> World:

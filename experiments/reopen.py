@@ -55,7 +55,9 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
         raise UserError(f"no run folder at {folder}")
     for name in ("config.yaml", "results.json"):
         if not (folder / name).is_file():
-            raise UserError(f"{folder} holds no finished run: there is no {name}; finish it with resume=true out={folder}")
+            begun = (folder / "config.yaml").is_file()
+            hint = f"finish it with resume=true out={folder}" if begun else "name the folder of a run"
+            raise UserError(f"{folder} holds no finished run: there is no {name}; {hint}")
     try:
         config: Any = OmegaConf.load(folder / "config.yaml")
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -13,22 +12,40 @@ from command_line import leaves
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
 
-FREE = ("out", "resume", "evaluate.")  # keys that a resumed run may set anew
+FREE = ("out", "resume", "evaluate.", "train.lr", "train.clip")  # keys that a resumed run may set anew
 
 
 def open_folder(config: DictConfig) -> Path:
     """The run folder, with ``config.yaml`` in it; a folder that holds something else is a UserError."""
     folder = Path(config.out) if config.out else unused(_name(config))
     path = folder / "config.yaml"
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"out={folder} is a file; name a folder")
+    if begun(folder):
         if not path.is_file():
             raise UserError(f"{folder} is not empty and holds no run: choose another out=")
         if not config.resume:
             raise UserError(f"{folder} holds a run: continue it with resume=true, or choose another out=")
-        _compare(OmegaConf.load(path), config, path)
-    elif config.resume:
+    elif config.resume and not path.is_file():
         raise UserError(f"resume=true: no run in {folder}" + ("" if config.out else "; name its folder with out="))
+    if config.resume:
+        check_same(path, config)
     write_atomically(path, OmegaConf.to_yaml(config).encode())
+    return folder
+
+
+def begun(folder: Path) -> bool:
+    """Whether there is anything to lose in it: a run that failed at its start leaves a ``config.yaml`` and no more."""
+    return folder.exists() and any(entry.name != "config.yaml" for entry in folder.iterdir())
+
+
+def made_folder(out: str) -> Path:
+    """The folder ``out``, made before the work rather than after it; what it holds already may be written anew."""
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={out}: {error.strerror}; name a folder that can be written") from error
     return folder
 
 
@@ -48,8 +65,9 @@ def _name(config: DictConfig) -> str:
     return f"{config.env.name}-{config.algorithm.name}-{config.student.name}-seed{config.seed}"
 
 
-def _compare(before: Any, config: DictConfig, path: Path) -> None:
-    old, new = leaves(before), leaves(config)
+def check_same(path: Path, config: DictConfig) -> None:
+    """UserError unless the run whose ``config.yaml`` is ``path`` is the one that ``config`` describes."""
+    old, new = ({key: "null" if v is None else v for key, v in leaves(each).items()} for each in (OmegaConf.load(path), config))
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key) and not key.startswith(FREE):
             raise UserError(f"{path} holds another run: {key}={old.get(key)} there, {new.get(key)} here; choose another out=")

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,14 @@ import command_line
 from agents.analysis import figure, lab, mixtures, neural
 from agents.analysis.tables import tables
 from agents.journal import console
+from run_folder import made_folder
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
 
 
 def main(config: DictConfig) -> None:
     """Exact curves, trained students → tables, t2_bound.json and t2_bound.png."""
-    folder = Path(config.out)
+    folder = made_folder(config.out)
     results = exact(config)
     if config.neural:
         results |= trained(config, results["curves"])
@@ -38,7 +38,7 @@ def main(config: DictConfig) -> None:
 def exact(config: DictConfig) -> dict[str, Any]:
     """What follows from the definitions alone; what is said in ``trained`` is measured."""
     for key, low, high in (
-        ("epsilon", 0, 1),
+        ("epsilon", 1e-12, 1),
         ("neural_epsilon", 0, 1),
         ("neural_seeds", 1, np.inf),
         ("demonstrations", 0, np.inf),

@@ -70,6 +70,34 @@ def test_a_mistake_is_one_line_with_the_nearest_valid_name(words, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("script", "word", "message"),
+    [
+        ("dagger", "evaluate.beam=0", "a number of at least 1"),
+        ("dagger", "evaluate.rows=-5", "a number of at least 1"),
+        ("dagger", "evaluate.rows=abc", "int expected"),
+        ("dagger", "seed=-1", "a number of at least 0"),
+        ("dagger", "seed=null", "int expected"),
+        ("dagger", "train.lr=-1", "more than 0"),
+        ("dagger", "train.validations=0", "a number of at least 1"),
+        ("dagger", "student.heads=0", "a number of at least 1"),
+        ("dagger", "algorithm.top_k=-1", "a number of at least 0"),
+        ("dagger", "reward=[bleu]", "one value expected"),
+        ("speed", "beams=[1,0]", "a number of at least 1"),
+        ("speed", "beams=[x]", "a number of at least 1"),
+        ("exposure_bias", "resamples=0", "a number of at least 1"),
+        ("interop", "gamma=much", "float expected"),
+    ],
+)
+def test_a_number_out_of_range_is_said_before_the_work(script, word, message):
+    with pytest.raises(UserError, match=f"^{re.escape(word.partition('=')[0])}=.*{message}"):
+        read(script, [word])
+
+
+def test_a_folder_may_be_called_by_a_number():
+    assert read("dagger", ["out=123", "init=7"]).out == "123"
+
+
 def test_values_keep_their_types():
     config = read("dagger", ["env.data_dir=/a b/c=d,e", "train.lr=1", "train.clip=2e-1", "out=3"])
     assert config.env.data_dir == "/a b/c=d,e"
@@ -87,12 +115,17 @@ def test_every_key_of_every_choice_has_help():
 
 def test_a_run_folder_is_never_shared(tmp_path):
     words = ["env=Copy-v0", f"out={tmp_path / 'run'}"]
-    open_folder(read("dagger", words))
+    open_folder(read("dagger", [*words, "train.steps=5"]))
+    open_folder(read("dagger", words))  # the one before never began
+    (tmp_path / "run" / "checkpoints").mkdir()
     with pytest.raises(UserError, match="holds a run: continue it with resume=true"):
         open_folder(read("dagger", words))
-    open_folder(read("dagger", [*words, "resume=true", "evaluate.beam=5"]))
-    with pytest.raises(UserError, match=r"another run: train\.lr="):
-        open_folder(read("dagger", [*words, "resume=true", "train.lr=0.5"]))
+    open_folder(read("dagger", [*words, "resume=true", "evaluate.beam=5", "train.lr=0.5"]))
+    with pytest.raises(UserError, match=r"another run: train\.steps="):
+        open_folder(read("dagger", [*words, "resume=true", "train.steps=5"]))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file; name a folder"):
+        open_folder(read("dagger", ["env=Copy-v0", f"out={tmp_path / 'file'}"]))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
     with pytest.raises(UserError, match="is not empty and holds no run"):

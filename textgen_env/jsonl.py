@@ -45,6 +45,8 @@ def read_pairs(path: Path) -> Pairs:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise UserError(f"{where}: not JSON ({error.msg}, column {error.colno}); write one object a line") from None
+        except RecursionError:
+            raise UserError(f"{where}: brackets within brackets without end; write one object a line") from None
         if not isinstance(row, dict):
             raise UserError(f'{where}: write an object such as {{"document": …, "summary": …}}, not {line[:40]}')
         (document,) = _texts(row, DOCUMENT, where, several=False)

@@ -7,6 +7,7 @@ from functools import partial
 from agents.algorithms import Algorithm, LossOutput
 from agents.losses import nll
 from agents.policy import Policy
+from textgen_env.errors import UserError
 from textgen_env.types import Batch
 
 
@@ -21,6 +22,8 @@ class BC(Algorithm):
     """
 
     def __init__(self, policy: Policy, label_smoothing: float = 0.0, demonstrations: str = "references") -> None:
+        if not 0 <= label_smoothing < 1:
+            raise UserError(f"label_smoothing={label_smoothing}: at least 0 and below 1")
         self.policy, self.label_smoothing, self.demonstrations = policy, label_smoothing, demonstrations
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:

@@ -43,7 +43,7 @@ class DAggerAggregate(Algorithm):
         top_k: int = 1,
         mixture: str = "sequence",
         every: int = 1,
-        memory_mb: float = 64,
+        memory_mb: float = 64.0,
     ) -> None:
         if every < 1:
             raise UserError(f"every={every}: a roll-in every so many updates, at least 1")
@@ -55,7 +55,7 @@ class DAggerAggregate(Algorithm):
         tokens, decoded, scored = batch.tokens, 0, 0
         if self.steps % self.every == 0:
             batch, on_policy, decoded, asked = self.dagger.mix(batch, self.dagger.beta(progress))
-            label, scored = self.dagger.relabel(batch, on_policy)
+            label, scored = self.dagger.relabel(batch, torch.ones_like(on_policy))
             scored += asked
             self.data.add(batch, label)
         self.steps += 1

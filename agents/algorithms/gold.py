@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.policy import Policy
-from agents.rollout import acting, frozen
+from agents.rollout import acting, frozen, without_dropout
 from textgen_env.errors import UserError, unknown
 from textgen_env.types import Batch
 
@@ -56,7 +56,8 @@ class Gold(Algorithm):
         self.start = None if credit == "delta" else frozen(policy)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
-        log_probs = _log_probs(self.policy, batch)  # [N]
+        with without_dropout(self.policy):  # the weight is of the policy that writes
+            log_probs = _log_probs(self.policy, batch)  # [N]
         weight = log_probs.detach().exp().clamp(min=self.weight_floor)
         loss = -(weight * self.values(batch) * log_probs).mean()
         return LossOutput(loss, len(log_probs), {"weight": weight.mean().item(), "nll": -log_probs.mean().item()})
