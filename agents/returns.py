@@ -48,15 +48,16 @@ class Played:
 class Player:
     """Lets a policy write for the sources of a batch, and has it paid.
 
-    An episode has at most as many actions as the batch's targets are wide, as in the roll-ins of imitation.  So one that would
-    not end is cut near the references' length, and is paid for what it has by then: to end is learned more weakly than in the
-    environment, whose horizon is the world's.
+    horizon: the world's; None: the width of the batch's targets.  An episode is truncated there, or already at twice that
+    width: by then it is too long to be worth much, and a batch stays of one size.  A cut at the width itself would let a
+    policy that never ends be paid for the reference's length.
     """
 
     policy: Policy
     oracle: Oracle
     generator: torch.Generator
     reward: Reward
+    horizon: int | None = None
 
     def write(self, batch: Batch, samples: int = 1, reference: bool = False, forced: Tensor | None = None) -> Played:
         """``samples`` episodes a source from the policy's whole distribution; 0: one, greedily.
@@ -66,9 +67,9 @@ class Player:
         count = max(samples, 1) + reference
         batch = batch.rows(torch.arange(len(batch), device=batch.source.device).repeat_interleave(count))
         own = torch.arange(len(batch), device=batch.source.device) % count < max(samples, 1)  # [R]
-        written = roll_out(
-            self.policy, batch.source[own], batch.target.shape[1], self.generator, top_k=0 if samples else 1, forced=forced
-        )
+        width = batch.target.shape[1]
+        steps = width if self.horizon is None else min(self.horizon, 2 * width)
+        written = roll_out(self.policy, batch.source[own], steps, self.generator, top_k=0 if samples else 1, forced=forced)
         decoded = int((written.length - (0 if forced is None else forced.shape[1])).clamp(min=0).sum())
         batch = batch.with_rows(own, written)
         asked = self.oracle.queries

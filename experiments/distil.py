@@ -144,7 +144,10 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
     name, settings = _named(config.algorithm)
     generator = torch.Generator().manual_seed(config.seed + 1)
     reward = partial(rewards.score, rewards.make(config.reward or world.reward, world, oracle), world, "train")
-    algorithm = build(algorithm_class(name), settings, policy=student, oracle=oracle, generator=generator, reward=reward)
+    algorithm = build(
+        *(algorithm_class(name), settings),
+        **{"policy": student, "oracle": oracle, "generator": generator, "reward": reward, "world_horizon": world.horizon},
+    )
     header = {
         **describe_policy(*_named(config.student), world.vocabulary),
         "algorithm": name,

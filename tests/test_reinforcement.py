@@ -478,3 +478,18 @@ def test_a_reward_that_is_not_finite_stops_the_training(bad):
 def test_mistakes_are_named(make, settings, says):
     with pytest.raises(UserError, match=says):
         learner(make, **settings)
+
+
+def test_an_episode_may_be_longer_than_the_references_and_never_longer_than_the_horizon(world):
+    """A policy that never ends must feel it: it is not cut where the references are."""
+    batch = Batches(world.splits["train"], 100, 0, world.horizon).at(0)
+    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        policy.decoder_norm.bias.copy_(-99 * policy.target_embedding[EOS])
+    width = 3
+    short = Batch(batch.index, batch.source, batch.target[:, :width], batch.length.clamp(max=width))
+    for horizon, steps in ((None, 3), (5, 5), (100, 6)):
+        player = Player(
+            policy, expert(world), torch.Generator(), lambda index, written: np.zeros(written.action.shape), horizon
+        )
+        assert player.write(short).batch.length.tolist() == [steps] * len(short)

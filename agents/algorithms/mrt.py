@@ -35,6 +35,7 @@ class MRT(Algorithm):
         oracle: Oracle,
         generator: torch.Generator,
         reward: Reward,
+        world_horizon: int | None = None,
         samples: int = 4,
         alpha: float = 5e-3,
         reference: bool = False,
@@ -44,7 +45,7 @@ class MRT(Algorithm):
             raise UserError(f"samples={samples} alpha={alpha}: risk takes at least 2 candidates a source, and alpha above 0")
         self.policy, self.samples, self.alpha, self.reference = policy, samples, alpha, reference
         self.needs_start = not cold_start
-        self.player = Player(policy, oracle, generator, reward)
+        self.player = Player(policy, oracle, generator, reward, world_horizon)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         played = self.player.write(batch, self.samples, self.reference)

@@ -63,6 +63,7 @@ class PPO(Algorithm):
         oracle: Oracle,
         generator: torch.Generator,
         reward: Reward,
+        world_horizon: int | None = None,
         samples: int = 4,
         epochs: int = 4,
         clip: float = 0.2,
@@ -74,7 +75,7 @@ class PPO(Algorithm):
             raise UserError(f"epochs={epochs} clip={clip} trace={trace} kl={kl}: epochs ≥ 1, clip > 0, 0 ≤ trace ≤ 1, kl ≥ 0")
         self.policy, self.start, self.needs_start = policy, frozen(policy), not cold_start
         self.samples, self.epochs, self.clip, self.trace, self.kl = samples, epochs, clip, trace, kl
-        self.player = Player(policy, oracle, generator, reward)
+        self.player = Player(policy, oracle, generator, reward, world_horizon)
         self.critic = Critic(policy.feature_width).to(next(policy.parameters()).device)
         self.memory: Memory
         self.left = 0  # steps still to be taken on the memory

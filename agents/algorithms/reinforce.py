@@ -33,12 +33,13 @@ class Reinforce(Algorithm):
         oracle: Oracle,
         generator: torch.Generator,
         reward: Reward,
+        world_horizon: int | None = None,
         samples: int = 1,
         baseline: str = "critic",
         cold_start: bool = False,
     ) -> None:
         self.policy, self.samples, self.needs_start = policy, samples, not cold_start
-        self.player = Player(policy, oracle, generator, reward)
+        self.player = Player(policy, oracle, generator, reward, world_horizon)
         self.baseline = make_baseline(baseline, policy)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:

@@ -30,11 +30,12 @@ class SCST(Algorithm):
         oracle: Oracle,
         generator: torch.Generator,
         reward: Reward,
+        world_horizon: int | None = None,
         samples: int = 1,
         cold_start: bool = False,
     ) -> None:
         self.policy, self.samples, self.needs_start = policy, samples, not cold_start
-        self.player = Player(policy, oracle, generator, reward)
+        self.player = Player(policy, oracle, generator, reward, world_horizon)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         tested = self.player.write(batch, samples=0)
