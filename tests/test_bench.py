@@ -190,7 +190,7 @@ def test_a_peer_that_is_not_installed_is_named(monkeypatch):
     [
         ("suite=trian", "unknown suite 'trian'; did you mean 'train'?"),
         ("sizes=[3+3]", "unknown size '3+3'"),
-        ("rounds=0", "rounds=0: at least 1"),
+        ("rounds=0", "rounds=0: a number of at least 1"),
         ("lengths=[16]", "a slope takes at least two"),
     ],
 )

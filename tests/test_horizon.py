@@ -291,5 +291,5 @@ def test_the_script_writes_its_figure_and_its_numbers(tmp_path: Path, monkeypatc
     with pytest.raises(UserError, match="did you mean 'epsilon'"):
         command_line.read("t2_bound", ["epsilonn=0.1"])
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write"):
+    with pytest.raises(UserError, match="name a folder that can be written"):
         t2_bound.main(command_line.read("t2_bound", ["neural=false", f"out={tmp_path / 'file'}"]))

@@ -214,7 +214,7 @@ def test_the_command_leaves_a_student_that_ours_can_read(world, tmp_path, capsys
         ("trainer=sb3_pop", "unknown trainer 'sb3_pop'; did you mean 'sb3_ppo'?"),
         ("envs=0", "envs=0: at least 1"),
         ("steps=20", "steps=20 batch=128: fewer steps than one gradient step needs"),
-        ("gamma=2", "gamma=2.0 lr=0.001: 0 ≤ gamma ≤ 1"),
+        ("gamma=2", "gamma=2.0: a number from 0 to 1"),
         ("init=nowhere", "no run folder at nowhere"),
     ],
 )
