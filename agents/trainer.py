@@ -46,6 +46,7 @@ class Cost:
         self.student_tokens_decoded += output.decoded
         self.teacher_tokens_scored += output.scored
         self.gradient_tokens += output.tokens
+        self.oracle_queries += output.scored
         self.seconds = seconds
 
 

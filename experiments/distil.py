@@ -159,7 +159,7 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
         config.train, config.seed, world, split, algorithm, student, folder, "student", header, generator, on, config.resume
     )
     written = 0 if algorithm.demonstrations == "references" else sum(map(len, split.target))
-    progress.cost.oracle_queries = progress.cost.teacher_tokens_scored + written
+    progress.cost.oracle_queries += written
     return progress
 
 

@@ -52,6 +52,7 @@ class DAggerAggregate(Algorithm):
         self.data = Reservoir(int(memory_mb * 2**20), generator)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
+        """NLL of the oracle's actions on as many tokens as ``batch`` has, drawn from all roll-ins so far."""
         tokens, decoded, scored = batch.tokens, 0, 0
         if self.steps % self.every == 0:
             batch, on_policy, decoded, asked = self.dagger.mix(batch, self.dagger.beta(progress))

@@ -49,6 +49,7 @@ class Mixer(Algorithm):
         self.critic = Critic(policy.feature_width).to(next(policy.parameters()).device)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
+        """NLL of the head, and REINFORCE on the tail that the policy wrote after it (Ranzato et al. 2016)."""
         head = self.head(batch.target.shape[1], progress)
         played = self.player.write(batch, forced=batch.target[:, :head])
         batch, mask = played.batch, played.batch.mask

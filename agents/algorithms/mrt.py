@@ -48,6 +48,7 @@ class MRT(Algorithm):
         self.player = Player(policy, oracle, generator, reward, world_horizon)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
+        """The expected risk over the distinct candidates of each source (Shen et al. 2016)."""
         played = self.player.write(batch, self.samples, self.reference)
         each = self.samples + self.reference  # K
         log_probs, _ = act_log_probs(self.policy, played.batch)  # [N]

@@ -81,6 +81,7 @@ class PPO(Algorithm):
         self.left = 0  # steps still to be taken on the memory
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
+        """The clipped surrogate and the critic's error, on episodes that are kept for ``epochs`` updates."""
         played = None if self.left else self.player.write(batch, self.samples)
         batch = played.batch if played else self.memory.batch
         log_probs, features = act_log_probs(self.policy, batch)  # [N], [N, D]

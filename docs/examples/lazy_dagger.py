@@ -70,6 +70,7 @@ class Pair:
         return State(0, row, row < 0, self.policy.start(source, steps), self.expert.start(source, steps))
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        """The last token ``[N]`` → the logits ``[N, V]`` of whoever has control, and the state after it."""
         own, student = self.policy.step(token, state.student)  # [N, V]
         answer, expert = self.expert.step(token, state.expert)
         label = writable(answer).argmax(-1)  # [N]
