@@ -15,7 +15,7 @@ from torch import Tensor
 
 from agents.fast import weights_at_rest
 from agents.policy import Stepper
-from textgen_env.oracle import LOG_ZERO
+from textgen_env.oracle import LOG_ZERO, likeliest
 from textgen_env.types import BOS, EOS, PAD, Trajectories
 
 Choose = Callable[[Tensor, Tensor, int], Tensor]  # log-probabilities [N, V], rows [N], time → token [N]
@@ -24,7 +24,7 @@ DROP = 0.75  # finished rows leave the batch once fewer than this share of its r
 
 def greedy(policy: Stepper, source: Tensor, steps: int | Tensor, forced: Tensor | None = None) -> Trajectories:
     """The most probable token at every step, after the first tokens ``forced`` ``[B, F]``, if given."""
-    return _roll(policy, source, steps, _after(forced, lambda log_probs, rows, time: log_probs.argmax(-1)))
+    return _roll(policy, source, steps, _after(forced, lambda log_probs, rows, time: likeliest(log_probs)))
 
 
 def sample(

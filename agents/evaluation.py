@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.decoding import beam, greedy
-from agents.fast import precision
+from agents.fast import precision, weights_at_rest
 from agents.losses import nll
 from agents.policy import Policy
 from agents.rollout import acting
@@ -51,6 +51,7 @@ def writer(policy: Policy, width: int, amp: str, device: str, keep: int = 1) -> 
     return write
 
 
+@weights_at_rest()
 def write_split(write: Writer, world: World, split: Split) -> list[str]:
     """The text that ``write`` gives for every source of ``split``, in the split's order."""
     texts = [""] * len(split)
@@ -69,6 +70,7 @@ def outputs(write: Writer, world: World, split: Split, path: Path) -> list[str]:
     return texts
 
 
+@weights_at_rest()
 def mean_nll(policy: Policy, world: World, split: Split, amp: str, device: str) -> float:
     """Negative log-likelihood of the references, nats a token."""
     total, tokens = 0.0, 0
@@ -95,6 +97,7 @@ def validator(policy: Policy, world: World, rows: int, amp: str, device: str) ->
     return validate
 
 
+@weights_at_rest()
 def speed(writers: dict[str, Writer], world: World, split: Split, batch_size: int, rounds: int = 3) -> dict[str, float]:
     """``{name}_tokens_per_second`` on the same sentences, the writers taken in turn; medians of ``rounds`` after a warm-up.
 

@@ -207,3 +207,29 @@ def test_a_tuned_allocator_keeps_what_it_freed_within_its_bounds():
     if tuned == "True":
         assert int(kept) >= 60
         assert int(grown) <= (fast.KEEP >> 20) + 100
+
+
+@dtypes
+def test_a_product_with_a_weight_at_rest_is_the_same_and_follows_a_frozen_weight_that_is_loaded_anew(dtype: torch.dtype):
+    generator = torch.Generator().manual_seed(0)
+    tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.02, "atol": 0.05}
+    weight, bias = torch.nn.Parameter(torch.randn(7, 5, generator=generator)), torch.randn(7, generator=generator)
+    x = torch.randn(3, 4, 5, generator=generator).to(dtype).transpose(0, 1)  # [4, 3, 5], not contiguous
+    exact = F.linear(x.float(), weight, bias)
+    with torch.no_grad(), fast.weights_at_rest():
+        for offset in (None, bias):
+            found = fast.linear(x, weight, offset)
+            assert found.dtype == dtype
+            torch.testing.assert_close(found.float() + (bias if offset is None else 0), exact.detach(), **tolerance)
+        assert fast.linear(x[:0], weight).shape == (0, 3, 7)
+    weight.requires_grad_(False)
+    for _ in range(2):
+        with torch.no_grad():
+            torch.testing.assert_close(fast.linear(x, weight, bias).float(), exact.detach(), **tolerance)
+            weight.mul_(2)
+            exact = 2 * exact - bias
+    assert fast.cast(weight, torch.bfloat16) is not fast.cast(
+        weight, torch.bfloat16
+    )  # a gradient may be wanted of what follows
+    with torch.no_grad():
+        assert fast.cast(weight, torch.bfloat16) is fast.cast(weight, torch.bfloat16)

@@ -11,11 +11,10 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from agents.fast import cast
+from agents.fast import linear
 from agents.layers import Linear
 
 Hidden = tuple[Tensor, ...]  # what one direction of a layer remembers between two steps: tensors [B, W], float32
@@ -72,12 +71,20 @@ class Gated(nn.Module):
 
     def step(self, x: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
         """One step forward: ``[B, inputs]`` → ``[B, W]``, and the memory after it."""
-        weights = [cast(weight, x.dtype) for weight in self.ways[0].parameters()]
+        before, x = hidden[0], self.entry(x)  # to call nn.GRU costs several times as much
+        to_given, to_kept, given_bias, kept_bias = self.ways[0].parameters()
+        given = linear(x, to_given, given_bias).float()  # [B, gates·W]
+        kept = linear(before.to(x.dtype), to_kept, kept_bias).float()  # [B, gates·W]
         if len(hidden) == 2:
-            after: Hidden = torch.lstm_cell(self.entry(x), hidden, *weights)  # a call of nn.LSTM costs several times as much
+            entry, forget, candidate, gate = (given + kept).chunk(4, 1)
+            cell = forget.sigmoid() * hidden[1] + entry.sigmoid() * candidate.tanh()
+            after: Hidden = gate.sigmoid() * cell.tanh(), cell
         else:
-            after = (torch.gru_cell(self.entry(x), hidden[0], *weights),)
-        return after[0].to(x.dtype), tuple(tensor.float() for tensor in after)
+            width = 2 * self.width
+            reset, update = (given[:, :width] + kept[:, :width]).sigmoid_().chunk(2, 1)
+            candidate = torch.addcmul(given[:, width:], reset, kept[:, width:]).tanh_()
+            after = (torch.lerp(candidate, before, update),)
+        return after[0].to(x.dtype), after
 
 
 class SRU(nn.Module):
@@ -129,7 +136,7 @@ class SRU(nn.Module):
     def _products(self, x: Tensor) -> list[Tensor]:
         """Candidate, forget, reset and highway, each ``[..., directions·W]``, float32."""
         inner = self.entry(x)
-        products = F.linear(inner, cast(self.weight, inner.dtype)).float().chunk(self.blocks, -1)
+        products = linear(inner, self.weight).float().chunk(self.blocks, -1)
         return [*products, x.float() * HIGHWAY] if self.blocks == 3 else list(products)
 
     def _turn(self, x: Tensor, back: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.fast import cast, compute_dtype
+from agents.fast import compute_dtype, linear
 from agents.layers import NEVER, Dropout, Linear, attention
 from agents.policies.cells import CELLS, Hidden, backwards
 from textgen_env.errors import UserError, unknown
@@ -126,7 +126,7 @@ class RNN(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """The output layer, tied to the target embedding: ``[..., embedding]`` → ``[..., V]``."""
-        return F.linear(features, cast(self.target_embedding, features.dtype))
+        return linear(features, self.target_embedding)
 
     def start(self, source: Tensor, steps: int) -> State:
         """Encode once; a recurrent state has the same size after any number of ``steps``."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.fast import cast, compute_dtype
+from agents.fast import compute_dtype, linear
 from agents.layers import NEVER, Dropout, Linear, attention, positions
 from textgen_env.errors import UserError
 from textgen_env.types import PAD
@@ -103,7 +103,7 @@ class Transformer(nn.Module):
 
     def logits(self, features: Tensor) -> Tensor:
         """The output layer, tied to the target embedding: ``[..., D]`` → ``[..., V]``."""
-        return F.linear(features, cast(self.target_embedding, features.dtype))
+        return linear(features, self.target_embedding)
 
     def start(self, source: Tensor, steps: int) -> State:
         """Encode once; room for ``steps`` steps is made as they come."""

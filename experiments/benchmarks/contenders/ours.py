@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from agents.evaluation import writer
-from agents.fast import precision
+from agents.fast import precision, weights_at_rest
 from agents.losses import nll
 from benchmarks.material import Setup, Work, batches, gru, sources, training, transformer
 from textgen_env.types import Batch
@@ -55,7 +55,12 @@ class Contender:
     def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int) -> Work:
         """``count`` batches of ``rows``, greedy or with a beam of ``width``; counts tokens."""
         write, work = writer(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
-        return Work(lambda: sum(int(write(source, steps).length.sum()) for source in work))
+
+        @weights_at_rest()
+        def run() -> float:
+            return sum(int(write(source, steps).length.sum()) for source in work)
+
+        return Work(run)
 
 
 def policy(setup: Setup, size: str) -> Any:
