@@ -27,7 +27,7 @@ CONF = Path(__file__).parent / "conf"
 # The least that a number may be, by the last part of its key; of a list, each entry.  What else a setting must fulfil is
 # checked where it is used.
 LEAST: dict[str, float] = {
-    **dict.fromkeys(("seed", "warmup", "top_k", "label_top_k", "label_smoothing", "corrupt_at"), 0),
+    **dict.fromkeys(("seed", "warmup", "top_k", "label_top_k", "label_smoothing", "corrupt_at", "encodings"), 0),
     **dict.fromkeys(("steps", "batch_tokens", "validations", "validation_rows", "batch_size", "batch_sizes", "speed_rows"), 1),
     **dict.fromkeys(("beam", "beams", "threads", "rows", "rounds", "resamples", "samples", "bundled_pairs", "vocabulary"), 1),
     **dict.fromkeys(("layers", "decoder_layers", "encoder_layers", "width", "encoder_width", "heads", "ffn", "embedding"), 1),

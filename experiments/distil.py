@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,9 +23,11 @@ from agents.algorithms.bc import BC
 from agents.decoding import beam
 from agents.demonstrations import demonstrations
 from agents.discovery import build
+from agents.encodings import Encodings
 from agents.evaluation import Writer, validator, writer
 from agents.fast import resolve_precision
 from agents.journal import console
+from agents.policies.transformer import Transformer
 from agents.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
 from agents.trainer import Progress, train
 from groups import algorithm_class
@@ -36,7 +40,7 @@ from textgen_env.tasks import tasks
 from textgen_env.world import Split, World
 
 # of the group teacher, the keys that are not its architecture's
-TEACHER_KEYS = ("path", "source_prefix", "separator", "label_smoothing", "train")
+TEACHER_KEYS = ("path", "source_prefix", "separator", "label_smoothing", "encodings", "train")
 
 
 class Machine(NamedTuple):
@@ -155,12 +159,28 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
         "seed": config.seed,
     }
     split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device)
-    progress = _train(
-        config.train, config.seed, world, split, algorithm, student, folder, "student", header, generator, on, config.resume
-    )
+    with _remembering(oracle, world, config.teacher.encodings):
+        progress = _train(
+            config.train, config.seed, world, split, algorithm, student, folder, "student", header, generator, on, config.resume
+        )
     written = 0 if algorithm.demonstrations == "references" else sum(map(len, split.target))
     progress.cost.oracle_queries += written
     return progress
+
+
+@contextmanager
+def _remembering(oracle: Oracle, world: World, megabytes: int) -> Iterator[None]:
+    """A transformer teacher keeps what its encoder makes of the training sources, as far as ``megabytes`` go."""
+    policy = oracle.policy if isinstance(oracle, PolicyOracle) else None
+    if not isinstance(policy, Transformer) or not megabytes:
+        yield
+        return
+    policy.encodings = kept = Encodings(policy.read, world.splits["train"].source, policy.width, megabytes)
+    console.print(f"teacher: keeps its encoder's outputs for {kept.share:.0%} of the training sources once it has read them")
+    try:
+        yield
+    finally:
+        policy.encodings = None
 
 
 def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -62,6 +63,7 @@ class Transformer(nn.Module):
         self.memory = Linear(width, width, generator, blocks=2 * decoder_layers)  # keys and values for every decoder layer
         self.decoder = nn.ModuleList(DecoderLayer(width, heads, ffn, drop, generator) for _ in range(decoder_layers))
         self.decoder_norm = nn.LayerNorm(width)
+        self.encodings: Callable[[Tensor], Tensor] | None = None  # of a policy that does not change: stands in for ``read``
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True, in the precision asked for."""
@@ -84,17 +86,26 @@ class Transformer(nn.Module):
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What every decoder layer attends to: keys and values ``[L, B·H, S, K]``, what to add to scores ``[B·H, 1, S]``."""
         batch, length = source.shape
-        dtype = compute_dtype(source.device)
-        absent = torch.where(source == PAD, NEVER, 0.0).to(dtype)  # [B, S]
-        absent = absent.repeat_interleave(self.heads, 0)[:, None]  # [B·H, 1, S]
-        table = self.target_embedding if self.source_embedding is None else self.source_embedding
-        x = self.dropout(self.embed(table, source, dtype))
-        bias = absent.expand(-1, length, -1).contiguous()  # [B·H, S, S]
-        for layer in self.encoder:
-            x = layer(x, bias)
-        memory = self.memory(self.encoder_norm(x)).view(batch, length, len(self.decoder), 2, self.heads, -1)
+        absent = self._absent(source)  # [B·H, 1, S]
+        learns = self.training or torch.is_grad_enabled()
+        encoded = self.read(source) if learns or self.encodings is None else self.encodings(source)  # [B, S, D]
+        memory = self.memory(encoded).view(batch, length, len(self.decoder), 2, self.heads, -1)
         keys, values = memory.permute(3, 2, 0, 4, 1, 5).flatten(2, 3)  # [L, B·H, S, K] each
         return keys, values, absent
+
+    def read(self, source: Tensor) -> Tensor:
+        """The encoder's output ``[B, S, D]``."""
+        table = self.target_embedding if self.source_embedding is None else self.source_embedding
+        x = self.dropout(self.embed(table, source, compute_dtype(source.device)))
+        bias = self._absent(source).expand(-1, source.shape[1], -1).contiguous()  # [B·H, S, S]
+        for layer in self.encoder:
+            x = layer(x, bias)
+        return self.encoder_norm(x)
+
+    def _absent(self, source: Tensor) -> Tensor:
+        """What to add to scores: ``[B·H, 1, S]``."""
+        absent = torch.where(source == PAD, NEVER, 0.0).to(compute_dtype(source.device))  # [B, S]
+        return absent.repeat_interleave(self.heads, 0)[:, None]
 
     def embed(self, table: Tensor, token: Tensor, dtype: torch.dtype) -> Tensor:
         """Tokens ``[B, T]`` at positions 0 … T-1 → ``[B, T, D]``."""

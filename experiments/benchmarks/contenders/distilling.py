@@ -10,13 +10,16 @@ from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from agents.algorithms.dagger import NAMES
 from agents.decoding import beam
+from agents.encodings import Encodings
 from agents.fast import precision
 from agents.policy import Policy
 from agents.rollout import roll_out
 from benchmarks.material import Setup, Work, batches, training, transformer
 from textgen_env.oracle import PolicyOracle
-from textgen_env.types import Batch
+from textgen_env.types import PAD, Batch
 from textgen_env.vocabulary import Vocabulary
+
+KEPT = 512  # MiB, as ``teacher.encodings``
 
 
 class Contender:
@@ -24,10 +27,13 @@ class Contender:
         self.setup, self.generator = setup, torch.Generator().manual_seed(0)
         self.batch = batches(setup, 1)[0]
 
-    def step(self, student: str, teacher: str, algorithm: str, amp: str) -> Work:
-        """A step of ``imitkd`` or ``imitkd_full``, or of ``mle`` on what such a step learns from; counts steps."""
+    def step(self, student: str, teacher: str, algorithm: str, amp: str, known: bool = False) -> Work:
+        """A step of ``imitkd`` or ``imitkd_full``, or of ``mle`` on what such a step learns from; counts steps.
+
+        known: the teacher has read the sources before.
+        """
         policy = transformer(self.setup, student)
-        made = self.algorithm(algorithm, policy, teacher)
+        made = self.algorithm(algorithm, policy, teacher, known)
         batch = self.written(student, amp) if algorithm == "mle" else self.batch
 
         def loss(batch: Batch) -> torch.Tensor:
@@ -42,11 +48,11 @@ class Contender:
 
         return Work(run)
 
-    def algorithm(self, name: str, policy: Policy, teacher: str) -> Algorithm:
+    def algorithm(self, name: str, policy: Policy, teacher: str, known: bool = False) -> Algorithm:
         """With a β of 0: every row is replaced."""
         if name == "mle":
             return BC(policy)
-        return NAMES[name](policy, self.oracle(teacher), self.generator, beta="constant", rate=0.0)
+        return NAMES[name](policy, self.oracle(teacher, known), self.generator, beta="constant", rate=0.0)
 
     def roll_in(self, student: str, top_k: int, amp: str) -> Work:
         """The student writes the whole batch; counts steps."""
@@ -77,7 +83,11 @@ class Contender:
             found = roll_out(policy, batch.source, batch.target.shape[1], self.generator)
         return batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), found)
 
-    def oracle(self, teacher: str) -> PolicyOracle:
+    def oracle(self, teacher: str, known: bool = False) -> PolicyOracle:
         """An untrained teacher costs what a trained one does."""
+        policy = transformer(self.setup, teacher).requires_grad_(False)
+        if known:
+            sources = [row[row != PAD].numpy() for row in self.batch.source]
+            policy.encodings = Encodings(policy.read, sources, policy.width, KEPT)
         vocabulary = Vocabulary.words([str(i) for i in range(self.setup.vocabulary - 4)])
-        return PolicyOracle(transformer(self.setup, teacher), partial(beam, width=5), vocabulary, vocabulary)
+        return PolicyOracle(policy, partial(beam, width=5), vocabulary, vocabulary)

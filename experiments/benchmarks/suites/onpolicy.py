@@ -20,6 +20,8 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
         "mle": ("step", both | {"algorithm": "mle"}),
         "imitkd step": ("step", both | {"algorithm": "imitkd"}),
         "imitkd_full step": ("step", both | {"algorithm": "imitkd_full"}),
+        "imitkd, known sources, step": ("step", both | {"algorithm": "imitkd", "known": True}),
+        "imitkd_full, known sources, step": ("step", both | {"algorithm": "imitkd_full", "known": True}),
         "greedy roll-in": ("roll_in", sides | {"top_k": 1}),
         "top-5 roll-in": ("roll_in", sides | {"top_k": 5}),
         f"{teacher} teacher's actions": ("ask", both | {"question": "action"}),

@@ -1,0 +1,92 @@
+"""Kept encodings: the same answers, the same bits whenever they are first asked for, and no more memory than allowed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from agents import encodings
+from agents.encodings import Encodings
+from agents.policies.transformer import Transformer
+from textgen_env.types import EOS
+
+V, WIDTH = 20, 16
+
+
+@pytest.fixture(scope="module")
+def policy() -> Transformer:
+    return Transformer(V, layers=2, width=WIDTH, generator=torch.Generator().manual_seed(0)).eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def sources() -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    return [np.append(random.integers(4, V, size), EOS) for size in random.integers(1, 12, 300)]
+
+
+def batch(sources: list[np.ndarray]) -> Tensor:
+    return pad_sequence([torch.from_numpy(source) for source in sources], batch_first=True)
+
+
+@pytest.mark.parametrize("megabytes", [1, 0.05])
+def test_logits_are_the_same_for_kept_new_and_strange_sources(policy: Transformer, sources, megabytes: float):
+    prefix = torch.randint(4, V, (9, 5), generator=torch.Generator().manual_seed(1))
+    asked = [*sources[:4], *sources[200:203], np.array([5, EOS]), np.array([19] * 15 + [EOS])]
+    with torch.no_grad():
+        exact = policy(batch(asked), prefix)
+        policy.encodings = kept = Encodings(policy.read, sources, WIDTH, megabytes)
+        try:
+            for _ in range(2):
+                torch.testing.assert_close(policy(batch(asked), prefix), exact, rtol=1e-4, atol=1e-4)
+        finally:
+            policy.encodings = None
+    assert kept.kept
+
+
+def test_bits_do_not_depend_on_what_was_asked_before(policy: Transformer, sources):
+    early, late = (Encodings(policy.read, sources, WIDTH, 1) for _ in range(2))
+    with torch.no_grad():
+        for start in range(0, 300, 30):
+            late(batch(sources[start : start + 30]))
+        asked = batch(sources[7:19])
+        assert torch.equal(early(asked), late(asked))
+
+
+def test_a_source_is_encoded_once_and_the_bound_is_kept(policy: Transformer, sources, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(encodings, "COMPANY", 8)
+    read: list[int] = []
+
+    def encode(source: Tensor) -> Tensor:
+        read.append(len(source))
+        return policy.read(source)
+
+    distinct = len({source.tobytes() for source in sources})
+    with torch.no_grad():
+        whole = Encodings(encode, sources, WIDTH, 1)
+        assert whole.share == 1
+        for _ in range(3):
+            whole(batch(sources))
+        assert sum(read) == distinct
+        for megabytes in (0.02, 0.05):
+            part = Encodings(encode, sources, WIDTH, megabytes)
+            part(batch(sources))
+            assert 0 < part.share < 1
+            assert sum(each.numel() * 4 for each in part.kept.values()) <= 1.2 * megabytes * 2**20  # a little padding
+        assert Encodings(encode, sources, WIDTH, 0).share == 0
+
+
+def test_a_policy_that_learns_does_not_use_them(policy: Transformer, sources):
+    def fail(source: Tensor) -> Tensor:
+        raise AssertionError
+
+    policy.encodings = fail
+    try:
+        policy.encode(batch(sources[:2]))  # a gradient may be wanted
+        with torch.no_grad():
+            policy.train().encode(batch(sources[:2]))
+    finally:
+        policy.eval()
+        policy.encodings = None
