@@ -106,13 +106,16 @@ def train(
                     if ahead:
                         algorithm.look_ahead([batch, *others], [each / steps for each in (step, *ahead)])
                     output = checked(algorithm, algorithm.loss(batch, progress=step / steps))
-                _update(output.loss, weights, optimiser, lr * rate(step), clip, step, last)
+                norm = _update(output.loss, weights, optimiser, lr * rate(step), clip)
+            meter.add(output, norm)
+            due, stop = _passed(step, steps, validations), interrupted()
+            logged = due or _passed(step, steps, LOGGED)
+            if logged or stop or norm.device.type == "cpu":  # a GPU is not waited for at every step
+                _check_finite(meter, step + 1, last)
             state.step = step + 1
             state.cost.add(output, sum(state.profile.values()))
-            meter.add(output)
             journal.advance()
-            due, stop = _passed(step, steps, validations), interrupted()
-            if due or _passed(step, steps, LOGGED):
+            if logged:
                 spent = {f"{name}_seconds": seconds for name, seconds in state.profile.items()}
                 figures = {**meter.read(), "lr": lr * rate(step), **asdict(state.cost), **spent}
                 if due:
@@ -138,22 +141,26 @@ def _passed(step: int, steps: int, times: int) -> bool:
     return (step + 1) * times // steps > step * times // steps
 
 
-def _update(
-    loss: Tensor, weights: list[nn.Parameter], optimiser: torch.optim.Optimizer, lr: float, clip: float, step: int, last: Path
-) -> None:
-    """One clipped gradient step; a loss or gradient that is not finite stops the training before it does harm."""
+def _update(loss: Tensor, weights: list[nn.Parameter], optimiser: torch.optim.Optimizer, lr: float, clip: float) -> Tensor:
+    """One clipped gradient step, left out where the gradient is not finite; gives the gradient's norm before the clipping."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(weights, clip)
-    if not torch.isfinite(norm):
-        kept = f"{last} holds the last good state" if last.exists() else "no checkpoint was due yet"
-        raise UserError(
-            f"step {step + 1}: the loss is {loss.item():.4g}, its gradient norm {norm.item():.4g}; stopped: {kept}; "
-            "lower train.lr or train.clip and start again, or continue from there with resume=true"
-        )
     for group in optimiser.param_groups:
         group["lr"] = lr
+    optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]  # a fused step looks at it where it is
     optimiser.step()
+    return norm
+
+
+def _check_finite(meter: Meter, step: int, last: Path) -> None:
+    """A loss or gradient that is not finite stops the training; the weights are those before it."""
+    if not meter.norm.isfinite():
+        kept = f"{last} holds the last good state" if last.exists() else "no checkpoint was due yet"
+        raise UserError(
+            f"step {step}: the loss is {float(meter.loss):.4g}, its gradient norm {float(meter.norm):.4g}; stopped: {kept}; "
+            "lower train.lr or train.clip and start again, or continue from there with resume=true"
+        )
 
 
 def _validate(
@@ -199,22 +206,27 @@ def _part(owner: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Meter:
-    """Means of a stretch of steps, and its speed in target tokens a second."""
+    """Means of a stretch of steps, and its speed in target tokens a second.  Figures on a GPU stay there until they are read.
+
+    loss: of the last step · norm: the sum of gradient norms, finite if all are.
+    """
 
     def __init__(self) -> None:
-        self.sums: dict[str, float] = {}
+        self.sums: dict[str, float | Tensor] = {}
+        self.loss, self.norm = torch.zeros(()), torch.zeros(())
         self.steps, self.tokens, self.began = 0, 0, time.perf_counter()
 
-    def add(self, output: LossOutput) -> None:
+    def add(self, output: LossOutput, norm: Tensor) -> None:
         """Count one step."""
-        for name, value in {"loss": output.loss.item(), **output.figures}.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.loss, self.norm = output.loss.detach(), norm + self.norm.to(norm.device)
+        for name, value in {"loss": self.loss.double(), **output.figures}.items():
+            self.sums[name] = value + self.sums.get(name, 0.0)
         self.steps += 1
         self.tokens += output.tokens
 
     def read(self) -> dict[str, float]:
         """The means so far."""
-        means = {name: total / self.steps for name, total in self.sums.items()}
+        means = {name: float(total) / self.steps for name, total in self.sums.items()}
         means["tokens_per_second"] = self.tokens / (time.perf_counter() - self.began)
         return means
 

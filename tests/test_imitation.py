@@ -94,7 +94,7 @@ def test_a_mixture_by_step_has_the_oracle_and_the_student_as_its_ends(rate, who)
 
 def test_a_batch_has_one_coin_and_a_sequence_its_own():
     shares = {
-        mixture: [learner_of(mixture, seed).loss(episodes([DATA] * 20), 0.5).figures["on_policy"] for seed in range(60)]
+        mixture: [learner_of(mixture, seed).loss(episodes([DATA] * 20), 0.5).figures["on_policy"].item() for seed in range(60)]
         for mixture in ("batch", "sequence")
     }
     assert set(shares["batch"]) == {0.0, 1.0}

@@ -2,10 +2,14 @@
 
 import math
 
+import pytest
 import torch
 
+from agents import losses
 from agents.losses import cross_entropy, entropy, nll
+from agents.policies.transformer import Transformer
 from agents.schedules import BETA, LEARNING_RATE, beta, learning_rate
+from textgen_env.types import Batch
 
 
 def random_logits(seed: int, rows: int = 7, vocabulary: int = 5) -> torch.Tensor:
@@ -57,3 +61,31 @@ def test_learning_rates_peak_at_one_at_the_end_of_the_warm_up():
         assert max(factors) == 1
         assert factors.index(1) == 9
         assert min(factors) > 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_loss_in_chunks_is_the_same_with_the_same_gradient_and_no_more_logits_than_allowed(smoothing, monkeypatch):
+    policy = Transformer(11, layers=1, width=8, heads=2, ffn=8, generator=torch.Generator().manual_seed(0)).eval()
+    length = torch.tensor([3, 5, 1])
+    target = torch.randint(4, 11, (3, 5)).masked_fill(torch.arange(5) >= length[:, None], 0)
+    batch = Batch(torch.arange(3), torch.randint(4, 11, (3, 4)), target, length)
+    action, sizes = target[batch.mask], []
+
+    def logits(features: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(features) * 11)
+        return Transformer.logits(policy, features)
+
+    found = []
+    for limit in (1 << 20, 44, 1):
+        sizes.clear()
+        monkeypatch.setattr(losses, "LOGITS", limit)
+        monkeypatch.setattr(policy, "logits", logits, raising=False)
+        policy.zero_grad()
+        loss = losses.cloning(policy, batch, action, smoothing)
+        loss.backward()
+        found.append([loss.detach(), *(weight.grad.clone() for weight in policy.parameters())])
+        assert max(sizes) <= max(limit, 11)
+    whole = nll(policy(batch.source, batch.prefix, batch.mask), action, smoothing)
+    torch.testing.assert_close(found[0][0], whole.detach())
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-4, atol=1e-6)

@@ -6,6 +6,7 @@ import signal
 import pytest
 import torch
 
+from agents import trainer
 from agents.algorithms import Algorithm, LossOutput
 from agents.algorithms.bc import BC
 from agents.checkpoint import load_tensors, save_tensors
@@ -114,6 +115,20 @@ def test_a_nan_loss_stops_and_keeps_the_last_good_state(tmp_path):
     tensors, header = load_tensors(tmp_path / "checkpoints" / "last.safetensors")
     assert header["progress"]["step"] == 4
     assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_gradient_that_is_not_finite_changes_no_weight_and_no_moment(bad: float):
+    weight = torch.nn.Parameter(torch.ones(3))
+    optimiser = torch.optim.Adam([weight], lr=0.1, fused=True)
+    trainer._update((weight * 2).sum(), [weight], optimiser, 0.1, 5.0)
+    before = weight.detach().clone(), *(each.clone() for each in optimiser.state[weight].values())
+    norm = trainer._update((weight * bad).sum(), [weight], optimiser, 0.1, 5.0)
+    assert not norm.isfinite()
+    assert all(map(torch.equal, before, (weight.detach(), *optimiser.state[weight].values())))
+    trainer._update((weight * 2).sum(), [weight], optimiser, 0.1, 5.0)
+    assert weight.detach().isfinite().all()
+    assert not torch.equal(weight.detach(), before[0])
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

@@ -8,7 +8,7 @@ help.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +22,14 @@ from textgen_env.types import Batch
 class LossOutput:
     """What one step costs and says.
 
-    loss: scalar to minimise.  figures: named numbers to log.  decoded: student tokens written for this step.
+    loss: scalar to minimise.  figures: named numbers to log, or scalar tensors, which a GPU
+    need not be waited for.  decoded: student tokens written for this step.
     scored: prefixes that the teacher was asked about.  tokens: positions that carry the loss.
     """
 
     loss: Tensor
     tokens: int
-    figures: dict[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float | Tensor] = field(default_factory=dict)
     decoded: int = 0
     scored: int = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.losses import nll
+from agents.losses import cloning
 from agents.policy import Policy
 from textgen_env.errors import UserError
 from textgen_env.types import Batch
@@ -28,9 +28,8 @@ class BC(Algorithm):
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """NLL of the batch's own actions."""
-        mask = batch.mask  # [B, T]
-        logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
-        return LossOutput(nll(logits, batch.target[mask], self.label_smoothing), tokens=len(logits))
+        loss = cloning(self.policy, batch, batch.target[batch.mask], self.label_smoothing)
+        return LossOutput(loss, tokens=batch.tokens)
 
 
 NAMES = {"bc": partial(BC), "mle": partial(BC), "seqkd": partial(BC, demonstrations="teacher")}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.losses import cross_entropy, entropy, nll
+from agents.losses import cloning, cross_entropy, entropy
 from agents.policy import Policy
 from agents.roll_in import Mixed, RollIn, packed, unpacked
 from agents.schedules import beta as beta_schedule
@@ -71,16 +71,15 @@ class DAgger(Algorithm):
         beta = self.beta(progress)
         batch, on_policy, decoded, asked = self.ahead.pop(0) if self.ahead else self.mix(batch, beta)
         mask = batch.mask  # [B, T]
-        logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
-        figures = {"beta": beta, "on_policy": on_policy.float().mean().item()}
+        figures: dict[str, float | Tensor] = {"beta": beta, "on_policy": on_policy.float().mean()}
         if self.labels == "distribution":
             expert = keep_top(self.oracle.log_probs(batch.source, batch.prefix, mask), self.label_top_k)  # [N, V]
-            loss, scored = cross_entropy(logits, expert), len(logits)
-            figures["kl"] = (loss.detach() - entropy(expert)).item()
+            loss, scored = cross_entropy(self.policy(batch.source, batch.prefix, mask), expert), len(expert)
+            figures["kl"] = loss.detach() - entropy(expert)
         else:
             target, scored = self.relabel(batch, torch.ones_like(on_policy) if self.relabel_all else on_policy)
-            loss = nll(logits, target[mask])
-        return LossOutput(loss, len(logits), figures, decoded, asked + scored)
+            loss = cloning(self.policy, batch, target[mask])
+        return LossOutput(loss, batch.tokens, figures, decoded, asked + scored)
 
     def mix(self, batch: Batch, beta: float) -> Mixed:
         """Roll in for one mini-batch."""

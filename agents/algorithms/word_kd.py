@@ -29,7 +29,7 @@ class WordKD(Algorithm):
         logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
         expert = keep_top(self.oracle.log_probs(batch.source, batch.prefix, mask), self.label_top_k)  # [N, V]
         loss = cross_entropy(logits, expert)
-        return LossOutput(loss, len(logits), {"kl": (loss.detach() - entropy(expert)).item()}, scored=len(logits))
+        return LossOutput(loss, len(logits), {"kl": loss.detach() - entropy(expert)}, scored=len(logits))
 
 
 NAMES = {"word_kd": partial(WordKD), "seqkd_full": partial(WordKD, demonstrations="teacher")}
