@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 import command_line
 import distil
+import judged
 from agents import report
-from agents.evaluation import outputs, samples, speed, subset, writer
+from agents.evaluation import speed, subset
 from agents.fast import tune_allocator
 from agents.journal import console
 from agents.trainer import Interrupted
 from run_folder import how_to_go_on, open_folder
-from textgen_env.files import write_atomically
 from textgen_env.metrics import score
 
 
@@ -35,11 +34,8 @@ def main(config: DictConfig) -> None:
     except Interrupted as stop:
         raise Interrupted(f"{stop}\ngo on with: {how_to_go_on('experiments/dagger.py', sys.argv[1:], folder)}") from stop
 
-    test = subset(world.splits["test"], config.evaluate.rows or len(world.splits["test"]))
-    writers = {"teacher": teacher.write, "student": writer(student, config.evaluate.beam, on.precision, on.device)}
-    kept = {"teacher": distil.teacher_outputs(teacher, world, on.precision), "student": folder / "outputs"}
-    name = f"test{len(test)}-beam{config.evaluate.beam}.json"
-    texts = {who: outputs(write, world, test, kept[who] / name) for who, write in writers.items()}
+    test, texts = judged.written(config, world, teacher, student, folder, on)
+    writers = judged.writers(config, teacher, student, on)
     rates = speed(writers, world, subset(test, config.evaluate.speed_rows), config.evaluate.batch_size)
     results: dict[str, Any] = {
         "env": world.id,
@@ -69,8 +65,7 @@ def main(config: DictConfig) -> None:
         "profile": progress.profile,
         "versions": distil.versions(),
     }
-    write_atomically(folder / "results.json", json.dumps(results, indent=2).encode())
-    report.write(folder, results, samples(test, texts, 20), OmegaConf.to_yaml(config))
+    judged.publish(folder, results, test, texts, config)
     console.print(report.table(results))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 

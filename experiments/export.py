@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 import command_line
 import distil
+import judged
 from agents.evaluation import Writer, speed, subset, write_split, writer
 from agents.fast import tune_allocator
 from agents.journal import console
-from reopen import reopen
+from reopen import Run, reopen
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
 from textgen_env.metrics import score
@@ -59,6 +60,17 @@ def main(config: DictConfig) -> None:
     }
     write_atomically(folder / "export.json", json.dumps(results, indent=1).encode())
     show(results, folder)
+    add_to_report(run, Path(config.run), results)
+
+
+def add_to_report(run: Run, folder: Path, results: dict[str, Any]) -> None:
+    """The exported model's speed stands beside the teacher's in the run's results.json and report.html."""
+    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    settings = {name: results["settings"][name] for name in ("precision", "threads")}
+    found.setdefault("exported", {})[results["settings"]["quantization"]] = [row | settings for row in results["speeds"]]
+    test, texts = judged.written(run.config, run.world, run.teacher, run.student, folder, distil.machine(run.config))
+    judged.publish(folder, found, test, texts, OmegaConf.load(folder / "config.yaml"))
+    console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
 def agreement(exported: Writer, own: Writer, world: World, test: Split) -> dict[str, Any]:

@@ -142,6 +142,9 @@ def test_the_command_compares_the_model_with_the_run(run, tmp_path):
     assert found["scores"]["exported"] == found["scores"]["student"]
     assert [row["batch_size"] for row in found["speeds"]] == [1, 64]
     assert all(row["exported_tokens_per_second"] > 0 for row in found["speeds"])
+    assert [row["batch_size"] for row in json.loads((run / "results.json").read_text())["exported"]["float32"]] == [1, 64]
+    page = (run / "report.html").read_text()
+    assert all(f"Exported in float32, greedy, batch {size}" in page for size in (1, 64))
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,20 @@ def comparison(results: Mapping[str, Any]) -> list[list[Row]]:
             Row("Tokens per second", *(amount(speed.get(f"{side}_tokens_per_second")) for side in SIDES)),
             Row("Speed-up", "", times(speed.get("speedup"))),
         ],
+        *exported(results),
     ]
+
+
+def exported(results: Mapping[str, Any]) -> list[list[Row]]:
+    """The teacher's speed beside that of each exported form of the student; empty where there is none."""
+    rows = []
+    for quantization, speeds in (results.get("exported") or {}).items():
+        for speed in speeds:
+            mine, theirs = speed["exported_tokens_per_second"], speed.get("teacher_tokens_per_second")
+            what = f"greedy, batch {speed['batch_size']}, {speed['threads']} threads"
+            rows.append(Row(f"Exported in {quantization}, {what}: tokens per second", amount(theirs), amount(mine)))
+            rows.append(Row("Speed-up", "", times(mine / theirs if theirs else None)))
+    return [rows] if rows else []
 
 
 def costs(results: Mapping[str, Any]) -> list[tuple[str, str]]:

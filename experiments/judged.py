@@ -1,0 +1,41 @@
+"""What teacher and student of a run write for the test split, kept in files, and the page that is made of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+import distil
+from agents import report
+from agents.evaluation import Writer, outputs, samples, subset, writer
+from distil import Machine, Teacher
+from textgen_env.files import write_atomically
+from textgen_env.world import Split, World
+
+SHOWN = 20  # sentences in the report
+
+
+def writers(config: DictConfig, teacher: Teacher, student: nn.Module, on: Machine) -> dict[str, Writer]:
+    """How both write when they are judged."""
+    return {"teacher": teacher.write, "student": writer(student, config.evaluate.beam, on.precision, on.device)}
+
+
+def written(
+    config: DictConfig, world: World, teacher: Teacher, student: nn.Module, folder: Path, on: Machine
+) -> tuple[Split, dict[str, list[str]]]:
+    """The test sentences that ``config.evaluate`` asks for, and what both write; what is in a file is not written again."""
+    test = subset(world.splits["test"], config.evaluate.rows or len(world.splits["test"]))
+    kept = {"teacher": distil.teacher_outputs(teacher, world, on.precision), "student": folder / "outputs"}
+    name = f"test{len(test)}-beam{config.evaluate.beam}.json"
+    both = writers(config, teacher, student, on)
+    return test, {who: outputs(write, world, test, kept[who] / name) for who, write in both.items()}
+
+
+def publish(folder: Path, results: dict[str, Any], test: Split, texts: dict[str, list[str]], config: DictConfig) -> None:
+    """results.json, the page, the samples and the curves."""
+    write_atomically(folder / "results.json", json.dumps(results, indent=2).encode())
+    report.write(folder, results, samples(test, texts, SHOWN), OmegaConf.to_yaml(config))
