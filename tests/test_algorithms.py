@@ -19,7 +19,7 @@ from textgen_env.metrics import score
 from textgen_env.oracle import expert
 
 SHORT = ["env=Copy-v0", "env.symbols=5", "env.max_length=5", "env.horizon=8"]
-FEW = [*SHORT, "reward=accuracy", "train.steps=250", "train.lr=1e-3", "train.warmup=10"]
+FEW = [*SHORT, "reward=accuracy", "train.steps=350", "train.lr=1e-3", "train.warmup=10"]
 
 
 def needs_start(name):
