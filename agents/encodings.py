@@ -21,15 +21,15 @@ class Encodings:
     on when that was nor on with whom: a resumed training sees the same bits.  If not all fit, every so many companies are
     kept, and the others' sources encoded with whom they come.  Under one precision; no gradient flows.
 
-    encode: what does not change any more.  width: D.  megabytes: the bound, for float32 (of bfloat16 it takes half).
+    encode: what does not change any more.  width: D.  megabytes: the bound, reckoned in float32.
     """
 
     def __init__(self, encode: Callable[[Tensor], Tensor], sources: Sequence[np.ndarray], width: int, megabytes: int) -> None:
         self.encode, self.width = encode, width
-        distinct = {hash(source_key(source)): source for source in sources}
+        distinct = {source_key(source): source for source in sources}
         ordered = sorted(distinct.items(), key=lambda item: len(item[1]))
         companies = [ordered[start : start + COMPANY] for start in range(0, len(ordered), COMPANY)]
-        size = sum(len(source) for source in distinct.values()) * width * 4
+        size = sum(len(company) * len(company[-1][1]) for company in companies) * width * 4  # padded to its longest, the last
         share = min(1.0, megabytes * 2**20 / max(1, size))
         chosen = np.unique(np.floor(np.arange(int(share * len(companies))) / max(share, 1e-9)).astype(int)).tolist()
         self.company = [[source for _, source in companies[i]] for i in chosen]
@@ -39,7 +39,7 @@ class Encodings:
 
     def __call__(self, source: Tensor) -> Tensor:
         """Encoder outputs ``[B, S, D]``; what stands at padded positions is finite and means nothing."""
-        places = [self.place.get(hash(source_key(row))) for row in source.cpu().numpy()]
+        places = [self.place.get(source_key(row)) for row in source.cpu().numpy()]
         strange = [row for row, place in enumerate(places) if place is None]
         if len(strange) == len(places):
             return self.encode(source)

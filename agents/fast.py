@@ -81,7 +81,8 @@ def weights_at_rest() -> Iterator[None]:
     """While no weight changes and no gradient is wanted, copies of weights are kept: a decode casts once, not once a token.
 
     The promise is the caller's and ends with the block; that a weight has changed cannot be seen from it (fused optimisers
-    do not count versions).  Weights that require no gradient, a teacher's, are always at rest.
+    do not count versions).  Weights that require no gradient, a teacher's, are always at rest: change them in place, by
+    ``copy_`` or another model's ``load_state_dict``, and never through ``.data``.
     """
     token = _copies.set(WeakTensorKeyDictionary() if _copies.get() is None else _copies.get())
     try:
@@ -113,7 +114,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _rests(weight: Tensor) -> bool:
-    return not torch.is_grad_enabled() and (not weight.requires_grad or _copies.get() is not None)
+    return not (torch.is_grad_enabled() or weight.is_inference()) and (not weight.requires_grad or _copies.get() is not None)
 
 
 def _kept(weight: Tensor, dtype: torch.dtype, packed: bool) -> Tensor:

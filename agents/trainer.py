@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from agents.algorithms import Algorithm, LossOutput, checked
 from agents.checkpoint import load_tensors, load_weights, pack, save_tensors, unpack
@@ -107,11 +108,11 @@ def train(
                         algorithm.look_ahead([batch, *others], [each / steps for each in (step, *ahead)])
                     output = checked(algorithm, algorithm.loss(batch, progress=step / steps))
                 norm = _update(output.loss, weights, optimiser, lr * rate(step), clip)
-            meter.add(output, norm)
-            due, stop = _passed(step, steps, validations), interrupted()
-            logged = due or _passed(step, steps, LOGGED)
-            if logged or stop or norm.device.type == "cpu":  # a GPU is not waited for at every step
-                _check_finite(meter, step + 1, last)
+                meter.add(output, norm)
+                due, stop = _passed(step, steps, validations), interrupted()
+                logged = due or _passed(step, steps, LOGGED)
+                if logged or stop or norm.device.type == "cpu":  # a GPU is not waited for at every step
+                    _check_finite(meter, step + 1, last)
             state.step = step + 1
             state.cost.add(output, sum(state.profile.values()))
             journal.advance()
@@ -150,11 +151,12 @@ def _update(loss: Tensor, weights: list[nn.Parameter], optimiser: torch.optim.Op
         group["lr"] = lr
     optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]  # a fused step looks at it where it is
     optimiser.step()
+    increment_version(weights)  # a fused step does not, and copies of weights are told by their versions
     return norm
 
 
 def _check_finite(meter: Meter, step: int, last: Path) -> None:
-    """A loss or gradient that is not finite stops the training; the weights are those before it."""
+    """A loss or gradient that is not finite stops the training; on a GPU it may be that of a step since the last check."""
     if not meter.norm.isfinite():
         kept = f"{last} holds the last good state" if last.exists() else "no checkpoint was due yet"
         raise UserError(
@@ -219,8 +221,8 @@ class Meter:
     def add(self, output: LossOutput, norm: Tensor) -> None:
         """Count one step."""
         self.loss, self.norm = output.loss.detach(), norm + self.norm.to(norm.device)
-        for name, value in {"loss": self.loss.double(), **output.figures}.items():
-            self.sums[name] = value + self.sums.get(name, 0.0)
+        for name, value in {"loss": self.loss, **output.figures}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + (value.detach().double() if isinstance(value, Tensor) else value)
         self.steps += 1
         self.tokens += output.tokens
 

@@ -159,7 +159,7 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
         "seed": config.seed,
     }
     split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device)
-    with _remembering(oracle, world, config.teacher.encodings):
+    with _remembering(getattr(algorithm, "oracle", None), world, config.teacher.encodings):
         progress = _train(
             config.train, config.seed, world, split, algorithm, student, folder, "student", header, generator, on, config.resume
         )
@@ -169,8 +169,8 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
 
 
 @contextmanager
-def _remembering(oracle: Oracle, world: World, megabytes: int) -> Iterator[None]:
-    """A transformer teacher keeps what its encoder makes of the training sources, as far as ``megabytes`` go."""
+def _remembering(oracle: Oracle | None, world: World, megabytes: int) -> Iterator[None]:
+    """A transformer teacher that is asked keeps what its encoder makes of training sources, as far as ``megabytes`` go."""
     policy = oracle.policy if isinstance(oracle, PolicyOracle) else None
     if not isinstance(policy, Transformer) or not megabytes:
         yield

@@ -17,6 +17,7 @@ import judged
 from agents.evaluation import Writer, speed, subset, write_split, writer
 from agents.fast import tune_allocator
 from agents.journal import console
+from distil import Machine
 from reopen import Run, reopen
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
@@ -66,11 +67,20 @@ def main(config: DictConfig) -> None:
 def add_to_report(run: Run, folder: Path, results: dict[str, Any]) -> None:
     """The exported model's speed stands beside the teacher's in the run's results.json and report.html."""
     found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    settings = {name: results["settings"][name] for name in ("precision", "threads")}
+    settings = {name: results["settings"][name] for name in ("device", "precision", "threads")}
     found.setdefault("exported", {})[results["settings"]["quantization"]] = [row | settings for row in results["speeds"]]
-    test, texts = judged.written(run.config, run.world, run.teacher, run.student, folder, distil.machine(run.config))
-    judged.publish(folder, found, test, texts, OmegaConf.load(folder / "config.yaml"))
-    console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+    on = Machine(run.config.device, found["speed"]["precision"])  # as the run's own outputs were written
+    try:
+        if gone := [
+            path for path in judged.files(run.config, run.world, run.teacher, folder, on).values() if not path.is_file()
+        ]:
+            raise UserError(f"{gone[0]} is gone")
+        test, texts = judged.written(run.config, run.world, run.teacher, run.student, folder, on)
+        judged.publish(folder, found, test, texts, OmegaConf.load(folder / "config.yaml"))
+    except (OSError, UserError) as error:
+        console.print(f"exported, but not in the run's report: {error}", soft_wrap=True)
+    else:
+        console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
 def agreement(exported: Writer, own: Writer, world: World, test: Split) -> dict[str, Any]:

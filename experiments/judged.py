@@ -24,15 +24,20 @@ def writers(config: DictConfig, teacher: Teacher, student: nn.Module, on: Machin
     return {"teacher": teacher.write, "student": writer(student, config.evaluate.beam, on.precision, on.device)}
 
 
+def files(config: DictConfig, world: World, teacher: Teacher, folder: Path, on: Machine) -> dict[str, Path]:
+    """Where what both write is kept."""
+    rows = len(world.splits["test"])
+    name = f"test{min(config.evaluate.rows or rows, rows)}-beam{config.evaluate.beam}.json"
+    return {"teacher": distil.teacher_outputs(teacher, world, on.precision) / name, "student": folder / "outputs" / name}
+
+
 def written(
     config: DictConfig, world: World, teacher: Teacher, student: nn.Module, folder: Path, on: Machine
 ) -> tuple[Split, dict[str, list[str]]]:
     """The test sentences that ``config.evaluate`` asks for, and what both write; what is in a file is not written again."""
     test = subset(world.splits["test"], config.evaluate.rows or len(world.splits["test"]))
-    kept = {"teacher": distil.teacher_outputs(teacher, world, on.precision), "student": folder / "outputs"}
-    name = f"test{len(test)}-beam{config.evaluate.beam}.json"
-    both = writers(config, teacher, student, on)
-    return test, {who: outputs(write, world, test, kept[who] / name) for who, write in both.items()}
+    kept, both = files(config, world, teacher, folder, on), writers(config, teacher, student, on)
+    return test, {who: outputs(write, world, test, kept[who]) for who, write in both.items()}
 
 
 def publish(folder: Path, results: dict[str, Any], test: Split, texts: dict[str, list[str]], config: DictConfig) -> None:

@@ -12,7 +12,8 @@ from command_line import leaves
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
 
-FREE = ("out", "resume", "evaluate.", "train.lr", "train.clip")  # keys that a resumed run may set anew
+# keys that a resumed run may set anew
+FREE = ("out", "resume", "evaluate.", "train.lr", "train.clip", "teacher.encodings")
 
 
 def open_folder(config: DictConfig) -> Path:

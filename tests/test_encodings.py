@@ -76,6 +76,11 @@ def test_a_source_is_encoded_once_and_the_bound_is_kept(policy: Transformer, sou
             assert 0 < part.share < 1
             assert sum(each.numel() * 4 for each in part.kept.values()) <= 1.2 * megabytes * 2**20  # a little padding
         assert Encodings(encode, sources, WIDTH, 0).share == 0
+        mixed = [np.append(np.full(size, 4 + size % 9), EOS) for size in [3] * 2 + [400] * 2]  # padding counts
+        assert Encodings(encode, mixed, WIDTH, 2 * 401 * WIDTH * 4 / 2**20).share == 1
+        monkeypatch.setattr(encodings, "COMPANY", 64)
+        short = [np.array([4 + i // 15, 4 + i % 15, EOS]) for i in range(60)]
+        assert Encodings(encode, [*short, *mixed], WIDTH, 10 * 401 * WIDTH * 4 / 2**20).share == 0
 
 
 def test_a_policy_that_learns_does_not_use_them(policy: Transformer, sources):

@@ -233,3 +233,5 @@ def test_a_product_with_a_weight_at_rest_is_the_same_and_follows_a_frozen_weight
     )  # a gradient may be wanted of what follows
     with torch.no_grad():
         assert fast.cast(weight, torch.bfloat16) is fast.cast(weight, torch.bfloat16)
+    with torch.inference_mode():  # tensors made here have no version to be told by
+        assert torch.equal(fast.linear(torch.ones(1, 2), torch.ones(3, 2)), torch.full((1, 3), 2.0))

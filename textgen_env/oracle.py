@@ -173,7 +173,9 @@ def likeliest(logits: Tensor) -> Tensor:
     """The place of the largest of ``[…, V]``; of equals the first."""
     if logits.device.type != "cpu" or not logits.numel():
         return logits.argmax(-1)
-    return torch.from_numpy(logits.float().numpy().argmax(-1))  # torch's own takes ten times as long on a processor
+    return torch.from_numpy(
+        np.asarray(logits.detach().float().numpy().argmax(-1))
+    )  # torch's own takes ten times as long on a processor
 
 
 def keep_top(log_probs: Tensor, k: int) -> Tensor:

@@ -28,8 +28,8 @@ class BC(Algorithm):
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """NLL of the batch's own actions."""
-        loss = cloning(self.policy, batch, batch.target[batch.mask], self.label_smoothing)
-        return LossOutput(loss, tokens=batch.tokens)
+        action = batch.target[batch.mask]  # [N]
+        return LossOutput(cloning(self.policy, batch, action, self.label_smoothing), tokens=len(action))
 
 
 NAMES = {"bc": partial(BC), "mle": partial(BC), "seqkd": partial(BC, demonstrations="teacher")}

@@ -74,12 +74,14 @@ class DAgger(Algorithm):
         figures: dict[str, float | Tensor] = {"beta": beta, "on_policy": on_policy.float().mean()}
         if self.labels == "distribution":
             expert = keep_top(self.oracle.log_probs(batch.source, batch.prefix, mask), self.label_top_k)  # [N, V]
-            loss, scored = cross_entropy(self.policy(batch.source, batch.prefix, mask), expert), len(expert)
+            loss, tokens = cross_entropy(self.policy(batch.source, batch.prefix, mask), expert), len(expert)
+            scored = tokens
             figures["kl"] = loss.detach() - entropy(expert)
         else:
             target, scored = self.relabel(batch, torch.ones_like(on_policy) if self.relabel_all else on_policy)
-            loss = cloning(self.policy, batch, target[mask])
-        return LossOutput(loss, batch.tokens, figures, decoded, asked + scored)
+            action = target[mask]  # [N]
+            loss, tokens = cloning(self.policy, batch, action), len(action)
+        return LossOutput(loss, tokens, figures, decoded, asked + scored)
 
     def mix(self, batch: Batch, beta: float) -> Mixed:
         """Roll in for one mini-batch."""

@@ -70,11 +70,11 @@ class Gated(nn.Module):
         return (start, start) if isinstance(self.ways[0], nn.LSTM) else (start,)
 
     def step(self, x: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
-        """One step forward: ``[B, inputs]`` → ``[B, W]``, and the memory after it."""
-        before, x = hidden[0], self.entry(x)  # to call nn.GRU costs several times as much
+        """One step forward: ``[B, inputs]`` → ``[B, W]``, and the memory after it.  Calling nn.GRU costs several times more."""
+        before, inner = hidden[0], self.entry(x)
         to_given, to_kept, given_bias, kept_bias = self.ways[0].parameters()
-        given = linear(x, to_given, given_bias).float()  # [B, gates·W]
-        kept = linear(before.to(x.dtype), to_kept, kept_bias).float()  # [B, gates·W]
+        given = linear(inner, to_given, given_bias).float()  # [B, gates·W]
+        kept = linear(before.to(inner.dtype), to_kept, kept_bias).float()  # [B, gates·W]
         if len(hidden) == 2:
             entry, forget, candidate, gate = (given + kept).chunk(4, 1)
             cell = forget.sigmoid() * hidden[1] + entry.sigmoid() * candidate.tanh()

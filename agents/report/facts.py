@@ -127,6 +127,7 @@ def exported(results: Mapping[str, Any]) -> list[list[Row]]:
         for speed in speeds:
             mine, theirs = speed["exported_tokens_per_second"], speed.get("teacher_tokens_per_second")
             what = f"greedy, batch {speed['batch_size']}, {speed['threads']} threads"
+            what += f", teacher {speed['precision']} on {speed['device']}"
             rows.append(Row(f"Exported in {quantization}, {what}: tokens per second", amount(theirs), amount(mine)))
             rows.append(Row("Speed-up", "", times(mine / theirs if theirs else None)))
     return [rows] if rows else []
