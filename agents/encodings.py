@@ -24,7 +24,7 @@ class Encodings:
     encode: what does not change any more.  width: D.  megabytes: the bound, reckoned in float32.
     """
 
-    def __init__(self, encode: Callable[[Tensor], Tensor], sources: Sequence[np.ndarray], width: int, megabytes: int) -> None:
+    def __init__(self, encode: Callable[[Tensor], Tensor], sources: Sequence[np.ndarray], width: int, megabytes: float) -> None:
         self.encode, self.width = encode, width
         distinct = {source_key(source): source for source in sources}
         ordered = sorted(distinct.items(), key=lambda item: len(item[1]))

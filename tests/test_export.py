@@ -147,6 +147,18 @@ def test_the_command_compares_the_model_with_the_run(run, tmp_path):
     assert all(f"Exported in float32, greedy, batch {size}" in page for size in (1, 64))
 
 
+def test_a_report_whose_texts_are_gone_stays_as_it_is(run, tmp_path):
+    (texts,) = (run / "outputs").iterdir()
+    hidden, before = texts.rename(tmp_path / "away"), (run / "report.html").read_bytes()
+    try:
+        script.main(command_line.read("export", [f"run={run}", "rows=4", "quantization=int8", f"out={tmp_path / 'model'}"]))
+        assert (tmp_path / "model" / "export.json").is_file()
+        assert "int8" not in json.loads((run / "results.json").read_text()).get("exported", {})
+        assert (run / "report.html").read_bytes() == before
+    finally:
+        hidden.rename(texts)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

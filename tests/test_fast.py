@@ -228,9 +228,8 @@ def test_a_product_with_a_weight_at_rest_is_the_same_and_follows_a_frozen_weight
             torch.testing.assert_close(fast.linear(x, weight, bias).float(), exact.detach(), **tolerance)
             weight.mul_(2)
             exact = 2 * exact - bias
-    assert fast.cast(weight, torch.bfloat16) is not fast.cast(
-        weight, torch.bfloat16
-    )  # a gradient may be wanted of what follows
+    first, second = (fast.cast(weight, torch.bfloat16) for _ in range(2))  # a gradient may be wanted of what follows
+    assert first is not second
     with torch.no_grad():
         assert fast.cast(weight, torch.bfloat16) is fast.cast(weight, torch.bfloat16)
     with torch.inference_mode():  # tensors made here have no version to be told by

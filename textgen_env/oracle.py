@@ -173,9 +173,8 @@ def likeliest(logits: Tensor) -> Tensor:
     """The place of the largest of ``[…, V]``; of equals the first."""
     if logits.device.type != "cpu" or not logits.numel():
         return logits.argmax(-1)
-    return torch.from_numpy(
-        np.asarray(logits.detach().float().numpy().argmax(-1))
-    )  # torch's own takes ten times as long on a processor
+    best = logits.detach().float().numpy().argmax(-1)  # vectorised on a processor, which torch's own is not
+    return torch.from_numpy(np.asarray(best))
 
 
 def keep_top(log_probs: Tensor, k: int) -> Tensor:

@@ -22,9 +22,9 @@ from textgen_env.types import Batch
 class LossOutput:
     """What one step costs and says.
 
-    loss: scalar to minimise.  figures: named numbers to log, or scalar tensors, which a GPU
-    need not be waited for.  decoded: student tokens written for this step.
-    scored: prefixes that the teacher was asked about.  tokens: positions that carry the loss.
+    loss: scalar to minimise.  figures: named numbers to log, or scalar tensors, for which a GPU need not be waited.
+    decoded: student tokens written for this step.  scored: prefixes that the teacher was asked about.  tokens: positions that
+    carry the loss.
     """
 
     loss: Tensor
