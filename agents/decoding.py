@@ -3,7 +3,7 @@
 All three: ``source`` ``[B, S]``; ``steps``, the most actions in an episode, is an int or an int64 ``[B]`` of one limit a row,
 at least 1.  A row ends with EOS or at its limit; PAD and BOS are never written.  No gradient flows; evaluation mode and
 precision are the caller's.  ``Trajectories.score`` sums the log-probabilities of what was written under the policy's whole
-distribution (not a truncated or tempered one): what teacher forcing gives.
+distribution (not a truncated or tempered one): what teacher forcing gives; NaN where ``scored=False`` spares the time.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from torch import Tensor
 
 from agents.fast import weights_at_rest
 from agents.policy import Stepper
+from agents.workers import spread
 from textgen_env.oracle import LOG_ZERO, likeliest
 from textgen_env.types import BOS, EOS, PAD, Trajectories
 
-Choose = Callable[[Tensor, Tensor, int], Tensor]  # log-probabilities [N, V], rows [N], time → token [N]
+Choose = Callable[[Tensor, Tensor, int], Tensor]  # logits [N, V], rows [N], time → token [N]
 DROP = 0.75  # finished rows leave the batch once fewer than this share of its rows is still writing
 
 
-def greedy(policy: Stepper, source: Tensor, steps: int | Tensor, forced: Tensor | None = None) -> Trajectories:
+def greedy(
+    policy: Stepper, source: Tensor, steps: int | Tensor, forced: Tensor | None = None, scored: bool = True
+) -> Trajectories:
     """The most probable token at every step, after the first tokens ``forced`` ``[B, F]``, if given."""
-    return _roll(policy, source, steps, _after(forced, lambda log_probs, rows, time: likeliest(log_probs)))
+    rows, most = _rows(source, steps, forced)
+    return spread(_greedy, policy, most, rows, scored=scored)
 
 
 def sample(
@@ -35,26 +39,18 @@ def sample(
     top_k: int = 0,
     temperature: float = 1.0,
     forced: Tensor | None = None,
+    scored: bool = True,
 ) -> Trajectories:
     """A token of the policy's distribution at ``temperature``, among the ``top_k`` most probable (0: among all).
 
     ``generator`` (on the processor) is read once, ``[B, steps]`` numbers: what a row writes does not depend on later rows.
     forced: as in ``greedy``.
     """
-    noise = torch.rand(len(source), _limits(source, steps)[1], generator=generator).to(source.device)
-
-    def choose(log_probs: Tensor, rows: Tensor, time: int) -> Tensor:
-        token = None
-        if top_k:
-            log_probs, token = log_probs.topk(min(top_k, log_probs.shape[1]))  # [N, top_k] each
-        place = draw(log_probs / temperature, noise[rows, time, None])  # [N, 1]
-        return (place if token is None else token.gather(1, place)).squeeze(1)
-
-    return _roll(policy, source, steps, _after(forced, choose))
+    rows, most = _rows(source, steps, forced)
+    rows["noise"] = torch.rand(len(source), most, generator=generator).to(source.device)
+    return spread(_sample, policy, most, rows, top_k=top_k, temperature=temperature, scored=scored)
 
 
-@torch.no_grad()
-@weights_at_rest()
 def beam(
     policy: Stepper, source: Tensor, steps: int | Tensor, width: int = 5, length_penalty: float = 1.0, keep: int = 1
 ) -> Trajectories:
@@ -64,7 +60,45 @@ def beam(
     can beat the worst it would keep, whatever it would go on to write: log-probabilities only sum downwards.  1 is greedy.
     keep: hypotheses a source, in B·keep rows, best first; where fewer were found, the rest have length 0 and score -inf.
     """
-    limit, most = _limits(source, steps)
+    rows, most = _rows(source, steps)
+    return spread(_beam, policy, most, rows, width, width=width, length_penalty=length_penalty, keep=keep)
+
+
+def _greedy(
+    policy: Stepper, most: int, source: Tensor, limit: Tensor, forced: Tensor | None = None, scored: bool = True
+) -> Trajectories:
+    def choose(logits: Tensor, rows: Tensor, time: int) -> Tensor:
+        return likeliest(logits[:, EOS:]) + EOS
+
+    return _roll(policy, most, source, limit, _after(forced, choose), scored)
+
+
+def _sample(
+    policy: Stepper,
+    most: int,
+    source: Tensor,
+    limit: Tensor,
+    noise: Tensor,
+    top_k: int,
+    temperature: float,
+    forced: Tensor | None = None,
+    scored: bool = True,
+) -> Trajectories:
+    def choose(logits: Tensor, rows: Tensor, time: int) -> Tensor:
+        logits, token = logits[:, EOS:], None
+        if top_k:
+            logits, token = logits.topk(min(top_k, logits.shape[1]))  # [N, top_k] each
+        place = draw(logits.float() / temperature, noise[rows, time, None])  # [N, 1]
+        return (place if token is None else token.gather(1, place)).squeeze(1) + EOS
+
+    return _roll(policy, most, source, limit, _after(forced, choose), scored)
+
+
+@torch.no_grad()
+@weights_at_rest()
+def _beam(
+    policy: Stepper, most: int, source: Tensor, limit: Tensor, width: int, length_penalty: float, keep: int
+) -> Trajectories:
     rows = torch.arange(len(source), device=source.device)  # [N] whose search goes on
     finished = _Finished(len(source), keep, most, source.device)
     written = torch.full((len(source), 1, most), PAD, device=source.device)  # [N, W, most]: one empty hypothesis each
@@ -128,9 +162,9 @@ def writable(logits: Tensor) -> Tensor:
     return logits.float().index_fill(-1, never, LOG_ZERO).log_softmax(-1)
 
 
-def draw(log_probs: Tensor, noise: Tensor) -> Tensor:
-    """Tokens ``[N, K]`` of the distributions ``log_probs`` ``[N, V]``, by the uniform ``noise`` ``[N, K]`` in [0, 1)."""
-    mass = log_probs.softmax(-1).cumsum(-1)  # [N, V]
+def draw(logits: Tensor, noise: Tensor) -> Tensor:
+    """Tokens ``[N, K]`` of the distributions of ``logits`` ``[N, V]``, by the uniform ``noise`` ``[N, K]`` in [0, 1)."""
+    mass = logits.softmax(-1).cumsum(-1)  # [N, V]
     return torch.searchsorted(mass, noise * mass[:, -1:], right=True).clamp_(max=mass.shape[1] - 1)
 
 
@@ -145,30 +179,36 @@ def _extend(total: Tensor, log_probs: Tensor, width: int) -> tuple[Tensor, Tenso
 
 @torch.no_grad()
 @weights_at_rest()
-def _roll(policy: Stepper, source: Tensor, steps: int | Tensor, choose: Choose) -> Trajectories:
+def _roll(policy: Stepper, most: int, source: Tensor, limit: Tensor, choose: Choose, scored: bool) -> Trajectories:
     """Write with one hypothesis a row."""
-    limit, most = _limits(source, steps)
-    found = _unwritten(source, most)
+    if not len(source):
+        return Trajectories(source, limit, torch.zeros(0, device=source.device))
     rows = torch.arange(len(source), device=source.device)  # [N] those in the batch
-    writing = torch.ones_like(rows, dtype=torch.bool)  # [N]
-    token = torch.full_like(rows, BOS)  # [N]
-    if not len(rows):
-        return found
+    action, score = torch.full((len(source), most), PAD, device=source.device), torch.zeros(len(source), device=source.device)
+    written, total = action.clone(), score.clone()  # [N, most], [N]: of those in the batch
+    writing, token = torch.ones_like(rows, dtype=torch.bool), torch.full_like(rows, BOS)  # [N] each
+    soonest = int(limit.min())
     state = policy.start(source, most)
     for time in range(most):
         logits, state = policy.step(token, state)
-        log_probs = _log_probs(logits)
-        token = choose(log_probs, rows, time).where(writing, PAD)
-        found.score[rows] += log_probs.gather(1, token[:, None]).squeeze(1).where(writing, 0.0)
-        found.action[rows, time] = token
-        found.length[rows] += writing
-        writing &= (token != EOS) & (limit[rows] > time + 1)
-        keep = writing.nonzero().squeeze(1)
-        if not len(keep):
+        token = choose(logits, rows, time).where(writing, PAD)
+        written[:, time] = token
+        if scored:
+            total += _log_probs(logits).gather(1, token[:, None]).squeeze(1).where(writing, 0.0)
+        writing &= token != EOS
+        if time + 1 >= soonest:
+            writing &= limit[rows] > time + 1
+        left = int(writing.sum())
+        if not left:
             break
-        if len(keep) < DROP * len(rows):
-            rows, writing, token, state = rows[keep], writing[keep], token[keep], state.select(keep)
-    return _trimmed(found)
+        if left < DROP * len(rows):
+            action[rows], score[rows] = written, total
+            keep = writing.nonzero().squeeze(1)
+            rows, written, total, writing, token = rows[keep], written[keep], total[keep], writing[keep], token[keep]
+            state = state.select(keep)
+    action[rows], score[rows] = written, total
+    length = (action != PAD).sum(1)
+    return _trimmed(Trajectories(action, length, score if scored else score.fill_(torch.nan)))
 
 
 def _after(forced: Tensor | None, choose: Choose) -> Choose:
@@ -185,19 +225,13 @@ def _log_probs(logits: Tensor) -> Tensor:
     return log_probs
 
 
-def _limits(source: Tensor, steps: int | Tensor) -> tuple[Tensor, int]:
-    """One limit a row ``[B]``, and the largest."""
+def _rows(source: Tensor, steps: int | Tensor, forced: Tensor | None = None) -> tuple[dict[str, Tensor], int]:
+    """What is known of each row, its limit ``[B]`` among it, and the largest limit."""
     limit = torch.as_tensor(steps, device=source.device).expand(len(source))
     if len(limit) and int(limit.min()) < 1:
         raise ValueError(f"steps must be at least 1, not {int(limit.min())}")
-    return limit, int(limit.max()) if len(limit) else 1
-
-
-def _unwritten(source: Tensor, most: int) -> Trajectories:
-    batch, device = len(source), source.device
-    action = torch.full((batch, most), PAD, dtype=torch.int64, device=device)
-    length = torch.zeros(batch, dtype=torch.int64, device=device)
-    return Trajectories(action, length, torch.zeros(batch, device=device))
+    rows = {"source": source, "limit": limit} | ({} if forced is None else {"forced": forced})
+    return rows, int(limit.max()) if len(limit) else 1
 
 
 def _trimmed(found: Trajectories) -> Trajectories:

@@ -46,7 +46,9 @@ def writer(policy: Policy, width: int, amp: str, device: str, keep: int = 1) -> 
     def write(source: Tensor, steps: int) -> Trajectories:
         with acting(policy), precision(amp, device):
             source = source.to(device)
-            return greedy(policy, source, steps) if width == 1 else beam(policy, source, steps, width=width, keep=keep)
+            if width == 1:
+                return greedy(policy, source, steps, scored=False)
+            return beam(policy, source, steps, width=width, keep=keep)
 
     return write
 

@@ -8,19 +8,22 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from itertools import count
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
 
 from textgen_env.errors import UserError, unknown
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # <malloc.h>
 KEEP, PAD = 512 << 20, 64 << 20  # bytes of free memory kept at the heap's end, and by how much it grows at a time
+SMALL = 1 << 18  # numbers in a matrix by which one row is multiplied as it is
 KERNELS = 128  # compiled matrix products kept, one a shape; oneDNN's own default of 1,024 comes to gigabytes
 PRECISIONS = ("auto", "bf16", "float32")
 PACKS = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # what compiled models use
@@ -72,8 +75,26 @@ def compute_dtype(device: torch.device) -> torch.dtype:
     return torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
 
 
-_copies: ContextVar[WeakTensorKeyDictionary | None] = ContextVar("copies", default=None)
-_frozen = WeakTensorKeyDictionary()  # those of weights that no gradient will change, as long as the weights live
+class _Copies:
+    """Copies of weights, each as long as its weight lives; ``block``: which block of rest they belong to."""
+
+    blocks = count()
+
+    def __init__(self) -> None:
+        self.block = next(self.blocks)
+        self.of: dict[int, tuple[weakref.ref[Tensor], dict[Any, tuple[Any, Tensor]]]] = {}
+
+    def made(self, weight: Tensor) -> dict[Any, tuple[Any, Tensor]]:
+        """Those of ``weight``: of each kind the state it was made in, and the copy."""
+        key = id(weight)
+        found = self.of.get(key)
+        if found is None or found[0]() is not weight:
+            found = self.of[key] = weakref.ref(weight, lambda _: self.of.pop(key, None)), {}
+        return found[1]
+
+
+_copies: ContextVar[_Copies | None] = ContextVar("copies", default=None)
+_frozen = _Copies()  # those of weights that no gradient will change
 
 
 @contextmanager
@@ -84,11 +105,24 @@ def weights_at_rest() -> Iterator[None]:
     do not count versions).  Weights that require no gradient, a teacher's, are always at rest: change them in place, by
     ``copy_`` or ``load_state_dict``, and never through ``.data``.
     """
-    token = _copies.set(WeakTensorKeyDictionary() if _copies.get() is None else _copies.get())
+    token = _copies.set(_Copies() if _copies.get() is None else _copies.get())
     try:
         yield
     finally:
         _copies.reset(token)
+
+
+def resting() -> int | None:
+    """Which block of rest this is, if any: as long as it is the same, no weight has changed."""
+    copies = _copies.get()
+    return None if copies is None else copies.block
+
+
+def forget(frozen: bool) -> None:
+    """Drop this block's copies of weights, or those of the frozen."""
+    copies = _frozen if frozen else _copies.get()
+    if copies is not None:
+        copies.of.clear()
 
 
 def cast(parameter: Tensor, dtype: torch.dtype) -> Tensor:
@@ -102,8 +136,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x @ weight.T + bias`` in the precision of ``x``.
 
     A weight at rest is laid out once as oneDNN wants it, and not again in every product: with few rows, as in a decode, that
-    takes more time than the product itself.
+    takes more time than the product itself.  A single row by a small matrix in float32 is not oneDNN's: 6 against 18 µs.
     """
+    if weight.numel() <= SMALL and x.dtype == torch.float32 and x.numel() == weight.shape[1]:
+        return F.linear(x, weight, bias)
     if PACKS and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and _rests(weight):
         packed = _kept(weight, x.dtype, packed=True)
         return torch.ops.mkldnn._linear_pointwise(x, packed, None if bias is None else cast(bias, x.dtype), "none", [], "")
@@ -121,7 +157,7 @@ def _kept(weight: Tensor, dtype: torch.dtype, packed: bool) -> Tensor:
     """The copy of ``weight`` that fits, made anew where the weight is visibly another than when the copy was made."""
     copies = _copies.get() if weight.requires_grad else _frozen
     assert copies is not None
-    made = copies.setdefault(weight, {})
+    made = copies.made(weight)
     key, state = (dtype, packed), (weight._version, weight.data_ptr(), weight.device)
     if key not in made or made[key][0] != state:
         copy = weight.detach().to(dtype)

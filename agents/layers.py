@@ -136,6 +136,15 @@ def attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dr
     return torch.bmm(weight, value)
 
 
+def attended(x: Tensor) -> Tensor:
+    """``x`` as a decode keeps what it attends to, one query at a time.
+
+    On a processor in float32: products with so few rows do not gain from bfloat16, and in float32 they take a part of a cache
+    without copying it first (256 queries for 16 keys each: 99 against 272 µs).
+    """
+    return x.float() if x.device.type == "cpu" else x
+
+
 def positions(length: int, width: int, device: torch.device) -> Tensor:
     """Sinusoidal positions ``[length, width]`` (Vaswani et al. 2017, section 3.5), for any length."""
     return _positions(max(64, 1 << (length - 1).bit_length()), width, device)[:length]

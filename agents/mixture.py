@@ -32,7 +32,9 @@ def mixed(
     steps = expert.shape[1]
     mixture: Any = Mixture(policy, oracle, expert, given, draws)
     with acting(policy):
-        return greedy(mixture, source, steps) if top_k == 1 else sample(mixture, source, steps, generator, top_k=top_k)
+        if top_k == 1:
+            return greedy(mixture, source, steps, scored=False)
+        return sample(mixture, source, steps, generator, top_k=top_k, scored=False)
 
 
 class Mixture:

@@ -58,9 +58,9 @@ def roll_out(
 ) -> Trajectories:
     """Its own episodes for ``source`` ``[B, S]``: greedy for ``top_k`` 1, else sampled from the k likeliest (0: all).
 
-    forced ``[B, F]``: the first actions of each, if given.
+    forced ``[B, F]``: the first actions of each, if given.  Scores are not reckoned.
     """
     with acting(policy):
         if top_k == 1:
-            return greedy(policy, source, steps, forced)
-        return sample(policy, source, steps, generator, top_k=top_k, forced=forced)
+            return greedy(policy, source, steps, forced, scored=False)
+        return sample(policy, source, steps, generator, top_k=top_k, forced=forced, scored=False)

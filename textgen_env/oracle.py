@@ -173,8 +173,13 @@ def likeliest(logits: Tensor) -> Tensor:
     """The place of the largest of ``[…, V]``; of equals the first."""
     if logits.device.type != "cpu" or not logits.numel():
         return logits.argmax(-1)
-    best = logits.detach().float().numpy().argmax(-1)  # vectorised on a processor, which torch's own is not
-    return torch.from_numpy(np.asarray(best))
+    logits = logits.detach()
+    if logits.dtype != torch.bfloat16:
+        return torch.from_numpy(np.asarray(logits.float().numpy().argmax(-1)))  # vectorised, which torch's own is not
+    bits = logits.view(torch.int16).numpy()
+    best = torch.from_numpy(np.asarray(bits.argmax(-1)))  # positive numbers are ordered as their bits are, above all others
+    other = logits.gather(-1, best[..., None]).squeeze(-1) <= 0
+    return best if not other.any() else best.where(~other, likeliest(logits.float()))
 
 
 def keep_top(log_probs: Tensor, k: int) -> Tensor:

@@ -23,7 +23,7 @@ class Trajectories:
     """What a policy wrote: one row an episode.
 
     action ``[B, T]`` int64, PAD after the end · length ``[B]`` number of actions, EOS included ·
-    score ``[B]`` float32, summed log-probability under the policy that wrote it.
+    score ``[B]`` float32, summed log-probability under the policy that wrote it, NaN if nobody asked.
     A row is terminated when its last action is EOS, truncated otherwise.
     """
 

@@ -81,7 +81,8 @@ def measure(
                     "student": roll_out(student, batch.source, world.horizon, generators[name], top_k),
                 }
                 with acting(student):
-                    written |= {who: greedy(student, batch.source, world.horizon, start) for who, start in starts.items()}
+                    for who, start in starts.items():
+                        written[who] = greedy(student, batch.source, world.horizon, start, scored=False)
                     for who, tally in tallies[name].items():
                         rows = batch if who == "reference" else wrote(batch, written[who])
                         skip = starts[who].shape[1] if who in starts else 0

@@ -125,7 +125,7 @@ def walk(policy: Policy, world: World, episodes: int, generator: torch.Generator
     assert isinstance(oracle, TightropeOracle)
     source = torch.from_numpy(np.stack([split.source[i % len(split)] for i in range(episodes)]))  # [B, S]
     with acting(policy):
-        written = sample(policy, source, world.horizon, generator)
+        written = sample(policy, source, world.horizon, generator, scored=False)
         prefix = shift(written.action)
         chance = writable(policy(source, prefix)).exp()
     taken = torch.arange(prefix.shape[1]) < written.length[:, None]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.fast import compute_dtype, linear
-from agents.layers import NEVER, Dropout, Linear, attention, positions
+from agents.layers import NEVER, Dropout, Linear, attended, attention, positions
 from textgen_env.errors import UserError
 from textgen_env.types import PAD
 
@@ -118,19 +118,20 @@ class Transformer(nn.Module):
 
     def start(self, source: Tensor, steps: int) -> State:
         """Encode once; room for ``steps`` steps is made as they come."""
-        keys, values, absent = self.encode(source)
+        keys, values, absent = (attended(tensor) for tensor in self.encode(source))
         shape = (len(self.decoder), 2, len(source), self.heads, min(steps, ROOM), self.width // self.heads)
         return State(0, keys.new_empty(shape), keys, values, absent, len(source), 1)
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """One step for ``token`` ``[B]`` → ``[B, V]``; writes into ``state``, which must not be used again."""
         state = state.with_room()
-        time, dtype = state.time, state.keys.dtype
+        time, dtype = state.time, compute_dtype(token.device)
         place = positions(time + 1, self.width, token.device)[time]
         x = torch.add(place, F.embedding(token, self.target_embedding), alpha=math.sqrt(self.width)).to(dtype)  # [B, D]
-        for i, layer in enumerate(self.decoder):
-            x = layer.step(x, state.cache[i], time, state.keys[i], state.values[i], state.absent, state.beams)  # type: ignore[operator]
-        return self.logits(self.decoder_norm(x)), replace(state, time=time + 1)
+        with torch.autocast(token.device.type, enabled=False):  # each product has the dtype of what it is given
+            for i, layer in enumerate(self.decoder):
+                x = layer.step(x, state.cache[i], time, state.keys[i], state.values[i], state.absent, state.beams)  # type: ignore[operator]
+            return self.logits(self.decoder_norm(x)), replace(state, time=time + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +218,12 @@ class DecoderLayer(nn.Module):
         projected = self.self_input(self.self_norm(x)).view(rows, 3, self.heads, -1)  # [B, 3, H, K]
         cache[:, :, :, time] = projected[:, 1:].transpose(0, 1)  # [2, B, H, K]
         key, value = cache[:, :, :, : time + 1].flatten(1, 2)  # [B·H, time + 1, K]
-        query = projected[:, 0].reshape(rows * self.heads, 1, -1)  # [B·H, 1, K]
-        x = x + self.self_output(attention(query, key, value, None).view(rows, width))
+        query = projected[:, 0].reshape(rows * self.heads, 1, -1).to(cache.dtype)  # [B·H, 1, K]
+        x = x + self.self_output(attention(query, key, value, None).view(rows, width).to(x.dtype))
         query = self.cross_input(self.cross_norm(x)).view(rows // beams, beams, self.heads, -1)
-        query = query.transpose(1, 2).flatten(0, 1)  # [N·H, beams, K]
+        query = query.transpose(1, 2).flatten(0, 1).to(keys.dtype)  # [N·H, beams, K]
         found = attention(query, keys, values, absent).view(rows // beams, self.heads, beams, -1)
-        x = x + self.cross_output(found.transpose(1, 2).reshape(rows, width))
+        x = x + self.cross_output(found.transpose(1, 2).reshape(rows, width).to(x.dtype))
         return self.ffn(x)
 
 

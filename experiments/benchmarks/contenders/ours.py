@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from agents.evaluation import writer
 from agents.fast import precision, weights_at_rest
 from agents.losses import nll
+from agents.workers import limit
 from benchmarks.material import Setup, Work, batches, gru, sources, training, transformer
 from textgen_env.types import Batch
 
@@ -52,12 +53,14 @@ class Contender:
 
         return Work(run)
 
-    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int) -> Work:
-        """``count`` batches of ``rows``, greedy or with a beam of ``width``; counts tokens."""
+    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int = 1) -> Work:
+        """``count`` batches of ``rows``, greedy or with a beam of ``width``; handed over at once to ``workers``, if several."""
         write, work = writer(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
+        work = [torch.cat(work)] if workers > 1 else work
 
         @weights_at_rest()
         def run() -> float:
+            limit(workers)
             return sum(int(write(source, steps).length.sum()) for source in work)
 
         return Work(run)

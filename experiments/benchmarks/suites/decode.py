@@ -40,12 +40,12 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
 
 
 def ways(runners: dict[str, Runner], sizes: list[str], work: dict[str, Any], threads: int) -> dict[Key, list[Job]]:
-    """Every way to do the work: in either precision, one thread or all; CTranslate2 also has workers, for several batches."""
+    """Every way to do the work: in either precision, one thread or all, ours and CTranslate2 with workers too."""
     workers = 1 if work["rows"] == 1 else threads
     alone: list[tuple[dict[str, Any], int]] = [({}, 1), ({}, threads)]
     team: list[tuple[dict[str, Any], int]] = [({"workers": workers}, 1), ({"workers": 1}, threads)]
-    entrants = [(who, who, model, precisions(), alone) for who in ("ours", "huggingface") for model in sizes]
-    entrants += [("ours", "ours", "gru", precisions(), alone)] if work["width"] == 1 else []
+    entrants = [("huggingface", "huggingface", model, precisions(), alone) for model in sizes]
+    entrants += [("ours", "ours", model, precisions(), team) for model in (*sizes, *["gru"] * (work["width"] == 1))]
     entrants += [(f"ctranslate2 {amp}", "ctranslate2", model, [amp], team) for amp in ("float32", "int8") for model in sizes]
     return {
         (who, model): [

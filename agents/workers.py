@@ -1,0 +1,210 @@
+"""A decode split over single-thread processes: no core waits for another inside small products.
+
+Workers are forked, so that they have the policy; its weights move to memory that they share, so that they always have it as it
+is now.  Only sources go to them and only what was written comes back.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from mmap import mmap
+from multiprocessing.connection import Connection
+from typing import Any
+from weakref import WeakKeyDictionary, finalize
+
+import torch
+from torch import Tensor, nn
+
+from agents.fast import forget, resting, weights_at_rest
+from textgen_env.types import PAD, Trajectories
+
+Write = Callable[..., Trajectories]  # (policy, most, **rows, **settings), at a module's top level
+ROWS = 32  # the least that a worker gets: with fewer, its products are as slow as those of several threads
+WORK = 5e8  # rows · steps · weights from which the messages are worth their time
+
+_most: int | None = None
+_teams: WeakKeyDictionary[nn.Module, Team] = WeakKeyDictionary()
+
+
+def limit(count: int | None) -> None:
+    """At most ``count`` workers from now on; None: as many as torch has threads."""
+    global _most
+    _most = count
+
+
+def most_workers() -> int:
+    """Over how many processes a decode may be split; 1 where it cannot be: in a worker, and on other systems than Linux."""
+    if sys.platform != "linux" or multiprocessing.current_process().daemon:
+        return 1
+    return torch.get_num_threads() if _most is None else _most
+
+
+def spread(write: Write, policy: Any, most: int, rows: dict[str, Tensor], hypotheses: int = 1, **settings: Any) -> Trajectories:
+    """``write(policy, most, **rows, **settings)``, by several workers in equal shares where that pays.
+
+    policy: a module's steps do nothing but what they return; what is none, such as a mixture that counts its questions, is
+    never shared out.  rows: tensors ``[B, …]``, source among them.  hypotheses: that are written at once for each.
+    """
+    batch, wide = len(rows["source"]), len(rows["source"]) * hypotheses
+    count = min(most_workers(), batch, wide // ROWS)
+    if count < 2 or not _can_share(policy) or wide * most * sum(weight.numel() for weight in policy.parameters()) < WORK:
+        return write(policy, most, **rows, **settings)
+    shares = [{name: each.tensor_split(count)[i] for name, each in rows.items()} for i in range(count)]
+    own, *others = [partial(write, most=most, **share, **settings) for share in shares]
+    team = _team(policy, count - 1)
+    with team.at_work(), _one_thread():
+        team.ask(others)
+        found = [own(policy), *team.answers(len(others))]
+    return _joined(found)
+
+
+class Team:
+    """Workers of one policy: ask them, then take all their answers."""
+
+    def __init__(self, policy: nn.Module, count: int) -> None:
+        self.weights = _weights(policy)
+        for weight in self.weights:
+            _share(weight)
+        self.places = [weight.data_ptr() for weight in self.weights]
+        context = multiprocessing.get_context("fork")
+        self.connections: list[Connection] = []
+        workers = []
+        for _ in range(count):
+            here, there = context.Pipe()
+            workers.append(context.Process(target=_serve, args=(policy, there, here), daemon=True))
+            with warnings.catch_warnings():  # of other threads that a fork leaves behind: a worker needs none of them
+                warnings.simplefilter("ignore", DeprecationWarning)
+                workers[-1].start()
+            there.close()
+            self.connections.append(here)
+        self.close = finalize(self, _dismiss, os.getpid(), workers, self.connections)
+
+    def fits(self, policy: nn.Module, count: int) -> bool:
+        """Whether these workers are enough, and share the weights that ``policy`` has now."""
+        now = _weights(policy)
+        same = len(now) == len(self.weights) and all(a is b for a, b in zip(now, self.weights, strict=True))
+        same = same and self.places == [weight.data_ptr() for weight in now]
+        return same and self.close.alive and len(self.connections) >= count
+
+    def ask(self, work: list[partial[Trajectories]]) -> None:
+        """One piece of ``work`` for each worker, until there is no more."""
+        version = sum(weight._version for weight in self.weights)
+        amp = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
+        for connection, each in zip(self.connections, work, strict=False):
+            given = {name: value.numpy() if isinstance(value, Tensor) else value for name, value in each.keywords.items()}
+            with _dead_is_an_error():
+                connection.send((each.func, given, resting(), version, amp))
+
+    def answers(self, count: int) -> list[Trajectories]:
+        """What the first ``count`` workers wrote."""
+        found = []
+        for connection in self.connections[:count]:
+            with _dead_is_an_error():
+                answer = connection.recv()
+            if isinstance(answer, str):
+                raise RuntimeError(f"a worker that decodes has failed:\n{answer}")
+            found.append(Trajectories(*map(torch.from_numpy, answer)))
+        return found
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """A team that is left before its answers are in is dismissed."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+
+@contextmanager
+def _dead_is_an_error() -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, ConnectionError):
+        raise RuntimeError("a worker that decodes has ended; is there too little memory?") from None
+
+
+def _team(policy: nn.Module, count: int) -> Team:
+    team = _teams.get(policy)
+    if team is None or not team.fits(policy, count):
+        if team is not None:
+            team.close()
+        team = _teams[policy] = Team(policy, count)
+    return team
+
+
+def _dismiss(owner: int, workers: list[Any], connections: list[Connection]) -> None:
+    if os.getpid() == owner:  # and not another team's worker, which has a copy of everything
+        for worker, connection in zip(workers, connections, strict=True):
+            connection.close()
+            worker.terminate()
+            worker.join()
+
+
+def _can_share(policy: Any) -> bool:
+    if not isinstance(policy, nn.Module):
+        return False
+    return all(weight.device.type == "cpu" and not weight.is_inference() for weight in _weights(policy))
+
+
+def _weights(policy: nn.Module) -> list[Tensor]:
+    return [*policy.parameters(), *policy.buffers()]
+
+
+def _share(weight: Tensor) -> None:
+    """The same values in memory that forked processes share."""
+    if weight.numel():
+        memory = mmap(-1, weight.numel() * weight.element_size())
+        weight.data = torch.frombuffer(memory, dtype=weight.dtype).view(weight.shape).copy_(weight.data)
+
+
+def _serve(policy: nn.Module, connection: Connection, other: Connection) -> None:
+    """A worker's life: until the other end is closed."""
+    other.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides what Ctrl-C means
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torch.set_num_threads(1)
+    before: tuple[int | None, int] = None, -1
+    with weights_at_rest():
+        while True:
+            try:
+                write, given, block, version, amp = connection.recv()
+            except EOFError:
+                return
+            if block is None or block != before[0]:  # outside of one, nobody has promised anything
+                forget(frozen=False)
+            if version != before[1]:
+                forget(frozen=True)
+            before = block, version
+            try:
+                rows = {name: torch.from_numpy(value) if hasattr(value, "dtype") else value for name, value in given.items()}
+                with torch.autocast("cpu", amp or torch.bfloat16, enabled=amp is not None):
+                    found = write(policy, **rows)
+                connection.send([found.action.numpy(), found.length.numpy(), found.score.numpy()])
+            except Exception:
+                connection.send(traceback.format_exc())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _joined(found: list[Trajectories]) -> Trajectories:
+    """All rows, as wide as the widest."""
+    width = max(each.action.shape[1] for each in found)
+    action = torch.cat([nn.functional.pad(each.action, (0, width - each.action.shape[1]), value=PAD) for each in found])
+    return Trajectories(action, torch.cat([each.length for each in found]), torch.cat([each.score for each in found]))

@@ -1,0 +1,209 @@
+"""A decode that is shared out: the same tokens, the weights as they are, and no worker left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agents import workers
+from agents.decoding import beam, greedy, sample
+from agents.fast import weights_at_rest
+from agents.policies.rnn import RNN
+from agents.policies.transformer import Transformer
+from agents.policy import Stepper
+from textgen_env.types import EOS, Trajectories
+
+V, B = 12, 10
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
+
+
+@pytest.fixture(autouse=True)
+def shared(monkeypatch: pytest.MonkeyPatch):
+    """Three workers, for the smallest decode."""
+    monkeypatch.setattr(workers, "ROWS", 1)
+    monkeypatch.setattr(workers, "WORK", 0)
+    workers.limit(3)
+    yield
+    workers.limit(None)
+
+
+def make(kind: str = "transformer", seed: int = 0) -> nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    if kind == "gru":
+        return RNN(V, encoder_width=8, width=16, embedding=8, generator=generator).eval()
+    return Transformer(V, layers=1, width=16, heads=2, ffn=16, generator=generator).eval()
+
+
+def source(rows: int = B) -> Tensor:
+    return torch.randint(4, V, (rows, 5), generator=torch.Generator().manual_seed(1)).index_fill_(1, torch.tensor([4]), EOS)
+
+
+DECODERS = {
+    "greedy": greedy,
+    "forced": lambda policy, source, steps: greedy(policy, source, steps, source[:, :2]),
+    "sample": lambda policy, source, steps: sample(policy, source, steps, torch.Generator().manual_seed(0)),
+    "top_k": lambda policy, source, steps: sample(policy, source, steps, torch.Generator().manual_seed(0), 3),
+    "beam": lambda policy, source, steps: beam(policy, source, steps, width=3, keep=2),
+}
+
+
+def alone(decode, *arguments) -> Trajectories:
+    workers.limit(1)
+    try:
+        return decode(*arguments)
+    finally:
+        workers.limit(3)
+
+
+def same(found: Trajectories, expected: Trajectories) -> None:
+    assert torch.equal(found.action, expected.action)
+    assert torch.equal(found.length, expected.length)
+    torch.testing.assert_close(found.score, expected.score, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS)
+@pytest.mark.parametrize("kind", ["transformer", "gru"])
+def test_workers_write_what_one_process_writes(kind: str, decode):
+    policy, limit = make(kind), torch.arange(2, B + 2)
+    for steps in (limit, 8):
+        same(decode(policy, source(), steps), alone(decode, policy, source(), steps))
+    assert len(workers._teams[policy].connections) == 2
+
+
+def test_workers_have_the_weights_as_they_are():
+    policy, before = make(), []
+    optimiser = torch.optim.Adam(policy.parameters(), lr=0.3, fused=True)
+    with weights_at_rest():
+        same(greedy(policy, source(), 8), alone(greedy, policy, source(), 8))
+    for change in range(4):
+        if change == 1:
+            policy.load_state_dict(make(seed=9).state_dict())
+        elif change == 2:
+            policy.target_embedding = nn.Parameter(make(seed=8).target_embedding.detach().clone())
+        else:  # a fused step counts no version
+            policy(source(), source()).logsumexp(-1).mean().backward()
+            optimiser.step()
+        found = greedy(policy, source(), 8)
+        same(found, alone(greedy, policy, source(), 8))
+        before.append(found.action)
+    assert len({str(each.tolist()) for each in before}) == 4
+
+
+def test_frozen_weights_that_are_changed_are_read_anew():
+    policy = make().requires_grad_(False)
+    first = greedy(policy, source(), 8)
+    policy.load_state_dict(make(seed=5).state_dict())
+    second = greedy(policy, source(), 8)
+    same(second, alone(greedy, policy, source(), 8))
+    assert not torch.equal(first.score, second.score)
+
+
+def test_workers_compute_in_the_precision_asked_for():
+    policy = make()
+    exact = greedy(policy, source(), 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = greedy(policy, source(), 8)
+    assert not torch.equal(exact.score[-3:], rounded.score[-3:])  # the last share is a worker's
+    same(greedy(policy, source(), 8), exact)
+
+
+def test_training_goes_on_where_the_weights_are_now():
+    policies = [make(), make()]
+    greedy(policies[0], source(), 3)
+    for policy in policies:
+        optimiser = torch.optim.Adam(policy.parameters(), lr=0.1, fused=True)
+        policy(source(), source()).logsumexp(-1).mean().backward()
+        optimiser.step()
+    for one, other in zip(*(policy.parameters() for policy in policies), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_workers_end_with_their_policy():
+    policy = make()
+    greedy(policy, source(), 3)
+    names = [worker.pid for worker in workers.multiprocessing.active_children()]
+    assert names
+    del policy
+    gc.collect()
+    assert not workers.multiprocessing.active_children()
+
+
+class Faulty(Transformer):
+    """Fails in a worker at the first try, dies at the second."""
+
+    def step(self, token, state):
+        if os.getpid() != self.owner:
+            if self.target_embedding[0, 0] == 7:
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise FloatingPointError("this row is cursed")
+        return super().step(token, state)
+
+
+def test_a_worker_that_fails_or_dies_is_an_error_and_the_next_decode_has_new_ones():
+    policy = Faulty(V, layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0)).eval()
+    policy.owner = os.getpid()
+    with pytest.raises(RuntimeError, match="this row is cursed"):
+        greedy(policy, source(), 3)
+    with torch.no_grad():
+        policy.target_embedding[0, 0] = 7
+    with pytest.raises(RuntimeError, match="has ended"):
+        greedy(policy, source(), 3)
+    policy.step = Transformer.step.__get__(policy)
+    same(greedy(policy, source(), 3), alone(greedy, policy, source(), 3))
+
+
+class Slow(Transformer):
+    """Takes its time."""
+
+    def step(self, token, state):
+        time.sleep(0.2)
+        return super().step(token, state)
+
+
+def test_ctrl_c_leaves_no_answer_for_the_next_decode():
+    policy = Slow(V, layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0)).eval()
+    threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        greedy(policy, source(), 8)
+    assert torch.get_num_threads() > 0
+    same(greedy(policy, source(6), 2), alone(greedy, policy, source(6), 2))
+
+
+class Counting:
+    """No module: it counts what it is asked."""
+
+    def __init__(self, policy: nn.Module) -> None:
+        self.policy, self.asked = policy, 0
+
+    def start(self, source: Tensor, steps: int):
+        return self.policy.start(source, steps)
+
+    def step(self, token: Tensor, state):
+        self.asked += len(token)
+        return self.policy.step(token, state)
+
+
+def test_what_is_no_module_is_not_shared_out():
+    stepper: Stepper = Counting(make())
+    found = greedy(stepper, source(), 8)
+    assert stepper.asked >= int(found.length.sum())
+
+
+def test_small_decodes_are_not_shared_out(monkeypatch: pytest.MonkeyPatch):
+    policy = make()
+    monkeypatch.setattr(workers, "WORK", 1e9)
+    greedy(policy, source(), 8)
+    monkeypatch.setattr(workers, "WORK", 0)
+    monkeypatch.setattr(workers, "ROWS", B)
+    greedy(policy, source(), 8)
+    assert policy not in workers._teams
+    beam(policy, source(), 8, width=3)
+    assert policy in workers._teams
