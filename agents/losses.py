@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable
+from itertools import accumulate
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from agents.policy import Policy
+from textgen_env.oracle import Oracle, keep_top
 from textgen_env.types import Batch
 
-LOGITS = 1 << 26  # a quarter of a gigabyte in float32, and as much for their gradient
+Compare = Callable[[Tensor, Tensor], Tensor]  # the student's logits [n, V], the oracle's log-probabilities [n, V] → a mean
+LOGITS = 1 << 23  # 32 MiB in float32: also faster than all at once, as they stay nearer to the processor
 
 
 def nll(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -21,22 +28,91 @@ def nll(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     return F.cross_entropy(logits.float(), target, label_smoothing=smoothing)
 
 
-def cloning(policy: Policy, batch: Batch, action: Tensor, smoothing: float = 0.0) -> Tensor:
-    """``nll`` of ``action`` ``[N]`` at the N real positions of ``batch``, with at most ``LOGITS`` logits in memory at once.
+class Part(NamedTuple):
+    """Some rows of a batch, and which of its N real positions are theirs."""
 
-    Where N·V are more, the output layer and the loss go over the positions in chunks, and once more backwards.
+    rows: slice
+    positions: slice
+
+
+def cloning(policy: Policy, batch: Batch, action: Tensor, smoothing: float = 0.0) -> Tensor:
+    """``nll`` of ``action`` ``[N]`` at the N real positions of ``batch``."""
+    return by_position(policy, batch, lambda logits, part: nll(logits, action[part.positions], smoothing))
+
+
+def distilling(policy: Policy, oracle: Oracle, batch: Batch, loss: Compare, label_top_k: int = 0) -> Tensor:
+    """``loss(logits, log_probs)`` of the student and the oracle at the N real positions of ``batch``.
+
+    label_top_k: the oracle's distributions are cut to their k likeliest tokens; 0: whole.
+    """
+
+    def compared(logits: Tensor, part: Part) -> Tensor:
+        rows = (batch.source[part.rows], batch.prefix[part.rows], batch.mask[part.rows])
+        return loss(logits, keep_top(oracle.log_probs(*rows), label_top_k))
+
+    return by_position(policy, batch, compared)
+
+
+def full(policy: Policy, oracle: Oracle, batch: Batch, label_top_k: int = 0) -> tuple[Tensor, Tensor]:
+    """L_full at the N real positions of ``batch``, and how far it is above the oracle's entropy, without a gradient."""
+    entropies = []
+
+    def loss(logits: Tensor, log_probs: Tensor) -> Tensor:
+        entropies.append(entropy(log_probs) * len(log_probs))
+        return cross_entropy(logits, log_probs)
+
+    value = distilling(policy, oracle, batch, loss, label_top_k)
+    return value, value.detach() - torch.stack(entropies).sum() / batch.tokens
+
+
+def by_position(policy: Policy, batch: Batch, loss: Callable[[Tensor, Part], Tensor]) -> Tensor:
+    """The mean of ``loss(logits [n, V], part)``, itself a mean, over all N real positions of ``batch``.
+
+    Where N·V is more than ``LOGITS``, no more logits than that are in memory at once, or those of one row: the output layer,
+    the loss and the gradient through both go over the rows in parts.
     """
     features = policy.features(batch.source, batch.prefix, batch.mask)  # [N, D]
-    size = max(1, LOGITS // policy.vocabulary_size)
-    if len(features) <= size:
-        return nll(policy.logits(features), action, smoothing)
+    if len(features) * policy.vocabulary_size <= LOGITS:
+        return loss(policy.logits(features), Part(slice(None), slice(None)))
+    parts = _parts(batch.length.tolist(), LOGITS // policy.vocabulary_size)
+    weights = [weight for weight in policy.parameters() if weight.requires_grad]
+    return _InParts.apply(policy.logits, loss, parts, features, *weights)
 
-    def part(features: Tensor, action: Tensor) -> Tensor:
-        return nll(policy.logits(features), action, smoothing) * len(action)
 
-    chunks = zip(features.split(size), action.split(size), strict=True)
-    losses = [checkpoint(part, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
-    return torch.stack(losses).sum() / len(action)
+def _parts(lengths: list[int], most: int) -> list[Part]:
+    """Consecutive rows with at most ``most`` positions together, or one row."""
+    parts, row, position = [], 0, 0
+    ends = list(accumulate(lengths))
+    while row < len(lengths):
+        last = max(row + 1, bisect_right(ends, position + most))
+        parts.append(Part(slice(row, last), slice(position, ends[last - 1])))
+        row, position = last, ends[last - 1]
+    return parts
+
+
+class _InParts(torch.autograd.Function):
+    """Takes the gradient of a part as soon as its loss is there, so that its logits are gone before those of the next."""
+
+    @staticmethod
+    def forward(ctx, logits, loss, parts, features, *weights):
+        total, own, shared = features.new_zeros((), dtype=torch.float32), torch.empty_like(features), [None] * len(weights)
+        for part in parts:
+            piece = features[part.positions].detach().requires_grad_()
+            with torch.enable_grad():
+                value = loss(logits(piece), part) * (len(piece) / len(features))
+            own[part.positions], *others = torch.autograd.grad(value, [piece, *weights], allow_unused=True)
+            shared = [
+                mine if other is None else other if mine is None else mine + other
+                for mine, other in zip(shared, others, strict=True)
+            ]
+            total += value.detach()
+        ctx.gradients = own, *shared
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        return None, None, None, *(None if gradient is None else gradient * grad for gradient in ctx.gradients)
 
 
 def cross_entropy(logits: Tensor, log_probs: Tensor) -> Tensor:

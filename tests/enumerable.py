@@ -30,11 +30,18 @@ class Table(nn.Module):
         self.table = nn.Parameter(torch.randn(13, 5, generator=self.generator))
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.logits(self.features(source, prefix, mask))
+
+    def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Which string a prefix is."""
         state = torch.zeros_like(prefix)
         for time in range(1, prefix.shape[1]):
             state[:, time] = 3 * state[:, time - 1] + 1 + (prefix[:, time] - EOS).clamp(min=0)
-        logits = self.table[state.clamp(max=12)]  # [B, T, V]
-        return logits if mask is None else logits[mask]
+        features = nn.functional.one_hot(state.clamp(max=12), 13).float()  # [B, T, 13]
+        return features if mask is None else features[mask]
+
+    def logits(self, features: Tensor) -> Tensor:
+        return features @ self.table
 
     def start(self, source: Tensor, steps: int) -> Prefix:
         return Prefix(source[:, :0])

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from agents import losses
+from agents import divergences, losses
+from agents.divergences import divergence
 from agents.losses import cross_entropy, entropy, nll
 from agents.policies.transformer import Transformer
 from agents.schedules import BETA, LEARNING_RATE, beta, learning_rate
@@ -63,29 +64,70 @@ def test_learning_rates_peak_at_one_at_the_end_of_the_warm_up():
         assert min(factors) > 0
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_a_loss_in_chunks_is_the_same_with_the_same_gradient_and_no_more_logits_than_allowed(smoothing, monkeypatch):
+class Fixed:
+    """An oracle with one distribution for each last token; it notes how many positions it is asked about."""
+
+    vocabulary_size = 11
+
+    def __init__(self) -> None:
+        self.table = torch.randn(11, 11, generator=torch.Generator().manual_seed(2)).log_softmax(-1)
+        self.asked: list[int] = []
+
+    def log_probs(self, source, prefix, mask):
+        self.asked.append(int(mask.sum()))
+        return self.table[prefix[mask]]
+
+
+ORACLE = Fixed()
+IN_PARTS = {
+    "cloning": lambda policy, batch: losses.cloning(policy, batch, batch.target[batch.mask]),
+    "smoothed": lambda policy, batch: losses.cloning(policy, batch, batch.target[batch.mask], 0.1),
+    "full": lambda policy, batch: losses.full(policy, ORACLE, batch)[0],
+    "top_3": lambda policy, batch: losses.full(policy, ORACLE, batch, 3)[0],
+    **{
+        name: lambda policy, batch, name=name: losses.distilling(policy, ORACLE, batch, divergence(name, 0.3))
+        for name in divergences.NAMED
+    },
+}
+
+
+@pytest.mark.parametrize("loss_of", IN_PARTS.values(), ids=IN_PARTS)
+def test_a_loss_in_parts_is_the_same_with_the_same_gradient_and_no_more_logits_than_allowed(loss_of, monkeypatch):
     policy = Transformer(11, layers=1, width=8, heads=2, ffn=8, generator=torch.Generator().manual_seed(0)).eval()
-    length = torch.tensor([3, 5, 1])
-    target = torch.randint(4, 11, (3, 5)).masked_fill(torch.arange(5) >= length[:, None], 0)
-    batch = Batch(torch.arange(3), torch.randint(4, 11, (3, 4)), target, length)
-    action, sizes = target[batch.mask], []
+    length = torch.tensor([3, 5, 1, 1])
+    target = torch.randint(4, 11, (4, 5)).masked_fill(torch.arange(5) >= length[:, None], 0)
+    batch = Batch(torch.arange(4), torch.randint(4, 11, (4, 4)), target, length)
+    sizes = []
 
     def logits(features: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(features) * 11)
+        sizes.append(len(features))
         return Transformer.logits(policy, features)
 
+    monkeypatch.setattr(policy, "logits", logits, raising=False)
     found = []
-    for limit in (1 << 20, 44, 1):
+    for limit, expected in ((1 << 20, [10]), (66, [3, 6, 1]), (1, [3, 5, 1, 1])):
         sizes.clear()
+        ORACLE.asked.clear()
         monkeypatch.setattr(losses, "LOGITS", limit)
-        monkeypatch.setattr(policy, "logits", logits, raising=False)
         policy.zero_grad()
-        loss = losses.cloning(policy, batch, action, smoothing)
-        loss.backward()
+        loss = loss_of(policy, batch)
+        (3 * loss).backward()
         found.append([loss.detach(), *(weight.grad.clone() for weight in policy.parameters())])
-        assert max(sizes) <= max(limit, 11)
-    whole = nll(policy(batch.source, batch.prefix, batch.mask), action, smoothing)
-    torch.testing.assert_close(found[0][0], whole.detach())
+        assert sizes == expected
+        assert ORACLE.asked in ([], expected)
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_loss_in_parts_is_the_plain_loss(monkeypatch):
+    policy = Transformer(11, layers=1, width=8, heads=2, ffn=8, generator=torch.Generator().manual_seed(0)).eval()
+    target = torch.randint(4, 11, (3, 5))
+    batch = Batch(torch.arange(3), torch.randint(4, 11, (3, 4)), target, torch.tensor([5, 2, 4]))
+    logits, log_probs = policy(batch.source, batch.prefix, batch.mask), ORACLE.table[batch.prefix[batch.mask]]
+    monkeypatch.setattr(losses, "LOGITS", 1)
+    torch.testing.assert_close(losses.cloning(policy, batch, target[batch.mask]), nll(logits, target[batch.mask]))
+    loss, excess = losses.full(policy, ORACLE, batch)
+    torch.testing.assert_close(loss, losses.cross_entropy(logits, log_probs))
+    torch.testing.assert_close(excess, divergences.forward_kl(logits, log_probs).detach())
+    loss = losses.distilling(policy, ORACLE, batch, divergences.total_variation)
+    torch.testing.assert_close(loss, divergences.total_variation(logits, log_probs))

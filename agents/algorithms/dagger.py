@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.losses import cloning, cross_entropy, entropy
+from agents.losses import cloning, full
 from agents.policy import Policy
 from agents.roll_in import Mixed, RollIn, packed, unpacked
 from agents.schedules import beta as beta_schedule
 from textgen_env.errors import UserError, unknown
-from textgen_env.oracle import Oracle, keep_top
+from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
 LABELS = ("action", "distribution")
@@ -70,16 +70,13 @@ class DAgger(Algorithm):
         """L_opt or L_full of Lin et al. 2020, section 3, on the mixture that β(progress) gives."""
         beta = self.beta(progress)
         batch, on_policy, decoded, asked = self.ahead.pop(0) if self.ahead else self.mix(batch, beta)
-        mask = batch.mask  # [B, T]
         figures: dict[str, float | Tensor] = {"beta": beta, "on_policy": on_policy.float().mean()}
         if self.labels == "distribution":
-            expert = keep_top(self.oracle.log_probs(batch.source, batch.prefix, mask), self.label_top_k)  # [N, V]
-            loss, tokens = cross_entropy(self.policy(batch.source, batch.prefix, mask), expert), len(expert)
-            scored = tokens
-            figures["kl"] = loss.detach() - entropy(expert)
+            loss, figures["kl"] = full(self.policy, self.oracle, batch, self.label_top_k)
+            tokens = scored = batch.tokens
         else:
             target, scored = self.relabel(batch, torch.ones_like(on_policy) if self.relabel_all else on_policy)
-            action = target[mask]  # [N]
+            action = target[batch.mask]  # [N]
             loss, tokens = cloning(self.policy, batch, action), len(action)
         return LossOutput(loss, tokens, figures, decoded, asked + scored)
 

@@ -8,6 +8,7 @@ import torch
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.divergences import divergence as named
+from agents.losses import distilling
 from agents.policy import Policy
 from agents.rollout import roll_out
 from textgen_env.errors import UserError
@@ -47,10 +48,8 @@ class GKD(Algorithm):
         if on_policy.any():
             written = roll_out(self.policy, batch.source[on_policy], batch.target.shape[1], self.generator, top_k=0)
             batch, decoded = batch.with_rows(on_policy, written), int(written.length.sum())
-        mask = batch.mask  # [B, T]
-        logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
-        loss = self.divergence(logits, self.oracle.log_probs(batch.source, batch.prefix, mask))
-        return LossOutput(loss, len(logits), {"on_policy": on_policy.float().mean().item()}, decoded, scored=len(logits))
+        loss = distilling(self.policy, self.oracle, batch, self.divergence)
+        return LossOutput(loss, batch.tokens, {"on_policy": on_policy.float().mean()}, decoded, scored=batch.tokens)
 
 
 NAMES = {"gkd": partial(GKD)}

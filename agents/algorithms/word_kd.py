@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.losses import cross_entropy, entropy
+from agents.losses import full
 from agents.policy import Policy
-from textgen_env.oracle import Oracle, keep_top
+from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
 
@@ -25,11 +25,8 @@ class WordKD(Algorithm):
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """Cross-entropy over every position of ``batch``; its excess over the teacher's entropy is logged as ``kl``."""
-        mask = batch.mask  # [B, T]
-        logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
-        expert = keep_top(self.oracle.log_probs(batch.source, batch.prefix, mask), self.label_top_k)  # [N, V]
-        loss = cross_entropy(logits, expert)
-        return LossOutput(loss, len(logits), {"kl": loss.detach() - entropy(expert)}, scored=len(logits))
+        loss, excess = full(self.policy, self.oracle, batch, self.label_top_k)
+        return LossOutput(loss, batch.tokens, {"kl": excess}, scored=batch.tokens)
 
 
 NAMES = {"word_kd": partial(WordKD), "seqkd_full": partial(WordKD, demonstrations="teacher")}
