@@ -13,7 +13,10 @@ class DecodeState(Protocol):
     """What a policy remembers between two steps of one decode; opaque to the decoder."""
 
     def select(self, index: Tensor) -> Self:
-        """Keep or reorder rows: ``index`` ``[B']`` int64 into the current rows.  Drops finished rows, follows beams."""
+        """Keep or reorder rows: ``index`` ``[B']`` int64 into the current rows.  Drops finished rows, follows beams.
+
+        What is selected may share memory with this state, which must not be used again.
+        """
         ...
 
 

@@ -120,64 +120,75 @@ class Transformer(nn.Module):
         """Encode once; room for ``steps`` steps is made as they come."""
         keys, values, absent = (attended(tensor) for tensor in self.encode(source))
         shape = (len(self.decoder), 2, len(source), self.heads, min(steps, ROOM), self.width // self.heads)
-        return State(0, keys.new_empty(shape), keys, values, absent, len(source), 1)
+        return State(0, keys.new_empty(shape), 0, None, keys, values, absent, 1)
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """One step for ``token`` ``[B]`` → ``[B, V]``; writes into ``state``, which must not be used again."""
-        state = state.with_room()
+        state = state.with_slots()
         time, dtype = state.time, compute_dtype(token.device)
         place = positions(time + 1, self.width, token.device)[time]
         x = torch.add(place, F.embedding(token, self.target_embedding), alpha=math.sqrt(self.width)).to(dtype)  # [B, D]
+        hidden = None if state.hidden is None else state.hidden.repeat_interleave(self.heads, 0)  # [N·H, beams, slots]
         with torch.autocast(token.device.type, enabled=False):  # each product has the dtype of what it is given
             for i, layer in enumerate(self.decoder):
-                x = layer.step(x, state.cache[i], time, state.keys[i], state.values[i], state.absent, state.beams)  # type: ignore[operator]
+                cache = state.cache[i, :, :, :, : state.slots]
+                x = layer.step(x, cache, hidden, state.keys[i], state.values[i], state.absent, state.beams)  # type: ignore[operator]
             return self.logits(self.decoder_norm(x)), replace(state, time=time + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A decode after ``time`` steps.
+    """A decode after ``time`` steps of N sources, each written for by ``beams`` consecutive rows, B = N · beams.
 
-    cache ``[L, 2, B, H, room, K]``: self-attention keys and values, filled up to ``time`` · keys, values ``[L, N·H, S, K]`` and
-    absent ``[N·H, 1, S]``: the encoded sources · sources N; each is attended to by ``beams`` consecutive rows, B = N · beams.
+    cache ``[L, 2, N, H, room, K]``: self-attention keys and values, one slot a row and step, of which ``slots`` are in use ·
+    hidden ``[N, beams, slots]``: what to add to scores, so that a row sees those of its own past; None where it sees all ·
+    keys, values ``[L, N·H, S, K]`` and absent ``[N·H, 1, S]``: the encoded sources.
     """
 
     time: int
     cache: Tensor
+    slots: int
+    hidden: Tensor | None
     keys: Tensor
     values: Tensor
     absent: Tensor
-    sources: int
     beams: int
 
     def select(self, index: Tensor) -> State:
-        """Rows ``index``.  Beams of one source keep sharing it, as long as every source has equally many, side by side."""
-        if torch.equal(index, torch.arange(self.cache.shape[2], device=index.device)):
+        """Rows ``index``.  As long as every source keeps equally many, side by side, they share what was computed for it.
+
+        So a beam search copies no keys and values: a hypothesis is told which slots of its source are its past.
+        """
+        sources, heads = self.cache.shape[2:4]
+        if torch.equal(index, torch.arange(sources * self.beams, device=index.device)):
             return self
-        layers, two, _, heads, _, size = self.cache.shape
-        # room for the next step and no more: a product with the whole of the cache needs no copy of its own
-        cache = self.cache.new_empty(layers, two, len(index), heads, self.time + 1, size)
-        torch.index_select(self.cache[..., : self.time, :], 2, index, out=cache[..., : self.time, :])
-        owner = index // self.beams
-        if len(owner) == self.sources * self.beams and torch.equal(owner, self._owner()):
-            return replace(self, cache=cache)
-        kept, counts = owner.unique_consecutive(return_counts=True)
+        kept, counts = (index // self.beams).unique_consecutive(return_counts=True)
         beams = int(counts[0]) if len(counts) else 1
         if (counts != beams).any():
-            kept, beams = owner, 1
+            kept, beams = index // self.beams, 1
+        hidden = self.hidden
+        if hidden is not None or beams > 1:
+            seen = self.cache.new_zeros(sources, self.beams, self.slots) if hidden is None else hidden
+            hidden = seen.flatten(0, 1)[index].unflatten(0, (-1, beams))  # [N', beams', slots]
+        if torch.equal(kept, torch.arange(sources, device=index.device)):
+            return replace(self, hidden=hidden, beams=beams)
+        cache = self.cache[..., : self.slots, :].index_select(2, kept)
         keys, values, absent = (
             tensor.unflatten(-3, (-1, heads)).index_select(tensor.dim() - 3, kept).flatten(-4, -3)  # [..., N'·H, _, _]
             for tensor in (self.keys, self.values, self.absent)
         )
-        return State(self.time, cache, keys, values, absent, len(kept), beams)
+        return State(self.time, cache, self.slots, hidden, keys, values, absent, beams)
 
-    def with_room(self) -> State:
-        """The same state with room for one more step."""
-        room = self.cache.shape[4]
-        return self if self.time < room else replace(self, cache=F.pad(self.cache, (0, 0, 0, room)))
-
-    def _owner(self) -> Tensor:
-        return torch.arange(self.sources, device=self.cache.device).repeat_interleave(self.beams)
+    def with_slots(self) -> State:
+        """The same state with a slot more for every row."""
+        slots, cache, hidden = self.slots + self.beams, self.cache, self.hidden
+        if slots > cache.shape[4]:
+            cache = cache.new_empty(*cache.shape[:4], max(slots, 2 * self.slots), cache.shape[5])
+            cache[..., : self.slots, :] = self.cache[..., : self.slots, :]
+        if hidden is not None:
+            own = torch.full((self.beams, self.beams), NEVER, device=hidden.device).fill_diagonal_(0.0).to(hidden.dtype)
+            hidden = torch.cat([hidden, own.expand(len(hidden), -1, -1)], 2)  # [N, beams, slots]
+        return replace(self, cache=cache, slots=slots, hidden=hidden)
 
 
 class EncoderLayer(nn.Module):
@@ -212,18 +223,21 @@ class DecoderLayer(nn.Module):
         x = self.dropout.add(x, self.cross_output(_join(attention(query, keys, values, absent, self.dropout), self.heads)))
         return self.ffn(x)
 
-    def step(self, x: Tensor, cache: Tensor, time: int, keys: Tensor, values: Tensor, absent: Tensor, beams: int) -> Tensor:
-        """One position ``[B, D]``; its self-attention key and value go to ``cache[..., time, :]`` ``[2, B, H, room, K]``."""
-        rows, width = x.shape
-        projected = self.self_input(self.self_norm(x)).view(rows, 3, self.heads, -1)  # [B, 3, H, K]
-        cache[:, :, :, time] = projected[:, 1:].transpose(0, 1)  # [2, B, H, K]
-        key, value = cache[:, :, :, : time + 1].flatten(1, 2)  # [B·H, time + 1, K]
-        query = projected[:, 0].reshape(rows * self.heads, 1, -1).to(cache.dtype)  # [B·H, 1, K]
-        x = x + self.self_output(attention(query, key, value, None).view(rows, width).to(x.dtype))
-        query = self.cross_input(self.cross_norm(x)).view(rows // beams, beams, self.heads, -1)
+    def step(
+        self, x: Tensor, cache: Tensor, hidden: Tensor | None, keys: Tensor, values: Tensor, absent: Tensor, beams: int
+    ) -> Tensor:
+        """One position ``[B, D]``; its keys and values go to the last slots of ``cache`` ``[2, N, H, slots, K]``."""
+        (rows, width), heads = x.shape, self.heads
+        projected = self.self_input(self.self_norm(x)).view(rows // beams, beams, 3, heads, -1).permute(2, 0, 3, 1, 4)
+        cache[:, :, :, -beams:] = projected[1:]  # [2, N, H, beams, K]
+        key, value = cache.flatten(1, 2)  # [N·H, slots, K]
+        query = projected[0].reshape(-1, beams, key.shape[-1]).to(cache.dtype)  # [N·H, beams, K]
+        found = attention(query, key, value, hidden).view(-1, heads, beams, width // heads).transpose(1, 2)
+        x = x + self.self_output(found.reshape(rows, width).to(x.dtype))
+        query = self.cross_input(self.cross_norm(x)).view(-1, beams, heads, width // heads)
         query = query.transpose(1, 2).flatten(0, 1).to(keys.dtype)  # [N·H, beams, K]
-        found = attention(query, keys, values, absent).view(rows // beams, self.heads, beams, -1)
-        x = x + self.cross_output(found.transpose(1, 2).reshape(rows, width).to(x.dtype))
+        found = attention(query, keys, values, absent).view(-1, heads, beams, width // heads).transpose(1, 2)
+        x = x + self.cross_output(found.reshape(rows, width).to(x.dtype))
         return self.ffn(x)
 
 
