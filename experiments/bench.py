@@ -23,7 +23,7 @@ from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
 
 LONG = "memory"
-LEAST = {"rounds": 1, "vocabulary": 16, "width": 4, "tokens": 1, "batch": 2, "steps": 1, "episodes": 1}
+LEAST = {"rounds": 1, "seconds": 0, "vocabulary": 16, "width": 4, "tokens": 1, "batch": 2, "steps": 1, "episodes": 1}
 
 
 def main(config: DictConfig) -> None:
@@ -31,7 +31,7 @@ def main(config: DictConfig) -> None:
     chosen = chosen_suites(list(config.suite))
     check(config)
     cores = config.threads or os.cpu_count() or 1
-    setup = Setup(config.vocabulary, config.width, config.tokens, cores)
+    setup = Setup(config.vocabulary, config.width, config.tokens, cores, config.seconds)
     path = Path(config.out) / "bench.json"
     results: dict[str, Any] = {
         "settings": OmegaConf.to_container(config),

@@ -29,12 +29,14 @@ CONF = Path(__file__).parent / "conf"
 LEAST: dict[str, float] = {
     **dict.fromkeys(("seed", "warmup", "top_k", "label_top_k", "label_smoothing", "corrupt_at", "encodings"), 0),
     **dict.fromkeys(("steps", "batch_tokens", "validations", "validation_rows", "batch_size", "batch_sizes", "speed_rows"), 1),
-    **dict.fromkeys(("beam", "beams", "threads", "rows", "rounds", "resamples", "samples", "bundled_pairs", "vocabulary"), 1),
+    **dict.fromkeys(
+        ("beam", "beams", "threads", "workers", "rows", "rounds", "resamples", "samples", "bundled_pairs", "vocabulary"), 1
+    ),
     **dict.fromkeys(("layers", "decoder_layers", "encoder_layers", "width", "encoder_width", "heads", "ffn", "embedding"), 1),
 }
 ABOVE_ZERO = ("lr", "clip")
 # A default of null does not show the type: these are numbers, all others text.
-NUMBERS = {**dict.fromkeys(("rows", "steps", "threads", "decoder_layers"), int), "gamma": float}
+NUMBERS = {**dict.fromkeys(("rows", "steps", "threads", "workers", "decoder_layers"), int), "gamma": float}
 
 
 def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None:

@@ -17,6 +17,7 @@ from agents.evaluation import speed, subset
 from agents.fast import tune_allocator
 from agents.journal import console
 from agents.trainer import Interrupted
+from agents.workers import most_workers
 from run_folder import how_to_go_on, open_folder
 from textgen_env.metrics import score
 
@@ -25,6 +26,7 @@ def main(config: DictConfig) -> None:
     """Corpus → teacher → student → scores → report."""
     tune_allocator()
     on = distil.machine(config)
+    distil.use_processor(config, on)
     world = distil.load_world(config)
     folder = open_folder(config)
     try:
@@ -60,6 +62,7 @@ def main(config: DictConfig) -> None:
             "device": on.device,
             "precision": on.precision,
             "threads": torch.get_num_threads(),
+            "workers": most_workers(),
         },
         "cost": asdict(progress.cost),
         "profile": progress.profile,

@@ -17,7 +17,7 @@ from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from agents import pretrained
+from agents import pretrained, workers
 from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from agents.decoding import beam
@@ -66,6 +66,17 @@ def machine(config: DictConfig) -> Machine:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device={device} is not to be had here: {str(error).splitlines()[0]}") from error
     return Machine(device, resolve_precision(config.precision, device))
+
+
+def use_processor(config: DictConfig, on: Machine) -> None:
+    """As many threads and decoding workers as the configuration says; tells what was chosen."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    workers.limit(config.workers)
+    words = [f"{on.precision} on {on.device}", f"{torch.get_num_threads()} processor threads"]
+    if on.device == "cpu" and workers.most_workers() > 1:
+        words.append(f"large decodes over {workers.most_workers()} processes")
+    console.print(f"computing: {', '.join(words)}")
 
 
 def load_world(config: DictConfig) -> World:

@@ -210,6 +210,7 @@ def test_the_command_writes_what_it_prints(tmp_path):
     words = [
         "suite=[env,growth]",
         "rounds=1",
+        "seconds=0",
         "vocabulary=60",
         "width=16",
         "batch=2",

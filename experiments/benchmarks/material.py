@@ -18,12 +18,16 @@ HEADS, DROPOUT, LENGTH = 4, 0.1, 24  # LENGTH: tokens of the longest sentence
 
 
 class Setup(NamedTuple):
-    """vocabulary: V.  width: D.  tokens: target positions of a training batch, padding included.  threads: cores to use."""
+    """vocabulary: V.  width: D.  tokens: target positions of a training batch, padding included.  threads: cores to use.
+
+    seconds: the least that a measurement lasts.
+    """
 
     vocabulary: int
     width: int
     tokens: int
     threads: int
+    seconds: float = 0.0
 
 
 class Work(NamedTuple):

@@ -31,7 +31,7 @@ class Runner:
     """A contender, in its process."""
 
     def __init__(self, contender: str, setup: Setup) -> None:
-        self.pool = ProcessPoolExecutor(1, get_context("spawn"))
+        self.pool, self.seconds = ProcessPoolExecutor(1, get_context("spawn")), setup.seconds
         self.pool.submit(_open, contender, setup).result()
 
     def ask(self, question: str, **settings: Any) -> Any:
@@ -40,7 +40,7 @@ class Runner:
 
     def rate(self, work: str, settings: dict[str, Any], threads: int) -> float:
         """How much of the work that a method of the contender prepares is done in a second."""
-        return self.pool.submit(_rate, work, settings, threads).result()
+        return self.pool.submit(_rate, work, settings, threads, self.seconds).result()
 
     def __enter__(self) -> Self:
         return self
@@ -106,13 +106,17 @@ def _ask(question: str, settings: dict[str, Any]) -> Any:
     return getattr(_contender, question)(**settings)
 
 
-def _rate(name: str, settings: dict[str, Any], threads: int) -> float:
+def _rate(name: str, settings: dict[str, Any], threads: int, seconds: float) -> float:
+    """The work is done again until it has lasted ``seconds``."""
     torch.set_num_threads(threads)
     key = f"{name} {settings} {threads}"
     if key not in _works:
         _works[key] = _ask(name, settings)
     work = _works[key]
-    work.before()
-    began = time.perf_counter()
-    count = work.run()
-    return count / (time.perf_counter() - began)
+    count = spent = 0.0
+    while not spent or spent < seconds:
+        work.before()
+        began = time.perf_counter()
+        count += work.run()
+        spent += time.perf_counter() - began
+    return count / spent
