@@ -150,6 +150,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _rests(weight: Tensor) -> bool:
+    if torch.compiler.is_compiling():
+        return False  # a graph has no use for copies made outside of it
     return not (torch.is_grad_enabled() or weight.is_inference()) and (not weight.requires_grad or _copies.get() is not None)
 
 

@@ -40,7 +40,7 @@ from textgen_env.tasks import tasks
 from textgen_env.world import Split, World
 
 # of the group teacher, the keys that are not its architecture's
-TEACHER_KEYS = ("path", "source_prefix", "separator", "label_smoothing", "encodings", "train")
+TEACHER_KEYS = ("path", "source_prefix", "separator", "label_smoothing", "encodings", "compile", "train")
 
 
 class Machine(NamedTuple):
@@ -91,7 +91,7 @@ def load_world(config: DictConfig) -> World:
 
 def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
     """A Hugging Face model, the exact expert, a run folder's student, or one trained here and cached by all that shaped it."""
-    policy: Any
+    policy: Any = None
     if name := _pretrained(config):
         policy = pretrained.load(name, config.teacher.source_prefix, config.teacher.separator)
         policy.check_room(world.source_limit, world.horizon)
@@ -99,6 +99,7 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
     elif config.teacher.name == "exact":
         if world.oracle is None:
             raise UserError(f"teacher=exact: {world.id} has no exact expert; use teacher=transformer")
+        _compile(config, policy, "the exact expert")
         oracle = world.oracle()
         return Teacher(oracle, oracle.demonstrate, {"architecture": "exact", "parameters": None, "path": None})
     else:
@@ -106,9 +107,18 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
         policy, header = load_policy(folder, world.vocabulary)
         vocabulary, architecture, path = world.vocabulary, header["architecture"]["name"], str(folder)
     policy.to(on.device).requires_grad_(False)
+    _compile(config, policy, architecture)
     about = {"architecture": architecture, "parameters": parameters(policy), "path": path}
     oracle = PolicyOracle(policy, partial(beam, width=5), vocabulary, world.vocabulary)
     return Teacher(oracle, writer(policy, config.evaluate.beam, on.precision, on.device), about)
+
+
+def _compile(config: DictConfig, policy: Any, architecture: str) -> None:
+    """``teacher.compile``, which runs of earlier versions do not have."""
+    if config.teacher.get("compile"):
+        if not isinstance(policy, Transformer):
+            raise UserError(f"teacher.compile=true: only a transformer trained here is compiled, not {architecture}")
+        policy.compile_layers()
 
 
 def _pretrained(config: DictConfig) -> str:

@@ -13,7 +13,7 @@ from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
 
 # keys that a resumed run may set anew
-FREE = ("out", "resume", "threads", "workers", "evaluate.", "train.lr", "train.clip", "teacher.encodings")
+FREE = ("out", "resume", "threads", "workers", "evaluate.", "train.lr", "train.clip", "teacher.encodings", "teacher.compile")
 
 
 def open_folder(config: DictConfig) -> Path:

@@ -201,3 +201,15 @@ def test_bf16_cached_stays_close_to_uncached_and_follows_the_weights(policy: nn.
         assert (cached.float() - exact).norm() < tolerance * exact.norm()
         for weight in policy.parameters():
             weight.mul_(1.5)
+
+
+@torch.no_grad()
+def test_compiled_layers_give_the_same_logits_in_any_shape():
+    plain, compiled = (make("transformer").requires_grad_(False) for _ in range(2))
+    compiled.compile_layers(backend="eager")
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    for rows, size, length in ((3, 6, 5), (2, 4, 9)):
+        source, prefix = sources([size] * rows, size), prefixes(rows, length)
+        close(compiled(source, prefix), plain(source, prefix))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > before
+    assert copy.deepcopy(compiled).state_dict().keys() == plain.state_dict().keys()

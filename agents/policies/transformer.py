@@ -65,6 +65,14 @@ class Transformer(nn.Module):
         self.decoder_norm = nn.LayerNorm(width)
         self.encodings: Callable[[Tensor], Tensor] | None = None  # of a policy that does not change: stands in for ``read``
 
+    def compile_layers(self, backend: str = "inductor") -> None:
+        """Each layer's pass over whole sequences by torch.compile, for a policy that is only asked.
+
+        One graph serves equal layers and all shapes.  Not for training: compiled, the in-place dropout has another gradient.
+        """
+        for layer in (*self.encoder, *self.decoder):
+            layer.compile(backend=backend, dynamic=True)
+
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True, in the precision asked for."""
         return self.logits(self.features(source, prefix, mask))
