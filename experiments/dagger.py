@@ -67,6 +67,7 @@ def main(config: DictConfig) -> None:
         "cost": asdict(progress.cost),
         "profile": progress.profile,
         "versions": distil.versions(),
+        **judged.exported(folder),
     }
     judged.publish(folder, results, test, texts, config)
     console.print(report.table(results))

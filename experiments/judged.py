@@ -40,6 +40,13 @@ def written(
     return test, {who: outputs(write, world, test, kept[who]) for who, write in both.items()}
 
 
+def exported(folder: Path) -> dict[str, Any]:
+    """What export.py measured of a run that was finished before."""
+    path = folder / "results.json"
+    found = json.loads(path.read_text(encoding="utf-8")).get("exported") if path.is_file() else None
+    return {"exported": found} if found else {}
+
+
 def publish(folder: Path, results: dict[str, Any], test: Split, texts: dict[str, list[str]], config: DictConfig) -> None:
     """results.json, the page, the samples and the curves."""
     write_atomically(folder / "results.json", json.dumps(results, indent=2).encode())

@@ -125,13 +125,15 @@ def test_what_cannot_be_exported_is_said_in_a_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+RUN = ["env=Copy-v0", "env.train=300", "student.layers=1", "student.width=16", "student.heads=2", "student.ffn=16"]
+RUN += ["train.steps=20", "train.validations=1", "train.batch_tokens=64", "evaluate.rows=8", "evaluate.speed_rows=8"]
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, hardly trained."""
     folder = tmp_path_factory.mktemp("run") / "run"
-    words = ["env=Copy-v0", "env.train=300", "student.layers=1", "student.width=16", "student.heads=2", "student.ffn=16"]
-    words += ["train.steps=20", "train.validations=1", "train.batch_tokens=64", "evaluate.rows=8", "evaluate.speed_rows=8"]
-    dagger.main(command_line.read("dagger", [*words, f"out={folder}"]))
+    dagger.main(command_line.read("dagger", [*RUN, f"out={folder}"]))
     return folder
 
 
@@ -142,6 +144,7 @@ def test_the_command_compares_the_model_with_the_run(run, tmp_path):
     assert found["scores"]["exported"] == found["scores"]["student"]
     assert [row["batch_size"] for row in found["speeds"]] == [1, 64]
     assert all(row["exported_tokens_per_second"] > 0 for row in found["speeds"])
+    dagger.main(command_line.read("dagger", [*RUN, f"out={run}", "resume=true"]))  # finished before: nothing gets lost
     assert [row["batch_size"] for row in json.loads((run / "results.json").read_text())["exported"]["float32"]] == [1, 64]
     page = (run / "report.html").read_text()
     assert all(f"Exported in float32, greedy, batch {size}" in page for size in (1, 64))
