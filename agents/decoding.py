@@ -175,7 +175,7 @@ def _extend(total: Tensor, logits: Tensor, width: int) -> tuple[Tensor, Tensor, 
 
     logits ``[N·W, V]``.
     """
-    best = [_top(_log_probs(some), width) for some in logits.split(CHUNK)]
+    best = [_top(_log_probs(some), width) for some in logits.split(CHUNK if logits.device.type == "cpu" else len(logits))]
     gain, token = map(torch.cat, zip(*best, strict=True))  # [N·W, each]
     each = gain.shape[1]
     total = (total.view(-1, 1) + gain).view(len(total), -1)  # [N, W·each]
@@ -190,7 +190,7 @@ def _top(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """
     rows, size = x.shape
     blocks = size // BLOCK
-    if blocks <= 2 * k:
+    if blocks <= 2 * k or x.device.type != "cpu":
         return x.topk(min(k, size))
     most = x[:, : blocks * BLOCK].view(rows, blocks, BLOCK).amax(2)  # [N, blocks]
     start = most.topk(k).indices * BLOCK  # [N, k]
@@ -239,7 +239,7 @@ def _after(forced: Tensor | None, choose: Choose) -> Choose:
     """The tokens ``forced`` ``[B, F]``, then what ``choose`` would."""
     if forced is None:
         return choose
-    return lambda log_probs, rows, time: forced[rows, time] if time < forced.shape[1] else choose(log_probs, rows, time)
+    return lambda logits, rows, time: forced[rows, time] if time < forced.shape[1] else choose(logits, rows, time)
 
 
 def _log_probs(logits: Tensor) -> Tensor:

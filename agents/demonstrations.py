@@ -19,6 +19,7 @@ from filelock import FileLock
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from agents import workers
 from agents.checkpoint import load_tensors, save_tensors
 from agents.evaluation import Writer, writer
 from agents.journal import console
@@ -63,6 +64,7 @@ def demonstrations(kind: str, world: World, oracle: Oracle, amp: str, device: st
     key = blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
     folder = cache_dir() / "demonstrations" / f"{world.id}-{key}"
     generate(write, world, folder)
+    workers.dismiss(policy)
     targets: list[Tensor] = [torch.empty(0)] * len(split)
     for rows, hypotheses in _read(folder):
         for row, found in zip(rows, hypotheses, strict=True):

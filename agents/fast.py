@@ -10,7 +10,7 @@ import os
 import platform
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from itertools import count
 from typing import Any
@@ -105,11 +105,20 @@ def weights_at_rest() -> Iterator[None]:
     do not count versions).  Weights that require no gradient, a teacher's, are always at rest: change them in place, by
     ``copy_`` or ``load_state_dict``, and never through ``.data``.
     """
-    token = _copies.set(_Copies() if _copies.get() is None else _copies.get())
+    if _copies.get() is not None:
+        yield
+        return
+    token = _copies.set(copies := _Copies())
     try:
         yield
     finally:
         _copies.reset(token)
+        copies.of.clear()
+
+
+def uncast(device: torch.device) -> AbstractContextManager[Any]:
+    """On a processor products have the dtype of what they are given here, whatever the precision; elsewhere nothing changes."""
+    return torch.autocast("cpu", enabled=False) if device.type == "cpu" else nullcontext()
 
 
 def resting() -> int | None:

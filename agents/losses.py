@@ -95,24 +95,26 @@ class _InParts(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, logits, loss, parts, features, *weights):
-        total, own, shared = features.new_zeros((), dtype=torch.float32), torch.empty_like(features), [None] * len(weights)
+        total, own, shared = features.new_zeros((), dtype=torch.float32), torch.empty_like(features), {}
         for part in parts:
             piece = features[part.positions].detach().requires_grad_()
             with torch.enable_grad():
                 value = loss(logits(piece), part) * (len(piece) / len(features))
             own[part.positions], *others = torch.autograd.grad(value, [piece, *weights], allow_unused=True)
-            shared = [
-                mine if other is None else other if mine is None else mine + other
-                for mine, other in zip(shared, others, strict=True)
-            ]
+            for place, gradient in enumerate(others):
+                if gradient is not None:
+                    shared[place] = shared[place] + gradient if place in shared else gradient
             total += value.detach()
-        ctx.gradients = own, *shared
+        ctx.places, ctx.count = list(shared), len(weights)
+        ctx.save_for_backward(own, *shared.values())
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        return None, None, None, *(None if gradient is None else gradient * grad for gradient in ctx.gradients)
+        own, *found = ctx.saved_tensors
+        shared = dict(zip(ctx.places, found, strict=True))
+        return None, None, None, own * grad, *(shared[i] * grad if i in shared else None for i in range(ctx.count))
 
 
 def cross_entropy(logits: Tensor, log_probs: Tensor) -> Tensor:

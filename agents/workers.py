@@ -1,7 +1,7 @@
 """A decode split over single-thread processes: no core waits for another inside small products.
 
-Workers are forked, so that they have the policy; its weights move to memory that they share, so that they always have it as it
-is now.  Only sources go to them and only what was written comes back.
+Workers are forked, so that they have the policy; its weights move to memory that they share, so that these are always as they
+are now.  Only sources go to them and only what was written comes back.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from mmap import mmap
 from multiprocessing.connection import Connection
 from typing import Any
 from weakref import WeakKeyDictionary, finalize
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +32,7 @@ Write = Callable[..., Trajectories]  # (policy, most, **rows, **settings), at a 
 ROWS = 32  # the least that a worker gets: with fewer, its products are as slow as those of several threads
 WORK = 5e8  # rows · steps · weights from which the messages are worth their time
 
+_lock = threading.Lock()
 _most: int | None = None
 _teams: WeakKeyDictionary[nn.Module, Team] = WeakKeyDictionary()
 
@@ -59,11 +62,18 @@ def spread(write: Write, policy: Any, most: int, rows: dict[str, Tensor], hypoth
         return write(policy, most, **rows, **settings)
     shares = [{name: each.tensor_split(count)[i] for name, each in rows.items()} for i in range(count)]
     own, *others = [partial(write, most=most, **share, **settings) for share in shares]
-    team = _team(policy, count - 1)
-    with team.at_work(), _one_thread():
-        team.ask(others)
-        found = [own(policy), *team.answers(len(others))]
+    with _lock:
+        team = _team(policy, count - 1)
+        with team.at_work(), _one_thread():
+            team.ask(others)
+            found = [own(policy), *team.answers(len(others))]
     return _joined(found)
+
+
+def dismiss(policy: Any) -> None:
+    """End the workers of ``policy``, if it has any; it may get new ones."""
+    if isinstance(policy, nn.Module) and (team := _teams.pop(policy, None)):
+        team.close()
 
 
 class Team:
@@ -73,26 +83,24 @@ class Team:
         self.weights = _weights(policy)
         for weight in self.weights:
             _share(weight)
-        self.places = [weight.data_ptr() for weight in self.weights]
+        self.state = _state(self.weights)
         context = multiprocessing.get_context("fork")
         self.connections: list[Connection] = []
-        workers = []
+        workers: list[Any] = []
+        self.close = finalize(self, _dismiss, os.getpid(), workers, self.connections)
         for _ in range(count):
             here, there = context.Pipe()
-            workers.append(context.Process(target=_serve, args=(policy, there, here), daemon=True))
+            worker = context.Process(target=_serve, args=(policy, there, here), daemon=True)
             with warnings.catch_warnings():  # of other threads that a fork leaves behind: a worker needs none of them
                 warnings.simplefilter("ignore", DeprecationWarning)
-                workers[-1].start()
+                worker.start()
             there.close()
+            workers.append(worker)
             self.connections.append(here)
-        self.close = finalize(self, _dismiss, os.getpid(), workers, self.connections)
 
     def fits(self, policy: nn.Module, count: int) -> bool:
         """Whether these workers are enough, and share the weights that ``policy`` has now."""
-        now = _weights(policy)
-        same = len(now) == len(self.weights) and all(a is b for a, b in zip(now, self.weights, strict=True))
-        same = same and self.places == [weight.data_ptr() for weight in now]
-        return same and self.close.alive and len(self.connections) >= count
+        return self.close.alive and len(self.connections) >= count and _state(_weights(policy)) == self.state
 
     def ask(self, work: list[partial[Trajectories]]) -> None:
         """One piece of ``work`` for each worker, until there is no more."""
@@ -150,13 +158,28 @@ def _dismiss(owner: int, workers: list[Any], connections: list[Connection]) -> N
 
 
 def _can_share(policy: Any) -> bool:
-    if not isinstance(policy, nn.Module):
+    """A module on the processor that does not learn now, each of whose weights has memory of its own."""
+    if (
+        not isinstance(policy, nn.Module)
+        or torch.is_inference_mode_enabled()
+        or any(each.training for each in policy.modules())
+    ):
         return False
-    return all(weight.device.type == "cpu" and not weight.is_inference() for weight in _weights(policy))
+    weights = _weights(policy)
+    if not all(weight.device.type == "cpu" and not weight.is_inference() for weight in weights):
+        return False
+    return len({weight.untyped_storage().data_ptr() for weight in weights if weight.numel()}) == sum(
+        weight.numel() > 0 for weight in weights
+    )
 
 
 def _weights(policy: nn.Module) -> list[Tensor]:
     return [*policy.parameters(), *policy.buffers()]
+
+
+def _state(weights: list[Tensor]) -> list[tuple[int, int, bool]]:
+    """What of weights a worker knows from when it was forked; their values it shares."""
+    return [(id(weight), weight.data_ptr(), weight.requires_grad) for weight in weights]
 
 
 def _share(weight: Tensor) -> None:
@@ -173,24 +196,27 @@ def _serve(policy: nn.Module, connection: Connection, other: Connection) -> None
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     before: tuple[int | None, int] = None, -1
-    with weights_at_rest():
+    with weights_at_rest(), suppress(EOFError, ConnectionError):
         while True:
-            try:
-                write, given, block, version, amp = connection.recv()
-            except EOFError:
-                return
+            write, given, block, version, amp = connection.recv()
+            torch.clear_autocast_cache()  # of the weights before
             if block is None or block != before[0]:  # outside of one, nobody has promised anything
                 forget(frozen=False)
             if version != before[1]:
                 forget(frozen=True)
             before = block, version
-            try:
-                rows = {name: torch.from_numpy(value) if hasattr(value, "dtype") else value for name, value in given.items()}
-                with torch.autocast("cpu", amp or torch.bfloat16, enabled=amp is not None):
-                    found = write(policy, **rows)
-                connection.send([found.action.numpy(), found.length.numpy(), found.score.numpy()])
-            except Exception:
-                connection.send(traceback.format_exc())
+            connection.send(_answer(write, policy, given, amp))
+
+
+def _answer(write: Write, policy: nn.Module, given: dict[str, Any], amp: torch.dtype | None) -> list[np.ndarray] | str:
+    """What was written, as arrays; the traceback, where that fails."""
+    try:
+        rows = {name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in given.items()}
+        with torch.autocast("cpu", amp or torch.bfloat16, enabled=amp is not None):
+            found = write(policy, **rows)
+        return [found.action.numpy(), found.length.numpy(), found.score.numpy()]
+    except Exception:
+        return traceback.format_exc()
 
 
 @contextmanager

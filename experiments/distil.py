@@ -91,7 +91,10 @@ def load_world(config: DictConfig) -> World:
 
 def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
     """A Hugging Face model, the exact expert, a run folder's student, or one trained here and cached by all that shaped it."""
-    policy: Any = None
+    policy: Any
+    wanted = config.teacher.get("compile")  # which runs of earlier versions do not have
+    if wanted and (_pretrained(config) or config.teacher.name != "transformer"):
+        raise _not_compiled(config.teacher.path if _pretrained(config) else config.teacher.name)
     if name := _pretrained(config):
         policy = pretrained.load(name, config.teacher.source_prefix, config.teacher.separator)
         policy.check_room(world.source_limit, world.horizon)
@@ -99,7 +102,6 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
     elif config.teacher.name == "exact":
         if world.oracle is None:
             raise UserError(f"teacher=exact: {world.id} has no exact expert; use teacher=transformer")
-        _compile(config, policy, "the exact expert")
         oracle = world.oracle()
         return Teacher(oracle, oracle.demonstrate, {"architecture": "exact", "parameters": None, "path": None})
     else:
@@ -107,18 +109,17 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
         policy, header = load_policy(folder, world.vocabulary)
         vocabulary, architecture, path = world.vocabulary, header["architecture"]["name"], str(folder)
     policy.to(on.device).requires_grad_(False)
-    _compile(config, policy, architecture)
+    if wanted:
+        if not isinstance(policy, Transformer):
+            raise _not_compiled(architecture)
+        policy.compile_layers()
     about = {"architecture": architecture, "parameters": parameters(policy), "path": path}
     oracle = PolicyOracle(policy, partial(beam, width=5), vocabulary, world.vocabulary)
     return Teacher(oracle, writer(policy, config.evaluate.beam, on.precision, on.device), about)
 
 
-def _compile(config: DictConfig, policy: Any, architecture: str) -> None:
-    """``teacher.compile``, which runs of earlier versions do not have."""
-    if config.teacher.get("compile"):
-        if not isinstance(policy, Transformer):
-            raise UserError(f"teacher.compile=true: only a transformer trained here is compiled, not {architecture}")
-        policy.compile_layers()
+def _not_compiled(what: str) -> UserError:
+    return UserError(f"teacher.compile=true: only a transformer of this project is compiled, not {what}")
 
 
 def _pretrained(config: DictConfig) -> str:

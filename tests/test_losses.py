@@ -95,8 +95,9 @@ IN_PARTS = {
 def test_a_loss_in_parts_is_the_same_with_the_same_gradient_and_no_more_logits_than_allowed(loss_of, monkeypatch):
     policy = Transformer(11, layers=1, width=8, heads=2, ffn=8, generator=torch.Generator().manual_seed(0)).eval()
     length = torch.tensor([3, 5, 1, 1])
-    target = torch.randint(4, 11, (4, 5)).masked_fill(torch.arange(5) >= length[:, None], 0)
-    batch = Batch(torch.arange(4), torch.randint(4, 11, (4, 4)), target, length)
+    generator = torch.Generator().manual_seed(1)
+    target = torch.randint(4, 11, (4, 5), generator=generator).masked_fill(torch.arange(5) >= length[:, None], 0)
+    batch = Batch(torch.arange(4), torch.randint(4, 11, (4, 4), generator=generator), target, length)
     sizes = []
 
     def logits(features: torch.Tensor) -> torch.Tensor:
@@ -121,8 +122,9 @@ def test_a_loss_in_parts_is_the_same_with_the_same_gradient_and_no_more_logits_t
 
 def test_a_loss_in_parts_is_the_plain_loss(monkeypatch):
     policy = Transformer(11, layers=1, width=8, heads=2, ffn=8, generator=torch.Generator().manual_seed(0)).eval()
-    target = torch.randint(4, 11, (3, 5))
-    batch = Batch(torch.arange(3), torch.randint(4, 11, (3, 4)), target, torch.tensor([5, 2, 4]))
+    generator = torch.Generator().manual_seed(1)
+    target = torch.randint(4, 11, (3, 5), generator=generator)
+    batch = Batch(torch.arange(3), torch.randint(4, 11, (3, 4), generator=generator), target, torch.tensor([5, 2, 4]))
     logits, log_probs = policy(batch.source, batch.prefix, batch.mask), ORACLE.table[batch.prefix[batch.mask]]
     monkeypatch.setattr(losses, "LOGITS", 1)
     torch.testing.assert_close(losses.cloning(policy, batch, target[batch.mask]), nll(logits, target[batch.mask]))

@@ -147,7 +147,7 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
         (["env=IWSLT-v0", "env.data_dir=nowhere"], "nowhere"),
         (["env=Copy-v0", "device=cuda:7"], "device=cuda:7 is not to be had here"),
         (["env=IWSLT-v0", "env.corpus=bundled", "env.bundled_pairs=50", "teacher=exact"], "has no exact expert"),
-        (["env=Copy-v0", "teacher=exact", "teacher.compile=true"], "only a transformer trained here is compiled"),
+        (["env=Copy-v0", "teacher=exact", "teacher.compile=true"], "only a transformer of this project is compiled, not exact"),
         (["env=Copy-v0", "workers=0"], "workers=0: a number of at least 1"),
         (["env=Copy-v0", "resume=true", "out=none"], "no run in none"),
         (["env=Copy-v0", "teacher=transformer", "teacher.path=none"], "no run folder at none"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import signal
@@ -106,6 +107,107 @@ def test_frozen_weights_that_are_changed_are_read_anew():
     assert not torch.equal(first.score, second.score)
 
 
+def test_a_policy_that_is_thawed_and_trained_is_read_anew():
+    policy = make().requires_grad_(False)
+    greedy(policy, source(), 8)
+    policy.requires_grad_(True)
+    optimiser = torch.optim.Adam(policy.parameters(), lr=0.3, fused=True)
+    for _ in range(2):
+        policy(source(), source()).logsumexp(-1).mean().backward()
+        optimiser.step()
+        same(greedy(policy, source(), 8), alone(greedy, policy, source(), 8))
+
+
+def test_a_block_of_rest_ends_with_the_next():
+    policy, found = make(), []
+    for seed in (3, 4):
+        with weights_at_rest():
+            for _ in range(2):
+                same(greedy(policy, source(), 8), alone(greedy, policy, source(), 8))
+            found.append(greedy(policy, source(), 8).score)
+        for weight, new in zip(policy.parameters(), make(seed=seed).parameters(), strict=True):
+            weight.data.copy_(new.data)  # counts no version
+    assert not torch.equal(*found)
+
+
+class Cast(nn.Module):
+    """A policy that leaves its precision to autocast; ``scale`` is a buffer."""
+
+    vocabulary_size = V
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(V, 8, generator=torch.Generator().manual_seed(0)))
+        self.output = nn.Parameter(torch.randn(V, 8, generator=torch.Generator().manual_seed(1)))
+        self.register_buffer("scale", torch.ones(8))
+
+    def start(self, source: Tensor, steps: int) -> Rows:
+        return Rows(len(source))
+
+    def step(self, token: Tensor, state: Rows) -> tuple[Tensor, Rows]:
+        return nn.functional.linear(self.table[token] * self.scale, self.output), state
+
+
+class Rows(int):
+    """The state of a policy that remembers nothing."""
+
+    def select(self, index: Tensor) -> Rows:
+        return Rows(len(index))
+
+
+def test_what_autocast_keeps_of_weights_does_not_outlive_a_decode():
+    policy, scores = Cast().eval(), []
+    for _ in range(3):
+        with torch.autocast("cpu", torch.bfloat16):
+            found = greedy(policy, source(), 8)
+            same(found, alone(greedy, policy, source(), 8))
+        scores.append(found.score)
+        with torch.no_grad():
+            policy.output.neg_()
+            policy.scale.mul_(0.5)
+    assert policy in workers._teams
+    assert len({str(score.tolist()) for score in scores}) == 3
+
+
+def test_a_policy_that_learns_or_shares_its_weights_memory_is_not_shared_out():
+    training, tied, inferring = make().train(), make(), make()
+    tied.decoder[0].cross_norm.weight.data = tied.decoder[0].self_norm.weight.data
+    greedy(training, source(), 8)
+    greedy(tied, source(), 8)
+    with torch.inference_mode():
+        greedy(inferring, source(), 8)
+    assert not any(policy in workers._teams for policy in (training, tied, inferring))
+    inferring(source(), source()).sum().backward()
+
+
+def test_a_copy_has_workers_of_its_own_and_a_dismissed_policy_new_ones():
+    policy = make()
+    first = greedy(policy, source(), 8)
+    twin = copy.deepcopy(policy)
+    with torch.no_grad():
+        twin.target_embedding.neg_()
+    same(greedy(twin, source(), 8), alone(greedy, twin, source(), 8))
+    workers.dismiss(policy)
+    workers.dismiss(policy)
+    assert policy not in workers._teams
+    same(greedy(policy, source(), 8), first)
+
+
+def test_two_threads_may_decode_at_once():
+    policy, wrong = make(), []
+    expected = {rows: alone(greedy, policy, source(rows), 8).action for rows in (6, 9)}
+
+    def decode(rows: int) -> None:
+        wrong.extend(rows for _ in range(10) if not torch.equal(greedy(policy, source(rows), 8).action, expected[rows]))
+
+    threads = [threading.Thread(target=decode, args=(rows,)) for rows in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
 def test_workers_compute_in_the_precision_asked_for():
     policy = make()
     exact = greedy(policy, source(), 8)
@@ -170,10 +272,13 @@ class Slow(Transformer):
 
 def test_ctrl_c_leaves_no_answer_for_the_next_decode():
     policy = Slow(V, layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0)).eval()
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
     threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         greedy(policy, source(), 8)
-    assert torch.get_num_threads() > 0
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
     same(greedy(policy, source(6), 2), alone(greedy, policy, source(6), 2))
 
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.fast import compute_dtype, linear
+from agents.fast import compute_dtype, linear, uncast
 from agents.layers import NEVER, Dropout, Linear, attended, attention, positions
 from textgen_env.errors import UserError
 from textgen_env.types import PAD
@@ -137,7 +137,7 @@ class Transformer(nn.Module):
         place = positions(time + 1, self.width, token.device)[time]
         x = torch.add(place, F.embedding(token, self.target_embedding), alpha=math.sqrt(self.width)).to(dtype)  # [B, D]
         hidden = None if state.hidden is None else state.hidden.repeat_interleave(self.heads, 0)  # [N·H, beams, slots]
-        with torch.autocast(token.device.type, enabled=False):  # each product has the dtype of what it is given
+        with uncast(token.device):
             for i, layer in enumerate(self.decoder):
                 cache = state.cache[i, :, :, :, : state.slots]
                 x = layer.step(x, cache, hidden, state.keys[i], state.values[i], state.absent, state.beams)  # type: ignore[operator]

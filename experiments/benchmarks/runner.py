@@ -114,9 +114,10 @@ def _rate(name: str, settings: dict[str, Any], threads: int, seconds: float) -> 
         _works[key] = _ask(name, settings)
     work = _works[key]
     count = spent = 0.0
-    while not spent or spent < seconds:
+    while True:
         work.before()
         began = time.perf_counter()
         count += work.run()
         spent += time.perf_counter() - began
-    return count / spent
+        if spent >= seconds:
+            return count / spent
