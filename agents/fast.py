@@ -47,6 +47,12 @@ def tune_allocator() -> bool:
     return all(libc.mallopt(option, value) == 1 for option, value in options)
 
 
+def give_back() -> None:
+    """Return freed memory to the kernel, where the allocator (glibc's) can be told to."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def has_bf16(device: torch.device | str) -> bool:
     """Whether ``device`` multiplies bfloat16 matrices in hardware; emulated bfloat16 is slower than float32."""
     kind = torch.device(device).type

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.fast import forget, resting, weights_at_rest
+from agents.fast import forget, give_back, resting, weights_at_rest
 from textgen_env.types import PAD, Trajectories
 
 Write = Callable[..., Trajectories]  # (policy, most, **rows, **settings), at a module's top level
@@ -195,6 +195,7 @@ def _serve(policy: nn.Module, connection: Connection, other: Connection) -> None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
+    give_back()  # what the process that forks has freed and kept for itself would else stay here as well
     before: tuple[int | None, int] = None, -1
     with weights_at_rest(), suppress(EOFError, ConnectionError):
         while True:

@@ -6,7 +6,9 @@ import copy
 import gc
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 import threading
 import time
 
@@ -226,6 +228,35 @@ def test_training_goes_on_where_the_weights_are_now():
         optimiser.step()
     for one, other in zip(*(policy.parameters() for policy in policies), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_worker_does_not_keep_what_its_maker_has_freed():
+    """Nine tenths of what was freed before the fork, and is kept for the next step, is the maker's alone."""
+    script = """
+        import torch
+        from agents import workers
+        from agents.decoding import greedy
+        from agents.fast import tune_allocator
+        from agents.policies.transformer import Transformer
+
+        def resident(pid):
+            with open(f"/proc/{pid}/statm") as file:
+                return int(file.read().split()[1]) * 4096
+
+        assert tune_allocator()
+        workers.ROWS, workers.WORK = 1, 0
+        workers.limit(2)
+        policy = Transformer(9, layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0)).eval()
+        freed = [torch.ones(25 << 18) for _ in range(16)]  # 16 times 25 MiB
+        own = torch.ones(1)
+        del freed
+        greedy(policy, torch.full((4, 3), 4), 3)
+        (worker,) = workers.multiprocessing.active_children()
+        print(resident("self") - resident(worker.pid))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0.9 * 400 * 2**20
 
 
 def test_workers_end_with_their_policy():
