@@ -22,6 +22,7 @@ from textgen_env.types import BOS, EOS, PAD, Trajectories
 Choose = Callable[[Tensor, Tensor, int], Tensor]  # logits [N, V], rows [N], time → token [N]
 CHUNK = 32  # rows whose log-probabilities are taken together: few enough to stay in a processor's cache
 BLOCK = 64  # tokens of the vocabulary whose largest is found together
+STEP = 8  # rows are dropped down to a multiple of this: a processor compiles its products for each number of rows
 DROP = 0.75  # finished rows leave the batch once fewer than this share of its rows is still writing
 
 
@@ -225,9 +226,10 @@ def _roll(policy: Stepper, most: int, source: Tensor, limit: Tensor, choose: Cho
         left = int(writing.sum())
         if not left:
             break
+        left = -(-left // STEP) * STEP
         if left < DROP * len(rows):
             action[rows], score[rows] = written, total
-            keep = writing.nonzero().squeeze(1)
+            keep = writing.sort(descending=True, stable=True).indices[:left].sort().values
             rows, written, total, writing, token = rows[keep], written[keep], total[keep], writing[keep], token[keep]
             state = state.select(keep)
     action[rows], score[rows] = written, total
