@@ -151,7 +151,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x @ weight.T + bias`` in the precision of ``x``.
 
     A weight at rest is laid out once as oneDNN wants it, and not again in every product: with few rows, as in a decode, that
-    takes more time than the product itself.  A single row by a small matrix in float32 is not oneDNN's: 6 against 18 µs.
+    takes more time than the product itself.  A single row by a small matrix in float32 is not oneDNN's, whose calls cost more.
     """
     if weight.numel() <= SMALL and x.dtype == torch.float32 and x.numel() == weight.shape[1]:
         return F.linear(x, weight, bias)

@@ -159,18 +159,13 @@ def _dismiss(owner: int, workers: list[Any], connections: list[Connection]) -> N
 
 def _can_share(policy: Any) -> bool:
     """A module on the processor that does not learn now, each of whose weights has memory of its own."""
-    if (
-        not isinstance(policy, nn.Module)
-        or torch.is_inference_mode_enabled()
-        or any(each.training for each in policy.modules())
-    ):
+    if not isinstance(policy, nn.Module) or any(each.training for each in policy.modules()):
         return False
     weights = _weights(policy)
-    if not all(weight.device.type == "cpu" and not weight.is_inference() for weight in weights):
+    if torch.is_inference_mode_enabled() or any(weight.is_inference() or weight.device.type != "cpu" for weight in weights):
         return False
-    return len({weight.untyped_storage().data_ptr() for weight in weights if weight.numel()}) == sum(
-        weight.numel() > 0 for weight in weights
-    )
+    places = [weight.untyped_storage().data_ptr() for weight in weights if weight.numel()]
+    return len(set(places)) == len(places)
 
 
 def _weights(policy: nn.Module) -> list[Tensor]:
