@@ -43,5 +43,5 @@ def roll_out_costs(
 def someplace(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """A step ``[B]`` of each row, all equally likely, and the mask ``[B, T]`` that picks it."""
     draw = torch.rand(len(batch), generator=generator).to(batch.length.device)
-    time = (draw * batch.length).long()  # [B]
+    time = (draw * batch.length).long().to(batch.target.device)  # [B]
     return time, torch.arange(batch.target.shape[1], device=time.device) == time[:, None]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from textgen_env.oracle import source_key
+from textgen_env.types import PAD
 
 COMPANY = 64  # sources that are encoded together
 
@@ -27,36 +28,58 @@ class Encodings:
     def __init__(self, encode: Callable[[Tensor], Tensor], sources: Sequence[np.ndarray], width: int, megabytes: float) -> None:
         self.encode, self.width = encode, width
         distinct = {source_key(source): source for source in sources}
-        ordered = sorted(distinct.items(), key=lambda item: len(item[1]))
+        ordered = sorted(distinct.values(), key=len)
         companies = [ordered[start : start + COMPANY] for start in range(0, len(ordered), COMPANY)]
-        size = sum(len(company) * len(company[-1][1]) for company in companies) * width * 4  # padded to its longest, the last
-        share = min(1.0, megabytes * 2**20 / max(1, size))
-        chosen = np.unique(np.floor(np.arange(int(share * len(companies))) / max(share, 1e-9)).astype(int)).tolist()
-        self.company = [[source for _, source in companies[i]] for i in chosen]
-        self.place = {key: (place, row) for place, i in enumerate(chosen) for row, (key, _) in enumerate(companies[i])}
+        self.companies = _spread(companies, int(megabytes * 2**20 / (4 * width)))
+        self.place: dict[bytes, tuple[int, int, int]] = {}  # a source's company, first position in ``kept`` and length
+        self.positions = 0
+        for number, company in enumerate(self.companies):
+            for source in company:
+                self.place[source_key(source)] = number, self.positions, len(source)
+                self.positions += len(source)
         self.share = len(self.place) / max(1, len(distinct))
-        self.kept: dict[int, Tensor] = {}  # [rows, S, D] of each company asked for so far
+        self.kept: Tensor | None = None  # [positions, D], in one piece: many would lie scattered among what comes and goes
+        self.read: set[int] = set()  # companies that are in it
 
     def __call__(self, source: Tensor) -> Tensor:
         """Encoder outputs ``[B, S, D]``; what stands at padded positions is finite and means nothing."""
         places = [self.place.get(source_key(row)) for row in source.cpu().numpy()]
-        strange = [row for row, place in enumerate(places) if place is None]
-        if len(strange) == len(places):
+        known = [(row, *place) for row, place in enumerate(places) if place is not None]
+        if not known:
             return self.encode(source)
-        parts = [None if place is None else self._of(place[0], source.device)[place[1]] for place in places]
-        first = next(part for part in parts if part is not None)
-        found = first.new_zeros(*source.shape, self.width)  # [B, S, D]
-        if strange:
-            rows = torch.tensor(strange, device=source.device)
-            found[rows] = self.encode(source[rows])
-        for row, part in enumerate(parts):
-            if part is not None:
-                length = min(len(part), source.shape[1])
-                found[row, :length] = part[:length]
+        kept = self._with({company for _, company, _, _ in known}, source.device)
+        here = np.concatenate([row * source.shape[1] + np.arange(length) for row, _, _, length in known])
+        there = np.concatenate([start + np.arange(length) for _, _, start, length in known])
+        found = kept.new_zeros(source.numel(), self.width)  # [B·S, D]
+        found[torch.from_numpy(here).to(source.device)] = kept[torch.from_numpy(there).to(source.device)]
+        found = found.view(*source.shape, self.width)  # [B, S, D]
+        strange = torch.tensor([place is None for place in places], device=source.device)
+        if len(known) < len(places):
+            found[strange] = self.encode(source[strange])
         return found
 
-    def _of(self, place: int, device: torch.device) -> Tensor:
-        if place not in self.kept:
-            sources = [torch.from_numpy(source) for source in self.company[place]]
-            self.kept[place] = self.encode(pad_sequence(sources, batch_first=True).to(device))  # PAD is 0
-        return self.kept[place]
+    def _with(self, companies: set[int], device: torch.device) -> Tensor:
+        """``kept``, with ``companies`` in it."""
+        for number in sorted(companies - self.read):
+            sources = [torch.from_numpy(source) for source in self.companies[number]]
+            padded = pad_sequence(sources, batch_first=True).to(device)  # [rows, S]; PAD is 0
+            encoded = self.encode(padded)[padded != PAD]  # [n, D]
+            if self.kept is None:
+                self.kept = encoded.new_empty(self.positions, self.width)
+            start = self.place[source_key(self.companies[number][0])][1]
+            self.kept[start : start + len(encoded)] = encoded
+            self.read.add(number)
+        assert self.kept is not None
+        return self.kept
+
+
+def _spread(companies: list[list[np.ndarray]], most: int) -> list[list[np.ndarray]]:
+    """All of them, or as many, evenly among short and long, as have at most ``most`` positions together."""
+    sizes = [sum(map(len, company)) for company in companies]
+    chosen, passed, taken = [], 0, 0
+    for company, size in zip(companies, sizes, strict=True):
+        passed += size
+        if taken + size <= passed * min(most, sum(sizes)) // sum(sizes):
+            chosen.append(company)
+            taken += size
+    return chosen

@@ -26,7 +26,6 @@ KEEP, PAD = 512 << 20, 64 << 20  # bytes of free memory kept at the heap's end, 
 SMALL = 1 << 18  # numbers in a matrix by which one row is multiplied as it is
 KERNELS = 128  # compiled matrix products kept, one a shape; oneDNN's own default of 1,024 comes to gigabytes
 PRECISIONS = ("auto", "bf16", "float32")
-PACKS = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")  # what compiled models use
 
 
 def tune_allocator() -> bool:
@@ -155,13 +154,23 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if weight.numel() <= SMALL and x.dtype == torch.float32 and x.numel() == weight.shape[1]:
         return F.linear(x, weight, bias)
-    if PACKS and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16) and _rests(weight):
+    if x.device.type == "cpu" and x.dtype in PACKED and _rests(weight):
         packed = _kept(weight, x.dtype, packed=True)
         return torch.ops.mkldnn._linear_pointwise(x, packed, None if bias is None else cast(bias, x.dtype), "none", [], "")
     product = F.linear(x, cast(weight, x.dtype), bias if x.dtype == torch.float32 else None)
     if bias is None or x.dtype == torch.float32:
         return product
     return product.add_(cast(bias, x.dtype))  # the fused form first copies the bias to every row: half as slow again
+
+
+def _packable() -> tuple[torch.dtype, ...]:
+    """The precisions for which oneDNN lays out a weight here, by the operators that compiled models use."""
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return ()
+    return (torch.float32, torch.bfloat16) if torch.ops.mkldnn._is_mkldnn_bf16_supported() else (torch.float32,)
+
+
+PACKED = _packable()
 
 
 def _rests(weight: Tensor) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from textgen_env.errors import UserError
 from textgen_env.oracle import LOG_ZERO
-from textgen_env.types import EOS, PAD
+from textgen_env.types import EOS, PAD, picked
 from textgen_env.vocabulary import Vocabulary
 
 
@@ -57,7 +57,7 @@ class HuggingFacePolicy(nn.Module):
         state = self.start(source, prefix.shape[1])
         tokens = torch.cat([state.prompt, self.ids[prefix[:, 1:]]], 1)  # [B, P + T - 1]
         logits = self._read(tokens, state, cached=False).logits[:, state.prompt.shape[1] - 1 :]  # [B, T, theirs]
-        return self._ours(logits if mask is None else logits[mask])
+        return self._ours(logits if mask is None else picked(logits, mask))
 
     def start(self, source: Tensor, steps: int) -> State:
         """Encode once, or lay out the prompt; the cache grows as steps come."""

@@ -47,7 +47,7 @@ def distilling(policy: Policy, oracle: Oracle, batch: Batch, loss: Compare, labe
     """
 
     def compared(logits: Tensor, part: Part) -> Tensor:
-        rows = (batch.source[part.rows], batch.prefix[part.rows], batch.mask[part.rows])
+        rows = (batch.source[part.rows], batch.prefix[part.rows], batch.actual[part.rows])
         return loss(logits, keep_top(oracle.log_probs(*rows), label_top_k))
 
     return by_position(policy, batch, compared)
@@ -71,7 +71,7 @@ def by_position(policy: Policy, batch: Batch, loss: Callable[[Tensor, Part], Ten
     Where N·V is more than ``LOGITS``, no more logits than that are in memory at once, or those of one row: the output layer,
     the loss and the gradient through both go over the rows in parts.
     """
-    features = policy.features(batch.source, batch.prefix, batch.mask)  # [N, D]
+    features = policy.features(batch.source, batch.prefix, batch.actual)  # [N, D]
     if len(features) * policy.vocabulary_size <= LOGITS:
         return loss(policy.logits(features), Part(slice(None), slice(None)))
     parts = _parts(batch.length.tolist(), LOGITS // policy.vocabulary_size)

@@ -59,8 +59,8 @@ class Policy(Stepper, Protocol):
     def __call__(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Next-token logits at every prefix, in one pass (teacher forcing).
 
-        source ``[B, S]``, prefix ``[B, T]`` (BOS first) → ``[B, T, V]``; with a bool ``mask`` ``[B, T]`` only the
-        positions where it is True, in row-major order: ``[N, V]``.
+        source ``[B, S]``, prefix ``[B, T]`` (BOS first) → ``[B, T, V]``; with a bool ``mask`` ``[B, T]``, there or
+        on the processor, only the positions where it is True, in row-major order: ``[N, V]``.
         """
         ...
 

@@ -94,7 +94,7 @@ def act_log_probs(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
 
 def per_episode(values: Tensor, length: Tensor) -> Tensor:
     """Sums over each episode: ``[N]``, and ``length`` ``[R]`` → ``[R]``."""
-    row = torch.arange(len(length), device=length.device).repeat_interleave(length)  # [N]
+    row = torch.arange(len(length), device=length.device).repeat_interleave(length).to(values.device)  # [N]
     return values.new_zeros(len(length)).index_add(0, row, values)
 
 

@@ -108,11 +108,11 @@ def train(
                         algorithm.look_ahead([batch, *others], [each / steps for each in (step, *ahead)])
                     output = checked(algorithm, algorithm.loss(batch, progress=step / steps))
                 norm = _update(output.loss, weights, optimiser, lr * rate(step), clip)
-                meter.add(output, norm)
+                meter.add(step + 1, output, norm)
                 due, stop = _passed(step, steps, validations), interrupted()
                 logged = due or _passed(step, steps, LOGGED)
                 if logged or stop or norm.device.type == "cpu":  # a GPU is not waited for at every step
-                    _check_finite(meter, step + 1, last)
+                    _check_finite(meter, last)
             state.step = step + 1
             state.cost.add(output, sum(state.profile.values()))
             journal.advance()
@@ -155,12 +155,14 @@ def _update(loss: Tensor, weights: list[nn.Parameter], optimiser: torch.optim.Op
     return norm
 
 
-def _check_finite(meter: Meter, step: int, last: Path) -> None:
-    """A loss or gradient that is not finite stops the training; on a GPU it may be that of a step since the last check."""
-    if not meter.norm.isfinite():
+def _check_finite(meter: Meter, last: Path) -> None:
+    """A loss or gradient that is not finite stops the training; on a GPU, some steps later, none of which changed a weight."""
+    assert meter.worst is not None
+    step, loss, norm = meter.worst.tolist()
+    if not math.isfinite(norm):
         kept = f"{last} holds the last good state" if last.exists() else "no checkpoint was due yet"
         raise UserError(
-            f"step {step}: the loss is {float(meter.loss):.4g}, its gradient norm {float(meter.norm):.4g}; stopped: {kept}; "
+            f"step {step:.0f}: the loss is {loss:.4g}, its gradient norm {norm:.4g}; stopped: {kept}; "
             "lower train.lr or train.clip and start again, or continue from there with resume=true"
         )
 
@@ -210,18 +212,20 @@ def _part(owner: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 class Meter:
     """Means of a stretch of steps, and its speed in target tokens a second.  Figures on a GPU stay there until they are read.
 
-    loss: of the last step · norm: the sum of gradient norms, finite if all are.
+    worst ``[3]``: number, loss and gradient norm of the first step whose norm is not finite, or else of the last.
     """
 
     def __init__(self) -> None:
         self.sums: dict[str, float | Tensor] = {}
-        self.loss, self.norm = torch.zeros(()), torch.zeros(())
+        self.worst: Tensor | None = None
         self.steps, self.tokens, self.began = 0, 0, time.perf_counter()
 
-    def add(self, output: LossOutput, norm: Tensor) -> None:
+    def add(self, step: int, output: LossOutput, norm: Tensor) -> None:
         """Count one step."""
-        self.loss, self.norm = output.loss.detach(), norm + self.norm.to(norm.device)
-        for name, value in {"loss": self.loss, **output.figures}.items():
+        loss = output.loss.detach()
+        now = torch.stack([torch.full_like(norm, step), loss.to(norm), norm])
+        self.worst = now if self.worst is None else torch.where(self.worst[2].isfinite(), now, self.worst)
+        for name, value in {"loss": loss, **output.figures}.items():
             self.sums[name] = self.sums.get(name, 0.0) + (value.detach().double() if isinstance(value, Tensor) else value)
         self.steps += 1
         self.tokens += output.tokens

@@ -30,6 +30,7 @@ from textgen_env.types import PAD, Trajectories
 
 Write = Callable[..., Trajectories]  # (policy, most, **rows, **settings), at a module's top level
 ROWS = 32  # the least that a worker gets: with fewer, its products are as slow as those of several threads
+IDLE = 0.1  # seconds after which a worker that nobody asks returns what it has freed
 WORK = 5e8  # rows · steps · weights from which the messages are worth their time
 
 _lock = threading.Lock()
@@ -194,6 +195,8 @@ def _serve(policy: nn.Module, connection: Connection, other: Connection) -> None
     before: tuple[int | None, int] = None, -1
     with weights_at_rest(), suppress(EOFError, ConnectionError):
         while True:
+            if not connection.poll(IDLE):
+                give_back()
             write, given, block, version, amp = connection.recv()
             torch.clear_autocast_cache()  # of the weights before
             if block is None or block != before[0]:  # outside of one, nobody has promised anything

@@ -181,7 +181,7 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
         "seed": config.seed,
     }
     split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device)
-    with _remembering(getattr(algorithm, "oracle", None), world, config.teacher.encodings):
+    with _remembering(getattr(algorithm, "oracle", None), world, config.teacher.encodings, on.device):
         progress = _train(
             config.train, config.seed, world, split, algorithm, student, folder, "student", header, generator, on, config.resume
         )
@@ -191,10 +191,13 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
 
 
 @contextmanager
-def _remembering(oracle: Oracle | None, world: World, megabytes: int) -> Iterator[None]:
-    """A transformer teacher that is asked keeps what its encoder makes of training sources, as far as ``megabytes`` go."""
+def _remembering(oracle: Oracle | None, world: World, megabytes: int, device: str) -> Iterator[None]:
+    """A transformer teacher that is asked keeps what its encoder makes of training sources, as far as ``megabytes`` go.
+
+    On a processor: sources are looked up there, and a GPU reads them anew in less time than it would have to wait for that.
+    """
     policy = oracle.policy if isinstance(oracle, PolicyOracle) else None
-    if not isinstance(policy, Transformer) or not megabytes:
+    if not isinstance(policy, Transformer) or not megabytes or torch.device(device).type != "cpu":
         yield
         return
     policy.encodings = kept = Encodings(policy.read, world.splits["train"].source, policy.width, megabytes)

@@ -133,8 +133,8 @@ def test_memory_is_read_at_every_step(tmp_path, monkeypatch):
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path))
     words = ["env.corpus=bundled", "env.bundled_pairs=60", "env.vocabulary=300", "preset=quick", "train.steps=6"]
     words += [f"{who}.{key}" for who in ("student", "teacher") for key in ("layers=1", "width=16", "heads=2", "ffn=16")]
-    resident, peak = footprint.Contender(SETUP).train([*words, "train.batch_tokens=64", "train.validation_rows=2"])
-    assert len(resident) == len(peak) == 6
+    steps, resident, peak = footprint.Contender(SETUP).train([*words, "train.batch_tokens=64", "train.validation_rows=2"])
+    assert steps == len(resident) == len(peak) == 6
     assert peak == sorted(peak)
     assert all(0 < now <= most for now, most in zip(resident, peak, strict=True))
 

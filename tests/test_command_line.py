@@ -1,10 +1,15 @@
 """The command line: what composes, what overrides what, and one clear line for every mistake."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from omegaconf import OmegaConf
 
+import distil
+from agents import workers
 from command_line import help_table, leaves, read
 from groups import groups
 from run_folder import how_to_go_on, open_folder
@@ -143,3 +148,19 @@ def test_default_folders_do_not_collide(tmp_path, monkeypatch):
 def test_the_command_to_go_on_names_the_folder_once(tmp_path):
     command = how_to_go_on("experiments/dagger.py", ["env=Copy-v0", "out=old", "resume=true"], tmp_path)
     assert command == f"python experiments/dagger.py env=Copy-v0 out={tmp_path} resume=true"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="decodes are split on Linux only")
+def test_threads_and_workers_are_used_and_told(capsys):
+    before = torch.get_num_threads()
+    try:
+        distil.use_processor(OmegaConf.create({"threads": 2, "workers": None}), distil.Machine("cpu", "float32"))
+        assert (torch.get_num_threads(), workers.most_workers()) == (2, 2)
+        distil.use_processor(OmegaConf.create({"threads": None, "workers": 3}), distil.Machine("cpu", "bf16"))
+        assert (torch.get_num_threads(), workers.most_workers()) == (2, 3)
+    finally:
+        torch.set_num_threads(before)
+        workers.limit(None)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "computing: float32 on cpu, 2 processor threads, large decodes over 2 processes" in said
+    assert "computing: bf16 on cpu, 2 processor threads, large decodes over 3 processes" in said

@@ -72,8 +72,10 @@ def test_eight_bits_change_little_and_take_less(tmp_path):
         export.export(policy, WORDS, tmp_path / name, name, LIMIT, HORIZON)
     ours = greedy(policy, source, HORIZON)
     theirs = export.writer(tmp_path / "int8", WORDS)(source, HORIZON)
-    same = [a == b for a, b in zip(ours.action.tolist(), theirs.action.tolist(), strict=True)]
-    assert 0.6 < sum(same) / len(same) < 1
+    first = (ours.action[:, 0] == theirs.action[:, 0]).float().mean()
+    by_chance = (ours.action[:, 0] == ours.action[:, 0].roll(1)).float().mean()
+    assert first > (1 + by_chance) / 2, "a processor without products of 8 bits rounds coarsely, but not like this"
+    assert not torch.equal(ours.action[:, :3], theirs.action[:, :3])
     sizes = [(tmp_path / name / "model.bin").stat().st_size for name in ("int8", "float32")]
     assert sizes[0] < 0.8 * sizes[1]
 

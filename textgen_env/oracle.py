@@ -1,7 +1,8 @@
 """The expert π*, which can be asked at any state, also at prefixes it would never have written (Lin et al. 2020, section 2).
 
 Everywhere ``source`` is ``[B, S]`` with PAD after its EOS, ``prefix`` is ``[B, T]`` and holds the token *before* each step
-(BOS first, as ``Batch.prefix``), and a bool ``mask`` ``[B, T]`` picks the positions to answer, in row-major order.
+(BOS first, as ``Batch.prefix``), and a bool ``mask`` ``[B, T]``, there or on the processor, picks the positions to answer, in
+row-major order.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class PolicyOracle:
     def _logits(self, source: Tensor, prefix: Tensor, mask: Tensor | None) -> Tensor:
         self.queries += _positions(prefix, mask)
         with _asking(self.policy) as device:
-            return self.policy(source.to(device), prefix.to(device), None if mask is None else mask.to(device))
+            return self.policy(source.to(device), prefix.to(device), mask)
 
 
 class ReferenceOracle:

@@ -78,7 +78,7 @@ class CachedOracle:
             return ask(source, prefix, mask)
         answers = {key: self._answers[key] for key in keys if key in self._answers}
         self.hits += sum(key in answers for key in keys)
-        missing = torch.tensor([key not in answers for key in keys], dtype=torch.bool, device=prefix.device)  # [N]
+        missing = torch.tensor([key not in answers for key in keys], dtype=torch.bool, device=wanted.device)  # [N]
         if missing.any():
             asked = wanted.clone()
             asked[wanted] = missing

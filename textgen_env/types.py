@@ -18,6 +18,15 @@ def shift(action: Tensor) -> Tensor:
     return torch.cat([torch.full_like(action[:, :1], BOS), action[:, :-1]], dim=1)
 
 
+def picked(x: Tensor, mask: Tensor) -> Tensor:
+    """What stands where the bool ``mask`` ``[B, T]`` is True, in row-major order: ``[B, T, …]`` → ``[N, …]``.
+
+    The mask may be on the processor whatever the device of ``x``: then nothing waits for that device.
+    """
+    place = mask.flatten().nonzero().squeeze(1).to(x.device, non_blocking=True)  # [N]
+    return x.flatten(0, 1).index_select(0, place)
+
+
 @dataclass(frozen=True, slots=True)
 class Trajectories:
     """What a policy wrote: one row an episode.
@@ -37,7 +46,8 @@ class Batch:
     """Episodes to learn from, padded to one shape.
 
     index ``[B]`` row in the split · source ``[B, S]`` ends in EOS, PAD after · target ``[B, T]`` the actions y_1 … y_L,
-    EOS included, PAD after · length ``[B]`` = L; positions at and after L carry no loss.
+    EOS included, PAD after · length ``[B]`` = L; positions at and after L carry no loss.  ``to`` leaves length on the
+    processor: how many actions there are is asked at every step, and a GPU would have to be waited for.
     """
 
     index: Tensor
@@ -55,8 +65,14 @@ class Batch:
 
     @property
     def mask(self) -> Tensor:
-        """``[B, T]`` bool: True where an action was taken."""
-        return torch.arange(self.target.shape[1], device=self.target.device) < self.length[:, None]
+        """``[B, T]`` bool, beside the target: True where an action was taken."""
+        length = self.length.to(self.target.device, non_blocking=True)
+        return torch.arange(self.target.shape[1], device=self.target.device) < length[:, None]
+
+    @property
+    def actual(self) -> Tensor:
+        """``mask``, beside the length: picks positions without waiting for a GPU to count them."""
+        return torch.arange(self.target.shape[1], device=self.length.device) < self.length[:, None]
 
     @property
     def tokens(self) -> int:
@@ -65,7 +81,7 @@ class Batch:
 
     def rows(self, which: Tensor) -> Batch:
         """The rows that ``which`` (bool ``[B]`` or indices) selects."""
-        return Batch(self.index[which], self.source[which], self.target[which], self.length[which])
+        return Batch(self.index[which], self.source[which], self.target[which], self.length[which.to(self.length.device)])
 
     def with_rows(self, which: Tensor, written: Trajectories) -> Batch:
         """This batch with the targets of rows ``which`` (bool ``[B]``) replaced by ``written`` (in order)."""
@@ -75,9 +91,10 @@ class Batch:
         target[which] = PAD
         target[which, : written.action.shape[1]] = written.action
         length = self.length.clone()
-        length[which] = written.length
+        length[which.to(length.device)] = written.length.to(length.device)
         return replace(self, target=target, length=length)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on ``device``."""
-        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in ("index", "source", "target", "length")))
+        """The same batch on ``device``, but for its length."""
+        index, source, target = (part.to(device, non_blocking=True) for part in (self.index, self.source, self.target))
+        return Batch(index, source, target, self.length)

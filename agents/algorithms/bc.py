@@ -8,7 +8,7 @@ from agents.algorithms import Algorithm, LossOutput
 from agents.losses import cloning
 from agents.policy import Policy
 from textgen_env.errors import UserError
-from textgen_env.types import Batch
+from textgen_env.types import Batch, picked
 
 
 class BC(Algorithm):
@@ -28,7 +28,7 @@ class BC(Algorithm):
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """NLL of the batch's own actions."""
-        action = batch.target[batch.mask]  # [N]
+        action = picked(batch.target, batch.actual)  # [N]
         return LossOutput(cloning(self.policy, batch, action, self.label_smoothing), tokens=len(action))
 
 

@@ -14,7 +14,7 @@ from agents.roll_in import Mixed, RollIn, packed, unpacked
 from agents.schedules import beta as beta_schedule
 from textgen_env.errors import UserError, unknown
 from textgen_env.oracle import Oracle
-from textgen_env.types import Batch
+from textgen_env.types import Batch, picked
 
 LABELS = ("action", "distribution")
 RELABEL = ("student", "all")
@@ -76,7 +76,7 @@ class DAgger(Algorithm):
             tokens = scored = batch.tokens
         else:
             target, scored = self.relabel(batch, torch.ones_like(on_policy) if self.relabel_all else on_policy)
-            action = target[batch.mask]  # [N]
+            action = picked(target, batch.actual)  # [N]
             loss, tokens = cloning(self.policy, batch, action), len(action)
         return LossOutput(loss, tokens, figures, decoded, asked + scored)
 

@@ -14,7 +14,7 @@ from agents.fast import compute_dtype, linear
 from agents.layers import NEVER, Dropout, Linear, attention
 from agents.policies.cells import CELLS, Hidden, backwards
 from textgen_env.errors import UserError, unknown
-from textgen_env.types import PAD
+from textgen_env.types import PAD, picked
 
 
 class RNN(nn.Module):
@@ -96,8 +96,7 @@ class RNN(nn.Module):
         x = x.transpose(0, 1)  # [B, T, D]
         context = memory.read(x)  # [B, T, D]
         if mask is not None:
-            rows = mask.flatten().nonzero().squeeze(1)
-            x, context = (tensor.flatten(0, 1).index_select(0, rows) for tensor in (x, context))  # [N, D]
+            x, context = picked(x, mask), picked(context, mask)  # [N, D] each
         return self.combined(x, context)
 
     def encode(self, source: Tensor) -> tuple[Memory, list[Tensor]]:

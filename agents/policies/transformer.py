@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from agents.fast import compute_dtype, linear, uncast
 from agents.layers import NEVER, Dropout, Linear, attended, attention, positions
 from textgen_env.errors import UserError
-from textgen_env.types import PAD
+from textgen_env.types import PAD, picked
 
 ROOM = 32  # steps a decode makes room for at first; doubled when they are used up
 
@@ -88,7 +88,7 @@ class Transformer(nn.Module):
         for layer, key, value in zip(self.decoder, keys, values, strict=True):
             x = layer(x, key, value, future, absent)
         if mask is not None:
-            x = x.flatten(0, 1).index_select(0, mask.flatten().nonzero().squeeze(1))  # [N, D]
+            x = picked(x, mask)  # [N, D]
         return self.decoder_norm(x)
 
     def encode(self, source: Tensor) -> tuple[Tensor, Tensor, Tensor]:

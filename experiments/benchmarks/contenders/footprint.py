@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
 from functools import partial
 from pathlib import Path
@@ -18,31 +19,43 @@ from benchmarks.material import Setup
 from textgen_env.errors import UserError
 from textgen_env.oracle import PolicyOracle
 
-STATUS = Path("/proc/self/status")
+PROC = Path("/proc")
+FIGURE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
 WORDS = ["env=IWSLT-v0", "preset=paper", "algorithm=imitkd_full", "train.steps=2000", "train.validations=2"]
 
 
 class Watched(PolicyOracle):
-    """Notes at every question, which is once a step, how much memory the process has and had at most."""
+    """Notes at every question, several a step, how much memory the training has and had at most.
+
+    To that of its own process comes what its decoding workers share with nobody, as they are then.
+    """
 
     resident: list[int]
     peak: list[int]
 
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        status = dict(re.findall(r"^(\w+):\s+(\d+) kB$", STATUS.read_text(), re.MULTILINE))
-        self.resident.append(1024 * int(status["VmRSS"]))
-        self.peak.append(1024 * int(status["VmHWM"]))
+        own, workers = figures("self", "status"), 0
+        for worker in multiprocessing.active_children():
+            theirs = figures(str(worker.pid), "smaps_rollup")
+            workers += theirs["Private_Clean"] + theirs["Private_Dirty"]
+        self.resident.append(own["VmRSS"] + workers)
+        self.peak.append(max(self.peak[-1] if self.peak else 0, own["VmHWM"] + workers))
         return super().log_probs(source, prefix, mask)
+
+
+def figures(process: str, file: str) -> dict[str, int]:
+    """The bytes of /proc/PROCESS/FILE by name."""
+    return {name: 1024 * int(kilobytes) for name, kilobytes in FIGURE.findall((PROC / process / file).read_text())}
 
 
 class Contender:
     def __init__(self, setup: Setup) -> None:
-        if not STATUS.is_file():
-            raise UserError(f"suite=memory reads {STATUS}, which only Linux has; choose other suites")
+        if not (PROC / "self" / "status").is_file():
+            raise UserError(f"suite=memory reads {PROC}, which only Linux has; choose other suites")
         torch.set_num_threads(setup.threads)
 
-    def train(self, words: list[str]) -> tuple[list[int], list[int]]:
-        """Bytes in use at every step, and the most until then.  An untrained teacher takes the memory of a trained one."""
+    def train(self, words: list[str]) -> tuple[int, list[int], list[int]]:
+        """Steps; bytes in use at every question; the most until then.  An untrained teacher takes what a trained one takes."""
         given = {word.partition("=")[0] for word in words}
         config = command_line.read("dagger", [*(word for word in WORDS if word.partition("=")[0] not in given), *words])
         on, world = distil.machine(config), distil.load_world(config)
@@ -52,5 +65,5 @@ class Contender:
         oracle = Watched(teacher.to(on.device), partial(beam, width=5), vocabulary, vocabulary)
         oracle.resident, oracle.peak = [], []
         with TemporaryDirectory() as folder:
-            distil.train_student(config, world, distil.build_student(config, world), oracle, Path(folder), on)
-        return oracle.resident, oracle.peak
+            done = distil.train_student(config, world, distil.build_student(config, world), oracle, Path(folder), on)
+        return done.step, oracle.resident, oracle.peak
