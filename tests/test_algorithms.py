@@ -19,6 +19,7 @@ from textgen_env.metrics import score
 from textgen_env.oracle import expert
 
 SHORT = ["env=Copy-v0", "env.symbols=5", "env.max_length=5", "env.horizon=8"]
+FROM_SCRATCH = [*SHORT, "train.steps=300"]
 FEW = [*SHORT, "reward=accuracy", "train.lr=1e-3", "train.warmup=10"]
 STEPS = {"aggrevated": 500}  # one action a row, judged by rollouts: it takes longer than the others' 350
 
@@ -56,7 +57,7 @@ def start(tmp_path_factory):
 
 @pytest.mark.parametrize("name", variants(agents.algorithms))
 def test_it_solves_copy(name, tmp_path, start):
-    words = [*FEW, f"init={start}", f"train.steps={STEPS.get(name, 350)}"] if needs_start(name) else SHORT
+    words = [*FEW, f"init={start}", f"train.steps={STEPS.get(name, 350)}"] if needs_start(name) else FROM_SCRATCH
     assert fit(tmp_path, [*words, f"algorithm={name}"]) >= 99
 
 
