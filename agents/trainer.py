@@ -152,6 +152,7 @@ def _update(loss: Tensor, weights: list[nn.Parameter], optimiser: torch.optim.Op
     optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]  # a fused step looks at it where it is
     optimiser.step()
     increment_version(weights)  # a fused step does not, and copies of weights are told by their versions
+    optimiser.zero_grad(set_to_none=True)  # left where they are, gradients would cut up the memory that the next step needs
     return norm
 
 
