@@ -126,6 +126,7 @@ def test_a_gradient_that_is_not_finite_changes_no_weight_and_no_moment(bad: floa
     norm = trainer._update((weight * bad).sum(), [weight], optimiser, 0.1, 5.0)
     assert not norm.isfinite()
     assert all(map(torch.equal, before, (weight.detach(), *optimiser.state[weight].values())))
+    assert weight.grad is None, "it would lie in the memory that the next step needs"
     version = weight._version
     trainer._update((weight * 2).sum(), [weight], optimiser, 0.1, 5.0)
     assert weight._version > version
