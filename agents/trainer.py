@@ -108,6 +108,7 @@ def train(
                         algorithm.look_ahead([batch, *others], [each / steps for each in (step, *ahead)])
                     output = checked(algorithm, algorithm.loss(batch, progress=step / steps))
                 norm = _update(output.loss, weights, optimiser, lr * rate(step), clip)
+                output.loss = output.loss.detach()
                 meter.add(step + 1, output, norm)
                 due, stop = _passed(step, steps, validations), interrupted()
                 logged = due or _passed(step, steps, LOGGED)
@@ -143,7 +144,11 @@ def _passed(step: int, steps: int, times: int) -> bool:
 
 
 def _update(loss: Tensor, weights: list[nn.Parameter], optimiser: torch.optim.Optimizer, lr: float, clip: float) -> Tensor:
-    """One clipped gradient step, left out where the gradient is not finite; gives the gradient's norm before the clipping."""
+    """One clipped gradient step, left out where the gradient is not finite; gives the gradient's norm before the clipping.
+
+    Its gradients are dropped at once, as its graph should be: left where they are, they would cut up the memory that the next
+    step takes, and the heap would grow for hours.
+    """
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(weights, clip)
@@ -152,7 +157,7 @@ def _update(loss: Tensor, weights: list[nn.Parameter], optimiser: torch.optim.Op
     optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]  # a fused step looks at it where it is
     optimiser.step()
     increment_version(weights)  # a fused step does not, and copies of weights are told by their versions
-    optimiser.zero_grad(set_to_none=True)  # left where they are, gradients would cut up the memory that the next step needs
+    optimiser.zero_grad(set_to_none=True)
     return norm
 
 
