@@ -126,12 +126,26 @@ def test_a_gradient_that_is_not_finite_changes_no_weight_and_no_moment(bad: floa
     norm = trainer._update((weight * bad).sum(), [weight], optimiser, 0.1, 5.0)
     assert not norm.isfinite()
     assert all(map(torch.equal, before, (weight.detach(), *optimiser.state[weight].values())))
-    assert weight.grad is None, "it would lie in the memory that the next step needs"
     version = weight._version
     trainer._update((weight * 2).sum(), [weight], optimiser, 0.1, 5.0)
     assert weight._version > version
     assert weight.detach().isfinite().all()
     assert not torch.equal(weight.detach(), before[0])
+
+
+def test_neither_gradients_nor_graph_of_a_step_outlive_it(tmp_path, monkeypatch):
+    """They would lie in the memory that the next step needs, and the heap would grow around them."""
+    loss, outputs = BC.loss, []
+
+    def watched(self, batch, progress):
+        assert all(weight.grad is None for weight in self.policy.parameters())
+        assert all(output.loss.grad_fn is None for output in outputs)
+        outputs.append(loss(self, batch, progress))
+        return outputs[-1]
+
+    monkeypatch.setattr(BC, "loss", watched)
+    fit(tmp_path)
+    assert len(outputs) == STEPS
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
