@@ -65,7 +65,8 @@ class Encodings:
             padded = pad_sequence(sources, batch_first=True).to(device)  # [rows, S]; PAD is 0
             encoded = self.encode(padded)[padded != PAD]  # [n, D]
             if self.kept is None:
-                self.kept = encoded.new_empty(self.positions, self.width)
+                with torch.inference_mode(False):  # else it could not be written to outside of that mode
+                    self.kept = encoded.new_empty(self.positions, self.width)
             start = self.place[source_key(self.companies[number][0])][1]
             self.kept[start : start + len(encoded)] = encoded
             self.read.add(number)
@@ -74,7 +75,7 @@ class Encodings:
 
 
 def _spread(companies: list[list[np.ndarray]], most: int) -> list[list[np.ndarray]]:
-    """All of them, or as many, evenly among short and long, as have at most ``most`` positions together."""
+    """All of them, or some, evenly among short and long, that have at most ``most`` positions together."""
     sizes = [sum(map(len, company)) for company in companies]
     chosen, passed, taken = [], 0, 0
     for company, size in zip(companies, sizes, strict=True):

@@ -56,8 +56,8 @@ class HuggingFacePolicy(nn.Module):
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True."""
         state = self.start(source, prefix.shape[1])
         tokens = torch.cat([state.prompt, self.ids[prefix[:, 1:]]], 1)  # [B, P + T - 1]
-        logits = self._read(tokens, state, cached=False).logits[:, state.prompt.shape[1] - 1 :]  # [B, T, theirs]
-        return self._ours(logits if mask is None else picked(logits, mask))
+        logits, skipped = self._read(tokens, state, cached=False).logits, state.prompt.shape[1] - 1  # [B, P + T - 1, theirs]
+        return self._ours(logits[:, skipped:] if mask is None else picked(logits, F.pad(mask, (skipped, 0))))
 
     def start(self, source: Tensor, steps: int) -> State:
         """Encode once, or lay out the prompt; the cache grows as steps come."""

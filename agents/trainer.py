@@ -162,7 +162,7 @@ def _update(loss: Tensor, weights: list[nn.Parameter], optimiser: torch.optim.Op
 
 
 def _check_finite(meter: Meter, last: Path) -> None:
-    """A loss or gradient that is not finite stops the training; on a GPU, some steps later, none of which changed a weight."""
+    """A loss or gradient that is not finite stops the training; on a GPU some steps later, before they are saved."""
     assert meter.worst is not None
     step, loss, norm = meter.worst.tolist()
     if not math.isfinite(norm):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -127,6 +128,28 @@ def test_environments_are_stepped_to_one_before_the_horizon():
         for _ in range(2):
             work.before()
             assert work.run() == stepping.LIMIT - 1
+
+
+def test_what_a_worker_holds_alone_is_counted(monkeypatch):
+    """50 MiB that a forked process writes for itself."""
+    ready, done = multiprocessing.Pipe()
+
+    def hold():
+        held = bytearray(os.urandom(1) * (50 << 20))
+        ready.send(len(held))
+        ready.recv()
+
+    worker = multiprocessing.get_context("fork").Process(target=hold, daemon=True)
+    held = footprint.held()
+    worker.start()
+    assert done.recv() == 50 << 20
+    try:
+        now = footprint.held()
+    finally:
+        done.send(None)
+        worker.join()
+    for before, after in zip(held, now, strict=True):
+        assert 50 << 20 <= after - before < 80 << 20
 
 
 def test_memory_is_read_at_every_step(tmp_path, monkeypatch):

@@ -8,9 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+import distil
 from agents import encodings
+from agents.decoding import greedy
 from agents.encodings import Encodings
 from agents.policies.transformer import Transformer
+from textgen_env.oracle import PolicyOracle
 from textgen_env.types import EOS
 
 V, WIDTH = 20, 16
@@ -79,6 +82,16 @@ def test_a_source_is_encoded_once_and_the_bound_is_kept(policy: Transformer, sou
         assert Encodings(encode, sources, WIDTH, 0).share == 0
         positions = sum(map(len, {source.tobytes(): source for source in sources}.values()))
         assert Encodings(encode, sources, WIDTH, positions * WIDTH * 4 / 2**20).share == 1  # no padding is kept
+
+
+@pytest.mark.parametrize(("device", "megabytes", "kept"), [("cpu", 1, True), ("cpu", 0, False), ("cuda", 1, False)])
+def test_a_teacher_keeps_them_for_a_training_on_a_processor(
+    policy: Transformer, world, device: str, megabytes: int, kept: bool
+):
+    oracle = PolicyOracle(policy, greedy, world.vocabulary, world.vocabulary)
+    with distil._remembering(oracle, world, megabytes, device):
+        assert (policy.encodings is not None) == kept
+    assert policy.encodings is None
 
 
 def test_a_policy_that_learns_does_not_use_them(policy: Transformer, sources):

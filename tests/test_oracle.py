@@ -12,7 +12,7 @@ from torch import nn
 from textgen_env.errors import UserError
 from textgen_env.oracle import LOG_ZERO, PolicyOracle, ReferenceOracle, expert
 from textgen_env.oracle_wrappers import CachedOracle, NoisyOracle, follow
-from textgen_env.types import EOS, PAD, Trajectories, shift
+from textgen_env.types import BOS, EOS, PAD, Trajectories, shift
 from textgen_env.vocabulary import Vocabulary
 
 
@@ -219,6 +219,13 @@ def test_cache_answers_to_the_bit_and_asks_once(question, world, asked):
     assert (cached.queries, cached.hits) == (wanted, 2 * wanted)
     assert torch.equal(getattr(cached, question)(source, prefix), getattr(fresh, question)(source, prefix))
     assert cached.queries == 28  # only the positions that the mask had left out
+
+
+def test_the_cache_takes_a_state_that_stands_twice_in_one_question(world):
+    cached, fresh = CachedOracle(teacher(world)), teacher(world)
+    source, prefix = torch.tensor([[5, EOS], [5, EOS], [6, EOS]]), torch.tensor([[BOS, 5]] * 3)
+    for _ in range(2):
+        assert torch.equal(cached.action(source, prefix), fresh.action(source, prefix))
 
 
 def test_cache_knows_states_apart_and_padding_together(world, asked):

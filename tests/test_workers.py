@@ -258,6 +258,7 @@ def test_a_worker_does_not_keep_what_was_freed(when: str):
         workers.ROWS, workers.WORK = 1, 0
         workers.limit(2)
         kind = Wasteful if sys.argv[1] == "in a decode" else Transformer
+        workers.IDLE = workers.IDLE if kind is Wasteful else 100.0
         policy = kind(9, layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0)).eval()
         own = waste()
         for _ in range(2):

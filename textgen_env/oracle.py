@@ -103,7 +103,8 @@ class PolicyOracle:
     def _logits(self, source: Tensor, prefix: Tensor, mask: Tensor | None) -> Tensor:
         self.queries += _positions(prefix, mask)
         with _asking(self.policy) as device:
-            return self.policy(source.to(device), prefix.to(device), mask)
+            there = mask if mask is None or mask.device.type == "cpu" else mask.to(device)
+            return self.policy(source.to(device), prefix.to(device), there)
 
 
 class ReferenceOracle:

@@ -84,7 +84,7 @@ class CachedOracle:
             asked[wanted] = missing
             rows = asked.any(dim=1)
             fresh = ask(source[rows], prefix[rows], asked[rows]).cpu()  # [M, V] or [M]
-            answers |= zip((key for key in keys if key not in answers), fresh.unbind(), strict=True)
+            answers |= zip([key for key in keys if key not in answers], fresh.unbind(), strict=True)
         answer = torch.stack([answers[key] for key in keys]).to(prefix.device)  # [N, V] or [N]
         self._remember(answers)
         return answer if mask is not None else answer.view(*prefix.shape, *answer.shape[1:])  # [B, T, V] or [B, T]

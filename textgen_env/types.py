@@ -23,8 +23,13 @@ def picked(x: Tensor, mask: Tensor) -> Tensor:
 
     The mask may be on the processor whatever the device of ``x``: then nothing waits for that device.
     """
-    place = mask.flatten().nonzero().squeeze(1).to(x.device, non_blocking=True)  # [N]
+    place = _moved(mask.flatten().nonzero().squeeze(1), x.device)  # [N]
     return x.flatten(0, 1).index_select(0, place)
+
+
+def _moved(x: Tensor, device: torch.device | str) -> Tensor:
+    """``x`` on ``device``; the way to a GPU is not waited for, the way back has to be."""
+    return x.to(device, non_blocking=x.device.type == "cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ class Batch:
     @property
     def mask(self) -> Tensor:
         """``[B, T]`` bool, beside the target: True where an action was taken."""
-        length = self.length.to(self.target.device, non_blocking=True)
+        length = _moved(self.length, self.target.device)
         return torch.arange(self.target.shape[1], device=self.target.device) < length[:, None]
 
     @property
@@ -96,5 +101,5 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on ``device``, but for its length."""
-        index, source, target = (part.to(device, non_blocking=True) for part in (self.index, self.source, self.target))
-        return Batch(index, source, target, self.length)
+        index, source, target = (_moved(part, device) for part in (self.index, self.source, self.target))
+        return Batch(index, source, target, self.length.cpu())

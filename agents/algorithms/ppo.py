@@ -127,7 +127,8 @@ class PPO(Algorithm):
         self.left = int(state["left"])
         if self.left:
             device = self.critic.weight.device
-            self.memory = Memory(**{each.name: state[f"memory.{each.name}"].to(device) for each in fields(Memory)})
+            saved = {each.name: state[f"memory.{each.name}"] for each in fields(Memory)}
+            self.memory = Memory(**{name: part if name == "length" else part.to(device) for name, part in saved.items()})
 
 
 NAMES = {"ppo": partial(PPO)}

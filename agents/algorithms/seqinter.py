@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.losses import nll
+from agents.losses import cloning
 from agents.policy import Policy
-from textgen_env.types import Batch
+from textgen_env.types import Batch, picked
 
 
 class SeqInter(Algorithm):
@@ -25,9 +25,8 @@ class SeqInter(Algorithm):
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """NLL of the batch's own actions."""
-        mask = batch.mask  # [B, T]
-        logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
-        return LossOutput(nll(logits, batch.target[mask]), tokens=len(logits))
+        action = picked(batch.target, batch.actual)  # [N]
+        return LossOutput(cloning(self.policy, batch, action), tokens=len(action))
 
 
 NAMES = {"seqinter": partial(SeqInter)}

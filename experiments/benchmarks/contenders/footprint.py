@@ -34,13 +34,19 @@ class Watched(PolicyOracle):
     peak: list[int]
 
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        own, workers = figures("self", "status"), 0
-        for worker in multiprocessing.active_children():
-            theirs = figures(str(worker.pid), "smaps_rollup")
-            workers += theirs["Private_Clean"] + theirs["Private_Dirty"]
-        self.resident.append(own["VmRSS"] + workers)
-        self.peak.append(max(self.peak[-1] if self.peak else 0, own["VmHWM"] + workers))
+        resident, peak = held()
+        self.resident.append(resident)
+        self.peak.append(max([*self.peak[-1:], peak]))
         return super().log_probs(source, prefix, mask)
+
+
+def held() -> tuple[int, int]:
+    """Bytes that this process has and had at most, each with what its workers have now and share with nobody."""
+    own, workers = figures("self", "status"), 0
+    for worker in multiprocessing.active_children():
+        theirs = figures(str(worker.pid), "smaps_rollup")
+        workers += theirs["Private_Clean"] + theirs["Private_Dirty"]
+    return own["VmRSS"] + workers, own["VmHWM"] + workers
 
 
 def figures(process: str, file: str) -> dict[str, int]:
@@ -50,8 +56,8 @@ def figures(process: str, file: str) -> dict[str, int]:
 
 class Contender:
     def __init__(self, setup: Setup) -> None:
-        if not (PROC / "self" / "status").is_file():
-            raise UserError(f"suite=memory reads {PROC}, which only Linux has; choose other suites")
+        if not (PROC / "self" / "smaps_rollup").is_file():
+            raise UserError(f"suite=memory reads {PROC}/self/smaps_rollup, which only Linux has; choose other suites")
         torch.set_num_threads(setup.threads)
 
     def train(self, words: list[str]) -> tuple[int, list[int], list[int]]:
