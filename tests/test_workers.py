@@ -322,9 +322,11 @@ def test_ctrl_c_leaves_no_answer_for_the_next_decode():
     policy = Slow(V, layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0)).eval()
     before = torch.get_num_threads()
     torch.set_num_threads(2)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with none
     threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         greedy(policy, source(), 8)
+    signal.signal(signal.SIGINT, handler)
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
     same(greedy(policy, source(6), 2), alone(greedy, policy, source(6), 2))
