@@ -53,8 +53,8 @@ class Encodings:
         found = kept.new_zeros(source.numel(), self.width)  # [B·S, D]
         found[torch.from_numpy(here).to(source.device)] = kept[torch.from_numpy(there).to(source.device)]
         found = found.view(*source.shape, self.width)  # [B, S, D]
-        strange = torch.tensor([place is None for place in places], device=source.device)
         if len(known) < len(places):
+            strange = torch.tensor([place is None for place in places], device=source.device)
             found[strange] = self.encode(source[strange])
         return found
 

@@ -31,10 +31,9 @@ PRECISIONS = ("auto", "bf16", "float32")
 def tune_allocator() -> bool:
     """Keep freed tensors for the next step, and bound what is kept; True where the allocator (glibc's) can be told to.
 
-    glibc returns every large tensor to the kernel, whose page faults then cost more than an element-wise operation itself
-    (``x + 1`` on a million floats: 1.2 ms against 0.1 ms).  Blocks of ``KEEP`` bytes and more still come and go one by one, and
-    no more than ``KEEP`` free bytes stay at the end of the heap.  What grows with ever-changing shapes is oneDNN's cache of
-    compiled products as much as the heap: 1.2 GB in use after 60 batches of random shapes, 0.65 GB with ``KERNELS`` kept.
+    glibc returns every large tensor to the kernel, whose page faults then cost more than an element-wise operation itself.
+    Blocks of ``KEEP`` bytes and more still come and go one by one, and no more than ``KEEP`` free bytes stay at the end of the
+    heap.  With ever-changing shapes oneDNN's cache of compiled products grows too, so that is bounded as well.
     For scripts, before their first product: it concerns the whole process, and those it starts.
     """
     for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # oneDNN's, and torch's above it

@@ -147,7 +147,7 @@ def _update(loss: Tensor, weights: list[nn.Parameter], optimiser: torch.optim.Op
     """One clipped gradient step, left out where the gradient is not finite; gives the gradient's norm before the clipping.
 
     Its gradients are dropped at once, as its graph should be: left where they are, they would cut up the memory that the next
-    step takes, and the heap would grow for hours.
+    step takes, and the heap would grow.
     """
     optimiser.zero_grad(set_to_none=True)
     loss.backward()

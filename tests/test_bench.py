@@ -130,7 +130,7 @@ def test_environments_are_stepped_to_one_before_the_horizon():
             assert work.run() == stepping.LIMIT - 1
 
 
-def test_what_a_worker_holds_alone_is_counted(monkeypatch):
+def test_what_a_worker_holds_alone_is_counted():
     """50 MiB that a forked process writes for itself."""
     ready, done = multiprocessing.Pipe()
 
