@@ -22,8 +22,8 @@ MIXTURES = ("step", "sequence", "batch")
 class Mixed(NamedTuple):
     """A mini-batch after its roll-in.
 
-    on_policy ``[B]`` bool: rows that are the student's, at least in part.  decoded: tokens it took to write them.
-    asked: states that the oracle was asked to act at.
+    on_policy ``[B]`` bool, on the processor: rows that are the student's, at least in part.  decoded: tokens it took to
+    write them.  asked: states that the oracle was asked to act at.
     """
 
     batch: Batch
@@ -53,9 +53,9 @@ class RollIn:
         return self.rewrite(batches, [self.toss(batch, beta) for batch, beta in zip(batches, betas, strict=True)])
 
     def toss(self, batch: Batch, beta: float) -> Tensor:
-        """``[B]`` bool: the rows that the student writes."""
+        """``[B]`` bool, on the processor: the rows that the student writes."""
         coins = torch.rand(len(batch) if self.mixture == "sequence" else 1, generator=self.generator)
-        return (coins > beta).expand(len(batch)).to(batch.source.device)
+        return (coins > beta).expand(len(batch))
 
     def rewrite(self, batches: list[Batch], on_policy: list[Tensor]) -> list[Mixed]:
         """The batches with the rows ``on_policy`` ``[B]`` of each written anew, within the width of their own batch."""
@@ -77,12 +77,12 @@ class RollIn:
 
     def by_step(self, batch: Batch, beta: float) -> Mixed:
         """``batch`` written by oracle and student in turn, a coin per step."""
-        expert = (torch.rand(batch.target.shape, generator=self.generator) < beta).to(batch.source.device)  # [B, T]
+        expert = torch.rand(batch.target.shape, generator=self.generator) < beta  # [B, T]
         before = self.oracle.queries
-        written = mixed(self.policy, self.oracle, batch.source, expert, self.generator, self.top_k)
+        written = mixed(self.policy, self.oracle, batch.source, expert.to(batch.source.device), self.generator, self.top_k)
         asked = self.oracle.queries - before
         batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), written)
-        on_policy = (~expert[:, : batch.target.shape[1]] & batch.mask).any(1)
+        on_policy = (~expert[:, : batch.target.shape[1]] & batch.actual).any(1)
         return Mixed(batch, on_policy, batch.tokens, asked)
 
 
@@ -109,5 +109,5 @@ def unpacked(tensors: dict[str, Tensor], device: torch.device) -> list[Mixed]:
         name = f"{len(rolled)}."
         batch = Batch(**{field.name: tensors[name + field.name] for field in fields(Batch)})
         decoded, asked = tensors[name + "counts"].tolist()
-        rolled.append(Mixed(batch.to(device), tensors[name + "on_policy"].to(device), decoded, asked))
+        rolled.append(Mixed(batch.to(device), tensors[name + "on_policy"], decoded, asked))
     return rolled

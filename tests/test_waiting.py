@@ -23,7 +23,7 @@ from textgen_env.vocabulary import Vocabulary
 
 WORDS = Vocabulary.words([str(i) for i in range(36)])
 POLICIES = {"transformer": Transformer, **rnn.NAMES}
-LENGTH = torch.tensor([12, 5, 7])
+LENGTH, ON_POLICY = torch.tensor([12, 5, 7]), torch.tensor([True, False, True])
 
 
 @pytest.fixture(autouse=True)
@@ -34,17 +34,18 @@ def device(monkeypatch):
     return "meta"
 
 
-def rolled_in(policy, oracle, batch):
+def rolled_in(labels, policy, oracle, batch):
     """DAgger after its roll-in, whose decode has to wait."""
-    algorithm = DAgger(policy, oracle, torch.Generator())
-    algorithm.ahead = [Mixed(batch, torch.ones(len(batch), dtype=torch.bool, device=batch.source.device), 3)]
+    algorithm = DAgger(policy, oracle, torch.Generator(), labels)
+    algorithm.ahead = [Mixed(batch, ON_POLICY, 3)]
     return algorithm
 
 
 ALGORITHMS = {
     "bc": lambda policy, oracle, batch: BC(policy, label_smoothing=0.1),
     "word_kd": lambda policy, oracle, batch: WordKD(policy, oracle),
-    "imitkd_full": rolled_in,
+    "imitkd_full": partial(rolled_in, "distribution"),
+    "imitkd": partial(rolled_in, "action"),
 }
 
 
@@ -66,7 +67,7 @@ def test_no_step_of_supervised_learning_waits(name, algorithm, whole, device, mo
     Meter().add(1, output, norm)
     assert norm.device.type == device
     assert output.tokens == int(LENGTH.sum())
-    assert oracle.queries == (0 if algorithm == "bc" else output.tokens)
+    assert oracle.queries == {"bc": 0, "imitkd": int(LENGTH[ON_POLICY].sum())}.get(algorithm, output.tokens)
 
 
 def test_to_wait_would_fail(device):

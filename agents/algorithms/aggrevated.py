@@ -66,7 +66,7 @@ class AggreVaTeD(Algorithm):
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         beta, before, decoded = self.beta(progress), self.oracle.queries, 0
-        on_policy = (torch.rand(len(batch), generator=self.generator) >= beta).to(batch.source.device)  # [B]
+        on_policy = torch.rand(len(batch), generator=self.generator) >= beta  # [B]
         if on_policy.any():
             written = roll_out(self.policy, batch.source[on_policy], batch.target.shape[1], self.generator, top_k=0)
             batch, decoded = batch.with_rows(on_policy, written), int(written.length.sum())

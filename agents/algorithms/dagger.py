@@ -97,12 +97,15 @@ class DAgger(Algorithm):
         self.ahead = unpacked(state, next(self.policy.parameters()).device)
 
     def relabel(self, batch: Batch, which: Tensor) -> tuple[Tensor, int]:
-        """Targets ``[B, T]``: the oracle's action at every prefix of the rows ``which``; and how many it was asked for."""
+        """Targets ``[B, T]``: the oracle's action at every prefix of the rows ``which``; and how many it was asked for.
+
+        which ``[B]`` bool, on the processor.
+        """
         rows = batch.rows(which)
         target = batch.target.clone()
         if len(rows):
             label = rows.target.clone()
-            label[rows.mask] = self.oracle.action(rows.source, rows.prefix, rows.mask)
+            label[rows.actual] = self.oracle.action(rows.source, rows.prefix, rows.actual)
             target[which] = label
         return target, rows.tokens
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.algorithms.dagger import DAgger
-from agents.losses import nll
+from agents.losses import cloning
 from agents.policy import Policy
 from textgen_env.errors import UserError
 from textgen_env.oracle import Oracle
-from textgen_env.types import PAD, Batch
+from textgen_env.types import PAD, Batch, picked
 
 PARTS = ("source", "action", "label", "length")
 
@@ -61,11 +61,9 @@ class DAggerAggregate(Algorithm):
             self.data.add(batch, label)
         self.steps += 1
         drawn, label = self.data.draw(tokens)
-        drawn, label = drawn.to(batch.source.device), label.to(batch.source.device)
-        mask = drawn.mask  # [B, T]
-        logits = self.policy(drawn.source, drawn.prefix, mask)  # [N, V]
+        drawn, action = drawn.to(batch.source.device), picked(label, drawn.actual).to(batch.source.device)  # [N]
         figures = {"aggregated": float(self.data.kept), "seen": float(self.data.seen)}
-        return LossOutput(nll(logits, label[mask]), len(logits), figures, decoded, scored)
+        return LossOutput(cloning(self.policy, drawn, action), len(action), figures, decoded, scored)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"steps": torch.tensor(self.steps), **self.data.state_dict()}

@@ -43,7 +43,7 @@ class GKD(Algorithm):
         self.student_fraction, self.divergence = student_fraction, named(divergence, beta)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
-        on_policy = (torch.rand(len(batch), generator=self.generator) < self.student_fraction).to(batch.source.device)  # [B]
+        on_policy = torch.rand(len(batch), generator=self.generator) < self.student_fraction  # [B]
         decoded = 0
         if on_policy.any():
             written = roll_out(self.policy, batch.source[on_policy], batch.target.shape[1], self.generator, top_k=0)
