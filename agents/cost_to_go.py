@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from agents.mixture import mixed
 from agents.policy import Policy
@@ -21,16 +22,19 @@ def roll_out_costs(
     action: Tensor,
     expert: Tensor,
     generator: torch.Generator,
+    steps: int,
 ) -> tuple[Tensor, int]:
     """Cost-to-go ``[B, K]`` of each ``action`` ``[B, K]`` after the first ``time`` ``[B]`` actions, and tokens decoded.
 
-    A roll-out is written to its end by the oracle where ``expert`` ``[B, K]``, else by the student, greedily.  Its cost is
-    minus the sum of its rewards from the action on (Ross & Bagnell 2014, section 2; Chang et al. 2015, algorithm 1).
+    A roll-out is written to its end, or of at most ``steps`` actions in all, by the oracle where ``expert`` ``[B, K]``, else
+    by the student, greedily.  Its cost is minus the sum of its rewards from the action on (Ross & Bagnell 2014, section 2;
+    Chang et al. 2015, algorithm 1).
     """
-    rows, width = torch.arange(len(batch), device=time.device).repeat_interleave(action.shape[1]), batch.target.shape[1]
-    step, start = torch.arange(width, device=time.device), time[rows, None]  # [T], [B·K, 1]
-    given = batch.target[rows].masked_fill(step >= start, PAD).scatter(1, start, action.reshape(-1, 1))  # [B·K, T]
-    plan = expert.reshape(-1, 1).expand(-1, width)  # [B·K, T]
+    rows = torch.arange(len(batch), device=time.device).repeat_interleave(action.shape[1])
+    target = pad(batch.target, (0, steps - batch.target.shape[1]), value=PAD)  # [B, steps]
+    step, start = torch.arange(steps, device=time.device), time[rows, None]  # [T], [B·K, 1]
+    given = target[rows].masked_fill(step >= start, PAD).scatter(1, start, action.reshape(-1, 1))  # [B·K, T]
+    plan = expert.reshape(-1, 1).expand(-1, steps)  # [B·K, T]
     written = mixed(policy, oracle, batch.source[rows], plan, generator, given=given)
     rewards = reward(batch.index[rows].cpu(), written)  # [B·K, T']
     check_finite(rewards, batch.index[rows])

@@ -44,13 +44,22 @@ class Played:
         return LossOutput(loss, self.batch.tokens, figures, self.decoded, self.scored)
 
 
-@dataclass(frozen=True)
-class Player:
-    """Lets a policy write for the sources of a batch, and has it paid.
+def room(batch: Batch, horizon: int | None) -> int:
+    """At most how many actions an episode for a source of ``batch`` may have that is going to be paid.
 
     horizon: the world's; None: the width of the batch's targets.  An episode is truncated there, or already at twice that
     width: by then it is too long to be worth much, and a batch stays of one size.  A cut at the width itself would let a
     policy that never ends be paid for the reference's length.
+    """
+    width = batch.target.shape[1]
+    return width if horizon is None else min(horizon, 2 * width)
+
+
+@dataclass(frozen=True)
+class Player:
+    """Lets a policy write for the sources of a batch, and has it paid.
+
+    horizon: as in ``room``.
     """
 
     policy: Policy
@@ -67,9 +76,8 @@ class Player:
         count = max(samples, 1) + reference
         batch = batch.rows(torch.arange(len(batch), device=batch.source.device).repeat_interleave(count))
         own = torch.arange(len(batch), device=batch.source.device) % count < max(samples, 1)  # [R]
-        width = batch.target.shape[1]
-        steps = width if self.horizon is None else min(self.horizon, 2 * width)
-        written = roll_out(self.policy, batch.source[own], steps, self.generator, top_k=0 if samples else 1, forced=forced)
+        steps, top_k = room(batch, self.horizon), 0 if samples else 1
+        written = roll_out(self.policy, batch.source[own], steps, self.generator, top_k, forced)
         decoded = int((written.length - (0 if forced is None else forced.shape[1])).clamp(min=0).sum())
         batch = batch.with_rows(own, written)
         asked = self.oracle.queries
