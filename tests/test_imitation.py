@@ -152,14 +152,15 @@ def test_gkd_descends_the_divergence_on_both_kinds_of_prefix(name, student_fract
 def test_minillm_is_an_unbiased_gradient_of_the_reverse_kl_of_sequences():
     algorithm = learner(MiniLLM, teacher_mix=0.0, length_normalised=False)
     expected = sequence_kl(algorithm, SENTENCES)
-    assert_mean(estimates(algorithm, a_row=True), expected)
+    for sizes in ({"rounds": 50, "rows": 200}, {"rounds": 2000, "rows": 1}):
+        assert_mean(len(DATA) * estimates(algorithm, **sizes), expected)
 
 
 def test_minillm_weighs_what_the_teacher_helped_to_write():
     """With a single step, the approximate weight is the exact one."""
     algorithm = learner(MiniLLM, teacher_mix=0.5)
     expected = sequence_kl(algorithm, [(EOS,), (A,), (B,)])
-    assert_mean(estimates(algorithm, sentence=(A,), a_row=True), expected)
+    assert_mean(estimates(algorithm, sentence=(A,)), expected)
 
 
 def sequence_kl(algorithm, sentences):
@@ -176,7 +177,7 @@ def test_the_single_step_split_has_less_variance_than_the_plain_likelihood_ratio
     )
     chance = torch.stack([log_prob(policy, y) for y in SENTENCES]).exp().detach()[:, None, None]
     spread = (chance * plain.square()).sum(0) - (chance * plain).sum(0).square()
-    assert estimates(algorithm, a_row=True, rounds=200, rows=1).var(0).sum() < spread.sum()
+    assert (len(DATA) * estimates(algorithm, rounds=200, rows=1)).var(0).sum() < spread.sum()
 
 
 def test_what_comes_after_a_step_is_summed_or_averaged():
@@ -236,11 +237,35 @@ def test_the_exact_cost_to_go_is_that_of_rolling_out_the_oracle(task):
     time = torch.randint(world.horizon, (20,), generator=generator)
     now = torch.arange(world.horizon) == time[:, None]
     action = torch.arange(EOS, size).expand(20, -1)
-    costs, decoded = roll_out_costs(
-        Always(size, token=3), oracle, pay, batch, time, action, torch.ones_like(action, dtype=torch.bool), generator
-    )
+    asked = (Always(size, token=3), oracle, pay, batch, time, action, torch.ones_like(action, dtype=torch.bool), generator)
+    costs, decoded = roll_out_costs(*asked, steps=world.horizon)
     torch.testing.assert_close(costs, oracle.cost_to_go(batch.source, batch.prefix, now)[:, EOS:])
     assert decoded == 0
+
+
+@pytest.mark.parametrize("make", [LOLS, AggreVaTeD])
+@pytest.mark.parametrize(("horizon", "longest"), [(None, 1), (2, 2), (9, 2)])
+def test_what_is_judged_may_be_longer_than_the_references_and_no_longer_than_the_horizon(make, horizon, longest):
+    seen = set()
+
+    def pay(index, written):
+        seen.add(int(written.length.max()))
+        return np.zeros(written.action.shape)
+
+    algorithm = learner(make, actions=2, world_horizon=horizon)
+    algorithm.reward = pay
+    algorithm.loss(episodes([(A,)] * 200), 0.5)
+    assert seen == {longest}
+
+
+@pytest.mark.parametrize("make", [MiniLLM, LOLS, AggreVaTeD])
+def test_actions_are_judged_by_the_policy_that_writes_which_is_without_dropout(make):
+    algorithm, modes = learner(make, **{} if make is MiniLLM else {"actions": 2}), set()
+    algorithm.policy.register_forward_hook(lambda policy, *_: modes.add(policy.training))
+    algorithm.policy.train()
+    algorithm.loss(episodes([DATA] * 4), 0.5)
+    assert modes == {False}
+    assert algorithm.policy.training
 
 
 def test_aggrevated_exact_is_the_mean_cost_over_all_steps():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -466,13 +467,21 @@ def test_a_reward_that_is_not_finite_stops_the_training(bad):
     ("make", "settings", "says"),
     [
         (Reinforce, {"baseline": "critics"}, "did you mean 'critic'"),
+        (Reinforce, {"samples": 0}, "samples=0: at least 1"),
+        (SCST, {"samples": 0}, "samples=0: at least 1"),
+        (PPO, {"samples": 0}, "samples=0: at least 1"),
+        (PPO, {"kl": math.nan}, "kl ≥ 0"),
         (RLOO, {"samples": 1}, "at least 2 samples"),
         (MRT, {"samples": 1}, "at least 2 candidates"),
         (MRT, {"alpha": 0.0}, "alpha above 0"),
+        (MRT, {"alpha": math.nan}, "alpha above 0"),
         (Mixer, {"delta": 0}, "delta must be at least 1"),
         (PPO, {"epochs": 0}, "epochs ≥ 1"),
         (Gold, {"credit": "deltas"}, "did you mean 'delta'"),
         (Gold, {"weight_floor": 2.0}, "weight_floor is a probability"),
+        (Gold, {"discount": -0.5}, "0 ≤ discount ≤ 1"),
+        (Gold, {"log_floor": 3.0}, "log_floor < 0"),
+        (Gold, {"floor": math.nan}, "floor ≥ 0"),
     ],
 )
 def test_mistakes_are_named(make, settings, says):

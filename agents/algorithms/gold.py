@@ -51,6 +51,9 @@ class Gold(Algorithm):
             raise unknown("credit", credit, CREDITS)
         if not 0 <= weight_floor <= 1 or window < 0:
             raise UserError(f"weight_floor={weight_floor} window={window}: weight_floor is a probability, window at least 0")
+        if not (floor >= 0 and log_floor < 0 and 0 <= discount <= 1):
+            given = f"floor={floor} log_floor={log_floor} discount={discount}"
+            raise UserError(f"{given}: floor ≥ 0, log_floor < 0, 0 ≤ discount ≤ 1")
         self.policy, self.credit, self.weight_floor, self.needs_start = policy, credit, weight_floor, not cold_start
         self.floor, self.log_floor, self.window, self.discount = floor, log_floor, window, discount
         self.start = None if credit == "delta" else frozen(policy)

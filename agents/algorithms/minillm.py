@@ -49,7 +49,7 @@ class MiniLLM(Algorithm):
         self.teacher_mix, self.length_normalised, self.needs_start = teacher_mix, length_normalised, not cold_start
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
-        before = self.oracle.queries
+        before, size = self.oracle.queries, batch.tokens  # by what was drawn, sequences would weigh by their length
         batch = self.write(batch)
         mask = batch.mask  # [B, T]
         with without_dropout(self.policy):  # as it wrote: dropout would make q another policy
@@ -60,7 +60,7 @@ class MiniLLM(Algorithm):
         q, p = q.gather(1, action)[:, 0], p.gather(1, action)[:, 0]  # [N] of what was written
         reward = (p - q).detach()
         weight = torch.exp(q.detach() - self.mixture(p, q.detach()))  # [N]
-        loss = (weight * (single - self.after(reward, mask) * q)).mean()
+        loss = (weight * (single - self.after(reward, mask) * q)).sum() / size
         figures = {"reverse_kl": single.mean().item()}
         return LossOutput(loss, len(q), figures, decoded=len(q), scored=self.oracle.queries - before)
 

@@ -41,7 +41,7 @@ class MRT(Algorithm):
         reference: bool = False,
         cold_start: bool = False,
     ) -> None:
-        if samples + reference < 2 or alpha <= 0:
+        if samples + reference < 2 or not alpha > 0:
             raise UserError(f"samples={samples} alpha={alpha}: risk takes at least 2 candidates a source, and alpha above 0")
         self.policy, self.samples, self.alpha, self.reference = policy, samples, alpha, reference
         self.needs_start = not cold_start

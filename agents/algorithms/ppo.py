@@ -71,7 +71,9 @@ class PPO(Algorithm):
         kl: float = 0.01,
         cold_start: bool = False,
     ) -> None:
-        if epochs < 1 or clip <= 0 or not 0 <= trace <= 1 or kl < 0:
+        if samples < 1:
+            raise UserError(f"samples={samples}: at least 1 episode a source")
+        if not (epochs >= 1 and clip > 0 and 0 <= trace <= 1 and kl >= 0):
             raise UserError(f"epochs={epochs} clip={clip} trace={trace} kl={kl}: epochs ≥ 1, clip > 0, 0 ≤ trace ≤ 1, kl ≥ 0")
         self.policy, self.start, self.needs_start = policy, frozen(policy), not cold_start
         self.samples, self.epochs, self.clip, self.trace, self.kl = samples, epochs, clip, trace, kl
