@@ -161,6 +161,16 @@ def test_a_policy_comes_back_from_their_own_files(world, tmp_path):
     assert torch.equal(left.distribution.logits, right.distribution.logits)
 
 
+def test_they_learn_from_the_policy_that_acted_which_is_without_dropout(world):
+    env = TimeLimit(TextGenEnv(world), 100)
+    kwargs = sb3.around(student(world, dropout=0.3))
+    model = PPO(
+        sb3.TextPolicy, env, n_steps=16, batch_size=16, n_epochs=1, learning_rate=1e-12, policy_kwargs=kwargs, device="cpu"
+    )
+    model.learn(16)
+    assert abs(model.logger.name_to_value["train/approx_kl"]) < 1e-6
+
+
 def test_their_cloning_loss_and_its_gradient_are_ours(world):
     bc = pytest.importorskip("imitation.algorithms.bc", reason="imitation is not installed (extra: imitation)")
     batch = Batches(world.splits["train"], 400, 0, world.horizon).at(0)

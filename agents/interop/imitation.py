@@ -53,7 +53,7 @@ def learner(student: Policy, envs: VecEnv, settings: Settings) -> Any:
         observation_space=envs.observation_space,
         action_space=envs.action_space,
         rng=np.random.default_rng(settings.seed),
-        policy=TextPolicy(envs.observation_space, envs.action_space, lambda _: settings.lr, **around(student)),
+        policy=TextPolicy(envs.observation_space, envs.action_space, lambda _: settings.lr, **around(student, dropout=True)),
         batch_size=settings.batch,
         optimizer_kwargs={"lr": settings.lr},
         ent_weight=0.0,

@@ -8,6 +8,7 @@ trains ``student`` itself, which can then be decoded, judged and saved like any 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from agents.interop import Settings
 from agents.policy import Policy
+from agents.rollout import without_dropout
 from textgen_env.env import TextGenEnv
 from textgen_env.oracle import Oracle
 from textgen_env.types import BOS
@@ -38,26 +40,31 @@ class TextPolicy(ActorCriticPolicy):
         put_heads(self, lr_schedule)
 
 
-def around(policy: Policy) -> dict[str, Any]:
-    """The ``policy_kwargs`` with which a ``TextPolicy`` is ``policy``: no layer between it and the heads, no weight redrawn."""
+def around(policy: Policy, dropout: bool = False) -> dict[str, Any]:
+    """The ``policy_kwargs`` with which a ``TextPolicy`` is ``policy``: no layer between it and the heads, no weight redrawn.
+
+    dropout: learn with ``policy``'s own.  Not where actions were sampled: they are of the policy without it, and with it the
+    ratio of PPO is another than 1 before a single update.
+    """
     return {
         "net_arch": [],
         "ortho_init": False,
         "features_extractor_class": Reader,
-        "features_extractor_kwargs": {"policy": policy},
+        "features_extractor_kwargs": {"policy": policy, "dropout": dropout},
     }
 
 
 class Reader(BaseFeaturesExtractor):
     """What ``policy``'s output layer reads at the state an observation is: ``[B, D]``."""
 
-    def __init__(self, observation_space: gym.Space, policy: Any) -> None:
+    def __init__(self, observation_space: gym.Space, policy: Any, dropout: bool = False) -> None:
         super().__init__(observation_space, policy.feature_width)
-        self.policy = policy
+        self.policy, self.dropout = policy, dropout
 
     def forward(self, observation: Tensor | dict[str, Tensor]) -> Tensor:
         source, prefix, mask = states(self._observation_space, observation)
-        return self.policy.features(source, prefix, mask)
+        with nullcontext() if self.dropout else without_dropout(self.policy):
+            return self.policy.features(source, prefix, mask)
 
 
 class OutputLayer(nn.Module):
