@@ -9,6 +9,7 @@ import torch
 from tiny import tiny_world
 from torch import nn
 
+from agents.policies.transformer import Transformer
 from textgen_env.errors import UserError
 from textgen_env.oracle import LOG_ZERO, PolicyOracle, ReferenceOracle, expert
 from textgen_env.oracle_wrappers import CachedOracle, NoisyOracle, follow
@@ -155,6 +156,16 @@ def test_a_foreign_vocabulary_is_refused(world):
 def test_top_k_out_of_range_is_refused(world, k):
     with pytest.raises(UserError, match="top_k"):
         teacher(world, top_k=k)
+
+
+def test_top_k_holds_step_by_step_too(world, asked):
+    source, _, _ = asked
+    generator = torch.Generator().manual_seed(0)
+    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
+    oracle = PolicyOracle(policy, decode, world.vocabulary, world.vocabulary, top_k=2)
+    first = torch.full((len(source),), BOS)
+    stepped, _ = oracle.step(first, oracle.start(source, 3))
+    torch.testing.assert_close(stepped, oracle.log_probs(source, first[:, None])[:, 0])
 
 
 def test_top_k_keeps_k_renormalised(world, asked):

@@ -95,10 +95,11 @@ class PolicyOracle:
             return self.policy.start(source.to(device), steps)
 
     def step(self, token: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The last token ``[B]`` → next-token logits ``[B, V]`` and the state after it."""
+        """The last token ``[B]`` → next-token logits ``[B, V]``, of its k likeliest if there is a top_k, and the state after it."""
         self.queries += len(token)
         with _asking(self.policy):
-            return self.policy.step(token, state)
+            logits, state = self.policy.step(token, state)
+        return (keep_top(logits.float().log_softmax(dim=-1), self.top_k) if self.top_k else logits), state
 
     def _logits(self, source: Tensor, prefix: Tensor, mask: Tensor | None) -> Tensor:
         self.queries += _positions(prefix, mask)
