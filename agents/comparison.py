@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,9 @@ def rows(entries: Sequence[Entry], metric: str, references: References) -> list[
     with the same student.  ``p_mle``, ``p_seqkd``: paired bootstrap over sentences, of several seeds the largest; None without
     that baseline.
     """
-    systems = {key: list(group) for key, group in groupby(entries, key=lambda entry: (entry.student, entry.algorithm))}
+    systems: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        systems.setdefault((entry.student, entry.algorithm), []).append(entry)
     return [_row(key, runs, systems, metric, references) for key, runs in systems.items()]
 
 
@@ -79,7 +80,7 @@ def _interval(values: list[float], run: Entry, metric: str, references: Referenc
         first = next(iter(corpus_score(metric, next(iter(run.outputs.values())), references).values()))
         return first.low, first.high
     freedom = len(values) - 1
-    quantile = T_975[freedom - 1] if freedom <= len(T_975) else 1.96 + 2.4 / freedom
+    quantile = T_975[freedom - 1] if freedom <= len(T_975) else 1.96 + 2.4 / freedom + 2.8 / freedom**2
     half = quantile * statistics.stdev(values) / math.sqrt(len(values))
     return statistics.fmean(values) - half, statistics.fmean(values) + half
 

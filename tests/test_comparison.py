@@ -3,11 +3,12 @@
 import csv
 import json
 import math
+import statistics
 
 import pytest
 from test_scripts import TINY, run
 
-from agents.comparison import COSTS, Entry, gains_by_length, rows
+from agents.comparison import COSTS, Entry, _interval, gains_by_length, rows
 
 REFERENCES = [(" ".join("abcdefghij"[: 2 + i % 8]),) for i in range(40)]
 RIGHT = [known[0] for known in REFERENCES]
@@ -48,6 +49,14 @@ def test_seeds_are_averaged_and_their_interval_is_students_t():
     half = 12.706 * math.sqrt(2) * 5 / math.sqrt(2)  # t for one degree of freedom, s = √2 · 5
     assert (row["accuracy@1_low"], row["accuracy@1_high"]) == pytest.approx((55 - half, 55 + half))
     assert (row["speedup"], row["seconds"], row["seeds"]) == (2.5, 6, 2)
+    assert table(runs[0], entry("copy", RIGHT), runs[1])["mle"] == row  # in whatever order they come
+
+
+@pytest.mark.parametrize(("seeds", "quantile"), [(11, 2.228), (16, 2.131), (31, 2.042), (121, 1.980)])
+def test_students_t_of_many_seeds(seeds, quantile):
+    values = [float(i % 2) for i in range(seeds)]
+    low, high = _interval(values, None, "accuracy", REFERENCES)
+    assert (high - low) / 2 == pytest.approx(quantile * statistics.stdev(values) / math.sqrt(seeds), rel=1e-3)
 
 
 def test_the_gain_is_told_by_length():
