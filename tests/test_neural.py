@@ -13,6 +13,7 @@ import torch
 from agents.analysis import neural
 from agents.analysis.horizon import total_cost
 from agents.analysis.mdps import MDP, Array
+from agents.decoding import writable
 from agents.policy import Policy
 from textgen_env.tasks import tightrope
 from textgen_env.tasks.tightrope import CLIMB
@@ -77,6 +78,12 @@ def test_students_err_as_they_were_told_and_only_dagger_knows_the_way_back(stude
     assert dagger.error_own < clone.error_own
     for found in (clone, dagger):
         assert found.regret <= 1.1 * found.bound  # the theorems; a tenth for sampling
+
+
+def test_a_student_of_the_labels_it_is_told_errs_as_it_should() -> None:
+    size, label = len(WORLD.vocabulary), neural.told(EPSILON, len(WORLD.vocabulary))
+    log_probs = torch.full((1, size), label / (size - 1)).index_fill(1, torch.tensor([CLIMB]), 1 - label).log()
+    assert 1 - writable(log_probs).exp()[0, CLIMB] == pytest.approx(EPSILON)
 
 
 def test_slope_and_its_interval() -> None:

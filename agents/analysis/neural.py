@@ -91,6 +91,14 @@ def algorithm(name: str, world: World, policy: Policy, generator: torch.Generato
     return DAgger(policy, world.oracle(), generator, labels="distribution", beta="constant", rate=0.0, top_k=0)
 
 
+def told(epsilon: float, vocabulary_size: int) -> float:
+    """With which chance of a wrong word the labels must be for a student that has learned them to write one with ``epsilon``.
+
+    All V - 1 wrong words have an equal share, and no student writes two of them: PAD and BOS.
+    """
+    return epsilon * (vocabulary_size - 1) / (vocabulary_size - 3 + 2 * epsilon)
+
+
 def student(world: World, make: Make, seed: int, steps: int | None = None) -> Policy:
     """A small GRU, trained by the algorithm that ``make(world, policy, generator)`` gives in the one trainer there is."""
     steps = steps or STEPS
@@ -157,10 +165,11 @@ def measure(policy: Policy, world: World, name: str, seed: int) -> Walk:
 def walks(horizons: list[int], seeds: int, epsilon: float) -> Iterator[Walk]:
     """Every student in turn, trained and measured."""
     for T in horizons:
-        world = load(horizon=T, slip=epsilon)
+        label = told(epsilon, len(load(horizon=T).vocabulary))
+        world = load(horizon=T, slip=label)
         for name in LEARNERS:
             for seed in range(seeds):
-                yield measure(student(world, partial(algorithm, name, epsilon=epsilon), seed), world, name, seed)
+                yield measure(student(world, partial(algorithm, name, epsilon=label), seed), world, name, seed)
 
 
 def curves(found: list[Walk], epsilon: float, rng: np.random.Generator) -> list[Curve]:
