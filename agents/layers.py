@@ -39,7 +39,7 @@ class Dropout(nn.Module):
 
     def __init__(self, rate: float, generator: torch.Generator) -> None:
         super().__init__()
-        self.keep = 256 - round(256 * rate)
+        self.keep = max(1, 256 - round(256 * rate))
         self.generator = generator
 
     @property

@@ -48,6 +48,10 @@ class Transformer(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
+        if min(layers, layers if decoder_layers is None else decoder_layers, width, heads, ffn) < 1:
+            raise UserError(
+                f"layers={layers} decoder_layers={decoder_layers} width={width} heads={heads} ffn={ffn}: each at least 1"
+            )
         if width % heads:
             raise UserError(f"width={width} heads={heads}: the heads must divide the width")
         if not 0 <= dropout < 1:

@@ -68,7 +68,7 @@ class Contender:
         vocabulary, own = world.vocabulary, ("name", *distil.TEACHER_KEYS)
         settings = {key: value for key, value in config.teacher.items() if key not in own}
         teacher = build_policy(config.teacher.name, settings, vocabulary, torch.Generator().manual_seed(0))
-        oracle = Watched(teacher.to(on.device), partial(beam, width=5), vocabulary, vocabulary)
+        oracle = Watched(teacher.to(on.device).requires_grad_(False), partial(beam, width=5), vocabulary, vocabulary)
         oracle.resident, oracle.peak = [], []
         with TemporaryDirectory() as folder:
             done = distil.train_student(config, world, distil.build_student(config, world), oracle, Path(folder), on)
