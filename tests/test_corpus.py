@@ -18,6 +18,7 @@ from textgen_env.files import read_lines, stamp, write_atomically
 from textgen_env.hub import PARQUET, HubSet
 from textgen_env.readers import HOLD_OUT, clean, read_folder, read_iwslt_xml, read_parallel, read_wmt, unescape_text
 from textgen_env.translation import find_parallel
+from textgen_env.vocabulary import subwords
 
 SMALL = {"train": ["ein haus .", "der see ."], "valid": ["ein see ."], "test": ["das haus ."]}
 
@@ -246,6 +247,24 @@ def test_a_wmt_release_with_parts_missing_says_which(tmp_path: Path) -> None:
     assert "no europarl.de" in one_line(read_folder, folder, "en", "de")
 
 
+def test_of_a_wmt_release_no_text_is_read_in_two_forms_nor_tested_and_trained_on(tmp_path: Path) -> None:
+    folder = news(tmp_path / "twice", europarl=5, newstest2013=4)
+    news(folder, **{"newstest2013.tok.bpe": 4, "newstest2013-a": 4})
+    assert "newstest2013.en and newstest2013.tok.bpe.en: one text twice" in one_line(read_folder, folder, "en", "de")
+    folder = news(tmp_path / "test", europarl=5, newstest2013=4, dev=4)
+    assert "dev.en beside newstest*" in one_line(read_folder, folder, "en", "de")
+
+
+def test_of_a_wmt_release_the_training_text_may_be_called_train(tmp_path: Path) -> None:
+    folder = news(tmp_path / "wmt", train=5, newstest2013=4, newstest2014=3)
+    assert read_folder(folder, "en", "de").sizes == {"train": 5, "valid": 4, "test": 3}
+
+
+def test_too_few_pairs_to_hold_any_out_are_an_error(tmp_path: Path) -> None:
+    folder = news(tmp_path / "wmt", europarl=HOLD_OUT - 1, newstest2013=4)
+    assert f"give at least {HOLD_OUT}" in one_line(read_folder, folder, "en", "de")
+
+
 # --- the record
 
 
@@ -323,6 +342,18 @@ def test_a_preparation_that_was_cut_short_is_not_read(data_set: Path, tmp_path: 
     (folder / "train.jsonl").write_text("{", encoding="utf-8")
     assert not hub.is_prepared(ask)
     assert hub.load_hub(ask) == whole
+
+
+def test_a_data_set_in_a_folder_is_read_again_when_it_changes(
+    data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
+    before = hub.load_hub(hub_set(data_set))
+    row = {"translation": {"de": "neu", "en": "NEW"}}
+    datasets.Dataset.from_list([row]).to_parquet(data_set / "iwslt2017-de-en" / "test" / "0000.parquet")
+    after = hub.load_hub(hub_set(data_set))
+    assert (before.splits["test"].sources, after.splits["test"].sources) == (["das haus ."], ["neu"])
 
 
 def test_wrong_languages_and_splits_of_a_data_set_are_named(
@@ -410,8 +441,27 @@ def test_what_was_asked_for_and_cannot_be_had_is_an_error(tmp_path: Path) -> Non
 def test_a_stamp_changes_with_the_folder(tmp_path: Path) -> None:
     before = stamp(folder_of(tmp_path))
     assert before == stamp(tmp_path) != () == stamp(None)
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert stamp(tmp_path) == before
     (tmp_path / "train.de").write_text("anders\n", encoding="utf-8")
     assert stamp(tmp_path) != before
+
+
+def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    write_atomically(tmp_path / "atomic", b"")
+    assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_damaged_vocabulary_is_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path))
+    corpus = corpus_of(train=["ein haus", "der see"])
+    whole = subwords(corpus, 40)
+    (path,) = (tmp_path / "vocabularies").iterdir()
+    path.write_text("{", encoding="utf-8")
+    with pytest.warns(UserWarning, match="damaged, and trained again"):
+        assert subwords(corpus, 40).fingerprint == whole.fingerprint
+    assert subwords(corpus, 40).fingerprint == whole.fingerprint
 
 
 # --- real text

@@ -193,6 +193,27 @@ def test_a_step_after_the_end_or_before_the_start_is_an_error(world):
         env.step(19)
 
 
+@pytest.mark.parametrize("action", [1.7, True, np.nan, "x", None, 2**70, -1])
+def test_an_action_that_is_no_token_is_an_error(action, world):
+    for env, given in ((TextGenEnv(world), action), (make_vec("Copy-v0", 2), [action] * 2)):
+        env.reset()
+        with pytest.raises(UserError, match="choose integers from 0 to"):
+            env.step(given)
+
+
+@pytest.mark.parametrize("actions", [[], [1, 2]])
+def test_one_episode_takes_one_action(actions, world):
+    env = TextGenEnv(world)
+    env.reset()
+    with pytest.raises(UserError, match=f"{len(actions)} actions for 1 episodes; give one each"):
+        env.step(actions)
+
+
+def test_a_world_of_another_task_is_not_taken_for_this_one():
+    with pytest.raises(UserError, match="world= is Copy-v0's and not IWSLT-v0's"):
+        gym.make("textgen_env:IWSLT-v0", world=small_world("Copy-v0"))
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -75,6 +76,8 @@ def test_every_form_of_a_line_is_the_same_pair(tmp_path: Path, row: dict, stems:
         ({"document": "a", "summary": ["b", ""]}, "summary is empty"),
         ('{"document": "a", "summary": "\\ud83d b"}', "summary has half a character"),
         ({"document": "a", "summary": ["b", "c"]}, "2 summaries, but line 1 has 1"),
+        ({"document": "a", "summary1": "b", "summary3": "c"}, "summary3 without summary2; number them without a gap"),
+        ('{"document": ' + "9" * 5000 + "}", "cannot be read"),
     ],
 )
 def test_a_bad_line_is_placed(tmp_path: Path, bad: dict | str, says: str) -> None:
@@ -93,6 +96,16 @@ def test_bytes_that_are_not_utf8_and_missing_files_are_named(tmp_path: Path) -> 
         read_summaries(folder)
     with pytest.raises(UserError, match="did you mean mine"):
         dialogsum.load(data_dir=str(tmp_path / "mien"))
+
+
+def test_what_rouge_does_not_see_is_told_and_refused_where_it_is_most(tmp_path: Path) -> None:
+    load = partial(dialogsum.load, vocabulary=60)
+    row = {"document": "kurz gesagt", "summary": "wenig für jeden , der liest ."}
+    notes = load(data_dir=str(folder_of(tmp_path / "umlaut", [row]))).corpus.notes
+    assert any("1 of 21 letters of the test summaries are others" in note for note in notes)
+    assert not any("rouge" in note for note in load(data_dir=str(folder_of(tmp_path / "ascii", [ROW]))).corpus.notes)
+    with pytest.raises(UserError, match=r"9 of 9 letters .* its scores would mean nothing"):
+        load(data_dir=str(folder_of(tmp_path / "russian", [{"document": "кот", "summary": "кошка спит"}])))
 
 
 # --- the hub

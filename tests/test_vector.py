@@ -176,7 +176,7 @@ def test_the_mask_allows_all_but_pad_and_bos(world):
     [
         (lambda envs: TextGenVectorEnv(envs.world, 0), UserError, "num_envs=0"),
         (lambda envs: TextGenVectorEnv(envs.world, 2, autoreset_mode="NextStop"), UserError, "did you mean 'NextStep'"),
-        (lambda envs: TextGenVectorEnv(envs.world, 2).step(np.zeros(2)), ResetNeeded, "reset"),
+        (lambda envs: TextGenVectorEnv(envs.world, 2).step([0, 0]), ResetNeeded, "reset"),
         (lambda envs: envs.step(np.zeros(3)), UserError, "3 actions for 2 episodes"),
         (lambda envs: envs.step(np.array([0, 19])), UserError, "not in the vocabulary"),
         (lambda envs: envs.reset(seed=[1]), UserError, "1 seeds for 2 episodes"),

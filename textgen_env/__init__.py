@@ -79,6 +79,8 @@ def _load(task: str, world: World | None, options: dict[str, Any], env: Callable
     given = {name: value for name, value in options.items() if name in loading}
     if world is not None and given:
         raise UserError(f"world= is loaded already, so {', '.join(given)} cannot change it; give one or the other")
+    if world is not None and world.id != task and world.id in all_tasks():
+        raise UserError(f"world= is {world.id}'s and not {task}'s; make {world.id}, or leave world= out")
     return world if world is not None else load(**given), {name: value for name, value in options.items() if name in own}
 
 

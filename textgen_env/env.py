@@ -105,7 +105,7 @@ class TextGenEnv(gym.Env[Observation, int]):
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         if self._ended:
             raise ResetNeeded(OVER)
-        actions = checked_actions(self.world, [action])  # [1]
+        actions = checked_actions(self.world, action, 1)  # [1]
         dynamics.transition(self._state, actions, out=self._state)
         terminated = bool(dynamics.terminated(actions)[0])
         truncated = bool(dynamics.truncated(self._state, actions)[0])

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from textgen_env.errors import UserError
 
+UMASK = os.umask(0o022)  # to be read it must be set
+os.umask(UMASK)
+
 
 def cache_dir() -> Path:
     """Where prepared corpora, vocabularies and teachers are kept: ``$TEXTGEN_CACHE``, else ``~/.cache/textgen_env``."""
@@ -26,6 +29,7 @@ def write_atomically(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            os.chmod(name, 0o666 & ~UMASK)  # a temporary file is for its owner only
             os.replace(name, path)
         except BaseException:
             os.unlink(name)
@@ -58,9 +62,10 @@ def read_lines(path: Path) -> list[str]:
     return [line.rstrip("\r") for line in read_text(path).removesuffix("\n").split("\n")]
 
 
-def stamp(folder: str | Path | None) -> tuple[tuple[str, int, int], ...]:
+def stamp(folder: str | Path | None, pattern: str = "*") -> tuple[tuple[str, int, int], ...]:
     """Path, time and size of a folder's files: equal as long as nothing in it has changed."""
     if not folder or not Path(folder).expanduser().is_dir():
         return ()
-    stats = ((path, path.stat()) for path in sorted(Path(folder).expanduser().resolve().iterdir()))
+    paths = sorted(Path(folder).expanduser().resolve().glob(pattern))
+    stats = ((path, path.stat()) for path in paths if path.exists())  # a link may lead nowhere
     return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)

@@ -8,6 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from hashlib import blake2b
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 from textgen_env.corpus import SPLITS, Corpus
 from textgen_env.errors import UserError
-from textgen_env.files import cache_dir, write_atomically
+from textgen_env.files import cache_dir, stamp, write_atomically
 from textgen_env.jsonl import read_pairs, write_pairs
 from textgen_env.readers import clean
 
@@ -93,7 +94,10 @@ def _ask(name: str, answer: list[str]) -> None:
 
 
 def _prepared(data: HubSet) -> Path:
-    readable = "--".join(filter(None, (data.name, data.folder, data.source, data.target, data.revision)))
+    local = Path(data.name).is_dir()
+    name = str(Path(data.name).resolve()) if local else data.name
+    seen = blake2b(repr(stamp(name, "**/*")).encode(), digest_size=8).hexdigest() if local else ""  # a folder may change
+    readable = "--".join(filter(None, (name, data.folder, data.source, data.target, data.revision, seen)))
     return cache_dir() / "datasets" / "".join(c if c.isalnum() or c in "-._" else "_" for c in readable)
 
 

@@ -45,6 +45,8 @@ def read_pairs(path: Path) -> Pairs:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             raise UserError(f"{where}: not JSON ({error.msg}, column {error.colno}); write one object a line") from None
+        except ValueError as error:  # a number of thousands of digits
+            raise UserError(f"{where}: cannot be read ({error})") from None
         except RecursionError:
             raise UserError(f"{where}: brackets within brackets without end; write one object a line") from None
         if not isinstance(row, dict):
@@ -66,7 +68,7 @@ def _texts(row: dict[str, Any], names: Sequence[str], where: str, several: bool)
     name = next((name for name in names if name in row or (several and f"{name}1" in row)), None)
     if name is None:
         raise UserError(f"{where}: no {names[0]} (or {', '.join(names[1:])}); its fields: {', '.join(row) or 'none'}")
-    found = row[name] if name in row else _numbered(row, name)
+    found = row[name] if name in row else _numbered(row, name, where)
     texts = found if several and isinstance(found, list) else [found]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise UserError(f"{where}: {name} is {json.dumps(found)[:40]}; give a text{' or a list of texts' if several else ''}")
@@ -78,7 +80,9 @@ def _texts(row: dict[str, Any], names: Sequence[str], where: str, several: bool)
     return cleaned
 
 
-def _numbered(row: dict[str, Any], name: str) -> list[Any]:
+def _numbered(row: dict[str, Any], name: str, where: str) -> list[Any]:
     """``summary1``, ``summary2``, … as long as they go on."""
     count = next(number for number in range(1, len(row) + 2) if f"{name}{number}" not in row)
+    if stray := [key for key in row if key.removeprefix(name).isdecimal() and int(key.removeprefix(name)) > count]:
+        raise UserError(f"{where}: {stray[0]} without {name}{count}; number them without a gap")
     return [row[f"{name}{number}"] for number in range(1, count)]

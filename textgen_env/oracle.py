@@ -95,7 +95,7 @@ class PolicyOracle:
             return self.policy.start(source.to(device), steps)
 
     def step(self, token: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The last token ``[B]`` → next-token logits ``[B, V]``, of its k likeliest if there is a top_k, and the state after it."""
+        """The last token ``[B]`` → next-token logits ``[B, V]``, with a top_k its k likeliest's, and the state after it."""
         self.queries += len(token)
         with _asking(self.policy):
             logits, state = self.policy.step(token, state)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 from textgen_env.corpus import SPLITS, Corpus, Pairs
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import read_lines, read_text
-from textgen_env.folders import check_folder, find, find_split, holds
+from textgen_env.folders import STEMS, check_folder, find, find_split, holds
 
 HOLD_OUT = 23  # every 23rd training pair validates: the usual IWSLT14 preparation, 4 % of train
 _ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
@@ -23,11 +24,11 @@ def read_folder(folder: Path, source: str, target: str, unescape: bool = False) 
     check_folder(folder)
     if source == target:
         raise UserError(f"source and target are both {source!r}; env.source and env.target name the two sides")
-    if not all(holds(folder, f"train.{language}") for language in (source, target)):
-        if any(path.name.startswith("train.tags.") or ".xml" in path.suffixes[-2:] for path in folder.iterdir()):
-            return read_iwslt_xml(folder, source, target)
-        if any(folder.glob("newstest*")):
-            return read_wmt(folder, source, target, unescape)
+    plain = all(holds(folder, f"train.{language}") for language in (source, target))
+    if not plain and any(path.name.startswith("train.tags.") or ".xml" in path.suffixes[-2:] for path in folder.iterdir()):
+        return read_iwslt_xml(folder, source, target)
+    if any(folder.glob("newstest*")) and not all(holds(folder, f"{split}.{source}") for split in ("train", "test")):
+        return read_wmt(folder, source, target, unescape)
     return read_parallel(folder, source, target, unescape=unescape)
 
 
@@ -55,6 +56,11 @@ def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> 
     """
     names = {path.name.removesuffix(".gz") for path in folder.iterdir()}
     stems = sorted(name.removesuffix(f".{source}") for name in names if name.endswith(f".{source}"))
+    for one, other in combinations(stems, 2):
+        if other.startswith(f"{one}."):
+            raise UserError(f"{folder} holds {one}.{source} and {other}.{source}: one text twice? Keep one of its forms")
+    if held := [stem for stem in stems if stem in (*STEMS["valid"], *STEMS["test"])]:
+        raise UserError(f"{folder} holds {held[0]}.{source} beside newstest*, which is what is tested on; remove one of them")
     news, pieces = ([stem for stem in stems if stem.startswith("newstest") == new] for new in (True, False))
     if not news or not pieces:
         missing = "training text" if news else f"newstest*.{source}"
@@ -159,6 +165,8 @@ def _segments(path: Path) -> list[tuple[str, str, int]]:
 
 def _hold_out(rows: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """(training pairs, validation pairs)."""
+    if len(rows) < HOLD_OUT:
+        raise UserError(f"{len(rows)} training pairs, of which every {HOLD_OUT}rd is to validate: give at least {HOLD_OUT}")
     return [row for i, row in enumerate(rows, 1) if i % HOLD_OUT], rows[HOLD_OUT - 1 :: HOLD_OUT]
 
 

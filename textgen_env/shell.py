@@ -69,12 +69,14 @@ def ask(question: Callable[[Tensor, Tensor, Tensor], Tensor], state: State) -> n
     return question(source, prefix, mask).cpu().numpy()
 
 
-def checked_actions(world: World, action: Any) -> NDArray[np.int64]:
-    """``[B]`` int64; UserError outside the action space."""
-    actions = np.asarray(action, dtype=np.int64).reshape(-1)
-    if actions.min() < 0 or actions.max() >= len(world.vocabulary):
+def checked_actions(world: World, action: Any, count: int) -> NDArray[np.int64]:
+    """``[count]`` int64; UserError where there are more or fewer, and outside the action space."""
+    actions = np.asarray(action).reshape(-1)
+    if len(actions) != count:
+        raise UserError(f"{len(actions)} actions for {count} episodes; give one each")
+    if actions.dtype.kind not in "iu" or actions.min() < 0 or actions.max() >= len(world.vocabulary):
         raise UserError(f"action {action!r} is not in the vocabulary; choose integers from 0 to {len(world.vocabulary) - 1}")
-    return actions
+    return actions.astype(np.int64, copy=False)
 
 
 def checked_split(world: World, split: str) -> str:

@@ -120,9 +120,7 @@ class TextGenVectorEnv(VectorEnv):
     def step(  # type: ignore[override]
         self, actions: np.ndarray
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Infos]:
-        action = checked_actions(self.world, actions)  # [B]
-        if len(action) != self.num_envs:
-            raise UserError(f"{len(action)} actions for {self.num_envs} episodes; give one each")
+        action = checked_actions(self.world, actions, self.num_envs)  # [B]
         starting, moved = np.flatnonzero(self._over), ~self._over
         if len(starting) and (not self._generators or self.mode is not AutoresetMode.NEXT_STEP):
             raise ResetNeeded(f"slots {starting[:5].tolist()}: {OVER}")

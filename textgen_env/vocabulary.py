@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from hashlib import blake2b
@@ -126,7 +127,10 @@ def subwords(corpus: Corpus, size: int) -> Vocabulary:
     """The joint vocabulary of a corpus's training split; kept in the cache by fingerprint, so trained once."""
     path = cache_dir() / "vocabularies" / f"bpe-{tokenizers_version}-{size}-{corpus.fingerprint}.json"
     if path.is_file():
-        return Vocabulary.load(path)
+        try:
+            return Vocabulary.load(path)
+        except UserError as error:
+            warnings.warn(f"damaged, and trained again: {error}", stacklevel=2)
     train = corpus.splits["train"]
     vocabulary = Vocabulary.train([*train.sources, *(reference[0] for reference in train.references)], size)
     vocabulary.save(path)

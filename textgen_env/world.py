@@ -106,7 +106,8 @@ class World:
 
 
 def once(load: Callable[Options, World]) -> Callable[Options, World]:
-    """Decorates a task's ``load``: equal options give the same World again, as long as no file of its ``data_dir`` changes."""
+    """Decorates a task's ``load``: equal options give the same World again, as long as no file of its ``data_dir`` or ``hub``
+    folder changes."""
     signature = inspect.signature(load)
 
     @lru_cache(maxsize=KEPT)
@@ -117,7 +118,8 @@ def once(load: Callable[Options, World]) -> Callable[Options, World]:
     def wrapper(*args: Options.args, **kwargs: Options.kwargs) -> World:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return loaded(tuple(bound.arguments.items()), stamp(bound.arguments.get("data_dir")))
+        folders = stamp(bound.arguments.get("data_dir")), stamp(bound.arguments.get("hub"), "**/*")
+        return loaded(tuple(bound.arguments.items()), folders)
 
     return wrapper
 
@@ -147,6 +149,8 @@ def build(
         name: fit(corpus.splits[name], source.split(), target.split(), source_limit, horizon, name == "train", target_limit)
         for name, (source, target) in encode_corpus(corpus, vocabulary, source_limit).items()
     }
+    if not len(corpus.splits["train"]):
+        raise UserError(f"{id}: {corpus.name} ({corpus.origin}) has no training pairs")
     if not len(splits["train"]):
         raise UserError(
             f"{id}: every training pair is longer than source_limit={source_limit} or horizon={horizon}; raise them"
