@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import sys
 import types
 from pathlib import Path
@@ -436,6 +437,13 @@ def test_what_was_asked_for_and_cannot_be_had_is_an_error(tmp_path: Path) -> Non
     assert "drop one" in one_line(find, "bundled", str(tmp_path))
     assert "no folder" in one_line(find, "auto", str(tmp_path / "missing"))
     assert "env.corpus=hub" in one_line(find, "hub", hub=HubSet("N", "nobody/nothing", "de", "en"))
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_of(tmp_path / "mine")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as it is for everybody but root
+    assert "mine cannot be read (Permission denied); chmod u+rx it" in one_line(read_folder, folder, "de", "en")
+    assert one_line(read_folder, tmp_path / "mien", "de", "en").endswith("no folder " + str(tmp_path / "mien"))
 
 
 def test_a_stamp_changes_with_the_folder(tmp_path: Path) -> None:

@@ -91,6 +91,12 @@ def test_options_go_to_the_task_or_to_the_environment():
         ({"text": "sometimes"}, "unknown text 'sometimes'"),
         ({"world": "tiny", "symbols": 3}, "symbols cannot change it"),
         ({"oracle": "tiny"}, "the oracle knows 19 tokens"),
+        ({"oracle": 5}, "oracle: int is no Oracle, it has no vocabulary_size"),
+        ({"reward": 5}, "unknown reward 5"),
+        ({"symbols": "x"}, "symbols='x': a whole number expected"),
+        ({"horizon": 12.5}, "horizon=12.5: a whole number expected"),
+        ({"seed": True}, "seed=True: a whole number expected"),
+        ({"seed": -1}, "seed=-1: a number of at least 0 expected"),
     ],
 )
 def test_mistakes_are_named(make, options, says):
@@ -199,6 +205,20 @@ def test_an_action_that_is_no_token_is_an_error(action, world):
         env.reset()
         with pytest.raises(UserError, match="choose integers from 0 to"):
             env.step(given)
+
+
+@pytest.mark.parametrize("action", [7, np.int8(7), np.uint64(7), np.array(7), np.array([7], dtype=np.int32), [7]])
+def test_a_token_may_come_in_any_integer_type(action, world):
+    env = TextGenEnv(world)
+    env.reset()
+    assert env.step(action)[0]["prefix"][0] == 7
+
+
+def test_rows_of_unequal_length_are_no_actions(world):
+    env = TextGenEnv(world)
+    env.reset()
+    with pytest.raises(UserError, match="is no row of actions"):
+        env.step([[5], [5, 6]])
 
 
 @pytest.mark.parametrize("actions", [[], [1, 2]])

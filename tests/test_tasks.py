@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from textgen_env.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
-from textgen_env.tasks import copy, iwslt, multi30k, parallel_text, tasks, wmt16
+from textgen_env.tasks import copy, iwslt, multi30k, parallel_text, tasks, tightrope, wmt16
 from textgen_env.types import BOS, EOS, PAD, UNK, shift
 from textgen_env.vocabulary import Vocabulary
-from textgen_env.world import World, build
+from textgen_env.world import World, build, once
 
 TRANSLATION = [iwslt, multi30k, parallel_text, wmt16]
 LETTERS = Vocabulary.words("abcdefgh")
@@ -77,6 +77,13 @@ def test_a_corpus_that_never_fits_and_limits_below_two_are_errors() -> None:
         world_of([("a", "a")], [("a", "a")], horizon=1)
 
 
+def test_a_world_has_pairs_in_every_split() -> None:
+    with pytest.raises(UserError, match=r"X-v0: split 'test' of c \(here\) has no pairs; it needs at least one"):
+        world_of([("a", "a")], [])
+    with pytest.raises(UserError, match="split 'train'"):
+        world_of([], [("a", "a")])
+
+
 # --- every task
 
 
@@ -114,6 +121,28 @@ def test_without_a_folder_the_bundled_corpus_is_taken_and_the_banner_says_so(tas
     assert (f"not {task.ID.removesuffix('-v0')}'s" in banner) == (task is not parallel_text)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"bundled_pairs": 0}, "bundled_pairs=0: a number of at least 1 expected"),
+        ({"vocabulary": -1}, "vocabulary=-1: a number of at least 1 expected"),
+        ({"lowercase": 1}, "lowercase=1: True or False expected"),
+        ({"source": None}, "source=None: a text expected"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_errors(options, says) -> None:
+    with pytest.raises(UserError, match=says):
+        parallel_text.load(corpus="bundled", **options)
+
+
+def test_a_whole_number_will_do_where_a_number_is_expected() -> None:
+    with pytest.raises(UserError, match="slip='x': a number expected"):
+        tightrope.load(slip="x")
+    with pytest.raises(UserError, match="0 < slip < 1"):
+        tightrope.load(slip=1)
+    assert copy.load(train=np.int64(20), valid=2, test=2).corpus.sizes["train"] == 20
+
+
 def test_equal_options_give_the_same_world_until_a_file_changes(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "mine")
     world = parallel_text.load(data_dir=str(folder), vocabulary=120)
@@ -124,6 +153,15 @@ def test_equal_options_give_the_same_world_until_a_file_changes(tmp_path: Path) 
     again = parallel_text.load(str(folder), vocabulary=120)
     assert again is not world
     assert again.corpus.fingerprint != world.corpus.fingerprint
+
+
+def test_equal_options_give_the_same_until_a_file_of_the_hub_folder_changes(tmp_path: Path) -> None:
+    load = once(lambda hub="": object())
+    before = load(hub=str(tmp_path))
+    assert load(hub=str(tmp_path)) is before
+    (tmp_path / "de-en").mkdir()
+    (tmp_path / "de-en" / "train.parquet").touch()
+    assert load(hub=str(tmp_path)) is not before
 
 
 def test_wmt16_is_english_to_german_and_splits_marks_when_asked(tmp_path: Path) -> None:

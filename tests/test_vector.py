@@ -87,6 +87,16 @@ def test_it_replays_gymnasiums_vector_environment(mode, options, world):
             assert_same(ours.step(np.full(B, action)), theirs.step(np.full(B, action)))
 
 
+def test_the_seeds_are_told_as_gymnasium_tells_them(world):
+    ours, theirs = TextGenVectorEnv(world, B), reference_envs(world, MODES[0])
+    for seed, told in ((11, (11, 12, 13, 14, 15)), ([3, None, 4, None, 3], (3, 12, 4, 14, 3))):
+        ours.reset(seed=seed)
+        theirs.reset(seed=seed)
+        assert ours.np_random_seed == told
+        if NEW_GYMNASIUM:  # 0.29 does not tell them
+            assert theirs.np_random_seed == told
+
+
 def test_make_vec_gives_the_native_one_and_says_its_mode():
     envs = make_vec("Copy-v0", 3, train=20, expert=True)
     assert isinstance(envs.unwrapped, TextGenVectorEnv)

@@ -78,7 +78,7 @@ class TextGenEnv(gym.Env[Observation, int]):
         render_mode: str | None = None,
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
-            raise unknown("render_mode", str(render_mode), self.metadata["render_modes"])
+            raise unknown("render_mode", render_mode, self.metadata["render_modes"])
         self.world, self.render_mode = world, render_mode
         self.split, self.text = checked_split(world, split), checked_text(text)
         self.oracle = checked_oracle(world, oracle)

@@ -64,8 +64,8 @@ def read_lines(path: Path) -> list[str]:
 
 def stamp(folder: str | Path | None, pattern: str = "*") -> tuple[tuple[str, int, int], ...]:
     """Path, time and size of a folder's files: equal as long as nothing in it has changed."""
-    if not folder or not Path(folder).expanduser().is_dir():
+    if not folder or not os.path.isdir(Path(folder).expanduser()):
         return ()
     paths = sorted(Path(folder).expanduser().resolve().glob(pattern))
-    stats = ((path, path.stat()) for path in paths if path.exists())  # a link may lead nowhere
+    stats = ((path, path.stat()) for path in paths if os.path.exists(path))  # a link may lead nowhere
     return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from textgen_env.errors import UserError
 
 STEMS = {"train": ("train",), "valid": ("valid", "dev", "val", "validation"), "test": ("test",)}
+READ = os.R_OK | os.X_OK  # of a folder: its files may be listed and opened
 
 
 def check_folder(folder: Path) -> None:
-    """UserError where there is no such folder."""
-    if not folder.is_dir():
-        beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+    """UserError where there is no such folder, or its files may not be listed and opened."""
+    if not os.path.isdir(folder):  # Path.is_dir raises where it may not look
+        beside = folder.parent.iterdir() if os.path.isdir(folder.parent) and os.access(folder.parent, READ) else ()
         raise UserError(f"no folder {folder}{_did_you_mean(folder.name, (path.name for path in beside if path.is_dir()))}")
+    if not os.access(folder, READ):
+        raise UserError(f"{folder} cannot be read (Permission denied); chmod u+rx it, or ask its owner")
 
 
 def holds(folder: Path, name: str) -> bool:

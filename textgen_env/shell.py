@@ -46,7 +46,7 @@ def draw(world: World, split: str, generator: np.random.Generator, options: dict
     options = options or {}
     for name in options:
         if name not in ("index", "split"):
-            raise unknown("reset option", str(name), ["index", "split"])
+            raise unknown("reset option", name, ["index", "split"])
     split = checked_split(world, options.get("split", split))
     rows = len(world.splits[split])
     if "index" not in options:
@@ -71,7 +71,10 @@ def ask(question: Callable[[Tensor, Tensor, Tensor], Tensor], state: State) -> n
 
 def checked_actions(world: World, action: Any, count: int) -> NDArray[np.int64]:
     """``[count]`` int64; UserError where there are more or fewer, and outside the action space."""
-    actions = np.asarray(action).reshape(-1)
+    try:
+        actions = np.asarray(action).reshape(-1)
+    except ValueError:  # rows of unequal length
+        raise UserError(f"action {action!r} is no row of actions; give one token for each episode") from None
     if len(actions) != count:
         raise UserError(f"{len(actions)} actions for {count} episodes; give one each")
     if actions.dtype.kind not in "iu" or actions.min() < 0 or actions.max() >= len(world.vocabulary):
@@ -80,24 +83,24 @@ def checked_actions(world: World, action: Any, count: int) -> NDArray[np.int64]:
 
 
 def checked_split(world: World, split: str) -> str:
-    """``split`` if the world has it and it has rows."""
+    """``split`` if the world has it."""
     if split not in world.splits:
-        raise unknown("split", str(split), world.splits)
-    if not len(world.splits[split]):
-        raise UserError(f"split {split!r} of {world.id} has no pairs; choose another")
+        raise unknown("split", split, world.splits)
     return split
 
 
 def checked_text(text: str) -> str:
     """``text`` if it is one of the three."""
     if text not in TEXT:
-        raise unknown("text", str(text), TEXT)
+        raise unknown("text", text, TEXT)
     return text
 
 
 def checked_oracle(world: World, oracle: Oracle | None) -> Oracle:
     """The oracle to ask: the world's own by default; UserError where it speaks of another vocabulary."""
     oracle = expert(world) if oracle is None else oracle
+    if not hasattr(oracle, "vocabulary_size"):
+        raise UserError(f"oracle: {type(oracle).__name__} is no Oracle, it has no vocabulary_size; give one, or leave it out")
     if oracle.vocabulary_size != len(world.vocabulary):
         known = f"the oracle knows {oracle.vocabulary_size} tokens, {world.id} has {len(world.vocabulary)}"
         raise UserError(f"{known}; build it for this world's vocabulary")

@@ -63,6 +63,7 @@ class TextGenVectorEnv(VectorEnv):
     autoreset_mode: ``NEXT_STEP`` (the step after the end resets and is no transition: its action is ignored, its reward 0),
     ``SAME_STEP`` (the last observation is in ``info``; the default on gymnasium 0.29, where it is the custom) or ``DISABLED``
     (call ``reset(options={"reset_mask": bool [B]})``); the enum or its value.
+    action_mask: in ``info`` one row stands for all slots, read-only: copy it to change it.
     copy: give arrays that no later step changes; without, the environment's own, to be read before the next step.
 
     Seeds: ``reset(seed=s)`` seeds episode slot i with s + i, a list gives one each; later resets draw on.
@@ -98,6 +99,7 @@ class TextGenVectorEnv(VectorEnv):
         self._expert = expert
         self._expert_action = np.zeros(num_envs, dtype=np.int64)  # at the present states, where asked for
         self._generators: list[np.random.Generator] = []
+        self._seeds: list[int] = []
         self._splits = [self.split] * num_envs
         self._index = np.zeros(num_envs, dtype=np.int64)
         self._state = dynamics.initial([np.zeros(0, np.int64)] * num_envs, world.source_limit, world.horizon)
@@ -107,6 +109,11 @@ class TextGenVectorEnv(VectorEnv):
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """Each slot's generator."""
         return tuple(self._generators)
+
+    @property
+    def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
+        """What each slot's generator was seeded with."""
+        return tuple(self._seeds)
 
     def reset(self, *, seed: Seed = None, options: Infos | None = None) -> tuple[Observation, Infos]:  # type: ignore[override]
         options = dict(options or {})
@@ -146,10 +153,11 @@ class TextGenVectorEnv(VectorEnv):
         if len(seed) != self.num_envs:
             raise UserError(f"{len(seed)} seeds for {self.num_envs} episodes; give one each, or one number")
         if not self._generators:
-            self._generators = [seeding.np_random()[0] for _ in range(self.num_envs)]
+            drawn = [seeding.np_random() for _ in range(self.num_envs)]
+            self._generators, self._seeds = [generator for generator, _ in drawn], [seed for _, seed in drawn]
         for slot in slots:
             if seed[slot] is not None:
-                self._generators[slot] = seeding.np_random(seed[slot])[0]
+                self._generators[slot], self._seeds[slot] = seeding.np_random(seed[slot])
 
     def _begin(self, slots: np.ndarray, options: Infos, infos: Infos) -> None:
         """New episodes in ``slots``."""
@@ -238,7 +246,7 @@ def _mode(mode: AutoresetMode | str | None) -> AutoresetMode:
     try:
         return AutoresetMode(mode)
     except ValueError:
-        raise unknown("autoreset_mode", str(mode), [each.value for each in AutoresetMode]) from None
+        raise unknown("autoreset_mode", mode, [each.value for each in AutoresetMode]) from None
 
 
 def _reset_slots(mask: Any, num_envs: int) -> np.ndarray:

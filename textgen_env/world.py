@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 Options = ParamSpec("Options")
 KEPT = 4  # worlds held in memory by ``once``
+KINDS: dict[type, tuple[Any, str]] = {  # of an option, by its default: what it may be, in types and in words
+    bool: ((bool, np.bool_), "True or False"),
+    int: ((int, np.integer), "a whole number"),
+    float: ((int, float, np.integer, np.floating), "a number"),
+    str: ((str,), "a text"),
+}
+LEAST = {"seed": 0, "vocabulary": 1, "bundled_pairs": 1}
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,7 @@ class World:
 
 def once(load: Callable[Options, World]) -> Callable[Options, World]:
     """Decorates a task's ``load``: equal options give the same World again, as long as no file of its ``data_dir`` or ``hub``
-    folder changes."""
+    folder changes.  UserError where an option is of another kind than its default."""
     signature = inspect.signature(load)
 
     @lru_cache(maxsize=KEPT)
@@ -118,10 +125,23 @@ def once(load: Callable[Options, World]) -> Callable[Options, World]:
     def wrapper(*args: Options.args, **kwargs: Options.kwargs) -> World:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        for name, value in bound.arguments.items():
+            check_option(name, value, signature.parameters[name].default)
         folders = stamp(bound.arguments.get("data_dir")), stamp(bound.arguments.get("hub"), "**/*")
         return loaded(tuple(bound.arguments.items()), folders)
 
     return wrapper
+
+
+def check_option(name: str, value: Any, default: Any) -> None:
+    """UserError unless ``value`` is of the kind of ``default``, and not below the option's least."""
+    if type(default) not in KINDS:
+        return
+    types, words = KINDS[type(default)]
+    if not isinstance(value, types) or (isinstance(value, bool) and not isinstance(default, bool)):
+        raise UserError(f"{name}={value!r}: {words} expected")
+    if name in LEAST and value < LEAST[name]:
+        raise UserError(f"{name}={value}: a number of at least {LEAST[name]} expected")
 
 
 def build(
@@ -140,17 +160,18 @@ def build(
 
     target_limit: None, and training pairs beyond ``source_limit`` or ``horizon`` are skipped; a number, and training sources
     are cut to ``source_limit``, training targets to it (or to the horizon, if that is less).
-    UserError when no training pair fits the limits.
+    UserError when a split has no pairs, or no training pair fits the limits.
     """
     for name, limit in (("source_limit", source_limit), ("horizon", horizon), ("target_limit", target_limit)):
         if limit is not None and limit < 2:
             raise UserError(f"{name}={limit}: at least 2, one token and EOS")
+    for name, pairs in corpus.splits.items():
+        if not len(pairs):
+            raise UserError(f"{id}: split {name!r} of {corpus.name} ({corpus.origin}) has no pairs; it needs at least one")
     splits = {
         name: fit(corpus.splits[name], source.split(), target.split(), source_limit, horizon, name == "train", target_limit)
         for name, (source, target) in encode_corpus(corpus, vocabulary, source_limit).items()
     }
-    if not len(corpus.splits["train"]):
-        raise UserError(f"{id}: {corpus.name} ({corpus.origin}) has no training pairs")
     if not len(splits["train"]):
         raise UserError(
             f"{id}: every training pair is longer than source_limit={source_limit} or horizon={horizon}; raise them"
