@@ -21,19 +21,18 @@ from agents.report.facts import amount
 from agents.trainer import Interrupted
 from groups import algorithm_class
 from reopen import reopen
-from run_folder import begun, check_same
+from run_folder import ALWAYS, UNFINISHED, begun, check_same
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
 
 Key = tuple[str, str, int]  # algorithm, student, seed
+LISTS = {"algorithms": "algorithm", "students": "student", "seeds": "seed", "beams": "evaluate.beam"}  # here → of one run
 
 
 def main(config: DictConfig, words: list[str]) -> None:
     """Every run that is not finished yet → comparison.md, .csv, .json and the figures."""
+    check(config, words)
     folder = Path(config.out)
-    for key in ("algorithms", "students", "seeds", "beams"):
-        if not config[key]:
-            raise UserError(f"{key}=[]: give at least one")
     plan = {
         (algorithm, student, seed): folder / f"{algorithm}-{student}-seed{seed}"
         for student in config.students
@@ -45,9 +44,10 @@ def main(config: DictConfig, words: list[str]) -> None:
         raise UserError(f"{' '.join(unused)}: none of these runs has such a key (python experiments/dagger.py --help)")
     configs = {}
     for (key, run), passed in zip(plan.items(), known, strict=True):
-        configs[key] = command_line.read("dagger", [*passed, *own_words(key, run, plan, words)])
+        judging = f"evaluate.beam={config.beams[0]}"  # the teacher too, as the students' first score
+        configs[key] = command_line.read("dagger", [*passed, judging, *own_words(key, run, plan, words)])
         if begun(run) and (run / "config.yaml").is_file():
-            check_same(run / "config.yaml", configs[key])
+            check_same(run / "config.yaml", configs[key], ALWAYS if (run / "results.json").is_file() else UNFINISHED)
     for key in sorted(plan, key=lambda key: algorithm_class(key[0]).needs_start):  # those start from mle's student
         run, done = plan[key], (plan[key] / "results.json").is_file()
         console.print(f"[bold]{run.name}[/bold]" + (": finished before" if done else ""))
@@ -57,7 +57,19 @@ def main(config: DictConfig, words: list[str]) -> None:
             except Interrupted as stop:
                 again = shlex.join(["python", "experiments/compare.py", *sys.argv[1:]])
                 raise Interrupted(f"{str(stop).splitlines()[0]}\ngo on with: {again}") from stop
-    report(folder, plan, list(config.beams))
+    report(folder, configs, list(config.beams))
+
+
+def check(config: DictConfig, words: list[str]) -> None:
+    """UserError where a list is empty, or ``words`` hold a key of one run which this command sets itself."""
+    given = dict(word.partition("=")[::2] for word in words)
+    for many, one in LISTS.items():
+        if not config[many]:
+            raise UserError(f"{many}=[]: give at least one")
+        if one in given:
+            raise UserError(f"{one}={given[one]}: here it is {many}=[{given[one].strip('[]')}]")
+    if "resume" in given:
+        raise UserError("resume: leave it out; this command always goes on where it was stopped")
 
 
 def own_words(key: Key, run: Path, plan: dict[Key, Path], words: list[str]) -> list[str]:
@@ -71,11 +83,12 @@ def own_words(key: Key, run: Path, plan: dict[Key, Path], words: list[str]) -> l
     return [*own, command_line.chosen_algorithm(algorithm)]
 
 
-def report(folder: Path, plan: dict[Key, Path], beams: list[int]) -> None:
+def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int]) -> None:
     """The table and figures of finished runs."""
     entries, curves = [], {}
-    for (algorithm, student, seed), run in plan.items():
-        config, world, policy, _ = reopen(run)
+    for (algorithm, student, seed), asked in runs.items():
+        run = Path(asked.out)
+        config, world, policy, _ = reopen(run, asked.device, asked.precision)
         on = distil.machine(config)
         test = subset(world.splits["test"], config.evaluate.rows or len(world.splits["test"]))
         write = {width: writer(policy, width, on.precision, on.device) for width in beams}
@@ -98,9 +111,9 @@ def report(folder: Path, plan: dict[Key, Path], beams: list[int]) -> None:
         "Intervals: 95 %, over seeds, or with one seed over test sentences.",
         "p: paired bootstrap over sentences, two-sided; of several seeds the largest.",
     ]
-    if started := sorted({key[0] for key in plan if algorithm_class(key[0]).needs_start}):
+    if started := sorted({key[0] for key in runs if algorithm_class(key[0]).needs_start}):
         notes.append(f"{', '.join(started)}: from a trained student, whose training their updates and costs do not contain.")
-    text = versus.markdown(table, f"{world.id}: {len(plan)} runs", notes)
+    text = versus.markdown(table, f"{world.id}: {len(runs)} runs", notes)
     written = {"rows": table, "teacher": first["teacher"] | first["scores"]["teacher"], "corpus": corpus}
     figures |= {"comparison.md": text.encode(), "comparison.csv": versus.comma_separated(table).encode()}
     figures["comparison.json"] = json.dumps(written, indent=1, ensure_ascii=False).encode()

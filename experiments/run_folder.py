@@ -12,8 +12,10 @@ from command_line import leaves
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
 
-# keys that a resumed run may set anew
-FREE = ("out", "resume", "threads", "workers", "evaluate.", "train.lr", "train.clip", "teacher.encodings", "teacher.compile")
+# keys that a run may be given anew: at any time; once it is finished, to be judged again; before that, to go on
+ALWAYS = ("out", "resume", "threads", "workers", "teacher.encodings", "teacher.compile")
+FINISHED = (*ALWAYS, "evaluate.")
+UNFINISHED = (*FINISHED, "train.lr", "train.clip")
 
 
 def open_folder(config: DictConfig) -> Path:
@@ -30,7 +32,7 @@ def open_folder(config: DictConfig) -> Path:
     elif config.resume and not path.is_file():
         raise UserError(f"resume=true: no run in {folder}" + ("" if config.out else "; name its folder with out="))
     if config.resume:
-        check_same(path, config)
+        check_same(path, config, FINISHED if (folder / "results.json").is_file() else UNFINISHED)
     write_atomically(path, OmegaConf.to_yaml(config).encode())
     return folder
 
@@ -66,9 +68,9 @@ def _name(config: DictConfig) -> str:
     return f"{config.env.name}-{config.algorithm.name}-{config.student.name}-seed{config.seed}"
 
 
-def check_same(path: Path, config: DictConfig) -> None:
-    """UserError unless the run whose ``config.yaml`` is ``path`` is the one that ``config`` describes."""
+def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> None:
+    """UserError unless ``path``, a run's ``config.yaml``, says what ``config`` does; what starts like ``free`` may differ."""
     old, new = ({key: "null" if v is None else v for key, v in leaves(each).items()} for each in (OmegaConf.load(path), config))
     for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key) and not key.startswith(FREE):
+        if old.get(key) != new.get(key) and not key.startswith(free):
             raise UserError(f"{path} holds another run: {key}={old.get(key)} there, {new.get(key)} here; choose another out=")

@@ -128,6 +128,10 @@ def test_a_run_folder_is_never_shared(tmp_path):
     open_folder(read("dagger", [*words, "resume=true", "evaluate.beam=5", "train.lr=0.5"]))
     with pytest.raises(UserError, match=r"another run: train\.steps="):
         open_folder(read("dagger", [*words, "resume=true", "train.steps=5"]))
+    (tmp_path / "run" / "results.json").touch()  # it is finished: it can be judged again, but not train otherwise
+    open_folder(read("dagger", [*words, "resume=true", "evaluate.beam=2", "train.lr=0.5"]))
+    with pytest.raises(UserError, match=r"another run: train\.lr=0\.5 there"):
+        open_folder(read("dagger", [*words, "resume=true"]))
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file; name a folder"):
         open_folder(read("dagger", ["env=Copy-v0", f"out={tmp_path / 'file'}"]))

@@ -3,12 +3,17 @@
 import csv
 import json
 import math
+import re
 import statistics
 
 import pytest
+from omegaconf import OmegaConf
 from test_scripts import TINY, run
 
+import compare
 from agents.comparison import COSTS, Entry, _interval, gains_by_length, rows
+from command_line import read
+from textgen_env.errors import UserError
 
 REFERENCES = [(" ".join("abcdefghij"[: 2 + i % 8]),) for i in range(40)]
 RIGHT = [known[0] for known in REFERENCES]
@@ -65,6 +70,66 @@ def test_the_gain_is_told_by_length():
     points = gains_by_length([entry("mle", WRONG), entry("imitkd", texts)], "accuracy", REFERENCES, buckets=2)
     assert [gain for _, gain in points["gru", "imitkd"]] == [0, 100]
     assert points.keys() == {("gru", "imitkd")}
+
+
+@pytest.mark.parametrize(
+    ("own", "word", "message"),
+    [
+        ("algorithms=[]", "env=Copy-v0", "algorithms=[]: give at least one"),
+        ("seeds=[0]", "algorithm=bc", "algorithm=bc: here it is algorithms=[bc]"),
+        ("seeds=[0]", "student=[gru,lstm]", "student=[gru,lstm]: here it is students=[gru,lstm]"),
+        ("seeds=[0]", "seed=3", "seed=3: here it is seeds=[3]"),
+        ("seeds=[0]", "evaluate.beam=5", "evaluate.beam=5: here it is beams=[5]"),
+        ("seeds=[0]", "resume=true", "resume: leave it out; this command always goes on"),
+    ],
+)
+def test_a_key_of_one_run_is_refused(own, word, message, tmp_path):
+    with pytest.raises(UserError, match=f"^{re.escape(message)}"):
+        compare.main(read("compare", [own, f"out={tmp_path}"]), [word])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """Compares in a folder whose only run is said to be finished, up to where that is read; what it is reopened with."""
+    reopened = []
+
+    def reopen(*asked):
+        reopened.append(asked)
+        raise UserError("reopened")
+
+    monkeypatch.setattr(compare, "reopen", reopen)
+    folder = tmp_path / "mle-transformer-seed0"
+    words = ["env=Copy-v0", "device=cpu", "precision=bf16"]
+    folder.mkdir()
+    (folder / "results.json").touch()
+    OmegaConf.save(read("dagger", [*words, "algorithm=mle", "evaluate.beam=2"]), folder / "config.yaml")
+
+    def again(beams, *more):
+        config = read("compare", ["algorithms=[mle]", f"beams={beams}", f"out={tmp_path}"])
+        with pytest.raises(UserError) as error:
+            compare.main(config, [*words, *more])
+        return str(error.value), reopened
+
+    return again
+
+
+def test_a_finished_run_is_reopened_where_it_was_asked_for(finished, tmp_path):
+    assert finished("[2,1]", "threads=1") == ("reopened", [(tmp_path / "mle-transformer-seed0", "cpu", "bf16")])
+
+
+@pytest.mark.parametrize(
+    ("beams", "word", "message"),
+    [
+        ("[2]", "evaluate.rows=4", "evaluate.rows=null there, 4 here"),
+        ("[2]", "train.lr=1.0", "train.lr=0.003 there, 1.0 here"),
+        ("[5,2]", "threads=1", "evaluate.beam=2 there, 5 here"),  # the teacher is judged as the students are
+    ],
+)
+def test_a_finished_run_is_not_passed_off_as_another(finished, beams, word, message):
+    said, reopened = finished(beams, word)
+    assert f"config.yaml holds another run: {message}; choose another out=" in said
+    assert not reopened
 
 
 def test_the_command_compares_and_runs_nothing_twice(tmp_path):
