@@ -90,7 +90,7 @@ def load_world(config: DictConfig) -> World:
 
 
 def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
-    """A Hugging Face model, the exact expert, a run folder's student, or one trained here and cached by all that shaped it."""
+    """A Hugging Face model, a run folder's student, the exact expert, or one trained here and cached by all that shaped it."""
     policy: Any
     wanted = config.teacher.get("compile")  # which runs of earlier versions do not have
     if wanted and (_pretrained(config) or config.teacher.name != "transformer"):
@@ -99,7 +99,7 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
         policy = pretrained.load(name, config.teacher.source_prefix, config.teacher.separator)
         policy.check_room(world.source_limit, world.horizon)
         vocabulary, architecture, path = policy.vocabulary, policy.model.config.model_type, config.teacher.path
-    elif config.teacher.name == "exact":
+    elif config.teacher.name == "exact" and not config.teacher.path:
         if world.oracle is None:
             raise UserError(f"teacher=exact: {world.id} has no exact expert; use teacher=transformer")
         oracle = world.oracle()
@@ -125,6 +125,8 @@ def _not_compiled(what: str) -> UserError:
 def _pretrained(config: DictConfig) -> str:
     """The model that ``teacher.path=hf:…`` names; empty for every other teacher."""
     scheme, _, name = str(config.teacher.path).partition(":")
+    if scheme == "hf" and not name:
+        raise UserError("teacher.path=hf: names no model; write hf:NAME or hf:FOLDER")
     return name if scheme == "hf" else ""
 
 
@@ -137,10 +139,16 @@ def teacher_outputs(teacher: Teacher, world: World, precision: str) -> Path:
 
 def build_student(config: DictConfig, world: World) -> nn.Module:
     """The student of the run folder ``init``, or a fresh one, whose weights only ``seed`` decides, not the algorithm."""
+    if config.init is not None:
+        return load_start(config, world)[0]
+    _check_start(config)
     name, settings = _named(config.student)
-    if config.init is None:
-        _check_start(config)
-        return build_policy(name, settings, world.vocabulary, torch.Generator().manual_seed(config.seed))
+    return build_policy(name, settings, world.vocabulary, torch.Generator().manual_seed(config.seed))
+
+
+def load_start(config: DictConfig, world: World) -> tuple[nn.Module, dict[str, Any]]:
+    """The student of the run folder ``init`` and its checkpoint's header; UserError unless ``config`` describes it."""
+    name, settings = _named(config.student)
     policy, header = load_policy(Path(config.init), world.vocabulary)
     here, there = (
         {"": each["name"], **each["settings"]} for each in ({"name": name, "settings": settings}, header["architecture"])
@@ -151,7 +159,8 @@ def build_student(config: DictConfig, world: World) -> nn.Module:
     wanted = [f"student{key}={value}" for key, value in different.items()]
     if wanted:
         raise UserError(f"init={config.init} holds another student than this run's: add {' '.join(wanted)}")
-    return policy
+    policy.generator.manual_seed(config.seed)  # of its dropout
+    return policy, header
 
 
 def _check_start(config: DictConfig) -> None:

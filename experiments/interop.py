@@ -19,8 +19,8 @@ from agents.checkpoint import save_tensors
 from agents.discovery import variants
 from agents.evaluation import subset, write_split, writer
 from agents.journal import console
-from agents.store import build_policy, describe_policy, load_policy, save_vocabulary
-from run_folder import unused
+from agents.store import build_policy, describe_policy, save_vocabulary
+from run_folder import made_folder, unused
 from textgen_env import rewards
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
@@ -39,7 +39,7 @@ def main(config: DictConfig) -> None:
     check(config)
     steps = config.steps or STEPS[config.trainer.partition("_")[0]]
     on, train = distil.machine(config), variants(interop)[config.trainer]
-    world, folder = load_world(config), open_folder(config)
+    world = load_world(config)
     student, header = load_student(config, world)
     student.to(on.device)
     settings = interop.Settings(
@@ -49,6 +49,7 @@ def main(config: DictConfig) -> None:
         reward=config.reward or world.reward,
         device=on.device,
     )
+    folder = open_folder(config)
     scores, began = {"before": judged(student, world, config.rows, on)}, time.perf_counter()
     try:
         steps = train(student, world, expert(world), settings)
@@ -95,18 +96,18 @@ def load_world(config: DictConfig) -> World:
 
 
 def open_folder(config: DictConfig) -> Path:
-    """The folder ``out``, which must be empty, or a free one in runs/."""
+    """The folder ``out``, which must be empty, or a free one in runs/; made before the work rather than after it."""
     name = f"{config.env.name}-{config.trainer}-{config.student.name}-seed{config.seed}"
     folder = Path(config.out) if config.out else unused(name)
-    if folder.exists() and any(folder.iterdir()):
+    if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: choose another out=")
-    return folder
+    return made_folder(str(folder))
 
 
 def load_student(config: DictConfig, world: World) -> tuple[nn.Module, dict[str, Any]]:
     """The student of the folder ``init``, or a fresh one; and what its checkpoint says of it."""
     if config.init is not None:
-        policy, header = load_policy(Path(config.init), world.vocabulary)
+        policy, header = distil.load_start(config, world)
         return policy, {key: header[key] for key in ("architecture", "vocabulary")}
     settings: dict[str, Any] = OmegaConf.to_container(config.student)  # type: ignore[assignment]
     name = settings.pop("name")

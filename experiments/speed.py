@@ -46,8 +46,8 @@ def main(config: DictConfig) -> None:
                 table.add_row(str(threads), str(beam), str(batch_size), *cells, f"{ratio:.1f}×")
     settings = {"rows": len(test), "rounds": config.rounds, "device": on.device, "precision": on.precision}
     written = {**settings, "speeds": rows, "versions": distil.versions()}
-    write_atomically(Path(config.run) / "speed.json", json.dumps(written, indent=1).encode())
     console.print(table)
+    write_atomically(Path(config.run) / "speed.json", json.dumps(written, indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -331,6 +331,7 @@ def test_what_cannot_serve_is_refused_in_one_line(spoil, message, copy, monkeypa
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["teacher.path=hf:"], "teacher.path=hf: names no model; write hf:NAME or hf:FOLDER"),
         (["teacher.path=hf:./nowhere"], "teacher.path=hf:./nowhere: no such folder"),
         (["teacher.path=hf:nobody/nothing"], "teacher.path=hf:nobody/nothing: no folder of that name, and from the hub: "),
         (["teacher.path=hf:{t5}", "teacher.separator=:"], "teacher.separator is for models without an encoder"),

@@ -216,6 +216,9 @@ def test_the_command_leaves_a_student_that_ours_can_read(world, tmp_path, capsys
     assert header["architecture"]["settings"]["width"] == policy.width == after.width == 16
     with pytest.raises(UserError, match="two is not empty: choose another out="):
         command.main(read("interop", words(tmp_path / "two")))
+    with pytest.raises(UserError, match=r"one holds another student than this run's: add student\.layers=1"):
+        command.main(read("interop", words(tmp_path / "three", f"init={tmp_path / 'one'}", "student.layers=2")))
+    assert not (tmp_path / "three").exists()
 
 
 @pytest.mark.parametrize(
@@ -226,6 +229,7 @@ def test_the_command_leaves_a_student_that_ours_can_read(world, tmp_path, capsys
         ("steps=20", "steps=20 batch=128: fewer steps than one gradient step needs"),
         ("gamma=2", "gamma=2.0: a number from 0 to 1"),
         ("init=nowhere", "no run folder at nowhere"),
+        ("reward=blue", "unknown reward 'blue'; did you mean 'bleu'?"),
     ],
 )
 def test_a_mistake_is_one_line(word, message, tmp_path):
@@ -233,6 +237,13 @@ def test_a_mistake_is_one_line(word, message, tmp_path):
         command.main(read("interop", words(tmp_path / "out", word)))
     assert str(error.value).startswith(message)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    for out in ("file", "file/folder"):
+        with pytest.raises(UserError, match=f"^out=.*{out}: .*; name a folder that can be written"):
+            command.main(read("interop", words(tmp_path / out)))
 
 
 @pytest.mark.parametrize(("name", "module", "extra"), [("imitation_bc", "imitation", "imitation"), ("sb3_maskable_ppo", "sb3_contrib", "contrib")])  # fmt: skip

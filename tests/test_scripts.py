@@ -151,7 +151,7 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
         (["env=Copy-v0", "teacher=exact", "teacher.compile=true"], "only a transformer of this project is compiled, not exact"),
         (["env=Copy-v0", "workers=0"], "workers=0: a number of at least 1"),
         (["env=Copy-v0", "resume=true", "out=none"], "no run in none"),
-        (["env=Copy-v0", "teacher=transformer", "teacher.path=none"], "no run folder at none"),
+        (["env=Copy-v0", "teacher.path=none"], "no run folder at none"),
         (["env=Copy-v0", "student.width=30", "student.heads=4"], "the heads must divide the width"),
     ],
 )
@@ -166,7 +166,7 @@ def test_a_foreign_checkpoint_is_refused(straight, tmp_path):
     folder = tmp_path / "foreign"
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "checkpoints" / "best.safetensors").write_bytes(b"not weights")
-    said = run("dagger.py", *COPY, "teacher=transformer", f"teacher.path={folder}", "out=x", cwd=tmp_path, code=2)
+    said = run("dagger.py", *COPY, f"teacher.path={folder}", "out=x", cwd=tmp_path, code=2)
     assert "truncated or not a safetensors file" in said
     tensors, header = load_tensors(straight[0] / "checkpoints" / "best.safetensors")
     first = next(iter(tensors))
