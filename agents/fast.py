@@ -1,13 +1,10 @@
-"""What makes torch fast on a processor: memory that is kept and bounded, bfloat16 where it is real, weights cast once a step.
+"""What makes torch fast on a processor: bfloat16 where it is real, weights cast once a step, products in few passes.
 
 Nothing here acts on import.
 """
 
 from __future__ import annotations
 
-import ctypes
-import os
-import platform
 import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,34 +18,9 @@ from torch import Tensor
 
 from textgen_env.errors import UserError, unknown
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # <malloc.h>
-KEEP, PAD = 512 << 20, 64 << 20  # bytes of free memory kept at the heap's end, and by how much it grows at a time
 SMALL = 1 << 18  # numbers in a matrix by which one row is multiplied as it is
-KERNELS = 128  # compiled matrix products kept, one a shape; oneDNN's own default of 1,024 comes to gigabytes
+LARGE = 1 << 16  # numbers that a product is given from which its passes cost more than calls
 PRECISIONS = ("auto", "bf16", "float32")
-
-
-def tune_allocator() -> bool:
-    """Keep freed tensors for the next step, and bound what is kept; True where the allocator (glibc's) can be told to.
-
-    glibc returns every large tensor to the kernel, whose page faults then cost more than an element-wise operation itself.
-    Blocks of ``KEEP`` bytes and more still come and go one by one, and no more than ``KEEP`` free bytes stay at the end of the
-    heap.  With ever-changing shapes oneDNN's cache of compiled products grows too, so that is bounded as well.
-    For scripts, before their first product: it concerns the whole process, and those it starts.
-    """
-    for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # oneDNN's, and torch's above it
-        os.environ.setdefault(cache, str(KERNELS))
-    if platform.libc_ver()[0] != "glibc":
-        return False
-    libc = ctypes.CDLL(None)
-    options = ((M_MMAP_THRESHOLD, KEEP), (M_TRIM_THRESHOLD, KEEP), (M_TOP_PAD, PAD))
-    return all(libc.mallopt(option, value) == 1 for option, value in options)
-
-
-def give_back() -> None:
-    """Return freed memory to the kernel, where the allocator (glibc's) can be told to."""
-    if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def has_bf16(device: torch.device | str) -> bool:
@@ -142,24 +114,69 @@ def cast(parameter: Tensor, dtype: torch.dtype) -> Tensor:
     """``parameter`` in ``dtype``; kept while it is at rest."""
     if parameter.dtype == dtype:
         return parameter
-    return _kept(parameter, dtype, packed=False) if _rests(parameter) else parameter.to(dtype)
+    return _copied(parameter, dtype, packed=False) if _rests(parameter) else parameter.to(dtype)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x @ weight.T + bias`` in the precision of ``x``.
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = False, kept: Tensor | None = None) -> Tensor:
+    """``x @ weight.T + bias`` in the precision of ``x``; with relu its positive part, and 0 where ``kept`` is not positive.
 
     A weight at rest is laid out once as oneDNN wants it, and not again in every product: with few rows, as in a decode, that
     takes more time than the product itself.  A single row by a small matrix in float32 is not oneDNN's, whose calls cost more.
     """
-    if weight.numel() <= SMALL and x.dtype == torch.float32 and x.numel() == weight.shape[1]:
-        return F.linear(x, weight, bias)
-    if x.device.type == "cpu" and x.dtype in PACKED and _rests(weight):
-        packed = _kept(weight, x.dtype, packed=True)
-        return torch.ops.mkldnn._linear_pointwise(x, packed, None if bias is None else cast(bias, x.dtype), "none", [], "")
-    product = F.linear(x, cast(weight, x.dtype), bias if x.dtype == torch.float32 else None)
-    if bias is None or x.dtype == torch.float32:
+    if _is_onednns(x) and _rests(weight) and not _is_small(x, weight):
+        product = _pointwise(x, _copied(weight, x.dtype, packed=True), None if bias is None else cast(bias, x.dtype), relu)
+    elif _is_onednns(x) and bias is not None and x.numel() >= LARGE and not _rests(weight):
+        return _Affine.apply(x, cast(weight, x.dtype), cast(bias, x.dtype), relu, kept)
+    else:
+        product = F.linear(x, cast(weight, x.dtype), None if bias is None else cast(bias, x.dtype))
+        product = product.relu_() if relu else product
+    return product if kept is None else Kept.apply(product, kept)
+
+
+class Kept(torch.autograd.Function):
+    """``x`` where ``kept`` is positive, 0 elsewhere."""
+
+    @staticmethod
+    def forward(ctx, x, kept):
+        ctx.save_for_backward(kept)
+        return torch.ops.aten.threshold_backward(x, kept, 0)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return torch.ops.aten.threshold_backward(grad, *ctx.saved_tensors, 0), None
+
+
+class _Affine(torch.autograd.Function):
+    """A product, its bias, relu and dropout in as few passes over it as there can be, forwards and backwards."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, relu, kept):
+        product = _pointwise(x, weight, bias, relu)
+        if kept is not None:
+            torch.ops.aten.threshold_backward(product, kept, 0, grad_input=product)
+        ctx.save_for_backward(x, weight, product if relu else kept)  # the last is positive exactly where a gradient passes
         return product
-    return product.add_(cast(bias, x.dtype))  # the fused form first copies the bias to every row: half as slow again
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight, passed = ctx.saved_tensors
+        if passed is not None:
+            grad = torch.ops.aten.threshold_backward(grad, passed, 0)
+        flat = grad.flatten(0, -2)  # [N, outputs]
+        return grad @ weight, flat.t() @ x.flatten(0, -2), flat.sum(0), None, None
+
+
+def _pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
+    """oneDNN's product; bias and relu cost no pass of their own."""
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
+
+
+def _is_onednns(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype in PACKED and not torch.compiler.is_compiling()
+
+
+def _is_small(x: Tensor, weight: Tensor) -> bool:
+    return weight.numel() <= SMALL and x.dtype == torch.float32 and x.numel() == weight.shape[1]
 
 
 def _packable() -> tuple[torch.dtype, ...]:
@@ -178,7 +195,7 @@ def _rests(weight: Tensor) -> bool:
     return not (torch.is_grad_enabled() or weight.is_inference()) and (not weight.requires_grad or _copies.get() is not None)
 
 
-def _kept(weight: Tensor, dtype: torch.dtype, packed: bool) -> Tensor:
+def _copied(weight: Tensor, dtype: torch.dtype, packed: bool) -> Tensor:
     """The copy of ``weight`` that fits, made anew where the weight is visibly another than when the copy was made."""
     copies = _copies.get() if weight.requires_grad else _frozen
     assert copies is not None

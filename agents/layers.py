@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.fast import linear
+from agents.fast import Kept, linear
 
 NEVER = -1e9  # added to a score, it leaves no weight; finite, so that a row without any key is uniform and not NaN
 
@@ -25,8 +25,9 @@ class Linear(nn.Linear):
         self.weight = nn.Parameter(torch.empty(outputs * blocks, inputs).uniform_(-bound, bound, generator=generator))
         self.register_parameter("bias", nn.Parameter(torch.zeros(outputs * blocks)) if bias else None)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+    def forward(self, x: Tensor, relu: bool = False) -> Tensor:
+        """``[..., inputs]`` → ``[..., outputs]``; relu: its positive part."""
+        return linear(x, self.weight, self.bias, relu)
 
 
 class Dropout(nn.Module):
@@ -49,25 +50,26 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Dropout of ``x``."""
-        return _Dropped.apply(x, self.mask(x), 256 / self.keep) if self.active else x
+        return Kept.apply(x, self.kept(x.shape, x.dtype, x.device)) * (256 / self.keep) if self.active else x
 
-    def add(self, x: Tensor, branch: Tensor) -> Tensor:
-        """``x + dropout(branch)``."""
-        return _AddDropped.apply(x, branch, self.mask(branch), 256 / self.keep) if self.active else x + branch
+    def after(self, layer: Linear, x: Tensor, relu: bool = False) -> Tensor:
+        """Dropout of ``layer(x)``, or of its positive part; the scale goes into the layer's few weights."""
+        if not self.active:
+            return layer(x, relu)
+        scale, shape = 256 / self.keep, (*x.shape[:-1], layer.out_features)
+        return linear(x, layer.weight * scale, layer.bias * scale, relu, self.kept(shape, x.dtype, x.device))
 
-    def relu(self, x: Tensor) -> Tensor:
-        """``dropout(relu(x))``; overwrites ``x``."""
-        return _ReluDropped.apply(x, self.mask(x), 256 / self.keep) if self.active else x.relu_()
-
-    def mask(self, like: Tensor) -> Tensor:
-        """Ones where kept, zeros where dropped, in the shape and dtype of ``like``."""
-        size, lane = like.dtype.itemsize, {2: torch.int16, 4: torch.int32}[like.dtype.itemsize]
-        words = self._words(-(-like.numel() // 8), like.device).view(lane)
-        one = torch.ones((), dtype=like.dtype).view(lane).item()
-        shifts = torch.arange(0, 8 * size, 8, dtype=lane, device=like.device)[:, None]
-        below = (words >> shifts).bitwise_and_(255).sub_(self.keep)  # a byte a lane; negative: kept
-        bits = below.bitwise_right_shift_(8 * size - 1).bitwise_and_(one)
-        return bits.view(like.dtype).view(-1)[: like.numel()].view(like.shape)
+    def kept(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Numbers that are positive where an element is kept: ``byte - (256 - keep)``, moved up to the exponent's bits."""
+        size, count = dtype.itemsize, math.prod(shape)
+        lane, lowest = {2: (torch.int16, 7), 4: (torch.int32, 23)}[size]  # of bfloat16 and float32
+        words = self._words(-(-count // 8), device).view(lane)
+        bytes = words.new_empty(size, len(words))
+        for place, found in enumerate(bytes):
+            move = torch.bitwise_left_shift if lowest >= 8 * place else torch.bitwise_right_shift
+            move(words, abs(lowest - 8 * place), out=found)
+        bytes.bitwise_and_(255 << lowest).sub_(255 - self.keep << lowest)
+        return bytes.view(dtype).view(-1)[:count].view(shape)
 
     def _words(self, count: int, device: torch.device) -> Tensor:
         seed = int(torch.randint(2**63 - 1, (), generator=self.generator))
@@ -75,47 +77,6 @@ class Dropout(nn.Module):
             return torch.from_numpy(np.random.SFC64(seed).random_raw(count)).view(torch.int64)
         generator = torch.Generator(device).manual_seed(seed)
         return torch.empty(count, dtype=torch.int64, device=device).random_(-(2**63), None, generator=generator)
-
-
-class _Dropped(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, mask, scale):
-        ctx.save_for_backward(mask)
-        ctx.scale = scale
-        return (x * mask).mul_(scale)
-
-    @staticmethod
-    def backward(ctx, grad):
-        (mask,) = ctx.saved_tensors
-        return (grad * mask).mul_(ctx.scale), None, None
-
-
-class _AddDropped(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, branch, mask, scale):
-        ctx.save_for_backward(mask)
-        ctx.scale = scale
-        return torch.addcmul(x, branch, mask, value=scale)
-
-    @staticmethod
-    def backward(ctx, grad):
-        (mask,) = ctx.saved_tensors
-        return grad, (grad * mask).mul_(ctx.scale), None, None
-
-
-class _ReluDropped(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, mask, scale):
-        ctx.mark_dirty(x)
-        x.relu_().mul_(mask).mul_(scale)
-        ctx.save_for_backward(x)
-        ctx.scale = scale
-        return x
-
-    @staticmethod
-    def backward(ctx, grad):
-        (x,) = ctx.saved_tensors  # positive exactly where it was positive and kept
-        return torch.ops.aten.threshold_backward(grad, x, 0).mul_(ctx.scale), None, None
 
 
 def attention(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, dropout: Dropout | None = None) -> Tensor:

@@ -18,6 +18,7 @@ from torch.autograd.graph import increment_version
 from agents.algorithms import Algorithm, LossOutput, checked
 from agents.checkpoint import load_tensors, load_weights, pack, save_tensors, unpack
 from agents.fast import precision
+from agents.heap import use_huge_pages
 from agents.journal import Journal
 from agents.schedules import learning_rate
 from textgen_env.batching import Batches
@@ -117,6 +118,7 @@ def train(
             state.step = step + 1
             state.cost.add(output, sum(state.profile.values()))
             journal.advance()
+            use_huge_pages()
             if logged:
                 spent = {f"{name}_seconds": seconds for name, seconds in state.profile.items()}
                 figures = {**meter.read(), "lr": lr * rate(step), **asdict(state.cost), **spent}

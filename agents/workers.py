@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.fast import forget, give_back, resting, weights_at_rest
+from agents.fast import forget, resting, weights_at_rest
+from agents.heap import give_back
 from textgen_env.types import PAD, Trajectories
 
 Write = Callable[..., Trajectories]  # (policy, most, **rows, **settings), at a module's top level

@@ -14,7 +14,7 @@ import distil
 import judged
 from agents import report
 from agents.evaluation import speed, subset
-from agents.fast import tune_allocator
+from agents.heap import tune_allocator
 from agents.journal import console
 from agents.trainer import Interrupted
 from agents.workers import most_workers

@@ -15,7 +15,7 @@ import command_line
 import distil
 import judged
 from agents.evaluation import Writer, speed, subset, write_split, writer
-from agents.fast import tune_allocator
+from agents.heap import tune_allocator
 from agents.journal import console
 from distil import Machine
 from reopen import Run, reopen

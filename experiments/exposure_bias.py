@@ -12,7 +12,7 @@ import command_line
 import distil
 from agents.analysis import exposure_bias, exposure_report
 from agents.evaluation import subset
-from agents.fast import tune_allocator
+from agents.heap import tune_allocator
 from agents.journal import console
 from reopen import Run, reopen
 from run_folder import made_folder

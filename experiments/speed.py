@@ -12,7 +12,7 @@ from rich.table import Table
 import command_line
 import distil
 from agents.evaluation import speed, subset, writer
-from agents.fast import tune_allocator
+from agents.heap import tune_allocator
 from agents.journal import console
 from reopen import reopen
 from textgen_env.errors import UserError

@@ -238,7 +238,7 @@ def test_a_worker_does_not_keep_what_was_freed(when: str):
         import torch
         from agents import workers
         from agents.decoding import greedy
-        from agents.fast import tune_allocator
+        from agents.heap import tune_allocator
         from agents.policies.transformer import Transformer
 
         def waste():

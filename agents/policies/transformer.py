@@ -214,7 +214,7 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         query, key, value = _split(self.self_input(self.self_norm(x)), self.heads, 3)
-        x = self.dropout.add(x, self.self_output(_join(attention(query, key, value, bias, self.dropout), self.heads)))
+        x = x + self.dropout.after(self.self_output, _join(attention(query, key, value, bias, self.dropout), self.heads))
         return self.ffn(x)
 
 
@@ -230,9 +230,9 @@ class DecoderLayer(nn.Module):
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, future: Tensor, absent: Tensor) -> Tensor:
         query, key, value = _split(self.self_input(self.self_norm(x)), self.heads, 3)
-        x = self.dropout.add(x, self.self_output(_join(attention(query, key, value, future, self.dropout), self.heads)))
+        x = x + self.dropout.after(self.self_output, _join(attention(query, key, value, future, self.dropout), self.heads))
         (query,) = _split(self.cross_input(self.cross_norm(x)), self.heads, 1)
-        x = self.dropout.add(x, self.cross_output(_join(attention(query, keys, values, absent, self.dropout), self.heads)))
+        x = x + self.dropout.after(self.cross_output, _join(attention(query, keys, values, absent, self.dropout), self.heads))
         return self.ffn(x)
 
     def step(
@@ -263,7 +263,7 @@ class FeedForward(nn.Module):
         self.up, self.down = Linear(width, ffn, generator), Linear(ffn, width, generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout.add(x, self.down(self.dropout.relu(self.up(self.norm(x)))))
+        return x + self.dropout.after(self.down, self.dropout.after(self.up, self.norm(x), relu=True))
 
 
 def _attention(width: int, blocks: int, generator: torch.Generator) -> tuple[nn.LayerNorm, Linear, Linear]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import torch
 
-from agents.fast import tune_allocator
+from agents.heap import tune_allocator, use_huge_pages
 from benchmarks.material import Setup, Work
 
 NEEDS = {"huggingface": "transformers", "ctranslate2": "ctranslate2", "imitation_bc": "imitation"}  # contender → package
@@ -107,12 +107,15 @@ def _ask(question: str, settings: dict[str, Any]) -> Any:
 
 
 def _rate(name: str, settings: dict[str, Any], threads: int, seconds: float) -> float:
-    """The work is done again until it has lasted ``seconds``."""
+    """The work is done again until it has lasted ``seconds``, once memory and caches have seen it in this turn."""
     torch.set_num_threads(threads)
     key = f"{name} {settings} {threads}"
     if key not in _works:
         _works[key] = _ask(name, settings)
     work = _works[key]
+    work.before()
+    work.run()
+    use_huge_pages()
     count = spent = 0.0
     while True:
         work.before()
