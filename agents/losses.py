@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -13,11 +14,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from agents.policy import Policy
-from textgen_env.oracle import Oracle, keep_top
+from textgen_env.oracle import LOG_ZERO, Oracle, keep_top
 from textgen_env.types import Batch
 
-Compare = Callable[[Tensor, Tensor], Tensor]  # the student's logits [n, V], the oracle's log-probabilities [n, V] → a mean
-LOGITS = 1 << 23  # 32 MiB in float32: also faster than all at once, as they stay nearer to the processor
+Loss = Callable[[Tensor, Tensor], Tensor]  # the student's logits [n, V], what is said of each position [n, …] → a mean
+Graded = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # the same → the sum, and its gradient by the logits [n, V]
+LOGITS = 1 << 23  # numbers in a part of the logits: 16 MiB in bfloat16
+BLOCK = 1 << 19  # numbers in a block: 2 MiB in float32, so that what is computed of them stays in a processor's cache
 
 
 def nll(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -26,6 +29,19 @@ def nll(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
     smoothing: mass spread evenly over the vocabulary (Szegedy et al. 2016, section 7).
     """
     return F.cross_entropy(logits.float(), target, label_smoothing=smoothing)
+
+
+def cross_entropy(logits: Tensor, log_probs: Tensor) -> Tensor:
+    """L_full: cross-entropy of the student ``logits`` ``[N, V]`` under the oracle's ``log_probs`` ``[N, V]``.
+
+    It differs from KL(oracle ‖ student) by the oracle's entropy, which has no gradient.  -inf in ``log_probs`` is fine.
+    """
+    return F.cross_entropy(logits.float(), log_probs.float().exp())
+
+
+def entropy(log_probs: Tensor) -> Tensor:
+    """Mean entropy of the oracle's distributions ``[N, V]``: what ``cross_entropy`` cannot go below."""
+    return -torch.linalg.vecdot(log_probs.exp(), log_probs.clamp(min=LOG_ZERO)).mean()
 
 
 class Part(NamedTuple):
@@ -37,46 +53,81 @@ class Part(NamedTuple):
 
 def cloning(policy: Policy, batch: Batch, action: Tensor, smoothing: float = 0.0) -> Tensor:
     """``nll`` of ``action`` ``[N]`` at the N real positions of ``batch``."""
-    return by_position(policy, batch, lambda logits, part: nll(logits, action[part.positions], smoothing))
+    return by_position(policy, batch, lambda part: action[part.positions], partial(_graded_nll, smoothing=smoothing))
 
 
-def distilling(policy: Policy, oracle: Oracle, batch: Batch, loss: Compare, label_top_k: int = 0) -> Tensor:
-    """``loss(logits, log_probs)`` of the student and the oracle at the N real positions of ``batch``.
-
-    label_top_k: the oracle's distributions are cut to their k likeliest tokens; 0: whole.
-    """
-
-    def compared(logits: Tensor, part: Part) -> Tensor:
-        rows = (batch.source[part.rows], batch.prefix[part.rows], batch.actual[part.rows])
-        return loss(logits, keep_top(oracle.log_probs(*rows), label_top_k))
-
-    return by_position(policy, batch, compared)
+def distilling(policy: Policy, oracle: Oracle, batch: Batch, loss: Loss) -> Tensor:
+    """``loss(logits, log_probs)`` of the student and the oracle at the N real positions of ``batch``."""
+    return by_position(policy, batch, partial(_asked, oracle, batch), partial(_graded, loss))
 
 
 def full(policy: Policy, oracle: Oracle, batch: Batch, label_top_k: int = 0) -> tuple[Tensor, Tensor]:
-    """L_full at the N real positions of ``batch``, and how far it is above the oracle's entropy, without a gradient."""
+    """L_full at the N real positions of ``batch``, and how far it is above the oracle's entropy, without a gradient.
+
+    label_top_k: the oracle's distributions are cut to their k likeliest tokens; 0: whole.
+    """
     entropies = []
 
-    def loss(logits: Tensor, log_probs: Tensor) -> Tensor:
+    def loss(logits: Tensor, log_probs: Tensor) -> tuple[Tensor, Tensor]:
         entropies.append(entropy(log_probs) * len(log_probs))
-        return cross_entropy(logits, log_probs)
+        return _graded_cross_entropy(logits, log_probs)
 
-    value = distilling(policy, oracle, batch, loss, label_top_k)
+    value = by_position(policy, batch, partial(_asked, oracle, batch, top_k=label_top_k), loss)
     return value, value.detach() - torch.stack(entropies).sum() / batch.tokens
 
 
-def by_position(policy: Policy, batch: Batch, loss: Callable[[Tensor, Part], Tensor]) -> Tensor:
-    """The mean of ``loss(logits [n, V], part)``, itself a mean, over all N real positions of ``batch``.
+def _asked(oracle: Oracle, batch: Batch, part: Part, top_k: int = 0) -> Tensor:
+    return keep_top(oracle.log_probs(batch.source[part.rows], batch.prefix[part.rows], batch.actual[part.rows]), top_k)
 
-    Where N·V is more than ``LOGITS``, no more logits than that are in memory at once, or those of one row: the output layer,
-    the loss and the gradient through both go over the rows in parts.
+
+def _graded(loss: Loss, logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    x = logits.detach().requires_grad_()
+    with torch.enable_grad():
+        value = loss(x, label) * len(x)
+    return value.detach(), torch.autograd.grad(value, x)[0]
+
+
+def _graded_nll(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """As ``_graded(nll, …)`` in fewer passes over the logits: its gradient is softmax - label."""
+    x, row = _shifted(logits), torch.arange(len(logits), device=logits.device)
+    said = x[row, target]  # [n]
+    if smoothing:
+        said = torch.lerp(said, x.mean(1), smoothing)
+    total = x.exp_().sum(1)  # [n]
+    x *= total.reciprocal()[:, None]
+    if smoothing:
+        x -= smoothing / x.shape[1]
+    x[row, target] -= 1 - smoothing
+    return (total.log() - said).sum(), x.to(logits.dtype)
+
+
+def _graded_cross_entropy(logits: Tensor, log_probs: Tensor) -> tuple[Tensor, Tensor]:
+    """As ``_graded(cross_entropy, …)``, likewise."""
+    x, label = _shifted(logits), log_probs.float().exp()
+    said = torch.linalg.vecdot(x, label)  # [n]
+    total = x.exp_().sum(1)  # [n]
+    x *= total.reciprocal()[:, None]
+    return (total.log() - said).sum(), x.sub_(label).to(logits.dtype)
+
+
+def _shifted(logits: Tensor) -> Tensor:
+    """A copy in float32 whose rows have 0 as their largest."""
+    x = logits.to(torch.float32, copy=True)
+    return x.sub_(x.amax(1, keepdim=True))
+
+
+def by_position(policy: Policy, batch: Batch, label: Callable[[Part], Tensor], loss: Graded) -> Tensor:
+    """The mean of ``loss(logits [n, V], label(part) [n, …])`` over all N real positions of ``batch``.
+
+    Where N·V is more than ``LOGITS``, no more logits than that are in memory at once, or those of one row: output layer,
+    labels, loss and the gradient through all go over the rows in parts.  On a processor the loss, which looks at each number
+    many times, goes over a part in blocks.
     """
     features = policy.features(batch.source, batch.prefix, batch.actual)  # [N, D]
-    if len(features) * policy.vocabulary_size <= LOGITS:
-        return loss(policy.logits(features), Part(slice(None), slice(None)))
     parts = _parts(batch.length.tolist(), LOGITS // policy.vocabulary_size)
+    block = max(1, (BLOCK if features.device.type == "cpu" else LOGITS) // policy.vocabulary_size)
     weights = [weight for weight in policy.parameters() if weight.requires_grad]
-    return _InParts.apply(policy.logits, loss, parts, features, *weights)
+    return _InParts.apply(policy.logits, label, loss, parts, block, features, *weights)
 
 
 def _parts(lengths: list[int], most: int) -> list[Part]:
@@ -94,37 +145,34 @@ class _InParts(torch.autograd.Function):
     """Takes the gradient of a part as soon as its loss is there, so that its logits are gone before those of the next."""
 
     @staticmethod
-    def forward(ctx, logits, loss, parts, features, *weights):
+    def forward(ctx, output, label, loss, parts, block, features, *weights):
         total, own, shared = features.new_zeros((), dtype=torch.float32), torch.empty_like(features), {}
         for part in parts:
             piece = features[part.positions].detach().requires_grad_()
             with torch.enable_grad():
-                value = loss(logits(piece), part) * (len(piece) / len(features))
-            own[part.positions], *others = torch.autograd.grad(value, [piece, *weights], allow_unused=True)
-            for place, gradient in enumerate(others):
-                if gradient is not None:
-                    shared[place] = shared[place] + gradient if place in shared else gradient
-            total += value.detach()
+                logits = output(piece)  # [n, V]
+            value, gradient = _by_block(loss, logits.detach(), label(part), block)
+            own[part.positions], *others = torch.autograd.grad(logits, [piece, *weights], gradient, allow_unused=True)
+            for place, each in enumerate(others):
+                if each is not None:
+                    shared[place] = shared[place] + each if place in shared else each
+            total += value
         ctx.places, ctx.count = list(shared), len(weights)
         ctx.save_for_backward(own, *shared.values())
-        return total
+        return total / len(features)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
         own, *found = ctx.saved_tensors
-        shared = dict(zip(ctx.places, found, strict=True))
-        return None, None, None, own * grad, *(shared[i] * grad if i in shared else None for i in range(ctx.count))
+        shared, grad = dict(zip(ctx.places, found, strict=True)), grad / len(own)
+        return *[None] * 5, own * grad, *(shared[i] * grad if i in shared else None for i in range(ctx.count))
 
 
-def cross_entropy(logits: Tensor, log_probs: Tensor) -> Tensor:
-    """L_full: cross-entropy of the student ``logits`` ``[N, V]`` under the oracle's ``log_probs`` ``[N, V]``.
-
-    It differs from KL(oracle ‖ student) by the oracle's entropy, which has no gradient.  -inf in ``log_probs`` is fine.
-    """
-    return F.cross_entropy(logits.float(), log_probs.float().exp())
-
-
-def entropy(log_probs: Tensor) -> Tensor:
-    """Mean entropy of the oracle's distributions ``[N, V]``: what ``cross_entropy`` cannot go below."""
-    return -(log_probs.exp() * log_probs.clamp(min=-1e4)).sum(-1).mean()
+def _by_block(loss: Graded, logits: Tensor, label: Tensor, block: int) -> tuple[Tensor, Tensor]:
+    """``loss`` of ``block`` positions at a time."""
+    total, gradient = logits.new_zeros((), dtype=torch.float32), torch.empty_like(logits)
+    for some, said, found in zip(logits.split(block), label.split(block), gradient.split(block), strict=True):
+        value, found[:] = loss(some, said)
+        total += value
+    return total, gradient

@@ -23,6 +23,7 @@ from textgen_env.types import EOS, Trajectories
 from textgen_env.vocabulary import Vocabulary, check_vocabulary
 from textgen_env.world import Split, World
 
+ROWS = 64  # of logits that become log-probabilities together
 LOG_ZERO = -1e4  # the log-probability of "never": exp is exactly 0, yet 0 · LOG_ZERO is 0 and not NaN, in half precision too
 
 
@@ -77,8 +78,7 @@ class PolicyOracle:
         self.queries = 0
 
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        log_probs = self._logits(source, prefix, mask).float().log_softmax(dim=-1)
-        return keep_top(log_probs, self.top_k or 0)
+        return keep_top(log_softmax(self._logits(source, prefix, mask)), self.top_k or 0)
 
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         return likeliest(self._logits(source, prefix, mask))
@@ -183,6 +183,16 @@ def likeliest(logits: Tensor) -> Tensor:
     best = torch.from_numpy(np.asarray(bits.argmax(-1)))  # positive numbers are ordered as their bits are, above all others
     other = logits.gather(-1, best[..., None]).squeeze(-1) <= 0
     return best if not other.any() else best.where(~other, likeliest(logits.float()))
+
+
+def log_softmax(logits: Tensor) -> Tensor:
+    """Log-probabilities, float32, of logits ``[…, V]``; on a processor some rows at a time, which then stay in its cache."""
+    if logits.device.type != "cpu":
+        return logits.float().log_softmax(-1)
+    found = torch.empty(logits.shape, dtype=torch.float32)
+    for some, place in zip(logits.flatten(0, -2).split(ROWS), found.flatten(0, -2).split(ROWS), strict=True):
+        torch.log_softmax(some.float(), -1, out=place)
+    return found
 
 
 def keep_top(log_probs: Tensor, k: int) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from agents.algorithms.bc import BC
 from agents.evaluation import writer
 from agents.fast import precision, weights_at_rest
-from agents.losses import nll
 from agents.workers import limit
 from benchmarks.material import Setup, Work, batches, gru, sources, training, transformer
 from textgen_env.types import Batch
@@ -25,19 +25,19 @@ class Contender:
         self.policy = cache(partial(policy, setup))
 
     def train(self, size: str, amp: str) -> Work:
-        """Forward, loss, backward and Adam; counts target tokens."""
+        """Maximum likelihood: forward, loss, backward and Adam; counts target tokens."""
         policy = transformer(self.setup, size)
+        learner = BC(policy)
 
         def loss(batch: Batch) -> Tensor:
-            mask = batch.mask
             with precision(amp, "cpu"):
-                return nll(policy(batch.source, batch.prefix, mask), batch.target[mask])
+                return learner.loss(batch, progress=0).loss
 
         return training(policy, loss, batches(self.setup))
 
     def flops(self, size: str) -> float:
         """Of the matrix products of ``train``, a target token."""
-        with FlopCounterMode(display=False) as counter:
+        with FlopCounterMode(display=False, custom_mapping={torch.ops.mkldnn._linear_pointwise: _fused}) as counter:
             tokens = self.train(size, "float32").run()
         return counter.get_total_flops() / tokens
 
@@ -69,3 +69,8 @@ class Contender:
 def policy(setup: Setup, size: str) -> Any:
     """The student or teacher of that size, or the recurrent student."""
     return gru(setup) if size == "gru" else transformer(setup, size)
+
+
+def _fused(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    """Operations of a product with its bias, as FlopCounterMode counts products: without the bias."""
+    return 2 * x.numel() * weight[0]
