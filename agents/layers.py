@@ -33,9 +33,10 @@ class Linear(nn.Linear):
 class Dropout(nn.Module):
     """Dropout from cheap random bits; one object, hence one stream, serves every layer of a policy.
 
-    An element is kept when a random byte is below ``keep`` of 256, so the rate is rounded to 1/256 (0.1 → 26/256) and kept
-    elements are scaled by exactly 256 / keep: the mean is preserved.  torch's own masks take ten times as long, a quarter of
-    a training step.  ``generator`` only seeds each mask, on its own device; saving its state makes a run repeatable to the bit.
+    An element is kept when a random byte is one of the ``keep`` largest of 256, so the rate is rounded to 1/256 (0.1 → 26/256)
+    and kept elements are scaled by exactly 256 / keep: the mean is preserved.  torch's own masks take ten times as long, a
+    quarter of a training step.  ``generator`` only seeds each mask, on its own device; saving its state makes a run repeatable
+    to the bit.
     """
 
     def __init__(self, rate: float, generator: torch.Generator) -> None:
@@ -60,16 +61,16 @@ class Dropout(nn.Module):
         return linear(x, layer.weight * scale, layer.bias * scale, relu, self.kept(shape, x.dtype, x.device))
 
     def kept(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Numbers that are positive where an element is kept: ``byte - (256 - keep)``, moved up to the exponent's bits."""
+        """Numbers that are positive where an element is kept: ``byte - (255 - keep)``, in the place of the exponent."""
         size, count = dtype.itemsize, math.prod(shape)
         lane, lowest = {2: (torch.int16, 7), 4: (torch.int32, 23)}[size]  # of bfloat16 and float32
         words = self._words(-(-count // 8), device).view(lane)
-        bytes = words.new_empty(size, len(words))
-        for place, found in enumerate(bytes):
+        lanes = words.new_empty(size, len(words))  # [size, words]
+        for place, found in enumerate(lanes):
             move = torch.bitwise_left_shift if lowest >= 8 * place else torch.bitwise_right_shift
             move(words, abs(lowest - 8 * place), out=found)
-        bytes.bitwise_and_(255 << lowest).sub_(255 - self.keep << lowest)
-        return bytes.view(dtype).view(-1)[:count].view(shape)
+        lanes.bitwise_and_(255 << lowest).sub_(255 - self.keep << lowest)
+        return lanes.view(dtype).view(-1)[:count].view(shape)
 
     def _words(self, count: int, device: torch.device) -> Tensor:
         seed = int(torch.randint(2**63 - 1, (), generator=self.generator))
