@@ -18,7 +18,6 @@ from torch import Tensor
 
 from textgen_env.errors import UserError, unknown
 
-SMALL = 1 << 18  # numbers in a matrix by which one row is multiplied as it is
 LARGE = 1 << 16  # numbers that a product is given from which its passes cost more than calls
 PRECISIONS = ("auto", "bf16", "float32")
 
@@ -121,16 +120,22 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
     """``x @ weight.T + bias`` in the precision of ``x``; with relu its positive part, and 0 where ``kept`` is not positive.
 
     A weight at rest is laid out once as oneDNN wants it, and not again in every product: with few rows, as in a decode, that
-    takes more time than the product itself.  A single row by a small matrix in float32 is not oneDNN's, whose calls cost more.
+    takes more time than the product itself.  A single row in float32 is not oneDNN's, whose calls cost more.
     """
-    if _is_onednns(x) and _rests(weight) and not _is_small(x, weight):
+    if not _is_onednns(x) or (x.dtype == torch.float32 and x.numel() == weight.shape[1]):
+        product = _product(x, weight, bias, relu)
+    elif _rests(weight):
         product = _pointwise(x, _copied(weight, x.dtype, packed=True), None if bias is None else cast(bias, x.dtype), relu)
-    elif _is_onednns(x) and bias is not None and x.numel() >= LARGE and not _rests(weight):
+    elif bias is not None and x.numel() >= LARGE:
         return _Affine.apply(x, cast(weight, x.dtype), cast(bias, x.dtype), relu, kept)
     else:
-        product = F.linear(x, cast(weight, x.dtype), None if bias is None else cast(bias, x.dtype))
-        product = product.relu_() if relu else product
+        product = _product(x, weight, bias, relu)
     return product if kept is None else Kept.apply(product, kept)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
+    product = F.linear(x, cast(weight, x.dtype), None if bias is None else cast(bias, x.dtype))
+    return product.relu_() if relu else product
 
 
 class Kept(torch.autograd.Function):
@@ -173,10 +178,6 @@ def _pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Te
 
 def _is_onednns(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in PACKED and not torch.compiler.is_compiling()
-
-
-def _is_small(x: Tensor, weight: Tensor) -> bool:
-    return weight.numel() <= SMALL and x.dtype == torch.float32 and x.numel() == weight.shape[1]
 
 
 def _packable() -> tuple[torch.dtype, ...]:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.fast import compute_dtype, linear, uncast
-from agents.layers import NEVER, Dropout, Linear, attended, attention, positions
+from agents.layers import NEVER, Dropout, Linear, attention, positions
 from textgen_env.errors import UserError
 from textgen_env.types import PAD, picked
 
@@ -130,21 +130,19 @@ class Transformer(nn.Module):
 
     def start(self, source: Tensor, steps: int) -> State:
         """Encode once; room for ``steps`` steps is made as they come."""
-        keys, values, absent = (attended(tensor) for tensor in self.encode(source))
+        keys, values, absent = (tensor.unflatten(-3, (-1, self.heads)) for tensor in self.encode(source))
         shape = (len(self.decoder), 2, len(source), self.heads, min(steps, ROOM), self.width // self.heads)
-        return State(0, keys.new_empty(shape), 0, None, keys, values, absent, 1)
+        return State(0, keys.new_empty(shape), 0, None, keys, values, absent[:, :1], 1)
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """One step for ``token`` ``[B]`` → ``[B, V]``; writes into ``state``, which must not be used again."""
         state = state.with_slots()
-        time, dtype = state.time, compute_dtype(token.device)
+        time, used = state.time, state.cache[..., : state.slots, :]
         place = positions(time + 1, self.width, token.device)[time]
-        x = torch.add(place, F.embedding(token, self.target_embedding), alpha=math.sqrt(self.width)).to(dtype)  # [B, D]
-        hidden = None if state.hidden is None else state.hidden.repeat_interleave(self.heads, 0)  # [N·H, beams, slots]
+        x = torch.add(place, F.embedding(token, self.target_embedding), alpha=math.sqrt(self.width)).to(used.dtype)  # [B, D]
         with uncast(token.device):
-            for i, layer in enumerate(self.decoder):
-                cache = state.cache[i, :, :, :, : state.slots]
-                x = layer.step(x, cache, hidden, state.keys[i], state.values[i], state.absent, state.beams)  # type: ignore[operator]
+            for layer, cache, keys, values in zip(self.decoder, used, state.keys, state.values, strict=True):
+                x = layer.step(x, cache, state.hidden, keys, values, state.absent)  # type: ignore[operator]
             return self.logits(self.decoder_norm(x)), replace(state, time=time + 1)
 
 
@@ -153,8 +151,8 @@ class State:
     """A decode after ``time`` steps of N sources, each written for by ``beams`` consecutive rows, B = N · beams.
 
     cache ``[L, 2, N, H, room, K]``: self-attention keys and values, one slot a row and step, of which ``slots`` are in use ·
-    hidden ``[N, beams, slots]``: what to add to scores, so that a row sees those of its own past; None where it sees all ·
-    keys, values ``[L, N·H, S, K]`` and absent ``[N·H, 1, S]``: the encoded sources.
+    hidden ``[N, 1, beams, slots]``: what to add to scores, so that a row sees those of its own past; None where it sees all ·
+    keys, values ``[L, N, H, S, K]`` and absent ``[N, 1, 1, S]``: the encoded sources.
     """
 
     time: int
@@ -171,7 +169,7 @@ class State:
 
         So a beam search copies no keys and values: a hypothesis is told which slots of its source are its past.
         """
-        sources, heads = self.cache.shape[2:4]
+        sources = self.cache.shape[2]
         if torch.equal(index, torch.arange(sources * self.beams, device=index.device)):
             return self
         kept, counts = (index // self.beams).unique_consecutive(return_counts=True)
@@ -180,15 +178,12 @@ class State:
             kept, beams = index // self.beams, 1
         hidden = self.hidden
         if hidden is not None or beams > 1:
-            seen = self.cache.new_zeros(sources, self.beams, self.slots) if hidden is None else hidden
-            hidden = seen.flatten(0, 1)[index].unflatten(0, (-1, beams))  # [N', beams', slots]
+            seen = self.cache.new_zeros(sources, 1, self.beams, self.slots) if hidden is None else hidden
+            hidden = seen.flatten(0, 2)[index].unflatten(0, (-1, 1, beams))  # [N', 1, beams', slots]
         if torch.equal(kept, torch.arange(sources, device=index.device)):
             return replace(self, hidden=hidden, beams=beams)
         cache = self.cache[..., : self.slots, :].index_select(2, kept)
-        keys, values, absent = (
-            tensor.unflatten(-3, (-1, heads)).index_select(tensor.dim() - 3, kept).flatten(-4, -3)  # [..., N'·H, _, _]
-            for tensor in (self.keys, self.values, self.absent)
-        )
+        keys, values, absent = self.keys.index_select(1, kept), self.values.index_select(1, kept), self.absent[kept]
         return State(self.time, cache, self.slots, hidden, keys, values, absent, beams)
 
     def with_slots(self) -> State:
@@ -199,7 +194,7 @@ class State:
             cache[..., : self.slots, :] = self.cache[..., : self.slots, :]
         if hidden is not None:
             own = torch.full((self.beams, self.beams), NEVER, device=hidden.device).fill_diagonal_(0.0).to(hidden.dtype)
-            hidden = torch.cat([hidden, own.expand(len(hidden), -1, -1)], 2)  # [N, beams, slots]
+            hidden = torch.cat([hidden, own.expand(len(hidden), 1, -1, -1)], 3)  # [N, 1, beams, slots]
         return replace(self, cache=cache, slots=slots, hidden=hidden)
 
 
@@ -236,20 +231,16 @@ class DecoderLayer(nn.Module):
         return self.ffn(x)
 
     def step(
-        self, x: Tensor, cache: Tensor, hidden: Tensor | None, keys: Tensor, values: Tensor, absent: Tensor, beams: int
+        self, x: Tensor, cache: Tensor, hidden: Tensor | None, keys: Tensor, values: Tensor, absent: Tensor
     ) -> Tensor:
         """One position ``[B, D]``; its keys and values go to the last slots of ``cache`` ``[2, N, H, slots, K]``."""
-        (rows, width), heads = x.shape, self.heads
-        projected = self.self_input(self.self_norm(x)).view(rows // beams, beams, 3, heads, -1).permute(2, 0, 3, 1, 4)
-        cache[:, :, :, -beams:] = projected[1:]  # [2, N, H, beams, K]
-        key, value = cache.flatten(1, 2)  # [N·H, slots, K]
-        query = projected[0].reshape(-1, beams, key.shape[-1]).to(cache.dtype)  # [N·H, beams, K]
-        found = attention(query, key, value, hidden).view(-1, heads, beams, width // heads).transpose(1, 2)
-        x = x + self.self_output(found.reshape(rows, width).to(x.dtype))
-        query = self.cross_input(self.cross_norm(x)).view(-1, beams, heads, width // heads)
-        query = query.transpose(1, 2).flatten(0, 1).to(keys.dtype)  # [N·H, beams, K]
-        found = attention(query, keys, values, absent).view(-1, heads, beams, width // heads).transpose(1, 2)
-        x = x + self.cross_output(found.reshape(rows, width).to(x.dtype))
+        _, sources, heads, _, size = cache.shape
+        projected = self.self_input(self.self_norm(x)).view(sources, -1, 3, heads, size).permute(2, 0, 3, 1, 4)
+        query, beams = projected[0], projected.shape[3]  # [N, H, beams, K]
+        cache[..., -beams:, :] = projected[1:]
+        x = x + self.self_output(_rows(F.scaled_dot_product_attention(query, *cache, hidden)))
+        query = self.cross_input(self.cross_norm(x)).view(sources, beams, heads, size).transpose(1, 2)
+        x = x + self.cross_output(_rows(F.scaled_dot_product_attention(query, keys, values, absent)))
         return self.ffn(x)
 
 
@@ -286,6 +277,11 @@ def _join(x: Tensor, heads: int) -> Tensor:
     """``[B·H, T, K]`` → ``[B, T, D]``."""
     rows, length, size = x.shape
     return x.view(rows // heads, heads, length, size).transpose(1, 2).reshape(rows // heads, length, heads * size)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """``[N, H, beams, K]`` → ``[B, D]``."""
+    return x.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 NAMES = {"transformer": partial(Transformer)}
