@@ -1,4 +1,4 @@
-"""What makes torch fast on a processor: bfloat16 where it is real, weights cast once a step, products in few passes.
+"""What makes torch fast on a processor: bfloat16 where it is real, weights cast once a decode, products in few passes.
 
 Nothing here acts on import.
 """
@@ -130,7 +130,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, relu: bool = F
         return _Affine.apply(x, cast(weight, x.dtype), cast(bias, x.dtype), relu, kept)
     else:
         product = _product(x, weight, bias, relu)
-    return product if kept is None else Kept.apply(product, kept)
+    return product if kept is None else where_kept(product, kept)
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tensor:
@@ -138,17 +138,9 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None, relu: bool) -> Tens
     return product.relu_() if relu else product
 
 
-class Kept(torch.autograd.Function):
+def where_kept(x: Tensor, kept: Tensor) -> Tensor:
     """``x`` where ``kept`` is positive, 0 elsewhere."""
-
-    @staticmethod
-    def forward(ctx, x, kept):
-        ctx.save_for_backward(kept)
-        return torch.ops.aten.threshold_backward(x, kept, 0)
-
-    @staticmethod
-    def backward(ctx, grad):
-        return torch.ops.aten.threshold_backward(grad, *ctx.saved_tensors, 0), None
+    return torch.ops.aten.threshold_backward(x, kept, 0)
 
 
 class _Affine(torch.autograd.Function):
@@ -166,7 +158,7 @@ class _Affine(torch.autograd.Function):
     def backward(ctx, grad):
         x, weight, passed = ctx.saved_tensors
         if passed is not None:
-            grad = torch.ops.aten.threshold_backward(grad, passed, 0)
+            grad = where_kept(grad, passed)
         flat = grad.flatten(0, -2)  # [N, outputs]
         return grad @ weight, flat.t() @ x.flatten(0, -2), flat.sum(0), None, None
 

@@ -28,7 +28,7 @@ def tune_allocator() -> bool:
     glibc returns every large tensor to the kernel, whose page faults then cost more than an element-wise operation itself.
     Blocks of ``KEEP`` bytes and more still come and go one by one, and no more than ``KEEP`` free bytes stay at the end of the
     heap.  With ever-changing shapes oneDNN's cache of compiled products grows too, so that is bounded as well.
-    For scripts, before their first product: it concerns the whole process, and those it starts.
+    For scripts, before their first product: it concerns the whole process and its forks.
     """
     global _end
     for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # oneDNN's, and torch's above it
@@ -61,12 +61,10 @@ def use_huge_pages() -> None:
         return
     libc = ctypes.CDLL(None)
     libc.sbrk.argtypes, libc.sbrk.restype = [ctypes.c_ssize_t], ctypes.c_void_p
-    end = libc.sbrk(0)
-    if end <= _end:
-        return
-    start = _end or _heap_start() or end
-    start, _end = -(-start // HUGE) * HUGE, end
-    if end - start >= HUGE:
+    end = libc.sbrk(0) // HUGE * HUGE
+    start = -(-(_end or _heap_start() or end) // HUGE) * HUGE
+    _end = end  # also where the heap has shrunk: as it grows again, it has to be put there again
+    if start < end:
         for advice in (MADV_HUGEPAGE, MADV_COLLAPSE):
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), advice)
 

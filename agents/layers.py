@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.fast import Kept, linear
+from agents.fast import linear, where_kept
 
 NEVER = -1e9  # added to a score, it leaves no weight; finite, so that a row without any key is uniform and not NaN
 
@@ -51,7 +51,7 @@ class Dropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Dropout of ``x``."""
-        return Kept.apply(x, self.kept(x.shape, x.dtype, x.device)) * (256 / self.keep) if self.active else x
+        return where_kept(x, self.kept(x.shape, x.dtype, x.device)) * (256 / self.keep) if self.active else x
 
     def after(self, layer: Linear, x: Tensor, relu: bool = False) -> Tensor:
         """Dropout of ``layer(x)``, or of its positive part; the scale goes into the layer's few weights."""

@@ -41,7 +41,7 @@ def cross_entropy(logits: Tensor, log_probs: Tensor) -> Tensor:
 
 def entropy(log_probs: Tensor) -> Tensor:
     """Mean entropy of the oracle's distributions ``[N, V]``: what ``cross_entropy`` cannot go below."""
-    return -torch.linalg.vecdot(log_probs.exp(), log_probs.clamp(min=LOG_ZERO)).mean()
+    return -(log_probs.exp() * log_probs.clamp(min=LOG_ZERO)).sum(-1).mean()
 
 
 class Part(NamedTuple):
@@ -69,8 +69,9 @@ def full(policy: Policy, oracle: Oracle, batch: Batch, label_top_k: int = 0) -> 
     entropies = []
 
     def loss(logits: Tensor, log_probs: Tensor) -> tuple[Tensor, Tensor]:
-        entropies.append(entropy(log_probs) * len(log_probs))
-        return _graded_cross_entropy(logits, log_probs)
+        label = log_probs.float().exp()
+        entropies.append(-(label * log_probs.clamp(min=LOG_ZERO)).sum())
+        return _graded_cross_entropy(logits, label)
 
     value = by_position(policy, batch, partial(_asked, oracle, batch, top_k=label_top_k), loss)
     return value, value.detach() - torch.stack(entropies).sum() / batch.tokens
@@ -101,10 +102,10 @@ def _graded_nll(logits: Tensor, target: Tensor, smoothing: float) -> tuple[Tenso
     return (total.log() - said).sum(), x.to(logits.dtype)
 
 
-def _graded_cross_entropy(logits: Tensor, log_probs: Tensor) -> tuple[Tensor, Tensor]:
-    """As ``_graded(cross_entropy, …)``, likewise."""
-    x, label = _shifted(logits), log_probs.float().exp()
-    said = torch.linalg.vecdot(x, label)  # [n]
+def _graded_cross_entropy(logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """As ``_graded(cross_entropy, …)``, likewise; ``label`` ``[n, V]`` are probabilities."""
+    x = _shifted(logits)
+    said = (x * label).sum(1)  # [n]; torch.linalg.vecdot would follow autocast into bfloat16
     total = x.exp_().sum(1)  # [n]
     x *= total.reciprocal()[:, None]
     return (total.log() - said).sum(), x.sub_(label).to(logits.dtype)

@@ -89,7 +89,7 @@ def train(
     header: what describes the policy, kept in each checkpoint.  generators: every source of randomness, saved and
     restored.  validations: how many, evenly spaced, the last after the last update; each also saves
     ``checkpoints/last.safetensors``.  resume: continue from that file if there is one; the weights at the end are the
-    same to the bit, on as many threads and decoding workers.
+    same to the bit, on as many threads and decoding workers and with the same oracle.
     """
     last, best = folder / "checkpoints" / "last.safetensors", folder / "checkpoints" / "best.safetensors"
     weights = [*policy.parameters(), *algorithm.parameters()]

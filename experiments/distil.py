@@ -190,7 +190,7 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
         "seed": config.seed,
     }
     split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device)
-    with _remembering(getattr(algorithm, "oracle", None), world, config.teacher.encodings, on.device):
+    with _remembering(oracle, world, config.teacher.encodings, on.device):
         progress = _train(
             config.train, config.seed, world, split, algorithm, student, folder, "student", header, generator, on, config.resume
         )
@@ -200,8 +200,8 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
 
 
 @contextmanager
-def _remembering(oracle: Oracle | None, world: World, megabytes: int, device: str) -> Iterator[None]:
-    """A transformer teacher that is asked keeps what its encoder makes of training sources, as far as ``megabytes`` go.
+def _remembering(oracle: Oracle, world: World, megabytes: int, device: str) -> Iterator[None]:
+    """A transformer teacher that is asked, by algorithm or reward, keeps what its encoder makes of training sources, as far as ``megabytes`` go.
 
     On a processor: sources are looked up there, and a GPU reads them anew in less time than it would have to wait for that.
     """
@@ -210,7 +210,7 @@ def _remembering(oracle: Oracle | None, world: World, megabytes: int, device: st
         yield
         return
     policy.encodings = kept = Encodings(policy.read, world.splits["train"].source, policy.width, megabytes)
-    console.print(f"teacher: keeps its encoder's outputs for {kept.share:.0%} of the training sources once it has read them")
+    console.print(f"teacher: for {kept.share:.0%} of the training sources, keeps its encoder's outputs once it is asked about them")
     try:
         yield
     finally:

@@ -47,8 +47,9 @@ def test_dropout_of_ones_shows_its_mask_and_its_gradient_is_the_same(dtype: torc
 
 @dtypes
 @pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("rate", [0.0, 0.1])
 @pytest.mark.parametrize("large", [1, 1 << 16], ids=["in one pass", "part by part"])
-def test_dropout_after_a_layer_equals_its_parts_and_has_their_gradients(large, relu, dtype, monkeypatch):
+def test_dropout_after_a_layer_equals_its_parts_and_has_their_gradients(large, rate, relu, dtype, monkeypatch):
     monkeypatch.setattr(fast, "LARGE", large)
     generator = torch.Generator().manual_seed(0)
     layer, x = Linear(9, 17, generator), torch.randn(2, 25, 9, generator=generator).to(dtype)
@@ -56,10 +57,10 @@ def test_dropout_after_a_layer_equals_its_parts_and_has_their_gradients(large, r
         layer.bias.copy_(torch.randn(17, generator=generator))
     weight = torch.randn(2, 25, 17, generator=generator)
     leaves = (x.requires_grad_(), layer.weight, layer.bias)
-    mask = (dropout(0.1).kept((2, 25, 17), dtype, x.device) > 0) * (256 / dropout(0.1).keep)
+    mask = (dropout(rate).kept((2, 25, 17), dtype, x.device) > 0) * (256 / dropout(rate).keep) if rate else 1
     exact = F.linear(x.float(), layer.weight, layer.bias)
     exact = (exact.relu() if relu else exact) * mask
-    found = dropout(0.1).after(layer, x, relu)
+    found = dropout(rate).after(layer, x, relu)
     tolerance = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 0.05, "atol": 0.1}
     assert found.dtype == dtype
     torch.testing.assert_close(found.float(), exact, **tolerance)

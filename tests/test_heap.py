@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,7 @@ import pytest
 
 from agents import heap
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="tunes glibc's allocator")
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
@@ -46,14 +47,14 @@ def test_a_tuned_allocator_keeps_what_it_freed_within_its_bounds():
     """
     tuned, kept, grown, compiled = printed(script)
     assert int(compiled) < 250  # unbounded: 390, and growing with every new shape
-    if tuned == "True":
-        assert int(kept) >= 60
-        assert int(grown) <= (heap.KEEP >> 20) + 100
+    assert tuned == "True"
+    assert int(kept) >= 60
+    assert int(grown) <= (heap.KEEP >> 20) + 100
 
 
 def test_a_heap_that_has_grown_is_put_into_huge_pages_once_the_allocator_is_tuned():
-    if not HUGE_PAGES.is_file() or "[never]" in HUGE_PAGES.read_text():
-        pytest.skip("this system has no huge pages to give")
+    if not HUGE_PAGES.is_file() or "[madvise]" not in HUGE_PAGES.read_text():
+        pytest.skip("this system has no huge pages to give, or gives them unasked")
     script = """
         import re, torch
         from agents.heap import tune_allocator, use_huge_pages
@@ -76,8 +77,7 @@ def test_a_heap_that_has_grown_is_put_into_huge_pages_once_the_allocator_is_tune
         print(tuned, untuned, once, huge() - before, same)
     """
     tuned, untuned, once, twice, same = printed(script)
-    assert same == "True"
-    if tuned == "True" and "[madvise]" in HUGE_PAGES.read_text():
-        assert int(untuned) == 0
-        assert int(once) >= 96
-        assert int(twice) >= 192
+    assert (tuned, same) == ("True", "True")
+    assert int(untuned) == 0
+    assert int(once) >= 96
+    assert int(twice) >= 192

@@ -120,16 +120,34 @@ def test_a_loss_in_parts_is_the_same_with_the_same_gradient_and_no_more_logits_t
         torch.testing.assert_close(other, found[0], rtol=1e-4, atol=1e-6)
 
 
-def test_a_loss_in_parts_is_the_plain_loss(monkeypatch):
+def test_a_loss_in_parts_and_blocks_is_the_plain_loss_with_its_gradient(monkeypatch):
     policy = Transformer(11, layers=1, width=8, heads=2, ffn=8, generator=torch.Generator().manual_seed(0)).eval()
     generator = torch.Generator().manual_seed(1)
     target = torch.randint(4, 11, (3, 5), generator=generator)
     batch = Batch(torch.arange(3), torch.randint(4, 11, (3, 4), generator=generator), target, torch.tensor([5, 2, 4]))
     logits, log_probs = policy(batch.source, batch.prefix, batch.mask), ORACLE.table[batch.prefix[batch.mask]]
-    monkeypatch.setattr(losses, "LOGITS", 1)
-    torch.testing.assert_close(losses.cloning(policy, batch, target[batch.mask]), nll(logits, target[batch.mask]))
-    loss, excess = losses.full(policy, ORACLE, batch)
-    torch.testing.assert_close(loss, losses.cross_entropy(logits, log_probs))
+    monkeypatch.setattr(losses, "LOGITS", 44)
+    monkeypatch.setattr(losses, "BLOCK", 22)  # two positions
+    said, weights, (full, excess) = target[batch.mask], [*policy.parameters()], losses.full(policy, ORACLE, batch)
+    for mine, plain in (
+        (losses.cloning(policy, batch, said), nll(logits, said)),
+        (losses.cloning(policy, batch, said, 0.1), nll(logits, said, 0.1)),
+        (full, losses.cross_entropy(logits, log_probs)),
+        (losses.distilling(policy, ORACLE, batch, divergences.total_variation), divergences.total_variation(logits, log_probs)),
+    ):
+        torch.testing.assert_close(mine, plain)
+        gradients = (torch.autograd.grad(each, weights, retain_graph=True) for each in (mine, plain))
+        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(excess, divergences.forward_kl(logits, log_probs).detach())
-    loss = losses.distilling(policy, ORACLE, batch, divergences.total_variation)
-    torch.testing.assert_close(loss, divergences.total_variation(logits, log_probs))
+
+
+def test_a_loss_is_computed_in_float32_whatever_the_precision():
+    policy = Transformer(11, layers=1, width=8, heads=2, ffn=8, generator=torch.Generator().manual_seed(0)).eval()
+    target = torch.randint(4, 11, (64, 5), generator=torch.Generator().manual_seed(1))
+    batch = Batch(torch.arange(64), target[:, :4], target, torch.full((64,), 5))
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, (loss, excess) = policy(batch.source, batch.prefix, batch.mask), losses.full(policy, ORACLE, batch)
+    log_probs = ORACLE.table[batch.prefix[batch.mask]]
+    assert logits.dtype == torch.bfloat16
+    torch.testing.assert_close(loss, losses.cross_entropy(logits, log_probs), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(excess, divergences.forward_kl(logits, log_probs), rtol=1e-5, atol=1e-5)

@@ -77,9 +77,11 @@ class PolicyOracle:
         self.vocabulary_size = len(vocabulary)
         self.queries = 0
 
+    @phase("teacher")
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         return keep_top(log_softmax(self._logits(source, prefix, mask)), self.top_k or 0)
 
+    @phase("teacher")
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         return likeliest(self._logits(source, prefix, mask))
 
@@ -94,6 +96,7 @@ class PolicyOracle:
         with _asking(self.policy) as device:
             return self.policy.start(source.to(device), steps)
 
+    @phase("teacher")
     def step(self, token: Tensor, state: Any) -> tuple[Tensor, Any]:
         """The last token ``[B]`` → next-token logits ``[B, V]``, with a top_k its k likeliest's, and the state after it."""
         self.queries += len(token)

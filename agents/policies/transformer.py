@@ -72,7 +72,7 @@ class Transformer(nn.Module):
     def compile_layers(self, backend: str = "inductor") -> None:
         """Each layer's pass over whole sequences by torch.compile, for a policy that is only asked.
 
-        One graph serves equal layers and all shapes.  Not for training: compiled, the in-place dropout has another gradient.
+        One graph serves equal layers and all shapes.  Not for training: dropout draws outside of what can be compiled.
         """
         for layer in (*self.encoder, *self.decoder):
             layer.compile(backend=backend, dynamic=True)
@@ -254,7 +254,8 @@ class FeedForward(nn.Module):
         self.up, self.down = Linear(width, ffn, generator), Linear(ffn, width, generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.dropout.after(self.down, self.dropout.after(self.up, self.norm(x), relu=True))
+        inner = self.norm(x).to(x.dtype)  # a GPU's autocast normalises in float32
+        return x + self.dropout.after(self.down, self.dropout.after(self.up, inner, relu=True))
 
 
 def _attention(width: int, blocks: int, generator: torch.Generator) -> tuple[nn.LayerNorm, Linear, Linear]:
