@@ -54,6 +54,8 @@ def export(policy: nn.Module, vocabulary: Vocabulary, folder: Path, quantization
     if not isinstance(policy, Transformer):
         name = type(policy).__name__
         raise UserError(f"CTranslate2 runs transformers and has no {name}: export a run of student=transformer")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.bin").is_file():
+        raise UserError(f"out={folder} is not empty and holds no exported model; name another folder")
     spec = specification(policy, vocabulary, max(POSITIONS, source_limit, horizon))
     spec.optimize(quantization=quantization)
     note = NOTE.format(quantization=quantization, folder=folder, most=source_limit - 1, horizon=horizon)

@@ -23,7 +23,6 @@ from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
 
 LONG = "memory"
-LEAST = {"rounds": 1, "seconds": 0, "vocabulary": 16, "width": 4, "tokens": 1, "batch": 2, "steps": 1, "episodes": 1}
 
 
 def main(config: DictConfig) -> None:
@@ -64,10 +63,10 @@ def check(config: DictConfig) -> None:
     for size in config.sizes:
         if size not in SIZES:
             raise unknown("size", str(size), SIZES)
-    for key, least in LEAST.items():
+    for key, least in (("vocabulary", 16), ("width", 4)):
         if config[key] < least:
-            raise UserError(f"{key}={config[key]}: at least {least}")
-    if len(set(config.lengths)) < 2 or min(config.lengths) < 1:
+            raise UserError(f"{key}={config[key]}: a number of at least {least} expected")
+    if len(set(config.lengths)) < 2:
         raise UserError(f"lengths={config.lengths}: a slope takes at least two different ones")
 
 

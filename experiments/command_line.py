@@ -5,6 +5,7 @@ Hydra composes the groups; over them go the task's preset and then the user's ow
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,10 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from rich.table import Table
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
 from yaml import YAMLError
 
 from agents.journal import console
@@ -32,6 +36,8 @@ LEAST: dict[str, float] = {
     **dict.fromkeys(
         ("beam", "beams", "threads", "workers", "rows", "rounds", "resamples", "samples", "bundled_pairs", "vocabulary"), 1
     ),
+    **dict.fromkeys(("tokens", "episodes", "envs", "epochs", "lengths"), 1),
+    **{"batch": 2, "seconds": 0},
     **dict.fromkeys(("layers", "decoder_layers", "encoder_layers", "width", "encoder_width", "heads", "ffn", "embedding"), 1),
 }
 ABOVE_ZERO = ("lr", "clip")
@@ -47,30 +53,38 @@ def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None
     try:
         words = sys.argv[1:]
         if {"--help", "-h"} & set(words):
-            console.print(help_table(script, [word for word in words if not word.startswith("-")]))
+            words = [word for word in words if not word.startswith("-")]
+            Console().print(help_table(script, _own(script, words) if passes_on else words))
         else:
-            own = [word for word in words if word.partition("=")[0] in leaves(read(script, []))] if passes_on else words
+            own = _own(script, words) if passes_on else words
             main(read(script, own), *([[word for word in words if word not in own]] if passes_on else []))
     except UserError as error:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except PermissionError as error:
+        console.print(f"error: {error.filename}: {error.strerror}", markup=False, soft_wrap=True)
         sys.exit(2)
     except (Interrupted, KeyboardInterrupt) as error:
         console.print(str(error) or "interrupted", markup=False, soft_wrap=True)
         sys.exit(130)
 
 
+def _own(script: str, words: list[str]) -> list[str]:
+    keys = leaves(read(script, []))
+    return [word for word in words if word.partition("=")[0] in keys]
+
+
 def read(script: str, words: list[str]) -> DictConfig:
     """The configuration of ``script`` for the command-line ``words``; unknown names and wrong types are UserErrors."""
     given = _parse(words)
-    made = _groups(script, given.get("algorithm._target_"))
-    if "algorithm._target_" in given:
-        given["algorithm"] = given.pop("algorithm._target_")
+    custom = _once("algorithm._target_", given.pop("algorithm._target_", [""]))
+    if custom:
+        given["algorithm"] = [custom]
+    made = _groups(script, custom or None)
     store(made)
-    preset = _preset(given, _compose(script, {})) if "env" in made else {}
-    for key in made:
-        if isinstance(given.get(key), list):
-            raise UserError(f"{key} is given {len(given[key])} times; give it once")
-    chosen = {key: str(value) for key, value in {**preset, **given}.items() if key in made}
+    own = {key: _once(key, texts) for key, texts in given.items() if key in made or key == "preset"}
+    preset = _preset(own, _compose(script, {})) if "env" in made else {}
+    chosen = {key: value for key, value in {**preset, **own}.items() if key in made}
     for group, name in chosen.items():
         if name not in made[group]:
             raise unknown(group, name, made[group])
@@ -79,9 +93,9 @@ def read(script: str, words: list[str]) -> DictConfig:
     for key, value in _applying(preset, config).items():
         if key in valid:
             OmegaConf.update(config, key, value)
-    for key, value in given.items():
+    for key, texts in given.items():
         if key not in made:
-            value = _checked(key, value, valid, made)
+            value = _checked(key, texts, valid, made)
             _check_range(key, value)
             OmegaConf.update(config, key, value)
     return config
@@ -90,12 +104,10 @@ def read(script: str, words: list[str]) -> DictConfig:
 def _check_range(key: str, value: Any) -> None:
     """A number that is too small is a UserError here, and not a traceback after the training."""
     name = key.rpartition(".")[2]
-    for each in value if isinstance(value, list | ListConfig) else [value]:
-        if each is None or (isinstance(each, str) and name not in LEAST):
-            continue
-        if name in LEAST and (isinstance(each, str | bool) or each < LEAST[name]):
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, int | float) and each < LEAST.get(name, -math.inf):
             raise UserError(f"{key}={each}: a number of at least {LEAST[name]} expected")
-        if name in ABOVE_ZERO and not each > 0:
+        if isinstance(each, int | float) and name in ABOVE_ZERO and not each > 0:
             raise UserError(f"{key}={each}: more than 0 expected")
 
 
@@ -126,33 +138,33 @@ def help_table(script: str, words: list[str]) -> Table:
     made = _groups(script, algorithm if "." in algorithm else None)
     chosen = {group: config[group].name for group in made}
     lines = help_of(made, chosen, CONF / f"{script}.yaml")
-    table = Table(
-        "key", "value", "meaning", box=None, title=f"python experiments/{script}.py [key=value …]", title_justify="left"
-    )
+    title = Text(f"python experiments/{script}.py [key=value …]")
+    columns = (Column("key", no_wrap=True), Column("value", overflow="fold"), Column("meaning", overflow="fold"))
+    table = Table(*columns, box=None, title=title, title_justify="left")
     for key, value in {**chosen, **leaves(config)}.items():
         if not key.endswith(".name"):
-            table.add_row(key, "null" if value is None else str(value), lines[key])
+            cells = (key, "null" if value is None else str(value), lines.get(key, ""))
+            table.add_row(*map(Text, cells))
     return table
 
 
-def _parse(words: list[str]) -> dict[str, Any]:
-    given: dict[str, list[Any]] = {}
+def _parse(words: list[str]) -> dict[str, list[str]]:
+    """``{key: what stands behind its equals signs}``."""
+    given: dict[str, list[str]] = {}
     for word in words:
-        key, equals, _ = word.partition("=")
+        key, equals, text = word.partition("=")
         if not equals or not key.replace(".", "").replace("_", "").isalnum():
             raise UserError(f"cannot read {word!r}: write key=value (--help lists the keys)")
-        given.setdefault(key, []).append(_value(key, word))
-    return {key: values if len(values) > 1 else values[0] for key, values in given.items()}
+        if "${" in text:
+            raise UserError(f"{word}: nothing is filled in for ${{…}} here; write the value itself")
+        given.setdefault(key, []).append(text)
+    return given
 
 
-def _value(key: str, word: str) -> Any:
-    """What YAML reads behind the ``=``; where that is a mapping (``summarise: ``) or nothing (``:``), it was meant as text."""
-    text = word.partition("=")[2]
-    try:
-        value = OmegaConf.select(OmegaConf.from_dotlist([word]), key)
-    except YAMLError:
-        return text
-    return text if isinstance(value, DictConfig) else value
+def _once(key: str, texts: list[str]) -> str:
+    if len(texts) > 1:
+        raise UserError(f"{key} is given {len(texts)} times; give it once")
+    return texts[0]
 
 
 def _groups(script: str, custom_algorithm: str | None) -> Groups:
@@ -168,11 +180,11 @@ def _compose(script: str, chosen: dict[str, str]) -> DictConfig:
         return compose(script, overrides=[f"{group}={name}" for group, name in chosen.items()])
 
 
-def _preset(given: dict[str, Any], default: DictConfig) -> dict[str, Any]:
-    known, name = tasks(), str(given.get("env", default.env.name))
+def _preset(given: dict[str, str], default: DictConfig) -> dict[str, Any]:
+    known, name = tasks(), given.get("env", default.env.name)
     if name not in known:
         raise unknown("env", name, known)
-    presets, preset = known[name].PRESETS, str(given.get("preset", default.preset))
+    presets, preset = known[name].PRESETS, given.get("preset", default.preset)
     if preset not in presets:
         raise unknown("preset", preset, presets)
     return presets[preset]
@@ -190,26 +202,41 @@ def _applying(preset: dict[str, Any], config: DictConfig) -> dict[str, Any]:
     return flat
 
 
-def _checked(key: str, value: Any, valid: dict[str, Any], made: Groups) -> Any:
+def _checked(key: str, texts: list[str], valid: dict[str, Any], made: Groups) -> Any:
+    """The value of ``key`` in the type of its default ``valid[key]``; a key with a list may be written several times."""
     if key not in valid or key.endswith(".name"):
         raise unknown("key", key, [name for name in (*valid, *made) if not name.endswith(".name")])
-    kind = type(valid[key])
-    if kind is ListConfig:  # a key that may be written several times
-        return value if isinstance(value, list | ListConfig) else [value]
-    if isinstance(value, list):
-        raise UserError(f"{key} is given {len(value)} times; give it once")
-    if valid[key] is None and value is not None:
-        if key.rpartition(".")[2] in NUMBERS:
-            kind = NUMBERS[key.rpartition(".")[2]]
-        elif isinstance(value, ListConfig):
-            raise UserError(f"{key}={value}: one value expected")
-        else:
-            return value if isinstance(value, bool) else str(value)
-    if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-        return value
-    if kind is float and isinstance(value, int):
+    default = valid[key]
+    if not isinstance(default, ListConfig):
+        return _typed(key, _once(key, texts), default)
+    read = [_yaml(text) if text.startswith("[") else text for text in texts]
+    entries = [str(entry) for value in read for entry in (value if isinstance(value, list) else [value])]
+    if len(default) and not entries:
+        raise UserError(f"{key}=[]: give at least one")
+    return [_typed(key, entry, default[0] if len(default) else "") for entry in entries]
+
+
+def _typed(key: str, text: str, default: Any) -> Any:
+    """``text`` as what ``default`` is: text stays as it was written, everything else is YAML."""
+    kind = type(default)
+    if default is None:
+        if text == "null":
+            return None
+        kind = NUMBERS.get(key.rpartition(".")[2], str)
+    if kind is str:
+        return text
+    value = _yaml(text)
+    if kind is float and type(value) is int:
         return float(value)
-    if kind is str and value is not None and not isinstance(value, ListConfig):
-        return str(value)
-    such = "" if valid[key] is None else f", such as {key}={valid[key]}"
-    raise UserError(f"{key}={value}: {kind.__name__} expected{such}")
+    if type(value) is kind:
+        return value
+    such = "" if default is None else f", such as {key}={default}"
+    raise UserError(f"{key}={text}: {kind.__name__} expected{such}")
+
+
+def _yaml(text: str) -> Any:
+    """What it is in a YAML file, where Hydra's ``1e-3`` is a number; text where it is none of YAML's."""
+    try:
+        return OmegaConf.to_container(OmegaConf.create(f"value: {text}"))["value"]  # type: ignore[call-overload, index]
+    except (YAMLError, OmegaConfBaseException):
+        return text

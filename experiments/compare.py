@@ -19,8 +19,8 @@ from agents.journal import console
 from agents.report import read_metrics, versus
 from agents.report.facts import amount
 from agents.trainer import Interrupted
-from groups import algorithm_class
-from reopen import reopen
+from groups import needs_start
+from reopen import reopen_student
 from run_folder import ALWAYS, UNFINISHED, begun, check_same
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
@@ -32,7 +32,7 @@ LISTS = {"algorithms": "algorithm", "students": "student", "seeds": "seed", "bea
 def main(config: DictConfig, words: list[str]) -> None:
     """Every run that is not finished yet → comparison.md, .csv, .json and the figures."""
     check(config, words)
-    folder = Path(config.out)
+    folder = Path(config.out or f"runs/compare-{_env(words)}")
     plan = {
         (algorithm, student, seed): folder / f"{algorithm}-{student}-seed{seed}"
         for student in config.students
@@ -46,9 +46,11 @@ def main(config: DictConfig, words: list[str]) -> None:
     for (key, run), passed in zip(plan.items(), known, strict=True):
         judging = f"evaluate.beam={config.beams[0]}"  # the teacher too, as the students' first score
         configs[key] = command_line.read("dagger", [*passed, judging, *own_words(key, run, plan, words)])
+        if configs[key].init is None:
+            distil.check_start(configs[key])
         if begun(run) and (run / "config.yaml").is_file():
             check_same(run / "config.yaml", configs[key], ALWAYS if (run / "results.json").is_file() else UNFINISHED)
-    for key in sorted(plan, key=lambda key: algorithm_class(key[0]).needs_start):  # those start from mle's student
+    for key in sorted(plan, key=lambda key: needs_start(key[0])):  # those start from mle's student
         run, done = plan[key], (plan[key] / "results.json").is_file()
         console.print(f"[bold]{run.name}[/bold]" + (": finished before" if done else ""))
         if not done:
@@ -72,13 +74,18 @@ def check(config: DictConfig, words: list[str]) -> None:
         raise UserError("resume: leave it out; this command always goes on where it was stopped")
 
 
+def _env(words: list[str]) -> str:
+    """The name of the task that ``words`` choose."""
+    return command_line.read("dagger", [word for word in words if word.startswith("env=")]).env.name
+
+
 def own_words(key: Key, run: Path, plan: dict[Key, Path], words: list[str]) -> list[str]:
     """What sets the run ``key`` apart; an algorithm that improves a student gets mle's, unless the command gives another."""
     algorithm, student, seed = key
     own = [f"student={student}", f"seed={seed}", f"out={run}", f"resume={str(begun(run)).lower()}"]
     start = plan.get(("mle", student, seed))
     told = any(word.startswith("init=") or word.lower() == "algorithm.cold_start=true" for word in words)
-    if start is not None and algorithm_class(algorithm).needs_start and not told:
+    if start is not None and needs_start(algorithm) and not told:
         own.append(f"init={start}")
     return [*own, command_line.chosen_algorithm(algorithm)]
 
@@ -88,7 +95,7 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int]) -> None:
     entries, curves = [], {}
     for (algorithm, student, seed), asked in runs.items():
         run = Path(asked.out)
-        config, world, policy, _ = reopen(run, asked.device, asked.precision)
+        config, world, policy = reopen_student(run, asked.device, asked.precision)
         on = distil.machine(config)
         test = subset(world.splits["test"], config.evaluate.rows or len(world.splits["test"]))
         write = {width: writer(policy, width, on.precision, on.device) for width in beams}
@@ -111,7 +118,7 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int]) -> None:
         "Intervals: 95 %, over seeds, or with one seed over test sentences.",
         "p: paired bootstrap over sentences, two-sided; of several seeds the largest.",
     ]
-    if started := sorted({key[0] for key in runs if algorithm_class(key[0]).needs_start}):
+    if started := sorted({key[0] for key in runs if needs_start(key[0])}):
         notes.append(f"{', '.join(started)}: from a trained student, whose training their updates and costs do not contain.")
     text = versus.markdown(table, f"{world.id}: {len(runs)} runs", notes)
     written = {"rows": table, "teacher": first["teacher"] | first["scores"]["teacher"], "corpus": corpus}

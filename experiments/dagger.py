@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from torch import nn
 
 import command_line
 import distil
@@ -20,6 +22,7 @@ from agents.trainer import Interrupted
 from agents.workers import most_workers
 from run_folder import how_to_go_on, open_folder
 from textgen_env.metrics import score
+from textgen_env.world import World
 
 
 def main(config: DictConfig) -> None:
@@ -28,14 +31,20 @@ def main(config: DictConfig) -> None:
     on = distil.machine(config)
     distil.use_processor(config, on)
     world = distil.load_world(config)
+    student = distil.build_student(config, world)
+    distil.check(config, world, student)
     folder = open_folder(config)
     try:
-        student = distil.build_student(config, world)
-        teacher = distil.find_teacher(config, world, on)
-        progress = distil.train_student(config, world, student, teacher.oracle, folder, on)
-    except Interrupted as stop:
-        raise Interrupted(f"{stop}\ngo on with: {how_to_go_on('experiments/dagger.py', sys.argv[1:], folder)}") from stop
+        distilled(config, world, student, folder, on)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        again = how_to_go_on("experiments/dagger.py", sys.argv[1:], folder)
+        raise Interrupted(f"{str(stop) or 'interrupted'}\ngo on with: {again}") from stop
 
+
+def distilled(config: DictConfig, world: World, student: nn.Module, folder: Path, on: distil.Machine) -> None:
+    """Train, score, report; what is there already is not done again."""
+    teacher = distil.find_teacher(config, world, on)
+    progress = distil.train_student(config, world, student, teacher.oracle, folder, on)
     test, texts = judged.written(config, world, teacher, student, folder, on)
     writers = judged.writers(config, teacher, student, on)
     rates = speed(writers, world, subset(test, config.evaluate.speed_rows), config.evaluate.batch_size)

@@ -29,14 +29,15 @@ from agents.fast import resolve_precision
 from agents.journal import console
 from agents.policies.transformer import Transformer
 from agents.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
-from agents.trainer import Progress, train
+from agents.trainer import Progress, learning_rate, train
 from groups import algorithm_class
 from textgen_env import rewards
 from textgen_env.batching import Batches
 from textgen_env.corpus import cache_dir
 from textgen_env.errors import UserError
-from textgen_env.oracle import Oracle, PolicyOracle
+from textgen_env.oracle import Oracle, PolicyOracle, expert
 from textgen_env.tasks import tasks
+from textgen_env.vocabulary import Vocabulary
 from textgen_env.world import Split, World
 
 # of the group teacher, the keys that are not its architecture's
@@ -81,10 +82,15 @@ def use_processor(config: DictConfig, on: Machine) -> None:
 
 def load_world(config: DictConfig) -> World:
     """The task with its corpus and vocabulary, the teacher's where that brings its own; says what was taken."""
-    name, options = _named(config.env)
+    model = _pretrained(config)
+    return read_world(config, pretrained.load_tokens(model).vocabulary if model else None)
+
+
+def read_world(config: DictConfig, vocabulary: Vocabulary | None = None) -> World:
+    """The task with its corpus and its own or another ``vocabulary``; says what was taken."""
+    name, options = named(config.env)
     world = tasks()[name].load(**options)
-    if model := _pretrained(config):
-        world = world.with_vocabulary(pretrained.load_tokens(model).vocabulary)
+    world = world if vocabulary is None else world.with_vocabulary(vocabulary)
     console.print("\n".join(world.describe()), markup=False, soft_wrap=True)
     return world
 
@@ -105,7 +111,7 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
         oracle = world.oracle()
         return Teacher(oracle, oracle.demonstrate, {"architecture": "exact", "parameters": None, "path": None})
     else:
-        folder = Path(config.teacher.path) if config.teacher.path else _train_teacher(config, world, on)
+        folder = finished(config.teacher.path) if config.teacher.path else _train_teacher(config, world, on)
         policy, header = load_policy(folder, world.vocabulary)
         vocabulary, architecture, path = world.vocabulary, header["architecture"]["name"], str(folder)
     policy.to(on.device).requires_grad_(False)
@@ -141,15 +147,19 @@ def build_student(config: DictConfig, world: World) -> nn.Module:
     """The student of the run folder ``init``, or a fresh one, whose weights only ``seed`` decides, not the algorithm."""
     if config.init is not None:
         return load_start(config, world)[0]
-    _check_start(config)
-    name, settings = _named(config.student)
-    return build_policy(name, settings, world.vocabulary, torch.Generator().manual_seed(config.seed))
+    check_start(config)
+    return fresh_student(config, world)
+
+
+def fresh_student(config: DictConfig, world: World) -> nn.Module:
+    """A student that has learnt nothing yet."""
+    return build_policy(*named(config.student), world.vocabulary, torch.Generator().manual_seed(config.seed))
 
 
 def load_start(config: DictConfig, world: World) -> tuple[nn.Module, dict[str, Any]]:
     """The student of the run folder ``init`` and its checkpoint's header; UserError unless ``config`` describes it."""
-    name, settings = _named(config.student)
-    policy, header = load_policy(Path(config.init), world.vocabulary)
+    name, settings = named(config.student)
+    policy, header = load_policy(finished(config.init), world.vocabulary)
     here, there = (
         {"": each["name"], **each["settings"]} for each in ({"name": name, "settings": settings}, header["architecture"])
     )
@@ -163,8 +173,17 @@ def load_start(config: DictConfig, world: World) -> tuple[nn.Module, dict[str, A
     return policy, header
 
 
-def _check_start(config: DictConfig) -> None:
-    name, settings = _named(config.algorithm)
+def finished(run: str) -> Path:
+    """The folder ``run``; UserError where it is that of a run which has not come to its end."""
+    folder = Path(run)
+    if (folder / "config.yaml").is_file() and not (folder / "results.json").is_file():
+        raise UserError(f"{folder} holds no finished run: there is no results.json; finish it with resume=true out={folder}")
+    return folder
+
+
+def check_start(config: DictConfig) -> None:
+    """UserError where an algorithm that improves a student has none to start from."""
+    name, settings = named(config.algorithm)
     if algorithm_class(name).needs_start and not settings.get("cold_start"):
         raise UserError(
             f"algorithm={name} improves a student that can already write: give init=RUN, say a run of algorithm=bc, "
@@ -176,16 +195,11 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
     """Train ``student`` by the chosen algorithm; its run folder gets checkpoints, curves and vocabulary."""
     save_vocabulary(folder, world.vocabulary)
     student.to(on.device)
-    name, settings = _named(config.algorithm)
     generator = torch.Generator().manual_seed(config.seed + 1)
-    reward = partial(rewards.score, rewards.make(config.reward or world.reward, world, oracle), world, "train")
-    algorithm = build(
-        *(algorithm_class(name), settings),
-        **{"policy": student, "oracle": oracle, "generator": generator, "reward": reward, "world_horizon": world.horizon},
-    )
+    algorithm = _algorithm(config, world, student, oracle, generator)
     header = {
-        **describe_policy(*_named(config.student), world.vocabulary),
-        "algorithm": name,
+        **describe_policy(*named(config.student), world.vocabulary),
+        "algorithm": config.algorithm.name,
         "corpus": world.corpus.fingerprint,
         "seed": config.seed,
     }
@@ -199,9 +213,23 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
     return progress
 
 
+def check(config: DictConfig, world: World, student: nn.Module) -> None:
+    """UserError for a setting that would else be refused only after the teacher's training."""
+    for settings in (config.teacher.train, config.train):
+        learning_rate(settings.schedule, settings.warmup, settings.steps)
+    _algorithm(config, world, student, expert(world), torch.Generator())
+
+
+def _algorithm(config: DictConfig, world: World, student: nn.Module, oracle: Oracle, generator: torch.Generator) -> Algorithm:
+    name, settings = named(config.algorithm)
+    reward = partial(rewards.score, rewards.make(config.reward or world.reward, world, oracle), world, "train")
+    given = {"policy": student, "oracle": oracle, "generator": generator, "reward": reward, "world_horizon": world.horizon}
+    return build(algorithm_class(name), settings, **given)
+
+
 @contextmanager
 def _remembering(oracle: Oracle, world: World, megabytes: int, device: str) -> Iterator[None]:
-    """A transformer teacher that is asked, by algorithm or reward, keeps what its encoder makes of training sources, as far as ``megabytes`` go.
+    """A transformer teacher keeps what its encoder makes of training sources that it is asked about, up to ``megabytes``.
 
     On a processor: sources are looked up there, and a GPU reads them anew in less time than it would have to wait for that.
     """
@@ -210,7 +238,7 @@ def _remembering(oracle: Oracle, world: World, megabytes: int, device: str) -> I
         yield
         return
     policy.encodings = kept = Encodings(policy.read, world.splits["train"].source, policy.width, megabytes)
-    console.print(f"teacher: for {kept.share:.0%} of the training sources, keeps its encoder's outputs once it is asked about them")
+    console.print(f"teacher: once asked, keeps its encoder's outputs for {kept.share:.0%} of the training sources")
     try:
         yield
     finally:
@@ -218,7 +246,7 @@ def _remembering(oracle: Oracle, world: World, megabytes: int, device: str) -> I
 
 
 def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
-    name, settings = _named(config.teacher)
+    name, settings = named(config.teacher)
     settings = {key: value for key, value in settings.items() if key not in TEACHER_KEYS}
     header = {
         **describe_policy(name, settings, world.vocabulary),
@@ -304,7 +332,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: installed(name) for name in names}}
 
 
-def _named(node: DictConfig) -> tuple[str, dict[str, Any]]:
+def named(node: DictConfig) -> tuple[str, dict[str, Any]]:
     """A group's choice: its name and its settings."""
     settings: dict[str, Any] = OmegaConf.to_container(node)  # type: ignore[assignment]
     return settings.pop("name"), settings

@@ -71,6 +71,12 @@ def algorithm_class(name: str) -> Callable[..., Any]:
     return import_dotted(name) if "." in name else variants(agents.algorithms)[name].func
 
 
+def needs_start(name: str) -> bool:
+    """Whether the algorithm, as it is by default, only improves a student that can already write."""
+    made = partial(import_dotted(name)) if "." in name else variants(agents.algorithms)[name]
+    return bool(made.func.needs_start and not settings(made).get("cold_start"))  # type: ignore[attr-defined]
+
+
 def import_dotted(path: str) -> type[Algorithm]:
     """The algorithm at ``my_file.MyAlgorithm``; the working directory is searched too."""
     if os.getcwd() not in sys.path:

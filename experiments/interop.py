@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from torch import nn
@@ -19,19 +19,17 @@ from agents.checkpoint import save_tensors
 from agents.discovery import variants
 from agents.evaluation import subset, write_split, writer
 from agents.journal import console
-from agents.store import build_policy, describe_policy, save_vocabulary
+from agents.store import describe_policy, save_vocabulary
 from run_folder import made_folder, unused
 from textgen_env import rewards
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
 from textgen_env.metrics import score
 from textgen_env.oracle import expert
-from textgen_env.tasks import tasks
 from textgen_env.world import World
 
-EXTRA = {"imitation": "imitation", "sb3_contrib": "contrib"}  # package → the extra that brings it
+EXTRA = {"imitation": ("imitation", "imitation"), "sb3_maskable": ("sb3_contrib", "contrib")}  # trainers → package, extra
 STEPS = {"sb3": 60_000, "imitation": 4_000}  # rewards tell less than labels
-LEAST = {"steps": 1, "epochs": 1, "batch": 2, "envs": 1, "rows": 1}
 
 
 def main(config: DictConfig) -> None:
@@ -39,7 +37,7 @@ def main(config: DictConfig) -> None:
     check(config)
     steps = config.steps or STEPS[config.trainer.partition("_")[0]]
     on, train = distil.machine(config), variants(interop)[config.trainer]
-    world = load_world(config)
+    world = distil.read_world(config)
     student, header = load_student(config, world)
     student.to(on.device)
     settings = interop.Settings(
@@ -51,10 +49,7 @@ def main(config: DictConfig) -> None:
     )
     folder = open_folder(config)
     scores, began = {"before": judged(student, world, config.rows, on)}, time.perf_counter()
-    try:
-        steps = train(student, world, expert(world), settings)
-    except ModuleNotFoundError as error:
-        raise absent(config.trainer, error) from error
+    steps = train(student, world, expert(world), settings)
     seconds = time.perf_counter() - began
     scores["after"] = judged(student, world, config.rows, on)
     results = {"trainer": config.trainer, "env": world.id, "scores": scores, "steps": steps, "seconds": seconds}
@@ -70,9 +65,12 @@ def check(config: DictConfig) -> None:
     """Mistakes that the trainers would answer with a traceback."""
     if config.trainer not in (known := variants(interop)):
         raise unknown("trainer", str(config.trainer), known)
-    for key, least in LEAST.items():
-        if config[key] is not None and config[key] < least:
-            raise UserError(f"{key}={config[key]}: at least {least}")
+    for trainers, (package, extra) in EXTRA.items():
+        if config.trainer.startswith(trainers) and find_spec(package) is None:
+            install = f"python -m pip install -c constraints.txt -e '.[{extra}]'"
+            raise UserError(f"trainer={config.trainer} needs {package}, which is not installed: {install}")
+    if config.trainer.startswith("imitation") and (given := [key for key in ("gamma", "reward") if config[key] is not None]):
+        raise UserError(f"{given[0]}={config[given[0]]}: trainer={config.trainer} learns from the expert, not from rewards")
     if config.steps is not None and config.steps < config.batch:
         raise UserError(f"steps={config.steps} batch={config.batch}: fewer steps than one gradient step needs")
     if config.gamma is not None and not 0 <= config.gamma <= 1:
@@ -85,14 +83,6 @@ def discount(config: DictConfig, world: World) -> float:
     if late and config.gamma == 0:
         raise UserError("gamma=0: this reward is paid at the end, and no step before would ever hear of it; leave gamma out")
     return config.gamma if config.gamma is not None else float(late)
-
-
-def load_world(config: DictConfig) -> World:
-    """The task; says what was taken."""
-    options: dict[str, Any] = OmegaConf.to_container(config.env)  # type: ignore[assignment]
-    world = tasks()[options.pop("name")].load(**options)
-    console.print("\n".join(world.describe()), markup=False, soft_wrap=True)
-    return world
 
 
 def open_folder(config: DictConfig) -> Path:
@@ -109,10 +99,7 @@ def load_student(config: DictConfig, world: World) -> tuple[nn.Module, dict[str,
     if config.init is not None:
         policy, header = distil.load_start(config, world)
         return policy, {key: header[key] for key in ("architecture", "vocabulary")}
-    settings: dict[str, Any] = OmegaConf.to_container(config.student)  # type: ignore[assignment]
-    name = settings.pop("name")
-    policy = build_policy(name, settings, world.vocabulary, torch.Generator().manual_seed(config.seed))
-    return policy, describe_policy(name, settings, world.vocabulary)
+    return distil.fresh_student(config, world), describe_policy(*distil.named(config.student), world.vocabulary)
 
 
 def judged(student: Any, world: World, rows: int | None, on: distil.Machine) -> dict[str, float]:
@@ -120,15 +107,6 @@ def judged(student: Any, world: World, rows: int | None, on: distil.Machine) -> 
     test = subset(world.splits["test"], rows or len(world.splits["test"]))
     texts = write_split(writer(student, 1, on.precision, on.device), world, test)
     return {name: each.value for name, each in score(world.metric, texts, test.texts.references, resamples=0).items()}
-
-
-def absent(trainer: str, error: ModuleNotFoundError) -> Exception:
-    """What to say of a package that is not installed; another module's absence is a fault of its own."""
-    package = str(error.name).partition(".")[0]
-    if package not in EXTRA:
-        return error
-    install = f"python -m pip install -c constraints.txt -e '.[{EXTRA[package]}]'"
-    return UserError(f"trainer={trainer} needs {package}, which is not installed: {install}")
 
 
 def table(results: dict[str, Any]) -> Table:

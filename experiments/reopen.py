@@ -32,8 +32,20 @@ class Run(NamedTuple):
 def reopen(folder: Path | str, device: str = "auto", precision: str = "auto") -> Run:
     """The finished run in ``folder``: the same corpus and vocabulary, its best student, the teacher it learnt from.
 
+    UserError where its teacher is gone, and as ``reopen_student``.
+    """
+    config, world, student = reopen_student(folder, device, precision)
+    path = str(config.teacher.path or "")
+    if path and not path.startswith("hf:") and not Path(path).exists():
+        raise UserError(f"{folder}: its teacher, {path}, is gone; the run's command with another out= trains it again")
+    return Run(config, world, student, distil.find_teacher(config, world, distil.machine(config)))
+
+
+def reopen_student(folder: Path | str, device: str = "auto", precision: str = "auto") -> tuple[DictConfig, World, nn.Module]:
+    """``Run`` without its teacher.
+
     UserError where there is no finished run, or one of another version of this project, or its corpus or vocabulary is
-    no longer what it was, or its teacher is gone.
+    no longer what it was.
     """
     folder = Path(folder)
     config, results = _read(folder)
@@ -46,7 +58,7 @@ def reopen(folder: Path | str, device: str = "auto", precision: str = "auto") ->
     student, _ = load_policy(folder, world.vocabulary)
     student.to(on.device).eval().requires_grad_(False)
     config.teacher.path = results["teacher"]["path"]
-    return Run(config, world, student, distil.find_teacher(config, world, on))
+    return config, world, student
 
 
 def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The folder of one run: its name, what it may already hold, and the files every run has (DESIGN: "Run folder")."""
+"""The folder of one run: its name, what it may already hold, and the files every run has."""
 
 from __future__ import annotations
 

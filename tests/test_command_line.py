@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 import distil
 from agents import workers
-from command_line import help_table, leaves, read
+from command_line import help_table, leaves, read, run
 from groups import groups
 from run_folder import how_to_go_on, open_folder
 from textgen_env.errors import UserError
@@ -66,6 +66,8 @@ def test_every_preset_composes_and_sets_keys_that_exist(env, preset, keys):
         (["resume=1"], "resume=1: bool expected"),
         (["train.steps"], "cannot read 'train.steps': write key=value"),
         (["+train.steps=3"], "cannot read"),
+        (["out=${x}"], "nothing is filled in for ${…}"),
+        (["out=a", "out=b"], "out is given 2 times; give it once"),
         (["algorithm._target_=nowhere.Nothing"], "No module named 'nowhere'"),
     ],
 )
@@ -87,9 +89,12 @@ def test_a_mistake_is_one_line_with_the_nearest_valid_name(words, message):
         ("dagger", "train.validations=0", "a number of at least 1"),
         ("dagger", "student.heads=0", "a number of at least 1"),
         ("dagger", "algorithm.top_k=-1", "a number of at least 0"),
-        ("dagger", "reward=[bleu]", "one value expected"),
         ("speed", "beams=[1,0]", "a number of at least 1"),
-        ("speed", "beams=[x]", "a number of at least 1"),
+        ("speed", "beams=[x]", "int expected"),
+        ("speed", "batch_sizes=[2.5]", "int expected"),
+        ("speed", "threads=[]", "give at least one"),
+        ("bench", "lengths=[16,a]", "int expected"),
+        ("bench", "episodes=0", "a number of at least 1"),
         ("exposure_bias", "resamples=0", "a number of at least 1"),
         ("interop", "gamma=much", "float expected"),
     ],
@@ -107,6 +112,26 @@ def test_values_keep_their_types():
     config = read("dagger", ["env.data_dir=/a b/c=d,e", "train.lr=1", "train.clip=2e-1", "out=3"])
     assert config.env.data_dir == "/a b/c=d,e"
     assert (config.train.lr, config.train.clip) == (1.0, 0.2)
+
+
+@pytest.mark.parametrize("text", ["no", "2024_01", "010", " -> ", "\n", "1e5", "{a: b}", ": ", "~", "null"])
+def test_text_stays_as_it_was_written(text):
+    assert read("dagger", [f"teacher.separator={text}"]).teacher.separator == text
+
+
+def test_a_list_is_written_at_once_or_one_by_one():
+    assert read("exposure_bias", ["run=no", "run=2024_01"]).run == ["no", "2024_01"]
+    assert read("speed", ["beams=[1,3]"]).beams == read("speed", ["beams=1", "beams=3"]).beams == [1, 3]
+
+
+def test_help_is_printed_whole_where_it_can_be_searched(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    for script, words in (("dagger", []), ("compare", ["env=Copy-v0"])):
+        monkeypatch.setattr(sys, "argv", [script, *words, "--help"])
+        run(lambda *_: None, script, passes_on=script == "compare")
+        said = capsys.readouterr().out
+        assert f"python experiments/{script}.py [key=value …]" in said
+        assert all(key in said for key in leaves(read(script, [])) if not key.endswith("name"))
 
 
 def test_every_key_of_every_choice_has_help():

@@ -98,7 +98,7 @@ def finished(tmp_path, monkeypatch):
         reopened.append(asked)
         raise UserError("reopened")
 
-    monkeypatch.setattr(compare, "reopen", reopen)
+    monkeypatch.setattr(compare, "reopen_student", reopen)
     folder = tmp_path / "mle-transformer-seed0"
     words = ["env=Copy-v0", "device=cpu", "precision=bf16"]
     folder.mkdir()

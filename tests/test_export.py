@@ -115,6 +115,13 @@ def test_a_second_export_takes_the_place_of_the_first(tmp_path):
         export.export(policy, WORDS, folder / "README.md" / "model", "int8", LIMIT, HORIZON)
 
 
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(UserError, match=f"^out={tmp_path} is not empty and holds no exported model"):
+        export.export(student(layers=1), WORDS, tmp_path, "float32", LIMIT, HORIZON)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_what_cannot_be_exported_is_said_in_a_line(tmp_path):
     recurrent = RNN(len(WORDS), generator=torch.Generator().manual_seed(0))
     for policy, quantization, message in (

@@ -9,6 +9,7 @@ import torch
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3 import PPO
 
+import distil
 import interop as command
 from agents.algorithms.bc import BC
 from agents.discovery import variants
@@ -208,9 +209,9 @@ def test_the_command_leaves_a_student_that_ours_can_read(world, tmp_path, capsys
     results = json.loads((tmp_path / "one" / "results.json").read_text())
     assert results["steps"] >= 64
     assert results["scores"].keys() == {"before", "after"}
-    policy, header = load_policy(tmp_path / "one", command.load_world(config).vocabulary)
+    policy, header = load_policy(tmp_path / "one", distil.read_world(config).vocabulary)
     command.main(read("interop", words(tmp_path / "two", *settings, f"init={tmp_path / 'one'}")))
-    after, _ = load_policy(tmp_path / "two", command.load_world(config).vocabulary)
+    after, _ = load_policy(tmp_path / "two", distil.read_world(config).vocabulary)
     before = results["scores"]["after"]
     assert json.loads((tmp_path / "two" / "results.json").read_text())["scores"]["before"] == before
     assert header["architecture"]["settings"]["width"] == policy.width == after.width == 16
@@ -225,16 +226,17 @@ def test_the_command_leaves_a_student_that_ours_can_read(world, tmp_path, capsys
     ("word", "message"),
     [
         ("trainer=sb3_pop", "unknown trainer 'sb3_pop'; did you mean 'sb3_ppo'?"),
-        ("envs=0", "envs=0: at least 1"),
+        ("envs=0", "envs=0: a number of at least 1"),
         ("steps=20", "steps=20 batch=128: fewer steps than one gradient step needs"),
-        ("gamma=2", "gamma=2.0: a number from 0 to 1"),
+        ("trainer=sb3_ppo gamma=2", "gamma=2.0: a number from 0 to 1"),
+        ("gamma=0.5", "gamma=0.5: trainer=imitation_dagger learns from the expert, not from rewards"),
         ("init=nowhere", "no run folder at nowhere"),
-        ("reward=blue", "unknown reward 'blue'; did you mean 'bleu'?"),
+        ("trainer=sb3_ppo reward=blue", "unknown reward 'blue'; did you mean 'bleu'?"),
     ],
 )
 def test_a_mistake_is_one_line(word, message, tmp_path):
     with pytest.raises(UserError) as error:
-        command.main(read("interop", words(tmp_path / "out", word)))
+        command.main(read("interop", words(tmp_path / "out", *word.split())))
     assert str(error.value).startswith(message)
     assert not (tmp_path / "out").exists()
 
@@ -252,10 +254,11 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(name, module, e
         monkeypatch.setitem(sys.modules, loaded, None)
     with pytest.raises(UserError, match=rf"trainer={name} needs {module}, which is not installed: .*'\.\[{extra}\]'"):
         command.main(read("interop", words(tmp_path / "out", f"trainer={name}")))
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_key_has_help_and_every_trainer_is_named_there():
     table = help_table("interop", [])
-    keys, meanings = (list(table.columns[i].cells) for i in (0, 2))
+    keys, meanings = ([str(cell) for cell in table.columns[i].cells] for i in (0, 2))
     assert all(len(meaning) > 5 for meaning in meanings)
     assert set(variants(command.interop)) == set(meanings[keys.index("trainer")].split(", "))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -20,7 +21,8 @@ import show
 from agents.checkpoint import load_tensors, save_tensors
 from agents.evaluation import subset, write_split, writer
 from agents.journal import console
-from reopen import reopen
+from agents.trainer import Interrupted
+from reopen import reopen, reopen_student
 from textgen_env.errors import UserError
 from textgen_env.metrics import score
 
@@ -196,3 +198,52 @@ def test_the_view_of_one_sentence_is_in_the_terminal_and_in_the_folder(runs):
     source = reopen(runs["text"], "cpu").world.splits["test"].texts.sources[3]
     assert source.split()[0] in said
     assert page.read_text().count('class="step') > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["reward=blue", "algorithm=reinforce", "algorithm.cold_start=true"], "unknown reward 'blue'; did you mean 'bleu'?"),
+        (["train.schedule=cosine"], "unknown learning-rate schedule 'cosine'"),
+        (["teacher=transformer", "teacher.train.schedule=cosine"], "unknown learning-rate schedule 'cosine'"),
+        (["algorithm.beta=always"], "unknown beta schedule 'always'"),
+        (["algorithm=scst"], "algorithm=scst improves a student that can already write"),
+    ],
+)
+def test_a_mistake_in_a_setting_is_said_before_the_teachers_training(words, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(distil, "find_teacher", None)
+    config = command_line.read("dagger", ["env=Copy-v0", "env.train=20", f"out={tmp_path / 'run'}", *words])
+    with pytest.raises(UserError, match=re.escape(message)):
+        dagger.main(config)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_not_finished_neither_teaches_nor_starts_another(runs, tmp_path):
+    copied = tmp_path / "run"
+    shutil.copytree(runs["bc"], copied)
+    (copied / "results.json").unlink()
+    for key in ("init", "teacher.path"):
+        config = command_line.read(
+            "dagger", ["env=Copy-v0", "env.train=20", *TINY, f"{key}={copied}", f"out={tmp_path / 'new'}"]
+        )
+        with pytest.raises(UserError, match=f"^{copied} holds no finished run: .*; finish it with resume=true out={copied}"):
+            dagger.main(config)
+
+
+def test_a_run_that_is_interrupted_after_its_training_says_how_to_go_on(tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dagger.judged, "written", interrupted)
+    config = command_line.read("dagger", ["env=Copy-v0", "env.train=20", *TINY, f"out={tmp_path / 'run'}"])
+    with pytest.raises(Interrupted, match=f"interrupted\ngo on with: .* out={tmp_path / 'run'} resume=true"):
+        dagger.main(config)
+
+
+def test_a_student_is_there_without_its_teacher(copied, tmp_path):
+    results = json.loads((copied / "results.json").read_text())
+    results["teacher"]["path"] = str(tmp_path / "gone")
+    (copied / "results.json").write_text(json.dumps(results))
+    assert not reopen_student(copied, "cpu")[2].training
+    with pytest.raises(UserError, match=f"its teacher, {tmp_path / 'gone'}, is gone; .* trains it again"):
+        reopen(copied, "cpu")

@@ -32,7 +32,7 @@ def read_folder(folder: Path, source: str, target: str, unescape: bool = False) 
     return read_parallel(folder, source, target, unescape=unescape)
 
 
-def read_parallel(folder: Path, source: str, target: str, name: str = "", unescape: bool = False) -> Corpus:
+def read_parallel(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
     """``{train,valid,test}.{source,target}``, plain or ``.gz``; line i of one side translates line i of the other.
 
     unescape: undo the escapes of the Moses tokeniser (``&apos;`` → ``'``).  White space is normalised to single blanks.
@@ -45,7 +45,7 @@ def read_parallel(folder: Path, source: str, target: str, name: str = "", unesca
             if "" in lines:
                 raise UserError(f"{path}:{lines.index('') + 1}: empty line; delete it on both sides, or write the sentence")
         splits[split] = Pairs(left, [(text,) for text in right])
-    return Corpus(name or folder.resolve().name, "local", str(folder), splits)
+    return Corpus(folder.resolve().name, "local", str(folder), splits)
 
 
 def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
@@ -76,7 +76,7 @@ def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> 
     return _whole(folder.resolve().name, origin, train, valid, text[news[-1]])
 
 
-def read_iwslt_xml(folder: Path, source: str, target: str, name: str = "") -> Corpus:
+def read_iwslt_xml(folder: Path, source: str, target: str) -> Corpus:
     """An IWSLT release: ``train.tags.de-en.{de,en}`` for training, every ``*.de-en.{de,en}.xml`` together for testing.
 
     In the 2014 release those are dev2010, tst2010-2012 and TEDX.dev2012, 6,750 pairs; validation is every 23rd training
@@ -100,7 +100,7 @@ def read_iwslt_xml(folder: Path, source: str, target: str, name: str = "") -> Co
     ]
     train, valid = _hold_out(talks)
     origin = f"{folder}, test = {' + '.join(files)}"
-    return _whole(name or folder.resolve().name, origin, train, valid, [row for test in tests for row in test])
+    return _whole(folder.resolve().name, origin, train, valid, [row for test in tests for row in test])
 
 
 def unescape_text(text: str) -> str:

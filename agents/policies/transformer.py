@@ -230,15 +230,13 @@ class DecoderLayer(nn.Module):
         x = x + self.dropout.after(self.cross_output, _join(attention(query, keys, values, absent, self.dropout), self.heads))
         return self.ffn(x)
 
-    def step(
-        self, x: Tensor, cache: Tensor, hidden: Tensor | None, keys: Tensor, values: Tensor, absent: Tensor
-    ) -> Tensor:
+    def step(self, x: Tensor, cache: Tensor, hidden: Tensor | None, keys: Tensor, values: Tensor, absent: Tensor) -> Tensor:
         """One position ``[B, D]``; its keys and values go to the last slots of ``cache`` ``[2, N, H, slots, K]``."""
         _, sources, heads, _, size = cache.shape
         projected = self.self_input(self.self_norm(x)).view(sources, -1, 3, heads, size).permute(2, 0, 3, 1, 4)
         query, beams = projected[0], projected.shape[3]  # [N, H, beams, K]
         cache[..., -beams:, :] = projected[1:]
-        x = x + self.self_output(_rows(F.scaled_dot_product_attention(query, *cache, hidden)))
+        x = x + self.self_output(_rows(F.scaled_dot_product_attention(query, cache[0], cache[1], hidden)))
         query = self.cross_input(self.cross_norm(x)).view(sources, beams, heads, size).transpose(1, 2)
         x = x + self.cross_output(_rows(F.scaled_dot_product_attention(query, keys, values, absent)))
         return self.ffn(x)

@@ -116,7 +116,6 @@ def read_frame(left: str, right: str) -> Frame:
 
 
 FRAMES = [read_frame(left, right) for _, left, right in entries(verbs.VERBS)]
-FREQUENT = Ranked(FRAMES, 25)
 
 
 @lru_cache(None)
