@@ -16,7 +16,7 @@ import command_line
 import distil
 from agents.journal import console
 from benchmarks import suites
-from benchmarks.machine import described, installed, product_rates
+from benchmarks.machine import described, product_rates
 from benchmarks.material import SIZES, Setup
 from benchmarks.runner import NEEDS, missing
 from textgen_env.errors import UserError, unknown
@@ -35,7 +35,7 @@ def main(config: DictConfig) -> None:
     results: dict[str, Any] = {
         "settings": OmegaConf.to_container(config),
         "machine": described(cores),
-        "versions": distil.versions() | {package: installed(package) for package in NEEDS.values()},
+        "versions": distil.versions() | {package: distil.installed(package) for package in NEEDS.values()},
         "missing": missing(),
         "rows": [],
     }

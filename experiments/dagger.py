@@ -14,6 +14,7 @@ from torch import nn
 import command_line
 import distil
 import judged
+import teaching
 from agents import report
 from agents.evaluation import speed, subset
 from agents.heap import tune_allocator
@@ -43,7 +44,7 @@ def main(config: DictConfig) -> None:
 
 def distilled(config: DictConfig, world: World, student: nn.Module, folder: Path, on: distil.Machine) -> None:
     """Train, score, report; what is there already is not done again."""
-    teacher = distil.find_teacher(config, world, on)
+    teacher = teaching.find_teacher(config, world, on)
     progress = distil.train_student(config, world, student, teacher.oracle, folder, on)
     test, texts = judged.written(config, world, teacher, student, folder, on)
     writers = judged.writers(config, teacher, student, on)

@@ -1,9 +1,7 @@
-"""The steps of every experiment: a world, a teacher, a trained student.  Each reads the configuration and passes values on."""
+"""The steps of every experiment: a world and a trained student.  Each reads the configuration and passes values on."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,35 +11,28 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from agents import pretrained, workers
 from agents.algorithms import Algorithm
-from agents.algorithms.bc import BC
-from agents.decoding import beam
 from agents.demonstrations import demonstrations
 from agents.discovery import build
 from agents.encodings import Encodings
-from agents.evaluation import Writer, validator, writer
+from agents.evaluation import validator
 from agents.fast import resolve_precision
 from agents.journal import console
 from agents.policies.transformer import Transformer
-from agents.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
+from agents.store import build_policy, describe_policy, load_policy, save_vocabulary
 from agents.trainer import Progress, learning_rate, train
 from groups import algorithm_class
 from textgen_env import rewards
 from textgen_env.batching import Batches
-from textgen_env.corpus import cache_dir
 from textgen_env.errors import UserError
 from textgen_env.oracle import Oracle, PolicyOracle, expert
 from textgen_env.tasks import tasks
 from textgen_env.vocabulary import Vocabulary
 from textgen_env.world import Split, World
-
-# of the group teacher, the keys that are not its architecture's
-TEACHER_KEYS = ("path", "source_prefix", "separator", "label_smoothing", "encodings", "compile", "train")
 
 
 class Machine(NamedTuple):
@@ -49,14 +40,6 @@ class Machine(NamedTuple):
 
     device: str
     precision: str
-
-
-class Teacher(NamedTuple):
-    """The oracle, how it writes when judged, and what the report says of it."""
-
-    oracle: Oracle
-    write: Writer
-    about: dict[str, Any]
 
 
 def machine(config: DictConfig) -> Machine:
@@ -82,7 +65,7 @@ def use_processor(config: DictConfig, on: Machine) -> None:
 
 def load_world(config: DictConfig) -> World:
     """The task with its corpus and vocabulary, the teacher's where that brings its own; says what was taken."""
-    model = _pretrained(config)
+    model = pretrained_name(config)
     return read_world(config, pretrained.load_tokens(model).vocabulary if model else None)
 
 
@@ -95,52 +78,12 @@ def read_world(config: DictConfig, vocabulary: Vocabulary | None = None) -> Worl
     return world
 
 
-def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
-    """A Hugging Face model, a run folder's student, the exact expert, or one trained here and cached by all that shaped it."""
-    policy: Any
-    wanted = config.teacher.get("compile")  # which runs of earlier versions do not have
-    if wanted and (_pretrained(config) or config.teacher.name != "transformer"):
-        raise _not_compiled(config.teacher.path if _pretrained(config) else config.teacher.name)
-    if name := _pretrained(config):
-        policy = pretrained.load(name, config.teacher.source_prefix, config.teacher.separator)
-        policy.check_room(world.source_limit, world.horizon)
-        vocabulary, architecture, path = policy.vocabulary, policy.model.config.model_type, config.teacher.path
-    elif config.teacher.name == "exact" and not config.teacher.path:
-        if world.oracle is None:
-            raise UserError(f"teacher=exact: {world.id} has no exact expert; use teacher=transformer")
-        oracle = world.oracle()
-        return Teacher(oracle, oracle.demonstrate, {"architecture": "exact", "parameters": None, "path": None})
-    else:
-        folder = finished(config.teacher.path) if config.teacher.path else _train_teacher(config, world, on)
-        policy, header = load_policy(folder, world.vocabulary)
-        vocabulary, architecture, path = world.vocabulary, header["architecture"]["name"], str(folder)
-    policy.to(on.device).requires_grad_(False)
-    if wanted:
-        if not isinstance(policy, Transformer):
-            raise _not_compiled(architecture)
-        policy.compile_layers()
-    about = {"architecture": architecture, "parameters": parameters(policy), "path": path}
-    oracle = PolicyOracle(policy, partial(beam, width=5), vocabulary, world.vocabulary)
-    return Teacher(oracle, writer(policy, config.evaluate.beam, on.precision, on.device), about)
-
-
-def _not_compiled(what: str) -> UserError:
-    return UserError(f"teacher.compile=true: only a transformer of this project is compiled, not {what}")
-
-
-def _pretrained(config: DictConfig) -> str:
+def pretrained_name(config: DictConfig) -> str:
     """The model that ``teacher.path=hf:…`` names; empty for every other teacher."""
     scheme, _, name = str(config.teacher.path).partition(":")
     if scheme == "hf" and not name:
         raise UserError("teacher.path=hf: names no model; write hf:NAME or hf:FOLDER")
     return name if scheme == "hf" else ""
-
-
-def teacher_outputs(teacher: Teacher, world: World, precision: str) -> Path:
-    """The folder in the cache for what this teacher writes for this corpus."""
-    who = fingerprint(teacher.oracle.policy) if isinstance(teacher.oracle, PolicyOracle) else teacher.about["architecture"]
-    limits = f"{world.source_limit}-{world.horizon}"
-    return cache_dir() / "outputs" / f"{world.id}-{world.corpus.fingerprint}-{limits}-{who}-{precision}"
 
 
 def build_student(config: DictConfig, world: World) -> nn.Module:
@@ -204,8 +147,8 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
         "seed": config.seed,
     }
     split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device)
-    with _remembering(oracle, world, config.teacher.encodings, on.device):
-        progress = _train(
+    with remembering(oracle, world, config.teacher.encodings, on.device):
+        progress = fit(
             config.train, config.seed, world, split, algorithm, student, folder, "student", header, generator, on, config.resume
         )
     written = 0 if algorithm.demonstrations == "references" else sum(map(len, split.target))
@@ -228,7 +171,7 @@ def _algorithm(config: DictConfig, world: World, student: nn.Module, oracle: Ora
 
 
 @contextmanager
-def _remembering(oracle: Oracle, world: World, megabytes: int, device: str) -> Iterator[None]:
+def remembering(oracle: Oracle, world: World, megabytes: int, device: str) -> Iterator[None]:
     """A transformer teacher keeps what its encoder makes of training sources that it is asked about, up to ``megabytes``.
 
     On a processor: sources are looked up there, and a GPU reads them anew in less time than it would have to wait for that.
@@ -245,40 +188,7 @@ def _remembering(oracle: Oracle, world: World, megabytes: int, device: str) -> I
         policy.encodings = None
 
 
-def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
-    name, settings = named(config.teacher)
-    settings = {key: value for key, value in settings.items() if key not in TEACHER_KEYS}
-    header = {
-        **describe_policy(name, settings, world.vocabulary),
-        "corpus": world.corpus.fingerprint,
-        "horizon": [world.source_limit, world.horizon, world.target_limit],
-        "label_smoothing": config.teacher.label_smoothing,
-        "train": OmegaConf.to_container(config.teacher.train),
-        "seed": config.seed,
-        "precision": on.precision,
-    }
-    key = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=8).hexdigest()
-    folder = cache_dir() / "teachers" / f"{world.id}-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    done = folder / "finished"
-    with FileLock(folder / "lock"):
-        if done.exists() and (folder / "checkpoints" / "best.safetensors").exists():
-            console.print(f"teacher: cached in {folder}", soft_wrap=True)
-            return folder
-        save_vocabulary(folder, world.vocabulary)
-        generator = torch.Generator().manual_seed(config.seed)
-        policy = build_policy(name, settings, world.vocabulary, generator)
-        algorithm = BC(policy, config.teacher.label_smoothing)
-        _train(
-            *(config.teacher.train, config.seed, world, world.splits["train"], algorithm, policy),
-            *(folder, "teacher", header, generator, on),
-            resume=True,
-        )
-        done.touch()
-    return folder
-
-
-def _train(
+def fit(
     settings: DictConfig,
     seed: int,
     world: World,
@@ -292,6 +202,7 @@ def _train(
     on: Machine,
     resume: bool,
 ) -> Progress:
+    """Train ``policy`` as ``settings``, the keys ``train`` of student or teacher, say."""
     policy.to(on.device)
     return train(
         algorithm,
@@ -322,14 +233,15 @@ def parameters(policy: nn.Module) -> int:
 def versions() -> dict[str, str]:
     """What the figures were made with."""
     names = ("torch", "gymnasium", "stable-baselines3", "imitation", "sacrebleu", "rouge-score", "tokenizers", "numpy")
-
-    def installed(name: str) -> str:
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            return "not installed"
-
     return {"python": platform.python_version(), **{name: installed(name) for name in names}}
+
+
+def installed(package: str) -> str:
+    """Its version."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def named(node: DictConfig) -> tuple[str, dict[str, Any]]:

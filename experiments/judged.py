@@ -9,10 +9,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-import distil
+import teaching
 from agents import report
 from agents.evaluation import Writer, outputs, samples, subset, writer
-from distil import Machine, Teacher
+from distil import Machine
+from teaching import Teacher
 from textgen_env.files import write_atomically
 from textgen_env.world import Split, World
 
@@ -28,7 +29,7 @@ def files(config: DictConfig, world: World, teacher: Teacher, folder: Path, on: 
     """Where what both write is kept."""
     rows = len(world.splits["test"])
     name = f"test{min(config.evaluate.rows or rows, rows)}-beam{config.evaluate.beam}.json"
-    return {"teacher": distil.teacher_outputs(teacher, world, on.precision) / name, "student": folder / "outputs" / name}
+    return {"teacher": teaching.outputs_folder(teacher, world, on.precision) / name, "student": folder / "outputs" / name}
 
 
 def written(

@@ -12,9 +12,10 @@ from torch import nn
 from yaml import YAMLError
 
 import distil
+import teaching
 from agents.discovery import settings
 from agents.store import load_policy
-from distil import Teacher
+from teaching import Teacher
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
 from textgen_env.world import World
@@ -38,7 +39,7 @@ def reopen(folder: Path | str, device: str = "auto", precision: str = "auto") ->
     path = str(config.teacher.path or "")
     if path and not path.startswith("hf:") and not Path(path).exists():
         raise UserError(f"{folder}: its teacher, {path}, is gone; the run's command with another out= trains it again")
-    return Run(config, world, student, distil.find_teacher(config, world, distil.machine(config)))
+    return Run(config, world, student, teaching.find_teacher(config, world, distil.machine(config)))
 
 
 def reopen_student(folder: Path | str, device: str = "auto", precision: str = "auto") -> tuple[DictConfig, World, nn.Module]:

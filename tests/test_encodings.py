@@ -89,7 +89,7 @@ def test_a_teacher_keeps_them_for_a_training_on_a_processor(
     policy: Transformer, world, device: str, megabytes: int, kept: bool
 ):
     oracle = PolicyOracle(policy, greedy, world.vocabulary, world.vocabulary)
-    with distil._remembering(oracle, world, megabytes, device):
+    with distil.remembering(oracle, world, megabytes, device):
         assert (policy.encodings is not None) == kept
     assert policy.encodings is None
 

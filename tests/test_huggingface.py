@@ -31,6 +31,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 import command_line
 import distil
+import teaching
 from agents.decoding import beam, greedy
 from agents.evaluation import write_split, writer
 from agents.pretrained import load, load_tokens
@@ -188,7 +189,7 @@ def test_a_student_learns_from_such_a_teacher_alone(world, tmp_path):
     task = distil.load_world(config)
     assert task.vocabulary.fingerprint != world.vocabulary.fingerprint
     assert sorted(task.vocabulary.tokens) == sorted(world.vocabulary.tokens)
-    teacher = distil.find_teacher(config, task, on)
+    teacher = teaching.find_teacher(config, task, on)
     assert teacher.about["architecture"] == "marian"
     student = distil.build_student(config, task)
     distil.train_student(config, task, student, teacher.oracle, tmp_path, on)
@@ -207,7 +208,7 @@ def refused(words: list[str], monkeypatch, capsys) -> str:
     monkeypatch.setattr(sys, "argv", ["dagger.py", "env=Copy-v0", "env.train=20", *words])
     with pytest.raises(SystemExit) as stop:
         command_line.run(
-            lambda config: distil.find_teacher(config, distil.load_world(config), distil.machine(config)), "dagger"
+            lambda config: teaching.find_teacher(config, distil.load_world(config), distil.machine(config)), "dagger"
         )
     assert stop.value.code == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]

@@ -18,6 +18,7 @@ import dagger
 import distil
 import exposure_bias
 import show
+import teaching
 from agents.checkpoint import load_tensors, save_tensors
 from agents.evaluation import subset, write_split, writer
 from agents.journal import console
@@ -95,7 +96,7 @@ def test_a_student_that_goes_on_drops_out_by_the_seed_of_its_own_run(runs):
 
 def test_a_run_teaches_also_where_there_is_an_exact_expert(runs):
     config = command_line.read("dagger", ["env=Copy-v0", "env.train=200", f"teacher.path={runs['bc']}"])
-    teacher = distil.find_teacher(config, reopen(runs["bc"], "cpu").world, distil.Machine("cpu", "float32"))
+    teacher = teaching.find_teacher(config, reopen(runs["bc"], "cpu").world, distil.Machine("cpu", "float32"))
     assert (config.teacher.name, teacher.about["path"]) == ("exact", str(runs["bc"]))
     assert teacher.about["architecture"] == "transformer"
 
@@ -211,7 +212,7 @@ def test_the_view_of_one_sentence_is_in_the_terminal_and_in_the_folder(runs):
     ],
 )
 def test_a_mistake_in_a_setting_is_said_before_the_teachers_training(words, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(distil, "find_teacher", None)
+    monkeypatch.setattr(teaching, "find_teacher", None)
     config = command_line.read("dagger", ["env=Copy-v0", "env.train=20", f"out={tmp_path / 'run'}", *words])
     with pytest.raises(UserError, match=re.escape(message)):
         dagger.main(config)

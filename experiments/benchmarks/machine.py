@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
@@ -29,11 +28,3 @@ def product_rates(config: DictConfig, setup: Setup) -> Iterator[Row]:
         jobs = {amp: Job(runners["ours"], "product", {"amp": amp}, setup.threads) for amp in precisions()}
         for amp, rate in turns(jobs, config.rounds).items():
             yield row("machine", f"{amp} matrix product, {setup.threads} threads", [each / 1e9 for each in rate], "GFLOP/s")
-
-
-def installed(package: str) -> str:
-    """Its version."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 import command_line
 import distil
+import teaching
 from agents.decoding import beam
 from agents.store import build_policy
 from benchmarks.material import Setup
@@ -65,7 +66,7 @@ class Contender:
         given = {word.partition("=")[0] for word in words}
         config = command_line.read("dagger", [*(word for word in WORDS if word.partition("=")[0] not in given), *words])
         on, world = distil.machine(config), distil.load_world(config)
-        vocabulary, own = world.vocabulary, ("name", *distil.TEACHER_KEYS)
+        vocabulary, own = world.vocabulary, ("name", *teaching.TEACHER_KEYS)
         settings = {key: value for key, value in config.teacher.items() if key not in own}
         teacher = build_policy(config.teacher.name, settings, vocabulary, torch.Generator().manual_seed(0))
         oracle = Watched(teacher.to(on.device).requires_grad_(False), partial(beam, width=5), vocabulary, vocabulary)

@@ -1,0 +1,110 @@
+"""The teacher of an experiment: a pretrained model, a run's student, the task's exact expert, or one trained for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from filelock import FileLock
+from omegaconf import DictConfig, OmegaConf
+
+from agents import pretrained
+from agents.algorithms.bc import BC
+from agents.decoding import beam
+from agents.evaluation import Writer, writer
+from agents.journal import console
+from agents.policies.transformer import Transformer
+from agents.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
+from distil import Machine, finished, fit, named, parameters, pretrained_name
+from textgen_env.corpus import cache_dir
+from textgen_env.errors import UserError
+from textgen_env.oracle import Oracle, PolicyOracle
+from textgen_env.world import World
+
+# of the group teacher, the keys that are not its architecture's
+TEACHER_KEYS = ("path", "source_prefix", "separator", "label_smoothing", "encodings", "compile", "train")
+
+
+class Teacher(NamedTuple):
+    """The oracle, how it writes when judged, and what the report says of it."""
+
+    oracle: Oracle
+    write: Writer
+    about: dict[str, Any]
+
+
+def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
+    """A Hugging Face model, a run folder's student, the exact expert, or one trained here and cached by all that shaped it."""
+    policy: Any
+    wanted = config.teacher.get("compile")  # which runs of earlier versions do not have
+    if wanted and (pretrained_name(config) or config.teacher.name != "transformer"):
+        raise _not_compiled(config.teacher.path if pretrained_name(config) else config.teacher.name)
+    if name := pretrained_name(config):
+        policy = pretrained.load(name, config.teacher.source_prefix, config.teacher.separator)
+        policy.check_room(world.source_limit, world.horizon)
+        vocabulary, architecture, path = policy.vocabulary, policy.model.config.model_type, config.teacher.path
+    elif config.teacher.name == "exact" and not config.teacher.path:
+        if world.oracle is None:
+            raise UserError(f"teacher=exact: {world.id} has no exact expert; use teacher=transformer")
+        oracle = world.oracle()
+        return Teacher(oracle, oracle.demonstrate, {"architecture": "exact", "parameters": None, "path": None})
+    else:
+        folder = finished(config.teacher.path) if config.teacher.path else _train_teacher(config, world, on)
+        policy, header = load_policy(folder, world.vocabulary)
+        vocabulary, architecture, path = world.vocabulary, header["architecture"]["name"], str(folder)
+    policy.to(on.device).requires_grad_(False)
+    if wanted:
+        if not isinstance(policy, Transformer):
+            raise _not_compiled(architecture)
+        policy.compile_layers()
+    about = {"architecture": architecture, "parameters": parameters(policy), "path": path}
+    oracle = PolicyOracle(policy, partial(beam, width=5), vocabulary, world.vocabulary)
+    return Teacher(oracle, writer(policy, config.evaluate.beam, on.precision, on.device), about)
+
+
+def _not_compiled(what: str) -> UserError:
+    return UserError(f"teacher.compile=true: only a transformer of this project is compiled, not {what}")
+
+
+def outputs_folder(teacher: Teacher, world: World, precision: str) -> Path:
+    """The folder in the cache for what this teacher writes for this corpus."""
+    who = fingerprint(teacher.oracle.policy) if isinstance(teacher.oracle, PolicyOracle) else teacher.about["architecture"]
+    limits = f"{world.source_limit}-{world.horizon}"
+    return cache_dir() / "outputs" / f"{world.id}-{world.corpus.fingerprint}-{limits}-{who}-{precision}"
+
+
+def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
+    name, settings = named(config.teacher)
+    settings = {key: value for key, value in settings.items() if key not in TEACHER_KEYS}
+    header = {
+        **describe_policy(name, settings, world.vocabulary),
+        "corpus": world.corpus.fingerprint,
+        "horizon": [world.source_limit, world.horizon, world.target_limit],
+        "label_smoothing": config.teacher.label_smoothing,
+        "train": OmegaConf.to_container(config.teacher.train),
+        "seed": config.seed,
+        "precision": on.precision,
+    }
+    key = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=8).hexdigest()
+    folder = cache_dir() / "teachers" / f"{world.id}-{key}"
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "finished"
+    with FileLock(folder / "lock"):
+        if done.exists() and (folder / "checkpoints" / "best.safetensors").exists():
+            console.print(f"teacher: cached in {folder}", soft_wrap=True)
+            return folder
+        save_vocabulary(folder, world.vocabulary)
+        generator = torch.Generator().manual_seed(config.seed)
+        policy = build_policy(name, settings, world.vocabulary, generator)
+        algorithm = BC(policy, config.teacher.label_smoothing)
+        fit(
+            *(config.teacher.train, config.seed, world, world.splits["train"], algorithm, policy),
+            *(folder, "teacher", header, generator, on),
+            resume=True,
+        )
+        done.touch()
+    return folder
