@@ -30,8 +30,10 @@ Writer = Callable[[Tensor, int], Trajectories]  # source [B, S], steps → what 
 EVALUATION_TOKENS = 4096  # target positions decoded side by side
 
 
-def subset(split: Split, rows: int) -> Split:
-    """At most ``rows`` evenly spaced rows of ``split``: the same ones every time."""
+def subset(split: Split, rows: int | None) -> Split:
+    """At most ``rows`` evenly spaced rows of ``split``, the same ones every time; None: all."""
+    if rows is None:
+        return split
     chosen = np.linspace(0, len(split) - 1, min(rows, len(split))).round().astype(int).tolist()
     pairs = Pairs([split.texts.sources[i] for i in chosen], [split.texts.references[i] for i in chosen])
     return Split([split.source[i] for i in chosen], [split.target[i] for i in chosen], pairs)

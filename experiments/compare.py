@@ -97,7 +97,7 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int]) -> None:
         run = Path(asked.out)
         config, world, policy = reopen_student(run, asked.device, asked.precision)
         on = distil.machine(config)
-        test = subset(world.splits["test"], config.evaluate.rows or len(world.splits["test"]))
+        test = subset(world.splits["test"], config.evaluate.rows)
         write = {width: writer(policy, width, on.precision, on.device) for width in beams}
         texts = {k: outputs(write[k], world, test, run / "outputs" / f"test{len(test)}-beam{k}.json") for k in beams}
         entries.append(Entry(algorithm, student, seed, json.loads((run / "results.json").read_text()), texts))

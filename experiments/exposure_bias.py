@@ -23,17 +23,16 @@ from textgen_env.files import write_atomically
 def main(config: DictConfig) -> None:
     """Run folders → one table, exposure_bias.json and exposure_bias.png."""
     tune_allocator()
-    folder = made_folder(config.out)
     runs = open_all(config)
     first = next(iter(runs.values()))
     if config.split not in first.world.splits:
         raise unknown("split", config.split, first.world.splits)
-    on, split = distil.machine(config), first.world.splits[config.split]
+    on, split, folder = distil.machine(config), first.world.splits[config.split], made_folder(config.out)
     reports = exposure_bias.measure(
         {name: run.student for name, run in runs.items()},
         first.teacher.oracle,
         first.world,
-        subset(split, config.rows or len(split)),
+        subset(split, config.rows),
         top_k=config.top_k,
         corrupt_at=config.corrupt_at,
         corrupt=config.corrupt,

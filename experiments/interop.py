@@ -104,7 +104,7 @@ def load_student(config: DictConfig, world: World) -> tuple[nn.Module, dict[str,
 
 def judged(student: Any, world: World, rows: int | None, on: distil.Machine) -> dict[str, float]:
     """The task's figures of what the student writes greedily for the test split."""
-    test = subset(world.splits["test"], rows or len(world.splits["test"]))
+    test = subset(world.splits["test"], rows)
     texts = write_split(writer(student, 1, on.precision, on.device), world, test)
     return {name: each.value for name, each in score(world.metric, texts, test.texts.references, resamples=0).items()}
 

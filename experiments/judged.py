@@ -36,7 +36,7 @@ def written(
     config: DictConfig, world: World, teacher: Teacher, student: nn.Module, folder: Path, on: Machine
 ) -> tuple[Split, dict[str, list[str]]]:
     """The test sentences that ``config.evaluate`` asks for, and what both write; what is in a file is not written again."""
-    test = subset(world.splits["test"], config.evaluate.rows or len(world.splits["test"]))
+    test = subset(world.splits["test"], config.evaluate.rows)
     kept, both = files(config, world, teacher, folder, on), writers(config, teacher, student, on)
     return test, {who: outputs(write, world, test, kept[who]) for who, write in both.items()}
 

@@ -22,6 +22,7 @@ from textgen_env.files import write_atomically
 
 def main(config: DictConfig) -> None:
     """Exact curves, trained students → tables, t2_bound.json and t2_bound.png."""
+    check(config)
     folder = made_folder(config.out)
     results = exact(config)
     if config.neural:
@@ -35,8 +36,8 @@ def main(config: DictConfig) -> None:
     console.print(f"{folder / 't2_bound.png'}, {folder / 't2_bound.json'}", soft_wrap=True)
 
 
-def exact(config: DictConfig) -> dict[str, Any]:
-    """What follows from the definitions alone; what is said in ``trained`` is measured."""
+def check(config: DictConfig) -> None:
+    """UserError for a number out of its range."""
     for key, low, high in (
         ("epsilon", 1e-12, 1),
         ("neural_epsilon", 0, 1),
@@ -48,6 +49,10 @@ def exact(config: DictConfig) -> dict[str, Any]:
             raise UserError(
                 f"{key}={config[key]}: more than {low}" + (f" and less than {high}" if high < np.inf else "") + " expected"
             )
+
+
+def exact(config: DictConfig) -> dict[str, Any]:
+    """What follows from the definitions alone; what is said in ``trained`` is measured."""
     steps, rng = lab.horizons(config.shortest, config.longest), np.random.default_rng(config.seed)
     return {
         "settings": OmegaConf.to_container(config),
