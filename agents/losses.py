@@ -39,11 +39,6 @@ def cross_entropy(logits: Tensor, log_probs: Tensor) -> Tensor:
     return F.cross_entropy(logits.float(), log_probs.float().exp())
 
 
-def entropy(log_probs: Tensor) -> Tensor:
-    """Mean entropy of the oracle's distributions ``[N, V]``: what ``cross_entropy`` cannot go below."""
-    return -(log_probs.exp() * log_probs.clamp(min=LOG_ZERO)).sum(-1).mean()
-
-
 class Part(NamedTuple):
     """Some rows of a batch, and which of its N real positions are theirs."""
 

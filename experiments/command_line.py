@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -18,7 +19,6 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
-from yaml import YAMLError
 
 from agents.journal import console
 from agents.trainer import Interrupted
@@ -77,10 +77,10 @@ def _own(script: str, words: list[str]) -> list[str]:
 def read(script: str, words: list[str]) -> DictConfig:
     """The configuration of ``script`` for the command-line ``words``; unknown names and wrong types are UserErrors."""
     given = _parse(words)
-    custom = _once("algorithm._target_", given.pop("algorithm._target_", [""]))
-    if custom:
-        given["algorithm"] = [custom]
-    made = _groups(script, custom or None)
+    custom = given.pop("algorithm._target_", None)
+    if custom is not None:
+        given["algorithm"] = [*given.get("algorithm", []), *custom]
+    made = _groups(script, None if custom is None else custom[0])
     store(made)
     own = {key: _once(key, texts) for key, texts in given.items() if key in made or key == "preset"}
     preset = _preset(own, _compose(script, {})) if "env" in made else {}
@@ -155,8 +155,8 @@ def _parse(words: list[str]) -> dict[str, list[str]]:
         key, equals, text = word.partition("=")
         if not equals or not key.replace(".", "").replace("_", "").isalnum():
             raise UserError(f"cannot read {word!r}: write key=value (--help lists the keys)")
-        if "${" in text:
-            raise UserError(f"{word}: nothing is filled in for ${{…}} here; write the value itself")
+        if "${" in text or text == "???":
+            raise UserError(f"{word}: nothing is filled in for {text} here; write the value itself")
         given.setdefault(key, []).append(text)
     return given
 
@@ -209,11 +209,19 @@ def _checked(key: str, texts: list[str], valid: dict[str, Any], made: Groups) ->
     default = valid[key]
     if not isinstance(default, ListConfig):
         return _typed(key, _once(key, texts), default)
-    read = [_yaml(text) if text.startswith("[") else text for text in texts]
-    entries = [str(entry) for value in read for entry in (value if isinstance(value, list) else [value])]
+    entries = [entry for text in texts for entry in _entries(text)]
     if len(default) and not entries:
         raise UserError(f"{key}=[]: give at least one")
     return [_typed(key, entry, default[0] if len(default) else "") for entry in entries]
+
+
+def _entries(text: str) -> list[str]:
+    """Those of ``[a, b]``, each as it was written; any other text is one."""
+    try:
+        found = yaml.load(text, yaml.BaseLoader) if text.startswith("[") else text
+    except yaml.YAMLError:
+        found = text
+    return [str(each) for each in found] if isinstance(found, list) else [text]
 
 
 def _typed(key: str, text: str, default: Any) -> Any:
@@ -238,5 +246,5 @@ def _yaml(text: str) -> Any:
     """What it is in a YAML file, where Hydra's ``1e-3`` is a number; text where it is none of YAML's."""
     try:
         return OmegaConf.to_container(OmegaConf.create(f"value: {text}"))["value"]  # type: ignore[call-overload, index]
-    except (YAMLError, OmegaConfBaseException):
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError):
         return text

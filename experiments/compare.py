@@ -1,4 +1,4 @@
-"""Algorithms × students × seeds, one table: ``python experiments/compare.py env=IWSLT-v0 algorithms=[mle,imitkd_full]``."""
+"""Algorithms × students × seeds, one table: ``python experiments/compare.py env=IWSLT-v0 'algorithms=[mle,imitkd_full]'``."""
 
 from __future__ import annotations
 
@@ -50,24 +50,22 @@ def main(config: DictConfig, words: list[str]) -> None:
             distil.check_start(configs[key])
         if begun(run) and (run / "config.yaml").is_file():
             check_same(run / "config.yaml", configs[key], ALWAYS if (run / "results.json").is_file() else UNFINISHED)
-    for key in sorted(plan, key=lambda key: needs_start(key[0])):  # those start from mle's student
-        run, done = plan[key], (plan[key] / "results.json").is_file()
-        console.print(f"[bold]{run.name}[/bold]" + (": finished before" if done else ""))
-        if not done:
-            try:
+    try:
+        for key in sorted(plan, key=lambda key: needs_start(key[0])):  # those start from mle's student
+            run, done = plan[key], (plan[key] / "results.json").is_file()
+            console.print(f"[bold]{run.name}[/bold]" + (": finished before" if done else ""))
+            if not done:
                 dagger.main(configs[key])
-            except Interrupted as stop:
-                again = shlex.join(["python", "experiments/compare.py", *sys.argv[1:]])
-                raise Interrupted(f"{str(stop).splitlines()[0]}\ngo on with: {again}") from stop
-    report(folder, configs, list(config.beams))
+        report(folder, configs, list(config.beams))
+    except (Interrupted, KeyboardInterrupt) as stop:
+        again = shlex.join(["python", "experiments/compare.py", *sys.argv[1:]])
+        raise Interrupted(f"{(str(stop) or 'interrupted').splitlines()[0]}\ngo on with: {again}") from stop
 
 
 def check(config: DictConfig, words: list[str]) -> None:
-    """UserError where a list is empty, or ``words`` hold a key of one run which this command sets itself."""
+    """UserError where ``words`` hold a key of one run which this command sets itself."""
     given = dict(word.partition("=")[::2] for word in words)
     for many, one in LISTS.items():
-        if not config[many]:
-            raise UserError(f"{many}=[]: give at least one")
         if one in given:
             raise UserError(f"{one}={given[one]}: here it is {many}=[{given[one].strip('[]')}]")
     if "resume" in given:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from torch import nn
 
 from agents import pretrained, workers
 from agents.algorithms import Algorithm
-from agents.demonstrations import demonstrations
+from agents.demonstrations import KINDS, demonstrations
 from agents.discovery import build
 from agents.encodings import Encodings
 from agents.evaluation import validator
@@ -28,7 +28,7 @@ from agents.trainer import Progress, learning_rate, train
 from groups import algorithm_class
 from textgen_env import rewards
 from textgen_env.batching import Batches
-from textgen_env.errors import UserError
+from textgen_env.errors import UserError, unknown
 from textgen_env.oracle import Oracle, PolicyOracle, expert
 from textgen_env.tasks import tasks
 from textgen_env.vocabulary import Vocabulary
@@ -157,10 +157,12 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
 
 
 def check(config: DictConfig, world: World, student: nn.Module) -> None:
-    """UserError for a setting that would else be refused only after the teacher's training."""
+    """UserError for what would else be refused only after the teacher's training, as far as the task's own expert shows it."""
     for settings in (config.teacher.train, config.train):
         learning_rate(settings.schedule, settings.warmup, settings.steps)
-    _algorithm(config, world, student, expert(world), torch.Generator())
+    algorithm = _algorithm(config, world, student, expert(world), torch.Generator())
+    if algorithm.demonstrations not in KINDS:
+        raise unknown("demonstrations", algorithm.demonstrations, KINDS)
 
 
 def _algorithm(config: DictConfig, world: World, student: nn.Module, oracle: Oracle, generator: torch.Generator) -> Algorithm:
@@ -180,8 +182,16 @@ def remembering(oracle: Oracle, world: World, megabytes: int, device: str) -> It
     if not isinstance(policy, Transformer) or not megabytes or torch.device(device).type != "cpu":
         yield
         return
-    policy.encodings = kept = Encodings(policy.read, world.splits["train"].source, policy.width, megabytes)
-    console.print(f"teacher: once asked, keeps its encoder's outputs for {kept.share:.0%} of the training sources")
+
+    @cache
+    def kept() -> Encodings:
+        made = Encodings(policy.read, world.splits["train"].source, policy.width, megabytes)
+        console.print(
+            f"teacher: keeps its encoder's outputs for {made.share:.0%} of the training sources once it has read them"
+        )
+        return made
+
+    policy.encodings = lambda source: kept()(source)
     try:
         yield
     finally:

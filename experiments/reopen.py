@@ -66,11 +66,9 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
     """``config.yaml`` and ``results.json``, as far as ``reopen`` needs them."""
     if not folder.is_dir():
         raise UserError(f"no run folder at {folder}")
-    for name in ("config.yaml", "results.json"):
-        if not (folder / name).is_file():
-            begun = (folder / "config.yaml").is_file()
-            hint = f"finish it with resume=true out={folder}" if begun else "name the folder of a run"
-            raise UserError(f"{folder} holds no finished run: there is no {name}; {hint}")
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder} holds no finished run: there is no config.yaml; name the folder of a run")
+    distil.finished(str(folder))
     try:
         config: Any = OmegaConf.load(folder / "config.yaml")
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))

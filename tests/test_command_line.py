@@ -66,8 +66,12 @@ def test_every_preset_composes_and_sets_keys_that_exist(env, preset, keys):
         (["resume=1"], "resume=1: bool expected"),
         (["train.steps"], "cannot read 'train.steps': write key=value"),
         (["+train.steps=3"], "cannot read"),
-        (["out=${x}"], "nothing is filled in for ${…}"),
+        (["out=${x}"], "nothing is filled in for ${x} here"),
+        (["out=???"], "nothing is filled in for ??? here"),
+        (["train.steps=0b_"], "train.steps=0b_: int expected"),
         (["out=a", "out=b"], "out is given 2 times; give it once"),
+        (["algorithm._target_="], "algorithm._target_=: "),
+        (["algorithm=bc", "algorithm._target_=agents.algorithms.bc.BC"], "algorithm is given 2 times; give it once"),
         (["algorithm._target_=nowhere.Nothing"], "No module named 'nowhere'"),
     ],
 )
@@ -116,22 +120,28 @@ def test_values_keep_their_types():
 
 @pytest.mark.parametrize("text", ["no", "2024_01", "010", " -> ", "\n", "1e5", "{a: b}", ": ", "~", "null"])
 def test_text_stays_as_it_was_written(text):
-    assert read("dagger", [f"teacher.separator={text}"]).teacher.separator == text
+    config = read("dagger", [f"teacher.separator={text}"])
+    assert config.teacher.separator == text
+    assert OmegaConf.create(OmegaConf.to_yaml(config)) == config
 
 
 def test_a_list_is_written_at_once_or_one_by_one():
     assert read("exposure_bias", ["run=no", "run=2024_01"]).run == ["no", "2024_01"]
+    assert read("exposure_bias", ["run=[no, 2024_01]"]).run == ["no", "2024_01"]
     assert read("speed", ["beams=[1,3]"]).beams == read("speed", ["beams=1", "beams=3"]).beams == [1, 3]
 
 
 def test_help_is_printed_whole_where_it_can_be_searched(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    for script, words in (("dagger", []), ("compare", ["env=Copy-v0"])):
+    for script, words in (("dagger", [f"init={'x' * 100}"]), ("compare", ["env=Copy-v0", f"out={'x' * 100}"])):
         monkeypatch.setattr(sys, "argv", [script, *words, "--help"])
         run(lambda *_: None, script, passes_on=script == "compare")
         said = capsys.readouterr().out
         assert f"python experiments/{script}.py [key=value …]" in said
-        assert all(key in said for key in leaves(read(script, [])) if not key.endswith("name"))
+        assert {line.split()[0] for line in said.splitlines()} >= {
+            key for key in leaves(read(script, [])) if ".name" not in key
+        }
+        assert said.count("x") >= 100
 
 
 def test_every_key_of_every_choice_has_help():

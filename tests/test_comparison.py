@@ -75,7 +75,6 @@ def test_the_gain_is_told_by_length():
 @pytest.mark.parametrize(
     ("own", "word", "message"),
     [
-        ("algorithms=[]", "env=Copy-v0", "algorithms=[]: give at least one"),
         ("seeds=[0]", "algorithm=bc", "algorithm=bc: here it is algorithms=[bc]"),
         ("seeds=[0]", "student=[gru,lstm]", "student=[gru,lstm]: here it is students=[gru,lstm]"),
         ("seeds=[0]", "seed=3", "seed=3: here it is seeds=[3]"),

@@ -65,6 +65,12 @@ def decode(policy: nn.Module, state: object, prefix: Tensor) -> tuple[Tensor, ob
     return torch.stack(steps, 1), state
 
 
+def test_a_policy_can_be_stepped_while_it_learns(policy: nn.Module):
+    source, prefix = sources([3, 2], 3), prefixes(2, 4)
+    stepped, _ = decode(policy, policy.start(source, 4), prefix)
+    close(stepped, policy(source, prefix))
+
+
 @torch.no_grad()
 def test_cached_equals_uncached_over_more_steps_than_any_first_allocation(policy: nn.Module):
     source, prefix = sources([6, 3, 1], 6), prefixes(3, 70)

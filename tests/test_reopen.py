@@ -208,6 +208,7 @@ def test_the_view_of_one_sentence_is_in_the_terminal_and_in_the_folder(runs):
         (["train.schedule=cosine"], "unknown learning-rate schedule 'cosine'"),
         (["teacher=transformer", "teacher.train.schedule=cosine"], "unknown learning-rate schedule 'cosine'"),
         (["algorithm.beta=always"], "unknown beta schedule 'always'"),
+        (["algorithm.demonstrations=teachers"], "unknown demonstrations 'teachers'; did you mean 'teacher'?"),
         (["algorithm=scst"], "algorithm=scst improves a student that can already write"),
     ],
 )

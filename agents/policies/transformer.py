@@ -141,8 +141,8 @@ class Transformer(nn.Module):
         place = positions(time + 1, self.width, token.device)[time]
         x = torch.add(place, F.embedding(token, self.target_embedding), alpha=math.sqrt(self.width)).to(used.dtype)  # [B, D]
         with uncast(token.device):
-            for layer, cache, keys, values in zip(self.decoder, used, state.keys, state.values, strict=True):
-                x = layer.step(x, cache, state.hidden, keys, values, state.absent)  # type: ignore[operator]
+            for i, layer in enumerate(self.decoder):  # with a gradient, what ``zip`` takes apart may not be written into
+                x = layer.step(x, used[i], state.hidden, state.keys[i], state.values[i], state.absent)  # type: ignore[operator]
             return self.logits(self.decoder_norm(x)), replace(state, time=time + 1)
 
 
