@@ -27,6 +27,7 @@ from textgen_env.types import Trajectories
 from textgen_env.world import Split, World
 
 Writer = Callable[[Tensor, int], Trajectories]  # source [B, S], steps → what was written
+AT_ONCE = 512  # positions whose logits are in memory together
 EVALUATION_TOKENS = 4096  # target positions decoded side by side
 
 
@@ -81,8 +82,9 @@ def mean_nll(policy: Policy, world: World, split: Split, amp: str, device: str) 
     with acting(policy), precision(amp, device):
         for batch in in_order(split, EVALUATION_TOKENS, world.horizon):
             batch = batch.to(device)
-            mask = batch.mask
-            total += nll(policy(batch.source, batch.prefix, mask), batch.target[mask]).item() * batch.tokens
+            features, target = policy.features(batch.source, batch.prefix, batch.mask), batch.target[batch.mask]
+            for some, said in zip(features.split(AT_ONCE), target.split(AT_ONCE), strict=True):
+                total += nll(policy.logits(some), said).item() * len(said)
             tokens += batch.tokens
     return total / tokens
 

@@ -30,6 +30,7 @@ from agents.heap import give_back
 from textgen_env.types import PAD, Trajectories
 
 Write = Callable[..., Trajectories]  # (policy, most, **rows, **settings), at a module's top level
+PIECE = 128  # hypotheses that a process writes side by side: more are no faster, and take more memory
 ROWS = 32  # the least that a worker gets: with fewer, its products are as slow as those of several threads
 IDLE = 0.1  # seconds after which a worker that nobody asks returns what it has freed
 WORK = 5e8  # rows · steps · weights from which the messages are worth their time
@@ -53,14 +54,20 @@ def most_workers() -> int:
 
 
 def spread(write: Write, policy: Any, most: int, rows: dict[str, Tensor], hypotheses: int = 1, **settings: Any) -> Trajectories:
-    """``write(policy, most, **rows, **settings)``, by several workers in equal shares where that pays.
+    """``write(policy, most, **rows, **settings)``, piece by piece, each by several workers in equal shares where that pays.
 
+    Rows that stand together should be of like length: a piece is as wide as its own longest source.
     policy: a module's steps do nothing but what they return; what is none, such as a mixture that counts its questions, is
     never shared out.  rows: tensors ``[B, …]``, source among them.  hypotheses: that are written at once for each.
     """
-    batch, wide = len(rows["source"]), len(rows["source"]) * hypotheses
+    batch, wide, shared = len(rows["source"]), len(rows["source"]) * hypotheses, _can_share(policy)
+    piece = max(1, PIECE * most_workers() // hypotheses)
+    if shared and batch > piece:
+        starts = range(0, batch, piece)
+        pieces = [{name: each[start : start + piece] for name, each in rows.items()} for start in starts]
+        return _joined([spread(write, policy, most, _narrowed(some), hypotheses, **settings) for some in pieces])
     count = min(most_workers(), batch, wide // ROWS)
-    if count < 2 or not _can_share(policy) or wide * most * sum(weight.numel() for weight in policy.parameters()) < WORK:
+    if count < 2 or not shared or wide * most * sum(weight.numel() for weight in policy.parameters()) < WORK:
         return write(policy, most, **rows, **settings)
     shares = [{name: each.tensor_split(count)[i] for name, each in rows.items()} for i in range(count)]
     own, *others = [partial(write, most=most, **share, **settings) for share in shares]
@@ -70,6 +77,12 @@ def spread(write: Write, policy: Any, most: int, rows: dict[str, Tensor], hypoth
             team.ask(others)
             found = [own(policy), *team.answers(len(others))]
     return _joined(found)
+
+
+def _narrowed(rows: dict[str, Tensor]) -> dict[str, Tensor]:
+    """``rows`` without the columns of ``source`` that are all padding."""
+    longest = int((rows["source"] != PAD).sum(1).max())
+    return {**rows, "source": rows["source"][:, :longest]}
 
 
 def dismiss(policy: Any) -> None:

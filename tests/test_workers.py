@@ -22,7 +22,7 @@ from agents.fast import weights_at_rest
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from agents.policy import Stepper
-from textgen_env.types import EOS, Trajectories
+from textgen_env.types import EOS, PAD, Trajectories
 
 V, B = 12, 10
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
@@ -70,6 +70,23 @@ def same(found: Trajectories, expected: Trajectories) -> None:
     assert torch.equal(found.action, expected.action)
     assert torch.equal(found.length, expected.length)
     torch.testing.assert_close(found.score, expected.score, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+@pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS)
+def test_a_decode_in_pieces_each_as_wide_as_it_has_to_be_writes_the_same(decode, limit, monkeypatch):
+    policy, wide = make(), torch.nn.functional.pad(source(), (0, 3))
+    wide[7:, 2], wide[7:, 3:] = EOS, PAD
+    with torch.no_grad():
+        whole = alone(decode, policy, wide, 12)
+        started, start = [], policy.start
+        monkeypatch.setattr(policy, "start", lambda rows, steps: started.append(tuple(rows.shape)) or start(rows, steps))
+        monkeypatch.setattr(workers, "PIECE", 1)
+        workers.limit(limit)
+        same(decode(policy, wide, 12), whole)
+    assert len(started) > 1
+    assert all(rows <= limit for rows, _ in started)
+    assert {width for _, width in started} == {3, 5}
 
 
 @pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS)

@@ -22,7 +22,7 @@ from textgen_env.oracle import PolicyOracle
 
 PROC = Path("/proc")
 FIGURE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
-WORDS = ["env=IWSLT-v0", "preset=paper", "algorithm=imitkd_full", "train.steps=2000", "train.validations=2"]
+WORDS = ["env=IWSLT-v0", "preset=paper", "algorithm=imitkd_full", "train.steps=2000"]
 
 
 class Watched(PolicyOracle):
