@@ -112,7 +112,7 @@ def test_the_example_runs_and_is_compared_like_any_other(run, tmp_path):
 
 def test_its_keys_have_help_and_are_checked(lazy):
     table = help_table("dagger", ["env=Copy-v0", LAZY])
-    meaning = dict(zip(*(table.columns[i].cells for i in (0, 2)), strict=True))
+    meaning = dict(zip(*(map(str, table.columns[i].cells) for i in (0, 2)), strict=True))
     assert meaning["algorithm.take"] == "the expert takes over where the discrepancy is larger than this"
     with pytest.raises(UserError, match=r"unknown key 'algorithm\.tkae'; did you mean 'algorithm\.take'\?"):
         read("dagger", [LAZY, "algorithm.tkae=1"])

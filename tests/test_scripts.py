@@ -176,9 +176,9 @@ def test_a_foreign_checkpoint_is_refused(straight, tmp_path):
 
 
 def test_help_names_every_key(tmp_path):
-    said = run("dagger.py", "--help", cwd=tmp_path)
-    assert "train.batch_tokens" in said
-    assert "env.data_dir" in said
+    done = subprocess.run(command("dagger.py", "--help"), cwd=tmp_path, capture_output=True, text=True, env=environment())
+    assert {"train.batch_tokens", "env.data_dir"} <= set(done.stdout.split())
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_exact_laboratory_runs(tmp_path):
