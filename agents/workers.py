@@ -30,7 +30,7 @@ from agents.heap import give_back
 from textgen_env.types import PAD, Trajectories
 
 Write = Callable[..., Trajectories]  # (policy, most, **rows, **settings), at a module's top level
-PIECE = 128  # hypotheses that a process writes side by side: more are no faster, and take more memory
+PIECE = 128  # hypotheses that a process writes side by side: what bounds its memory
 ROWS = 32  # the least that a worker gets: with fewer, its products are as slow as those of several threads
 IDLE = 0.1  # seconds after which a worker that nobody asks returns what it has freed
 WORK = 5e8  # rows · steps · weights from which the messages are worth their time
