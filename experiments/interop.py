@@ -65,16 +65,16 @@ def check(config: DictConfig) -> None:
     """Mistakes that the trainers would answer with a traceback."""
     if config.trainer not in (known := variants(interop)):
         raise unknown("trainer", str(config.trainer), known)
-    for trainers, (package, extra) in EXTRA.items():
-        if config.trainer.startswith(trainers) and find_spec(package) is None:
-            install = f"python -m pip install -c constraints.txt -e '.[{extra}]'"
-            raise UserError(f"trainer={config.trainer} needs {package}, which is not installed: {install}")
     if config.trainer.startswith("imitation") and (given := [key for key in ("gamma", "reward") if config[key] is not None]):
         raise UserError(f"{given[0]}={config[given[0]]}: trainer={config.trainer} learns from the expert, not from rewards")
     if config.steps is not None and config.steps < config.batch:
         raise UserError(f"steps={config.steps} batch={config.batch}: fewer steps than one gradient step needs")
     if config.gamma is not None and not 0 <= config.gamma <= 1:
         raise UserError(f"gamma={config.gamma}: a number from 0 to 1 expected")
+    for trainers, (package, extra) in EXTRA.items():
+        if config.trainer.startswith(trainers) and find_spec(package) is None:
+            install = f"python -m pip install -c constraints.txt -e '.[{extra}]'"
+            raise UserError(f"trainer={config.trainer} needs {package}, which is not installed: {install}")
 
 
 def discount(config: DictConfig, world: World) -> float:

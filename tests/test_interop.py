@@ -216,9 +216,9 @@ def test_the_command_leaves_a_student_that_ours_can_read(world, tmp_path, capsys
     assert json.loads((tmp_path / "two" / "results.json").read_text())["scores"]["before"] == before
     assert header["architecture"]["settings"]["width"] == policy.width == after.width == 16
     with pytest.raises(UserError, match="two is not empty: choose another out="):
-        command.main(read("interop", words(tmp_path / "two")))
+        command.main(read("interop", words(tmp_path / "two", *settings)))
     with pytest.raises(UserError, match=r"one holds another student than this run's: add student\.layers=1"):
-        command.main(read("interop", words(tmp_path / "three", f"init={tmp_path / 'one'}", "student.layers=2")))
+        command.main(read("interop", words(tmp_path / "three", *settings, f"init={tmp_path / 'one'}", "student.layers=2")))
     assert not (tmp_path / "three").exists()
 
 
@@ -230,7 +230,7 @@ def test_the_command_leaves_a_student_that_ours_can_read(world, tmp_path, capsys
         ("steps=20", "steps=20 batch=128: fewer steps than one gradient step needs"),
         ("trainer=sb3_ppo gamma=2", "gamma=2.0: a number from 0 to 1"),
         ("gamma=0.5", "gamma=0.5: trainer=imitation_dagger learns from the expert, not from rewards"),
-        ("init=nowhere", "no run folder at nowhere"),
+        ("trainer=sb3_ppo init=nowhere", "no run folder at nowhere"),
         ("trainer=sb3_ppo reward=blue", "unknown reward 'blue'; did you mean 'bleu'?"),
     ],
 )
@@ -245,7 +245,7 @@ def test_a_folder_that_cannot_be_made_is_said_before_the_work(tmp_path):
     (tmp_path / "file").touch()
     for out in ("file", "file/folder"):
         with pytest.raises(UserError, match=f"^out=.*{out}: .*; name a folder that can be written"):
-            command.main(read("interop", words(tmp_path / out)))
+            command.main(read("interop", words(tmp_path / out, "trainer=sb3_ppo")))
 
 
 @pytest.mark.parametrize(("name", "module", "extra"), [("imitation_bc", "imitation", "imitation"), ("sb3_maskable_ppo", "sb3_contrib", "contrib")])  # fmt: skip
