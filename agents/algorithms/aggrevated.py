@@ -29,7 +29,8 @@ class AggreVaTeD(Algorithm):
     States are those of a mixture: with probability β a row is the training pair, else what the student samples; no gradient
     flows through that.  Roll-outs: at one random step of every row the student draws ``actions`` actions, the oracle writes
     each to its end and the reward judges it; the likelihood ratio, with the other draws' mean as baseline, makes the gradient
-    unbiased (their section 4.1).  Exact: the oracle of a tabular task knows Q* and the sum is taken at every step.
+    unbiased (their section 4.1).  Exact: the oracle of a tabular task knows Q* and the sum is taken at every step.  As every
+    policy gradient it vanishes where π is sure of itself, right or wrong: from fresh weights some seeds stay on a plateau.
 
     Args:
         cost_to_go: roll_out, judged by the reward, or exact: the disagreements to come, known to an exact oracle
