@@ -40,9 +40,11 @@ def main(config: DictConfig) -> None:
         raise unknown("format", config.format, FORMATS)
     export.check_quantization(config.quantization)
     tune_allocator()
-    run, threads = reopen(config.run, config.device, config.precision), torch.get_num_threads()
+    run = reopen(config.run, config.device, config.precision)
     folder = Path(config.out or f"{config.run}/export-{config.quantization}")
     world, on, test = run.world, distil.machine(run.config), subset(run.world.splits["test"], config.rows)
+    distil.use_processor(config, on)
+    threads = torch.get_num_threads()
     export.export(run.student, world.vocabulary, folder, config.quantization, world.source_limit, world.horizon)
     policies = {"student": run.student}
     if isinstance(run.teacher.oracle, PolicyOracle):

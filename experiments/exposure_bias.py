@@ -28,6 +28,7 @@ def main(config: DictConfig) -> None:
     if config.split not in first.world.splits:
         raise unknown("split", config.split, first.world.splits)
     on, split, folder = distil.machine(config), first.world.splits[config.split], made_folder(config.out)
+    distil.use_processor(config, on)
     reports = exposure_bias.measure(
         {name: run.student for name, run in runs.items()},
         first.teacher.oracle,

@@ -39,6 +39,7 @@ def main(config: DictConfig) -> None:
     on, train = distil.machine(config), variants(interop)[config.trainer]
     world = distil.read_world(config)
     student, header = load_student(config, world)
+    distil.use_processor(config, on)
     student.to(on.device)
     settings = interop.Settings(
         steps,

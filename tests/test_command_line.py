@@ -189,6 +189,11 @@ def test_the_command_to_go_on_names_the_folder_once(tmp_path):
     assert command == f"python experiments/dagger.py env=Copy-v0 out={tmp_path} resume=true"
 
 
+@pytest.mark.parametrize("command", ["dagger", "exposure_bias", "export", "interop"])
+def test_what_writes_a_whole_split_can_be_told_how_to_compute(command):
+    assert {"device", "precision", "threads", "workers"} <= read(command, []).keys()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="decodes are split on Linux only")
 def test_threads_and_workers_are_used_and_told(capsys):
     before = torch.get_num_threads()

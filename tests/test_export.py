@@ -146,8 +146,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_command_compares_the_model_with_the_run(run, tmp_path):
+def test_the_command_compares_the_model_with_the_run(run, tmp_path, capsys):
     script.main(command_line.read("export", [f"run={run}", "rows=20", f"out={tmp_path / 'model'}"]))
+    assert "processor threads" in capsys.readouterr().err
     found = json.loads((tmp_path / "model" / "export.json").read_text())
     assert found["equal"] == found["settings"]["rows"] == 20
     assert found["scores"]["exported"] == found["scores"]["student"]

@@ -205,7 +205,9 @@ def test_the_command_leaves_a_student_that_ours_can_read(world, tmp_path, capsys
     settings = ["trainer=sb3_ppo", "steps=64", "batch=32", "envs=8", "epochs=1"]
     config = read("interop", words(tmp_path / "one", *settings))
     command.main(config)
-    assert "accuracy" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "accuracy" in said
+    assert "processor threads" in said
     results = json.loads((tmp_path / "one" / "results.json").read_text())
     assert results["steps"] >= 64
     assert results["scores"].keys() == {"before", "after"}

@@ -165,6 +165,7 @@ def test_two_runs_in_one_report(runs, tmp_path):
     words = [*(f"run={runs[name]}" for name in ("bc", "imitkd")), "rows=60", "resamples=20", "corrupt_at=1", "corrupt=1"]
     said = command(exposure_bias, *words, *CPU, f"out={out}")
     assert "imitkd" in said
+    assert "processor threads" in said
     results = json.loads((out / "exposure_bias.json").read_text())
     assert list(results["runs"]) == ["bc", "imitkd"]
     assert {report["sentences"] for report in results["runs"].values()} == {60}
