@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import os
 import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -383,26 +382,10 @@ def test_reachability_is_bounded_and_gives_its_reason(monkeypatch: pytest.Monkey
 # --- which one
 
 
-@pytest.fixture
-def bundled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for the grammar, so that these tests take no seconds."""
-
-    def generate(seed: int, train: int, valid: int, test: int) -> dict[str, list[tuple[str, str]]]:
-        sizes = {"train": train, "valid": valid, "test": test}
-        return {
-            name: [(f"{name} {seed} Satz {i}", f"{name} sentence {i}") for i in range(size)] for name, size in sizes.items()
-        }
-
-    module = types.ModuleType("textgen_env.bundled")
-    module.generate = generate  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "textgen_env.bundled", module)
+def find(kind: str, data_dir: str | None = None, source: str = "de", hub: HubSet | None = None, pairs: int = 20):
+    return find_parallel(kind, data_dir, source, "en" if source != "en" else "de", hub, False, pairs)
 
 
-def find(kind: str, data_dir: str | None = None, source: str = "de", hub: HubSet | None = None, pairs: int = 20, seed: int = 0):
-    return find_parallel(kind, data_dir, source, "en" if source != "en" else "de", hub, False, pairs, seed)
-
-
-@pytest.mark.usefixtures("bundled")
 def test_auto_takes_the_folder_then_the_hub_then_the_bundled_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,12 +404,10 @@ def test_auto_takes_the_folder_then_the_hub_then_the_bundled_and_says_why(
     assert "gone since" in find("auto", hub=ask).describe()
 
 
-@pytest.mark.usefixtures("bundled")
-def test_bundled_goes_both_ways_and_by_its_seed() -> None:
+def test_bundled_goes_both_ways() -> None:
     forth, back = find("bundled"), find("bundled", source="en")
     assert forth.sizes == {"train": 20, "valid": 2, "test": 2}
     assert back.splits["train"].sources == [text for (text,) in forth.splits["train"].references]
-    assert forth.fingerprint != find("bundled", seed=1).fingerprint
     assert "German–English" in one_line(find, "bundled", source="fr")
 
 

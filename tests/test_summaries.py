@@ -6,17 +6,14 @@ import gzip
 import json
 import re
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from textgen_env.bundled import english, stories, summaries
 from textgen_env.corpus import Pairs
 from textgen_env.errors import UserError
 from textgen_env.hub import HubSet, load_hub
 from textgen_env.jsonl import read_summaries
-from textgen_env.metrics import rouge
 from textgen_env.tasks import cnndm, dialogsum
 from textgen_env.types import EOS
 
@@ -183,69 +180,7 @@ def test_too_long_is_cut_in_training_too_and_references_stay_whole(task, tmp_pat
     assert max(map(len, task.load(**options, horizon=3).splits["train"].target)) == 3  # never beyond the horizon
 
 
-# --- the bundled stories
-
-
-@pytest.fixture(scope="module", params=list(summaries.GENRES))
-def told(request: pytest.FixtureRequest) -> dict[str, list[stories.Story]]:
-    return summaries.generate(request.param, seed=3, train=2_000, valid=50, test=100)
-
-
-def test_no_document_occurs_twice_and_the_seed_decides(told) -> None:
-    documents = [story.document for split in told.values() for story in split]
-    assert {name: len(split) for name, split in told.items()} == {"train": 2_000, "valid": 50, "test": 100}
-    assert len(set(documents)) == len(documents)
-    genre = "news" if told["train"][0].document.count(" : ") < 2 else "dialogues"
-    assert summaries.generate(genre, 3, 10, 50, 100)["test"] == told["test"]
-    assert summaries.generate(genre, 4, 10, 50, 100)["test"] != told["test"]
-
-
-def test_a_summary_says_the_facts_and_no_decoy(told) -> None:
-    with_decoys = 0
-    for story in told["train"]:
-        assert len(set(story.summaries)) == 3
-        assert len(story.facts) >= 3
-        for fact in story.facts:
-            assert all(f" {fact} " in f" {text} " for text in (story.document, *story.summaries))
-        for decoy in story.decoys:
-            assert f" {decoy} " in f" {story.document} "
-            assert not any(f" {decoy} " in f" {text} " for text in story.summaries)
-        with_decoys += bool(story.decoys)
-    assert with_decoys > 0.9 * len(told["train"])
-
-
-def test_texts_are_clean(told) -> None:
-    for story in told["train"]:
-        for text in (story.document, *story.summaries):
-            assert text == " ".join(text.split()) == text.lower()
-            assert not set("[]{}|/=") & set(text)
-            assert text.count('"') % 2 == 0
-            for article, word in pairwise(text.split()):
-                assert article not in ("a", "an") or english.article(word) == article
-
-
-def test_copying_the_first_words_is_no_summary(told) -> None:
-    """Another right summary scores far better than the document's beginning."""
-    references = [story.summaries[:2] for story in told["test"]]
-    length = [len(story.summaries[2].split()) for story in told["test"]]
-    lead = [" ".join(story.document.split()[:n]) for story, n in zip(told["test"], length, strict=True)]
-    copied, right = (rouge(texts, references, resamples=0) for texts in (lead, [story.summaries[2] for story in told["test"]]))
-    assert right["rouge2"].value > copied["rouge2"].value + 20
-
-
-def test_every_line_of_the_tables_can_be_told() -> None:
-    for table in summaries.GENRES.values():
-        kinds, asides = stories.read(table)
-        lines = [way for kind in kinds for line in (*kind.say, *kind.aside, *kind.sum) for way in line]
-        lines += [way for line in asides for way in line]
-        for line in lines:
-            slots = {name for name, _ in stories.SLOT.findall(line)}
-            assert slots <= {*stories.SLOTS, "filler"}, line
-            assert line.count("[") == line.count("]") == len(stories.CHOICE.findall(line)), line
-        for kind in kinds:
-            said = {match for line in kind.say for way in line for match in stories.SLOT.findall(way)}
-            assert len(kind.sum) == 1
-            assert {match for way in kind.sum[0] for match in stories.SLOT.findall(way)} <= said
+# --- the bundled corpora
 
 
 @pytest.mark.parametrize("task", [cnndm, dialogsum], ids=lambda task: task.ID)

@@ -6,20 +6,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from textgen_env.corpus import Corpus, Pairs
+from textgen_env.corpus import Corpus
 from textgen_env.errors import UserError, unknown
 from textgen_env.hub import HubSet, is_prepared, load_hub, why_unreachable
 
 KINDS = ("auto", "local", "hub", "bundled")
-Rows = dict[str, list[tuple[str, tuple[str, ...]]]]  # split → (source, its references)
 
 
 def find_corpus(
-    kind: str, data_dir: str | None, read: Callable[[Path], Corpus], write: Callable[[], Corpus], hub: HubSet | None
+    kind: str, data_dir: str | None, read: Callable[[Path], Corpus], read_own: Callable[[], Corpus], hub: HubSet | None
 ) -> Corpus:
     """``auto``: ``data_dir`` if given, else the hub's data if prepared before, else the hub if it answers, else bundled.
 
-    read, write: how this kind of text is read from a folder, and how the bundled corpus is written.
+    read, read_own: read this kind of text from a folder, and the bundled corpus.
     UserError when the kind asked for cannot be had; only ``auto`` ever goes on to the next, and says why.
     """
     if kind not in KINDS:
@@ -31,7 +30,7 @@ def find_corpus(
     if data_dir:
         return read(Path(data_dir).expanduser())
     if kind == "bundled":
-        return _named(write(), hub)
+        return _named(read_own(), hub)
     if hub is None:
         if kind == "hub":
             raise UserError("this task has no data set on the hub; use env.data_dir=FOLDER or env.corpus=bundled")
@@ -45,20 +44,8 @@ def find_corpus(
                 return load_hub(hub)
             except UserError as error:
                 reason = str(error)
-    corpus = _named(write(), hub)
+    corpus = _named(read_own(), hub)
     return replace(corpus, notes=(*corpus.notes, f"note: bundled was taken because: {reason}"))
-
-
-def bundled_corpus(generate: Callable[[int, int, int, int], Rows], pairs: int, seed: int) -> Corpus:
-    """What a grammar of the project's own writes: ``pairs`` for training, a tenth of that (at most 1,000) held out twice.
-
-    generate: seed, and how many rows of each split.
-    """
-    held_out = max(1, min(1_000, pairs // 10))
-    rows = generate(seed, pairs, held_out, held_out)
-    splits = {split: Pairs([source for source, _ in each], [texts for _, texts in each]) for split, each in rows.items()}
-    note = "BUNDLED CORPUS: artificial text; its scores compare with each other only"
-    return Corpus("bundled", "bundled", f"written by this project's grammar, seed {seed}", splits, (note,))
 
 
 def _named(corpus: Corpus, hub: HubSet | None) -> Corpus:

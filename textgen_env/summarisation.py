@@ -5,27 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from textgen_env.corpus import Corpus
+from textgen_env.data.bundled import read_bundled
 from textgen_env.errors import UserError
 from textgen_env.hub import HubSet
 from textgen_env.jsonl import read_summaries
-from textgen_env.sources import Rows, bundled_corpus, find_corpus
+from textgen_env.sources import find_corpus
 from textgen_env.vocabulary import subwords
 from textgen_env.world import World, build
 
 
-def find_summaries(kind: str, data_dir: str | None, genre: str, hub: HubSet, bundled_pairs: int, seed: int) -> Corpus:
-    """Documents to summarise, of the ``kind`` asked for (see ``find_corpus``).
+def find_summaries(kind: str, data_dir: str | None, genre: str, hub: HubSet, bundled_pairs: int) -> Corpus:
+    """Find documents to summarize; see ``find_corpus`` for ``kind``.
 
-    genre: what the grammar writes, "news" or "dialogues"; bundled_pairs, seed: how much of it.
+    Args:
+        genre: The bundled corpus, "news" or "dialogues".
+        bundled_pairs: Training pairs of it.
     """
-
-    def write(*amounts: int) -> Rows:
-        from textgen_env.bundled import summaries  # only here: its words take memory that a run on real text does not need
-
-        stories = summaries.generate(genre, *amounts)
-        return {split: [(story.document, story.summaries) for story in rows] for split, rows in stories.items()}
-
-    return find_corpus(kind, data_dir, read_summaries, lambda: bundled_corpus(write, bundled_pairs, seed), hub)
+    return find_corpus(kind, data_dir, read_summaries, lambda: read_bundled(genre, bundled_pairs), hub)
 
 
 def seen_by_rouge(id: str, text: Corpus) -> Corpus:

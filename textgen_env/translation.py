@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from textgen_env.corpus import Corpus
+from dataclasses import replace
+
+from textgen_env.corpus import Corpus, Pairs
+from textgen_env.data.bundled import read_bundled
 from textgen_env.errors import UserError
 from textgen_env.hub import HubSet
 from textgen_env.readers import read_folder
-from textgen_env.sources import Rows, bundled_corpus, find_corpus
+from textgen_env.sources import find_corpus
 from textgen_env.vocabulary import subwords
 from textgen_env.world import World, build
 
@@ -19,30 +22,30 @@ def find_parallel(
     hub: HubSet | None,
     unescape: bool,
     bundled_pairs: int,
-    seed: int,
 ) -> Corpus:
-    """Text to translate from ``source`` to ``target``, of the ``kind`` asked for (see ``find_corpus``).
+    """Find text to translate from ``source`` to ``target``; see ``find_corpus`` for ``kind``.
 
-    unescape: undo Moses escapes in a local folder.  bundled_pairs, seed: how much the grammar writes, German–English in
-    either direction.
+    Args:
+        unescape: Undo Moses escapes in a local folder.
+        bundled_pairs: Training pairs of the bundled corpus (German and English, in either direction).
     """
 
-    def write(*amounts: int) -> Rows:
+    def read_own() -> Corpus:
         if {source, target} != {"de", "en"}:
             raise UserError(f"the bundled corpus is German–English (de, en), not {source}–{target}; use env.data_dir=FOLDER")
-        from textgen_env.bundled import generate  # only here: its grammar takes memory that a run on real text does not need
+        corpus = read_bundled("translation", bundled_pairs)
+        return corpus if source == "de" else _swapped(corpus)
 
-        turn = 1 if source == "de" else -1
-        pairs = {split: [row[::turn] for row in rows] for split, rows in generate(*amounts).items()}
-        return {split: [(left, (right,)) for left, right in rows] for split, rows in pairs.items()}
+    return find_corpus(kind, data_dir, lambda folder: read_folder(folder, source, target, unescape), read_own, hub)
 
-    return find_corpus(
-        kind,
-        data_dir,
-        lambda folder: read_folder(folder, source, target, unescape),
-        lambda: bundled_corpus(write, bundled_pairs, seed),
-        hub,
-    )
+
+def _swapped(corpus: Corpus) -> Corpus:
+    """The other direction of a corpus with one reference a source."""
+    splits = {
+        split: Pairs([text for (text,) in pairs.references], [(text,) for text in pairs.sources])
+        for split, pairs in corpus.splits.items()
+    }
+    return replace(corpus, splits=splits)
 
 
 def translation(id: str, text: Corpus, vocabulary: int, lowercase: bool, source_limit: int, horizon: int) -> World:

@@ -78,7 +78,6 @@ def load(
     lowercase: bool = True,
     hub: str = "abisee/cnn_dailymail",
     bundled_pairs: int = 10_000,
-    seed: int = 0,
 ) -> World:
     """Summaries of news: a local folder, CNN/DailyMail from the hub, or the bundled corpus in their stead.
 
@@ -94,9 +93,8 @@ def load(
         vocabulary: size of the subword vocabulary of documents and summaries
         lowercase: lower-case both sides; ROUGE does not see case
         hub: data set on the hub, or a folder in the same layout
-        bundled_pairs: training pairs to write when the corpus is bundled
-        seed: seed of the bundled corpus
+        bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     data = HubSet("CNN/DailyMail", hub, "article", "highlights", "3.0.0")
-    text = find_summaries(corpus, data_dir, "news", data, bundled_pairs, seed)
+    text = find_summaries(corpus, data_dir, "news", data, bundled_pairs)
     return summarisation(ID, text, vocabulary, lowercase, source_limit, target_limit, horizon)

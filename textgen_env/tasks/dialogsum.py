@@ -32,7 +32,6 @@ def load(
     lowercase: bool = True,
     hub: str = "knkarthick/dialogsum",
     bundled_pairs: int = 10_000,
-    seed: int = 0,
 ) -> World:
     """Summaries of dialogues: a local folder, DialogSum from the hub, or the bundled corpus in their stead.
 
@@ -48,9 +47,8 @@ def load(
         vocabulary: size of the subword vocabulary of dialogues and summaries
         lowercase: lower-case both sides; ROUGE does not see case
         hub: data set on the hub, or a folder in the same layout
-        bundled_pairs: training pairs to write when the corpus is bundled
-        seed: seed of the bundled corpus
+        bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     data = HubSet("DialogSum", hub, "dialogue", "summary", join=True)
-    text = find_summaries(corpus, data_dir, "dialogues", data, bundled_pairs, seed)
+    text = find_summaries(corpus, data_dir, "dialogues", data, bundled_pairs)
     return summarisation(ID, text, vocabulary, lowercase, source_limit, target_limit, horizon)

@@ -76,7 +76,6 @@ def load(
     hub_config: str = "",
     hub_revision: str = PARQUET,
     bundled_pairs: int = 30_000,
-    seed: int = 0,
 ) -> World:
     """Translation of TED talks: a local folder, IWSLT 2017 from the hub, or the bundled corpus in their stead.
 
@@ -93,9 +92,8 @@ def load(
         hub: data set on the hub, or a folder in the same layout
         hub_config: its configuration (empty: iwslt2017-SOURCE-TARGET)
         hub_revision: its revision; the parquet export needs no script to be trusted
-        bundled_pairs: training pairs to write when the corpus is bundled
-        seed: seed of the bundled corpus
+        bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     data = HubSet("IWSLT", hub, source, target, hub_config or f"iwslt2017-{source}-{target}", hub_revision)
-    text = find_parallel(corpus, data_dir, source, target, data, unescape, bundled_pairs, seed)
+    text = find_parallel(corpus, data_dir, source, target, data, unescape, bundled_pairs)
     return translation(ID, text, vocabulary, lowercase, source_limit, horizon)

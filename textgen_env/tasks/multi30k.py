@@ -28,7 +28,6 @@ def load(
     lowercase: bool = True,
     hub: str = "bentrevett/multi30k",
     bundled_pairs: int = 29_000,
-    seed: int = 0,
 ) -> World:
     """Translation of image descriptions: a local folder, Multi30k from the hub, or the bundled corpus in their stead.
 
@@ -42,9 +41,8 @@ def load(
         vocabulary: size of the joint subword vocabulary
         lowercase: lower-case both sides
         hub: data set on the hub, or a folder in the same layout
-        bundled_pairs: training pairs to write when the corpus is bundled
-        seed: seed of the bundled corpus
+        bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     data = HubSet("Multi30k", hub, source, target)
-    text = find_parallel(corpus, data_dir, source, target, data, False, bundled_pairs, seed)
+    text = find_parallel(corpus, data_dir, source, target, data, False, bundled_pairs)
     return translation(ID, text, vocabulary, lowercase, source_limit, horizon)

@@ -24,7 +24,6 @@ def load(
     unescape: bool = False,
     lowercase: bool = False,
     bundled_pairs: int = 30_000,
-    seed: int = 0,
 ) -> World:
     """Translation of your own text; without a folder, of the bundled corpus.
 
@@ -38,8 +37,7 @@ def load(
         vocabulary: size of the joint subword vocabulary
         unescape: undo the Moses tokeniser's escapes (&apos; and the like)
         lowercase: lower-case both sides
-        bundled_pairs: training pairs to write when the corpus is bundled
-        seed: seed of the bundled corpus
+        bundled_pairs: training pairs of the bundled corpus, its first ones
     """
-    text = find_parallel(corpus, data_dir, source, target, None, unescape, bundled_pairs, seed)
+    text = find_parallel(corpus, data_dir, source, target, None, unescape, bundled_pairs)
     return translation(ID, text, vocabulary, lowercase, source_limit, horizon)

@@ -62,7 +62,6 @@ def load(
     lowercase: bool = False,
     hub: str = "wmt/wmt16",
     bundled_pairs: int = 30_000,
-    seed: int = 0,
 ) -> World:
     """Translation of news: a local folder, WMT16 from the hub, or the bundled corpus in their stead.
 
@@ -78,12 +77,11 @@ def load(
         split_marks: set every punctuation mark apart, so that differently tokenised files can be mixed; changes BLEU
         lowercase: lower-case both sides
         hub: data set on the hub, or a folder in the same layout
-        bundled_pairs: training pairs to write when the corpus is bundled
-        seed: seed of the bundled corpus
+        bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     other = source if target == "en" else target
     text = find_parallel(
-        corpus, data_dir, source, target, HubSet("WMT16", hub, source, target, f"{other}-en"), unescape, bundled_pairs, seed
+        corpus, data_dir, source, target, HubSet("WMT16", hub, source, target, f"{other}-en"), unescape, bundled_pairs
     )
     text = text.mapped(_split_marks) if split_marks else text
     return translation(ID, text, vocabulary, lowercase, source_limit, horizon)

@@ -1,0 +1,47 @@
+"""The bundled corpora: synthetic text that ships with the package, so that every task runs offline."""
+
+from __future__ import annotations
+
+import lzma
+from pathlib import Path
+
+from textgen_env.corpus import Corpus, Pairs
+from textgen_env.errors import UserError
+
+ASSETS = Path(__file__).parent / "assets"
+NAMES = ("translation", "news", "dialogues")
+NOTE = "BUNDLED CORPUS: synthetic text; its scores compare with each other only"
+
+
+def read_bundled(name: str, pairs: int) -> Corpus:
+    """Read the first ``pairs`` training pairs of a bundled corpus.
+
+    The validation and the test split have a tenth of that each, at most 1,000 pairs. See
+    ``assets/README.md`` for what the corpora contain and how they were made.
+
+    Args:
+        name: ``translation`` (German to English), ``news`` or ``dialogues`` (three summaries each).
+        pairs: Number of training pairs, at least 1.
+
+    Raises:
+        UserError: The corpus has fewer training pairs.
+    """
+    held_out = max(1, min(1_000, pairs // 10))
+    sizes = {"test": held_out, "valid": held_out, "train": pairs}
+    rows: dict[str, list[list[str]]] = {split: [] for split in sizes}
+    with lzma.open(ASSETS / f"{name}.tsv.xz", "rt", encoding="utf-8", newline="\n") as file:
+        for line in file:
+            split, *texts = line.rstrip("\n").split("\t")
+            if len(rows[split]) < sizes[split]:
+                rows[split].append(texts)
+            elif split == "train":  # the last split
+                break
+    if len(rows["train"]) < pairs:
+        raise UserError(
+            f"env.bundled_pairs={pairs}: the bundled {name} corpus has {len(rows['train']):,} "
+            "training pairs; choose at most that many"
+        )
+    splits = {
+        split: Pairs([source for source, *_ in each], [tuple(texts) for _, *texts in each]) for split, each in rows.items()
+    }
+    return Corpus("bundled", "bundled", f"{name}.tsv.xz, part of this package", splits, (NOTE,))
