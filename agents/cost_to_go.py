@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from agents.mixture import mixed
+from agents.mixture import Mixture, mixed
 from agents.policy import Policy
 from agents.returns import Reward, check_finite
 from textgen_env.oracle import Oracle
@@ -22,20 +22,21 @@ def roll_out_costs(
     action: Tensor,
     expert: Tensor,
     generator: torch.Generator,
-    steps: int,
 ) -> tuple[Tensor, int]:
     """Cost-to-go ``[B, K]`` of each ``action`` ``[B, K]`` after the first ``time`` ``[B]`` actions, and tokens decoded.
 
-    A roll-out is written to its end, or of at most ``steps`` actions in all, by the oracle where ``expert`` ``[B, K]``, else
-    by the student, greedily.  Its cost is minus the sum of its rewards from the action on (Ross & Bagnell 2014, section 2;
+    A roll-out goes to its end, or to the limit of its source, by the oracle where ``expert`` ``[B, K]``, else by the student,
+    greedily.  Its cost is minus the sum of its rewards from the action on (Ross & Bagnell 2014, section 2;
     Chang et al. 2015, algorithm 1).
     """
+    steps = int(batch.limit.max())
     rows = torch.arange(len(batch), device=time.device).repeat_interleave(action.shape[1])
-    target = pad(batch.target, (0, steps - batch.target.shape[1]), value=PAD)  # [B, steps]
+    target = pad(batch.target, (0, steps - batch.target.shape[1]), value=PAD)  # [B, T]
     step, start = torch.arange(steps, device=time.device), time[rows, None]  # [T], [B·K, 1]
     given = target[rows].masked_fill(step >= start, PAD).scatter(1, start, action.reshape(-1, 1))  # [B·K, T]
     plan = expert.reshape(-1, 1).expand(-1, steps)  # [B·K, T]
-    written = mixed(policy, oracle, batch.source[rows], plan, generator, given=given)
+    limit = batch.limit.repeat_interleave(action.shape[1])  # [B·K]
+    written = mixed(Mixture(policy, oracle, plan, given), batch.source[rows], limit, generator)
     rewards = reward(batch.index[rows].cpu(), written)  # [B·K, T']
     check_finite(rewards, batch.index[rows])
     after = step[: rewards.shape[1]] >= start  # [B·K, T']
@@ -45,7 +46,10 @@ def roll_out_costs(
 
 
 def someplace(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """A step ``[B]`` of each row, all equally likely, and the mask ``[B, T]`` that picks it."""
+    """A step ``[B]`` of each row, all equally likely, and the mask ``[B, T]`` that picks it.
+
+    Steps beyond a source's limit, which a reference may have, are left out: no episode comes to them.
+    """
     draw = torch.rand(len(batch), generator=generator).to(batch.length.device)
-    time = (draw * batch.length).long().to(batch.target.device)  # [B]
+    time = (draw * torch.minimum(batch.length, batch.limit)).long().to(batch.target.device)  # [B]
     return time, torch.arange(batch.target.shape[1], device=time.device) == time[:, None]

@@ -56,7 +56,7 @@ def demonstrations(kind: str, world: World, oracle: Oracle, amp: str, device: st
         "teacher": world.id if policy is None else fingerprint(policy),
         "corpus": world.corpus.fingerprint,
         "vocabulary": world.vocabulary.fingerprint,
-        "limits": [world.source_limit, world.horizon],
+        "limits": world.limits,
         "beam": BEAM,
         "keep": keep,
         "precision": amp,
@@ -82,10 +82,10 @@ def generate(write: Writer, world: World, folder: Path) -> None:
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with FileLock(folder / "lock"), Progress(*columns, console=console) as bar:
         task = bar.add_task("teacher's demonstrations", total=len(split))
-        for number, batches in enumerate(_shards(in_order(split, TOKENS, world.horizon))):
+        for number, batches in enumerate(_shards(in_order(split, TOKENS, world))):
             path = folder / f"{number:05}.safetensors"
             if not path.exists():
-                save_tensors(path, _written(write, batches, world.horizon), {})
+                save_tensors(path, _written(write, batches), {})
             bar.advance(task, sum(map(len, batches)))
 
 
@@ -94,10 +94,10 @@ def _shards(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
         yield shard
 
 
-def _written(write: Writer, batches: list[Batch], steps: int) -> dict[str, Tensor]:
+def _written(write: Writer, batches: list[Batch]) -> dict[str, Tensor]:
     actions, lengths = [], []
     for batch in batches:
-        found = write(batch.source, steps)
+        found = write(batch.source, batch.limit)
         inside = torch.arange(found.action.shape[1], device=found.action.device) < found.length[:, None]  # [B·keep, T]
         actions.append(found.action[inside])
         lengths.append(found.length.view(len(batch), -1))  # [B, keep]

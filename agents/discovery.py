@@ -13,7 +13,7 @@ from typing import Any
 
 from textgen_env.errors import UserError
 
-INJECTED = frozenset({"self", "policy", "oracle", "generator", "reward", "world_horizon", "vocabulary_size"})
+INJECTED = frozenset({"self", "policy", "oracle", "generator", "reward", "vocabulary_size"})
 
 
 def variants(package: ModuleType) -> dict[str, partial[Any]]:

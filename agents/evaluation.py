@@ -26,7 +26,7 @@ from textgen_env.metrics import score
 from textgen_env.types import Trajectories
 from textgen_env.world import Split, World
 
-Writer = Callable[[Tensor, int], Trajectories]  # source [B, S], steps → what was written
+Writer = Callable[[Tensor, int | Tensor], Trajectories]  # source [B, S], at most how many steps → what was written
 AT_ONCE = 512  # positions whose logits are in memory together
 EVALUATION_TOKENS = 4096  # target positions decoded side by side
 
@@ -46,7 +46,7 @@ def writer(policy: Policy, width: int, amp: str, device: str, keep: int = 1) -> 
     keep: hypotheses a source, as in ``beam``.
     """
 
-    def write(source: Tensor, steps: int) -> Trajectories:
+    def write(source: Tensor, steps: int | Tensor) -> Trajectories:
         with acting(policy), precision(amp, device):
             source = source.to(device)
             if width == 1:
@@ -60,8 +60,8 @@ def writer(policy: Policy, width: int, amp: str, device: str, keep: int = 1) -> 
 def write_split(write: Writer, world: World, split: Split) -> list[str]:
     """The text that ``write`` gives for every source of ``split``, in the split's order."""
     texts = [""] * len(split)
-    for batch in in_order(split, EVALUATION_TOKENS, world.horizon):
-        for row, action in zip(batch.index.tolist(), write(batch.source, world.horizon).action.tolist(), strict=True):
+    for batch in in_order(split, EVALUATION_TOKENS, world):
+        for row, action in zip(batch.index.tolist(), write(batch.source, batch.limit).action.tolist(), strict=True):
             texts[row] = world.vocabulary.decode(action)
     return texts
 
@@ -80,7 +80,7 @@ def mean_nll(policy: Policy, world: World, split: Split, amp: str, device: str) 
     """Negative log-likelihood of the references, nats a token."""
     total, tokens = 0.0, 0
     with acting(policy), precision(amp, device):
-        for batch in in_order(split, EVALUATION_TOKENS, world.horizon):
+        for batch in in_order(split, EVALUATION_TOKENS, world):
             batch = batch.to(device)
             features, target = policy.features(batch.source, batch.prefix, batch.mask), batch.target[batch.mask]
             for some, said in zip(features.split(AT_ONCE), target.split(AT_ONCE), strict=True):
@@ -114,11 +114,13 @@ def speed(writers: dict[str, Writer], world: World, split: Split, batch_size: in
     sources = [
         pad_sequence([torch.from_numpy(split.source[i]) for i in rows], batch_first=True) for rows in batches
     ]  # PAD is 0
+    limits = [world.limit(torch.tensor([len(split.source[i]) for i in rows])) for rows in batches]
+    work = list(zip(sources, limits, strict=True))
     rates: dict[str, list[float]] = {name: [] for name in writers}
     for turn in range(rounds + 1):
         for name, write in writers.items():
             began = time.perf_counter()
-            tokens = sum(int(write(source, world.horizon).length.sum()) for source in sources)  # the sum waits for the device
+            tokens = sum(int(write(source, limit).length.sum()) for source, limit in work)  # the sum waits for the device
             if turn:
                 rates[name].append(tokens / (time.perf_counter() - began))
     return {f"{name}_tokens_per_second": statistics.median(rate) for name, rate in rates.items()}

@@ -117,16 +117,23 @@ def writer(
     """How the model in ``folder`` writes, as ``agents.evaluation.writer``.
 
     Batches of ``batch_size`` sentences of like length go to ``workers`` with ``threads`` each; a core a worker is fastest.
-    Two things are CTranslate2's own: a source of EOS alone gives nothing, not even EOS, and scores are not asked for (0).
+    Three things are CTranslate2's own: a source of EOS alone gives nothing, not even EOS; scores are not asked for (0); and all
+    rows of a beam search have one limit (a greedy output is cut at its own, which comes to the same).
     """
     model = ctranslate2.Translator(str(folder), inter_threads=workers, intra_threads=threads)
     tokens, ids = vocabulary.tokens, {token: index for index, token in enumerate(vocabulary.tokens)}
 
-    def write(source: Tensor, steps: int) -> Trajectories:
+    def write(source: Tensor, steps: int | Tensor) -> Trajectories:
+        most = torch.as_tensor(steps).expand(len(source)).tolist()
+        if width > 1 and len(set(most)) > 1:
+            raise ValueError("CTranslate2 has one limit for all rows of a beam search")
         texts = [[tokens[token] for token in row if token != PAD] for row in source.tolist()]
-        limits = {"min_decoding_length": 0, "max_decoding_length": steps, "max_input_length": 0}
+        limits = {"min_decoding_length": 0, "max_decoding_length": max(most), "max_input_length": 0}
         found = model.translate_batch(texts, beam_size=width, max_batch_size=batch_size, return_end_token=True, **limits)
-        rows = [torch.tensor([ids[token] for token in each.hypotheses[0]], dtype=torch.int64) for each in found]
+        rows = [
+            torch.tensor([ids[token] for token in each.hypotheses[0][:limit]], dtype=torch.int64)
+            for each, limit in zip(found, most, strict=True)
+        ]
         length = torch.tensor([len(row) for row in rows])
         return Trajectories(pad_sequence(rows, batch_first=True, padding_value=PAD), length, torch.zeros(len(rows)))
 

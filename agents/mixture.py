@@ -18,23 +18,13 @@ from textgen_env.oracle import LOG_ZERO, Oracle, PolicyOracle
 from textgen_env.types import EOS, PAD, Trajectories
 
 
-def mixed(
-    policy: Policy,
-    oracle: Oracle,
-    source: Tensor,
-    expert: Tensor,
-    generator: torch.Generator,
-    top_k: int = 1,
-    given: Tensor | None = None,
-    draws: bool = False,
-) -> Trajectories:
-    """Episodes for ``source`` ``[B, S]`` by a ``Mixture``, at most as long as its plan; ``top_k`` as in ``roll_out``."""
-    steps = expert.shape[1]
-    mixture: Any = Mixture(policy, oracle, expert, given, draws)
-    with acting(policy):
+def mixed(mixture: Mixture, source: Tensor, steps: int | Tensor, generator: torch.Generator, top_k: int = 1) -> Trajectories:
+    """Episodes for ``source`` ``[B, S]`` of at most ``steps`` actions, which its plan covers; ``top_k`` as in ``roll_out``."""
+    writer: Any = mixture
+    with acting(mixture.policy):
         if top_k == 1:
-            return greedy(mixture, source, steps, scored=False)
-        return sample(mixture, source, steps, generator, top_k=top_k, scored=False)
+            return greedy(writer, source, steps, scored=False)
+        return sample(writer, source, steps, generator, top_k=top_k, scored=False)
 
 
 class Mixture:
@@ -49,7 +39,7 @@ class Mixture:
     def __init__(
         self, policy: Policy, oracle: Oracle, expert: Tensor, given: Tensor | None = None, draws: bool = False
     ) -> None:
-        self.draws, self.vocabulary_size = draws, policy.vocabulary_size
+        self.policy, self.draws, self.vocabulary_size = policy, draws, policy.vocabulary_size
         self.expert, self.given = expert, torch.full_like(expert, PAD, dtype=torch.int64) if given is None else given
         free = self.given == PAD  # [B, T]
         self.student_steps, self.teacher_steps = _last(free & ~expert), _last(free & expert)

@@ -15,7 +15,7 @@ from agents.policy import Policy
 from agents.rollout import roll_out, without_dropout
 from textgen_env.errors import UserError
 from textgen_env.oracle import Oracle
-from textgen_env.types import EOS, Batch, Trajectories
+from textgen_env.types import EOS, PAD, Batch, Trajectories
 
 Reward = Callable[[Tensor, Trajectories], np.ndarray]  # rows [B] of the training split, episodes → float64 [B, T]
 
@@ -44,39 +44,27 @@ class Played:
         return LossOutput(loss, self.batch.tokens, figures, self.decoded, self.scored)
 
 
-def room(batch: Batch, horizon: int | None) -> int:
-    """At most how many actions an episode for a source of ``batch`` may have that is going to be paid.
-
-    horizon: the world's; None: the width of the batch's targets.  An episode is truncated there, or already at twice that
-    width: by then it is too long to be worth much, and a batch stays of one size.  A cut at the width itself would let a
-    policy that never ends be paid for the reference's length.
-    """
-    width = batch.target.shape[1]
-    return width if horizon is None else min(horizon, 2 * width)
-
-
 @dataclass(frozen=True)
 class Player:
-    """Lets a policy write for the sources of a batch, and has it paid.
-
-    horizon: as in ``room``.
-    """
+    """Rolls a policy out for the sources of a batch, each up to its limit, and rewards the episodes."""
 
     policy: Policy
     oracle: Oracle
     generator: torch.Generator
     reward: Reward
-    horizon: int | None = None
 
     def write(self, batch: Batch, samples: int = 1, reference: bool = False, forced: Tensor | None = None) -> Played:
         """``samples`` episodes a source from the policy's whole distribution; 0: one, greedily.
 
-        reference: the training pair is one more, the last of its source.  forced ``[B, F]``: the first actions of each.
+        reference: the training pair is one more, the last of its source.  forced ``[B, F]``: the first actions of each; what
+        they are of a reference beyond its limit is kept.
         """
         count = max(samples, 1) + reference
         batch = batch.rows(torch.arange(len(batch), device=batch.source.device).repeat_interleave(count))
         own = torch.arange(len(batch), device=batch.source.device) % count < max(samples, 1)  # [R]
-        steps, top_k = room(batch, self.horizon), 0 if samples else 1
+        steps, top_k = batch.limit[own.cpu()], 0 if samples else 1
+        if forced is not None:
+            steps = torch.maximum(steps, (forced != PAD).sum(1).cpu())
         written = roll_out(self.policy, batch.source[own], steps, self.generator, top_k, forced)
         decoded = int((written.length - (0 if forced is None else forced.shape[1])).clamp(min=0).sum())
         batch = batch.with_rows(own, written)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from agents.mixture import mixed
+from agents.mixture import Mixture, mixed
 from agents.policy import Policy
 from agents.rollout import roll_out
 from textgen_env.errors import unknown
@@ -58,28 +58,25 @@ class RollIn:
         return (coins > beta).expand(len(batch))
 
     def rewrite(self, batches: list[Batch], on_policy: list[Tensor]) -> list[Mixed]:
-        """The batches with the rows ``on_policy`` ``[B]`` of each written anew, within the width of their own batch."""
+        """The batches with the rows ``on_policy`` ``[B]`` of each generated anew, each up to the limit of its source."""
         sizes = [int(which.sum()) for which in on_policy]
         if not any(sizes):
             return [Mixed(*each, 0) for each in zip(batches, on_policy, strict=True)]
-        limits = [torch.full((size,), batch.target.shape[1]) for batch, size in zip(batches, sizes, strict=True)]
+        limit = torch.cat([batch.limit[which] for batch, which in zip(batches, on_policy, strict=True)])
         source = _stacked([batch.source[which] for batch, which in zip(batches, on_policy, strict=True)])
-        written = roll_out(self.policy, source, torch.cat(limits).to(source.device), self.generator, self.top_k)
+        written = roll_out(self.policy, source, limit, self.generator, self.top_k)
         parts = zip(*(part.split(sizes) for part in (written.action, written.length, written.score)), strict=True)
         return [
-            Mixed(
-                batch.with_rows(which, Trajectories(action[:, : batch.target.shape[1]], length, score)),
-                which,
-                int(length.sum()),
-            )
+            Mixed(batch.with_rows(which, Trajectories(action, length, score)), which, int(length.sum()))
             for batch, which, (action, length, score) in zip(batches, on_policy, parts, strict=True)
         ]
 
     def by_step(self, batch: Batch, beta: float) -> Mixed:
         """``batch`` written by oracle and student in turn, a coin per step."""
-        expert = torch.rand(batch.target.shape, generator=self.generator) < beta  # [B, T]
+        expert = torch.rand(len(batch), int(batch.limit.max()), generator=self.generator) < beta  # [B, T]
         before = self.oracle.queries
-        written = mixed(self.policy, self.oracle, batch.source, expert.to(batch.source.device), self.generator, self.top_k)
+        mixture = Mixture(self.policy, self.oracle, expert.to(batch.source.device))
+        written = mixed(mixture, batch.source, batch.limit, self.generator, self.top_k)
         asked = self.oracle.queries - before
         batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), written)
         on_policy = (~expert[:, : batch.target.shape[1]] & batch.actual).any(1)

@@ -37,12 +37,15 @@ LEAST: dict[str, float] = {
         ("beam", "beams", "threads", "workers", "rows", "rounds", "resamples", "samples", "bundled_pairs", "vocabulary"), 1
     ),
     **dict.fromkeys(("tokens", "episodes", "envs", "epochs", "lengths"), 1),
-    **{"batch": 2, "seconds": 0},
+    **{"batch": 2, "seconds": 0, "limit_ratio": 0, "limit_offset": 1},
     **dict.fromkeys(("layers", "decoder_layers", "encoder_layers", "width", "encoder_width", "heads", "ffn", "embedding"), 1),
 }
 ABOVE_ZERO = ("lr", "clip")
 # A default of null does not show the type: these are numbers, all others text.
-NUMBERS = {**dict.fromkeys(("rows", "steps", "threads", "workers", "decoder_layers"), int), "gamma": float}
+NUMBERS: dict[str, type] = {
+    **dict.fromkeys(("rows", "steps", "threads", "workers", "decoder_layers", "limit_offset"), int),
+    **dict.fromkeys(("gamma", "limit_ratio"), float),
+}
 
 
 def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None:

@@ -168,7 +168,7 @@ def check(config: DictConfig, world: World, student: nn.Module) -> None:
 def _algorithm(config: DictConfig, world: World, student: nn.Module, oracle: Oracle, generator: torch.Generator) -> Algorithm:
     name, settings = named(config.algorithm)
     reward = partial(rewards.score, rewards.make(config.reward or world.reward, world, oracle), world, "train")
-    given = {"policy": student, "oracle": oracle, "generator": generator, "reward": reward, "world_horizon": world.horizon}
+    given = {"policy": student, "oracle": oracle, "generator": generator, "reward": reward}
     return build(algorithm_class(name), settings, **given)
 
 
@@ -217,7 +217,7 @@ def fit(
     return train(
         algorithm,
         policy,
-        Batches(split, settings.batch_tokens, seed, world.horizon),
+        Batches(split, settings.batch_tokens, seed, world),
         validator(policy, world, settings.validation_rows, on.precision, on.device),
         folder=folder,
         phase=phase,

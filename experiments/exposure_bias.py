@@ -62,13 +62,13 @@ def open_all(config: DictConfig) -> dict[str, Run]:
     shared: dict[tuple[Any, ...], str] = {}
     for folder, run in runs.items():
         shared.setdefault(
-            (run.world.corpus.fingerprint, run.world.vocabulary.fingerprint, run.world.horizon, run.teacher.about["path"]),
+            (run.world.corpus.fingerprint, run.world.vocabulary.fingerprint, run.world.limits, run.teacher.about["path"]),
             folder,
         )
     if len(shared) > 1:
         one, other, *_ = shared.values()
         raise UserError(
-            f"{one} and {other} differ in corpus, vocabulary, horizon or teacher; one figure compares students of one teacher"
+            f"{one} and {other} differ in corpus, vocabulary, limits or teacher; one figure compares students of one teacher"
         )
     named = ([run.config.algorithm.name for run in runs.values()], [Path(folder).name for folder in runs], list(runs))
     labels = next(names for names in named if len(set(names)) == len(runs))

@@ -73,7 +73,7 @@ def _not_compiled(what: str) -> UserError:
 def outputs_folder(teacher: Teacher, world: World, precision: str) -> Path:
     """The folder in the cache for what this teacher writes for this corpus."""
     who = fingerprint(teacher.oracle.policy) if isinstance(teacher.oracle, PolicyOracle) else teacher.about["architecture"]
-    limits = f"{world.source_limit}-{world.horizon}"
+    limits = "-".join(map(str, world.limits))
     return cache_dir() / "outputs" / f"{world.id}-{world.corpus.fingerprint}-{limits}-{who}-{precision}"
 
 
@@ -83,7 +83,7 @@ def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
     header = {
         **describe_policy(name, settings, world.vocabulary),
         "corpus": world.corpus.fingerprint,
-        "horizon": [world.source_limit, world.horizon, world.target_limit],
+        "limits": [*world.limits, world.target_limit],
         "label_smoothing": config.teacher.label_smoothing,
         "train": OmegaConf.to_container(config.teacher.train),
         "seed": config.seed,

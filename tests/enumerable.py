@@ -80,7 +80,8 @@ def episodes(sentences: list[tuple[int, ...]]) -> Batch:
     """Those sentences as a batch; all have the same source."""
     length = torch.tensor([len(sentence) for sentence in sentences])
     target = nn.utils.rnn.pad_sequence([torch.tensor(sentence) for sentence in sentences], batch_first=True)
-    return Batch(torch.zeros_like(length), torch.full((len(length), 2), EOS), target, length)
+    source, limit = torch.full((len(length), 2), EOS), torch.full_like(length, target.shape[1])
+    return Batch(torch.zeros_like(length), source, target, length, limit)
 
 
 def next_token(policy: Any, before: tuple[int, ...]) -> Tensor:

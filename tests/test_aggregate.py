@@ -21,7 +21,7 @@ def numbered(first, count, width):
     length = 1 + number % width
     target = torch.where(torch.arange(width) < length[:, None], 3 + number[:, None], PAD)
     source = torch.stack([number + 3, torch.full_like(number, EOS)], 1)
-    return Batch(number, source, target, length), torch.where(target == PAD, PAD, target + 1)
+    return Batch(number, source, target, length, limit=length), torch.where(target == PAD, PAD, target + 1)
 
 
 def size(data):
@@ -82,7 +82,7 @@ def learner(world, **settings):
 
 
 def test_a_roll_in_every_so_many_updates_is_all_that_is_labelled(world):
-    batches = Batches(world.splits["train"], 200, 0, world.horizon)
+    batches = Batches(world.splits["train"], 200, 0, world)
     algorithm = learner(world, every=3, beta="constant", rate=0.0)
     outputs = [algorithm.loss(batches.at(step), 0.0) for step in range(7)]
     assert [output.decoded > 0 for output in outputs] == [True, False, False, True, False, False, True]
@@ -92,7 +92,7 @@ def test_a_roll_in_every_so_many_updates_is_all_that_is_labelled(world):
 
 def test_labels_are_the_oracles_at_the_students_prefixes(world):
     algorithm = learner(world, beta="constant", rate=0.0)
-    batches = Batches(world.splits["train"], 200, 0, world.horizon)
+    batches = Batches(world.splits["train"], 200, 0, world)
     algorithm.loss(batches.at(0), 0.0)
     drawn, label = algorithm.data.draw(300)
     assert torch.equal(label[drawn.mask], expert(world).action(drawn.source, drawn.prefix, drawn.mask))
@@ -116,7 +116,7 @@ def fit(world, folder, stop=None, resume=False):
     train(
         algorithm,
         algorithm.policy,
-        Batches(world.splits["train"], 200, 0, world.horizon),
+        Batches(world.splits["train"], 200, 0, world),
         lambda: {"valid_score": 0.0},
         folder=folder,
         phase="student",

@@ -76,7 +76,7 @@ def learner(world, **settings):
 
 
 def batch_of(world):
-    return Batches(world.splits["train"], 400, 0, world.horizon).at(0)
+    return Batches(world.splits["train"], 400, 0, world).at(0)
 
 
 def test_beta_one_is_the_data_and_beta_zero_the_student(world):
@@ -157,7 +157,7 @@ def test_labels_cut_to_one_token_are_the_oracles_action(world):
 
 def test_roll_ins_written_at_once_are_those_written_one_by_one(world):
     """Greedy writing draws no noise, so the coins are the same too."""
-    batches = [Batches(world.splits["train"], 200, 0, world.horizon).at(step) for step in range(4)]
+    batches = [Batches(world.splits["train"], 200, 0, world).at(step) for step in range(4)]
     progress = [0.1, 0.2, 0.3, 0.4]
     alone, _ = learner(world, beta="linear", rate=0.0)
     ahead, _ = learner(world, beta="linear", rate=0.0, group=4)

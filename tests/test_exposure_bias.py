@@ -50,7 +50,7 @@ def test_the_definition_on_numbers_by_hand():
 
 def test_regret_disagreement_and_loss_are_what_a_loop_over_positions_gives(world: World):
     student, oracle = random_student(world), world.oracle()
-    batch = next(in_order(world.splits["test"], 200, world.horizon))
+    batch = next(in_order(world.splits["test"], 200, world))
     with torch.no_grad():
         found = compare(student, oracle, batch)
         ours = student(batch.source, batch.prefix).log_softmax(-1)

@@ -233,29 +233,15 @@ def test_the_exact_cost_to_go_is_that_of_rolling_out_the_oracle(task):
         [torch.from_numpy(world.splits["train"].source[i]) for i in index], batch_first=True
     )
     written = torch.randint(3, size, (20, world.horizon), generator=generator)
-    batch = Batch(index, source, written, torch.full((20,), world.horizon))
+    length = torch.full((20,), world.horizon)
+    batch = Batch(index, source, written, length, limit=length)
     time = torch.randint(world.horizon, (20,), generator=generator)
     now = torch.arange(world.horizon) == time[:, None]
     action = torch.arange(EOS, size).expand(20, -1)
     asked = (Always(size, token=3), oracle, pay, batch, time, action, torch.ones_like(action, dtype=torch.bool), generator)
-    costs, decoded = roll_out_costs(*asked, steps=world.horizon)
+    costs, decoded = roll_out_costs(*asked)
     torch.testing.assert_close(costs, oracle.cost_to_go(batch.source, batch.prefix, now)[:, EOS:])
     assert decoded == 0
-
-
-@pytest.mark.parametrize("make", [LOLS, AggreVaTeD])
-@pytest.mark.parametrize(("horizon", "longest"), [(None, 1), (2, 2), (9, 2)])
-def test_what_is_judged_may_be_longer_than_the_references_and_no_longer_than_the_horizon(make, horizon, longest):
-    seen = set()
-
-    def pay(index, written):
-        seen.add(int(written.length.max()))
-        return np.zeros(written.action.shape)
-
-    algorithm = learner(make, actions=2, world_horizon=horizon)
-    algorithm.reward = pay
-    algorithm.loss(episodes([(A,)] * 200), 0.5)
-    assert seen == {longest}
 
 
 @pytest.mark.parametrize("make", [MiniLLM, LOLS, AggreVaTeD])
@@ -274,7 +260,8 @@ def test_aggrevated_exact_is_the_mean_cost_over_all_steps():
     policy = Always(len(world.vocabulary), token=3)
     algorithm = AggreVaTeD(policy, oracle, torch.Generator(), reward, cost_to_go="exact", beta="constant", rate=1.0)
     target = torch.tensor([[3, 4, 3, EOS]])
-    batch = Batch(torch.zeros(1, dtype=torch.int64), target, target, torch.tensor([4]))
+    length = torch.tensor([4])
+    batch = Batch(torch.zeros(1, dtype=torch.int64), target, target, length, limit=length)
     assert algorithm.loss(batch, 0.0).figures["cost"] == pytest.approx(0.5, abs=1e-3)  # right twice in four steps
 
 

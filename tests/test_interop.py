@@ -53,7 +53,7 @@ def student(world, dropout=0.0):
 
 def agreement(policy, world):
     """How much of what it writes for the test split the expert would have written too; chance: one token in V."""
-    batch = Batches(world.splits["test"], 10**4, 0, world.horizon).at(0)
+    batch = Batches(world.splits["test"], 10**4, 0, world).at(0)
     written = roll_out(policy, batch.source, world.horizon, torch.Generator())
     mask = torch.arange(written.action.shape[1]) < written.length[:, None]
     right = expert(world).action(batch.source, shift(written.action), mask)
@@ -174,7 +174,7 @@ def test_they_learn_from_the_policy_that_acted_which_is_without_dropout(world):
 
 def test_their_cloning_loss_and_its_gradient_are_ours(world):
     bc = pytest.importorskip("imitation.algorithms.bc", reason="imitation is not installed (extra: imitation)")
-    batch = Batches(world.splits["train"], 400, 0, world.horizon).at(0)
+    batch = Batches(world.splits["train"], 400, 0, world).at(0)
     own, twin = student(world), student(world)
     ours = BC(own).loss(batch, 0.0).loss
     row, step = batch.mask.nonzero(as_tuple=True)  # [N] each: one of their transitions is one action of ours

@@ -97,7 +97,7 @@ def test_a_loss_in_parts_is_the_same_with_the_same_gradient_and_no_more_logits_t
     length = torch.tensor([3, 5, 1, 1])
     generator = torch.Generator().manual_seed(1)
     target = torch.randint(4, 11, (4, 5), generator=generator).masked_fill(torch.arange(5) >= length[:, None], 0)
-    batch = Batch(torch.arange(4), torch.randint(4, 11, (4, 4), generator=generator), target, length)
+    batch = Batch(torch.arange(4), torch.randint(4, 11, (4, 4), generator=generator), target, length, limit=length)
     sizes = []
 
     def logits(features: torch.Tensor) -> torch.Tensor:
@@ -124,7 +124,8 @@ def test_a_loss_in_parts_and_blocks_is_the_plain_loss_with_its_gradient(monkeypa
     policy = Transformer(11, layers=1, width=8, heads=2, ffn=8, generator=torch.Generator().manual_seed(0)).eval()
     generator = torch.Generator().manual_seed(1)
     target = torch.randint(4, 11, (3, 5), generator=generator)
-    batch = Batch(torch.arange(3), torch.randint(4, 11, (3, 4), generator=generator), target, torch.tensor([5, 2, 4]))
+    length = torch.tensor([5, 2, 4])
+    batch = Batch(torch.arange(3), torch.randint(4, 11, (3, 4), generator=generator), target, length, limit=length)
     logits, log_probs = policy(batch.source, batch.prefix, batch.mask), ORACLE.table[batch.prefix[batch.mask]]
     monkeypatch.setattr(losses, "LOGITS", 44)
     monkeypatch.setattr(losses, "BLOCK", 22)  # two positions
@@ -144,7 +145,8 @@ def test_a_loss_in_parts_and_blocks_is_the_plain_loss_with_its_gradient(monkeypa
 def test_a_loss_is_computed_in_float32_whatever_the_precision():
     policy = Transformer(11, layers=1, width=8, heads=2, ffn=8, generator=torch.Generator().manual_seed(0)).eval()
     target = torch.randint(4, 11, (64, 5), generator=torch.Generator().manual_seed(1))
-    batch = Batch(torch.arange(64), target[:, :4], target, torch.full((64,), 5))
+    length = torch.full((64,), 5)
+    batch = Batch(torch.arange(64), target[:, :4], target, length, limit=length)
     with torch.autocast("cpu", torch.bfloat16):
         logits, (loss, excess) = policy(batch.source, batch.prefix, batch.mask), losses.full(policy, ORACLE, batch)
     log_probs = ORACLE.table[batch.prefix[batch.mask]]

@@ -56,7 +56,7 @@ class Uncached:
 def test_each_writes_its_own_steps(student, teacher, source):
     """What stands at a step is what its writer does after the prefix that both have written."""
     expert = plan(len(source), 0.5)
-    written = mixed(student, teacher, source, expert, torch.Generator())
+    written = mixed(Mixture(student, teacher, expert), source, STEPS, torch.Generator())
     taken = torch.arange(written.action.shape[1]) < written.length[:, None]
     prefix = shift(written.action)
     student.eval()
@@ -69,7 +69,9 @@ def test_each_writes_its_own_steps(student, teacher, source):
 
 def test_a_cached_teacher_and_one_asked_about_prefixes_write_the_same(student, teacher, source):
     expert = plan(len(source), 0.5)
-    cached, asked = (mixed(student, oracle, source, expert, torch.Generator()) for oracle in (teacher, Uncached(teacher)))
+    cached, asked = (
+        mixed(Mixture(student, oracle, expert), source, STEPS, torch.Generator()) for oracle in (teacher, Uncached(teacher))
+    )
     assert torch.equal(cached.action, asked.action)
     assert torch.equal(cached.length, asked.length)
 
@@ -77,7 +79,9 @@ def test_a_cached_teacher_and_one_asked_about_prefixes_write_the_same(student, t
 @pytest.mark.parametrize("draws", [False, True])
 def test_an_expert_alone_acts_or_draws(student, teacher, source, draws):
     everything = plan(len(source), 2.0)
-    written = mixed(student, teacher, source, everything, torch.Generator().manual_seed(3), top_k=0, draws=draws)
+    written = mixed(
+        Mixture(student, teacher, everything, draws=draws), source, STEPS, torch.Generator().manual_seed(3), top_k=0
+    )
     teacher.policy.eval()
     if draws:
         alone = sample(teacher.policy, source, STEPS, torch.Generator().manual_seed(3))
@@ -89,7 +93,7 @@ def test_an_expert_alone_acts_or_draws(student, teacher, source, draws):
 def test_given_tokens_are_written_as_they_are(student, teacher, source):
     given = torch.full((len(source), STEPS), PAD)
     given[:, :2], given[::2, 2] = 5, 6
-    written = mixed(student, teacher, source, plan(len(source), 0.5), torch.Generator(), given=given)
+    written = mixed(Mixture(student, teacher, plan(len(source), 0.5), given=given), source, STEPS, torch.Generator())
     assert (written.action[:, :2] == 5).all()
     assert (written.action[::2, 2] == 6).all()
     assert not (written.action[1::2, 2] == 6).all()
@@ -109,18 +113,18 @@ def test_nobody_is_asked_after_its_last_step(student, source, world):
     early = torch.zeros(len(source), STEPS, dtype=torch.bool)
     early[:, 2:4] = True
     oracle = Uncached(PolicyOracle(student, partial(beam, width=2), world.vocabulary, world.vocabulary))
-    mixed(policy, oracle, source, early, torch.Generator(), given=given)
+    mixed(Mixture(policy, oracle, early, given=given), source, STEPS, torch.Generator())
     assert 0 < oracle.queries <= 4 * len(source)
-    mixed(policy, oracle, source, ~early, torch.Generator(), given=given)
+    mixed(Mixture(policy, oracle, ~early, given=given), source, STEPS, torch.Generator())
     assert policy.steps <= STEPS + 4
     before = policy.steps
-    mixed(policy, oracle, source, torch.ones_like(early), torch.Generator(), given=given)
+    mixed(Mixture(policy, oracle, torch.ones_like(early), given=given), source, STEPS, torch.Generator())
     assert policy.steps == before
 
 
 def test_the_policy_is_left_in_training_and_nothing_has_a_gradient(student, source, world):
     student.train()
-    written = mixed(student, expert(world), source, plan(len(source), 0.5), torch.Generator())
+    written = mixed(Mixture(student, expert(world), plan(len(source), 0.5)), source, STEPS, torch.Generator())
     assert student.training
     assert not written.score.requires_grad
 
@@ -128,9 +132,11 @@ def test_the_policy_is_left_in_training_and_nothing_has_a_gradient(student, sour
 def test_a_plan_follows_its_rows_when_finished_ones_leave(student, teacher, source, world):
     """Batched is single: with a plan that differs from row to row."""
     expert_steps = plan(len(source), 0.5, seed=4)
-    batched = mixed(student, expert(world), source, expert_steps, torch.Generator())
+    batched = mixed(Mixture(student, expert(world), expert_steps), source, STEPS, torch.Generator())
     assert len(set(batched.length.tolist())) > 2
     for row in range(0, len(source), 7):
-        single = mixed(student, expert(world), source[row : row + 1], expert_steps[row : row + 1], torch.Generator())
+        single = mixed(
+            Mixture(student, expert(world), expert_steps[row : row + 1]), source[row : row + 1], STEPS, torch.Generator()
+        )
         assert torch.equal(single.action[0], batched.action[row, : batched.length[row]])
     assert isinstance(Mixture(student, teacher, expert_steps).teacher, PolicyOracle)

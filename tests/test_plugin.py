@@ -43,7 +43,7 @@ def run(monkeypatch):
 def learner(world, lazy, **settings):
     generator = torch.Generator().manual_seed(1)
     policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, dropout=0.0, generator=generator)
-    return lazy.LazyDAgger(policy, expert(world), **settings), Batches(world.splits["train"], 400, 0, world.horizon).at(0)
+    return lazy.LazyDAgger(policy, expert(world), **settings), Batches(world.splits["train"], 400, 0, world).at(0)
 
 
 def test_the_example_is_short_and_the_readme_shows_it():
@@ -79,8 +79,8 @@ def test_control_changes_hands_at_the_two_thresholds(lazy, world):
         # thresholds in the middle of what occurs, so that control does change hands
         occurring = 1 - policy(batch.source, batch.prefix).softmax(-1).gather(2, batch.target[:, :, None])[batch.mask]
         give, take = occurring.quantile(torch.tensor([0.4, 0.6])).tolist()
-        pair = lazy.Pair(policy, algorithm.oracle, take, give, *batch.target.shape)
-        written = lazy.greedy(pair, batch.source, batch.target.shape[1])
+        pair = lazy.Pair(policy, algorithm.oracle, take, give, batch.limit)
+        written = lazy.greedy(pair, batch.source, batch.limit)
         batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), written)
         logits = policy(batch.source, batch.prefix)
         label = expert(world).action(batch.source, batch.prefix)

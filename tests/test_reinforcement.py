@@ -102,7 +102,8 @@ def episodes(sentences, index=0):
     """Those sentences as a batch."""
     length = torch.tensor([len(sentence) for sentence in sentences])
     target = nn.utils.rnn.pad_sequence([torch.tensor(sentence) for sentence in sentences], batch_first=True)
-    return Batch(torch.full_like(length, index), torch.full((len(length), 2), EOS), target, length)
+    source, limit = torch.full((len(length), 2), EOS), torch.full_like(length, target.shape[1])
+    return Batch(torch.full_like(length, index), source, target, length, limit)
 
 
 def learner(make, policy=None, seed=0, pays=reward, **settings):
@@ -374,7 +375,7 @@ def test_baselines_find_the_mean_and_the_values():
 @pytest.mark.parametrize("make", [Transformer, RNN])
 def test_features_are_what_logits_are_made_of(make, world):
     policy = make(len(world.vocabulary), generator=torch.Generator().manual_seed(0)).train(False)
-    batch = Batches(world.splits["train"], 100, 0, world.horizon).at(0)
+    batch = Batches(world.splits["train"], 100, 0, world).at(0)
     features = policy.features(batch.source, batch.prefix, batch.mask)
     assert features.shape == (batch.tokens, policy.feature_width)
     torch.testing.assert_close(policy.logits(features), policy(batch.source, batch.prefix, batch.mask))
@@ -384,7 +385,7 @@ def test_features_are_what_logits_are_made_of(make, world):
 def test_the_policy_that_learns_is_the_one_that_wrote(make, world):
     """No dropout, no PAD or BOS: the first ratio of PPO is one, and training mode is back afterwards."""
     policy = make(len(world.vocabulary), dropout=0.5, generator=torch.Generator().manual_seed(0)).train()
-    batch = Batches(world.splits["train"], 100, 0, world.horizon).at(0)
+    batch = Batches(world.splits["train"], 100, 0, world).at(0)
     first, again = (act_log_probs(policy, batch)[0] for _ in range(2))
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert first.requires_grad
@@ -447,7 +448,7 @@ def test_every_cost_is_booked(name, world):
         generator=torch.Generator().manual_seed(0),
         reward=pays,
     )
-    output = algorithm.loss(Batches(world.splits["train"], 100, 0, world.horizon).at(0), 0.99)
+    output = algorithm.loss(Batches(world.splits["train"], 100, 0, world).at(0), 0.99)
     assert output.scored == output.decoded == sum(int(written.length.sum()) for written in asked)
     assert output.tokens == int(asked[-1].length.sum())
 
@@ -487,18 +488,3 @@ def test_a_reward_that_is_not_finite_stops_the_training(bad):
 def test_mistakes_are_named(make, settings, says):
     with pytest.raises(UserError, match=says):
         learner(make, **settings)
-
-
-def test_an_episode_may_be_longer_than_the_references_and_never_longer_than_the_horizon(world):
-    """A policy that never ends must feel it: it is not cut where the references are."""
-    batch = Batches(world.splits["train"], 100, 0, world.horizon).at(0)
-    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        policy.decoder_norm.bias.copy_(-99 * policy.target_embedding[EOS])
-    width = 3
-    short = Batch(batch.index, batch.source, batch.target[:, :width], batch.length.clamp(max=width))
-    for horizon, steps in ((None, 3), (5, 5), (100, 6)):
-        player = Player(
-            policy, expert(world), torch.Generator(), lambda index, written: np.zeros(written.action.shape), horizon
-        )
-        assert player.write(short).batch.length.tolist() == [steps] * len(short)

@@ -176,7 +176,7 @@ def test_two_runs_in_one_report(runs, tmp_path):
     ("script", "words", "message"),
     [
         (exposure_bias, [], "name at least one finished run folder: run=RUN"),
-        (exposure_bias, ["run=bc", "run=text"], "differ in corpus, vocabulary, horizon or teacher"),
+        (exposure_bias, ["run=bc", "run=text"], "differ in corpus, vocabulary, limits or teacher"),
         (exposure_bias, ["run=bc", "split=tset"], "unknown split 'tset'; did you mean 'test'?"),
         (show, [], "name a finished run folder: run=RUN"),
         (show, ["run=bc", "run=imitkd"], "run is given 2 times; give it once"),

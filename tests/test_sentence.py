@@ -39,7 +39,7 @@ def seen(world: World, student: Transformer) -> Sentence:
 def test_every_figure_is_the_policies_own(world: World, student: Transformer, seen: Sentence):
     source = torch.from_numpy(world.splits["test"].source[3])[None]
     written = greedy(student, source, world.horizon)
-    batch = Batch(torch.tensor([3]), source, written.action, written.length)
+    batch = Batch(torch.tensor([3]), source, written.action, written.length, limit=written.length)
     with torch.no_grad():
         ours = student(source, batch.prefix)[0].softmax(-1)  # [T, V]
     theirs = world.oracle().log_probs(source, batch.prefix)[0].exp()  # [T, V]

@@ -60,7 +60,7 @@ def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None):
     progress = train(
         algorithm,
         policy,
-        Batches(world.splits["train"], 128, seed, world.horizon),
+        Batches(world.splits["train"], 128, seed, world),
         validate,
         folder=folder,
         phase="student",

@@ -60,7 +60,7 @@ def test_no_step_of_supervised_learning_waits(name, algorithm, whole, device, mo
     )
     oracle = PolicyOracle(teacher, partial(pytest.fail, "nobody asked for that"), WORDS, WORDS)
     source, target = torch.full((3, 8), 5), torch.full((3, 12), 6)
-    batch = Batch(torch.arange(3), source, target, LENGTH).to(device)
+    batch = Batch(torch.arange(3), source, target, LENGTH, limit=LENGTH).to(device)
     output = ALGORITHMS[algorithm](policy, oracle, batch).loss(batch, progress=0.5)
     output.loss.backward()
     norm = nn.utils.clip_grad_norm_(policy.parameters(), 5.0)
@@ -71,7 +71,7 @@ def test_no_step_of_supervised_learning_waits(name, algorithm, whole, device, mo
 
 
 def test_to_wait_would_fail(device):
-    batch = Batch(torch.arange(3), torch.ones(3, 2), torch.ones(3, 12), LENGTH).to(device)
+    batch = Batch(torch.arange(3), torch.ones(3, 2), torch.ones(3, 12), LENGTH, limit=LENGTH).to(device)
     assert picked(batch.target, batch.actual).shape == (LENGTH.sum(),)
     with pytest.raises(NotImplementedError, match="nonzero"):
         picked(batch.target, batch.mask)

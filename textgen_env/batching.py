@@ -10,7 +10,7 @@ from torch import Tensor
 
 from textgen_env.errors import UserError
 from textgen_env.types import PAD, Batch
-from textgen_env.world import Split
+from textgen_env.world import Split, World
 
 WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # T is one of these or the horizon
 SOURCE_STEP = 8  # S is a multiple of this
@@ -22,16 +22,23 @@ class Batches:
 
     An epoch holds every row once.  A row's bucket is the smallest width that holds its target and half its source, so
     that one long source cannot widen a batch of hundreds of short targets; a bucket's batches have ``tokens // width``
-    rows (at least one; its last batch may have fewer).  Hence B·T ≤ ``tokens`` wherever B > 1.
+    rows (at least one; its last batch may have fewer).  Hence B·T ≤ ``tokens`` wherever B > 1; what a policy generates for
+    the batch may be longer, up to the limit of each source.
+
+    Args:
+        split: rows to train on: a split of ``world``, or one with the same sources and other targets
+        tokens: target positions in a batch
+        seed: of the order of the rows
+        world: whose horizon and limits hold
     """
 
-    def __init__(self, split: Split, tokens: int, seed: int, horizon: int) -> None:
+    def __init__(self, split: Split, tokens: int, seed: int, world: World) -> None:
         if tokens < 1 or not len(split):
             raise UserError(f"no batch of {tokens} tokens can be drawn from {len(split)} training pairs")
         self.seed = seed
-        self._table = _Table(split, horizon)
+        self._table = _Table(split, world)
         need = np.maximum(self._table.target_length, -(-self._table.source_length // 2))
-        bucket = np.searchsorted(self._table.widths, np.minimum(need, horizon))
+        bucket = np.searchsorted(self._table.widths, np.minimum(need, world.horizon))
         self._buckets = [(np.flatnonzero(bucket == i), max(1, tokens // int(self._table.widths[i]))) for i in np.unique(bucket)]
         self.per_epoch = sum(-(-len(rows) // size) for rows, size in self._buckets)
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
@@ -54,12 +61,12 @@ class Batches:
         return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def in_order(split: Split, tokens: int, horizon: int) -> Iterator[Batch]:
+def in_order(split: Split, tokens: int, world: World) -> Iterator[Batch]:
     """Every row once, longest source first: for validation and decoding.  ``batch.index`` says which row is which.
 
     A batch has as many rows as keep B·max(S, T), before padding, within ``tokens``; at least one.
     """
-    table = _Table(split, horizon)
+    table = _Table(split, world)
     left = np.lexsort((table.target_length, table.source_length))[::-1]
     longest = np.maximum(table.source_length, table.target_length)
     while len(left):
@@ -75,13 +82,14 @@ def _fitting(longest: np.ndarray, tokens: int) -> int:
 
 
 class _Table:
-    """A split as two flat arrays, so that a batch is two gathers.  Targets end at the horizon, as episodes do."""
+    """A split as two flat arrays, so that a batch is two gathers.  Targets end at the horizon: no policy need go further."""
 
-    def __init__(self, split: Split, horizon: int) -> None:
+    def __init__(self, split: Split, world: World) -> None:
         self.source, self.source_start, self.source_length = _flatten(split.source)
         self.target, self.target_start, length = _flatten(split.target)
-        self.target_length = np.minimum(length, horizon)
-        self.widths = np.array([*(width for width in WIDTHS if width < horizon), horizon])
+        self.target_length = np.minimum(length, world.horizon)
+        self.limit = world.limit(self.source_length)
+        self.widths = np.array([*(width for width in WIDTHS if width < world.horizon), world.horizon])
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Rows padded to the next width (target) and the next multiple of 8 (source)."""
@@ -93,6 +101,7 @@ class _Table:
             source=_padded(self.source, self.source_start[rows], source_length, s),
             target=_padded(self.target, self.target_start[rows], length, t),
             length=torch.from_numpy(length.astype(np.int64)),
+            limit=torch.from_numpy(self.limit[rows]),
         )
 
 

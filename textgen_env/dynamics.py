@@ -1,7 +1,8 @@
 """Generation as an MDP, on arrays: where an episode starts, what an action does, when it is over.
 
-A state is (source, prefix); an action appends one token, with certainty; EOS terminates, the horizon truncates (Lin et al.
-2020, section 3).  Everything is batched: one environment is a batch of one, so that the two gymnasium shells cannot disagree.
+A state is (source, prefix); an action appends one token, with certainty; EOS terminates, the source's limit truncates
+(Lin et al. 2020, section 3).  Everything is batched: one environment is a batch of one, so that the two gymnasium shells cannot
+disagree.
 """
 
 from __future__ import annotations
@@ -65,9 +66,9 @@ def terminated(action: np.ndarray) -> np.ndarray:
     return action == EOS
 
 
-def truncated(state: State, action: np.ndarray) -> np.ndarray:
-    """``[B]`` bool: ``action`` led to ``state``, filled the horizon and was not EOS."""
-    return (state.prefix_length[:, 0] == state.prefix.shape[1]) & (action != EOS)
+def truncated(state: State, action: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """``[B]`` bool: ``action`` led to ``state``, was the last that ``limit`` ``[B]`` allows, and was not EOS."""
+    return (state.prefix_length[:, 0] == limit) & (action != EOS)
 
 
 def query(state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -47,7 +47,8 @@ class TextGenEnv(gym.Env[Observation, int]):
     either, for that one episode.
 
     ## Episode End
-    Terminated by EOS, truncated after T actions (the world's horizon); a terminal reward is paid either way.
+    Terminated by EOS, truncated at the limit of the episode's source (``World.limit``, at most T actions); a terminal
+    reward is paid either way.
 
     ## Info
     ``index`` at reset, the row · ``expert_action`` at the state reached, if ``expert`` · ``action_mask`` int8 ``[V]``, all but
@@ -89,7 +90,7 @@ class TextGenEnv(gym.Env[Observation, int]):
         self._expert = expert
         self._expert_action: np.ndarray | None = None  # [1], at the present state
         self._ended = True
-        self._transcript = Transcript(world.vocabulary, world.id, world.horizon) if render_mode else None
+        self._transcript = Transcript(world.vocabulary, world.id) if render_mode else None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
@@ -97,9 +98,10 @@ class TextGenEnv(gym.Env[Observation, int]):
         split, index = self._episode
         rows = self.world.splits[split]
         self._state = dynamics.initial([rows.source[index]], self.world.source_limit, self.world.horizon)
+        self._limit = self.world.limit(self._state.source_length[:, 0])  # [1]
         self._ended = False
         if self._transcript:
-            self._transcript.begin(split, index, rows.texts.sources[index])
+            self._transcript.begin(split, index, rows.texts.sources[index], int(self._limit[0]))
         return self._observation(), {"index": index, **self._arrive()}
 
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -108,7 +110,7 @@ class TextGenEnv(gym.Env[Observation, int]):
         actions = checked_actions(self.world, action, 1)  # [1]
         dynamics.transition(self._state, actions, out=self._state)
         terminated = bool(dynamics.terminated(actions)[0])
-        truncated = bool(dynamics.truncated(self._state, actions)[0])
+        truncated = bool(dynamics.truncated(self._state, actions, self._limit)[0])
         self._ended = terminated or truncated
         reward = self._earn()
         if self._transcript:

@@ -50,14 +50,16 @@ class ExactOracle:
         best = self.action(source, prefix, mask)
         return torch.ones(*best.shape, self.vocabulary_size, device=source.device).scatter_(-1, best[..., None], 0.0)
 
-    def demonstrate(self, source: Tensor, steps: int) -> Trajectories:
-        """The right actions in a row, cut at ``steps``: action ``[B, T]`` as wide as the longest."""
-        prefix = torch.full((len(source), steps + 1), BOS, dtype=torch.int64, device=source.device)
-        for step in range(steps):
+    def demonstrate(self, source: Tensor, steps: int | Tensor) -> Trajectories:
+        """The right actions in a row, cut at ``steps``, a number or ``[B]``: action ``[B, T]`` as wide as the longest."""
+        limit = torch.as_tensor(steps, device=source.device)
+        most = int(limit.max())
+        prefix = torch.full((len(source), most + 1), BOS, dtype=torch.int64, device=source.device)
+        for step in range(most):
             prefix[:, step + 1] = self.right(source, prefix[:, : step + 1])[:, step]
         action = prefix[:, 1:]
         over = (action == EOS).cumsum(dim=1) > 0  # [B, T]
-        length = (~over).sum(dim=1).add(1).clamp(max=steps)
+        length = (~over).sum(dim=1).add(1).clamp(max=limit)
         width = int(length.max())
         inside = torch.arange(width, device=source.device) < length[:, None]  # [B, T]
         self.queries += int(length.sum())

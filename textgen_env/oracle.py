@@ -43,8 +43,8 @@ class Oracle(Protocol):
         """What it would do, int64 ``[B, T]``; with a mask ``[N]``."""
         ...
 
-    def demonstrate(self, source: Tensor, steps: int) -> Trajectories:
-        """Its own outputs of at most ``steps`` actions."""
+    def demonstrate(self, source: Tensor, steps: int | Tensor) -> Trajectories:
+        """Its own outputs of at most ``steps`` actions: a number, or int64 ``[B]`` with a limit for each row."""
         ...
 
 
@@ -64,7 +64,7 @@ class PolicyOracle:
     def __init__(
         self,
         policy: nn.Module,
-        decode: Callable[[nn.Module, Tensor, int], Trajectories],
+        decode: Callable[[nn.Module, Tensor, int | Tensor], Trajectories],
         vocabulary: Vocabulary,
         student: Vocabulary,
         top_k: int | None = None,
@@ -85,7 +85,7 @@ class PolicyOracle:
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         return likeliest(self._logits(source, prefix, mask))
 
-    def demonstrate(self, source: Tensor, steps: int) -> Trajectories:
+    def demonstrate(self, source: Tensor, steps: int | Tensor) -> Trajectories:
         with _asking(self.policy) as device:
             written = self.decode(self.policy, source.to(device), steps)
         self.queries += int(written.length.sum())
@@ -144,9 +144,9 @@ class ReferenceOracle:
         action = np.where(known, self._targets[np.where(known, start[row] + step, 0)], EOS)
         return torch.from_numpy(action).to(prefix.device)
 
-    def demonstrate(self, source: Tensor, steps: int) -> Trajectories:
+    def demonstrate(self, source: Tensor, steps: int | Tensor) -> Trajectories:
         start, length = self._references(source)
-        length = np.minimum(length, steps)
+        length = np.minimum(length, torch.as_tensor(steps).cpu().numpy())
         action = pad([self._targets[a : a + n] for a, n in zip(start, length, strict=True)], int(length.max()))
         self.queries += int(length.sum())
         score = torch.from_numpy(length * math.log1p(-self.smoothing)).float()

@@ -40,7 +40,7 @@ class NoisyOracle:
         anything = torch.randint(self.vocabulary_size, clean.shape, generator=self.generator)
         return torch.where(slip.to(clean.device), anything.to(clean.device), clean)
 
-    def demonstrate(self, source: Tensor, steps: int) -> Trajectories:
+    def demonstrate(self, source: Tensor, steps: int | Tensor) -> Trajectories:
         return follow(self, source, steps)
 
 
@@ -68,7 +68,7 @@ class CachedOracle:
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         return self._ask(self.oracle.action, b"action", source, prefix, mask)
 
-    def demonstrate(self, source: Tensor, steps: int) -> Trajectories:
+    def demonstrate(self, source: Tensor, steps: int | Tensor) -> Trajectories:
         return self.oracle.demonstrate(source, steps)
 
     def _ask(self, ask: Callable[..., Tensor], kind: bytes, source: Tensor, prefix: Tensor, mask: Tensor | None) -> Tensor:
@@ -100,13 +100,18 @@ class CachedOracle:
             self.bytes -= forgotten.nbytes + self.ENTRY_BYTES
 
 
-def follow(oracle: Oracle, source: Tensor, steps: int) -> Trajectories:
-    """What comes of obeying the oracle step by step; the score is under its distribution.  Two queries an action."""
-    action = torch.full((len(source), steps), PAD, device=source.device)
+def follow(oracle: Oracle, source: Tensor, steps: int | Tensor) -> Trajectories:
+    """What comes of obeying the oracle for at most ``steps`` actions (a number, or ``[B]``).  Two queries an action.
+
+    The score is under the oracle's distribution.
+    """
+    limit = torch.as_tensor(steps, device=source.device).expand(len(source))  # [B]
+    most = int(limit.max())
+    action = torch.full((len(source), most), PAD, device=source.device)
     score = torch.zeros(len(source), device=source.device)
     length = torch.zeros_like(action[:, 0])
     rows = torch.arange(len(source), device=source.device)  # still writing
-    for step in range(steps):
+    for step in range(most):
         prefix = shift(action[rows, : step + 1])
         mask = torch.zeros_like(prefix, dtype=torch.bool)
         mask[:, -1] = True
@@ -114,7 +119,7 @@ def follow(oracle: Oracle, source: Tensor, steps: int) -> Trajectories:
         score[rows] += oracle.log_probs(source[rows], prefix, mask).gather(1, token[:, None])[:, 0]
         action[rows, step] = token
         length[rows] = step + 1
-        rows = rows[token != EOS]
+        rows = rows[(token != EOS) & (limit[rows] > step + 1)]
         if not len(rows):
             break
     return Trajectories(action[:, : int(length.max())], length, score)

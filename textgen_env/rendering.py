@@ -21,12 +21,12 @@ WIDTH = 100
 class Transcript:
     """One episode as it is written; ``show`` draws where it stands.  Nothing is kept of the episode before."""
 
-    def __init__(self, vocabulary: Vocabulary, world_id: str, horizon: int) -> None:
-        self.vocabulary, self.world_id, self.horizon = vocabulary, world_id, horizon
+    def __init__(self, vocabulary: Vocabulary, world_id: str) -> None:
+        self.vocabulary, self.world_id = vocabulary, world_id
 
-    def begin(self, split: str, index: int, source: str) -> None:
-        """A new episode, nothing written yet."""
-        self.place, self.source = f"{split} {index}", source
+    def begin(self, split: str, index: int, source: str, limit: int) -> None:
+        """A new episode of at most ``limit`` actions, none taken yet."""
+        self.place, self.source, self.limit = f"{split} {index}", source, limit
         self.actions: list[int] = []
         self.rewards: list[float] = []
         self.wanted: list[int] = []  # the expert's likeliest token at every state so far
@@ -72,7 +72,7 @@ class Transcript:
         return table
 
     def _heading(self) -> Text:
-        steps = f"{self.place} · step {len(self.actions)} of {self.horizon}"
+        steps = f"{self.place} · step {len(self.actions)} of {self.limit}"
         earned = f" · reward {self.rewards[-1]:+.3g} · return {sum(self.rewards):+.3g}" if self.rewards else ""
         return Text(steps + earned, style="bold")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from textgen_env.corpus import Corpus
 from textgen_env.data.bundled import read_bundled
@@ -34,18 +35,10 @@ def seen_by_rouge(id: str, text: Corpus) -> Corpus:
     return replace(text, notes=(*text.notes, f"note: {said}")) if 100 * unseen > len(letters) else text
 
 
-def summarisation(
-    id: str, text: Corpus, vocabulary: int, lowercase: bool, source_limit: int, target_limit: int, horizon: int
-) -> World:
-    """The task ``id`` over ``text``: what is too long is cut, in training too (Lin et al. 2020, section 4), judged by ROUGE."""
+def summarisation(id: str, text: Corpus, vocabulary: int, lowercase: bool, **limits: Any) -> World:
+    """The task ``id`` over ``text``: what is too long is cut, in training too (Lin et al. 2020, section 4); evaluated by ROUGE.
+
+    limits: ``build``'s source_limit, target_limit, horizon, limit_ratio and limit_offset.
+    """
     text = seen_by_rouge(id, text.mapped(str.lower) if lowercase else text)
-    return build(
-        id,
-        text,
-        subwords(text, vocabulary),
-        source_limit=source_limit,
-        target_limit=target_limit,
-        horizon=horizon,
-        metric="rouge",
-        reward="rouge",
-    )
+    return build(id, text, subwords(text, vocabulary), metric="rouge", reward="rouge", **limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from textgen_env.corpus import Corpus, Pairs
 from textgen_env.data.bundled import read_bundled
@@ -48,7 +49,10 @@ def _swapped(corpus: Corpus) -> Corpus:
     return replace(corpus, splits=splits)
 
 
-def translation(id: str, text: Corpus, vocabulary: int, lowercase: bool, source_limit: int, horizon: int) -> World:
-    """The task ``id`` over ``text``: a joint vocabulary, pairs beyond a limit skipped in training, judged by BLEU."""
+def translation(id: str, text: Corpus, vocabulary: int, lowercase: bool, **limits: Any) -> World:
+    """The task ``id`` over ``text``: a joint vocabulary, pairs beyond a limit skipped in training, evaluated by BLEU.
+
+    limits: ``build``'s source_limit, horizon, limit_ratio and limit_offset.
+    """
     text = text.mapped(str.lower) if lowercase else text
-    return build(id, text, subwords(text, vocabulary), source_limit=source_limit, horizon=horizon, metric="bleu", reward="bleu")
+    return build(id, text, subwords(text, vocabulary), metric="bleu", reward="bleu", **limits)

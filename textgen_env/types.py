@@ -51,14 +51,16 @@ class Batch:
     """Episodes to learn from, padded to one shape.
 
     index ``[B]`` row in the split · source ``[B, S]`` ends in EOS, PAD after · target ``[B, T]`` the actions y_1 … y_L,
-    EOS included, PAD after · length ``[B]`` = L; positions at and after L carry no loss.  ``to`` leaves length on the
-    processor: how many actions there are is asked at every step, and a GPU would have to be waited for.
+    EOS included, PAD after · length ``[B]`` = L; positions at and after L carry no loss · limit ``[B]`` the most actions
+    that may be generated for each source (``World.limit``); a reference may be longer.  ``to`` leaves length and limit on
+    the CPU: they are read at every step, and a GPU would have to be waited for.
     """
 
     index: Tensor
     source: Tensor
     target: Tensor
     length: Tensor
+    limit: Tensor
 
     def __len__(self) -> int:
         return len(self.length)
@@ -86,20 +88,25 @@ class Batch:
 
     def rows(self, which: Tensor) -> Batch:
         """The rows that ``which`` (bool ``[B]`` or indices) selects."""
-        return Batch(self.index[which], self.source[which], self.target[which], self.length[which.to(self.length.device)])
+        here = which.to(self.length.device)
+        return Batch(self.index[which], self.source[which], self.target[which], self.length[here], self.limit[here])
 
     def with_rows(self, which: Tensor, written: Trajectories) -> Batch:
-        """This batch with the targets of rows ``which`` (bool ``[B]``) replaced by ``written`` (in order)."""
-        width = max(self.target.shape[1], written.action.shape[1])
-        target = torch.full((len(self), width), PAD, dtype=torch.int64, device=self.target.device)
-        target[:, : self.target.shape[1]] = self.target
-        target[which] = PAD
-        target[which, : written.action.shape[1]] = written.action
+        """This batch with the targets of rows ``which`` (bool ``[B]``) replaced by ``written`` (in order).
+
+        Its targets are as wide as the longest of them.
+        """
         length = self.length.clone()
         length[which.to(length.device)] = written.length.to(length.device)
+        width = int(length.max())
+        kept, new = self.target[:, :width], written.action[:, :width]
+        target = torch.full((len(self), width), PAD, dtype=torch.int64, device=self.target.device)
+        target[:, : kept.shape[1]] = kept
+        target[which] = PAD
+        target[which, : new.shape[1]] = new
         return replace(self, target=target, length=length)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on ``device``, but for its length."""
+        """The same batch on ``device``, but for its length and limit."""
         index, source, target = (_moved(part, device) for part in (self.index, self.source, self.target))
-        return Batch(index, source, target, self.length.cpu())
+        return Batch(index, source, target, self.length.cpu(), self.limit.cpu())

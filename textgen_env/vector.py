@@ -103,6 +103,7 @@ class TextGenVectorEnv(VectorEnv):
         self._splits = [self.split] * num_envs
         self._index = np.zeros(num_envs, dtype=np.int64)
         self._state = dynamics.initial([np.zeros(0, np.int64)] * num_envs, world.source_limit, world.horizon)
+        self._limit = np.ones(num_envs, dtype=np.int64)  # of the present episodes
         self._over = np.ones(num_envs, dtype=bool)  # slots that cannot act before they are reset
 
     @property  # type: ignore[misc]
@@ -134,7 +135,7 @@ class TextGenVectorEnv(VectorEnv):
         rows = np.flatnonzero(moved)
         dynamics.transition(self._state, action, rows, out=self._state)
         terminated = moved & dynamics.terminated(action)
-        truncated = moved & dynamics.truncated(self._state, action)
+        truncated = moved & dynamics.truncated(self._state, action, self._limit)
         self._over = terminated | truncated
         reward = self._earn(rows)
         infos: Infos = {}
@@ -177,6 +178,7 @@ class TextGenVectorEnv(VectorEnv):
         fresh = dynamics.initial(sources, self.world.source_limit, self.world.horizon)
         for part, new in zip(self._state, fresh, strict=True):
             part[slots] = new
+        self._limit[slots] = self.world.limit(fresh.source_length[:, 0])
         self._over[slots] = False
         self._inform(infos, "index", slots, self._index[slots])
 

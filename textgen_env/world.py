@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache, wraps
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -18,9 +20,12 @@ from textgen_env.types import EOS
 from textgen_env.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from textgen_env.oracle import Oracle
 
 Options = ParamSpec("Options")
+Count = TypeVar("Count", int, np.ndarray, "Tensor")
 KEPT = 4  # worlds held in memory by ``once``
 KINDS: dict[type, tuple[Any, str]] = {  # of an option, by its default: what it may be, in types and in words
     bool: ((bool, np.bool_), "True or False"),
@@ -28,7 +33,8 @@ KINDS: dict[type, tuple[Any, str]] = {  # of an option, by its default: what it 
     float: ((int, float, np.integer, np.floating), "a number"),
     str: ((str,), "a text"),
 }
-LEAST = {"seed": 0, "vocabulary": 1, "bundled_pairs": 1}
+LEAST = {"seed": 0, "vocabulary": 1, "bundled_pairs": 1, "limit_ratio": 0, "limit_offset": 1}
+DECIMALS = 10**6  # the largest denominator of a ratio: 1.2 is 6/5, and no limit depends on rounding
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,8 @@ class Split:
 class World:
     """One task: what its episodes are made of.
 
-    source_limit: S, the longest source, EOS included.  horizon: T, the most actions in an episode, EOS included.
+    source_limit: S, the longest source, EOS included.  horizon: T, the most actions in any episode, EOS included.
+    limit_ratio, limit_offset: a and b of ``limit``; both None where an output is not bounded by its source.
     metric: "bleu", "rouge" or "accuracy".  reward: the default reward's name.
     oracle: builds the task's exact expert, where the task knows one; None where a teacher has to be trained.
     target_limit: what long training pairs are cut to; None where they are skipped.
@@ -71,6 +78,8 @@ class World:
     reward: str
     oracle: Callable[[], Oracle] | None = field(default=None, compare=False)
     target_limit: int | None = None
+    limit_ratio: float | None = None
+    limit_offset: int | None = None
 
     def __deepcopy__(self, memo: dict[int, Any]) -> World:
         """Itself: it never changes, and gymnasium copies every keyword of an environment whenever its spec is read."""
@@ -87,7 +96,30 @@ class World:
             metric=self.metric,
             reward=self.reward,
             target_limit=self.target_limit,
+            limit_ratio=self.limit_ratio,
+            limit_offset=self.limit_offset,
         )
+
+    def limit(self, source_length: Count) -> Count:
+        """The most actions that may be generated for a source, EOS included: a·S + b rounded up, at most the horizon.
+
+        The one rule for how long an output may be: environments, roll-outs, evaluation and demonstrations all use it.
+
+        Args:
+            source_length: S, tokens of the source, EOS included: a number, or int64 numbers ``[...]``
+
+        Returns:
+            The limit, at least 1; of the type and shape of ``source_length``.
+        """
+        ratio = Fraction(float(min(self.limit_ratio or 0, self.horizon))).limit_denominator(DECIMALS)
+        offset = self.horizon if self.limit_offset is None else min(self.limit_offset, self.horizon)
+        whole = -(-source_length * ratio.numerator // ratio.denominator) + offset
+        return min(whole, self.horizon) if isinstance(whole, int) else whole.clip(max=self.horizon)
+
+    @property
+    def limits(self) -> tuple[float | None, ...]:
+        """What decides how much of a source is encoded and how much is generated: a part of every cache's key."""
+        return self.source_limit, self.horizon, self.limit_ratio, self.limit_offset
 
     def describe(self) -> list[str]:
         """What to print before a run: the corpus, the vocabulary and limits, and what did not fit them."""
@@ -101,15 +133,25 @@ class World:
                 f"source over {self.source_limit} or target over {self.horizon} tokens"
             )
         for name, split in self.splits.items():
-            long = sum(len(row) > self.horizon for row in split.target)
+            source, target = (np.fromiter(map(len, rows), np.int64) for rows in (split.source, split.target))
+            long = int((target > self.limit(source)).sum())
             if split.cut:
                 scored = "" if name == "train" else "; they are scored all the same"
                 lines.append(f"cut {split.cut:,} {name} sources to {self.source_limit} tokens{scored}")
             if split.cut_targets:
                 lines.append(f"cut {split.cut_targets:,} {name} targets to {max(map(len, split.target))} tokens")
             if long:
-                lines.append(f"{long:,} {name} references are longer than the horizon of {self.horizon} tokens; scored whole")
+                whole = "learned from" if name == "train" else "scored"
+                lines.append(
+                    f"{long:,} of {len(split):,} {name} references are longer than what may be generated "
+                    f"({self._rule()}); {whole} whole"
+                )
         return lines
+
+    def _rule(self) -> str:
+        if self.limit_ratio is None:
+            return f"{self.horizon} tokens"
+        return f"{self.limit_ratio:g} · source + {self.limit_offset} tokens, at most {self.horizon}"
 
 
 def once(load: Callable[Options, World]) -> Callable[Options, World]:
@@ -155,16 +197,20 @@ def build(
     reward: str,
     oracle: Callable[[], Oracle] | None = None,
     target_limit: int | None = None,
+    limit_ratio: float | None = None,
+    limit_offset: int | None = None,
 ) -> World:
     """Put a corpus into tokens.
 
     target_limit: None, and training pairs beyond ``source_limit`` or ``horizon`` are skipped; a number, and training sources
     are cut to ``source_limit``, training targets to it (or to the horizon, if that is less).
+    limit_ratio, limit_offset: of ``World.limit``.
     UserError when a split has no pairs, or no training pair fits the limits.
     """
     for name, limit in (("source_limit", source_limit), ("horizon", horizon), ("target_limit", target_limit)):
         if limit is not None and limit < 2:
             raise UserError(f"{name}={limit}: at least 2, one token and EOS")
+    check_limit(limit_ratio, limit_offset)
     for name, pairs in corpus.splits.items():
         if not len(pairs):
             raise UserError(f"{id}: split {name!r} of {corpus.name} ({corpus.origin}) has no pairs; it needs at least one")
@@ -176,7 +222,23 @@ def build(
         raise UserError(
             f"{id}: every training pair is longer than source_limit={source_limit} or horizon={horizon}; raise them"
         )
-    return World(id, corpus, vocabulary, splits, source_limit, horizon, metric, reward, oracle, target_limit)
+    return World(
+        *(id, corpus, vocabulary, splits, source_limit, horizon, metric, reward, oracle, target_limit),
+        *(limit_ratio, limit_offset),
+    )
+
+
+def check_limit(ratio: float | None, offset: int | None) -> None:
+    """UserError unless ``World.limit`` is defined by them."""
+    if ratio is None and offset is None:
+        return
+    if ratio is None or offset is None:
+        given = f"limit_ratio={ratio} limit_offset={offset}"
+        raise UserError(f"{given}: give both, or neither for a limit that is the horizon")
+    check_option("limit_ratio", ratio, 1.0)
+    check_option("limit_offset", offset, 1)
+    if not math.isfinite(ratio):
+        raise UserError(f"limit_ratio={ratio}: a finite number of at least 0 expected")
 
 
 def fit(

@@ -2,8 +2,8 @@
 
 A module here holds one class and, in ``NAMES``, the settings under which the command line knows it
 (``"imitkd": partial(DAgger, labels="action", …)``).  The constructor names what it needs of ``policy``, ``oracle``,
-``generator``, ``reward`` and ``world_horizon``; its other parameters become ``algorithm.*`` keys, their ``Args:`` lines the
-help.
+``generator`` and ``reward``; its other parameters become ``algorithm.*`` keys, their ``Args:`` lines the help.  How much may be
+generated for each source is ``batch.limit``.
 """
 
 from __future__ import annotations

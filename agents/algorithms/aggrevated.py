@@ -12,7 +12,7 @@ from agents.algorithms import Algorithm, LossOutput
 from agents.cost_to_go import roll_out_costs, someplace
 from agents.decoding import draw, writable
 from agents.policy import Policy
-from agents.returns import Reward, room
+from agents.returns import Reward
 from agents.rollout import roll_out, without_dropout
 from agents.schedules import beta as beta_schedule
 from textgen_env.errors import UserError, unknown
@@ -53,7 +53,6 @@ class AggreVaTeD(Algorithm):
         beta: str = "exponential",
         rate: float = 1 / 200,
         cold_start: bool = False,
-        world_horizon: int | None = None,
     ) -> None:
         if cost_to_go not in COSTS:
             raise unknown("cost_to_go", cost_to_go, COSTS)
@@ -64,15 +63,16 @@ class AggreVaTeD(Algorithm):
         self.policy, self.oracle, self.generator, self.reward = policy, oracle, generator, reward
         self.exact_cost: Any = getattr(oracle, "cost_to_go", None)
         self.cost_to_go, self.actions, self.beta = cost_to_go, actions, beta_schedule(beta, rate)
-        self.needs_start, self.horizon = not cold_start, world_horizon
+        self.needs_start = not cold_start
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
-        beta, before, decoded, steps = self.beta(progress), self.oracle.queries, 0, room(batch, self.horizon)
+        beta, before, decoded = self.beta(progress), self.oracle.queries, 0
         on_policy = torch.rand(len(batch), generator=self.generator) >= beta  # [B]
         if on_policy.any():
-            written = roll_out(self.policy, batch.source[on_policy], steps, self.generator, top_k=0)
+            drawn = batch.rows(on_policy)
+            written = roll_out(self.policy, drawn.source, drawn.limit, self.generator, top_k=0)
             batch, decoded = batch.with_rows(on_policy, written), int(written.length.sum())
-        loss, cost, tokens = self.exact(batch) if self.cost_to_go == "exact" else self.rolled_out(batch, steps)
+        loss, cost, tokens = self.exact(batch) if self.cost_to_go == "exact" else self.rolled_out(batch)
         return LossOutput(loss, tokens, {"beta": beta, "cost": cost}, decoded, self.oracle.queries - before)
 
     def exact(self, batch: Batch) -> tuple[Tensor, float, int]:
@@ -82,7 +82,7 @@ class AggreVaTeD(Algorithm):
         cost = (policy * self.exact_cost(batch.source, batch.prefix, mask)).sum(-1).mean()
         return cost, cost.item(), len(policy)
 
-    def rolled_out(self, batch: Batch, steps: int) -> tuple[Tensor, float, int]:
+    def rolled_out(self, batch: Batch) -> tuple[Tensor, float, int]:
         """Its likelihood-ratio estimate at one step of every row."""
         time, now = someplace(batch, self.generator)
         with without_dropout(self.policy):
@@ -90,7 +90,7 @@ class AggreVaTeD(Algorithm):
         noise = torch.rand(len(batch), self.actions, generator=self.generator).to(log_probs.device)  # [B, K]
         action = draw(log_probs.detach(), noise)  # [B, K]
         everyone = torch.ones_like(action, dtype=torch.bool)
-        cost, _ = roll_out_costs(self.policy, self.oracle, self.reward, batch, time, action, everyone, self.generator, steps)
+        cost, _ = roll_out_costs(self.policy, self.oracle, self.reward, batch, time, action, everyone, self.generator)
         others = (cost.sum(1, keepdim=True) - cost) / (self.actions - 1)  # [B, K]
         loss = ((cost - others) * log_probs.gather(1, action)).mean()
         return loss, cost.mean().item(), len(batch)

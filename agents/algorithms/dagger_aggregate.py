@@ -111,7 +111,8 @@ class Reservoir:
         rows = torch.randint(self.kept, (count,), generator=self.generator)
         source, action, label, length = (part[rows].long() for part in (source, action, label, length))
         wide, long = _trimmed(int((source != PAD).sum(1).max())), _trimmed(int(length.max()))
-        return Batch(rows, source[:, :wide], action[:, :long], length[:, 0]), label[:, :long]
+        length = length[:, 0]
+        return Batch(rows, source[:, :wide], action[:, :long], length, limit=length), label[:, :long]
 
     def make_room(self, widths: list[int]) -> None:
         """Widen the parts to ``widths`` where they are narrower."""

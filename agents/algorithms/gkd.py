@@ -46,7 +46,8 @@ class GKD(Algorithm):
         on_policy = torch.rand(len(batch), generator=self.generator) < self.student_fraction  # [B]
         decoded = 0
         if on_policy.any():
-            written = roll_out(self.policy, batch.source[on_policy], batch.target.shape[1], self.generator, top_k=0)
+            drawn = batch.rows(on_policy)
+            written = roll_out(self.policy, drawn.source, drawn.limit, self.generator, top_k=0)
             batch, decoded = batch.with_rows(on_policy, written), int(written.length.sum())
         loss = distilling(self.policy, self.oracle, batch, self.divergence)
         return LossOutput(loss, batch.tokens, {"on_policy": on_policy.float().mean()}, decoded, scored=batch.tokens)

@@ -10,7 +10,7 @@ from agents.algorithms import Algorithm, LossOutput
 from agents.cost_to_go import roll_out_costs, someplace
 from agents.decoding import writable
 from agents.policy import Policy
-from agents.returns import Reward, room
+from agents.returns import Reward
 from agents.rollout import roll_out, without_dropout
 from textgen_env.errors import UserError
 from textgen_env.oracle import Oracle
@@ -42,7 +42,6 @@ class LOLS(Algorithm):
         expert_share: float = 0.5,
         actions: int = 4,
         cold_start: bool = False,
-        world_horizon: int | None = None,
     ) -> None:
         if not 0 <= expert_share <= 1:
             raise UserError(f"expert_share={expert_share}: β is a probability, from 0 to 1")
@@ -50,11 +49,10 @@ class LOLS(Algorithm):
             raise UserError(f"actions={actions}: from 2 to the {policy.vocabulary_size - 2} that can be written")
         self.policy, self.oracle, self.generator, self.reward = policy, oracle, generator, reward
         self.expert_share, self.actions, self.needs_start = expert_share, actions, not cold_start
-        self.horizon = world_horizon
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
-        before, steps = self.oracle.queries, room(batch, self.horizon)
-        written = roll_out(self.policy, batch.source, steps, self.generator)
+        before = self.oracle.queries
+        written = roll_out(self.policy, batch.source, batch.limit, self.generator)
         batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), written)
         time, now = someplace(batch, self.generator)
         with without_dropout(self.policy):  # as it wrote: with dropout its likeliest would be another's
@@ -63,7 +61,7 @@ class LOLS(Algorithm):
         action = log_probs.detach().scatter(1, best[:, None], torch.inf).topk(self.actions).indices  # [B, K]
         expert = (torch.rand(len(batch), 1, generator=self.generator) < self.expert_share).to(time.device).expand_as(action)
         cost, decoded = roll_out_costs(
-            self.policy, self.oracle, self.reward, batch, time, action, expert, self.generator, steps
+            self.policy, self.oracle, self.reward, batch, time, action, expert, self.generator
         )  # [B, K]
         regret = cost - cost.amin(1, keepdim=True)
         loss = (log_probs.gather(1, action).softmax(-1) * regret).sum(1).mean()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.decoding import writable
-from agents.mixture import mixed
+from agents.mixture import Mixture, mixed
 from agents.policy import Policy
 from agents.rollout import without_dropout
 from textgen_env.errors import UserError
@@ -66,8 +66,9 @@ class MiniLLM(Algorithm):
 
     def write(self, batch: Batch) -> Batch:
         """The batch with every row drawn anew from the mixture: a coin per step says who draws."""
-        expert = (torch.rand(batch.target.shape, generator=self.generator) < self.teacher_mix).to(batch.source.device)  # [B, T]
-        written = mixed(self.policy, self.oracle, batch.source, expert, self.generator, top_k=0, draws=True)
+        expert = torch.rand(len(batch), int(batch.limit.max()), generator=self.generator) < self.teacher_mix  # [B, T]
+        mixture = Mixture(self.policy, self.oracle, expert.to(batch.source.device), draws=True)
+        written = mixed(mixture, batch.source, batch.limit, self.generator, top_k=0)
         return batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), written)
 
     def mixture(self, p: Tensor, q: Tensor) -> Tensor:

@@ -37,7 +37,6 @@ class Mixer(Algorithm):
         oracle: Oracle,
         generator: torch.Generator,
         reward: Reward,
-        world_horizon: int | None = None,
         delta: int = 2,
         anneal: float = 0.75,
         cold_start: bool = False,
@@ -45,7 +44,7 @@ class Mixer(Algorithm):
         if delta < 1 or not 0 < anneal <= 1:
             raise UserError(f"delta={delta} anneal={anneal}: delta must be at least 1, anneal above 0 and at most 1")
         self.policy, self.delta, self.anneal, self.needs_start = policy, delta, anneal, not cold_start
-        self.player = Player(policy, oracle, generator, reward, world_horizon)
+        self.player = Player(policy, oracle, generator, reward)
         self.critic = Critic(policy.feature_width).to(next(policy.parameters()).device)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:

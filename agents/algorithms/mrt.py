@@ -35,7 +35,6 @@ class MRT(Algorithm):
         oracle: Oracle,
         generator: torch.Generator,
         reward: Reward,
-        world_horizon: int | None = None,
         samples: int = 4,
         alpha: float = 5e-3,
         reference: bool = False,
@@ -45,7 +44,7 @@ class MRT(Algorithm):
             raise UserError(f"samples={samples} alpha={alpha}: risk takes at least 2 candidates a source, and alpha above 0")
         self.policy, self.samples, self.alpha, self.reference = policy, samples, alpha, reference
         self.needs_start = not cold_start
-        self.player = Player(policy, oracle, generator, reward, world_horizon)
+        self.player = Player(policy, oracle, generator, reward)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """The expected risk over the distinct candidates of each source (Shen et al. 2016)."""

@@ -36,7 +36,7 @@ class Memory:
     @property
     def batch(self) -> Batch:
         """The episodes."""
-        return Batch(self.index, self.source, self.target, self.length)
+        return Batch(self.index, self.source, self.target, self.length, limit=self.length)  # they are written already
 
 
 class PPO(Algorithm):
@@ -63,7 +63,6 @@ class PPO(Algorithm):
         oracle: Oracle,
         generator: torch.Generator,
         reward: Reward,
-        world_horizon: int | None = None,
         samples: int = 4,
         epochs: int = 4,
         clip: float = 0.2,
@@ -77,7 +76,7 @@ class PPO(Algorithm):
             raise UserError(f"epochs={epochs} clip={clip} trace={trace} kl={kl}: epochs ≥ 1, clip > 0, 0 ≤ trace ≤ 1, kl ≥ 0")
         self.policy, self.start, self.needs_start = policy, frozen(policy), not cold_start
         self.samples, self.epochs, self.clip, self.trace, self.kl = samples, epochs, clip, trace, kl
-        self.player = Player(policy, oracle, generator, reward, world_horizon)
+        self.player = Player(policy, oracle, generator, reward)
         self.critic = Critic(policy.feature_width).to(next(policy.parameters()).device)
         self.memory: Memory
         self.left = 0  # steps still to be taken on the memory

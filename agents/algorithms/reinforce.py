@@ -34,7 +34,6 @@ class Reinforce(Algorithm):
         oracle: Oracle,
         generator: torch.Generator,
         reward: Reward,
-        world_horizon: int | None = None,
         samples: int = 1,
         baseline: str = "critic",
         cold_start: bool = False,
@@ -42,7 +41,7 @@ class Reinforce(Algorithm):
         if samples < 1:
             raise UserError(f"samples={samples}: at least 1 episode a source")
         self.policy, self.samples, self.needs_start = policy, samples, not cold_start
-        self.player = Player(policy, oracle, generator, reward, world_horizon)
+        self.player = Player(policy, oracle, generator, reward)
         self.baseline = make_baseline(baseline, policy)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:

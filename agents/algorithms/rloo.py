@@ -30,14 +30,13 @@ class RLOO(Algorithm):
         oracle: Oracle,
         generator: torch.Generator,
         reward: Reward,
-        world_horizon: int | None = None,
         samples: int = 4,
         cold_start: bool = False,
     ) -> None:
         if samples < 2:
             raise UserError(f"samples={samples}: leaving one out takes at least 2 samples a source; or use algorithm=reinforce")
         self.policy, self.samples, self.needs_start = policy, samples, not cold_start
-        self.player = Player(policy, oracle, generator, reward, world_horizon)
+        self.player = Player(policy, oracle, generator, reward)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         played = self.player.write(batch, self.samples)

@@ -31,14 +31,13 @@ class SCST(Algorithm):
         oracle: Oracle,
         generator: torch.Generator,
         reward: Reward,
-        world_horizon: int | None = None,
         samples: int = 1,
         cold_start: bool = False,
     ) -> None:
         if samples < 1:
             raise UserError(f"samples={samples}: at least 1 episode a source")
         self.policy, self.samples, self.needs_start = policy, samples, not cold_start
-        self.player = Player(policy, oracle, generator, reward, world_horizon)
+        self.player = Player(policy, oracle, generator, reward)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         tested = self.player.write(batch, samples=0)

@@ -15,6 +15,7 @@ teacher's own outputs.  Texts end at different lengths: d^t, and so every mean b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,28 +62,32 @@ def measure(
     """
     if len(split) < LEAST:
         raise UserError(f"{len(split)} sentences: at least {LEAST} are needed for a mean by position")
-    if corrupt_at < 0 or corrupt < 1 or sum(len(row) > corrupt_at + corrupt for row in split.target) < LEAST:
+    going_on = sum(
+        min(len(target), world.limit(len(source))) > corrupt_at + corrupt
+        for source, target in zip(split.source, split.target, strict=True)
+    )
+    if corrupt_at < 0 or corrupt < 1 or going_on < LEAST:
         raise UserError(
             f"corrupt_at={corrupt_at} corrupt={corrupt}: fewer than {LEAST} references go on after that; choose less"
         )
     tallies = {name: {who: Tally(world.horizon, resamples) for who in (*ROLL_INS, *STARTS)} for name in students}
     generators = {name: torch.Generator().manual_seed(seed) for name in students}
-    for batch in in_order(split, TOKENS, world.horizon):
+    for batch in in_order(split, TOKENS, world):
         draws = [np.random.default_rng((seed, row)) for row in batch.index.tolist()]  # a sentence's own, whatever its batch
         weights = weigh(draws, resamples)  # [B, 1 + R]
         batch = batch.to(device)
         starts = {"clean": batch.target[:, : corrupt_at + corrupt]}
         starts["corrupted"] = spoil(starts["clean"], batch.length, corrupt_at, len(world.vocabulary), draws)
         with precision(amp, device):
-            taught = oracle.demonstrate(batch.source, world.horizon)
+            taught = oracle.demonstrate(batch.source, batch.limit)
             for name, student in students.items():
                 written = {
                     "teacher": taught,
-                    "student": roll_out(student, batch.source, world.horizon, generators[name], top_k),
+                    "student": roll_out(student, batch.source, batch.limit, generators[name], top_k),
                 }
                 with acting(student):
                     for who, start in starts.items():
-                        written[who] = greedy(student, batch.source, world.horizon, start, scored=False)
+                        written[who] = greedy(student, batch.source, batch.limit, start, scored=False)
                     for who, tally in tallies[name].items():
                         rows = batch if who == "reference" else wrote(batch, written[who])
                         skip = starts[who].shape[1] if who in starts else 0
@@ -93,7 +98,7 @@ def measure(
 
 def wrote(batch: Batch, text: Trajectories) -> Batch:
     """The same sources with what was written for them."""
-    return Batch(batch.index, batch.source, text.action, text.length)
+    return replace(batch, target=text.action, length=text.length)
 
 
 def compare(student: Policy, oracle: Oracle, batch: Batch) -> dict[str, Tensor]:

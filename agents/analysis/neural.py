@@ -108,7 +108,7 @@ def student(world: World, make: Make, seed: int, steps: int | None = None) -> Po
         train(
             make(world, policy, coins),
             policy,
-            Batches(world.splits["train"], EPISODES * world.horizon, seed, world.horizon),
+            Batches(world.splits["train"], EPISODES * world.horizon, seed, world),
             validator(policy, world, rows=8, amp="float32", device="cpu"),
             folder=Path(folder),
             phase="student",

@@ -66,12 +66,13 @@ def look(student: Policy, write: Writer, oracle: Oracle, world: World, split: st
     if not 0 <= index < len(rows):
         raise UserError(f"sentence={index}: {split} has sentences 0 to {len(rows) - 1}")
     source = torch.from_numpy(rows.source[index])[None].to(device)  # [1, S]
-    written = write(source, world.horizon)
-    batch = Batch(torch.tensor([index]), source, written.action, written.length)
+    limit = torch.tensor([world.limit(source.shape[1])])
+    written = write(source, limit)
+    batch = Batch(torch.tensor([index]), source, written.action, written.length, limit)
     with acting(student):
         ours = student(source, batch.prefix, batch.mask).log_softmax(-1, dtype=torch.float32)  # [L, V]
         theirs = oracle.log_probs(source, batch.prefix, batch.mask)  # [L, V]
-        taught = oracle.demonstrate(source, world.horizon)
+        taught = oracle.demonstrate(source, limit)
     action = batch.target[batch.mask]  # [L]
     decode = world.vocabulary.decode
     return Sentence(

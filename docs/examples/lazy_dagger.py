@@ -42,28 +42,29 @@ class LazyDAgger(Algorithm):
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """NLL of what the expert would have done, at every state of the roll-in."""
-        pair, before = Pair(self.policy, self.oracle, self.take, self.give, *batch.target.shape), self.oracle.queries
+        pair, before = Pair(self.policy, self.oracle, self.take, self.give, batch.limit), self.oracle.queries
         with acting(self.policy):
-            written = greedy(pair, batch.source, batch.target.shape[1])
+            written = greedy(pair, batch.source, batch.limit)
         batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), written)
         mask = batch.mask  # [B, T]
         logits = self.policy(batch.source, batch.prefix, mask)  # [N, V]
-        expert, label = (part.to(logits.device)[mask] for part in (pair.control, pair.label))  # [N] each
-        switches = (pair.control[:, 1:] != pair.control[:, :-1]).to(mask.device) & mask[:, 1:]  # [B, T - 1]
-        figures = {"expert": expert.float().mean().item(), "switches": switches.sum().item() / len(batch)}
-        return LossOutput(nll(logits, label), len(logits), figures, batch.tokens, self.oracle.queries - before)
+        control, label = (part[:, : mask.shape[1]].to(mask.device) for part in (pair.control, pair.label))  # [B, T] each
+        switches = (control[:, 1:] != control[:, :-1]) & mask[:, 1:]  # [B, T - 1]
+        figures = {"expert": control[mask].float().mean().item(), "switches": switches.sum().item() / len(batch)}
+        return LossOutput(nll(logits, label[mask]), len(logits), figures, batch.tokens, self.oracle.queries - before)
 
 
 class Pair:
     """Student and expert as one writer for ``agents.decoding``: the logits are those of whoever has control.
 
-    control ``[B, T]`` bool: the expert had it.  label ``[B, T]``: what the expert would have done.  Filled in by the steps.
+    control ``[B, T]`` bool: the expert had it.  label ``[B, T]``: what the expert would have done.  Filled in by the steps, at
+    most ``limit`` ``[B]`` in each row.
     """
 
-    def __init__(self, policy: Policy, oracle: Oracle, take: float, give: float, rows: int, steps: int) -> None:
+    def __init__(self, policy: Policy, oracle: Oracle, take: float, give: float, limit: Tensor) -> None:
         self.policy, self.expert, self.take, self.give = policy, stepper(oracle), take, give
-        self.control = torch.zeros(rows, steps, dtype=torch.bool)
-        self.label = torch.full((rows, steps), EOS)
+        self.control = torch.zeros(len(limit), int(limit.max()), dtype=torch.bool)
+        self.label = torch.full(self.control.shape, EOS)
 
     def start(self, source: Tensor, steps: int) -> State:
         row = torch.arange(len(source), device=source.device)

@@ -72,6 +72,8 @@ def load(
     data_dir: str | None = None,
     corpus: str = "auto",
     horizon: int = 128,
+    limit_ratio: float | None = None,
+    limit_offset: int | None = None,
     source_limit: int = 400,
     target_limit: int = 100,
     vocabulary: int = 30_000,
@@ -88,6 +90,8 @@ def load(
         data_dir: folder with {train,valid,test}.jsonl, plain or .gz: article and highlights (or document and summary) a line
         corpus: auto (data_dir, else a prepared cache, else the hub, else bundled), local, hub or bundled
         horizon: most tokens in a summary, EOS included
+        limit_ratio: a of a limit a·S + b on the tokens generated for a source of S tokens; null: the horizon alone
+        limit_offset: b of that limit
         source_limit: tokens at which a document is cut, EOS included
         target_limit: tokens at which a training summary is cut, EOS included; never more than the horizon
         vocabulary: size of the subword vocabulary of documents and summaries
@@ -97,4 +101,11 @@ def load(
     """
     data = HubSet("CNN/DailyMail", hub, "article", "highlights", "3.0.0")
     text = find_summaries(corpus, data_dir, "news", data, bundled_pairs)
-    return summarisation(ID, text, vocabulary, lowercase, source_limit, target_limit, horizon)
+    return summarisation(
+        *(ID, text, vocabulary, lowercase),
+        source_limit=source_limit,
+        target_limit=target_limit,
+        horizon=horizon,
+        limit_ratio=limit_ratio,
+        limit_offset=limit_offset,
+    )

@@ -40,6 +40,8 @@ def load(
     min_length: int = 1,
     max_length: int = 8,
     horizon: int = 12,
+    limit_ratio: float | None = None,
+    limit_offset: int | None = None,
     train: int = 4_000,
     valid: int = 200,
     test: int = 200,
@@ -52,6 +54,8 @@ def load(
         min_length: shortest string
         max_length: longest string
         horizon: most tokens the student may write, EOS included
+        limit_ratio: a of a limit a·S + b on the tokens generated for a source of S tokens; null: the horizon alone
+        limit_offset: b of that limit
         train: training strings
         valid: validation strings
         test: test strings
@@ -78,6 +82,8 @@ def load(
         metric="accuracy",
         reward="zero_one",
         oracle=partial(CopyOracle, len(vocabulary)),
+        limit_ratio=limit_ratio,
+        limit_offset=limit_offset,
     )
 
 

@@ -68,6 +68,8 @@ def load(
     source: str = "de",
     target: str = "en",
     horizon: int = 125,
+    limit_ratio: float = 1.2,
+    limit_offset: int = 10,
     source_limit: int = 125,
     vocabulary: int = 8_000,
     unescape: bool = True,
@@ -85,6 +87,8 @@ def load(
         source: language to translate from
         target: language to translate into
         horizon: most tokens in a translation, EOS included
+        limit_ratio: a of the limit a·S + b on the tokens generated for a source of S tokens (and never more than the horizon)
+        limit_offset: b of that limit; as large as the horizon, there is no other limit
         source_limit: most tokens in a source, EOS included
         vocabulary: size of the joint subword vocabulary
         unescape: undo the Moses tokeniser's escapes (&apos; and the like), so that BLEU sees text
@@ -96,4 +100,10 @@ def load(
     """
     data = HubSet("IWSLT", hub, source, target, hub_config or f"iwslt2017-{source}-{target}", hub_revision)
     text = find_parallel(corpus, data_dir, source, target, data, unescape, bundled_pairs)
-    return translation(ID, text, vocabulary, lowercase, source_limit, horizon)
+    return translation(
+        *(ID, text, vocabulary, lowercase),
+        source_limit=source_limit,
+        horizon=horizon,
+        limit_ratio=limit_ratio,
+        limit_offset=limit_offset,
+    )

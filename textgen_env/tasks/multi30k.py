@@ -23,6 +23,8 @@ def load(
     source: str = "de",
     target: str = "en",
     horizon: int = 64,
+    limit_ratio: float = 1.2,
+    limit_offset: int = 10,
     source_limit: int = 64,
     vocabulary: int = 6_000,
     lowercase: bool = True,
@@ -37,6 +39,8 @@ def load(
         source: language to translate from
         target: language to translate into
         horizon: most tokens in a translation, EOS included
+        limit_ratio: a of the limit a·S + b on the tokens generated for a source of S tokens (and never more than the horizon)
+        limit_offset: b of that limit; as large as the horizon, there is no other limit
         source_limit: most tokens in a source, EOS included
         vocabulary: size of the joint subword vocabulary
         lowercase: lower-case both sides
@@ -45,4 +49,10 @@ def load(
     """
     data = HubSet("Multi30k", hub, source, target)
     text = find_parallel(corpus, data_dir, source, target, data, False, bundled_pairs)
-    return translation(ID, text, vocabulary, lowercase, source_limit, horizon)
+    return translation(
+        *(ID, text, vocabulary, lowercase),
+        source_limit=source_limit,
+        horizon=horizon,
+        limit_ratio=limit_ratio,
+        limit_offset=limit_offset,
+    )

@@ -19,6 +19,8 @@ def load(
     source: str = "de",
     target: str = "en",
     horizon: int = 125,
+    limit_ratio: float = 1.2,
+    limit_offset: int = 10,
     source_limit: int = 125,
     vocabulary: int = 8_000,
     unescape: bool = False,
@@ -33,6 +35,8 @@ def load(
         source: suffix of the files to translate from
         target: suffix of the files to translate into
         horizon: most tokens in a translation, EOS included
+        limit_ratio: a of the limit a·S + b on the tokens generated for a source of S tokens (and never more than the horizon)
+        limit_offset: b of that limit; as large as the horizon, there is no other limit
         source_limit: most tokens in a source, EOS included
         vocabulary: size of the joint subword vocabulary
         unescape: undo the Moses tokeniser's escapes (&apos; and the like)
@@ -40,4 +44,10 @@ def load(
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     text = find_parallel(corpus, data_dir, source, target, None, unescape, bundled_pairs)
-    return translation(ID, text, vocabulary, lowercase, source_limit, horizon)
+    return translation(
+        *(ID, text, vocabulary, lowercase),
+        source_limit=source_limit,
+        horizon=horizon,
+        limit_ratio=limit_ratio,
+        limit_offset=limit_offset,
+    )

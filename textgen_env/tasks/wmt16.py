@@ -55,6 +55,8 @@ def load(
     source: str = "en",
     target: str = "de",
     horizon: int = 100,
+    limit_ratio: float = 1.2,
+    limit_offset: int = 10,
     source_limit: int = 100,
     vocabulary: int = 32_000,
     unescape: bool = True,
@@ -71,6 +73,8 @@ def load(
         source: language to translate from
         target: language to translate into
         horizon: most tokens in a translation, EOS included
+        limit_ratio: a of the limit a·S + b on the tokens generated for a source of S tokens (and never more than the horizon)
+        limit_offset: b of that limit; as large as the horizon, there is no other limit
         source_limit: most tokens in a source, EOS included
         vocabulary: size of the joint subword vocabulary
         unescape: undo the Moses tokeniser's escapes (&apos; and the like), so that BLEU sees text
@@ -84,7 +88,13 @@ def load(
         corpus, data_dir, source, target, HubSet("WMT16", hub, source, target, f"{other}-en"), unescape, bundled_pairs
     )
     text = text.mapped(_split_marks) if split_marks else text
-    return translation(ID, text, vocabulary, lowercase, source_limit, horizon)
+    return translation(
+        *(ID, text, vocabulary, lowercase),
+        source_limit=source_limit,
+        horizon=horizon,
+        limit_ratio=limit_ratio,
+        limit_offset=limit_offset,
+    )
 
 
 def _split_marks(text: str) -> str:

@@ -60,7 +60,7 @@ class Contender:
 
         def run() -> float:
             with precision(amp, "cpu"):
-                roll_out(policy, self.batch.source, self.batch.target.shape[1], self.generator, top_k)
+                roll_out(policy, self.batch.source, self.batch.limit, self.generator, top_k)
             return 1
 
         return Work(run)
@@ -80,7 +80,7 @@ class Contender:
         """The batch with every row replaced."""
         policy, batch = transformer(self.setup, student), self.batch
         with precision(amp, "cpu"):
-            found = roll_out(policy, batch.source, batch.target.shape[1], self.generator)
+            found = roll_out(policy, batch.source, batch.limit, self.generator)
         return batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), found)
 
     def oracle(self, teacher: str, known: bool = False) -> PolicyOracle:
