@@ -111,7 +111,8 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int]) -> None:
     corpus = first["corpus"]
     notes = [
         f"Corpus: {corpus['name']} ({corpus['source']}), {len(test):,} test sentences.",
-        f"Metric: {first['scores']['teacher']['signature']}",
+        f"Metric: {first['scores']['teacher']['signature']}; "
+        f"preprocessing: {first['scores']['teacher'].get('preprocessing', 'not recorded')}.",
         f"Teacher: {_first(first['scores']['teacher']):.1f}, {amount(first['teacher']['parameters'])} parameters.",
         "Intervals: 95 %, over seeds, or with one seed over test sentences.",
         "p: paired bootstrap over sentences, two-sided; of several seeds the largest.",

@@ -22,7 +22,7 @@ from agents.journal import console
 from agents.trainer import Interrupted
 from agents.workers import most_workers
 from run_folder import how_to_go_on, open_folder
-from textgen_env.metrics import score
+from textgen_env.metrics import scores
 from textgen_env.world import World
 
 
@@ -63,7 +63,10 @@ def distilled(config: DictConfig, world: World, student: nn.Module, folder: Path
         },
         "teacher": teacher.about,
         "student": {"architecture": config.student.name, "parameters": distil.parameters(student)},
-        "scores": {who: report.scores(score(world.metric, written, test.texts.references)) for who, written in texts.items()},
+        "scores": {
+            who: report.scores(scores(world.metric, written, test.texts.references), world.corpus.preprocessing)
+            for who, written in texts.items()
+        },
         "speed": {
             **rates,
             "speedup": rates["student_tokens_per_second"] / rates["teacher_tokens_per_second"],

@@ -11,6 +11,7 @@ import numpy as np
 
 import textgen_env
 from textgen_env.corpus import Corpus, Pairs
+from textgen_env.rewards import EXPERT, TERMINAL
 from textgen_env.tasks import tasks
 from textgen_env.types import EOS, UNK
 from textgen_env.vocabulary import Vocabulary
@@ -33,7 +34,7 @@ PAIRS = Pairs(
 )
 SMALL = {"corpus": "bundled", "bundled_pairs": 200, "vocabulary": 500, "horizon": 20, "train": 100, "valid": 20, "test": 20}
 NEW_GYMNASIUM = not gym.__version__.startswith("0.")
-REWARDS: dict[str, Any] = {name: name for name in ("zero_one", "expert_logprob", "bleu", "rouge", "accuracy")}
+REWARDS: dict[str, Any] = {name: name for name in (*EXPERT, *TERMINAL)}
 
 
 def progress(world: World, split: str, index: int, action: np.ndarray, ended: bool) -> float:

@@ -36,11 +36,34 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Preprocessing:
+    """What was done to the raw text of a corpus, both sides, in this order; white space is always normalized.
+
+    unescape: XML and Moses escapes were undone. split_marks: punctuation marks were set apart.
+    lowercase: the text is in lower case.
+    """
+
+    unescape: bool = False
+    split_marks: bool = False
+    lowercase: bool = False
+
+    def __str__(self) -> str:
+        words = (
+            ("lowercased", self.lowercase),
+            ("XML and Moses escapes undone", self.unescape),
+            ("punctuation marks set apart", self.split_marks),
+        )
+        return ", ".join(word for word, done in words if done) or "none"
+
+
+@dataclass(frozen=True)
 class Corpus:
     """Text in three splits.
 
     source: which of the three places it came from; origin: exactly what there, in words.
     notes: what a reader of the scores has to know, a line each (why this corpus, what was left out).
+    preprocessing: what was done to the raw text.
+    bleu: the name of BLEU with the tokenizer chosen for the targets; empty where none was chosen.
     """
 
     name: str
@@ -48,6 +71,8 @@ class Corpus:
     origin: str
     splits: dict[str, Pairs]
     notes: tuple[str, ...] = ()
+    preprocessing: Preprocessing = Preprocessing()
+    bleu: str = ""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -70,9 +95,10 @@ class Corpus:
             seen.update(pairs.sources)
         return {split: count for split, count in counts.items() if count}
 
-    def mapped(self, change: Callable[[str], str]) -> Corpus:
-        """The same corpus with every text changed."""
-        return replace(self, splits={split: pairs.mapped(change) for split, pairs in self.splits.items()})
+    def mapped(self, change: Callable[[str], str], **recorded: bool) -> Corpus:
+        """The same corpus with every text changed.  recorded: fields of ``preprocessing`` that this change sets."""
+        splits = {split: pairs.mapped(change) for split, pairs in self.splits.items()}
+        return replace(self, splits=splits, preprocessing=replace(self.preprocessing, **recorded))
 
     def describe(self) -> str:
         """The banner: what was taken, its sizes and fingerprint, then a line for each note."""

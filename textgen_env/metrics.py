@@ -1,30 +1,35 @@
-"""How good texts are: BLEU (sacreBLEU), ROUGE (rouge-score), accuracy; each with its signature and a 95 % bootstrap interval.
+"""Metrics of generated text: BLEU and chrF (sacreBLEU), ROUGE (rouge-score), accuracy.
 
-All values are percentages, 0 to 100.  References come as one tuple a sentence, not necessarily of equal sizes.
+Each value is a percentage, 0 to 100, and comes with its signature and a 95 % bootstrap interval.
+References come as one tuple a sentence, not necessarily of equal sizes. All texts are compared in
+Unicode's NFC; where that changes one, the signature ends in ``norm:nfc``.
+
+Metrics are named ``bleu``, ``chrf``, ``rouge`` and ``accuracy``; ``bleu:zh`` is BLEU with another of
+sacreBLEU's tokenizers than 13a.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache, lru_cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
 
 from textgen_env.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    from rouge_score.rouge_scorer import RougeScorer
+from textgen_env.rouge import CHOICES, rouge_sentence
 
 References = Sequence[Sequence[str]]
 RESAMPLES = 1000
 SEED = 12345  # sacreBLEU's own default
-ROUGE = ("rouge1", "rouge2", "rougeL")
+TOKENIZERS = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none")  # sacreBLEU's that need no download
+BESIDE = {"bleu": "chrf"}  # what is reported beside a metric
 
 
 @dataclass(frozen=True)
@@ -47,33 +52,58 @@ class Comparison:
 
 
 def score(metric: str, hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES) -> dict[str, Score]:
-    """Every figure that ``metric`` ("bleu", "rouge", "accuracy") has, by name.  ``resamples`` = 0: no interval."""
-    return _lookup(CORPUS, metric)(hypotheses, references, resamples)
+    """Every value that ``metric`` has, by name: one each for bleu, chrf and accuracy, four for rouge.
+
+    Args:
+        metric: its name, such as ``World.metric``
+        hypotheses: one text a sentence
+        references: at least one text a sentence
+        resamples: of the bootstrap; 0 for no interval
+
+    Raises:
+        UserError: no such metric, no hypotheses, or not one row of references for each.
+    """
+    _check(hypotheses, references)
+    corpus, _ = _lookup(metric)
+    texts, known = [*map(_nfc, hypotheses)], [tuple(map(_nfc, row)) for row in references]
+    changed = texts != list(hypotheses) or known != [*map(tuple, references)]
+    values = corpus(texts, known, resamples)
+    if not changed:
+        return values
+    return {name: replace(value, signature=f"{value.signature}|norm:nfc") for name, value in values.items()}
+
+
+def scores(metric: str, hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES) -> dict[str, Score]:
+    """``score``, and with BLEU chrF beside it: what a report shows. The first value is the metric's."""
+    beside = BESIDE.get(metric.partition(":")[0])
+    names = [metric] if beside is None else [metric, beside]
+    return {name: value for each in names for name, value in score(each, hypotheses, references, resamples).items()}
 
 
 def sentence_score(metric: str, hypothesis: str, references: Sequence[str]) -> dict[str, float]:
-    """The same figures for one sentence; BLEU with effective order, the others exactly as in the corpus average."""
-    return _lookup(SENTENCE, metric)(hypothesis, references)
+    """The values of ``score`` for one sentence; BLEU with effective order, rouge and accuracy as in the corpus average."""
+    _, sentence = _lookup(metric)
+    return sentence(_nfc(hypothesis), tuple(map(_nfc, references)))
 
 
-def bleu(hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES) -> dict[str, Score]:
-    """Corpus BLEU: 13a tokens, case kept.  The resampling and its seed (``SACREBLEU_SEED``, else 12345) are sacreBLEU's own."""
-    _check(hypotheses, references)
-    metric = BLEU(force=True)  # force: no warning about text that is tokenised already
-    result = metric.corpus_score(hypotheses, _streams(references), n_bootstrap=max(resamples, 1))
-    interval = (result._mean, result._ci) if resamples else None
-    return {"bleu": _bleu_score(result.score, interval, str(metric.get_signature()))}
-
-
-def compare(baseline: Sequence[str], system: Sequence[str], references: References, resamples: int = RESAMPLES) -> Comparison:
-    """Is ``system`` better than ``baseline`` by more than chance?  sacreBLEU's paired bootstrap test of corpus BLEU."""
+def compare(
+    baseline: Sequence[str],
+    system: Sequence[str],
+    references: References,
+    resamples: int = RESAMPLES,
+    metric: str = "bleu",
+) -> Comparison:
+    """Is ``system`` better than ``baseline`` by more than chance?  sacreBLEU's paired bootstrap test of BLEU or chrF."""
     _check(baseline, references)
     _check(system, references)
-    named = [("baseline", baseline), ("system", system)]
-    test = PairedTest(named, {"BLEU": BLEU(force=True)}, _streams(references), test_type="bs", n_samples=resamples)
-    signatures, scores = test()
-    results: list[Any] = scores["BLEU"]
-    first, second = (_bleu_score(each.score, (each.mean, each.ci), str(signatures["BLEU"])) for each in results)
+    named = [("baseline", [*map(_nfc, baseline)]), ("system", [*map(_nfc, system)])]
+    scorer, known = sacrebleu_metric(metric), [tuple(map(_nfc, row)) for row in references]
+    test = PairedTest(named, {metric: scorer}, _streams(known), test_type="bs", n_samples=resamples)
+    signatures, compared = test()
+    name = next(iter(signatures))
+    results: list[Any] = compared[name]
+    signature = str(signatures[name])
+    first, second = (_bleu_score(each.score, (each.mean, each.ci), signature) for each in results)
     if first.value == second.value:  # the library counts what exceeds the difference: 1 / (n + 1) for a text against itself
         return Comparison(first, second, 1.0)
     return Comparison(first, second, float(results[1].p_value))
@@ -88,8 +118,8 @@ def significance(
     seed: int = SEED,
 ) -> float:
     """p-value of ``compare`` for any metric: of its first figure's mean where that is an average over sentences."""
-    if metric == "bleu":
-        return compare(baseline, system, references, resamples).p_value
+    if metric in SACREBLEU:
+        return compare(baseline, system, references, resamples, metric).p_value
     sides = (
         [next(iter(sentence_score(metric, *row).values())) for row in zip(texts, references, strict=True)]
         for texts in (baseline, system)
@@ -100,74 +130,68 @@ def significance(
     return float((np.abs(means - gains.mean()) >= abs(gains.mean())).sum() + 1) / (resamples + 1)
 
 
-def rouge(hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES, seed: int = SEED) -> dict[str, Score]:
-    """Mean F1 of ROUGE-1, -2 and -L, stemmed; of several references the best one counts, for each figure by itself."""
-    _check(hypotheses, references)
-    rows = [_rouge_sentence(each, known) for each, known in zip(hypotheses, references, strict=True)]
-    scored = f"{_nrefs(references)}|stem:yes|f1:best-reference|rouge-score:{version('rouge-score')}"
-    return _mean_scores(rows, resamples, seed, scored)
+def sacrebleu_metric(metric: str, effective_order: bool = False) -> BLEU | CHRF:
+    """sacreBLEU's object for ``bleu``, ``bleu:TOKENIZER`` or ``chrf``.  RuntimeError where a tokenizer lacks its package."""
+    name, _, tokenizer = metric.partition(":")
+    if name == "chrf":
+        return CHRF()
+    # force: no warning about text that is tokenized already
+    return BLEU(force=True, tokenize=tokenizer or "13a", effective_order=effective_order)
 
 
-def accuracy(
-    hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES, seed: int = SEED
-) -> dict[str, Score]:
-    """Share of hypotheses that equal one of their references, white space aside."""
-    _check(hypotheses, references)
-    rows = [_accuracy_sentence(each, known) for each, known in zip(hypotheses, references, strict=True)]
-    return _mean_scores(rows, resamples, seed, f"{_nrefs(references)}|exact-match")
+def _sacrebleu_corpus(metric: str, texts: Sequence[str], references: References, resamples: int) -> dict[str, Score]:
+    """The resampling and its seed (``SACREBLEU_SEED``, else 12345) are sacreBLEU's own."""
+    scorer = sacrebleu_metric(metric)
+    result = scorer.corpus_score(texts, _streams(references), n_bootstrap=max(resamples, 1))
+    interval = (result._mean, result._ci) if resamples else None
+    return {metric.partition(":")[0]: _bleu_score(result.score, interval, str(scorer.get_signature()))}
 
 
-CORPUS: dict[str, Callable[[Sequence[str], References, int], dict[str, Score]]]
-CORPUS = {"bleu": bleu, "rouge": rouge, "accuracy": accuracy}
-
-
-def _bleu_sentence(hypothesis: str, references: Sequence[str]) -> dict[str, float]:
-    return {"bleu": _sentence_bleu().sentence_score(hypothesis, references).score}
-
-
-def _rouge_sentence(hypothesis: str, references: Sequence[str]) -> dict[str, float]:
-    best = _rouge_scorer().score_multi(references, hypothesis)
-    return {name: 100.0 * best[name].fmeasure for name in ROUGE}
-
-
-def _accuracy_sentence(hypothesis: str, references: Sequence[str]) -> dict[str, float]:
-    return {"accuracy": 100.0 * any(hypothesis.split() == each.split() for each in references)}
-
-
-SENTENCE: dict[str, Callable[[str, Sequence[str]], dict[str, float]]]
-SENTENCE = {"bleu": _bleu_sentence, "rouge": _rouge_sentence, "accuracy": _accuracy_sentence}
-
-
-class _StemmedTokens:
-    """rouge-score's own tokens; it stems every word anew, which takes three quarters of its time, so stems are kept."""
-
-    def __init__(self) -> None:
-        from nltk.stem.porter import PorterStemmer  # only here: it takes seconds to import, and only ROUGE needs it
-        from rouge_score.tokenize import tokenize
-
-        self.stem = lru_cache(maxsize=100_000)(PorterStemmer().stem)
-        self._tokens = tokenize
-
-    def tokenize(self, text: str) -> list[str]:
-        return self._tokens(text, self)
+def _sacrebleu_sentence(metric: str, text: str, references: Sequence[str]) -> dict[str, float]:
+    return {metric.partition(":")[0]: _sentence_scorer(metric).sentence_score(text, references).score}
 
 
 @cache
-def _rouge_scorer() -> RougeScorer:
-    from rouge_score.rouge_scorer import RougeScorer
-
-    return RougeScorer(list(ROUGE), tokenizer=_StemmedTokens())
+def _sentence_scorer(metric: str) -> BLEU | CHRF:
+    return sacrebleu_metric(metric, effective_order=True)
 
 
-@cache
-def _sentence_bleu() -> BLEU:
-    return BLEU(force=True, effective_order=True)
+def _rouge_corpus(texts: Sequence[str], references: References, resamples: int) -> dict[str, Score]:
+    """Mean F1, stemmed; of several references the best one counts, for each value by itself."""
+    rows = [rouge_sentence(*row) for row in zip(texts, references, strict=True)]
+    choices = f"{_nrefs(references)}|{CHOICES}|f1:best-reference|rouge-score:{version('rouge-score')}"
+    return _mean_scores(rows, resamples, SEED, choices)
 
 
-def _lookup(table: dict, metric: str) -> Callable:
-    if metric not in table:
-        raise unknown("metric", metric, table)
-    return table[metric]
+def _accuracy_corpus(texts: Sequence[str], references: References, resamples: int) -> dict[str, Score]:
+    """Share of texts that equal one of their references, white space aside."""
+    rows = [_accuracy_sentence(*row) for row in zip(texts, references, strict=True)]
+    return _mean_scores(rows, resamples, SEED, f"{_nrefs(references)}|exact-match")
+
+
+def _accuracy_sentence(text: str, references: Sequence[str]) -> dict[str, float]:
+    return {"accuracy": 100.0 * any(text.split() == known.split() for known in references)}
+
+
+Corpus = Callable[[Sequence[str], References, int], dict[str, Score]]
+Sentence = Callable[[str, Sequence[str]], dict[str, float]]
+SACREBLEU = ("bleu", "chrf", *(f"bleu:{tokenizer}" for tokenizer in TOKENIZERS))
+METRICS: dict[str, tuple[Corpus, Sentence]] = {
+    **{name: (partial(_sacrebleu_corpus, name), partial(_sacrebleu_sentence, name)) for name in SACREBLEU},
+    "rouge": (_rouge_corpus, rouge_sentence),
+    "accuracy": (_accuracy_corpus, _accuracy_sentence),
+}
+
+
+def _lookup(metric: str) -> tuple[Corpus, Sentence]:
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
+    return METRICS[metric]
+
+
+def _nfc(text: str) -> str:
+    """Unicode's composed form, so that equal letters are equal characters."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _check(hypotheses: Sequence[str], references: References) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
-from textgen_env.corpus import SPLITS, Corpus, Pairs
+from textgen_env.corpus import SPLITS, Corpus, Pairs, Preprocessing
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import read_lines, read_text
 from textgen_env.folders import STEMS, check_folder, find, find_split, holds
 
 HOLD_OUT = 23  # every 23rd training pair validates: the usual IWSLT14 preparation, 4 % of train
-_ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
+ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _METADATA = re.compile(r"\s*</?(?:url|speaker|talkid|title|description|keywords|reviewer|translator|doc|transcript)\b[^>]*>")
 _SEGMENT = re.compile(r'<doc\b[^>]*?\bdocid="([^"]*)"|<seg\b[^>]*?\bid="([^"]*)"[^>]*>(.*?)</seg>', re.DOTALL)
 
@@ -45,7 +46,7 @@ def read_parallel(folder: Path, source: str, target: str, unescape: bool = False
             if "" in lines:
                 raise UserError(f"{path}:{lines.index('') + 1}: empty line; delete it on both sides, or write the sentence")
         splits[split] = Pairs(left, [(text,) for text in right])
-    return Corpus(folder.resolve().name, "local", str(folder), splits)
+    return Corpus(folder.resolve().name, "local", str(folder), splits, preprocessing=Preprocessing(unescape))
 
 
 def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
@@ -73,7 +74,8 @@ def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> 
     train, valid = (train, text[news[-2]]) if len(news) > 1 else _hold_out(train)
     held_out = news[-2] if len(news) > 1 else f"every {HOLD_OUT}rd training pair"
     origin = f"{folder}, train = {' + '.join(pieces)}, valid = {held_out}, test = {news[-1]}"
-    return _whole(folder.resolve().name, origin, train, valid, text[news[-1]])
+    corpus = _whole(folder.resolve().name, origin, train, valid, text[news[-1]])
+    return replace(corpus, preprocessing=Preprocessing(unescape))
 
 
 def read_iwslt_xml(folder: Path, source: str, target: str) -> Corpus:
@@ -100,12 +102,13 @@ def read_iwslt_xml(folder: Path, source: str, target: str) -> Corpus:
     ]
     train, valid = _hold_out(talks)
     origin = f"{folder}, test = {' + '.join(files)}"
-    return _whole(folder.resolve().name, origin, train, valid, [row for test in tests for row in test])
+    corpus = _whole(folder.resolve().name, origin, train, valid, [row for test in tests for row in test])
+    return replace(corpus, preprocessing=Preprocessing(unescape=True))
 
 
 def unescape_text(text: str) -> str:
     """Undo XML and Moses escapes once: ``&apos;`` → ``'``, ``&#91;`` → ``[``, ``&amp;lt;`` → ``&lt;``; a lone ``&`` stays."""
-    return _ESCAPE.sub(lambda match: html.unescape(match[0]), text) if "&" in text else text
+    return ESCAPE.sub(lambda match: html.unescape(match[0]), text) if "&" in text else text
 
 
 def clean(text: str) -> str:

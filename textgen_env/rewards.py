@@ -2,8 +2,14 @@
 
 - ``zero_one``: 0 where the action is the oracle's, -1 elsewhere: minus the per-step cost of the T² bound (Lin et al. 2020,
   Theorem 1), so that minus the return counts disagreements.
-- ``expert_logprob``: log π*(action | state).
-- ``bleu``, ``rouge``, ``accuracy``: 0 until the episode is over, then the sentence's BLEU, ROUGE-L F1 or exact match in [0, 1].
+- ``expert_logprob``: log π*(action | state). The return is log π*(output | source), which no action can
+  raise: short outputs win, and often the empty one most of all. Use it where outputs have one length,
+  or to measure what an output costs; to train, use the next one.
+- ``expert_logprob_mean``: 0 until the episode is over, then the mean over its actions, EOS included, of
+  log π*(action | state). The return is log π*(output | source) divided by the output's length, so that an
+  output is worth what its average action is, whatever its length.
+- ``bleu``, ``chrf``, ``rouge``, ``accuracy``: 0 until the episode is over, then the sentence's BLEU (with the
+  task's tokenizer), chrF, ROUGE-L F1 or exact match in [0, 1].
 - a function ``f(world, split, index, action, ended) -> float``, called after every step: the World, the split's name, the row
   in it, the actions of the episode so far (int64, the last one just taken), and whether the episode is over.
 """
@@ -17,6 +23,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import torch
 
+from textgen_env.bleu_tokenizer import bleu_metric
 from textgen_env.clock import phase
 from textgen_env.dynamics import pad
 from textgen_env.errors import UserError, unknown
@@ -71,12 +78,20 @@ def make(reward: str | Function, world: World, oracle: Oracle | None = None) -> 
     if callable(reward):
         return Custom(reward, world)
     if reward in TERMINAL:
-        return Terminal(reward, world)
+        return Terminal(_bleu(world) if reward == "bleu" else reward, TERMINAL[reward], world)
     if reward not in EXPERT:
         raise unknown("reward", reward, [*EXPERT, *TERMINAL])
     if oracle is None:
         raise UserError(f"reward={reward!r} compares with an expert; give an oracle, or choose from {', '.join(TERMINAL)}")
     return EXPERT[reward](oracle)
+
+
+def _bleu(world: World) -> str:
+    """BLEU with the task's tokenizer; UserError where it has chosen none and none fits its texts."""
+    if world.corpus.bleu:
+        return world.corpus.bleu
+    references = [known[0] for known in world.splits["valid"].texts.references]
+    return bleu_metric("auto", "", references, "use reward=chrf")
 
 
 def score(reward: Reward, world: World, split: str, index: Sequence[int], written: Trajectories) -> np.ndarray:
@@ -121,10 +136,26 @@ class ExpertLogProb:
 
 
 @dataclass(frozen=True)
+class MeanExpertLogProb:
+    """The mean of ``ExpertLogProb`` over the episode's actions, paid with the last one, in nats."""
+
+    oracle: Oracle
+    terminal: ClassVar[bool] = True
+
+    def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
+        asked = episodes.taken & episodes.ended[:, None]  # [B, T]
+        log_probs = np.zeros(mask.shape)
+        if asked.any():
+            log_probs[asked] = ExpertLogProb(self.oracle)(episodes, asked)
+        return np.where(episodes.last, log_probs.sum(1, keepdims=True) / episodes.length[:, None], 0.0)[mask]
+
+
+@dataclass(frozen=True)
 class Terminal:
     """A metric of the finished text against the references, paid with the last action."""
 
     metric: str
+    figure: str
     world: World
     terminal: ClassVar[bool] = True
 
@@ -134,7 +165,7 @@ class Terminal:
             references = self.world.splits[episodes.split[row]].texts.references[episodes.index[row]]
             length = episodes.length[row]
             text = self.world.vocabulary.decode(episodes.action[row, :length].tolist())
-            rewards[row, length - 1] = sentence_score(self.metric, text, references)[TERMINAL[self.metric]] / 100.0
+            rewards[row, length - 1] = sentence_score(self.metric, text, references)[self.figure] / 100.0
         return rewards[mask]
 
 
@@ -155,8 +186,13 @@ class Custom:
         return float(self.function(self.world, episodes.split[row], int(episodes.index[row]), action, ended))
 
 
-EXPERT: dict[str, Callable[[Oracle], Reward]] = {"zero_one": ZeroOne, "expert_logprob": ExpertLogProb}
-TERMINAL = {"bleu": "bleu", "rouge": "rougeL", "accuracy": "accuracy"}  # the figure of each metric that is paid
+EXPERT: dict[str, Callable[[Oracle], Reward]] = {
+    "zero_one": ZeroOne,
+    "expert_logprob": ExpertLogProb,
+    "expert_logprob_mean": MeanExpertLogProb,
+}
+# The value of each metric that is paid.
+TERMINAL = {"bleu": "bleu", "chrf": "chrf", "rouge": "rougeL", "accuracy": "accuracy"}
 
 
 def _states(episodes: Episodes, mask: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from textgen_env.bleu_tokenizer import bleu_metric, check_agreement
 from textgen_env.corpus import Corpus, Pairs
 from textgen_env.data.bundled import read_bundled
 from textgen_env.errors import UserError
@@ -49,10 +50,27 @@ def _swapped(corpus: Corpus) -> Corpus:
     return replace(corpus, splits=splits)
 
 
+def with_bleu(text: Corpus, tokenizer: str, target: str) -> Corpus:
+    """``text`` with a tokenizer of BLEU for its targets; see ``bleu_metric``.
+
+    Args:
+        tokenizer: the key ``env.bleu_tokenizer``
+        target: the language of the targets
+
+    Raises:
+        UserError: none fits, its package is not installed, or texts that agree would score 0.
+    """
+    references = [known[0] for known in text.splits["valid"].references]
+    otherwise = "use env.bleu_tokenizer=char"
+    name = bleu_metric(tokenizer, target, references, otherwise)
+    check_agreement(name, references, otherwise)
+    return replace(text, bleu=name)
+
+
 def translation(id: str, text: Corpus, vocabulary: int, lowercase: bool, **limits: Any) -> World:
     """The task ``id`` over ``text``: a joint vocabulary, pairs beyond a limit skipped in training, evaluated by BLEU.
 
     limits: ``build``'s source_limit, horizon, limit_ratio and limit_offset.
     """
-    text = text.mapped(str.lower) if lowercase else text
-    return build(id, text, subwords(text, vocabulary), metric="bleu", reward="bleu", **limits)
+    text = text.mapped(str.lower, lowercase=True) if lowercase else text
+    return build(id, text, subwords(text, vocabulary), metric=text.bleu, reward="bleu", **limits)

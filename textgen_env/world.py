@@ -63,7 +63,7 @@ class World:
 
     source_limit: S, the longest source, EOS included.  horizon: T, the most actions in any episode, EOS included.
     limit_ratio, limit_offset: a and b of ``limit``; both None where an output is not bounded by its source.
-    metric: "bleu", "rouge" or "accuracy".  reward: the default reward's name.
+    metric: "bleu" (or "bleu:TOKENIZER"), "chrf", "rouge" or "accuracy".  reward: the default reward's name.
     oracle: builds the task's exact expert, where the task knows one; None where a teacher has to be trained.
     target_limit: what long training pairs are cut to; None where they are skipped.
     """

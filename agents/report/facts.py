@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from textgen_env.metrics import Score
 
 SIDES = ("teacher", "student")
 NOTHING = "–"
-NAMES = {"bleu": "BLEU", "rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "seconds": "wall-clock time"}
+NAMES = {
+    **{"bleu": "BLEU", "chrf": "chrF", "seconds": "wall-clock time"},
+    **{"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"},
+}
 BUNDLED = "This run took a corpus that the project writes itself: its scores compare only with other runs on it."
 
 
@@ -47,11 +50,25 @@ def times(ratio: float | None) -> str:
     return NOTHING if ratio is None else f"{ratio:.1f}×"
 
 
-def scores(scored: Mapping[str, Score]) -> dict[str, Any]:
-    """One side's entry in ``results.json``: every figure, then the interval and the signature of the first."""
+def scores(scored: Mapping[str, Score], preprocessing: object = "none") -> dict[str, Any]:
+    """One side's entry in ``results.json``.
+
+    Args:
+        scored: every value by name, the one that counts first
+        preprocessing: what was done to the raw text before it was scored
+
+    Returns:
+        The values, then the interval and the signature of the first, ``preprocessing``, and in
+        ``signatures`` those of the others, by name, that have another signature.
+    """
     first = next(iter(scored.values()))
     values = {name: score.value for name, score in scored.items()}
-    return {**values, "low": first.low, "high": first.high, "signature": first.signature}
+    others = {name: score.signature for name, score in scored.items() if score.signature != first.signature}
+    return {
+        **values,
+        **{"low": first.low, "high": first.high, "signature": first.signature},
+        **{"preprocessing": str(preprocessing), "signatures": others},
+    }
 
 
 class Scores:
@@ -64,6 +81,16 @@ class Scores:
         self.metrics = [key for key in keys if any(isinstance(self.get(side, key), int | float) for side in SIDES)]
         self.main = self.metrics[0] if self.metrics else "score"
         self.signature = " / ".join(dict.fromkeys(str(row["signature"]) for row in self.sides.values() if row.get("signature")))
+        self.notes = [f"{name}: {text}" for name, text in self._scoring() if text]
+
+    def _scoring(self) -> Iterator[tuple[str, str]]:
+        """How the values came about, by name."""
+        sides = [row for row in self.sides.values() if row]
+        yield wording(self.main), self.signature
+        for name in dict.fromkeys(name for row in sides for name in row.get("signatures") or ()):
+            found = ((row.get("signatures") or {}).get(name) for row in sides)
+            yield wording(name), " / ".join(dict.fromkeys(filter(None, found)))
+        yield "preprocessing", " / ".join(dict.fromkeys(filter(None, (row.get("preprocessing") for row in sides))))
 
     def get(self, side: str, key: str) -> Any:
         """The figure itself, None where it is not known."""

@@ -191,7 +191,7 @@ def provenance(results: Mapping[str, Any]) -> Html:
     known = {
         "Corpus": corpus_line(results),
         "Corpus fingerprint": (results.get("corpus") or {}).get("fingerprint"),
-        "Metric signature": Scores(results).signature,
+        "Metric signature": "; ".join(Scores(results).notes),
         "Teacher": (results.get("teacher") or {}).get("path"),
         "Seed": results.get("seed"),
         **(results.get("versions") or {}),

@@ -14,14 +14,14 @@ from agents.report.facts import NOTHING, SIDES, Scores, comparison, conditions, 
 
 def table(results: Mapping[str, Any]) -> Table:
     """Teacher and student side by side, then what the training cost.  results: the contents of ``results.json``."""
-    speed, signature = conditions(results), Scores(results).signature
-    notes = [f"corpus: {corpus_line(results)}", warning(results), f"speed: {speed}" if speed else "", signature]
+    speed, scoring = conditions(results), Scores(results).notes
+    notes = [f"corpus: {corpus_line(results)}", warning(results), f"speed: {speed}" if speed else "", *scoring]
     shown = Table(
         title=Text(title(results)),
         caption=Text("\n".join(filter(None, notes))),
         title_justify="left",
         caption_justify="left",
-        min_width=len(signature),  # in one piece it can be copied
+        min_width=max(map(len, scoring), default=0),  # a signature in one piece can be copied
     )
     shown.add_column("")
     for side in SIDES:

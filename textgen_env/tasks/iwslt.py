@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from textgen_env.hub import PARQUET, HubSet
-from textgen_env.translation import find_parallel, translation
+from textgen_env.translation import find_parallel, translation, with_bleu
 from textgen_env.world import World, once
 
 ID = "IWSLT-v0"
@@ -74,6 +74,7 @@ def load(
     vocabulary: int = 8_000,
     unescape: bool = True,
     lowercase: bool = True,
+    bleu_tokenizer: str = "auto",
     hub: str = "IWSLT/iwslt2017",
     hub_config: str = "",
     hub_revision: str = PARQUET,
@@ -93,6 +94,7 @@ def load(
         vocabulary: size of the joint subword vocabulary
         unescape: undo the Moses tokeniser's escapes (&apos; and the like), so that BLEU sees text
         lowercase: lower-case both sides, as the paper does
+        bleu_tokenizer: of BLEU: auto (by the target), 13a, intl, zh, ja-mecab, ko-mecab, char, none
         hub: data set on the hub, or a folder in the same layout
         hub_config: its configuration (empty: iwslt2017-SOURCE-TARGET)
         hub_revision: its revision; the parquet export needs no script to be trusted
@@ -100,6 +102,7 @@ def load(
     """
     data = HubSet("IWSLT", hub, source, target, hub_config or f"iwslt2017-{source}-{target}", hub_revision)
     text = find_parallel(corpus, data_dir, source, target, data, unescape, bundled_pairs)
+    text = with_bleu(text, bleu_tokenizer, target)
     return translation(
         *(ID, text, vocabulary, lowercase),
         source_limit=source_limit,

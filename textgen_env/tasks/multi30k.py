@@ -6,7 +6,7 @@ from typing import Any
 
 from textgen_env.hub import HubSet
 from textgen_env.tasks import iwslt
-from textgen_env.translation import find_parallel, translation
+from textgen_env.translation import find_parallel, translation, with_bleu
 from textgen_env.world import World, once
 
 ID = "Multi30k-v0"
@@ -28,6 +28,7 @@ def load(
     source_limit: int = 64,
     vocabulary: int = 6_000,
     lowercase: bool = True,
+    bleu_tokenizer: str = "auto",
     hub: str = "bentrevett/multi30k",
     bundled_pairs: int = 29_000,
 ) -> World:
@@ -44,11 +45,13 @@ def load(
         source_limit: most tokens in a source, EOS included
         vocabulary: size of the joint subword vocabulary
         lowercase: lower-case both sides
+        bleu_tokenizer: of BLEU: auto (by the target), 13a, intl, zh, ja-mecab, ko-mecab, char, none
         hub: data set on the hub, or a folder in the same layout
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     data = HubSet("Multi30k", hub, source, target)
     text = find_parallel(corpus, data_dir, source, target, data, False, bundled_pairs)
+    text = with_bleu(text, bleu_tokenizer, target)
     return translation(
         *(ID, text, vocabulary, lowercase),
         source_limit=source_limit,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from textgen_env.tasks import iwslt
-from textgen_env.translation import find_parallel, translation
+from textgen_env.translation import find_parallel, translation, with_bleu
 from textgen_env.world import World, once
 
 ID = "ParallelText-v0"
@@ -25,6 +25,7 @@ def load(
     vocabulary: int = 8_000,
     unescape: bool = False,
     lowercase: bool = False,
+    bleu_tokenizer: str = "auto",
     bundled_pairs: int = 30_000,
 ) -> World:
     """Translation of your own text; without a folder, of the bundled corpus.
@@ -41,9 +42,11 @@ def load(
         vocabulary: size of the joint subword vocabulary
         unescape: undo the Moses tokeniser's escapes (&apos; and the like)
         lowercase: lower-case both sides
+        bleu_tokenizer: of BLEU: auto (by the target), 13a, intl, zh, ja-mecab, ko-mecab, char, none
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     text = find_parallel(corpus, data_dir, source, target, None, unescape, bundled_pairs)
+    text = with_bleu(text, bleu_tokenizer, target)
     return translation(
         *(ID, text, vocabulary, lowercase),
         source_limit=source_limit,

@@ -7,7 +7,7 @@ from typing import Any
 
 from textgen_env.hub import HubSet
 from textgen_env.tasks import iwslt
-from textgen_env.translation import find_parallel, translation
+from textgen_env.translation import find_parallel, translation, with_bleu
 from textgen_env.world import World, once
 
 ID = "WMT16-v0"
@@ -62,6 +62,7 @@ def load(
     unescape: bool = True,
     split_marks: bool = False,
     lowercase: bool = False,
+    bleu_tokenizer: str = "auto",
     hub: str = "wmt/wmt16",
     bundled_pairs: int = 30_000,
 ) -> World:
@@ -80,6 +81,7 @@ def load(
         unescape: undo the Moses tokeniser's escapes (&apos; and the like), so that BLEU sees text
         split_marks: set every punctuation mark apart, so that differently tokenised files can be mixed; changes BLEU
         lowercase: lower-case both sides
+        bleu_tokenizer: of BLEU: auto (by the target), 13a, intl, zh, ja-mecab, ko-mecab, char, none
         hub: data set on the hub, or a folder in the same layout
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
@@ -87,7 +89,8 @@ def load(
     text = find_parallel(
         corpus, data_dir, source, target, HubSet("WMT16", hub, source, target, f"{other}-en"), unescape, bundled_pairs
     )
-    text = text.mapped(_split_marks) if split_marks else text
+    text = text.mapped(_split_marks, split_marks=True) if split_marks else text
+    text = with_bleu(text, bleu_tokenizer, target)
     return translation(
         *(ID, text, vocabulary, lowercase),
         source_limit=source_limit,
