@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from tiny import REWARDS, progress, tiny_world
 
 from textgen_env import rewards
+from textgen_env.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
 from textgen_env.metrics import sentence_score
 from textgen_env.oracle import expert
 from textgen_env.oracle_wrappers import CachedOracle, NoisyOracle
-from textgen_env.types import Trajectories, shift
+from textgen_env.tasks import copy
+from textgen_env.types import EOS, Trajectories, shift
+from textgen_env.vocabulary import Vocabulary
+from textgen_env.world import World, build
 
 
 @pytest.fixture
@@ -31,10 +37,12 @@ def test_the_experts_own_words_earn_the_most(world):
     index = [0, 1, 2, 3]
     references = written([row.tolist() for row in world.splits["train"].target])
     inside = (torch.arange(references.action.shape[1]) < references.length[:, None]).numpy()
+    earned = rewards.score(rewards.make("expert_logprob_mean", world, expert(world)), world, "train", index, references)
+    np.testing.assert_allclose(earned.sum(axis=1), np.log(0.99), rtol=1e-6)
     for name, best in {"zero_one": 0.0, "expert_logprob": np.log(0.99)}.items():
         earned = rewards.score(rewards.make(name, world, expert(world)), world, "train", index, references)
         np.testing.assert_allclose(earned, np.where(inside, best, 0.0), rtol=1e-6)
-    for name in ("bleu", "rouge", "accuracy"):
+    for name in rewards.TERMINAL:
         earned = rewards.score(rewards.make(name, world), world, "train", index, references)
         np.testing.assert_allclose(earned.sum(axis=1), 1.0)
         assert not earned[:, :-1][inside[:, 1:]].any()  # all of it is paid at the end
@@ -50,7 +58,7 @@ def test_zero_one_is_minus_the_number_of_disagreements(world):
 def test_terminal_rewards_are_the_metric_over_100_truncated_or_not(world):
     texts = ["the dog sees", "the a cat sees"]
     rows = [world.vocabulary.encode(text) for text in texts]  # no EOS: cut by the horizon
-    for name, figure in {"bleu": "bleu", "rouge": "rougeL"}.items():
+    for name, figure in {"bleu": "bleu", "chrf": "chrf", "rouge": "rougeL"}.items():
         earned = rewards.score(rewards.make(name, world), world, "train", [0, 1], written(rows)).sum(axis=1)
         references = world.splits["train"].texts.references
         expected = [sentence_score(name, text, references[row])[figure] / 100 for row, text in enumerate(texts)]
@@ -117,10 +125,62 @@ def test_any_oracle_can_pay(world):
     assert inside.sum() == int(clean.length.sum())
 
 
+@pytest.mark.parametrize(("name", "best"), [("expert_logprob", [EOS]), ("expert_logprob_mean", [4, 4, 4, EOS])])
+def test_the_summed_log_probability_prefers_the_empty_output_and_its_mean_the_expert(name, best):
+    """Copying "a a a" by an expert that is right with probability 0.4: the best of all 97 outputs, by exhaustion."""
+    world = copy.load(symbols=2, min_length=3, max_length=3, horizon=4, train=8, valid=1, test=1)
+    index = world.splits["train"].texts.sources.index("a a a")
+    tokens = range(2, len(world.vocabulary))  # all but PAD and BOS
+    outputs = [
+        [*words, *end]
+        for length in range(5)
+        for words in itertools.product([t for t in tokens if t != EOS], repeat=length)
+        for end in ([[EOS]] if length < 4 else [[]])
+    ]
+    reward = rewards.make(name, world, copy.CopyOracle(len(world.vocabulary), 0.6))
+    returns = rewards.score(reward, world, "train", [index] * len(outputs), written(outputs)).sum(axis=1)
+    assert outputs[int(returns.argmax())] == best
+
+
+def test_the_mean_is_the_sum_divided_by_the_length(world):
+    outputs = written([[5, 6, 2], [4, 7, 8, 9, 1, 0, 3, 4, 5], [2]])
+    summed, mean = (
+        rewards.score(rewards.make(name, world, expert(world)), world, "train", [3, 0, 1], outputs).sum(axis=1)
+        for name in ("expert_logprob", "expert_logprob_mean")
+    )
+    np.testing.assert_allclose(mean, summed / outputs.length.numpy())
+
+
+def chinese(metric: str) -> World:
+    """One Chinese sentence in every split, a character a token; no tokenizer chosen."""
+    pairs = Pairs(["我 们 今 天 去 学 校 。"], [("我们今天去学校。",)])
+    splits = dict.fromkeys(("train", "valid", "test"), pairs)
+    corpus = Corpus("tiny", "local", "by hand", splits)
+    limits = {"source_limit": 20, "horizon": 20}
+    return build("Tiny-v0", corpus, Vocabulary.words(list("我们今天去学校。")), **limits, metric=metric, reward="bleu")
+
+
+@pytest.mark.parametrize("metric", ["bleu:zh", "rouge"])
+def test_the_reward_bleu_has_the_tokens_of_the_texts_language(metric):
+    """Seven characters of eight agree: with tokens of 13a it would be 0."""
+    world = chinese(metric)
+    text = written([world.vocabulary.encode("我 们 今 天 去 学 校")])
+    paid = rewards.score(rewards.make("bleu", world), world, "train", [0], text).sum()
+    expected = sentence_score("bleu:zh", world.vocabulary.decode(text.action[0].tolist()), ["我们今天去学校。"])["bleu"]
+    assert 0.5 < paid == pytest.approx(expected / 100)
+
+
+def test_a_reward_without_a_tokenizer_is_refused():
+    thai = Corpus("tiny", "local", "by hand", dict.fromkeys(("train", "valid", "test"), Pairs(["a"], [("แมวนอนหลับอยู่",)])))
+    world = build("Tiny-v0", thai, Vocabulary.words(["a"]), source_limit=9, horizon=9, metric="rouge", reward="rouge")
+    with pytest.raises(UserError, match=r"no tokenizer for text in Thai script.*: use reward=chrf$"):
+        rewards.make("bleu", world)
+
+
 def test_mistakes_are_named(world):
     with pytest.raises(UserError, match="did you mean 'zero_one'"):
         rewards.make("zero_on", world, expert(world))
-    for name in ("zero_one", "expert_logprob"):
+    for name in rewards.EXPERT:
         with pytest.raises(UserError, match="give an oracle"):
             rewards.make(name, world)
     rewards.make(progress, world)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from textgen_env.errors import UserError, unknown
-from textgen_env.metrics import TOKENIZERS, sacrebleu_metric
+from textgen_env.metrics import TOKENIZERS, sacrebleu_metric, score
 from textgen_env.scripts import LANGUAGES, main_script
 
 FITTING = {"Han": "zh", "Kana": "ja-mecab", "": "13a"}  # by script
@@ -46,8 +46,7 @@ def bleu_metric(choice: str, language: str, references: Sequence[str], otherwise
 
 def check_agreement(name: str, references: Sequence[str], otherwise: str) -> None:
     """UserError where every text is so short that corpus BLEU is 0 even for texts that agree."""
-    tokenize = sacrebleu_metric(name).tokenizer
-    if references and not any(len(tokenize(text).split()) >= 4 for text in references):
+    if references and not any(score(name, [text], [(text,)], 0)["bleu"].value for text in references):
         raise UserError(f"no validation reference has 4 tokens, so that BLEU is 0 even where texts agree: {otherwise}")
 
 

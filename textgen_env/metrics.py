@@ -96,6 +96,7 @@ def compare(
     """Is ``system`` better than ``baseline`` by more than chance?  sacreBLEU's paired bootstrap test of BLEU or chrF."""
     _check(baseline, references)
     _check(system, references)
+    named: list[tuple[str, Sequence[str]]]
     named = [("baseline", [*map(_nfc, baseline)]), ("system", [*map(_nfc, system)])]
     scorer, known = sacrebleu_metric(metric), [tuple(map(_nfc, row)) for row in references]
     test = PairedTest(named, {metric: scorer}, _streams(known), test_type="bs", n_samples=resamples)

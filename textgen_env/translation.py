@@ -73,4 +73,4 @@ def translation(id: str, text: Corpus, vocabulary: int, lowercase: bool, **limit
     limits: ``build``'s source_limit, horizon, limit_ratio and limit_offset.
     """
     text = text.mapped(str.lower, lowercase=True) if lowercase else text
-    return build(id, text, subwords(text, vocabulary), metric=text.bleu, reward="bleu", **limits)
+    return build(id, text, subwords(text, vocabulary), metric=text.bleu or "bleu", reward="bleu", **limits)
