@@ -18,6 +18,7 @@ from ctranslate2.specs.attention_spec import MultiHeadAttentionSpec
 from ctranslate2.specs.common_spec import Activation, LayerNormSpec, LinearSpec
 from ctranslate2.specs.model_spec import ACCEPTED_MODEL_TYPES
 from ctranslate2.specs.transformer_spec import FeedForwardSpec
+from tokenizers import Tokenizer, normalizers
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
@@ -25,30 +26,73 @@ from agents.evaluation import Writer
 from agents.layers import NEVER, positions
 from agents.policies.transformer import FeedForward, Transformer
 from textgen_env.errors import UserError, unknown
+from textgen_env.readers import ESCAPE
 from textgen_env.types import BOS, PAD, Trajectories
 from textgen_env.vocabulary import Vocabulary
+from textgen_env.world import World
 
 POSITIONS = 1024  # tokens that source and target may have, at least
-NOTE = """# A student, {quantization}, in CTranslate2
+NOTE = """# A student in CTranslate2, {quantization}
 
-    import ctranslate2, tokenizers  # pip install ctranslate2 tokenizers
-    translator = ctranslate2.Translator("{folder}", inter_threads=2, intra_threads=1)  # two single-thread workers
-    tokenizer = tokenizers.Tokenizer.from_file("{folder}/tokenizer.json")
-    tokenizer.encode_special_tokens = True  # "</s>" in a text is text, at worst <unk> (3)
-    words = [[tokenizer.id_to_token(max(i, 3)) for i in each.ids] for each in tokenizer.encode_batch(texts)]
-    tokens = [[*each[:{most}], "</s>"] for each in words]
-    limits = {{"min_decoding_length": 0, "max_decoding_length": {horizon}, "max_input_length": 0}}
-    found = translator.translate_batch(tokens, beam_size=1, max_batch_size=64, **limits)
-    ids = [[tokenizer.token_to_id(token) for token in each.hypotheses[0]] for each in found]
-    print(*tokenizer.decode_batch(ids, skip_special_tokens=False), sep="\\n")
+Save this as `translate.py`; `python translate.py < INPUT > OUTPUT` translates a sentence a line.
+`pip install ctranslate2 tokenizers` installs what it needs.
+
+```python
+import html
+import re
+import sys
+
+import ctranslate2
+import tokenizers
+
+folder = {folder!r}  # where this file lies
+translator = ctranslate2.Translator(folder, inter_threads=2, intra_threads=1)  # two single-thread workers
+tokenizer = tokenizers.Tokenizer.from_file(folder + "/tokenizer.json")
+tokenizer.encode_special_tokens = True  # "</s>" in a text is text, at worst <unk> (3)
+
+
+def prepare(text):
+    \"\"\"Raw text as the model knows it. Preprocessing of its training text: {preprocessing}.\"\"\"
+    {prepare}
+    return text
+
+
+def limit(length):
+    \"\"\"The most tokens to generate for a source of that many, EOS included in both.\"\"\"
+    return {limit}
+
+
+def translate(texts):
+    encoded = tokenizer.encode_batch([prepare(text) for text in texts])
+    words = [[tokenizer.id_to_token(max(i, 3)) for i in each.ids] for each in encoded]
+    sources = [[*each[:{most}], "</s>"] for each in words]
+    lengths = {{"min_decoding_length": 0, "max_decoding_length": {horizon}, "max_input_length": 0}}
+    results = translator.translate_batch(sources, beam_size=1, max_batch_size=64, **lengths)
+    outputs = [each.hypotheses[0][: limit(len(source))] for each, source in zip(results, sources)]
+    ids = [[tokenizer.token_to_id(token) for token in tokens] for tokens in outputs]
+    return tokenizer.decode_batch(ids, skip_special_tokens=False)
+
+
+sys.stdout.reconfigure(encoding="utf-8")
+print(*translate(open(0, encoding="utf-8-sig", newline="\\n")), sep="\\n")
+```
+
+`tokenizer.json` lower-cases by itself where the training text was lower-cased; all else is up to `prepare`.
 """
 
 
-def export(policy: nn.Module, vocabulary: Vocabulary, folder: Path, quantization: str, source_limit: int, horizon: int) -> None:
+def export(policy: nn.Module, world: World, folder: Path, quantization: str) -> None:
     """Write ``folder``: the model, ``tokenizer.json`` and a ``README.md`` that says how to translate with them.
 
-    quantization: float32 or int8 … (CTranslate2's types).  UserError where this processor cannot compute with it, and for a
-    policy of another architecture.
+    Args:
+        policy: the student
+        world: its task: the vocabulary, the preprocessing and the limits
+        folder: of an earlier export, empty, or not there yet
+        quantization: float32 or int8 … (CTranslate2's types)
+
+    Raises:
+        UserError: this CPU cannot compute with ``quantization``, the policy is no transformer, or
+            ``folder`` holds something else or cannot be written.
     """
     check_quantization(quantization)
     if not isinstance(policy, Transformer):
@@ -56,19 +100,56 @@ def export(policy: nn.Module, vocabulary: Vocabulary, folder: Path, quantization
         raise UserError(f"CTranslate2 runs transformers and has no {name}: export a run of student=transformer")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.bin").is_file():
         raise UserError(f"out={folder} is not empty and holds no exported model; name another folder")
-    spec = specification(policy, vocabulary, max(POSITIONS, source_limit, horizon))
+    spec = specification(policy, world.vocabulary, max(POSITIONS, world.source_limit, world.horizon))
     spec.optimize(quantization=quantization)
-    note = NOTE.format(quantization=quantization, folder=folder, most=source_limit - 1, horizon=horizon)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as work:
             spec.save(work)
-            Path(work, "tokenizer.json").write_text(vocabulary.to_json(), encoding="utf-8")
-            Path(work, "README.md").write_text(note, encoding="utf-8")
+            Path(work, "tokenizer.json").write_text(_tokenizer(world), encoding="utf-8")
+            Path(work, "README.md").write_text(_note(world, folder, quantization), encoding="utf-8")
             for path in Path(work).iterdir():
                 os.replace(path, folder / path.name)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def _note(world: World, folder: Path, quantization: str) -> str:
+    preprocessing = world.corpus.preprocessing
+    steps = [
+        (preprocessing.unescape, f'text = re.sub(r"{ESCAPE.pattern}", lambda match: html.unescape(match[0]), text)'),
+        (True, 'text = " ".join(text.split())'),
+        (preprocessing.split_marks, 'text = text.replace("##AT##", "").replace("@-@", "-")'),
+        (preprocessing.split_marks, r'text = " ".join(re.findall(r"\w+|[^\w\s]", text))'),
+        (preprocessing.lowercase, "text = text.lower()"),
+    ]
+    return NOTE.format(
+        quantization=quantization,
+        folder=str(folder),
+        preprocessing=preprocessing,
+        prepare="\n    ".join(line for done, line in steps if done),
+        limit=_limit(world),
+        most=world.source_limit - 1,
+        horizon=world.horizon,
+    )
+
+
+def _limit(world: World) -> str:
+    """The most tokens to generate, as a Python expression in ``length``, the source's tokens."""
+    return str(world.horizon)
+
+
+def _tokenizer(world: World) -> str:
+    """The vocabulary's ``tokenizer.json``, lower-casing where the corpus was lower-cased.
+
+    ``str.lower``, which the run used, differs in a final sigma only, and is left alone by it. There is no exact normalizer
+    for escapes: those of any number, and those of an escape, are to be undone once.
+    """
+    tokenizer = Tokenizer.from_str(world.vocabulary.to_json())
+    if world.corpus.preprocessing.lowercase:
+        before = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
+    return tokenizer.to_str()
 
 
 def check_quantization(name: str) -> None:

@@ -45,7 +45,7 @@ def main(config: DictConfig) -> None:
     world, on, test = run.world, distil.machine(run.config), subset(run.world.splits["test"], config.rows)
     distil.use_processor(config, on)
     threads = torch.get_num_threads()
-    export.export(run.student, world.vocabulary, folder, config.quantization, world.source_limit, world.horizon)
+    export.export(run.student, world, folder, config.quantization)
     policies = {"student": run.student}
     if isinstance(run.teacher.oracle, PolicyOracle):
         policies["teacher"] = run.teacher.oracle.policy

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -18,24 +20,30 @@ import export as script
 from agents.decoding import greedy
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
+from textgen_env.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
+from textgen_env.tasks import iwslt, multi30k, parallel_text, wmt16
 from textgen_env.types import BOS, EOS, PAD, UNK
 from textgen_env.vocabulary import Vocabulary
+from textgen_env.world import build
 
 pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed (extra: export)")
 from agents import export
 
 WORDS, LIMIT, HORIZON = Vocabulary.words([f"w{i}" for i in range(40)]), 12, 15
+PAIRS = Pairs(["w1 w2 w3"], [("w3 w2 w1",)])
+CORPUS = Corpus("words", "local", "by hand", dict.fromkeys(("train", "valid", "test"), PAIRS))
+WORLD = build("X-v0", CORPUS, WORDS, source_limit=LIMIT, horizon=HORIZON, metric="bleu", reward="bleu")
 SHAPES = {
     "one embedding, more decoder layers": {"layers": 1, "decoder_layers": 2, "share_source_embedding": True},
     "two embeddings, more encoder layers": {"layers": 2, "decoder_layers": 1},
 }
 
 
-def student(**shape) -> Transformer:
+def student(tokens: int = len(WORDS), **shape) -> Transformer:
     """Random in every weight, biases and norms too."""
     generator = torch.Generator().manual_seed(3)
-    policy = Transformer(len(WORDS), width=16, heads=4, ffn=24, generator=generator, **shape).eval().requires_grad_(False)
+    policy = Transformer(tokens, width=16, heads=4, ffn=24, generator=generator, **shape).eval().requires_grad_(False)
     for weight in policy.parameters():
         weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.1)
     policy.decoder_norm.weight.normal_(generator=generator)  # else a tied output repeats what came in
@@ -56,7 +64,7 @@ def sources(rows: int) -> Tensor:
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_five_hundred_sentences_come_out_token_for_token(shape, tmp_path):
     policy, source = student(**shape), sources(500)
-    export.export(policy, WORDS, tmp_path / "model", "float32", LIMIT, HORIZON)
+    export.export(policy, WORLD, tmp_path / "model", "float32")
     ours = greedy(policy, source, HORIZON)
     theirs = export.writer(tmp_path / "model", WORDS, batch_size=64, workers=2)(source, HORIZON)
     assert torch.equal(ours.action, theirs.action)
@@ -69,7 +77,7 @@ def test_five_hundred_sentences_come_out_token_for_token(shape, tmp_path):
 def test_eight_bits_change_little_and_take_less(tmp_path):
     policy, source = student(layers=2), sources(200)
     for name in ("float32", "int8"):
-        export.export(policy, WORDS, tmp_path / name, name, LIMIT, HORIZON)
+        export.export(policy, WORLD, tmp_path / name, name)
     ours = greedy(policy, source, HORIZON)
     theirs = export.writer(tmp_path / "int8", WORDS)(source, HORIZON)
     first = (ours.action[:, 0] == theirs.action[:, 0]).float().mean()
@@ -85,40 +93,96 @@ def test_what_our_decoders_never_write_it_does_not_write_either(tmp_path):
     policy.decoder_norm.bias.fill_(3.0)
     policy.target_embedding[[PAD, BOS]] = 1.0  # their logits are far above all others
     assert set(policy(source, source[:, :1]).argmax(-1).unique().tolist()) <= {PAD, BOS}
-    export.export(policy, WORDS, tmp_path / "model", "float32", LIMIT, HORIZON)
+    export.export(policy, WORLD, tmp_path / "model", "float32")
     theirs = export.writer(tmp_path / "model", WORDS)(source, HORIZON)
     assert torch.equal(greedy(policy, source, HORIZON).action, theirs.action)
 
 
-def test_the_note_runs_as_it_stands(tmp_path, capsys):
-    policy = student(layers=1)
-    folder = tmp_path / "model"
-    export.export(policy, WORDS, folder, "float32", LIMIT, HORIZON)
-    note = (folder / "README.md").read_text()
-    code = "\n".join(re.findall(r"^    (.*)$", note, re.MULTILINE))
-    texts = ["w1 w2 w3", "w1 </s> w2", "never seen", " ".join(["w7"] * 30)]
-    exec(code, {"texts": texts})
-    ids = [torch.tensor([*WORDS.encode(text)[: LIMIT - 1], EOS]) for text in texts]
-    ours = greedy(policy, pad_sequence(ids, batch_first=True), HORIZON)
-    assert capsys.readouterr().out.splitlines() == [WORDS.decode(row) for row in ours.action.tolist()]
+def translated(folder: Path, raw: bytes) -> list[str]:
+    """What the code in the note of ``folder``, run as it stands, prints for ``raw``."""
+    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    ran = subprocess.run([sys.executable, "-c", code], input=raw, capture_output=True, check=True)
+    return ran.stdout.decode().removesuffix("\n").split("\n")
+
+
+RAW = [  # lines that another preprocessing changes
+    "Das ist ein kleiner Satz .",
+    "DAS  ist\tein GROSSER Satz . ",
+    "das ist &quot; ein &quot; kleiner Satz &amp; mehr .",
+    "das ist &apos; ein &#39; kleiner &#x27; Satz &#124; mehr .",
+    "das ist &amp;lt; ein &amp;amp;quot; Satz &#38;lt; mehr",
+    "Ό Σίσυφος ΟΔΟΣ İstanbul STRAßE",
+    "das re-elect re ##AT##-##AT## elect re @-@ elect , ist ein Satz.",
+    "das <S> ist </s> ein </S> Satz &lt;/S&gt;",
+    "noch nie gesehen: \u4e2d\u6587 \N{GRINNING FACE}",
+    " ".join(["ein"] * 30),
+]
+
+
+def folder_of(folder: Path) -> Path:
+    """``RAW`` in every split, on both sides; in training also one word, which fits every limit."""
+    folder.mkdir()
+    for split, more in (("train", ["ein"]), ("valid", []), ("test", [])):
+        for side in ("de", "en"):
+            (folder / f"{split}.{side}").write_text("\n".join([*RAW, *more]) + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "limits", [{"source_limit": 100, "horizon": 100}, {"source_limit": 9, "horizon": 7}], ids=["whole", "cut"]
+)
+@pytest.mark.parametrize(
+    ("task", "options"),
+    [
+        *((parallel_text, {"lowercase": low, "unescape": un}) for low in (False, True) for un in (False, True)),
+        *((wmt16, {"lowercase": low, "unescape": low, "split_marks": True}) for low in (False, True)),
+        (iwslt, {}),
+        (multi30k, {}),
+    ],
+)
+def test_the_notes_code_translates_raw_text_as_the_run_does(task, options, limits, tmp_path):
+    data = folder_of(tmp_path / "data")
+    world = task.load(data_dir=str(data), vocabulary=150, **options, **limits)
+    policy = student(len(world.vocabulary), layers=1)
+    export.export(policy, world, tmp_path / "model", "float32")
+    ours = greedy(policy, pad_sequence(list(map(torch.from_numpy, world.splits["test"].source)), True), world.horizon)
+    texts = [world.vocabulary.decode(row) for row in ours.action.tolist()]
+    assert len(set(texts)) > len(RAW) // 2, "a student that always writes the same shows nothing"
+    assert translated(tmp_path / "model", (data / "test.de").read_bytes()) == texts
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_the_tokenizer_alone_lower_cases_as_the_run_did(lowercase, tmp_path):
+    world = parallel_text.load(data_dir=str(folder_of(tmp_path / "data")), vocabulary=150, lowercase=lowercase)
+    export.export(student(len(world.vocabulary), layers=1), world, tmp_path / "model", "float32")
+    tokenizer = Tokenizer.from_file(str(tmp_path / "model" / "tokenizer.json"))
+    for text in RAW[:1] + RAW[6:7]:
+        assert [*tokenizer.encode(text).ids, EOS] == world.splits["test"].source[RAW.index(text)].tolist()
+
+
+def test_the_note_takes_no_text_and_empty_lines(tmp_path):
+    export.export(student(layers=1), WORLD, tmp_path / "model", "float32")
+    assert translated(tmp_path / "model", b"") == [""]
+    first, empty, last = translated(tmp_path / "model", b"\xef\xbb\xbfw1 w2\n\nw1 w2\r\n")
+    assert first == last != empty == ""
 
 
 def test_a_second_export_takes_the_place_of_the_first(tmp_path):
     folder, policy, source = tmp_path / "model", student(layers=1), sources(20)
-    export.export(policy, WORDS, folder, "int8", LIMIT, HORIZON)
+    export.export(policy, WORLD, folder, "int8")
     (folder / "thesis.tex").touch()
-    export.export(policy, WORDS, folder, "float32", LIMIT, HORIZON)
+    export.export(policy, WORLD, folder, "float32")
     names = {"model.bin", "config.json", "shared_vocabulary.json", "tokenizer.json", "README.md", "thesis.tex"}
     assert {path.name for path in folder.iterdir()} == names
     assert torch.equal(greedy(policy, source, HORIZON).action, export.writer(folder, WORDS)(source, HORIZON).action)
     with pytest.raises(UserError, match="cannot write"):
-        export.export(policy, WORDS, folder / "README.md" / "model", "int8", LIMIT, HORIZON)
+        export.export(policy, WORLD, folder / "README.md" / "model", "int8")
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(UserError, match=f"^out={tmp_path} is not empty and holds no exported model"):
-        export.export(student(layers=1), WORDS, tmp_path, "float32", LIMIT, HORIZON)
+        export.export(student(layers=1), WORLD, tmp_path, "float32")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -130,7 +194,7 @@ def test_what_cannot_be_exported_is_said_in_a_line(tmp_path):
         (student(), "float16", "quantization=float16: CTranslate2 has no such arithmetic on this processor"),
     ):
         with pytest.raises(UserError, match=re.escape(message)):
-            export.export(policy, WORDS, tmp_path / "model", quantization, LIMIT, HORIZON)
+            export.export(policy, WORLD, tmp_path / "model", quantization)
     assert not list(tmp_path.iterdir())
 
 
