@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from agents.policy import Policy
+from textgen_env.errors import UserError
 from textgen_env.oracle import LOG_ZERO, Oracle, keep_top
 from textgen_env.types import Batch
 
@@ -37,6 +38,13 @@ def cross_entropy(logits: Tensor, log_probs: Tensor) -> Tensor:
     It differs from KL(oracle ‖ student) by the oracle's entropy, which has no gradient.  -inf in ``log_probs`` is fine.
     """
     return F.cross_entropy(logits.float(), log_probs.float().exp())
+
+
+def checked_smoothing(label_smoothing: float) -> float:
+    """``label_smoothing`` where it is a share in [0, 1); a UserError else."""
+    if not 0 <= label_smoothing < 1:
+        raise UserError(f"label_smoothing={label_smoothing}: at least 0 and below 1")
+    return label_smoothing
 
 
 class Part(NamedTuple):

@@ -44,7 +44,7 @@ ABOVE_ZERO = ("lr", "clip")
 # A default of null does not show the type: these are numbers, all others text.
 NUMBERS: dict[str, type] = {
     **dict.fromkeys(("rows", "steps", "threads", "workers", "decoder_layers", "limit_offset"), int),
-    **dict.fromkeys(("gamma", "limit_ratio"), float),
+    **dict.fromkeys(("gamma", "limit_ratio", "rate"), float),
 }
 
 
@@ -93,7 +93,8 @@ def read(script: str, words: list[str]) -> DictConfig:
             raise unknown(group, name, made[group])
     config = _compose(script, chosen)
     valid = leaves(config)
-    for key, value in _applying(preset, config).items():
+    chosen = {**valid, **{key: texts[-1] for key, texts in given.items() if key not in made}}
+    for key, value in applying(preset, chosen).items():
         if key in valid:
             OmegaConf.update(config, key, value)
     for key, texts in given.items():
@@ -193,14 +194,17 @@ def _preset(given: dict[str, str], default: DictConfig) -> dict[str, Any]:
     return presets[preset]
 
 
-def _applying(preset: dict[str, Any], config: DictConfig) -> dict[str, Any]:
-    """The preset's settings; those under ``group=name|name`` only where one of these was chosen."""
+def applying(preset: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    """The preset's settings that apply to ``chosen``, ``{dotted key: value}``.
+
+    Those under ``group=name|name`` or ``key=value|value`` apply only where one of these was chosen.
+    """
     flat: dict[str, Any] = {}
     for key, value in preset.items():
-        group, _, names = key.partition("=")
-        if not names:
+        name, _, values = key.partition("=")
+        if not values:
             flat[key] = value
-        elif group in config and config[group].name in names.split("|"):
+        elif chosen.get(name if "." in name else f"{name}.name") in values.split("|"):
             flat |= value
     return flat
 

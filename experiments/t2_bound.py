@@ -42,6 +42,7 @@ def check(config: DictConfig) -> None:
         ("epsilon", 1e-12, 1),
         ("neural_epsilon", 0, 1),
         ("neural_seeds", 1, np.inf),
+        ("neural_shortest", 1, np.inf),  # a fall at the last step is never seen on the ground
         ("demonstrations", 0, np.inf),
         ("worlds", 5, np.inf),
     ):

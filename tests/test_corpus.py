@@ -17,6 +17,7 @@ from textgen_env.errors import UserError
 from textgen_env.files import read_lines, stamp, write_atomically
 from textgen_env.hub import PARQUET, HubSet
 from textgen_env.readers import HOLD_OUT, clean, read_folder, read_iwslt_xml, read_parallel, read_wmt, unescape_text
+from textgen_env.tasks import iwslt
 from textgen_env.translation import find_parallel
 from textgen_env.vocabulary import subwords
 
@@ -163,6 +164,28 @@ def test_a_release_is_read_as_the_usual_preparation_does(tmp_path: Path, source:
     assert corpus.splits["test"].sources[:2] == [f"IWSLT14.TED.tst2010 & {source}", f"<Zwei> AT&T {source}"]
     assert corpus.splits["test"].references[0] == (f"IWSLT14.TED.tst2010 & {target}",)
     assert "IWSLT14.TED.tst2010 + IWSLT14.TEDX.dev2012" in corpus.origin
+
+
+def test_iwslt_is_tested_without_tedx_unless_asked(tmp_path: Path) -> None:
+    folder = str(release(tmp_path / "r"))
+    without, whole = (iwslt.load(folder, vocabulary=60, tedx=tedx).corpus for tedx in (False, True))
+    assert iwslt.load(folder, vocabulary=60).corpus is without
+    assert (without.sizes["test"], whole.sizes["test"]) == (2, 4)
+    assert not any("tedx" in text for text in without.splits["test"].sources)
+    assert "without IWSLT14.TEDX.dev2012" in without.origin
+    assert without.splits["train"].sources == whole.splits["train"].sources
+    for path in Path(folder).glob("*.TED.*"):
+        path.unlink()
+    assert "has no test XML" in one_line(read_iwslt_xml, Path(folder), "de", "en", tedx=False)
+
+
+def test_tedx_is_refused_where_there_is_no_release(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        for language in ("de", "en"):
+            (tmp_path / f"{split}.{language}").write_text("x\n", encoding="utf-8")
+    assert "env.tedx=true" in one_line(read_folder, tmp_path, "de", "en", tedx=True)
+    assert read_folder(tmp_path, "de", "en", tedx=False).sizes["test"] == 1
+    assert "env.tedx=true" in one_line(iwslt.load, corpus="bundled", tedx=True)
 
 
 def test_empty_sides_of_a_release_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -471,6 +494,7 @@ def test_the_released_test_sets_are_the_standard_split(corpora: Path, tmp_path: 
     for path in raw.glob("*.xml"):
         (tmp_path / path.name).symlink_to(path)
     assert read_folder(tmp_path, "de", "en").sizes["test"] == 6_750
+    assert read_folder(tmp_path, "de", "en", tedx=False).sizes["test"] == 5_585
 
 
 def test_real_wmt_pieces_are_one_corpus(corpora: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from textgen_env.clock import phase
-from textgen_env.types import BOS, EOS, PAD, Trajectories
+from textgen_env.types import BOS, EOS, PAD, Trajectories, shift
 
 
 class ExactOracle:
@@ -42,10 +42,14 @@ class ExactOracle:
         self.queries += best.numel()
         return best
 
+    def cost(self, source: Tensor, action: Tensor) -> Tensor:
+        """What each of the actions ``[B, T]`` costs: 0 for the right one, 1 for any other."""
+        return (action != self.right(source, shift(action))).float()
+
     def cost_to_go(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Q*(s, a): how often an action now, and obeying this oracle ever after, disagree with it: ``[B, T, V]`` or ``[N, V]``.
 
-        That is minus the return of reward ``zero_one``: 0 for the right action and 1 for any other, for to obey is to agree.
+        0 for the right action and 1 for any other, for to obey is to agree: the sum of ``cost`` to come.
         """
         best = self.action(source, prefix, mask)
         return torch.ones(*best.shape, self.vocabulary_size, device=source.device).scatter_(-1, best[..., None], 0.0)

@@ -20,14 +20,30 @@ _METADATA = re.compile(r"\s*</?(?:url|speaker|talkid|title|description|keywords|
 _SEGMENT = re.compile(r'<doc\b[^>]*?\bdocid="([^"]*)"|<seg\b[^>]*?\bid="([^"]*)"[^>]*>(.*?)</seg>', re.DOTALL)
 
 
-def read_folder(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
-    """Whichever of the three forms ``folder`` holds.  UserError where it holds none."""
+def read_folder(folder: Path, source: str, target: str, unescape: bool = False, tedx: bool | None = None) -> Corpus:
+    """Whichever of the three forms ``folder`` holds.
+
+    Args:
+        folder: where the files are.
+        source: suffix of the source files.
+        target: suffix of the target files.
+        unescape: undo Moses escapes in plain files.
+        tedx: whether ``TEDX`` files of an IWSLT release are test sentences; None: they are, as
+            all of its XML. The test split of other forms is what it is: only False and None.
+
+    Raises:
+        UserError: where the folder holds none of the forms.
+    """
     check_folder(folder)
     if source == target:
         raise UserError(f"source and target are both {source!r}; env.source and env.target name the two sides")
     plain = all(holds(folder, f"train.{language}") for language in (source, target))
     if not plain and any(path.name.startswith("train.tags.") or ".xml" in path.suffixes[-2:] for path in folder.iterdir()):
-        return read_iwslt_xml(folder, source, target)
+        return read_iwslt_xml(folder, source, target, tedx is not False)
+    if tedx:
+        raise UserError(
+            f"env.tedx=true: {folder} holds no released XML, and its test files are taken as they are; leave it out"
+        )
     if any(folder.glob("newstest*")) and not all(holds(folder, f"{split}.{source}") for split in ("train", "test")):
         return read_wmt(folder, source, target, unescape)
     return read_parallel(folder, source, target, unescape=unescape)
@@ -78,11 +94,12 @@ def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> 
     return replace(corpus, preprocessing=Preprocessing(unescape))
 
 
-def read_iwslt_xml(folder: Path, source: str, target: str) -> Corpus:
+def read_iwslt_xml(folder: Path, source: str, target: str, tedx: bool = True) -> Corpus:
     """An IWSLT release: ``train.tags.de-en.{de,en}`` for training, every ``*.de-en.{de,en}.xml`` together for testing.
 
-    In the 2014 release those are dev2010, tst2010-2012 and TEDX.dev2012, 6,750 pairs; validation is every 23rd training
-    pair.  Pairs with an empty side are left out and counted.  Text stays cased and untokenised; its XML escapes are undone.
+    In the 2014 release those are dev2010 and tst2010-2012, 5,585 pairs, and with ``tedx`` also TEDX.dev2012, 6,750;
+    validation is every 23rd training pair.  Pairs with an empty side are left out and counted.  Text stays cased and
+    untokenised; its XML escapes are undone.
     """
     pair = next((p for p in (f"{source}-{target}", f"{target}-{source}") if any(folder.glob(f"*.{p}.*"))), None)
     if pair is None:
@@ -94,14 +111,16 @@ def read_iwslt_xml(folder: Path, source: str, target: str) -> Corpus:
             f"train.tags.{pair}.{target} of the same release beside it"
         )
     talks = _pairs([find(folder, f"train.tags.{pair}.{language}") for language in (source, target)], _tagged)
-    files = sorted({path.name.split(f".{pair}.")[0] for path in folder.glob(f"*.{pair}.*.xml*")})
+    found = sorted({path.name.split(f".{pair}.")[0] for path in folder.glob(f"*.{pair}.*.xml*")})
+    files = [file for file in found if tedx or ".TEDX." not in file]
     if not files:
         raise UserError(f"{folder} has no test XML: put IWSLT14.TED.tst2010.{pair}.{source}.xml and its like beside train.tags")
     tests = [
         _pairs([find(folder, f"{file}.{pair}.{language}.xml") for language in (source, target)], _segments) for file in files
     ]
     train, valid = _hold_out(talks)
-    origin = f"{folder}, test = {' + '.join(files)}"
+    left_out = "".join(f", without {file}" for file in found if file not in files)
+    origin = f"{folder}, test = {' + '.join(files)}{left_out}"
     corpus = _whole(folder.resolve().name, origin, train, valid, [row for test in tests for row in test])
     return replace(corpus, preprocessing=Preprocessing(unescape=True))
 

@@ -1,7 +1,9 @@
 """What an action is worth.  A reward scores one step of an environment and whole trajectories by the same code.
 
-- ``zero_one``: 0 where the action is the oracle's, -1 elsewhere: minus the per-step cost of the T² bound (Lin et al. 2020,
-  Theorem 1), so that minus the return counts disagreements.
+- ``zero_one``: 0 where the action is the oracle's, -1 elsewhere: minus the return counts disagreements (the 0–1 loss of Lin et
+  al. 2020, Theorem 1).
+- ``cost``: minus what the action costs in a task with an exact expert (``ExactOracle.cost``): in Tightrope-v0 the
+  cost of the T² bound, elsewhere the same as ``zero_one`` against that expert.
 - ``expert_logprob``: log π*(action | state). The return is log π*(output | source), which no action can
   raise: short outputs win, and often the empty one most of all. Use it where outputs have one length,
   or to measure what an output costs; to train, use the next one.
@@ -27,6 +29,7 @@ from textgen_env.bleu_tokenizer import SAMPLE, bleu_metric
 from textgen_env.clock import phase
 from textgen_env.dynamics import pad
 from textgen_env.errors import UserError, unknown
+from textgen_env.exact import ExactOracle
 from textgen_env.metrics import sentence_score
 from textgen_env.oracle import Oracle
 from textgen_env.types import Trajectories, shift
@@ -79,8 +82,13 @@ def make(reward: str | Function, world: World, oracle: Oracle | None = None) -> 
         return Custom(reward, world)
     if reward in TERMINAL:
         return Terminal(_bleu(world) if reward == "bleu" else reward, TERMINAL[reward], world)
+    if reward == "cost":
+        exact = world.oracle and world.oracle()
+        if not isinstance(exact, ExactOracle):
+            raise UserError(f"reward='cost': {world.id} has no exact expert; choose another reward")
+        return Cost(exact)
     if reward not in EXPERT:
-        raise unknown("reward", reward, [*EXPERT, *TERMINAL])
+        raise unknown("reward", reward, [*EXPERT, "cost", *TERMINAL])
     if oracle is None:
         raise UserError(f"reward={reward!r} compares with an expert; give an oracle, or choose from {', '.join(TERMINAL)}")
     return EXPERT[reward](oracle)
@@ -121,6 +129,19 @@ class ZeroOne:
         if expert_action is None:
             expert_action = self.oracle.action(*_states(episodes, mask)).cpu().numpy()
         return np.where(episodes.action[mask] == expert_action, 0.0, -1.0)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Minus what the task's exact expert says that an action costs."""
+
+    exact: ExactOracle
+    terminal: ClassVar[bool] = False
+
+    def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
+        width = int(episodes.length.max())
+        source, action = torch.from_numpy(episodes.source), torch.from_numpy(episodes.action[:, :width])
+        return 0.0 - self.exact.cost(source, action).double().numpy()[mask[:, :width]]
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,17 @@ def find_parallel(
     hub: HubSet | None,
     unescape: bool,
     bundled_pairs: int,
+    tedx: bool | None = None,
 ) -> Corpus:
     """Find text to translate from ``source`` to ``target``; see ``find_corpus`` for ``kind``.
 
     Args:
         unescape: Undo Moses escapes in a local folder.
         bundled_pairs: Training pairs of the bundled corpus (German and English, in either direction).
+        tedx: As in ``read_folder``.
     """
+    if tedx and not data_dir:
+        raise UserError("env.tedx=true: only a released XML folder has these sentences; give env.data_dir=FOLDER")
 
     def read_own() -> Corpus:
         if {source, target} != {"de", "en"}:
@@ -38,7 +42,7 @@ def find_parallel(
         corpus = read_bundled("translation", bundled_pairs)
         return corpus if source == "de" else _swapped(corpus)
 
-    return find_corpus(kind, data_dir, lambda folder: read_folder(folder, source, target, unescape), read_own, hub)
+    return find_corpus(kind, data_dir, lambda folder: read_folder(folder, source, target, unescape, tedx), read_own, hub)
 
 
 def _swapped(corpus: Corpus) -> Corpus:

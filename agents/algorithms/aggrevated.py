@@ -36,7 +36,8 @@ class AggreVaTeD(Algorithm):
         cost_to_go: roll_out, judged by the reward, or exact: the disagreements to come, known to an exact oracle
         actions: roll-outs a row, at least 2
         beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant
-        rate: the schedule's parameter; exponential: β at the end
+        rate: the schedule's parameter; null: its kind's own (exponential 1/200 and linear 0, β at the end;
+            reverse_sigmoid 0.1, its width; constant 1/2)
         cold_start: allow a student that was not trained before
     """
 
@@ -51,7 +52,7 @@ class AggreVaTeD(Algorithm):
         cost_to_go: str = "roll_out",
         actions: int = 4,
         beta: str = "exponential",
-        rate: float = 1 / 200,
+        rate: float | None = None,
         cold_start: bool = False,
     ) -> None:
         if cost_to_go not in COSTS:

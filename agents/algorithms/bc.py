@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.losses import cloning
+from agents.losses import checked_smoothing, cloning
 from agents.policy import Policy
-from textgen_env.errors import UserError
 from textgen_env.types import Batch, picked
 
 
@@ -22,9 +21,8 @@ class BC(Algorithm):
     """
 
     def __init__(self, policy: Policy, label_smoothing: float = 0.0, demonstrations: str = "references") -> None:
-        if not 0 <= label_smoothing < 1:
-            raise UserError(f"label_smoothing={label_smoothing}: at least 0 and below 1")
-        self.policy, self.label_smoothing, self.demonstrations = policy, label_smoothing, demonstrations
+        self.policy, self.demonstrations = policy, demonstrations
+        self.label_smoothing = checked_smoothing(label_smoothing)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """NLL of the batch's own actions."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.losses import cloning, full
+from agents.losses import checked_smoothing, cloning, full
 from agents.policy import Policy
 from agents.roll_in import Mixed, RollIn, packed, unpacked
 from agents.schedules import beta as beta_schedule
@@ -31,13 +31,15 @@ class DAgger(Algorithm):
         labels: "action" (L_opt: rows the student wrote get the oracle's argmax, the others keep their tokens) or
             "distribution" (L_full: every row gets the oracle's distribution)
         beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant
-        rate: the schedule's parameter; exponential: β at the end (1/200 for IWSLT)
+        rate: the schedule's parameter; null: its kind's own (exponential 1/200 and linear 0, β at the end;
+            reverse_sigmoid 0.1, its width; constant 1/2)
         top_k: the student writes greedily (1), by top-k sampling (k) or from its whole distribution (0)
         mixture: what a coin decides about: a step, a sequence (ImitKD) or the whole batch
         relabel: with labels=action, whose rows get the oracle's action: student (the paper's) or all
         label_top_k: the oracle's distribution is cut to its k likeliest tokens, renormalised; 0: whole
         demonstrations: the training pairs are references, the teacher's (ImitKD*) or the best_of_beam
         group: mini-batches whose roll-ins are written at once, by the student before the first of them (the paper: 4)
+        label_smoothing: with labels=action, probability mass spread evenly over the vocabulary, in [0, 1)
     """
 
     def __init__(
@@ -47,19 +49,23 @@ class DAgger(Algorithm):
         generator: torch.Generator,
         labels: str = "distribution",
         beta: str = "exponential",
-        rate: float = 1 / 200,
+        rate: float | None = None,
         top_k: int = 1,
         mixture: str = "sequence",
         relabel: str = "student",
         label_top_k: int = 0,
         demonstrations: str = "references",
         group: int = 1,
+        label_smoothing: float = 0.0,
     ) -> None:
         for name, value, known in (("labels", labels, LABELS), ("relabel", relabel, RELABEL)):
             if value not in known:
                 raise unknown(name, value, known)
         if group < 1:
             raise UserError(f"algorithm.group={group}: at least 1")
+        if labels == "distribution" and label_smoothing:
+            raise UserError(f"algorithm.label_smoothing={label_smoothing}: only labels=action has it; give 0")
+        self.label_smoothing = checked_smoothing(label_smoothing)
         self.policy, self.oracle = policy, oracle
         self.labels, self.beta = labels, beta_schedule(beta, rate)
         self.roll_in = RollIn(policy, oracle, generator, mixture, top_k)
@@ -77,7 +83,7 @@ class DAgger(Algorithm):
         else:
             target, scored = self.relabel(batch, torch.ones_like(on_policy) if self.relabel_all else on_policy)
             action = picked(target, batch.actual)  # [N]
-            loss, tokens = cloning(self.policy, batch, action), len(action)
+            loss, tokens = cloning(self.policy, batch, action, self.label_smoothing), len(action)
         return LossOutput(loss, tokens, figures, decoded, asked + scored)
 
     def mix(self, batch: Batch, beta: float) -> Mixed:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.algorithms.dagger import DAgger
-from agents.losses import cloning
+from agents.losses import checked_smoothing, cloning
 from agents.policy import Policy
 from textgen_env.errors import UserError
 from textgen_env.oracle import Oracle
@@ -26,11 +26,13 @@ class DAggerAggregate(Algorithm):
 
     Args:
         beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant
-        rate: the schedule's parameter; exponential: β at the end
+        rate: the schedule's parameter; null: its kind's own (exponential 1/200 and linear 0, β at the end;
+            reverse_sigmoid 0.1, its width; constant 1/2)
         top_k: the student writes greedily (1), by top-k sampling (k) or from its whole distribution (0)
         mixture: what a coin decides about: a step, a sequence or the whole batch
         every: updates between two roll-ins: the length of a DAgger iteration
         memory_mb: the most that the data set may take, in MiB
+        label_smoothing: probability mass spread evenly over the vocabulary, in [0, 1)
     """
 
     def __init__(
@@ -39,16 +41,18 @@ class DAggerAggregate(Algorithm):
         oracle: Oracle,
         generator: torch.Generator,
         beta: str = "exponential",
-        rate: float = 1 / 200,
+        rate: float | None = None,
         top_k: int = 1,
         mixture: str = "sequence",
         every: int = 1,
         memory_mb: float = 64.0,
+        label_smoothing: float = 0.0,
     ) -> None:
         if every < 1:
             raise UserError(f"every={every}: a roll-in every so many updates, at least 1")
         self.dagger = DAgger(policy, oracle, generator, "action", beta, rate, top_k, mixture)
         self.policy, self.every, self.steps = policy, every, 0
+        self.label_smoothing = checked_smoothing(label_smoothing)
         self.data = Reservoir(int(memory_mb * 2**20), generator)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
@@ -63,7 +67,8 @@ class DAggerAggregate(Algorithm):
         drawn, label = self.data.draw(tokens)
         drawn, action = drawn.to(batch.source.device), picked(label, drawn.actual).to(batch.source.device)  # [N]
         figures = {"aggregated": float(self.data.kept), "seen": float(self.data.seen)}
-        return LossOutput(cloning(self.policy, drawn, action), len(action), figures, decoded, scored)
+        loss = cloning(self.policy, drawn, action, self.label_smoothing)
+        return LossOutput(loss, len(action), figures, decoded, scored)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"steps": torch.tensor(self.steps), **self.data.state_dict()}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.decoding import draw, writable
-from agents.losses import nll
+from agents.losses import checked_smoothing, nll
 from agents.policy import Policy
 from agents.rollout import acting
 from agents.schedules import beta as beta_schedule
@@ -28,9 +28,11 @@ class ScheduledSampling(Algorithm):
 
     Args:
         epsilon: schedule of ε, the share of reference tokens: exponential, linear, reverse_sigmoid or constant
-        rate: the schedule's parameter; linear and exponential: ε at the end
+        rate: the schedule's parameter; null: its kind's own (exponential 1/200 and linear 0, ε at the end;
+            reverse_sigmoid 0.1, its width; constant 1/2)
         top_k: the student's token is its likeliest (1) or drawn from its whole distribution (0)
         passes: predictions before the learning pass
+        label_smoothing: probability mass spread evenly over the vocabulary, in [0, 1)
     """
 
     def __init__(
@@ -38,15 +40,17 @@ class ScheduledSampling(Algorithm):
         policy: Policy,
         generator: torch.Generator,
         epsilon: str = "linear",
-        rate: float = 0.5,
+        rate: float | None = None,
         top_k: int = 0,
         passes: int = 1,
+        label_smoothing: float = 0.0,
     ) -> None:
         if top_k not in (0, 1):
             raise UserError(f"top_k={top_k}: the likeliest token (1) or one of the whole distribution (0)")
         if passes < 1:
             raise UserError(f"passes={passes}: at least one prediction")
         self.policy, self.generator = policy, generator
+        self.label_smoothing = checked_smoothing(label_smoothing)
         self.epsilon, self.top_k, self.passes = beta_schedule(epsilon, rate), top_k, passes
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
@@ -54,7 +58,8 @@ class ScheduledSampling(Algorithm):
         prefix = self.mixed(batch, epsilon)
         logits = self.policy(batch.source, prefix, mask)  # [N, V]
         figures = {"epsilon": epsilon, "replaced": (prefix != batch.prefix)[mask].float().mean().item()}
-        return LossOutput(nll(logits, batch.target[mask]), len(logits), figures, decoded=self.passes * len(logits))
+        loss = nll(logits, batch.target[mask], self.label_smoothing)
+        return LossOutput(loss, len(logits), figures, decoded=self.passes * len(logits))
 
     def mixed(self, batch: Batch, epsilon: float) -> Tensor:
         """The prefix ``[B, T]`` with each token the reference's with probability ``epsilon``, else the student's."""

@@ -13,6 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from agents.analysis.lab import Curve
+from agents.analysis.neural import LEARNERS
 
 # Okabe and Ito's palette, the orange and green darkened until text passes 4.5:1 on white; every line is named where it runs.
 CLONING, DAGGER, SHARED, STEP = "#b34700", "#00639c", "#00735c", "#9c3d7a"
@@ -28,7 +29,8 @@ def draw(results: dict[str, Any]) -> bytes:
     axes = figure.subplots(2, 2)
     curves = {(curve.world, curve.learner): curve for curve in results["curves"] if curve.kind == "exact"}
     horizon_panel(axes[0, 0], curves, results["settings"]["epsilon"])
-    trained_points(axes[0, 0], [curve for curve in results["curves"] if curve.kind == "neural"], results["settings"])
+    if "students" in results:
+        trained_points(axes[0, 0], results)
     proof_panel(axes[0, 1], curves, results["cost_by_step"])
     free_panel(axes[1, 0], curves, results["settings"]["demonstrations"])
     mixture_panel(axes[1, 1], results["mixtures"])
@@ -47,12 +49,20 @@ def horizon_panel(axes: Axes, curves: dict[tuple[str, str], Curve], epsilon: flo
     axes.annotate(cloning.theorem, (cloning.horizon[1], cloning.bound[1]), (-4, 4), **beside(CLONING, "right"), va="bottom")
     axes.annotate(dagger.theorem, (dagger.horizon[2], dagger.bound[2]), (4, -6), **beside(DAGGER, "left"), va="top")
     title(axes, "The same error a step: T² or T")
-    over_horizons(axes, cloning.horizon, f"regret at ε = {power(epsilon)}")
+    over_horizons(axes, cloning.horizon, f"regret (lines: ε = {power(epsilon)})")
 
 
-def trained_points(axes: Axes, trained: list[Curve], settings: dict[str, Any]) -> None:
-    """The students' regret on the same axes, hollow: another ε, and horizons that can be trained on."""
+def trained_points(axes: Axes, results: dict[str, Any]) -> None:
+    """The students' regret on the same axes, hollow, with the ε that was measured of them.
+
+    A clone's ε is that on the expert's states, DAgger's that on its own, as in their theorems.
+    """
+    trained = [curve for curve in results["curves"] if curve.kind == "neural"]
+    note = ["○ trained students: slope", "    at a measured ε of"]
     for curve in trained:
+        where = "error_expert" if curve.learner == "cloning" else "error_own"
+        errors = [row[where] for row in results["students"] if LEARNERS[row["learner"]] == curve.learner]
+        note.append(f"    {sum(errors) / len(errors):.2g} ({curve.learner})")
         colour = CLONING if curve.learner == "cloning" else DAGGER
         axes.loglog(curve.horizon, curve.regret, color=colour, linewidth=2, marker="o", markersize=10, mfc="white", mew=3)
         place = {
@@ -62,16 +72,13 @@ def trained_points(axes: Axes, trained: list[Curve], settings: dict[str, Any]) -
             **beside(colour, "left"),
         }
         axes.annotate(f"{curve.slope.value:.2f}", (curve.horizon[-1], curve.regret[-1]), (12, 0), **place)
-    if trained:
-        first = min(trained[0].horizon)
-        axes.set_xlim(left=first / 1.3)
-        axes.set_xticks(
-            ticks := [first * 4**k for k in range(8) if first * 4**k <= settings["longest"]], [f"{T:,}" for T in ticks]
-        )
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_minor_locator(NullLocator())
-        note = f"○ trained students,\n    ε = {settings['neural_epsilon']:g}: slopes"
-        axes.text(0.02, 0.98, note, transform=axes.transAxes, va="top", color=INK, fontsize=SMALL)
+    first, longest = min(trained[0].horizon), results["settings"]["longest"]
+    ticks = [first * 4**k for k in range(8) if first * 4**k <= longest]
+    axes.set_xlim(left=first / 1.3)
+    axes.set_xticks(ticks, [f"{T:,}" for T in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.text(0.02, 0.98, "\n".join(note), transform=axes.transAxes, va="top", color=INK, fontsize=SMALL)
 
 
 def proof_panel(axes: Axes, curves: dict[tuple[str, str], Curve], costs: dict[str, list[float]]) -> None:

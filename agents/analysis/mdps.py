@@ -44,9 +44,10 @@ class MDP:
 
 
 def tightrope(horizon: int, climb: bool, actions: int = 2) -> MDP:
-    """One right action a step; a wrong one costs 1 and ends on the ground, where every step costs 1.
+    """A step costs 1 unless it is the right one on the rope; a wrong one there ends on the ground.
 
-    climb False: the ground is for ever (u = T).  True: the right action, still at cost 1, leads back on the rope (u = 2).
+    climb False: the ground is for ever (u = T).  True: the right action, which costs 1 as every step on the ground does, leads
+    back on the rope (u = 2).  ``Tightrope-v0`` is the same in text, and its reward is minus this cost.
     """
     transition = np.zeros((2, actions, 2))
     transition[:, :, GROUND] = 1

@@ -37,8 +37,8 @@ from agents.policy import Policy
 from agents.rollout import acting
 from agents.trainer import train
 from textgen_env.batching import Batches
-from textgen_env.tasks.tightrope import TightropeOracle, load
-from textgen_env.types import shift
+from textgen_env.tasks.tightrope import CLIMB, TightropeOracle, load
+from textgen_env.types import UNK, shift
 from textgen_env.world import World
 
 Make = Callable[[World, Policy, torch.Generator], Algorithm]
@@ -57,7 +57,7 @@ class Walk(NamedTuple):
     regret: float  # J(π̂), for J(π*) = 0
     error_expert: float  # ε under d^{π*}: what cloning controls
     error_own: float  # ε under d^{π̂}: what DAgger controls
-    error_ground: float  # P(wrong | fallen)
+    error_ground: float  # P(wrong | fallen), after every fall that there is: a student may never fall by itself
     ended: float  # share of episodes that EOS ended before the horizon
 
     @property
@@ -157,9 +157,30 @@ def measure(policy: Policy, world: World, name: str, seed: int) -> Walk:
         regret=float(wrong.masked_fill(seen.fallen, 1.0)[seen.taken].sum() / count),
         error_expert=float(1 - chance.mean()),
         error_own=float(wrong[seen.taken].sum() / (T * count)),
-        error_ground=float(wrong[seen.taken & seen.fallen].mean()),
+        error_ground=error_after_fall(policy, world),
         ended=float((seen.taken.sum(1) < T).float().mean()),
     )
+
+
+def error_after_fall(policy: Policy, world: World) -> float:
+    """P(wrong | fallen): the mean chance of a word other than ``climb`` right after a fall.
+
+    The mean is over every fall of the expert's walk: each foot it starts with, each step but the last, each word.
+    """
+    T, oracle = world.horizon, world.oracle and world.oracle()
+    assert isinstance(oracle, TightropeOracle)
+    source = torch.from_numpy(np.unique(np.stack(world.splits["train"].source), axis=0))
+    words, step = torch.arange(UNK, len(world.vocabulary)), torch.arange(T - 1)
+    walks = oracle.demonstrate(source, T).action[:, None, None].repeat(1, T - 1, len(words), 1)
+    walks[:, step, :, step] = words  # one other word in each of them, or the right one
+    prefix = shift(walks.flatten(0, 2))  # [R, T]
+    source = source.repeat_interleave(len(prefix) // len(source), 0)
+    after = torch.eye(T, dtype=torch.bool)[1:].repeat_interleave(len(words), 0)
+    after = after.repeat(len(prefix) // len(after), 1)  # [R, T], the step after the fall
+    fallen = oracle.fallen(source, prefix)[after]
+    with acting(policy):
+        climbs = writable(policy(source, prefix, after)).exp()[:, CLIMB]
+    return float(1 - climbs[fallen].mean())
 
 
 def walks(horizons: list[int], seeds: int, epsilon: float) -> Iterator[Walk]:

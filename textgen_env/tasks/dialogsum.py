@@ -16,7 +16,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         **cnndm.PRESETS["paper"],
         "env.vocabulary": 10_000,
         "teacher.train.steps": 10_000,
+        "teacher.train.batch_tokens": 2_400,  # 32 dialogues
         "train.steps": 10_000,
+        "train.batch_tokens": 2_400,
     },
 }
 

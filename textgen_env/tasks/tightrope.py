@@ -5,9 +5,10 @@ source names, then the other one, and so on; after any other word the walker lie
 ``climb``: it leads back to the start of the rope, at the source's foot, and until it is taken walking on does not help.  The
 expert never falls, so its demonstrations hold no fallen state and no ``climb``: its clone has never been told of either.
 
-``zero_one`` counts the actions that are not the expert's.  ``on_rope`` is the laboratory's own cost, in which the step that
-climbs is paid for as well (u = 2), and every step of a fall that cannot be recovered from (u = T).  In two things text differs
-from the laboratory: a needless ``climb`` costs one step and is no fall, and EOS ends the episode and with it the cost.
+A step costs 1 unless it sets the right foot on the rope: so does a fall, and so does every step on the ground,
+the climb included (u = 2; u = T where a fall is for ever).  The reward ``cost``, the task's own, is minus that,
+as in the laboratory.  In two things text differs from it: a needless ``climb`` costs one step and is no fall, and
+EOS ends the episode and with it the cost.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from torch import Tensor
 from textgen_env.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
 from textgen_env.exact import ExactOracle
-from textgen_env.types import BOS, UNK, shift
+from textgen_env.types import BOS, EOS, UNK, shift
 from textgen_env.vocabulary import Vocabulary
 from textgen_env.world import World, build, once
 
@@ -81,9 +82,9 @@ def load(
     splits = {name: _walks(generator, rows, horizon) for name, rows in (("train", train), ("valid", valid), ("test", test))}
     corpus = Corpus("tightrope", "bundled", f"walks of {horizon} steps, seed {seed}", splits)
     vocabulary = Vocabulary.words([*FEET, "climb", *TRICKS[:tricks]])
-    oracle = partial(TightropeOracle, len(vocabulary), recoverable, slip)
+    oracle = partial(TightropeOracle, len(vocabulary), horizon, recoverable, slip)
     limits = {"source_limit": 2, "horizon": horizon + 1}
-    world = build(ID, corpus, vocabulary, **limits, metric="accuracy", reward="zero_one", oracle=oracle)
+    world = build(ID, corpus, vocabulary, **limits, metric="accuracy", reward="cost", oracle=oracle)
     cut = {name: replace(split, target=[row[:-1] for row in split.target]) for name, split in world.splits.items()}
     return replace(world, horizon=horizon, splits=cut)
 
@@ -97,9 +98,9 @@ def _walks(generator: np.random.Generator, rows: int, horizon: int) -> Pairs:
 class TightropeOracle(ExactOracle):
     """The exact expert: the other foot on the rope, ``climb`` on the ground."""
 
-    def __init__(self, vocabulary_size: int, recoverable: bool = True, slip: float = 0.01) -> None:
+    def __init__(self, vocabulary_size: int, horizon: int, recoverable: bool = True, slip: float = 0.01) -> None:
         super().__init__(vocabulary_size, slip)
-        self.recoverable = recoverable
+        self.horizon, self.recoverable = horizon, recoverable
 
     def right(self, source: Tensor, prefix: Tensor) -> Tensor:
         return _foot(source, prefix).masked_fill(self.fallen(source, prefix), CLIMB)
@@ -115,18 +116,20 @@ class TightropeOracle(ExactOracle):
         return slip > climb
 
     def cost(self, source: Tensor, action: Tensor) -> Tensor:
-        """The laboratory's cost, bool ``[B, T]``: steps that begin on the ground, or are not the right ones."""
-        prefix = shift(action)
-        return self.fallen(source, prefix) | (action != self.right(source, prefix))
+        """0 for the right foot on the rope, 1 for any other step: ``[B, T]``."""
+        return super().cost(source, action).masked_fill(self.fallen(source, shift(action)), 1.0)
 
-
-def on_rope(world: World, split: str, index: int, action: np.ndarray, ended: bool) -> float:
-    """A reward function for ``reward=``: minus the laboratory's cost of the last step."""
-    oracle = world.oracle and world.oracle()
-    if not isinstance(oracle, TightropeOracle):
-        raise UserError(f"the reward on_rope is {ID}'s; {world.id} has no rope")
-    source = torch.from_numpy(world.splits[split].source[index])[None]
-    return -float(oracle.cost(source, torch.from_numpy(action)[None])[0, -1])
+    def cost_to_go(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Q*(s, a): what an action, and the expert's actions after it, cost: ``[B, T, V]`` or ``[N, V]``."""
+        fallen, right = self.fallen(source, prefix), self.action(source, prefix)  # [B, T] each
+        after = self.horizon - 1 - torch.arange(prefix.shape[1], device=prefix.device)  # [T], steps left
+        fall = 1.0 + (after.clamp(max=1) if self.recoverable else after)
+        cost = fall[:, None].repeat(len(prefix), 1, self.vocabulary_size)  # [B, T, V]
+        cost[..., EOS] = 1.0  # nothing is paid after the end
+        cost[..., CLIMB] = torch.where(fallen & (not self.recoverable), fall, 1.0)
+        best = torch.where(fallen, cost[..., CLIMB], 0.0)
+        cost.scatter_(-1, right[..., None], best[..., None])
+        return cost if mask is None else cost[mask]
 
 
 def _foot(source: Tensor, prefix: Tensor) -> Tensor:
