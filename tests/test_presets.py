@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from agents.algorithms.dagger import DAgger
 from agents.schedules import BETA, beta
 from command_line import applying, leaves, read
 from groups import groups
@@ -137,7 +136,9 @@ def test_the_paper_preset_of_each_algorithm(env: str) -> None:
         assert config["algorithm.rate"] == RATE[env]
         assert config["algorithm.group"] == 4
         assert config["algorithm.mixture"] == "sequence"
-        assert config["algorithm.top_k"] == (1 if "full" in algorithm else TOP_K[env])
+        for preset in ("quick", "paper"):
+            roll_in = chosen(env, preset, algorithm)["algorithm.top_k"]
+            assert roll_in == (1 if "full" in algorithm else TOP_K[env])
     for algorithm in ON_TOKENS:
         config = chosen(env, "paper", algorithm)
         assert config["algorithm.label_smoothing"] == SMOOTHING[env], algorithm
@@ -212,17 +213,3 @@ def test_the_command_line_reads_a_rate_that_may_be_null(text: str, rate: float |
     assert type(found) is type(rate)
     with pytest.raises(UserError, match=r"algorithm\.rate=much: float expected"):
         read("dagger", ["env=Copy-v0", "algorithm.rate=much"])
-
-
-# --- label smoothing
-
-
-@pytest.mark.parametrize("smoothing", [-0.1, 1.0, math.nan])
-def test_label_smoothing_is_a_share(smoothing: float) -> None:
-    with pytest.raises(UserError, match="label_smoothing="):
-        DAgger(None, None, None, labels="action", label_smoothing=smoothing)  # type: ignore[arg-type]
-
-
-def test_label_smoothing_needs_single_tokens_as_labels() -> None:
-    with pytest.raises(UserError, match=r"algorithm\.label_smoothing=0\.1: only labels=action"):
-        DAgger(None, None, None, label_smoothing=0.1)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from textgen_env.tasks import iwslt
 from textgen_env.world import World, once
 
 ID = "CNNDM-v0"
+GREEDY = {"algorithm=imitkd|imitkd_star": {"algorithm.top_k": 1}}  # the roll-in of L_opt
 SMOOTHED = (  # the algorithms that learn single tokens and can smooth them
     "algorithm=bc|mle|seqkd|seqinter|imitkd|imitkd_star|dagger|dagger_aggregate|scheduled_sampling"
 )
@@ -35,6 +36,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "algorithm.beta=exponential": {"algorithm.rate": 1 / 2},
         "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.group": 4},
+        **GREEDY,
         "train.steps": 400,
         "train.batch_tokens": 1024,
         "train.lr": 3e-3,
@@ -72,7 +74,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.validation_rows": 1_000,
         "algorithm.beta=exponential": {"algorithm.rate": 1 / 10},
         "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.group": 4},
-        "algorithm=imitkd|imitkd_star": {"algorithm.top_k": 1},
+        **GREEDY,
         SMOOTHED: {"algorithm.label_smoothing": 0.1},
         "algorithm=seqinter": iwslt.SEQINTER,  # which the paper states for IWSLT14 alone
         "evaluate.beam": 5,

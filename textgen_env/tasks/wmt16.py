@@ -12,8 +12,9 @@ from textgen_env.translation import find_parallel, translation, with_bleu
 from textgen_env.world import World, once
 
 ID = "WMT16-v0"
+GREEDY = {"algorithm=imitkd|imitkd_star": {"algorithm.top_k": 1}}  # the roll-in of L_opt
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": iwslt.PRESETS["quick"],
+    "quick": {**iwslt.PRESETS["quick"], **GREEDY},
     # Lin et al. 2020: 15 epochs of 4.5 million pairs; a peak learning rate is their setting / √warm-up.
     # Their teacher was published by others, a Transformer-big: here one is trained at the students' rate.
     "paper": {
@@ -50,7 +51,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train.validation_rows": 1_000,
         "algorithm.beta=exponential": {"algorithm.rate": 1 / 2},
         "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.group": 4},
-        "algorithm=imitkd|imitkd_star": {"algorithm.top_k": 1},
+        **GREEDY,
         "algorithm=seqinter": iwslt.SEQINTER,  # which the paper states for IWSLT14 alone
     },
 }
