@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,19 @@ def test_its_numbers_are_those_it_tells_of(lesson: Any) -> None:
 
 def test_a_right_answer_passes_and_cloning_is_no_dagger(lesson: Any) -> None:
     assert json.loads(printed(lesson.cells[-1]).strip().split("\n")[-1]) == ["done", "not yet", "done"]
+
+
+def test_a_right_clone_which_never_falls_has_an_error_on_the_ground(lesson: Any) -> None:
+    said = re.search(r"P\(wrong \| fallen\) (\S+)", printed(lesson.cells[-2]))
+    assert said is not None
+    assert 0.9 < float(said[1]) <= 1
+
+
+def test_what_is_rendered_is_the_cost_that_the_text_states(lesson: Any) -> None:
+    """A fall and the climb back: u = 2, in the picture, in the tables and in the environment."""
+    drawn, exact = (printed(cell) for cell in lesson.cells if cell.get("id") in ("cell-03", "cell-07"))
+    assert "return -2" in drawn
+    assert exact.count("u 2 ") == 2
 
 
 def test_a_failing_cell_fails_the_lesson() -> None:

@@ -49,6 +49,9 @@ def test_every_algorithm_gets_a_consistent_configuration(env: str, preset: str) 
             assert 0 < warmup < steps, algorithm
             assert config[f"{who}train.lr"] > 0
             assert config[f"{who}train.validations"] <= steps
+        for condition, settings in tasks()[env].PRESETS[preset].items():
+            if condition.startswith("algorithm=") and algorithm in condition[10:].split("|"):
+                assert settings.items() <= config.items(), algorithm
         for name in ("algorithm.beta", "algorithm.epsilon"):
             if config.get(name) in BETA:
                 schedule = beta(config[name], config["algorithm.rate"])
