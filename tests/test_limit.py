@@ -79,6 +79,7 @@ def test_it_is_the_line_rounded_up_within_the_horizon_for_numbers_arrays_and_ten
     assert array.dtype == np.int64
     assert tensor.dtype == torch.int64
     assert array.tolist() == tensor.tolist() == expected
+    assert [eval(rule.limit_code("length"), {"length": length, "min": min}) for length in lengths] == expected
 
 
 def test_translations_are_bounded_by_their_sources_and_other_tasks_by_the_horizon_alone():

@@ -111,10 +111,20 @@ class World:
         Returns:
             The limit, at least 1; of the type and shape of ``source_length``.
         """
+        numerator, denominator, offset = self._line()
+        whole = -(-source_length * numerator // denominator) + offset
+        return min(whole, self.horizon) if isinstance(whole, int) else whole.clip(max=self.horizon)
+
+    def limit_code(self, length: str) -> str:
+        """``limit`` as a Python expression, for a program without this package; ``length`` is what it calls S."""
+        numerator, denominator, offset = self._line()
+        return f"min({self.horizon}, -(-{length} * {numerator} // {denominator}) + {offset})"
+
+    def _line(self) -> tuple[int, int, int]:
+        """a as a fraction, and b; in whole numbers, so that arrays and tensors are rounded as numbers are."""
         ratio = Fraction(float(min(self.limit_ratio or 0, self.horizon))).limit_denominator(DECIMALS)
         offset = self.horizon if self.limit_offset is None else min(self.limit_offset, self.horizon)
-        whole = -(-source_length * ratio.numerator // ratio.denominator) + offset
-        return min(whole, self.horizon) if isinstance(whole, int) else whole.clip(max=self.horizon)
+        return ratio.numerator, ratio.denominator, offset
 
     @property
     def limits(self) -> tuple[float | None, ...]:
