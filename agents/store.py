@@ -13,7 +13,7 @@ import agents.policies
 from agents.checkpoint import load_tensors, load_weights
 from agents.discovery import build, settings, variants
 from textgen_env.errors import UserError, unknown
-from textgen_env.files import write_atomically
+from textgen_env.files import DamagedFile, write_atomically
 from textgen_env.vocabulary import Vocabulary
 
 
@@ -35,7 +35,7 @@ def fingerprint(policy: nn.Module) -> str:
     digest = blake2b(digest_size=8)
     for name, tensor in policy.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -49,7 +49,11 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[nn.Module, dict[s
     if not folder.is_dir():
         raise UserError(f"no run folder at {folder}")
     path = folder / "checkpoints" / "best.safetensors"
-    tensors, header = load_tensors(path)
+    try:
+        tensors, header = load_tensors(path)
+    except DamagedFile as error:
+        raise DamagedFile(f"{error}: {_remedy(folder)}") from error
+    _check_header(header, path)
     if header["vocabulary"] != vocabulary.fingerprint:
         raise UserError(
             f"{path} speaks another vocabulary ({header['vocabulary']}) than this corpus ({vocabulary.fingerprint}, "
@@ -59,6 +63,25 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[nn.Module, dict[s
     known = variants(agents.policies)
     if name not in known or chosen.keys() - settings(known[name]):
         raise UserError(f"{path} is of another version of this project: there is no {name} with {', '.join(chosen)} now")
-    policy = build_policy(name, chosen, vocabulary, torch.Generator().manual_seed(0))
+    try:
+        policy = build_policy(name, chosen, vocabulary, torch.Generator().manual_seed(0))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{path}: no {name} can be built from its settings ({str(error).splitlines()[0]})") from error
     load_weights(policy, tensors, path)
     return policy, header
+
+
+def _check_header(header: dict[str, Any], path: Path) -> None:
+    """UserError unless ``header`` says what ``describe_policy`` does."""
+    described = header.get("architecture")
+    architecture = described if isinstance(described, dict) else {}
+    texts = architecture.get("name"), header.get("vocabulary")
+    if not all(isinstance(text, str) for text in texts) or not isinstance(architecture.get("settings"), dict):
+        raise UserError(f"{path} does not say what policy it holds; name the folder of a run")
+
+
+def _remedy(folder: Path) -> str:
+    """What to do about a damaged ``best.safetensors`` in ``folder``."""
+    if (folder / "config.yaml").is_file():
+        return f"restore a copy; or delete it and repeat the run's command with out={folder} resume=true"
+    return f"restore a copy; or delete {folder} and repeat the command that made it"

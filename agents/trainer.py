@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,51 +13,28 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
 from agents.algorithms import Algorithm, LossOutput, checked
-from agents.checkpoint import load_tensors, load_weights, pack, save_tensors, unpack
+from agents.checkpoint import load_tensors, load_weights
 from agents.fast import precision
 from agents.heap import use_huge_pages
 from agents.journal import Journal
+from agents.progress import Cost, Progress
+from agents.saving import Checkpoints, Validate
 from agents.schedules import learning_rate
+from agents.signals import deferred
 from textgen_env.batching import Batches
 from textgen_env.clock import Clock
-from textgen_env.errors import UserError
 
-Validate = Callable[[], dict[str, float]]
+__all__ = ["Cost", "Interrupted", "Meter", "Progress", "train"]
+
 LOGGED = 100  # times that the means of the steps since are logged
 
 
 class Interrupted(Exception):
-    """Ctrl-C: the state is saved and the run can go on."""
+    """Ctrl-C, SIGTERM or SIGHUP: what can be saved is saved, and the message says how to continue.  number: the signal's."""
 
-
-@dataclass
-class Cost:
-    """The axes on which every algorithm is booked (`results.json`, "cost")."""
-
-    student_tokens_decoded: int = 0
-    teacher_tokens_scored: int = 0
-    gradient_tokens: int = 0
-    seconds: float = 0.0
-    oracle_queries: int = 0  # tokens scored, and those of the demonstrations that were learned from
-
-    def add(self, output: LossOutput, seconds: float) -> None:
-        """Book one step; ``seconds``: of all so far."""
-        self.student_tokens_decoded += output.decoded
-        self.teacher_tokens_scored += output.scored
-        self.gradient_tokens += output.tokens
-        self.oracle_queries += output.scored
-        self.seconds = seconds
-
-
-@dataclass
-class Progress:
-    """Where a training stands; saved with every checkpoint."""
-
-    step: int = 0
-    best: float | None = None
-    best_step: int = 0
-    cost: Cost = field(default_factory=Cost)
-    profile: dict[str, float] = field(default_factory=dict)  # seconds of the updates by phase; validation is not in it
+    def __init__(self, message: str, number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 def train(
@@ -91,13 +65,13 @@ def train(
     ``checkpoints/last.safetensors``.  resume: continue from that file if there is one; the weights at the end are the
     same to the bit, on as many threads and decoding workers and with the same oracle.
     """
-    last, best = folder / "checkpoints" / "last.safetensors", folder / "checkpoints" / "best.safetensors"
     weights = [*policy.parameters(), *algorithm.parameters()]
-    optimiser = torch.optim.Adam(weights, lr=lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
+    optimizer = torch.optim.Adam(weights, lr=lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
     rate = learning_rate(schedule, warmup, steps)
-    state = _restore(last, policy, algorithm, optimiser, generators, header) if resume and last.exists() else Progress()
+    files = Checkpoints(folder, phase, policy, algorithm, optimizer, generators, header)
+    state = files.restore(steps, validate) if resume else Progress()
     policy.train()
-    with Journal(folder, phase, state.step, steps) as journal, _interruptible() as interrupted:
+    with Journal(folder, phase, state.step, steps) as journal, deferred() as received:
         meter = Meter()
         for step in range(state.step, steps):
             with Clock(state.profile, rest="gradient") as clock:
@@ -108,13 +82,13 @@ def train(
                     if ahead:
                         algorithm.look_ahead([batch, *others], [each / steps for each in (step, *ahead)])
                     output = checked(algorithm, algorithm.loss(batch, progress=step / steps))
-                norm = _update(output.loss, weights, optimiser, lr * rate(step), clip)
+                norm = _update(output.loss, weights, optimizer, lr * rate(step), clip)
                 output.loss = output.loss.detach()
                 meter.add(step + 1, output, norm)
-                due, stop = _passed(step, steps, validations), interrupted()
+                due = _passed(step, steps, validations)
                 logged = due or _passed(step, steps, LOGGED)
-                if logged or stop or norm.device.type == "cpu":  # a GPU is not waited for at every step
-                    _check_finite(meter, last)
+                if logged or received or norm.device.type == "cpu":  # a GPU is not waited for at every step
+                    files.check_finite(meter.worst)
             state.step = step + 1
             state.cost.add(output, sum(state.profile.values()))
             journal.advance()
@@ -123,15 +97,17 @@ def train(
                 spent = {f"{name}_seconds": seconds for name, seconds in state.profile.items()}
                 figures = {**meter.read(), "lr": lr * rate(step), **asdict(state.cost), **spent}
                 if due:
-                    figures |= _validate(validate, policy, state, last, best, header)
+                    figures |= files.validate(validate, state)
                 journal.write(state.step, figures)
                 meter = Meter()
+            stop = bool(received)
             if due or stop:
-                tensors = _prefixed("policy", policy.state_dict()) | _prefixed("algorithm", algorithm.state_dict())
-                save_tensors(last, tensors | pack(optimiser, generators), {**header, "progress": asdict(state)})
-            if stop and state.step < steps:
-                raise Interrupted(f"interrupted after step {state.step} of {steps} ({phase}); saved in {last}")
-    load_weights(policy, load_tensors(best)[0], best)
+                files.save(state)
+            if stop:
+                raise Interrupted(
+                    f"interrupted after step {state.step} of {steps} ({phase}); saved in {files.last}", received[0]
+                )
+    load_weights(policy, load_tensors(files.best)[0], files.best)
     return state
 
 
@@ -145,76 +121,22 @@ def _passed(step: int, steps: int, times: int) -> bool:
     return (step + 1) * times // steps > step * times // steps
 
 
-def _update(loss: Tensor, weights: list[nn.Parameter], optimiser: torch.optim.Optimizer, lr: float, clip: float) -> Tensor:
+def _update(loss: Tensor, weights: list[nn.Parameter], optimizer: torch.optim.Optimizer, lr: float, clip: float) -> Tensor:
     """One clipped gradient step, left out where the gradient is not finite; gives the gradient's norm before the clipping.
 
     Its gradients are dropped at once, as its graph should be: left where they are, they would cut up the memory that the next
     step takes, and the heap would grow.
     """
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = nn.utils.clip_grad_norm_(weights, clip)
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = lr
-    optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]  # a fused step looks at it where it is
-    optimiser.step()
+    optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]  # a fused step looks at it where it is
+    optimizer.step()
     increment_version(weights)  # a fused step does not, and copies of weights are told by their versions
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     return norm
-
-
-def _check_finite(meter: Meter, last: Path) -> None:
-    """A loss or gradient that is not finite stops the training; on a GPU some steps later, before they are saved."""
-    assert meter.worst is not None
-    step, loss, norm = meter.worst.tolist()
-    if not math.isfinite(norm):
-        kept = f"{last} holds the last good state" if last.exists() else "no checkpoint was due yet"
-        raise UserError(
-            f"step {step:.0f}: the loss is {loss:.4g}, its gradient norm {norm:.4g}; stopped: {kept}; "
-            "lower train.lr or train.clip and start again, or continue from there with resume=true"
-        )
-
-
-def _validate(
-    validate: Validate, policy: nn.Module, state: Progress, last: Path, best: Path, header: dict[str, Any]
-) -> dict[str, float]:
-    figures = validate()
-    if not all(map(math.isfinite, figures.values())):
-        kept = f"{last} holds the last good state" if last.exists() else "no checkpoint was due yet"
-        raise UserError(f"validation after step {state.step}: {figures}; stopped: {kept}; lower train.lr or train.clip")
-    score = next(iter(figures.values()))
-    if state.best is None or score >= state.best:  # of equals the later: at the top of the scale the loss still falls
-        state.best, state.best_step = score, state.step
-        save_tensors(best, policy.state_dict(), {**header, "step": state.step, "score": score})
-    return figures
-
-
-def _restore(
-    last: Path,
-    policy: nn.Module,
-    algorithm: Algorithm,
-    optimiser: torch.optim.Optimizer,
-    generators: dict[str, torch.Generator],
-    header: dict[str, Any],
-) -> Progress:
-    tensors, saved = load_tensors(last)
-    progress = saved.pop("progress", None)
-    if progress is None or saved != header:
-        different = sorted(key for key in saved.keys() | header.keys() if saved.get(key) != header.get(key))
-        raise UserError(f"{last} belongs to another run: {', '.join(different) or 'no progress'} differ; choose another out=")
-    load_weights(policy, _part("policy", tensors), last)
-    algorithm.load_state_dict(_part("algorithm", tensors))
-    unpack(tensors, optimiser, generators)
-    return Progress(**{**progress, "cost": Cost(**progress["cost"])})
-
-
-def _prefixed(owner: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{owner}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def _part(owner: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What ``_prefixed`` named."""
-    return {name.removeprefix(f"{owner}."): tensor for name, tensor in tensors.items() if name.startswith(f"{owner}.")}
 
 
 class Meter:
@@ -243,20 +165,3 @@ class Meter:
         means = {name: float(total) / self.steps for name, total in self.sums.items()}
         means["tokens_per_second"] = self.tokens / (time.perf_counter() - self.began)
         return means
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C only sets a flag, so that a step is never torn; a second one stops at once."""
-    pressed: list[int] = []
-
-    def press(number: int, frame: object) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)

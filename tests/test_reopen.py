@@ -120,7 +120,7 @@ def without(folder: Path, file: str, key: str) -> None:
 def another_format(folder: Path) -> None:
     """Weights as a project to come may write them."""
     path = folder / "checkpoints" / "best.safetensors"
-    path.write_bytes(path.read_bytes().replace(b"textgen-env/1", b"textgen-env/2"))
+    path.write_bytes(path.read_bytes().replace(b"textgen-env/2", b"textgen-env/3"))
 
 
 def another_architecture(folder: Path) -> None:
@@ -137,8 +137,8 @@ def another_architecture(folder: Path) -> None:
         (lambda folder: shutil.rmtree(folder), "no run folder at "),
         (lambda folder: (folder / "results.json").unlink(), "holds no finished run: there is no results.json"),
         (lambda folder: (folder / "config.yaml").unlink(), "holds no finished run: there is no config.yaml"),
-        (lambda folder: (folder / "results.json").write_text("{"), "another version of this project"),
-        (lambda folder: (folder / "config.yaml").write_text("env: [}"), "another version of this project"),
+        (lambda folder: (folder / "results.json").write_text("{"), "results.json is damaged"),
+        (lambda folder: (folder / "config.yaml").write_text("env: [}"), "config.yaml is damaged"),
         (lambda folder: (folder / "config.yaml").write_text("- env"), "another version of this project"),
         (lambda folder: without(folder, "config.yaml", "evaluate"), "another version of this project (Missing key evaluate)"),
         (lambda folder: without(folder, "results.json", "teacher"), "another version of this project"),
@@ -146,7 +146,7 @@ def another_architecture(folder: Path) -> None:
         (lambda folder: spoilt(folder, env__beams=3), "IWSLT-v0 has no beams now"),
         (lambda folder: spoilt(folder, env__vocabulary=200), "speaks another vocabulary"),
         (lambda folder: spoilt(folder, env__bundled_pairs=110), "was made from another corpus"),
-        (another_format, "textgen-env/1 expected, textgen-env/2 found"),
+        (another_format, "textgen-env/2 expected, textgen-env/3 found"),
         (another_architecture, "is of another version of this project: there is no transformer with"),
     ],
 )

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import tempfile
 import zlib
+from collections.abc import Iterable
+from contextlib import suppress
+from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 from textgen_env.errors import UserError
 
@@ -32,11 +37,56 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.chmod(name, 0o666 & ~UMASK)  # a temporary file is for its owner only
             os.replace(name, path)
         except BaseException:
-            os.unlink(name)
+            with suppress(OSError):  # the folder may be gone
+                os.unlink(name)
             raise
     except OSError as error:
         kept = "; the file that was there is intact" if path.exists() else ""
         raise UserError(f"cannot write {path}: {error.strerror}{kept}") from error
+
+
+class DamagedFile(UserError):
+    """A file of our own that is not what was saved: truncated, changed, or without a valid checksum."""
+
+
+def checksum(parts: Iterable[tuple[str, bytes | memoryview]]) -> str:
+    """16 hex digits over names and contents; any change of a byte, a name or the order changes them.
+
+    Args:
+        parts: ``(name, content)`` pairs; a name is one line and also says how the content is laid out.
+    """
+    digest = blake2b(digest_size=8)
+    for name, content in parts:
+        digest.update(f"{name} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def save_json(path: Path, content: Any) -> None:
+    """Save JSON-able ``content`` with its checksum, atomically, for ``load_json``."""
+    text = json.dumps(content, ensure_ascii=False)
+    head = json.dumps({"checksum": checksum([("", text.encode())])})
+    write_atomically(path, f'{head[:-1]}, "content":\n{text}}}\n'.encode())
+
+
+def load_json(path: Path) -> Any:
+    """The content that ``save_json`` saved.
+
+    Raises:
+        DamagedFile: the file is truncated or changed, or was saved without a checksum.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        known = found["checksum"]
+        text = json.dumps(found["content"], ensure_ascii=False)
+        whole = found.keys() == {"checksum", "content"} and known == checksum([("", text.encode())])
+    except OSError as error:
+        raise DamagedFile(f"{path} cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, RecursionError):
+        whole = False
+    if not whole:
+        raise DamagedFile(f"{path} is damaged: its content does not match its checksum")
+    return found["content"]
 
 
 def read_text(path: Path) -> str:
