@@ -3,15 +3,55 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import time
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from torch.utils.tensorboard import SummaryWriter
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+from textgen_env.errors import UserError
+from textgen_env.files import write_atomically
 
 console = Console(stderr=True, highlight=False)
+_numbers = count()
+
+
+class Board:
+    """TensorBoard scalars in ``folder``.
+
+    Written by the caller, not by a thread as ``SummaryWriter`` does: a full disk is an error where it happens.
+
+    Args:
+        folder: where the event file goes.
+        start: what an earlier part of the training wrote from this step on no longer counts.
+    """
+
+    def __init__(self, folder: Path, start: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
+        self.path = folder / name
+        opening = Event(wall_time=time.time(), file_version="brain.Event:2")
+        purge = Event(wall_time=time.time(), step=start, session_log=SessionLog(status=SessionLog.START))
+        self._append([opening, purge])
+
+    def add(self, figures: dict[str, float], step: int) -> None:
+        """One value for each name."""
+        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
+        self._append([Event(wall_time=time.time(), step=step, summary=Summary(value=[each])) for each in scalars])
+
+    def _append(self, events: list[Event]) -> None:
+        with open(self.path, "ab") as file:
+            writer = RecordWriter(file)
+            for event in events:
+                writer.write(event.SerializeToString())
 
 
 class Journal:
@@ -21,7 +61,10 @@ class Journal:
         self.phase, self.steps, self.start = phase, steps, start
         self.path = folder / "metrics.jsonl"
         self._drop_rows_after(start)
-        self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=start)
+        try:
+            self.board = Board(folder / "tensorboard", start)
+        except OSError as error:
+            raise UserError(f"cannot write {folder / 'tensorboard'}: {error.strerror}") from error
         columns = (
             BarColumn(),
             MofNCompleteColumn(),
@@ -38,19 +81,20 @@ class Journal:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.progress.stop()
-        self.board.close()
 
     def advance(self) -> None:
         """One step is done."""
         self.progress.advance(self.bar)
 
     def write(self, step: int, figures: dict[str, float]) -> None:
-        """One row: ``figures`` after ``step`` updates."""
+        """One row: ``figures`` after ``step`` updates.  UserError where it cannot be written."""
         row = {"step": step, "phase": self.phase, **figures}
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        for name, value in figures.items():
-            self.board.add_scalar(f"{self.phase}/{name}", value, step)
+        try:
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            self.board.add({f"{self.phase}/{name}": value for name, value in figures.items()}, step)
+        except OSError as error:
+            raise UserError(f"cannot write {error.filename or self.path}: {error.strerror}") from error
         shown = ("loss", "tokens_per_second", *(name for name in figures if name.startswith("valid_")))
         text = "  ".join(
             f"{name.replace('valid_', 'valid ').replace('tokens_per_second', 'tok/s')} {figures[name]:.4g}" for name in shown
@@ -63,11 +107,15 @@ class Journal:
         if not self.path.exists():
             return
         kept = []
-        for line in self.path.read_text(encoding="utf-8").split("\n"):
+        lines = self.path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError:  # the torn last line of a killed run
-                continue
-            if row["phase"] != self.phase or row["step"] <= start:
-                kept.append(line + "\n")
-        self.path.write_text("".join(kept), encoding="utf-8")
+                later = row["phase"] == self.phase and row["step"] > start
+            except (ValueError, KeyError, TypeError):
+                if number == len(lines):  # empty, or the torn last line of a killed run
+                    break
+                raise UserError(f"{self.path}:{number}: not a row of this file; remove the line") from None
+            if not later:
+                kept.append(line + b"\n")
+        write_atomically(self.path, b"".join(kept))
