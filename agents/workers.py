@@ -6,6 +6,7 @@ are now.  Only sources go to them and only what was written comes back.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import signal
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 
 from agents.fast import forget, resting, weights_at_rest
 from agents.heap import give_back
+from agents.signals import SIGNALS
 from textgen_env.types import PAD, Trajectories
 
 Write = Callable[..., Trajectories]  # (policy, most, **rows, **settings), at a module's top level
@@ -103,10 +105,11 @@ class Team:
         self.connections: list[Connection] = []
         workers: list[Any] = []
         self.close = finalize(self, _dismiss, os.getpid(), workers, self.connections)
+        atexit.register(self.close)  # before multiprocessing's own handler, which would wait for a worker that ignores SIGTERM
         for _ in range(count):
             here, there = context.Pipe()
             worker = context.Process(target=_serve, args=(policy, there, here), daemon=True)
-            with warnings.catch_warnings():  # of other threads that a fork leaves behind: a worker needs none of them
+            with warnings.catch_warnings(), _held_back():  # warnings of other threads that a fork leaves behind
                 warnings.simplefilter("ignore", DeprecationWarning)
                 worker.start()
             there.close()
@@ -168,7 +171,7 @@ def _dismiss(owner: int, workers: list[Any], connections: list[Connection]) -> N
     if os.getpid() == owner:  # and not another team's worker, which has a copy of everything
         for worker, connection in zip(workers, connections, strict=True):
             connection.close()
-            worker.terminate()
+            worker.kill()
             worker.join()
 
 
@@ -202,8 +205,10 @@ def _share(weight: Tensor) -> None:
 def _serve(policy: nn.Module, connection: Connection, other: Connection) -> None:
     """A worker's life: until the other end is closed."""
     other.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asks decides what Ctrl-C means
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # sent to the whole group; whoever asks decides what it means
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     give_back()  # what the process that forks has freed and kept for itself would else stay here as well
     before: tuple[int | None, int] = None, -1
@@ -219,6 +224,24 @@ def _serve(policy: nn.Module, connection: Connection, other: Connection) -> None
                 forget(frozen=True)
             before = block, version
             connection.send(_answer(write, policy, given, amp))
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that forked it does, also where that is killed in the middle of a decode."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Signals wait meanwhile: a worker is not to run this process's handlers before it has its own."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _answer(write: Write, policy: nn.Module, given: dict[str, Any], amp: torch.dtype | None) -> list[np.ndarray] | str:

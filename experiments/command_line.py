@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from agents import signals
 from agents.journal import console
 from agents.trainer import Interrupted
 from groups import Groups, groups, help_of, store
@@ -49,10 +50,20 @@ NUMBERS: dict[str, type] = {
 
 
 def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None:
-    """Run ``main`` with what the command line says; a user's mistake exits with 2 and Ctrl-C with 130, each with one line.
+    """Run ``main`` with what the command line says.
+
+    A user's mistake, a full disk too, exits with 2, Ctrl-C with 130, SIGTERM with 143, SIGHUP with 129: each with one line.
 
     passes_on: words whose key is not the script's own are ``main``'s second argument instead of a mistake.
     """
+    with signals.handled(signals.stop):
+        code = _run(main, script, passes_on)
+    if code:
+        sys.exit(code)
+
+
+def _run(main: Callable[..., None], script: str, passes_on: bool) -> int:
+    """``run``; gives the exit code."""
     try:
         words = sys.argv[1:]
         if {"--help", "-h"} & set(words):
@@ -63,13 +74,15 @@ def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None
             main(read(script, own), *([[word for word in words if word not in own]] if passes_on else []))
     except UserError as error:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
-        sys.exit(2)
-    except PermissionError as error:
-        console.print(f"error: {error.filename}: {error.strerror}", markup=False, soft_wrap=True)
-        sys.exit(2)
+        return 2
+    except OSError as error:  # a full disk, a folder that was deleted or may not be written
+        where = f"{error.filename}: " if error.filename else ""
+        console.print(f"error: {where}{error.strerror or error}", markup=False, soft_wrap=True)
+        return 2
     except (Interrupted, KeyboardInterrupt) as error:
         console.print(str(error) or "interrupted", markup=False, soft_wrap=True)
-        sys.exit(130)
+        return signals.exit_code(error)
+    return 0
 
 
 def _own(script: str, words: list[str]) -> list[str]:
