@@ -16,12 +16,14 @@ import distil
 from agents.comparison import COSTS, Entry, gains_by_length, rows
 from agents.evaluation import outputs, subset, writer
 from agents.journal import console
+from agents.locks import locked
 from agents.report import read_metrics, versus
 from agents.report.facts import amount
+from agents.store import fingerprint
 from agents.trainer import Interrupted
 from groups import needs_start
 from reopen import reopen_student
-from run_folder import ALWAYS, UNFINISHED, begun, check_same
+from run_folder import ALWAYS, UNFINISHED, begun, check_same, interrupted
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
 
@@ -51,15 +53,15 @@ def main(config: DictConfig, words: list[str]) -> None:
         if begun(run) and (run / "config.yaml").is_file():
             check_same(run / "config.yaml", configs[key], ALWAYS if (run / "results.json").is_file() else UNFINISHED)
     try:
-        for key in sorted(plan, key=lambda key: needs_start(key[0])):  # those start from mle's student
-            run, done = plan[key], (plan[key] / "results.json").is_file()
-            console.print(f"[bold]{run.name}[/bold]" + (": finished before" if done else ""))
-            if not done:
-                dagger.main(configs[key])
-        report(folder, configs, list(config.beams))
+        with locked(folder):
+            for key in sorted(plan, key=lambda key: needs_start(key[0])):  # those start from mle's student
+                run, done = plan[key], (plan[key] / "results.json").is_file()
+                console.print(f"[bold]{run.name}[/bold]" + (": finished before" if done else ""))
+                if not done:
+                    dagger.main(configs[key])
+            report(folder, configs, list(config.beams))
     except (Interrupted, KeyboardInterrupt) as stop:
-        again = shlex.join(["python", "experiments/compare.py", *sys.argv[1:]])
-        raise Interrupted(f"{(str(stop) or 'interrupted').splitlines()[0]}\ngo on with: {again}") from stop
+        raise interrupted(stop, shlex.join(["python", "experiments/compare.py", *sys.argv[1:]])) from stop
 
 
 def check(config: DictConfig, words: list[str]) -> None:
@@ -97,7 +99,8 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int]) -> None:
         on = distil.machine(config)
         test = subset(world.splits["test"], config.evaluate.rows)
         write = {width: writer(policy, width, on.precision, on.device) for width in beams}
-        texts = {k: outputs(write[k], world, test, run / "outputs" / f"test{len(test)}-beam{k}.json") for k in beams}
+        paths, whose = {k: run / "outputs" / f"test{len(test)}-beam{k}.json" for k in beams}, fingerprint(policy)
+        texts = {k: outputs(write[k], world, test, paths[k], whose) for k in beams}
         entries.append(Entry(algorithm, student, seed, json.loads((run / "results.json").read_text()), texts))
         curves.setdefault((student, algorithm), read_metrics(run))
     references, metric = test.texts.references, world.metric

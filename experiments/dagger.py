@@ -21,7 +21,7 @@ from agents.heap import tune_allocator
 from agents.journal import console
 from agents.trainer import Interrupted
 from agents.workers import most_workers
-from run_folder import how_to_go_on, open_folder
+from run_folder import how_to_go_on, interrupted, locked_folder
 from textgen_env.metrics import scores
 from textgen_env.world import World
 
@@ -34,12 +34,12 @@ def main(config: DictConfig) -> None:
     world = distil.load_world(config)
     student = distil.build_student(config, world)
     distil.check(config, world, student)
-    folder = open_folder(config)
-    try:
-        distilled(config, world, student, folder, on)
-    except (Interrupted, KeyboardInterrupt) as stop:
-        again = how_to_go_on("experiments/dagger.py", sys.argv[1:], folder)
-        raise Interrupted(f"{str(stop) or 'interrupted'}\ngo on with: {again}") from stop
+    with locked_folder(config) as folder:
+        try:
+            distilled(config, world, student, folder, on)
+        except (Interrupted, KeyboardInterrupt) as stop:
+            again = how_to_go_on("experiments/dagger.py", sys.argv[1:], folder)
+            raise interrupted(stop, again) from stop
 
 
 def distilled(config: DictConfig, world: World, student: nn.Module, folder: Path, on: distil.Machine) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,9 @@ from agents.checkpoint import save_tensors
 from agents.discovery import variants
 from agents.evaluation import subset, write_split, writer
 from agents.journal import console
+from agents.locks import locked
 from agents.store import describe_policy, save_vocabulary
-from run_folder import made_folder, unused
+from run_folder import begun, made_folder, unused
 from textgen_env import rewards
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
@@ -36,7 +39,7 @@ def main(config: DictConfig) -> None:
     """Score → train → score; the student, the table and results.json."""
     check(config)
     steps = config.steps or STEPS[config.trainer.partition("_")[0]]
-    on, train = distil.machine(config), variants(interop)[config.trainer]
+    on = distil.machine(config)
     world = distil.read_world(config)
     student, header = load_student(config, world)
     distil.use_processor(config, on)
@@ -48,18 +51,26 @@ def main(config: DictConfig) -> None:
         reward=config.reward or world.reward,
         device=on.device,
     )
-    folder = open_folder(config)
+    with open_folder(config) as folder:
+        results = trained(config, world, student, settings, on)
+        save_vocabulary(folder, world.vocabulary)
+        save_tensors(folder / "checkpoints" / "best.safetensors", student.state_dict(), header)
+        write_atomically(folder / "results.json", json.dumps(results, indent=1).encode())
+    console.print(table(results))
+    console.print(f"{folder / 'results.json'}; its student: init={folder} or teacher.path={folder}", soft_wrap=True)
+
+
+def trained(
+    config: DictConfig, world: World, student: nn.Module, settings: interop.Settings, on: distil.Machine
+) -> dict[str, Any]:
+    """Train ``student`` in place; its scores before and after."""
+    train, steps = variants(interop)[config.trainer], settings.steps
     scores, began = {"before": judged(student, world, config.rows, on)}, time.perf_counter()
     steps = train(student, world, expert(world), settings)
     seconds = time.perf_counter() - began
     scores["after"] = judged(student, world, config.rows, on)
     results = {"trainer": config.trainer, "env": world.id, "scores": scores, "steps": steps, "seconds": seconds}
-    results |= {"settings": OmegaConf.to_container(config), "versions": distil.versions()}
-    save_vocabulary(folder, world.vocabulary)
-    save_tensors(folder / "checkpoints" / "best.safetensors", student.state_dict(), header)
-    write_atomically(folder / "results.json", json.dumps(results, indent=1).encode())
-    console.print(table(results))
-    console.print(f"{folder / 'results.json'}; its student: init={folder} or teacher.path={folder}", soft_wrap=True)
+    return results | {"settings": OmegaConf.to_container(config), "versions": distil.versions()}
 
 
 def check(config: DictConfig) -> None:
@@ -86,13 +97,16 @@ def discount(config: DictConfig, world: World) -> float:
     return config.gamma if config.gamma is not None else float(late)
 
 
-def open_folder(config: DictConfig) -> Path:
-    """The folder ``out``, which must be empty, or a free one in runs/; made before the work rather than after it."""
+@contextmanager
+def open_folder(config: DictConfig) -> Iterator[Path]:
+    """The folder ``out``, which must be empty, or a free one in runs/, locked; made before the work rather than after it."""
     name = f"{config.env.name}-{config.trainer}-{config.student.name}-seed{config.seed}"
     folder = Path(config.out) if config.out else unused(name)
-    if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty: choose another out=")
-    return made_folder(str(folder))
+    made_folder(str(folder))
+    with locked(folder):
+        if begun(folder):
+            raise UserError(f"{folder} is not empty: choose another out=")
+        yield folder
 
 
 def load_student(config: DictConfig, world: World) -> tuple[nn.Module, dict[str, Any]]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from agents.locks import LOCK, locked
+from agents.trainer import Interrupted
 from command_line import leaves
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
@@ -18,9 +25,24 @@ FINISHED = (*ALWAYS, "evaluate.")
 UNFINISHED = (*FINISHED, "train.lr", "train.clip")
 
 
+@contextmanager
+def locked_folder(config: DictConfig) -> Iterator[Path]:
+    """``open_folder``, locked as long as the run lasts; UserError where another run holds the lock."""
+    config.out = config.out or str(unused(_name(config)))
+    _check_folder(Path(config.out), config)  # before the lock makes the folder
+    with locked(Path(config.out)):
+        yield open_folder(config)
+
+
 def open_folder(config: DictConfig) -> Path:
     """The run folder, with ``config.yaml`` in it; a folder that holds something else is a UserError."""
     folder = Path(config.out) if config.out else unused(_name(config))
+    _check_folder(folder, config)
+    write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config).encode())
+    return folder
+
+
+def _check_folder(folder: Path, config: DictConfig) -> None:
     path = folder / "config.yaml"
     if folder.exists() and not folder.is_dir():
         raise UserError(f"out={folder} is a file; name a folder")
@@ -33,13 +55,11 @@ def open_folder(config: DictConfig) -> Path:
         raise UserError(f"resume=true: no run in {folder}" + ("" if config.out else "; name its folder with out="))
     if config.resume:
         check_same(path, config, FINISHED if (folder / "results.json").is_file() else UNFINISHED)
-    write_atomically(path, OmegaConf.to_yaml(config).encode())
-    return folder
 
 
 def begun(folder: Path) -> bool:
     """Whether there is anything to lose in it: a run that failed at its start leaves a ``config.yaml`` and no more."""
-    return folder.exists() and any(entry.name != "config.yaml" for entry in folder.iterdir())
+    return folder.exists() and any(entry.name not in ("config.yaml", LOCK) for entry in folder.iterdir())
 
 
 def made_folder(out: str) -> Path:
@@ -58,6 +78,12 @@ def how_to_go_on(script: str, words: list[str], folder: Path) -> str:
     return shlex.join(["python", script, *kept, f"out={folder}", "resume=true"])
 
 
+def interrupted(stop: BaseException, again: str) -> Interrupted:
+    """What a command raises when a signal stopped it; ``again`` is the command that continues."""
+    first = (str(stop) or "interrupted").splitlines()[0]
+    return Interrupted(f"{first}\ngo on with: {again}", getattr(stop, "number", signal.SIGINT))
+
+
 def unused(name: str) -> Path:
     """``runs/name``, with a number behind it if that is taken."""
     candidates = chain([name], (f"{name}-{number}" for number in count(2)))
@@ -70,7 +96,14 @@ def _name(config: DictConfig) -> str:
 
 def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> None:
     """UserError unless ``path``, a run's ``config.yaml``, says what ``config`` does; what starts like ``free`` may differ."""
-    old, new = ({key: "null" if v is None else v for key, v in leaves(each).items()} for each in (OmegaConf.load(path), config))
+    try:
+        saved = OmegaConf.load(path)
+        if not isinstance(saved, DictConfig):
+            raise ValueError("no keys in it")
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+        why = str(error).splitlines()[0]
+        raise UserError(f"{path} is damaged ({why}): restore a copy; or delete {path.parent} and start again") from error
+    old, new = ({key: "null" if v is None else v for key, v in leaves(each).items()} for each in (saved, config))
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key) and not key.startswith(free):
             raise UserError(f"{path} holds another run: {key}={old.get(key)} there, {new.get(key)} here; choose another out=")
