@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
 from agents import workers
-from agents.checkpoint import load_tensors, save_tensors
+from agents.checkpoint import fault, load_tensors, save_tensors
 from agents.evaluation import Writer, writer
 from agents.journal import console
+from agents.locks import locked
 from agents.store import fingerprint
 from textgen_env.batching import in_order
 from textgen_env.errors import unknown
@@ -78,13 +78,15 @@ def generate(write: Writer, world: World, folder: Path) -> None:
     A shard holds ``index`` ``[N]``, ``length`` ``[N, keep]`` and, one after the other, the ``action`` of all hypotheses.
     """
     split = world.splits["train"]
-    folder.mkdir(parents=True, exist_ok=True)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with FileLock(folder / "lock"), Progress(*columns, console=console) as bar:
+    with locked(folder, wait=True), Progress(*columns, console=console) as bar:
         task = bar.add_task("teacher's demonstrations", total=len(split))
         for number, batches in enumerate(_shards(in_order(split, TOKENS, world))):
             path = folder / f"{number:05}.safetensors"
-            if not path.exists():
+            why = fault(path)
+            if why and path.exists():
+                console.print(f"cached demonstrations are generated again: {why}", markup=False, soft_wrap=True)
+            if why:
                 save_tensors(path, _written(write, batches), {})
             bar.advance(task, sum(map(len, batches)))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -16,12 +15,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from agents.decoding import beam, greedy
 from agents.fast import precision, weights_at_rest
+from agents.journal import console
 from agents.losses import nll
 from agents.policy import Policy
 from agents.rollout import acting
 from textgen_env.batching import in_order
 from textgen_env.corpus import Pairs
-from textgen_env.files import write_atomically
+from textgen_env.files import DamagedFile, load_json, save_json
 from textgen_env.metrics import score
 from textgen_env.types import Trajectories
 from textgen_env.world import Split, World
@@ -66,12 +66,34 @@ def write_split(write: Writer, world: World, split: Split) -> list[str]:
     return texts
 
 
-def outputs(write: Writer, world: World, split: Split, path: Path) -> list[str]:
-    """``write_split``, kept in ``path``, so that what was written once is not written again."""
+def outputs(write: Writer, world: World, split: Split, path: Path, whose: str = "") -> list[str]:
+    """``write_split``, saved in ``path``, so that what was generated once is not generated again.
+
+    Args:
+        write: generates.
+        world: of the split.
+        split: its sources.
+        path: of the file; where it is damaged, or another model's, that is said and it is generated again.
+        whose: fingerprint of the model's weights.
+    """
     if path.is_file():
-        return json.loads(path.read_text(encoding="utf-8"))
+        try:
+            return _saved_outputs(path, len(split), whose)
+        except DamagedFile as error:
+            console.print(f"{error}; generated again", markup=False, soft_wrap=True)
     texts = write_split(write, world, split)
-    write_atomically(path, json.dumps(texts, ensure_ascii=False, indent=0).encode())
+    save_json(path, {"model": whose, "texts": texts})
+    return texts
+
+
+def _saved_outputs(path: Path, count: int, whose: str) -> list[str]:
+    """What ``outputs`` saved.  DamagedFile where it is not ``count`` texts of the model ``whose``."""
+    found = load_json(path)
+    texts = found.get("texts") if isinstance(found, dict) else None
+    if not isinstance(texts, list) or len(texts) != count or not all(isinstance(text, str) for text in texts):
+        raise DamagedFile(f"{path} does not hold {count} texts")
+    if found.get("model") != whose:
+        raise DamagedFile(f"{path} is by other weights")
     return texts
 
 

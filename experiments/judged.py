@@ -12,8 +12,10 @@ from torch import nn
 import teaching
 from agents import report
 from agents.evaluation import Writer, outputs, samples, subset, writer
+from agents.store import fingerprint
 from distil import Machine
 from teaching import Teacher
+from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
 from textgen_env.world import Split, World
 
@@ -38,17 +40,23 @@ def written(
     """The test sentences that ``config.evaluate`` asks for, and what both write; what is in a file is not written again."""
     test = subset(world.splits["test"], config.evaluate.rows)
     kept, both = files(config, world, teacher, folder, on), writers(config, teacher, student, on)
-    return test, {who: outputs(write, world, test, kept[who]) for who, write in both.items()}
+    whose = {"teacher": "", "student": fingerprint(student)}  # the teacher's folder is named after its weights
+    return test, {who: outputs(write, world, test, kept[who], whose[who]) for who, write in both.items()}
 
 
 def exported(folder: Path) -> dict[str, Any]:
     """What export.py measured of a run that was finished before."""
     path = folder / "results.json"
-    found = json.loads(path.read_text(encoding="utf-8")).get("exported") if path.is_file() else None
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_bytes()).get("exported")
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{path} is damaged ({error}): delete it, and resume=true makes it again") from error
     return {"exported": found} if found else {}
 
 
 def publish(folder: Path, results: dict[str, Any], test: Split, texts: dict[str, list[str]], config: DictConfig) -> None:
-    """results.json, the page, the samples and the curves."""
-    write_atomically(folder / "results.json", json.dumps(results, indent=2).encode())
+    """The page, the samples and the curves; last, as it marks a finished run, results.json."""
     report.write(folder, results, samples(test, texts, SHOWN), OmegaConf.to_yaml(config))
+    write_atomically(folder / "results.json", json.dumps(results, indent=2).encode())

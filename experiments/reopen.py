@@ -38,7 +38,7 @@ def reopen(folder: Path | str, device: str = "auto", precision: str = "auto") ->
     config, world, student = reopen_student(folder, device, precision)
     path = str(config.teacher.path or "")
     if path and not path.startswith("hf:") and not Path(path).exists():
-        raise UserError(f"{folder}: its teacher, {path}, is gone; the run's command with another out= trains it again")
+        raise UserError(f"{folder}: its teacher, {path}, is gone; the run's command with resume=true trains it again")
     return Run(config, world, student, teaching.find_teacher(config, world, distil.machine(config)))
 
 
@@ -72,9 +72,16 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
     try:
         config: Any = OmegaConf.load(folder / "config.yaml")
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    except (OmegaConfBaseException, YAMLError) as error:
+        why = str(error).splitlines()[0]
+        raise UserError(f"{folder / 'config.yaml'} is damaged ({why}): restore a copy, or run it again") from error
+    except ValueError as error:
+        remedy = f"delete it and repeat the run's command with out={folder} resume=true"
+        raise UserError(f"{folder / 'results.json'} is damaged ({error}): {remedy}") from error
+    try:
         name, options = config.env.name, set(config.env) - {"name"}
         _ = config.teacher.name, config.evaluate.beam, results["corpus"]["fingerprint"], results["teacher"]["path"]
-    except (OmegaConfBaseException, YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OmegaConfBaseException, KeyError, TypeError, AttributeError) as error:
         raise _foreign(folder, str(error).splitlines()[0]) from error
     if name not in tasks():
         raise _foreign(folder, f"there is no env {name} now")

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
 
 from agents import pretrained
 from agents.algorithms.bc import BC
+from agents.checkpoint import fault
 from agents.decoding import beam
 from agents.evaluation import Writer, writer
 from agents.journal import console
+from agents.locks import locked
 from agents.policies.transformer import Transformer
 from agents.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
 from distil import Machine, finished, fit, named, parameters, pretrained_name
 from textgen_env.corpus import cache_dir
 from textgen_env.errors import UserError
+from textgen_env.files import write_atomically
 from textgen_env.oracle import Oracle, PolicyOracle
 from textgen_env.world import World
 
@@ -91,10 +94,10 @@ def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
     }
     key = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=8).hexdigest()
     folder = cache_dir() / "teachers" / f"{world.id}-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
     done = folder / "finished"
-    with FileLock(folder / "lock"):
-        if done.exists() and (folder / "checkpoints" / "best.safetensors").exists():
+    with locked(folder, wait=True):
+        _drop_damaged(folder)
+        if done.exists():
             console.print(f"teacher: cached in {folder}", soft_wrap=True)
             return folder
         save_vocabulary(folder, world.vocabulary)
@@ -106,5 +109,17 @@ def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
             *(folder, "teacher", header, generator, on),
             resume=True,
         )
-        done.touch()
+        write_atomically(done, b"")
     return folder
+
+
+def _drop_damaged(folder: Path) -> None:
+    """Remove the checkpoints of a cached teacher, and say so, unless they are whole: it is then trained again."""
+    best, last = (folder / "checkpoints" / f"{name}.safetensors" for name in ("best", "last"))
+    needed = [path for path in (best, last) if path.exists()]
+    if (folder / "finished").exists() and best not in needed:
+        needed.append(best)
+    if why := next(filter(None, map(fault, needed)), ""):
+        console.print(f"the cached teacher is damaged and trained again: {why}", markup=False, soft_wrap=True)
+        (folder / "finished").unlink(missing_ok=True)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import groupby
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from textgen_env.corpus import SPLITS, Corpus
 from textgen_env.errors import UserError
-from textgen_env.files import cache_dir, stamp, write_atomically
+from textgen_env.files import DamagedFile, cache_dir, checksum, load_json, save_json, stamp
 from textgen_env.jsonl import read_pairs, write_pairs
 from textgen_env.readers import clean
 
@@ -47,17 +47,38 @@ def load_hub(data: HubSet) -> Corpus:
     UserError when the hub, the package or the data cannot be had.
     """
     folder = _prepared(data)
-    done = folder / "origin.json"  # written last: without it the folder is unfinished and is written again
-    if not done.is_file():
+    about = _about(folder)
+    if about is None:
         found, empty = _download(data)
         for split, rows in found.items():
             write_pairs(folder / f"{split}.jsonl", _joined(rows) if data.join else ((left, [right]) for left, right in rows))
         origin = " ".join(filter(None, (data.name, data.folder, data.revision)))
-        write_atomically(done, json.dumps({"origin": origin, "empty": empty}).encode())
-    about = json.loads(done.read_text(encoding="utf-8"))
+        about = {"origin": origin, "empty": empty, "splits": _checksums(folder)}
+        save_json(folder / "origin.json", about)  # last: without it the folder is unfinished and is written again
     notes = (f"note: {about['empty']:,} pairs with an empty side were left out",) if about["empty"] else ()
     splits = {split: read_pairs(folder / f"{split}.jsonl") for split in SPLITS}
     return Corpus(data.name, "hub", about["origin"], splits, notes)
+
+
+def _about(folder: Path) -> dict[str, Any] | None:
+    """What ``origin.json`` says of a prepared data set; None where it has to be downloaded, with a warning if it was there."""
+    path = folder / "origin.json"
+    if not path.is_file():
+        return None
+    try:
+        about = load_json(path)
+        if about["splits"] == _checksums(folder):
+            return about
+        why = "its splits do not match their checksums"
+    except (DamagedFile, KeyError, TypeError) as error:
+        why = str(error)
+    warnings.warn(f"{folder} is damaged and is downloaded again: {why}", stacklevel=2)
+    return None
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    paths = {split: folder / f"{split}.jsonl" for split in SPLITS}
+    return {split: checksum([("", path.read_bytes())]) for split, path in paths.items() if path.is_file()}
 
 
 def is_prepared(data: HubSet) -> bool:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from textgen_env.corpus import Corpus
-from textgen_env.files import cache_dir, write_atomically
+from textgen_env.files import cache_dir, checksum, write_atomically
 from textgen_env.types import EOS
 from textgen_env.vocabulary import CHUNK, Vocabulary
 
@@ -53,8 +53,12 @@ def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> 
         for side, rows in zip(("source", "target"), sides, strict=True)
         for name, array in rows._asdict().items()
     }
-    write_atomically(path, save(arrays))
+    write_atomically(path, save(arrays, {"checksum": _checksum(arrays)}))
     return encoded
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    return checksum((f"{name} {arrays[name].dtype} {arrays[name].shape}", arrays[name].tobytes()) for name in sorted(arrays))
 
 
 def _encode(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> dict[str, tuple[Rows, Rows]]:
@@ -79,7 +83,11 @@ def _rows(vocabulary: Vocabulary, texts: Sequence[str], most: int | None = None)
 
 def _read(path: Path, corpus: Corpus, vocabulary: Vocabulary) -> dict[str, tuple[Rows, Rows]]:
     """What ``encode_corpus`` wrote.  KeyError, SafetensorError or ValueError where it is not that."""
-    arrays = load_file(path)
+    with safe_open(path, framework="numpy") as file:
+        known = (file.metadata() or {}).get("checksum")
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if known != _checksum(arrays):
+        raise ValueError("its content does not match its checksum")
     encoded = {}
     for split, pairs in corpus.splits.items():
         source, target = (Rows(*(arrays[f"{split}.{side}.{name}"] for name in Rows._fields)) for side in ("source", "target"))

@@ -14,7 +14,7 @@ from tokenizers import __version__ as tokenizers_version
 
 from textgen_env.corpus import Corpus
 from textgen_env.errors import UserError
-from textgen_env.files import cache_dir, read_text, write_atomically
+from textgen_env.files import cache_dir, load_json, read_text, save_json, write_atomically
 from textgen_env.types import BOS, EOS, PAD, UNK
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
@@ -128,12 +128,12 @@ def subwords(corpus: Corpus, size: int) -> Vocabulary:
     path = cache_dir() / "vocabularies" / f"bpe-{tokenizers_version}-{size}-{corpus.fingerprint}.json"
     if path.is_file():
         try:
-            return Vocabulary.load(path)
-        except UserError as error:
+            return Vocabulary.from_json(load_json(path))
+        except (UserError, TypeError) as error:
             warnings.warn(f"damaged, and trained again: {error}", stacklevel=2)
     train = corpus.splits["train"]
     vocabulary = Vocabulary.train([*train.sources, *(reference[0] for reference in train.references)], size)
-    vocabulary.save(path)
+    save_json(path, vocabulary.to_json())
     return vocabulary
 
 
