@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,16 +74,21 @@ def _run(main: Callable[..., None], script: str, passes_on: bool) -> int:
             own = _own(script, words) if passes_on else words
             main(read(script, own), *([[word for word in words if word not in own]] if passes_on else []))
     except UserError as error:
-        console.print(f"error: {error}", markup=False, soft_wrap=True)
+        _say(f"error: {error}")
         return 2
     except OSError as error:  # a full disk, a folder that was deleted or may not be written
         where = f"{error.filename}: " if error.filename else ""
-        console.print(f"error: {where}{error.strerror or error}", markup=False, soft_wrap=True)
+        _say(f"error: {where}{error.strerror or error}")
         return 2
     except (Interrupted, KeyboardInterrupt) as error:
-        console.print(str(error) or "interrupted", markup=False, soft_wrap=True)
+        _say(str(error) or "interrupted")
         return signals.exit_code(error)
     return 0
+
+
+def _say(text: str) -> None:
+    with suppress(OSError):  # the terminal may be gone, or a file on the full disk
+        console.print(text, markup=False, soft_wrap=True)
 
 
 def _own(script: str, words: list[str]) -> list[str]:

@@ -44,11 +44,11 @@ def press_ctrl_c():
     return 1.0
 
 
-def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None):
+def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None, make=BC, lr=0.01):
     world = load(train=200, valid=20, test=20)
     generator = torch.Generator().manual_seed(seed)
     policy = Transformer(len(world.vocabulary), width=16, heads=2, ffn=32, dropout=0.2, generator=generator)
-    algorithm = BC(policy)
+    algorithm = make(policy)
     if at is not None:
         algorithm = At(algorithm, at, happen)
     values = iter(scores or ())
@@ -67,7 +67,7 @@ def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None):
         header={"vocabulary": "v"},
         generators={"dropout": generator},
         steps=STEPS,
-        lr=0.01,
+        lr=lr,
         schedule="linear",
         warmup=2,
         clip=1.0,
