@@ -367,6 +367,28 @@ def test_a_preparation_that_was_cut_short_is_not_read(data_set: Path, tmp_path: 
     assert hub.load_hub(ask) == whole
 
 
+@pytest.mark.parametrize(
+    ("file", "harm"),
+    [
+        ("train.jsonl", lambda data: data.replace(b"a", b"e", 1)),
+        ("test.jsonl", lambda data: data[:-20]),
+        ("origin.json", lambda data: data[:-9]),
+        ("origin.json", lambda data: b'{"origin": "of an earlier version", "empty": 0}'),
+    ],
+)
+def test_a_prepared_data_set_that_is_damaged_is_said_and_downloaded_again(file, harm, data_set, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
+    ask = hub_set(data_set)
+    whole = hub.load_hub(ask)
+    (folder,) = (tmp_path / "cache" / "datasets").iterdir()
+    before = (folder / file).read_bytes()
+    (folder / file).write_bytes(harm(before))
+    assert (folder / file).read_bytes() != before
+    with pytest.warns(UserWarning, match=f"{folder} is damaged and is downloaded again"):
+        assert hub.load_hub(ask) == whole
+    assert hub.load_hub(ask) == whole
+
+
 def test_a_data_set_in_a_folder_is_read_again_when_it_changes(
     data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

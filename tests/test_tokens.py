@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from textgen_env import tokens
@@ -61,7 +62,23 @@ def test_another_text_vocabulary_or_limit_is_encoded_anew(cached: Path, texts, v
     assert len(list(cached.iterdir())) == 2
 
 
-@pytest.mark.parametrize("harm", [lambda data: data[:-5], lambda data: b"", lambda data: data[:-8] + b"\xff" * 8])
+def another_token(data: bytes) -> bytes:
+    """The file with one token changed to another of the vocabulary."""
+    right, wrong = (np.array(LETTERS.encode(text), np.int32).tobytes() for text in ("a b c d", "b b c d"))
+    assert right in data
+    return data.replace(right, wrong)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda data: data[:-5],
+        lambda data: b"",
+        lambda data: data[:-8] + b"\xff" * 8,
+        another_token,
+        lambda data: data.replace(b"checksum", b"checksam"),
+    ],
+)
 def test_a_damaged_file_is_said_and_written_again(cached: Path, harm, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = lists(tokens.encode_corpus(corpus_of(TEXTS), LETTERS, 9))
     (path,) = cached.iterdir()
