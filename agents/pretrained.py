@@ -1,4 +1,7 @@
-"""Teachers from elsewhere: ``hf:FOLDER_OR_NAME`` → a policy.  No remote code runs, and only safetensors are read."""
+"""Teachers from elsewhere: ``hf:FOLDER_OR_NAME`` → a policy.
+
+Such a folder is data: no code of its own runs, and only safetensors are read (agents/untrusted.py).
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,14 @@ import torch
 from tokenizers import Tokenizer
 
 from agents.huggingface import HuggingFacePolicy
+from agents.untrusted import clean_view
 from textgen_env.errors import UserError
 from textgen_env.foreign import adopt
 from textgen_env.oracle import LOG_ZERO
 from textgen_env.types import BOS, EOS, PAD
 from textgen_env.vocabulary import Vocabulary
+
+LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 
 
 class Tokens(NamedTuple):
@@ -38,8 +44,8 @@ class Tokens(NamedTuple):
 
 def load_tokens(name: str) -> Tokens:
     """The tokenizer of the model in folder ``name``, or of that name on the hub.  UserError where it cannot be had or used."""
-    with _reading(name) as transformers:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+    with _reading(name) as (transformers, view):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(view, **LOCAL)
         if not tokenizer.is_fast:
             raise UserError(
                 f"it has only a slow tokenizer ({type(tokenizer).__name__}); a fast one, a tokenizer.json, is needed"
@@ -62,11 +68,11 @@ def load(name: str, source_prefix: str = "", separator: str = "") -> HuggingFace
     into tokens by itself.  UserError where the model cannot be had, or is no policy over the vocabulary of its tokenizer.
     """
     tokens = load_tokens(name)
-    with _reading(name) as transformers:
-        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
+    with _reading(name) as (transformers, view):
+        config = transformers.AutoConfig.from_pretrained(view, **LOCAL)
         kind = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
         model, report = kind.from_pretrained(
-            name, config=config, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+            view, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **LOCAL
         )
         if report["missing_keys"]:
             raise UserError(f"its weights are not those of a {type(model).__name__}: {min(report['missing_keys'])} is missing")
@@ -81,29 +87,20 @@ def load(name: str, source_prefix: str = "", separator: str = "") -> HuggingFace
 
 
 @contextmanager
-def _reading(name: str) -> Iterator[ModuleType]:
-    """The transformers package, for a model that may be read; whatever goes wrong is one line that names the model."""
+def _reading(name: str) -> Iterator[tuple[ModuleType, Path]]:
+    """The transformers package, and a folder with what may be read of the model.
+
+    Whatever goes wrong is one line that names the model.
+    """
     try:
         import transformers
-        from transformers.models.auto.tokenization_auto import get_tokenizer_config
-        from transformers.utils import find_adapter_config_file
     except ImportError:
         raise UserError("teacher.path=hf:… needs the transformers package: pip install -e '.[hf]'") from None
-    folder = Path(name)
     try:
-        if not folder.is_dir() and (folder.is_absolute() or name.startswith(".") or name.count("/") > 1):
-            raise UserError("no such folder")
-        config, _ = transformers.PretrainedConfig.get_config_dict(name)
-        if "auto_map" in config or "auto_map" in get_tokenizer_config(name):
-            raise UserError("it asks for code of its own (auto_map); no remote code is run here")
-        if find_adapter_config_file(name):
-            raise UserError("it holds an adapter; merge it into its model and save that")
-        if folder.is_dir() and not any(folder.glob("*.safetensors")):
-            raise UserError("no safetensors weights in it, and nothing else is read; save_pretrained writes them")
-        yield transformers
-    except Exception as error:  # whatever the package, the hub or the network raises is the same news to the user
-        hub = "" if folder.is_dir() or isinstance(error, UserError) else "no folder of that name, and from the hub: "
-        raise UserError(f"teacher.path=hf:{name}: {hub}{' '.join(str(error).split())[:300]}") from error
+        with clean_view(name, transformers) as view:
+            yield transformers, view
+    except Exception as error:  # whatever the packages raise is the same news to the user
+        raise UserError(f"teacher.path=hf:{name}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _decoder_start(model: Any, before: list[int]) -> list[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.table import Table
 
 import command_line
@@ -19,6 +19,7 @@ from agents.heap import tune_allocator
 from agents.journal import console
 from distil import Machine
 from reopen import Run, reopen
+from run_folder import read_config
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
 from textgen_env.metrics import score
@@ -78,7 +79,7 @@ def add_to_report(run: Run, folder: Path, results: dict[str, Any]) -> None:
             return
     try:
         test, texts = judged.written(run.config, run.world, run.teacher, run.student, folder, on)
-        judged.publish(folder, found, test, texts, OmegaConf.load(folder / "config.yaml"))
+        judged.publish(folder, found, test, texts, read_config(folder / "config.yaml"))
     except (OSError, UserError) as error:
         console.print(f"exported, but not in the run's report: {error}", soft_wrap=True)
     else:

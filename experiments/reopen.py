@@ -1,4 +1,7 @@
-"""A run folder, alive again: the world it was made in, its student and its teacher."""
+"""A run folder, alive again: the world it was made in, its student and its teacher.
+
+The folder may be from the net: it is data.  Nothing that it names is imported or downloaded.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,18 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
-from yaml import YAMLError
 
 import distil
 import teaching
 from agents.discovery import settings
 from agents.store import load_policy
+from run_folder import read_config
 from teaching import Teacher
 from textgen_env.errors import UserError
+from textgen_env.hub import local_only
 from textgen_env.tasks import tasks
 from textgen_env.world import World
 
@@ -39,7 +43,8 @@ def reopen(folder: Path | str, device: str = "auto", precision: str = "auto") ->
     path = str(config.teacher.path or "")
     if path and not path.startswith("hf:") and not Path(path).exists():
         raise UserError(f"{folder}: its teacher, {path}, is gone; the run's command with resume=true trains it again")
-    return Run(config, world, student, teaching.find_teacher(config, world, distil.machine(config)))
+    with local_only():
+        return Run(config, world, student, teaching.find_teacher(config, world, distil.machine(config)))
 
 
 def reopen_student(folder: Path | str, device: str = "auto", precision: str = "auto") -> tuple[DictConfig, World, nn.Module]:
@@ -52,7 +57,8 @@ def reopen_student(folder: Path | str, device: str = "auto", precision: str = "a
     config, results = _read(folder)
     config.device, config.precision = device, precision
     on = distil.machine(config)
-    world = distil.load_world(config)
+    with local_only():
+        world = distil.load_world(config)
     before, now = results["corpus"]["fingerprint"], world.corpus.fingerprint
     if before != now:
         raise UserError(f"{folder} was made from another corpus ({before}) than its config.yaml finds now ({now}); restore it")
@@ -70,18 +76,19 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
         raise UserError(f"{folder} holds no finished run: there is no config.yaml; name the folder of a run")
     distil.finished(str(folder))
     try:
-        config: Any = OmegaConf.load(folder / "config.yaml")
+        config: Any = read_config(folder / "config.yaml")
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OmegaConfBaseException, YAMLError) as error:
-        why = str(error).splitlines()[0]
-        raise UserError(f"{folder / 'config.yaml'} is damaged ({why}): restore a copy, or run it again") from error
-    except ValueError as error:
+    except UserError:
+        raise
+    except (ValueError, RecursionError) as error:
         remedy = f"delete it and repeat the run's command with out={folder} resume=true"
         raise UserError(f"{folder / 'results.json'} is damaged ({error}): {remedy}") from error
     try:
         name, options = config.env.name, set(config.env) - {"name"}
-        _ = config.teacher.name, config.evaluate.beam, results["corpus"]["fingerprint"], results["teacher"]["path"]
-    except (OmegaConfBaseException, KeyError, TypeError, AttributeError) as error:
+        _ = config.teacher.name, config.evaluate.beam, results["corpus"]["fingerprint"]
+        if not isinstance(results["teacher"]["path"], str | None):
+            raise ValueError("the path of its teacher is no text")
+    except (OmegaConfBaseException, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _foreign(folder, str(error).splitlines()[0]) from error
     if name not in tasks():
         raise _foreign(folder, f"there is no env {name} now")

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -17,12 +18,13 @@ from agents.locks import LOCK, locked
 from agents.trainer import Interrupted
 from command_line import leaves
 from textgen_env.errors import UserError
-from textgen_env.files import write_atomically
+from textgen_env.files import read_text, write_atomically
 
 # keys that a run may be given anew: at any time; once it is finished, to be judged again; before that, to go on
 ALWAYS = ("out", "resume", "threads", "workers", "teacher.encodings", "teacher.compile")
 FINISHED = (*ALWAYS, "evaluate.")
 UNFINISHED = (*FINISHED, "train.lr", "train.clip")
+MOST_SETTINGS = 1 << 20  # characters of a config.yaml
 
 
 @contextmanager
@@ -55,6 +57,32 @@ def _check_folder(folder: Path, config: DictConfig) -> None:
         raise UserError(f"resume=true: no run in {folder}" + ("" if config.out else "; name its folder with out="))
     if config.resume:
         check_same(path, config, FINISHED if (folder / "results.json").is_file() else UNFINISHED)
+
+
+def read_config(path: Path) -> DictConfig:
+    """The settings in ``path``, a run's ``config.yaml``: plain values, as this project writes them.
+
+    The folder may be from the net.  What YAML or OmegaConf would fill in (tags, aliases, and
+    ``${…}``, which can read the environment) is no setting, and a UserError.
+    """
+    text = read_text(path)
+    if len(text) > MOST_SETTINGS:
+        raise UserError(f"{path} is no run's settings: it has {len(text):,} characters, at most {MOST_SETTINGS:,} are read")
+    try:
+        for event in yaml.parse(text, yaml.SafeLoader):
+            tag = getattr(event, "tag", None)
+            if tag or isinstance(event, yaml.AliasEvent) or "${" in getattr(event, "value", ""):
+                line = event.start_mark.line + 1
+                raise UserError(f"{path}:{line}: a tag, an alias or ${{…}}; a run's settings are plain values: write the value")
+        config = OmegaConf.create(text)
+    except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        why = next(iter(str(error).splitlines()), "")
+        raise UserError(f"{path} is damaged ({why}): restore a copy; or delete {path.parent} and start again") from error
+    if not isinstance(config, DictConfig):
+        raise UserError(f"{path} is damaged (no keys in it): restore a copy; or delete {path.parent} and start again")
+    return config
 
 
 def begun(folder: Path) -> bool:
@@ -96,14 +124,7 @@ def _name(config: DictConfig) -> str:
 
 def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> None:
     """UserError unless ``path``, a run's ``config.yaml``, says what ``config`` does; what starts like ``free`` may differ."""
-    try:
-        saved = OmegaConf.load(path)
-        if not isinstance(saved, DictConfig):
-            raise ValueError("no keys in it")
-    except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        why = str(error).splitlines()[0]
-        raise UserError(f"{path} is damaged ({why}): restore a copy; or delete {path.parent} and start again") from error
-    old, new = ({key: "null" if v is None else v for key, v in leaves(each).items()} for each in (saved, config))
+    old, new = ({key: "null" if v is None else v for key, v in leaves(each).items()} for each in (read_config(path), config))
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key) and not key.startswith(free):
             raise UserError(f"{path} holds another run: {key}={old.get(key)} there, {new.get(key)} here; choose another out=")

@@ -46,6 +46,10 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
     wanted = config.teacher.get("compile")  # which runs of earlier versions do not have
     if wanted and (pretrained_name(config) or config.teacher.name != "transformer"):
         raise _not_compiled(config.teacher.path if pretrained_name(config) else config.teacher.name)
+    if config.teacher.path:  # which a run's results.json may have said
+        opened = Path(pretrained_name(config) or config.teacher.path)
+        where = opened.resolve() if opened.is_dir() else opened
+        console.print(f"teacher: opened from {where}", markup=False, soft_wrap=True)
     if name := pretrained_name(config):
         policy = pretrained.load(name, config.teacher.source_prefix, config.teacher.separator)
         policy.check_room(world.source_limit, world.horizon)

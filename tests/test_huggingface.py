@@ -308,10 +308,10 @@ def adapter(copy) -> Path:
     ("spoil", "message"),
     [
         (pickled_only, "no safetensors weights in it"),
-        (remote_model, "it asks for code of its own (auto_map)"),
-        (remote_tokenizer, "it asks for code of its own (auto_map)"),
+        (remote_model, "config.json: auto_map: names code of the folder's own"),
+        (remote_tokenizer, "tokenizer_config.json: auto_map: names code of the folder's own"),
         (not_causal, "a bert model cannot be a teacher"),
-        (no_language_model, "ViTConfig"),
+        (no_language_model, "config.json: model_type='vit' is no text model"),
         (slow_tokenizer, "only a slow tokenizer (ByT5Tokenizer)"),
         (larger_tokenizer, "they do not belong together"),
         (other_end, "the model ends a sequence with id [7, 8], its tokenizer with 0"),

@@ -1,17 +1,25 @@
-"""Data sets of the Hugging Face hub, through ``datasets``; prepared once, then read from our own cache."""
+"""Data sets of the Hugging Face hub, through ``datasets``; prepared once, then read from our own cache.
+
+A data set is data: of its files only those of ``FORMATS`` are downloaded and read, under their own
+names.  Scripts, and the places that its README.md names, are not.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from hashlib import blake2b
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 from textgen_env.corpus import SPLITS, Corpus
@@ -22,6 +30,8 @@ from textgen_env.readers import clean
 
 PARQUET = "refs/convert/parquet"  # the hub's own export of data sets that were published as scripts, which nobody should run
 REACHABLE_WITHIN = 3.0  # seconds
+FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}  # → what reads it
+SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
 
 class HubSet(NamedTuple):
@@ -39,6 +49,24 @@ class HubSet(NamedTuple):
     folder: str = ""
     revision: str = ""
     join: bool = False
+
+
+_local_only: ContextVar[bool] = ContextVar("local_only", default=False)
+
+
+@contextmanager
+def local_only() -> Iterator[None]:
+    """Within it nothing is downloaded: a run's folder, which may be from the net, names what it likes."""
+    token = _local_only.set(True)
+    try:
+        yield
+    finally:
+        _local_only.reset(token)
+
+
+def is_local_only() -> bool:
+    """Whether this is within ``local_only``."""
+    return _local_only.get()
 
 
 def load_hub(data: HubSet) -> Corpus:
@@ -90,6 +118,8 @@ def why_unreachable(name: str) -> str:
     """Empty when the hub answers for data set ``name`` within seconds, else the reason in a few words."""
     if Path(name).is_dir():
         return ""
+    if is_local_only():
+        return "it is not in this machine's cache, and a run's folder downloads nothing"
     if _offline():
         return "HF_HUB_OFFLINE is set"
     answer = [f"no answer from the hub within {REACHABLE_WITHIN:.0f} s"]
@@ -133,29 +163,74 @@ def _download(data: HubSet) -> tuple[dict[str, list[tuple[str, str]]], int]:
         import datasets
     except ImportError:
         raise UserError("env.corpus=hub needs the datasets package: pip install -e '.[hub]'") from None
-    reason = "" if _offline() else why_unreachable(data.name)  # offline, the package may still have it in its own cache
+    offline = _offline() or is_local_only()  # then the package may still have it in its own cache
+    reason = "" if offline else why_unreachable(data.name)
     if reason:
         raise UserError(f"env.corpus=hub: {reason}; use env.data_dir=FOLDER or env.corpus=bundled")
-    revision = {} if Path(data.name).is_dir() else {"revision": data.revision or None}
+    kept, seen = {}, 0
     try:
-        found = datasets.load_dataset(data.name, data_dir=data.folder or None, **revision)
+        found = _files(_folder(data, offline))
+        for split, theirs in zip(SPLITS, SPLIT_NAMES, strict=True):
+            if theirs not in found:
+                raise UserError(f"it has no {theirs} split of {', '.join(FORMATS)} files (it has: {', '.join(found)})")
+            rows = [_pair(row, data) for row in _rows(datasets, found[theirs])]
+            kept[split] = [row for row in rows if all(row)]
+            seen += len(rows)
     except Exception as error:  # whatever the package, the hub or the network raises is the same news to the user
         raise UserError(f"env.corpus=hub: {data.name} {data.folder}: {' '.join(str(error).split())[:300]}") from error
-    kept, seen = {}, 0
-    for split, theirs in zip(SPLITS, ("train", "validation", "test"), strict=True):
-        if theirs not in found:
-            raise UserError(f"env.corpus=hub: {data.name} {data.folder} has no {theirs} split (it has: {', '.join(found)})")
-        rows = [_pair(row, data) for row in found[theirs]]
-        kept[split] = [row for row in rows if all(row)]
-        seen += len(rows)
     return kept, seen - sum(map(len, kept.values()))
+
+
+def _folder(data: HubSet, offline: bool) -> Path:
+    """Where its files lie on this machine; those of the hub are downloaded first."""
+    if Path(data.name).is_dir():
+        return Path(data.name, data.folder)
+    from huggingface_hub import snapshot_download
+
+    under = f"{data.folder}/" if data.folder else ""
+    patterns = [f"{under}*{suffix}" for suffix in FORMATS]
+    found = snapshot_download(
+        data.name,
+        repo_type="dataset",
+        revision=data.revision or None,
+        allow_patterns=patterns,
+        local_files_only=offline,
+    )
+    return Path(found, data.folder)
+
+
+def _files(folder: Path) -> dict[str, list[Path]]:
+    """``{split: its files}``, all of the first of ``FORMATS`` that is there; their paths name the split."""
+    roots = [folder.resolve(), *(parent.parent / "blobs" for parent in folder.resolve().parents if parent.name == "snapshots")]
+    for suffix in FORMATS:
+        found: dict[str, list[Path]] = {}
+        for path in sorted(folder.rglob(f"*{suffix}")):
+            words = re.split(r"[^a-z]+", str(path.relative_to(folder)).lower())
+            split = next((split for split, names in SPLIT_NAMES.items() if set(names) & set(words)), None)
+            if split is None:
+                continue
+            if not re.fullmatch(r"[\w./=-]+", str(path.relative_to(folder))):
+                raise UserError(f"{path.name!r}: letters, digits and . _ = - expected in a file's name; rename it")
+            if not path.is_file() or not any(path.resolve().is_relative_to(root) for root in roots):
+                raise UserError(f"{path.name} is a link out of the folder, or no file; put the file itself there")
+            found.setdefault(split, []).append(path)
+        if found:
+            return found
+    return {}
+
+
+def _rows(datasets: ModuleType, paths: list[Path]) -> Iterator[dict[str, Any]]:
+    """The rows as they are stored: a column that says it is an image or a sound would be opened."""
+    read = getattr(datasets.Dataset, f"from_{FORMATS[paths[0].suffix]}")
+    for batch in read([str(path) for path in paths]).with_format("arrow").iter(1000):
+        yield from batch.to_pylist()
 
 
 def _pair(row: dict[str, Any], data: HubSet) -> tuple[str, str]:
     """``{"translation": {"de": …, "en": …}}``, or the columns themselves → (source, target)."""
     texts = row.get("translation", row)
     if data.source not in texts or data.target not in texts:
-        raise UserError(
-            f"env.corpus=hub: {data.name} has no {data.source}–{data.target} text (its columns: {', '.join(texts)})"
-        )
+        raise UserError(f"it has no {data.source}–{data.target} text (its columns: {', '.join(texts)})")
+    if not all(isinstance(texts[side] or "", str) for side in (data.source, data.target)):
+        raise UserError(f"its columns {data.source} and {data.target} are not text")
     return clean(texts[data.source] or ""), clean(texts[data.target] or "")
