@@ -151,12 +151,11 @@ def _folder(name: str) -> Path:
 
     local = is_local_only()
     try:
-        return Path(snapshot_download(name, allow_patterns=[*DOWNLOADED], local_files_only=local))
+        found = snapshot_download(name, allow_patterns=[*DOWNLOADED], local_files_only=local)
     except Exception as error:  # whatever the hub, the network or the package raises
-        where = "no folder of that name, and "
-        if local:
-            where += "a run's folder downloads nothing: fetch the model with `hf download` first: "
-        raise UserError(f"{where}from the hub: {error}") from error
+        reason = f"a run's folder downloads nothing: run `hf download {name}` first" if local else f"from the hub: {error}"
+        raise UserError(f"no folder of that name, and {reason}") from error
+    return Path(found)
 
 
 def _plain_file(folder: Path, name: str) -> Path | None:

@@ -24,7 +24,7 @@ from textgen_env.files import read_text, write_atomically
 ALWAYS = ("out", "resume", "threads", "workers", "teacher.encodings", "teacher.compile")
 FINISHED = (*ALWAYS, "evaluate.")
 UNFINISHED = (*FINISHED, "train.lr", "train.clip")
-MOST_SETTINGS = 1 << 20  # characters of a config.yaml
+MOST_SETTINGS, DEEPEST_SETTING = 1 << 16, 8  # characters of a config.yaml, and lists within keys
 
 
 @contextmanager
@@ -68,12 +68,16 @@ def read_config(path: Path) -> DictConfig:
     text = read_text(path)
     if len(text) > MOST_SETTINGS:
         raise UserError(f"{path} is no run's settings: it has {len(text):,} characters, at most {MOST_SETTINGS:,} are read")
+    depth = 0
     try:
         for event in yaml.parse(text, yaml.SafeLoader):
-            tag = getattr(event, "tag", None)
-            if tag or isinstance(event, yaml.AliasEvent) or "${" in getattr(event, "value", ""):
-                line = event.start_mark.line + 1
-                raise UserError(f"{path}:{line}: a tag, an alias or ${{…}}; a run's settings are plain values: write the value")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            filled_in = getattr(event, "tag", None) or "${" in getattr(event, "value", "")
+            if filled_in or isinstance(event, yaml.AliasEvent) or depth > DEEPEST_SETTING:
+                where = f"{path}:{event.start_mark.line + 1}"
+                raise UserError(
+                    f"{where}: a tag, an alias, ${{…}} or too deep; a run's settings are plain values: write the value"
+                )
         config = OmegaConf.create(text)
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         if isinstance(error, UserError):

@@ -163,7 +163,7 @@ def _download(data: HubSet) -> tuple[dict[str, list[tuple[str, str]]], int]:
         import datasets
     except ImportError:
         raise UserError("env.corpus=hub needs the datasets package: pip install -e '.[hub]'") from None
-    offline = _offline() or is_local_only()  # then the package may still have it in its own cache
+    offline = _offline()  # then the package may still have it in its own cache
     reason = "" if offline else why_unreachable(data.name)
     if reason:
         raise UserError(f"env.corpus=hub: {reason}; use env.data_dir=FOLDER or env.corpus=bundled")
