@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,17 +9,29 @@ from typing import Any
 
 import numpy as np
 
-from textgen_env.metrics import References, significance
+from textgen_env.metrics import References, Score, significance
 from textgen_env.metrics import score as corpus_score
+from textgen_env.statistics import paired_p_value, score_interval
 
 BASELINES = ("mle", "seqkd")
-T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)  # Student's t for 1 … 9 degrees of freedom
 COSTS = ("student_tokens_decoded", "teacher_tokens_scored", "gradient_tokens", "seconds")
+OTHER_COSTS = ("demonstrations_seconds", "validation_seconds", "evaluation_seconds")
+Curve = list[tuple[float, float]]
+System = tuple[str, str]  # student, algorithm
+TEACHER = "teacher"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One run: its ``results.json``, and for every beam width what it wrote for the test split."""
+    """One run, or the teacher of all.
+
+    Args:
+        algorithm: How it was trained; ``TEACHER``, for the teacher.
+        student: Its architecture.
+        seed: Of the run.
+        results: The run's ``results.json``, of which ``student``, ``speed`` and ``cost`` are used.
+        outputs: For every beam width its texts for the test split.
+    """
 
     algorithm: str
     student: str
@@ -28,82 +39,109 @@ class Entry:
     results: dict[str, Any]
     outputs: dict[int, list[str]]
 
-    def scored(self, metric: str, references: References) -> dict[str, float]:
-        """``{"bleu@1": 24.1, "bleu@5": …}``: every figure of ``metric`` at every beam width."""
+    def scores(self, metric: str, references: References, resamples: int) -> dict[str, Score]:
+        """``{"bleu@1": …, "bleu@5": …}``: every value of ``metric`` at every beam width."""
         return {
-            f"{name}@{width}": figure.value
+            f"{name}@{width}": value
             for width, texts in self.outputs.items()
-            for name, figure in corpus_score(metric, texts, references, resamples=0).items()
+            for name, value in corpus_score(metric, texts, references, resamples).items()
         }
 
 
-def rows(entries: Sequence[Entry], metric: str, references: References) -> list[dict[str, Any]]:
-    """One row a system (algorithm and student), in the order of ``entries``, its runs' seeds taken together.
-
-    Each figure comes as its mean over the seeds; ``…_low`` and ``…_high`` are its 95 % interval: Student's t over seeds, or
-    with one seed the bootstrap over the test sentences.  ``gain``: of the first figure at the first beam width, over ``mle``
-    with the same student.  ``p_mle``, ``p_seqkd``: paired bootstrap over sentences, of several seeds the largest; None without
-    that baseline.
-    """
-    systems: dict[tuple[str, str], list[Entry]] = {}
+def systems(entries: Sequence[Entry]) -> dict[System, list[Entry]]:
+    """The runs of each student and algorithm, in the order of ``entries``."""
+    found: dict[System, list[Entry]] = {}
     for entry in entries:
-        systems.setdefault((entry.student, entry.algorithm), []).append(entry)
-    return [_row(key, runs, systems, metric, references) for key, runs in systems.items()]
+        found.setdefault((entry.student, entry.algorithm), []).append(entry)
+    return found
 
 
-def _row(
-    key: tuple[str, str],
-    runs: list[Entry],
-    systems: dict[tuple[str, str], list[Entry]],
-    metric: str,
-    references: References,
-) -> dict[str, Any]:
-    student, algorithm = key
-    row: dict[str, Any] = {"algorithm": algorithm, "student": student, "seeds": len(runs)}
-    scored = [run.scored(metric, references) for run in runs]
-    for name in scored[0]:
-        row[name] = statistics.fmean(each[name] for each in scored)
-    first = next(iter(scored[0]))
-    row[f"{first}_low"], row[f"{first}_high"] = _interval([each[first] for each in scored], runs[0], metric, references)
-    baseline = systems.get((student, "mle"))
-    before = [run.scored(metric, references)[first] for run in baseline or ()]
-    row["gain"] = row[first] - statistics.fmean(before) if before else None
-    for name in BASELINES:
-        row[f"p_{name}"] = _p_value(systems.get((student, name)), runs, metric, references)
-    row["parameters"] = runs[0].results["student"]["parameters"]
-    row["speedup"] = statistics.median(run.results["speed"]["speedup"] for run in runs)
-    return row | {cost: statistics.fmean(run.results["cost"][cost] for run in runs) for cost in COSTS}
+def rows(entries: Sequence[Entry], metric: str, references: References, resamples: int = 1000) -> list[dict[str, Any]]:
+    """One row per system, the runs of its seeds taken together.
 
+    Every score, cost and ``gain`` (over ``mle`` with the same student and seed, first beam width) is
+    the mean over the seeds; ``speedup`` is the median, ``speedup_low`` and ``speedup_high`` the extremes.
+    ``…_low`` and ``…_high`` of a score are its 95 % interval, as in ``score_interval``: over test
+    sentences and, with several seeds, over seeds. ``p_mle`` and ``p_seqkd`` test the first score
+    against that baseline, None without one: with one seed by the paired bootstrap over sentences,
+    with several by the paired t-test over the seeds that both have.
 
-def _interval(values: list[float], run: Entry, metric: str, references: References) -> tuple[float | None, float | None]:
-    if len(values) == 1:
-        first = next(iter(corpus_score(metric, next(iter(run.outputs.values())), references).values()))
-        return first.low, first.high
-    freedom = len(values) - 1
-    quantile = T_975[freedom - 1] if freedom <= len(T_975) else 1.96 + 2.4 / freedom + 2.8 / freedom**2
-    half = quantile * statistics.stdev(values) / math.sqrt(len(values))
-    return statistics.fmean(values) - half, statistics.fmean(values) + half
-
-
-def _p_value(baseline: list[Entry] | None, runs: list[Entry], metric: str, references: References) -> float | None:
-    """Paired by sentence, at the first beam width, seed against the same seed; None where there is nothing to compare with.
-
-    Of several seeds the largest: their sentences are the same ones, and taken together would count as new evidence.
+    Args:
+        entries: Every run, and the teacher.
+        metric: Its name, as ``World.metric``.
+        references: Of the test split.
+        resamples: Of the bootstrap over sentences.
     """
-    others = {run.seed: run for run in baseline or ()}
-    pairs = [(others[run.seed], run) for run in runs if run.seed in others]
-    if not pairs or pairs[0][0] is pairs[0][1]:
-        return None
-    width = next(iter(runs[0].outputs))
-    return max(significance(metric, left.outputs[width], right.outputs[width], references) for left, right in pairs)
+    runs = systems(entries)
+    scored = {id(run): run.scores(metric, references, resamples) for run in entries}
+    main = {run: next(iter(values.values())).value for run, values in scored.items()}
+
+    def compared(student: str, baseline: str, own: list[Entry]) -> tuple[float | None, float | None]:
+        """Mean gain over ``baseline`` and its p-value."""
+        pairs = [] if own[0].algorithm == TEACHER else _pairs(runs, student, baseline, own)
+        gains = [main[id(run)] - main[id(other)] for other, run in pairs]
+        if not gains:
+            return None, None
+        if len(gains) > 1:
+            return statistics.fmean(gains), paired_p_value(gains)
+        other, run = (next(iter(each.outputs.values())) for each in pairs[0])
+        return gains[0], significance(metric, other, run, references, resamples)
+
+    found = []
+    for (student, algorithm), own in runs.items():
+        row: dict[str, Any] = {"algorithm": algorithm, "student": student, "seeds": len(own)}
+        for name in scored[id(own[0])]:
+            row |= _score(name, [scored[id(run)][name] for run in own])
+        row["score_by_seed"] = [main[id(run)] for run in own]
+        tests = {name: compared(student, name, own) for name in BASELINES}
+        row["gain"] = tests["mle"][0]
+        row |= {f"p_{name}": None if name == algorithm else tests[name][1] for name in BASELINES}
+        found.append(row | _facts(own))
+    return found
+
+
+def _score(name: str, values: list[Score]) -> dict[str, float]:
+    """Mean and interval."""
+    means = [each.value for each in values]
+    intervals = [(each.low, each.high) for each in values if each.low is not None and each.high is not None]
+    low, high = score_interval(means, intervals)
+    return {name: statistics.fmean(means), f"{name}_low": low, f"{name}_high": high}
+
+
+def _pairs(runs: dict[System, list[Entry]], student: str, baseline: str, own: list[Entry]) -> list[tuple[Entry, Entry]]:
+    """(run of the baseline, run) with the same student, for every seed that both have."""
+    others = {run.seed: run for run in runs.get((student, baseline), ())}
+    return [(others[run.seed], run) for run in own if run.seed in others]
+
+
+def _facts(own: list[Entry]) -> dict[str, Any]:
+    """Size, speed and cost; None where it is not known."""
+    ratios = [run.results["speed"]["speedup"] for run in own]
+    speedups = [ratio for ratio in ratios if ratio is not None]
+    facts: dict[str, Any] = {"parameters": own[0].results["student"]["parameters"]}
+    for name, pick in (("speedup", statistics.median), ("speedup_low", min), ("speedup_high", max)):
+        facts[name] = pick(speedups) if speedups else None
+    for cost in (*COSTS, *OTHER_COSTS):
+        values = [run.results["cost"].get(cost) for run in own]
+        facts[cost] = None if None in values else statistics.fmean(values)
+    return facts
 
 
 def gains_by_length(
     entries: Sequence[Entry], metric: str, references: References, buckets: int = 4
-) -> dict[tuple[str, str], list[tuple[float, float]]]:
-    """``{(student, algorithm): [(mean reference length in words, gain over mle), …]}``, ``buckets`` of equally many sentences.
+) -> dict[System, list[Curve]]:
+    """How the gain over ``mle`` depends on the length of the reference.
 
     Lin et al. 2020, section 5: the gain of imitation should grow with length, where errors compound.
+
+    Args:
+        entries: Every run.
+        metric: Its name.
+        references: Of the test split.
+        buckets: Groups of sentences by length, of equal size.
+
+    Returns:
+        ``{(student, algorithm): [[(mean length in words, gain), …] per seed]}``.
     """
     length = np.array([len(known[0].split()) for known in references])
     parts = [part for part in np.array_split(np.argsort(length, kind="stable"), buckets) if len(part)]
@@ -113,12 +151,16 @@ def gains_by_length(
         split = (([run.outputs[width][i] for i in part], [references[i] for i in part]) for part in parts)
         return [next(iter(corpus_score(metric, *texts, resamples=0).values())).value for texts in split]
 
-    each: dict[tuple[str, str], list[list[float]]] = {}
-    for run in entries:
-        each.setdefault((run.student, run.algorithm), []).append(scores(run))
-    means = {key: np.mean(found, axis=0) for key, found in each.items()}
+    runs = systems([entry for entry in entries if entry.algorithm != TEACHER])
+    scored = {id(run): scores(run) for some in runs.values() for run in some}
     return {
-        key: [(float(length[part].mean()), float(gain)) for part, gain in zip(parts, mean - means[key[0], "mle"], strict=True)]
-        for key, mean in means.items()
-        if key[1] != "mle" and (key[0], "mle") in means
+        (student, algorithm): [
+            [
+                (float(length[part].mean()), after - before)
+                for part, before, after in zip(parts, scored[id(baseline)], scored[id(run)], strict=True)
+            ]
+            for baseline, run in pairs
+        ]
+        for (student, algorithm), some in runs.items()
+        if algorithm != "mle" and (pairs := _pairs(runs, student, "mle", some))
     }

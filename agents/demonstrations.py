@@ -7,6 +7,7 @@ no more than a shard is held in memory while it runs.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import blake2b
@@ -38,11 +39,14 @@ TOKENS = 4096  # target positions decoded side by side
 SHARD = 16  # batches in a file
 
 
-def demonstrations(kind: str, world: World, oracle: Oracle, amp: str, device: str) -> Split:
+def demonstrations(
+    kind: str, world: World, oracle: Oracle, amp: str, device: str, spent: dict[str, float] | None = None
+) -> Split:
     """The training split with its targets replaced by ``kind``; its texts stay the references.
 
     "references": as it is.  "teacher": what the teacher's beam search finds best.  "best_of_beam": of its beam the
     hypothesis with the best sentence score against the references (an oracle that is no policy has one demonstration only).
+    spent: gets ``demonstrations_seconds``, what the generation took in whichever run it was.
     """
     if kind not in KINDS:
         raise unknown("demonstrations", kind, KINDS)
@@ -60,11 +64,14 @@ def demonstrations(kind: str, world: World, oracle: Oracle, amp: str, device: st
         "beam": BEAM,
         "keep": keep,
         "precision": amp,
+        "timed": True,
     }
     key = blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
     folder = cache_dir() / "demonstrations" / f"{world.id}-{key}"
     generate(write, world, folder)
     workers.dismiss(policy)
+    if spent is not None:
+        spent["demonstrations_seconds"] = sum(load_tensors(path)[1]["seconds"] for path in folder.glob("*.safetensors"))
     targets: list[Tensor] = [torch.empty(0)] * len(split)
     for rows, hypotheses in _read(folder):
         for row, found in zip(rows, hypotheses, strict=True):
@@ -75,7 +82,8 @@ def demonstrations(kind: str, world: World, oracle: Oracle, amp: str, device: st
 def generate(write: Writer, world: World, folder: Path) -> None:
     """Fill ``folder`` with what ``write`` makes of every training source; shards that are there already are kept.
 
-    A shard holds ``index`` ``[N]``, ``length`` ``[N, keep]`` and, one after the other, the ``action`` of all hypotheses.
+    A shard holds ``index`` ``[N]``, ``length`` ``[N, keep]`` and, one after the other, the ``action`` of all hypotheses; its
+    header the ``seconds`` that they took.
     """
     split = world.splits["train"]
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -87,7 +95,9 @@ def generate(write: Writer, world: World, folder: Path) -> None:
             if why and path.exists():
                 console.print(f"cached demonstrations are generated again: {why}", markup=False, soft_wrap=True)
             if why:
-                save_tensors(path, _written(write, batches), {})
+                began = time.perf_counter()
+                tensors = _written(write, batches)
+                save_tensors(path, tensors, {"seconds": time.perf_counter() - began})
             bar.advance(task, sum(map(len, batches)))
 
 

@@ -129,7 +129,7 @@ def validator(policy: Policy, world: World, rows: int, amp: str, device: str) ->
 def speed(writers: dict[str, Writer], world: World, split: Split, batch_size: int, rounds: int = 3) -> dict[str, float]:
     """``{name}_tokens_per_second`` on the same sentences, the writers taken in turn; medians of ``rounds`` after a warm-up.
 
-    Sentences of like length go in batches of ``batch_size``.
+    ``…_low`` and ``…_high`` are the slowest and the fastest round.  Sentences of like length go in batches of ``batch_size``.
     """
     order = np.argsort([len(source) for source in split.source], kind="stable")
     batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
@@ -145,7 +145,8 @@ def speed(writers: dict[str, Writer], world: World, split: Split, batch_size: in
             tokens = sum(int(write(source, limit).length.sum()) for source, limit in work)  # the sum waits for the device
             if turn:
                 rates[name].append(tokens / (time.perf_counter() - began))
-    return {f"{name}_tokens_per_second": statistics.median(rate) for name, rate in rates.items()}
+    spread = {"": statistics.median, "_low": min, "_high": max}
+    return {f"{name}_tokens_per_second{end}": pick(rate) for name, rate in rates.items() for end, pick in spread.items()}
 
 
 def samples(split: Split, texts: dict[str, list[str]], count: int) -> list[dict[str, Any]]:

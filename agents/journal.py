@@ -55,7 +55,10 @@ class Board:
 
 
 class Journal:
-    """One phase ("teacher" or "student") of a run folder; rows after ``start`` are dropped: a resumed run has no doubles."""
+    """One phase ("teacher" or "student") of a run folder; rows after ``start`` are dropped: a resumed run has no doubles.
+
+    Where nothing was saved, ``start`` is 0, and a validation before the first update goes too: it is made again.
+    """
 
     def __init__(self, folder: Path, phase: str, start: int, steps: int) -> None:
         self.phase, self.steps, self.start = phase, steps, start
@@ -97,7 +100,9 @@ class Journal:
             raise UserError(f"cannot write {error.filename or self.path}: {error.strerror}") from error
         shown = ("loss", "tokens_per_second", *(name for name in figures if name.startswith("valid_")))
         text = "  ".join(
-            f"{name.replace('valid_', 'valid ').replace('tokens_per_second', 'tok/s')} {figures[name]:.4g}" for name in shown
+            f"{name.replace('valid_', 'valid ').replace('tokens_per_second', 'tok/s')} {figures[name]:.4g}"
+            for name in shown
+            if name in figures
         )
         self.progress.update(self.bar, figures=text)
         if not console.is_terminal and step % max(1, self.steps // 10) == 0:
@@ -111,7 +116,7 @@ class Journal:
         for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
-                later = row["phase"] == self.phase and row["step"] > start
+                later = row["phase"] == self.phase and (not start or row["step"] > start)
             except (ValueError, KeyError, TypeError):
                 if number == len(lines):  # empty, or the torn last line of a killed run
                     break

@@ -18,8 +18,9 @@ class Cost:
     student_tokens_decoded: int = 0
     teacher_tokens_scored: int = 0
     gradient_tokens: int = 0
-    seconds: float = 0.0
+    seconds: float = 0.0  # of the updates alone
     oracle_queries: int = 0  # tokens scored, and those of the demonstrations that were learned from
+    validation_seconds: float = 0.0
 
     def add(self, output: LossOutput, seconds: float) -> None:
         """Book one step; ``seconds``: of all so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -81,7 +82,7 @@ class Checkpoints:
 
     def _restore_best(self, state: Progress, validate: Validate) -> None:
         """See that ``best`` holds the weights that ``state`` says; where it is gone, those of ``last`` take its place."""
-        if not state.best_step:
+        if state.best is None:
             return
         if self.best.exists():
             try:
@@ -103,7 +104,9 @@ class Checkpoints:
     def validate(self, validate: Validate, state: Progress) -> dict[str, float]:
         """Metrics of the policy as it is; ``state`` remembers the best.  UserError where weights or metrics are not finite."""
         self._check_weights(state.step)
+        began = time.perf_counter()
         figures = validate()
+        state.cost.validation_seconds += time.perf_counter() - began
         if not all(map(math.isfinite, figures.values())):
             raise self._stopped(f"validation after step {state.step}: {figures}")
         score = next(iter(figures.values()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,6 +55,7 @@ def train(
     amp: str,
     device: str,
     resume: bool,
+    validate_first: bool = False,
 ) -> Progress:
     """Train ``policy`` for ``steps`` updates; afterwards it holds the weights of the best validation.
 
@@ -63,7 +63,8 @@ def train(
     header: what describes the policy, kept in each checkpoint.  generators: every source of randomness, saved and
     restored.  validations: how many, evenly spaced, the last after the last update; each also saves
     ``checkpoints/last.safetensors``.  resume: continue from that file if there is one; the weights at the end are the
-    same to the bit, on as many threads and decoding workers and with the same oracle.
+    same to the bit, on as many threads and decoding workers and with the same oracle.  validate_first: validate before
+    the first update too, so that the best weights are never worse than those that the training starts from.
     """
     weights = [*policy.parameters(), *algorithm.parameters()]
     optimizer = torch.optim.Adam(weights, lr=lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
@@ -72,7 +73,10 @@ def train(
     state = files.restore(steps, validate) if resume else Progress()
     policy.train()
     with Journal(folder, phase, state.step, steps) as journal, deferred() as received:
-        meter = Meter()
+        if validate_first and state.step == 0:
+            journal.write(0, {**asdict(state.cost), **files.validate(validate, state)})
+            files.save(state)
+        meter = Meter(state.cost.seconds)
         for step in range(state.step, steps):
             with Clock(state.profile, rest="gradient") as clock:
                 with clock.phase("data"):
@@ -95,11 +99,11 @@ def train(
             use_huge_pages()
             if logged:
                 spent = {f"{name}_seconds": seconds for name, seconds in state.profile.items()}
-                figures = {**meter.read(), "lr": lr * rate(step), **asdict(state.cost), **spent}
+                figures = {**meter.read(state.cost.seconds), "lr": lr * rate(step), **spent}
                 if due:
                     figures |= files.validate(validate, state)
-                journal.write(state.step, figures)
-                meter = Meter()
+                journal.write(state.step, {**figures, **asdict(state.cost)})
+                meter = Meter(state.cost.seconds)
             stop = bool(received)
             if due or stop:
                 files.save(state)
@@ -142,13 +146,15 @@ def _update(loss: Tensor, weights: list[nn.Parameter], optimizer: torch.optim.Op
 class Meter:
     """Means of a stretch of steps, and its speed in target tokens a second.  Figures on a GPU stay there until they are read.
 
+    The speed is that of the updates: validation, logging and saving are not in it.
+    seconds: of all updates before.
     worst ``[3]``: number, loss and gradient norm of the first step whose norm is not finite, or else of the last.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.0) -> None:
         self.sums: dict[str, float | Tensor] = {}
         self.worst: Tensor | None = None
-        self.steps, self.tokens, self.began = 0, 0, time.perf_counter()
+        self.steps, self.tokens, self.began = 0, 0, seconds
 
     def add(self, step: int, output: LossOutput, norm: Tensor) -> None:
         """Count one step."""
@@ -160,8 +166,8 @@ class Meter:
         self.steps += 1
         self.tokens += output.tokens
 
-    def read(self) -> dict[str, float]:
-        """The means so far."""
+    def read(self, seconds: float) -> dict[str, float]:
+        """The means so far; ``seconds``: of all updates until now."""
         means = {name: float(total) / self.steps for name, total in self.sums.items()}
-        means["tokens_per_second"] = self.tokens / (time.perf_counter() - self.began)
+        means["tokens_per_second"] = self.tokens / (seconds - self.began)
         return means

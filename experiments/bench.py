@@ -22,7 +22,7 @@ from benchmarks.runner import NEEDS, missing
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
 
-LONG = "memory"
+BY_NAME = ("memory", "threads")  # long, or not to be run beside others
 
 
 def main(config: DictConfig) -> None:
@@ -55,7 +55,7 @@ def chosen_suites(names: list[str]) -> list[str]:
     for name in names:
         if name not in (*known, "all"):
             raise unknown("suite", str(name), [*known, "all"])
-    return [name for name in known if name in names or ("all" in names and name != LONG)]
+    return [name for name in known if name in names or ("all" in names and name not in BY_NAME)]
 
 
 def check(config: DictConfig) -> None:

@@ -13,12 +13,13 @@ from omegaconf import DictConfig
 import command_line
 import dagger
 import distil
-from agents.comparison import COSTS, Entry, gains_by_length, rows
+import teaching
+from agents.comparison import COSTS, TEACHER, Curve, Entry, System, gains_by_length, rows
 from agents.evaluation import outputs, subset, writer
 from agents.journal import console
 from agents.locks import locked
 from agents.report import read_metrics, versus
-from agents.report.facts import amount
+from agents.report.facts import wording
 from agents.store import fingerprint
 from agents.trainer import Interrupted
 from groups import needs_start
@@ -26,8 +27,25 @@ from reopen import reopen_student
 from run_folder import ALWAYS, UNFINISHED, begun, check_same, interrupted
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
+from textgen_env.oracle import PolicyOracle
+from textgen_env.world import Split, World
 
 Key = tuple[str, str, int]  # algorithm, student, seed
+INTERVALS = {  # of the table, by whether there are several seeds
+    False: "Intervals: 95 %, over test sentences. Of one seed: they do not cover other trainings.",
+    True: "Intervals: 95 %, of the mean over seeds, over seeds (Student's t) and test sentences; the teacher's over sentences.",
+}
+TESTS = {
+    False: "p: two-sided paired bootstrap over test sentences.",
+    True: "p: two-sided paired t-test over the seeds' scores on these test sentences.",
+}
+AXES = {
+    "student_tokens_decoded": "tokens decoded by the student in training",
+    "teacher_tokens_scored": "tokens scored by the teacher in training",
+    "gradient_tokens": "target tokens of the updates",
+    "seconds": "seconds of the updates and of generating demonstrations\n"
+    "(without validation, evaluation and the teacher's training)",
+}
 LISTS = {"algorithms": "algorithm", "students": "student", "seeds": "seed", "beams": "evaluate.beam"}  # here → of one run
 
 
@@ -96,34 +114,27 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int]) -> None:
     for (algorithm, student, seed), asked in runs.items():
         run = Path(asked.out)
         config, world, policy = reopen_student(run, asked.device, asked.precision)
-        on = distil.machine(config)
+        on, results = distil.machine(config), json.loads((run / "results.json").read_text())
         test = subset(world.splits["test"], config.evaluate.rows)
         write = {width: writer(policy, width, on.precision, on.device) for width in beams}
         paths, whose = {k: run / "outputs" / f"test{len(test)}-beam{k}.json" for k in beams}, fingerprint(policy)
         texts = {k: outputs(write[k], world, test, paths[k], whose) for k in beams}
-        entries.append(Entry(algorithm, student, seed, json.loads((run / "results.json").read_text()), texts))
-        curves.setdefault((student, algorithm), read_metrics(run))
+        entries.append(Entry(algorithm, student, seed, results, texts))
+        curves.setdefault((student, algorithm), []).append((read_metrics(run), results["cost"]))
+    shared_teacher(entries)
+    entries.insert(0, teacher_entry(asked, world, test, beams, on))
     references, metric = test.texts.references, world.metric
     table = rows(entries, metric, references)
-    first = entries[0].results
-    figures: dict[str, bytes] = {"scores.png": versus.scores_png(table, _first(first["scores"]["teacher"]))}
+    figures: dict[str, bytes] = {"scores.png": versus.scores_png(table)}
+    algorithms, score = list(dict.fromkeys(key[0] for key in runs)), wording(metric.partition(":")[0])
     if gains := gains_by_length(entries, metric, references):
-        figures["gain_by_length.png"] = versus.lines_png(gains, "reference length, words", f"{metric} gain over mle", zero=True)
+        labels = "reference length, words", f"gain over mle, {score}, beam {beams[0]}"
+        figures["gain_by_length.png"] = versus.lines_png(gains, *labels, algorithms, zero=True)
     for cost in COSTS:
-        figures[f"score_by_{cost}.png"] = versus.lines_png(_by_cost(curves, cost), cost.replace("_", " "), "validation score")
-    corpus = first["corpus"]
-    notes = [
-        f"Corpus: {corpus['name']} ({corpus['source']}), {len(test):,} test sentences.",
-        f"Metric: {first['scores']['teacher']['signature']}; "
-        f"preprocessing: {first['scores']['teacher'].get('preprocessing', 'not recorded')}.",
-        f"Teacher: {_first(first['scores']['teacher']):.1f}, {amount(first['teacher']['parameters'])} parameters.",
-        "Intervals: 95 %, over seeds, or with one seed over test sentences.",
-        "p: paired bootstrap over sentences, two-sided; of several seeds the largest.",
-    ]
-    if started := sorted({key[0] for key in runs if needs_start(key[0])}):
-        notes.append(f"{', '.join(started)}: from a trained student, whose training their updates and costs do not contain.")
-    text = versus.markdown(table, f"{world.id}: {len(runs)} runs", notes)
-    written = {"rows": table, "teacher": first["teacher"] | first["scores"]["teacher"], "corpus": corpus}
+        labels = AXES[cost], f"validation {score}, greedy"
+        figures[f"score_by_{cost}.png"] = versus.lines_png(_by_cost(curves, cost), *labels, algorithms)
+    text = versus.markdown(table, f"{world.id}: {len(runs)} runs", notes(runs, results, len(test)))
+    written = {"rows": table, "teacher": results["teacher"] | results["scores"]["teacher"], "corpus": results["corpus"]}
     figures |= {"comparison.md": text.encode(), "comparison.csv": versus.comma_separated(table).encode()}
     figures["comparison.json"] = json.dumps(written, indent=1, ensure_ascii=False).encode()
     for name, data in figures.items():
@@ -132,18 +143,58 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int]) -> None:
     console.print(f"{folder / 'comparison.md'}, .csv, .json; figures: {', '.join(n for n in figures if n.endswith('.png'))}")
 
 
-def _first(scores: dict[str, Any]) -> float:
-    return next(iter(scores.values()))
+def shared_teacher(entries: list[Entry]) -> None:
+    """UserError unless all runs had one teacher."""
+    paths = {entry.results["teacher"]["path"]: entry for entry in entries}
+    if len(paths) > 1:
+        (one, first), (other, second), *_ = paths.items()
+        raise UserError(
+            f"{first.algorithm} seed {first.seed} had the teacher {one}, {second.algorithm} seed {second.seed} {other}: "
+            "runs of one comparison share their teacher; choose another out="
+        )
 
 
-def _by_cost(
-    curves: dict[tuple[str, str], list[dict[str, Any]]], cost: str
-) -> dict[tuple[str, str], list[tuple[float, float]]]:
-    """The first validation score of each run against what it had cost by then."""
-    found = {}
-    for key, metrics in curves.items():
-        scored = [row for row in metrics if {"valid_loss", cost} <= row.keys() and row["phase"] == "student"]
-        found[key] = [(row[cost], next(v for k, v in row.items() if k.startswith("valid_"))) for row in scored]
+def teacher_entry(config: DictConfig, world: World, test: Split, beams: list[int], on: distil.Machine) -> Entry:
+    """The teacher's own row: its test outputs at every beam width, and what its training cost."""
+    teacher = teaching.find_teacher(config, world, on)
+    folder, texts = teaching.outputs_folder(teacher, world, on.precision), {}
+    for width in beams:
+        write = teacher.write
+        if isinstance(teacher.oracle, PolicyOracle):
+            write = writer(teacher.oracle.policy, width, on.precision, on.device)
+        texts[width] = outputs(write, world, test, folder / f"test{len(test)}-beam{width}.json")
+    speed, cost = {"speedup": None}, teacher.about["cost"] or {}
+    results = {"student": {"parameters": teacher.about["parameters"]}, "speed": speed, "cost": cost}
+    return Entry(TEACHER, teacher.about["architecture"], config.teacher.get("seed", 0), results, texts)
+
+
+def notes(runs: dict[Key, DictConfig], results: dict[str, Any], sentences: int) -> list[str]:
+    """What a reader must know below the table."""
+    corpus, several = results["corpus"], len({key[2] for key in runs}) > 1
+    found = [
+        f"Corpus: {corpus['name']} ({corpus['source']}), {sentences:,} test sentences.",
+        f"Metric: {results['scores']['teacher']['signature']}; "
+        f"preprocessing: {results['scores']['teacher'].get('preprocessing', 'not recorded')}.",
+        "One teacher, shared by all runs. Its row has the cost of its training, which no other row contains.",
+        INTERVALS[several],
+        TESTS[several],
+        "Wall-clock time: of the updates alone. Beside it: generating the teacher's demonstrations (once for all runs that use "
+        "them), the validations, and generating the test outputs at the first beam width.",
+    ]
+    if started := sorted({key[0] for key in runs if needs_start(key[0])}):
+        found.append(f"{', '.join(started)}: from a trained student, whose training their updates and costs do not contain.")
+    return found
+
+
+def _by_cost(curves: dict[System, list[tuple[list[dict[str, Any]], dict[str, Any]]]], cost: str) -> dict[System, list[Curve]]:
+    """The first validation score of each run, seed by seed, against what it had cost by then."""
+    found: dict[System, list[Curve]] = {}
+    for key, seeds in curves.items():
+        for metrics, costs in seeds:
+            before = (costs.get("demonstrations_seconds") or 0.0) if cost == "seconds" else 0.0
+            scored = [row for row in metrics if {"valid_loss", cost} <= row.keys() and row["phase"] == "student"]
+            points = [(before + row[cost], next(v for k, v in row.items() if k.startswith("valid_"))) for row in scored]
+            found.setdefault(key, []).append(points)
     return found
 
 

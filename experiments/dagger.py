@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import openmp  # noqa: F401  (before torch)
+
 import torch
 from omegaconf import DictConfig
 from torch import nn
@@ -45,10 +47,11 @@ def main(config: DictConfig) -> None:
 def distilled(config: DictConfig, world: World, student: nn.Module, folder: Path, on: distil.Machine) -> None:
     """Train, score, report; what is there already is not done again."""
     teacher = teaching.find_teacher(config, world, on)
-    progress = distil.train_student(config, world, student, teacher.oracle, folder, on)
-    test, texts = judged.written(config, world, teacher, student, folder, on)
+    progress, made = distil.train_student(config, world, student, teacher.oracle, folder, on)
+    test, texts, seconds = judged.written(config, world, teacher, student, folder, on)
     writers = judged.writers(config, teacher, student, on)
     rates = speed(writers, world, subset(test, config.evaluate.speed_rows), config.evaluate.batch_size)
+    before = judged.before(folder)
     results: dict[str, Any] = {
         "env": world.id,
         "algorithm": config.algorithm.name,
@@ -77,10 +80,10 @@ def distilled(config: DictConfig, world: World, student: nn.Module, folder: Path
             "threads": torch.get_num_threads(),
             "workers": most_workers(),
         },
-        "cost": asdict(progress.cost),
+        "cost": {**asdict(progress.cost), **made, **judged.costs(teacher, seconds["student"], before)},
         "profile": progress.profile,
         "versions": distil.versions(),
-        **judged.exported(folder),
+        **({"exported": before["exported"]} if before.get("exported") else {}),
     }
     judged.publish(folder, results, test, texts, config)
     console.print(report.table(results))

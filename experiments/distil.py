@@ -134,8 +134,14 @@ def check_start(config: DictConfig) -> None:
         )
 
 
-def train_student(config: DictConfig, world: World, student: nn.Module, oracle: Oracle, folder: Path, on: Machine) -> Progress:
-    """Train ``student`` by the chosen algorithm; its run folder gets checkpoints, curves and vocabulary."""
+def train_student(
+    config: DictConfig, world: World, student: nn.Module, oracle: Oracle, folder: Path, on: Machine
+) -> tuple[Progress, dict[str, float]]:
+    """Train ``student`` by the chosen algorithm; its run folder gets checkpoints, curves and vocabulary.
+
+    Returns:
+        The training's end, and the seconds and tokens of the demonstrations that it learned from.
+    """
     save_vocabulary(folder, world.vocabulary)
     student.to(on.device)
     generator = torch.Generator().manual_seed(config.seed + 1)
@@ -146,14 +152,17 @@ def train_student(config: DictConfig, world: World, student: nn.Module, oracle: 
         "corpus": world.corpus.fingerprint,
         "seed": config.seed,
     }
-    split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device)
+    spent = {"demonstrations_seconds": 0.0}
+    split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device, spent)
     with remembering(oracle, world, config.teacher.encodings, on.device):
         progress = fit(
-            config.train, config.seed, world, split, algorithm, student, folder, "student", header, generator, on, config.resume
+            *(config.train, config.seed, world, split, algorithm, student),
+            *(folder, "student", header, generator, on, config.resume),
+            validate_first=config.init is not None,
         )
     written = 0 if algorithm.demonstrations == "references" else sum(map(len, split.target))
     progress.cost.oracle_queries += written
-    return progress
+    return progress, {**spent, "demonstrations_tokens": written}
 
 
 def check(config: DictConfig, world: World, student: nn.Module) -> None:
@@ -211,6 +220,7 @@ def fit(
     generator: torch.Generator,
     on: Machine,
     resume: bool,
+    validate_first: bool = False,
 ) -> Progress:
     """Train ``policy`` as ``settings``, the keys ``train`` of student or teacher, say."""
     policy.to(on.device)
@@ -232,6 +242,7 @@ def fit(
         amp=on.precision,
         device=on.device,
         resume=resume,
+        validate_first=validate_first,
     )
 
 
@@ -242,7 +253,7 @@ def parameters(policy: nn.Module) -> int:
 
 def versions() -> dict[str, str]:
     """What the figures were made with."""
-    names = ("torch", "gymnasium", "stable-baselines3", "imitation", "sacrebleu", "rouge-score", "tokenizers", "numpy")
+    names = ("torch", "gymnasium", "stable-baselines3", "imitation", "sacrebleu", "rouge-score", "tokenizers", "numpy", "scipy")
     return {"python": platform.python_version(), **{name: installed(name) for name in names}}
 
 

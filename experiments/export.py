@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import openmp  # noqa: F401  (before torch)
+
 import torch
 from omegaconf import DictConfig
 from rich.table import Table
@@ -78,7 +80,7 @@ def add_to_report(run: Run, folder: Path, results: dict[str, Any]) -> None:
             console.print(f"exported, but not in the run's report: {path} is gone", soft_wrap=True)
             return
     try:
-        test, texts = judged.written(run.config, run.world, run.teacher, run.student, folder, on)
+        test, texts, _ = judged.written(run.config, run.world, run.teacher, run.student, folder, on)
         judged.publish(folder, found, test, texts, read_config(folder / "config.yaml"))
     except (OSError, UserError) as error:
         console.print(f"exported, but not in the run's report: {error}", soft_wrap=True)

@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import openmp  # noqa: F401  (before torch)
+
 from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 from torch import nn

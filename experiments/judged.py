@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
@@ -22,6 +23,14 @@ from textgen_env.world import Split, World
 SHOWN = 20  # sentences in the report
 
 
+class Written(NamedTuple):
+    """Test sentences, both sides' texts for them, and the seconds of generating them; None where they were in a file."""
+
+    test: Split
+    texts: dict[str, list[str]]
+    seconds: dict[str, float | None]
+
+
 def writers(config: DictConfig, teacher: Teacher, student: nn.Module, on: Machine) -> dict[str, Writer]:
     """How both write when they are judged."""
     return {"teacher": teacher.write, "student": writer(student, config.evaluate.beam, on.precision, on.device)}
@@ -34,26 +43,47 @@ def files(config: DictConfig, world: World, teacher: Teacher, folder: Path, on: 
     return {"teacher": teaching.outputs_folder(teacher, world, on.precision) / name, "student": folder / "outputs" / name}
 
 
-def written(
-    config: DictConfig, world: World, teacher: Teacher, student: nn.Module, folder: Path, on: Machine
-) -> tuple[Split, dict[str, list[str]]]:
+def written(config: DictConfig, world: World, teacher: Teacher, student: nn.Module, folder: Path, on: Machine) -> Written:
     """The test sentences that ``config.evaluate`` asks for, and what both write; what is in a file is not written again."""
     test = subset(world.splits["test"], config.evaluate.rows)
     kept, both = files(config, world, teacher, folder, on), writers(config, teacher, student, on)
+    result = Written(test, {}, {})
     whose = {"teacher": "", "student": fingerprint(student)}  # the teacher's folder is named after its weights
-    return test, {who: outputs(write, world, test, kept[who], whose[who]) for who, write in both.items()}
+    for who, write in both.items():
+        fresh, began = not kept[who].is_file(), time.perf_counter()
+        result.texts[who] = outputs(write, world, test, kept[who], whose[who])
+        result.seconds[who] = time.perf_counter() - began if fresh else None
+    return result
 
 
-def exported(folder: Path) -> dict[str, Any]:
-    """What export.py measured of a run that was finished before."""
+def before(folder: Path) -> dict[str, Any]:
+    """``results.json`` of a run that was finished before; empty where there is none."""
     path = folder / "results.json"
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_bytes()).get("exported")
-    except (ValueError, AttributeError) as error:
+        found = json.loads(path.read_bytes())
+        if not isinstance(found, dict):
+            raise ValueError("no keys in it")
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}): delete it, and resume=true makes it again") from error
-    return {"exported": found} if found else {}
+    return found
+
+
+def costs(teacher: Teacher, seconds: float | None, before: dict[str, Any]) -> dict[str, float | None]:
+    """What a run costs beside the student's training, in seconds; None where it is not known.
+
+    Args:
+        teacher: Its training, validations included, is ``teacher_seconds``; other runs share it.
+        seconds: Of generating the student's test outputs; None: as noted ``before``.
+        before: The run's earlier ``results.json``, or empty.
+    """
+    training = teacher.about["cost"]
+    noted = before.get("cost", {}).get("evaluation_seconds")
+    return {
+        "evaluation_seconds": noted if seconds is None else seconds,
+        "teacher_seconds": training and training["seconds"] + training.get("validation_seconds", 0.0),
+    }
 
 
 def publish(folder: Path, results: dict[str, Any], test: Split, texts: dict[str, list[str]], config: DictConfig) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import openmp  # noqa: F401  (before torch)
+
 import torch
 from omegaconf import DictConfig
 from rich.table import Table

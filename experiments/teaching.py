@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ from textgen_env.oracle import Oracle, PolicyOracle
 from textgen_env.world import World
 
 # of the group teacher, the keys that are not its architecture's
-TEACHER_KEYS = ("path", "source_prefix", "separator", "label_smoothing", "encodings", "compile", "train")
+TEACHER_KEYS = ("path", "source_prefix", "separator", "label_smoothing", "encodings", "compile", "seed", "train")
 
 
 class Teacher(NamedTuple):
@@ -58,7 +59,8 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
         if world.oracle is None:
             raise UserError(f"teacher=exact: {world.id} has no exact expert; use teacher=transformer")
         oracle = world.oracle()
-        return Teacher(oracle, oracle.demonstrate, {"architecture": "exact", "parameters": None, "path": None})
+        about = {"architecture": "exact", "parameters": None, "path": None, "cost": None}
+        return Teacher(oracle, oracle.demonstrate, about)
     else:
         folder = finished(config.teacher.path) if config.teacher.path else _train_teacher(config, world, on)
         policy, header = load_policy(folder, world.vocabulary)
@@ -68,13 +70,21 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
         if not isinstance(policy, Transformer):
             raise _not_compiled(architecture)
         policy.compile_layers()
-    about = {"architecture": architecture, "parameters": parameters(policy), "path": path}
+    about = {"architecture": architecture, "parameters": parameters(policy), "path": path, "cost": training_cost(path)}
     oracle = PolicyOracle(policy, partial(beam, width=5), vocabulary, world.vocabulary)
     return Teacher(oracle, writer(policy, config.evaluate.beam, on.precision, on.device), about)
 
 
 def _not_compiled(what: str) -> UserError:
     return UserError(f"teacher.compile=true: only a transformer of this project is compiled, not {what}")
+
+
+def training_cost(path: str) -> dict[str, Any] | None:
+    """What the training of the teacher in the folder ``path`` cost; None where nobody noted it."""
+    cached, run = Path(path) / "cost.json", Path(path) / "results.json"
+    if cached.is_file():
+        return json.loads(cached.read_text(encoding="utf-8"))
+    return json.loads(run.read_text(encoding="utf-8")).get("cost") if run.is_file() else None
 
 
 def outputs_folder(teacher: Teacher, world: World, precision: str) -> Path:
@@ -93,7 +103,7 @@ def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
         "limits": [*world.limits, world.target_limit],
         "label_smoothing": config.teacher.label_smoothing,
         "train": OmegaConf.to_container(config.teacher.train),
-        "seed": config.seed,
+        "seed": config.teacher.seed,
         "precision": on.precision,
     }
     key = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=8).hexdigest()
@@ -105,14 +115,15 @@ def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
             console.print(f"teacher: cached in {folder}", soft_wrap=True)
             return folder
         save_vocabulary(folder, world.vocabulary)
-        generator = torch.Generator().manual_seed(config.seed)
+        generator = torch.Generator().manual_seed(config.teacher.seed)
         policy = build_policy(name, settings, world.vocabulary, generator)
         algorithm = BC(policy, config.teacher.label_smoothing)
-        fit(
-            *(config.teacher.train, config.seed, world, world.splits["train"], algorithm, policy),
+        progress = fit(
+            *(config.teacher.train, config.teacher.seed, world, world.splits["train"], algorithm, policy),
             *(folder, "teacher", header, generator, on),
             resume=True,
         )
+        write_atomically(folder / "cost.json", json.dumps(asdict(progress.cost)).encode())
         write_atomically(done, b"")
     return folder
 

@@ -226,6 +226,7 @@ def test_a_mistake_is_one_line(word, message):
 
 def test_all_but_the_longest_suite_is_the_default():
     assert bench.chosen_suites(["all"]) == ["decode", "env", "growth", "onpolicy", "train"]
+    assert bench.chosen_suites(["threads"]) == ["threads"]
     assert bench.chosen_suites(["memory", "env"]) == ["env", "memory"]
 
 

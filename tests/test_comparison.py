@@ -2,18 +2,17 @@
 
 import csv
 import json
-import math
 import re
-import statistics
 
 import pytest
 from omegaconf import OmegaConf
 from test_scripts import TINY, run
 
 import compare
-from agents.comparison import COSTS, Entry, _interval, gains_by_length, rows
+from agents.comparison import COSTS, OTHER_COSTS, TEACHER, Entry, gains_by_length, rows
 from command_line import read
 from textgen_env.errors import UserError
+from textgen_env.statistics import paired_p_value, score_interval, wilson
 
 REFERENCES = [(" ".join("abcdefghij"[: 2 + i % 8]),) for i in range(40)]
 RIGHT = [known[0] for known in REFERENCES]
@@ -47,29 +46,76 @@ def test_a_better_system_is_seen_to_be_better(metric):
     assert found["seqkd"]["p_seqkd"] is None
 
 
-def test_seeds_are_averaged_and_their_interval_is_students_t():
-    runs = [entry("mle", RIGHT[:n] + WRONG[n:], seed) for seed, n in enumerate((20, 24))]
+def right(count):
+    return RIGHT[:count] + WRONG[count:]
+
+
+def test_seeds_are_averaged_and_their_interval_is_that_over_seeds_and_sentences():
+    runs = [entry("mle", right(n), seed) for seed, n in enumerate((20, 24))]
     row = table(*runs)["mle"]
     assert row["accuracy@1"] == pytest.approx(55)
-    half = 12.706 * math.sqrt(2) * 5 / math.sqrt(2)  # t for one degree of freedom, s = √2 · 5
-    assert (row["accuracy@1_low"], row["accuracy@1_high"]) == pytest.approx((55 - half, 55 + half))
-    assert (row["speedup"], row["seconds"], row["seeds"]) == (2.5, 6, 2)
+    assert row["score_by_seed"] == pytest.approx([50, 60])
+    expected = score_interval([50, 60], [wilson(50, 40), wilson(60, 40)])
+    assert (row["accuracy@1_low"], row["accuracy@1_high"]) == pytest.approx(expected)
+    assert (row["speedup"], row["speedup_low"], row["speedup_high"]) == (2.5, 2, 3)
+    assert (row["seconds"], row["seeds"]) == (6, 2)
     assert table(runs[0], entry("copy", RIGHT), runs[1])["mle"] == row  # in whatever order they come
 
 
-@pytest.mark.parametrize(("seeds", "quantile"), [(11, 2.228), (16, 2.131), (31, 2.042), (121, 1.980)])
-def test_students_t_of_many_seeds(seeds, quantile):
-    values = [float(i % 2) for i in range(seeds)]
-    low, high = _interval(values, None, "accuracy", REFERENCES)
-    assert (high - low) / 2 == pytest.approx(quantile * statistics.stdev(values) / math.sqrt(seeds), rel=1e-3)
+@pytest.mark.parametrize("metric", ["accuracy", "bleu", "rouge"])
+@pytest.mark.parametrize("texts", [RIGHT, WRONG], ids=["all right", "all wrong"])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_no_interval_leaves_the_scale_or_has_no_width(metric, texts, seeds):
+    row = table(*(entry("mle", texts, seed) for seed in range(seeds)), metric=metric)["mle"]
+    for name in [name.removesuffix("_low") for name in row if "@" in name and name.endswith("_low")]:
+        assert 0 <= row[f"{name}_low"] < row[f"{name}_high"] <= 100
+
+
+def test_several_seeds_are_tested_over_seeds():
+    before, after = (20, 22, 24), (22, 25, 27)
+    runs = [entry("mle", right(n), seed) for seed, n in enumerate(before)]
+    runs += [entry("imitkd", right(n), seed) for seed, n in enumerate(after)]
+    row = table(*runs)["imitkd"]
+    gains = [2.5 * (b - a) for a, b in zip(before, after, strict=True)]  # percent of 40 sentences
+    assert row["gain"] == pytest.approx(sum(gains) / 3)
+    assert row["p_mle"] == pytest.approx(paired_p_value(gains))
+
+
+def test_the_teacher_is_no_student_that_gains():
+    row = table(entry(TEACHER, RIGHT), entry("mle", WRONG))[TEACHER]  # of the architecture that the student has
+    assert row["gain"] is row["p_mle"] is row["p_seqkd"] is None
+    assert row["accuracy@1"] == 100
+
+
+def test_seeds_without_a_partner_are_not_compared():
+    runs = [entry("mle", right(10), seed) for seed in (0, 1)] + [entry("imitkd", RIGHT, seed) for seed in (1, 2)]
+    row = table(*runs)["imitkd"]
+    assert row["gain"] == pytest.approx(75)
+    assert row["p_mle"] < 0.01  # one pair: over sentences
 
 
 def test_the_gain_is_told_by_length():
     long = [i for i, known in enumerate(REFERENCES) if len(known[0].split()) > 5]
     texts = [RIGHT[i] if i in long else WRONG[i] for i in range(len(REFERENCES))]
     points = gains_by_length([entry("mle", WRONG), entry("imitkd", texts)], "accuracy", REFERENCES, buckets=2)
-    assert [gain for _, gain in points["gru", "imitkd"]] == [0, 100]
+    assert [[gain for _, gain in seed] for seed in points["gru", "imitkd"]] == [[0, 100]]
     assert points.keys() == {("gru", "imitkd")}
+
+
+def test_every_seed_has_its_gains_and_the_teacher_none():
+    runs = [entry(name, texts, seed) for seed in (0, 1) for name, texts in (("mle", WRONG), ("imitkd", right(20 * (seed + 1))))]
+    points = gains_by_length([entry(TEACHER, RIGHT), *runs], "accuracy", REFERENCES, buckets=1)
+    assert [[gain for _, gain in seed] for seed in points["gru", "imitkd"]] == [[50], [100]]
+    assert points.keys() == {("gru", "imitkd")}
+
+
+def test_runs_of_different_teachers_are_not_compared():
+    runs = [entry("mle", RIGHT, seed) for seed in (0, 1)]
+    for made, path in zip(runs, ("one", "other"), strict=True):
+        made.results["teacher"] = {"path": path}
+    compare.shared_teacher(runs[:1])
+    with pytest.raises(UserError, match="mle seed 0 had the teacher one, mle seed 1 other"):
+        compare.shared_teacher(runs)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +183,13 @@ def test_the_command_compares_and_runs_nothing_twice(tmp_path):
     run("compare.py", *words, cwd=tmp_path)
     with open(tmp_path / "c" / "comparison.csv", encoding="utf-8") as file:
         found = list(csv.DictReader(file))
-    assert [row["algorithm"] for row in found] == ["mle", "imitkd"]
-    assert json.loads((tmp_path / "c" / "comparison.json").read_text())["rows"][0]["seeds"] == 2
-    assert "| imitkd | transformer |" in (tmp_path / "c" / "comparison.md").read_text()
+    assert [row["algorithm"] for row in found] == ["teacher", "mle", "imitkd"]
+    assert all(0 <= float(row["accuracy@1_low"]) < float(row["accuracy@1_high"]) <= 100 for row in found)
+    assert [row["seeds"] for row in json.loads((tmp_path / "c" / "comparison.json").read_text())["rows"]] == [1, 2, 2]
+    assert all(float(row[cost]) >= 0 for cost in OTHER_COSTS for row in found[1:])
+    text = (tmp_path / "c" / "comparison.md").read_text()
+    assert "| teacher | exact | 1 | 100.0 [" in text
+    assert "| imitkd | transformer | 2 |" in text
     for figure in ("scores", "gain_by_length", "score_by_seconds"):
         assert (tmp_path / "c" / f"{figure}.png").read_bytes().startswith(b"\x89PNG")
     made = (tmp_path / "c" / "mle-transformer-seed1" / "results.json").stat().st_mtime_ns

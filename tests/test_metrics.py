@@ -25,7 +25,9 @@ def test_perfect_is_100_and_nothing_in_common_is_0(metric):
     wrong = score(metric, ["zzz qqq xxx yyy"] * len(REFERENCES), REFERENCES, resamples=20)
     for scores, expected in ((right, 100), (wrong, 0)):
         for each in scores.values():
-            assert [each.value, each.low, each.high] == pytest.approx([expected] * 3)
+            assert each.value == pytest.approx(expected)
+            assert 0 <= each.low <= round(each.value, 9) <= each.high <= 100
+            assert 3 < each.high - each.low < 8  # of 60 sentences, Wilson: 3.84 / (60 + 3.84)
 
 
 def test_bleu_is_sacrebleus_own():
@@ -60,7 +62,7 @@ def test_intervals_hold_the_value_repeat_and_are_signed(metric):
     assert first == second
     for figure in first.values():
         assert figure.low < figure.value < figure.high
-        assert "bs:1000|seed:12345" in figure.signature
+        assert ("ci:wilson" if metric == "accuracy" else "bs:1000|seed:12345") in figure.signature
     for figure in score(metric, hypotheses, REFERENCES, resamples=0).values():
         assert (figure.low, figure.high) == (None, None)
         assert "bs:" not in figure.signature

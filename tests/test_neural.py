@@ -89,10 +89,10 @@ def test_a_student_of_the_labels_it_is_told_errs_as_it_should() -> None:
 def test_slope_and_its_interval() -> None:
     rng, horizons = np.random.default_rng(0), [4, 8, 16, 32]
     exact = np.array(horizons, float)[:, None] ** 1.5 * np.ones((1, 3))
-    assert neural.fitted(horizons, exact, rng) == pytest.approx((1.5, 1.5, 1.5))
+    assert neural.fitted(horizons, exact) == pytest.approx((1.5, 1.5, 1.5))
     covered = 0
     for _ in range(200):
-        slope = neural.fitted(horizons, exact * np.exp(rng.normal(0, 0.3, exact.shape)), rng)
+        slope = neural.fitted(horizons, exact * np.exp(rng.normal(0, 0.3, exact.shape)))
         covered += slope.low < 1.5 < slope.high
     assert 180 <= covered <= 199  # 95 %
 

@@ -1,5 +1,6 @@
 """The trainer: resume to the bit, stop on NaN, keep the best."""
 
+import itertools
 import json
 import signal
 
@@ -44,7 +45,7 @@ def press_ctrl_c():
     return 1.0
 
 
-def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None, make=BC, lr=0.01):
+def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None, make=BC, lr=0.01, **more):
     world = load(train=200, valid=20, test=20)
     generator = torch.Generator().manual_seed(seed)
     policy = Transformer(len(world.vocabulary), width=16, heads=2, ffn=32, dropout=0.2, generator=generator)
@@ -75,8 +76,20 @@ def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None, make=BC,
         amp="float32",
         device="cpu",
         resume=resume,
+        **more,
     )
     return policy, progress
+
+
+def fresh():
+    """The policy of ``fit``, before any update."""
+    generator = torch.Generator().manual_seed(0)
+    size = len(load(train=200, valid=20, test=20).vocabulary)
+    return Transformer(size, width=16, heads=2, ffn=32, dropout=0.2, generator=generator)
+
+
+def rows_of(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def same(left, right):
@@ -107,6 +120,34 @@ def test_the_best_validation_is_kept(tmp_path):
     _, progress = fit(tmp_path, scores=[1, 3, 2])
     assert (progress.best, progress.best_step) == (3, 8)
     assert load_tensors(tmp_path / "checkpoints" / "best.safetensors")[1]["step"] == 8
+
+
+@pytest.mark.parametrize(("scores", "best"), [([4, 1, 3, 2], (4, 0)), ([1, 2, 3, 1], (3, 8))])
+def test_the_weights_that_a_training_starts_from_may_be_the_best(tmp_path, scores, best):
+    policy, progress = fit(tmp_path, scores=scores, validate_first=True)
+    assert (progress.best, progress.best_step) == best
+    start = rows_of(tmp_path)[0]
+    assert (start["step"], start["valid_score"], start["gradient_tokens"]) == (0, scores[0], 0)
+    if best[1] == 0:
+        assert same(policy, fresh())
+
+
+def test_a_training_that_was_stopped_before_it_saved_validates_its_start_once(tmp_path):
+    with pytest.raises(Stop):
+        fit(tmp_path, at=2, validate_first=True)
+    fit(tmp_path, resume=True, validate_first=True)
+    assert [row["step"] for row in rows_of(tmp_path)] == list(range(STEPS + 1))
+
+
+def test_throughput_is_that_of_the_updates_and_validation_is_booked_apart(tmp_path):
+    _, progress = fit(tmp_path, validate_first=True)
+    rows = rows_of(tmp_path)
+    spent = [
+        (after["gradient_tokens"] - before["gradient_tokens"]) / after["tokens_per_second"]
+        for before, after in itertools.pairwise(rows)
+    ]
+    assert sum(spent) == pytest.approx(progress.cost.seconds) == pytest.approx(sum(progress.profile.values()))
+    assert 0 < rows[0]["validation_seconds"] < rows[-1]["validation_seconds"] == progress.cost.validation_seconds
 
 
 def test_a_nan_loss_stops_and_keeps_the_last_good_state(tmp_path):

@@ -1,6 +1,7 @@
 """Metrics of generated text: BLEU and chrF (sacreBLEU), ROUGE (rouge-score), accuracy.
 
-Each value is a percentage, 0 to 100, and comes with its signature and a 95 % bootstrap interval.
+Each value is a percentage, 0 to 100, and comes with its signature and a 95 % interval over
+sentences: the bootstrap, or Wilson's where every sentence is right or wrong or resampling shows no spread.
 References come as one tuple a sentence, not necessarily of equal sizes. All texts are compared in
 Unicode's NFC; where that changes one, the signature ends in ``norm:nfc``.
 
@@ -24,6 +25,7 @@ from sacrebleu.significance import PairedTest
 
 from textgen_env.errors import UserError, unknown
 from textgen_env.rouge import CHOICES, rouge_sentence
+from textgen_env.statistics import wilson
 
 References = Sequence[Sequence[str]]
 RESAMPLES = 1000
@@ -34,7 +36,7 @@ BESIDE = {"bleu": "chrf"}  # what is reported beside a metric
 
 @dataclass(frozen=True)
 class Score:
-    """A value, its 95 % bootstrap interval (None where no resampling was asked for), and what one needs to reproduce it."""
+    """A value, its 95 % interval over sentences (None where no resampling was asked for), and how to reproduce it."""
 
     value: float
     low: float | None
@@ -103,8 +105,8 @@ def compare(
     signatures, compared = test()
     name = next(iter(signatures))
     results: list[Any] = compared[name]
-    signature = str(signatures[name])
-    first, second = (_bleu_score(each.score, (each.mean, each.ci), signature) for each in results)
+    signature, count = str(signatures[name]), len(references)
+    first, second = (_bleu_score(each.score, (each.mean, each.ci), signature, count) for each in results)
     if first.value == second.value:  # the library counts what exceeds the difference: 1 / (n + 1) for a text against itself
         return Comparison(first, second, 1.0)
     return Comparison(first, second, float(results[1].p_value))
@@ -145,7 +147,7 @@ def _sacrebleu_corpus(metric: str, texts: Sequence[str], references: References,
     scorer = sacrebleu_metric(metric)
     result = scorer.corpus_score(texts, _streams(references), n_bootstrap=max(resamples, 1))
     interval = (result._mean, result._ci) if resamples else None
-    return {metric.partition(":")[0]: _bleu_score(result.score, interval, str(scorer.get_signature()))}
+    return {metric.partition(":")[0]: _bleu_score(result.score, interval, str(scorer.get_signature()), len(references))}
 
 
 def _sacrebleu_sentence(metric: str, text: str, references: Sequence[str]) -> dict[str, float]:
@@ -215,24 +217,29 @@ def _nrefs(references: References) -> str:
     return f"nrefs:{counts.pop() if len(counts) == 1 else 'var'}"
 
 
-def _bleu_score(value: float, interval: tuple[float, float] | None, signature: str) -> Score:
-    """sacreBLEU gives its interval as (mean, half width)."""
+def _bleu_score(value: float, interval: tuple[float, float] | None, signature: str, count: int) -> Score:
+    """sacreBLEU gives its interval as (mean, half width); where that shows no spread, Wilson's over ``count`` sentences."""
     if interval is None:
         return Score(value, None, None, signature)
     mean, half = map(float, interval)
-    return Score(value, max(mean - half, 0.0), min(mean + half, 100.0), signature)
+    low, high = wilson(value, count) if half == 0 else (max(mean - half, 0.0), min(mean + half, 100.0))
+    return Score(value, low, high, signature)
 
 
 def _mean_scores(rows: list[dict[str, float]], resamples: int, seed: int, signature: str) -> dict[str, Score]:
-    """Column means of per-sentence figures, each with the 2.5th and 97.5th percentile of its resampled means."""
-    names = list(rows[0])
-    values = np.array([[row[name] for name in names] for row in rows])  # [N, figures]
-    means = values.mean(axis=0).tolist()
-    if not resamples:
-        return {name: Score(mean, None, None, signature) for name, mean in zip(names, means, strict=True)}
-    intervals = bootstrap(values, np.random.default_rng(seed), resamples).T.tolist()
-    signature += f"|bs:{resamples}|seed:{seed}"
-    return {name: Score(mean, low, high, signature) for name, mean, (low, high) in zip(names, means, intervals, strict=True)}
+    """Column means of per-sentence values, each with its interval and what that is."""
+    found = {}
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])  # [N]
+        mean = float(values.mean())
+        if not resamples:
+            found[name] = Score(mean, None, None, signature)
+        elif set(values) <= {0.0, 100.0} or np.ptp(values) == 0:  # a proportion, or no spread to resample
+            found[name] = Score(mean, *wilson(mean, len(values)), f"{signature}|ci:wilson")
+        else:
+            low, high = bootstrap(values[:, None], np.random.default_rng(seed), resamples)[:, 0].tolist()
+            found[name] = Score(mean, low, high, f"{signature}|bs:{resamples}|seed:{seed}")
+    return found
 
 
 def bootstrap(values: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from agents.algorithms import Algorithm
@@ -193,7 +194,7 @@ def walks(horizons: list[int], seeds: int, epsilon: float) -> Iterator[Walk]:
                 yield measure(student(world, partial(algorithm, name, epsilon=label), seed), world, name, seed)
 
 
-def curves(found: list[Walk], epsilon: float, rng: np.random.Generator) -> list[Curve]:
+def curves(found: list[Walk], epsilon: float) -> list[Curve]:
     """The students' means (kind "neural"), and the exact curves at their ε and horizons (kind "exact, as neural")."""
     horizons = sorted({walk.horizon for walk in found})
     made = [
@@ -205,12 +206,12 @@ def curves(found: list[Walk], epsilon: float, rng: np.random.Generator) -> list[
         grid = [[walk for walk in found if (walk.learner, walk.horizon) == (name, T)] for T in horizons]
         regret = np.array([[walk.regret for walk in row] for row in grid])  # [horizons, seeds]
         bound = [float(np.mean([walk.bound for walk in row])) for row in grid]
-        slope = fitted(horizons, regret, rng)
+        slope = fitted(horizons, regret)
         made.append(exact._replace(kind="neural", regret=regret.mean(1).tolist(), bound=bound, slope=slope))
     return made
 
 
-def fitted(horizons: list[int], regret: Array, rng: np.random.Generator) -> Slope:
+def fitted(horizons: list[int], regret: Array) -> Slope:
     """Least squares through log ``regret`` ``[horizons, seeds]``; 95 % by Student's t over the spread of the seeds.
 
     The spread is pooled over the horizons: the interval says what other seeds would give, not how straight the curve is.
@@ -220,7 +221,7 @@ def fitted(horizons: list[int], regret: Array, rng: np.random.Generator) -> Slop
     slope = (x @ y.mean(1)) / (x @ x)
     freedom = count * (seeds - 1)
     error = np.sqrt(y.var(1, ddof=1).mean() / (seeds * (x @ x)))
-    reach = error * np.quantile(np.abs(rng.standard_t(freedom, 20_000)), 0.95)
+    reach = error * stats.t.ppf(0.975, freedom)
     return Slope(float(slope), float(slope - reach), float(slope + reach))
 
 

@@ -140,11 +140,17 @@ def comparison(results: Mapping[str, Any]) -> list[list[Row]]:
         + [Row("Student − teacher", "", known.difference())],
         [Row(label(key), *(amount(one.get(key)) for one in who)) for key in ("architecture", "parameters")],
         [
-            Row("Tokens per second", *(amount(speed.get(f"{side}_tokens_per_second")) for side in SIDES)),
+            Row("Tokens per second", *(_rate(speed, f"{side}_tokens_per_second") for side in SIDES)),
             Row("Speed-up", "", times(speed.get("speedup"))),
         ],
         *exported(results),
     ]
+
+
+def _rate(speed: Mapping[str, Any], key: str) -> str:
+    """The median of the rounds, and their range."""
+    low, high = speed.get(f"{key}_low"), speed.get(f"{key}_high")
+    return amount(speed.get(key)) + ("" if low is None or high is None else f" ({amount(low)}–{amount(high)})")
 
 
 def exported(results: Mapping[str, Any]) -> list[list[Row]]:
