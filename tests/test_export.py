@@ -160,8 +160,12 @@ def test_the_tokenizer_alone_lower_cases_as_the_run_did(lowercase, tmp_path):
         assert [*tokenizer.encode(text).ids, EOS] == world.splits["test"].source[RAW.index(text)].tolist()
 
 
-def test_the_note_takes_no_text_and_empty_lines(tmp_path):
-    export.export(student(layers=1), WORLD, tmp_path / "model", "float32")
+def test_the_note_takes_special_tokens_as_text_no_text_and_empty_lines(tmp_path):
+    policy, texts = student(layers=1), ["w1 w2 w3", "w1 </s> w2", "never seen", " ".join(["w7"] * 30)]
+    export.export(policy, WORLD, tmp_path / "model", "float32")
+    ids = [torch.tensor([*WORDS.encode(text)[: LIMIT - 1], EOS]) for text in texts]
+    ours = greedy(policy, pad_sequence(ids, batch_first=True), HORIZON)
+    assert translated(tmp_path / "model", "\n".join(texts).encode()) == list(map(WORDS.decode, ours.action.tolist()))
     assert translated(tmp_path / "model", b"") == [""]
     first, empty, last = translated(tmp_path / "model", b"\xef\xbb\xbfw1 w2\n\nw1 w2\r\n")
     assert first == last != empty == ""

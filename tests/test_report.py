@@ -20,7 +20,8 @@ from agents.report.facts import amount, duration
 from agents.report.page import marked
 from agents.report.plots import PANEL, panel_svg, panels
 from textgen_env.errors import UserError
-from textgen_env.metrics import score
+from textgen_env.corpus import Preprocessing
+from textgen_env.metrics import score, scores
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 SIGNATURE = "nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.5.1"
@@ -216,6 +217,20 @@ def test_every_rouge_figure_is_shown(tmp_path: Path) -> None:
         for key in ("rouge1", "rouge2", "low", "high"):
             assert f"{sides['student'][key]:.1f}" in text
         assert sides["student"]["signature"] in text
+
+
+def test_what_was_done_to_the_text_and_every_signature_is_shown(tmp_path: Path) -> None:
+    texts, references = ["a cat sat on the mat", "two dogs ran"], [("a cat sat on it",), ("two dogs ran",)]
+    done = Preprocessing(unescape=True, lowercase=True)
+    side = report.scores(scores("bleu", texts, references, 10), done)
+    assert list(side)[:2] == ["bleu", "chrf"]
+    assert side["preprocessing"] == "lowercased, XML and Moses escapes undone"
+    assert "|nc:6|" in side["signatures"]["chrf"]
+    found = results(scores={"teacher": side, "student": side})
+    for text in (printed(found), page(tmp_path, found, metrics=[]).text):
+        assert "chrF" in text
+        for shown in (side["signature"], side["signatures"]["chrf"], f"preprocessing: {side['preprocessing']}"):
+            assert shown in text
 
 
 @pytest.mark.parametrize(

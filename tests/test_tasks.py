@@ -39,6 +39,32 @@ def folder_of(folder: Path) -> Path:
     return folder
 
 
+# --- what was done to the text
+
+
+@pytest.mark.parametrize(
+    ("task", "options", "words"),
+    [
+        (iwslt, {}, "lowercased, XML and Moses escapes undone"),
+        (iwslt, {"unescape": False}, "lowercased"),
+        (multi30k, {}, "lowercased"),
+        (multi30k, {"lowercase": False}, "none"),
+        (parallel_text, {}, "none"),
+        (parallel_text, {"unescape": True}, "XML and Moses escapes undone"),
+        (wmt16, {"split_marks": True}, "XML and Moses escapes undone, punctuation marks set apart"),
+    ],
+)
+def test_the_corpus_says_what_was_done_to_its_text(task, options, words, tmp_path: Path) -> None:
+    world = task.load(data_dir=str(folder_of(tmp_path / "mine")), vocabulary=200, **options)
+    assert str(world.corpus.preprocessing) == words
+    assert str(world.with_vocabulary(world.vocabulary).corpus.preprocessing) == words
+
+
+def test_the_bundled_text_has_no_escapes_to_undo() -> None:
+    world = iwslt.load(corpus="bundled", bundled_pairs=100, vocabulary=300)
+    assert str(world.corpus.preprocessing) == "lowercased"
+
+
 # --- limits
 
 

@@ -22,8 +22,9 @@ def wording(key: str) -> str:
 
 
 def label(key: str) -> str:
-    """The same at the start of a line."""
-    return wording(key)[:1].upper() + wording(key)[1:]
+    """The same at the start of a line; a name with capitals of its own, such as chrF, stays."""
+    text = wording(key)
+    return text[:1].upper() + text[1:] if text.islower() else text
 
 
 def duration(seconds: float) -> str:
