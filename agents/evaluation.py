@@ -145,8 +145,11 @@ def speed(writers: dict[str, Writer], world: World, split: Split, batch_size: in
             tokens = sum(int(write(source, limit).length.sum()) for source, limit in work)  # the sum waits for the device
             if turn:
                 rates[name].append(tokens / (time.perf_counter() - began))
-    spread = {"": statistics.median, "_low": min, "_high": max}
-    return {f"{name}_tokens_per_second{end}": pick(rate) for name, rate in rates.items() for end, pick in spread.items()}
+    found: dict[str, float] = {}
+    for name, rate in rates.items():
+        key = f"{name}_tokens_per_second"
+        found |= {key: statistics.median(rate), f"{key}_low": min(rate), f"{key}_high": max(rate)}
+    return found
 
 
 def samples(split: Split, texts: dict[str, list[str]], count: int) -> list[dict[str, Any]]:
