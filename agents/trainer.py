@@ -74,7 +74,8 @@ def train(
     policy.train()
     with Journal(folder, phase, state.step, steps) as journal, deferred() as received:
         if validate_first and state.step == 0:
-            journal.write(0, {**asdict(state.cost), **files.validate(validate, state)})
+            metrics = files.validate(validate, state)
+            journal.write(0, {**metrics, **asdict(state.cost)})
             files.save(state)
         meter = Meter(state.cost.seconds)
         for step in range(state.step, steps):
