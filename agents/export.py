@@ -34,7 +34,7 @@ from textgen_env.world import World
 POSITIONS = 1024  # tokens that source and target may have, at least
 NOTE = """# A student in CTranslate2, {quantization}
 
-Save this as `translate.py`; `python translate.py < INPUT > OUTPUT` translates a sentence a line.
+Save this code as `generate.py`. `python generate.py < INPUT > OUTPUT` generates a line for every line.
 `pip install ctranslate2 tokenizers` installs what it needs.
 
 ```python
@@ -46,7 +46,7 @@ import ctranslate2
 import tokenizers
 
 folder = {folder!r}  # where this file lies
-translator = ctranslate2.Translator(folder, inter_threads=2, intra_threads=1)  # two single-thread workers
+model = ctranslate2.Translator(folder, inter_threads=2, intra_threads=1)  # two single-thread workers
 tokenizer = tokenizers.Tokenizer.from_file(folder + "/tokenizer.json")
 tokenizer.encode_special_tokens = True  # "</s>" in a text is text, at worst <unk> (3)
 
@@ -62,22 +62,22 @@ def limit(length):
     return {limit}
 
 
-def translate(texts):
+def generate(texts):
     encoded = tokenizer.encode_batch([prepare(text) for text in texts])
     words = [[tokenizer.id_to_token(max(i, 3)) for i in each.ids] for each in encoded]
     sources = [[*each[:{most}], "</s>"] for each in words]
     lengths = {{"min_decoding_length": 0, "max_decoding_length": {horizon}, "max_input_length": 0}}
-    results = translator.translate_batch(sources, beam_size=1, max_batch_size=64, **lengths)
+    results = model.translate_batch(sources, beam_size=1, max_batch_size=64, **lengths)
     outputs = [each.hypotheses[0][: limit(len(source))] for each, source in zip(results, sources)]
     ids = [[tokenizer.token_to_id(token) for token in tokens] for tokens in outputs]
     return tokenizer.decode_batch(ids, skip_special_tokens=False)
 
 
 sys.stdout.reconfigure(encoding="utf-8")
-print(*translate(open(0, encoding="utf-8-sig", newline="\\n")), sep="\\n")
+print(*generate(open(0, encoding="utf-8-sig", newline="\\n")), sep="\\n")
 ```
 
-`tokenizer.json` lower-cases by itself where the training text was lower-cased; all else is up to `prepare`.
+`tokenizer.json` by itself lowercases if the training text was lowercased; the rest is up to `prepare`.
 """
 
 
@@ -140,10 +140,11 @@ def _limit(world: World) -> str:
 
 
 def _tokenizer(world: World) -> str:
-    """The vocabulary's ``tokenizer.json``, lower-casing where the corpus was lower-cased.
+    """The vocabulary's ``tokenizer.json``, with a normalizer where the corpus was lowercased.
 
-    ``str.lower``, which the run used, differs in a final sigma only, and is left alone by it. There is no exact normalizer
-    for escapes: those of any number, and those of an escape, are to be undone once.
+    The normalizer leaves ``str.lower``'s text as it is, so that the note's code stays exact; alone, it
+    differs from it in the Greek final sigma. No normalizer undoes escapes exactly: ``&#8217;`` can have
+    any number, and ``&amp;lt;`` becomes ``&lt;``, which a second pass must not change.
     """
     tokenizer = Tokenizer.from_str(world.vocabulary.to_json())
     if world.corpus.preprocessing.lowercase:

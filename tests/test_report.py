@@ -19,8 +19,8 @@ from agents import report
 from agents.report.facts import amount, duration
 from agents.report.page import marked
 from agents.report.plots import PANEL, panel_svg, panels
-from textgen_env.errors import UserError
 from textgen_env.corpus import Preprocessing
+from textgen_env.errors import UserError
 from textgen_env.metrics import score, scores
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}

@@ -83,7 +83,10 @@ def scores(metric: str, hypotheses: Sequence[str], references: References, resam
 
 
 def sentence_score(metric: str, hypothesis: str, references: Sequence[str]) -> dict[str, float]:
-    """The values of ``score`` for one sentence; BLEU with effective order, rouge and accuracy as in the corpus average."""
+    """The values of ``score`` for one sentence.
+
+    BLEU has effective order; rouge and accuracy are the terms of the corpus average.
+    """
     _, sentence = _lookup(metric)
     return sentence(_nfc(hypothesis), tuple(map(_nfc, references)))
 
@@ -95,7 +98,10 @@ def compare(
     resamples: int = RESAMPLES,
     metric: str = "bleu",
 ) -> Comparison:
-    """Is ``system`` better than ``baseline`` by more than chance?  sacreBLEU's paired bootstrap test of BLEU or chrF."""
+    """Is ``system`` better than ``baseline`` by more than chance?
+
+    sacreBLEU's paired bootstrap test of ``metric``, which is BLEU or chrF.
+    """
     _check(baseline, references)
     _check(system, references)
     named: list[tuple[str, Sequence[str]]]
@@ -134,7 +140,11 @@ def significance(
 
 
 def sacrebleu_metric(metric: str, effective_order: bool = False) -> BLEU | CHRF:
-    """sacreBLEU's object for ``bleu``, ``bleu:TOKENIZER`` or ``chrf``.  RuntimeError where a tokenizer lacks its package."""
+    """sacreBLEU's object for ``bleu``, ``bleu:TOKENIZER`` or ``chrf``.
+
+    Raises:
+        RuntimeError: the package of the tokenizer is not installed.
+    """
     name, _, tokenizer = metric.partition(":")
     if name == "chrf":
         return CHRF()
