@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -19,8 +18,9 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
+from textgen_env.terminal import Terminal
 
-console = Console(stderr=True, highlight=False)
+console = Terminal(stderr=True)
 _numbers = count()
 
 

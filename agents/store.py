@@ -13,7 +13,7 @@ import agents.policies
 from agents.checkpoint import load_tensors, load_weights
 from agents.discovery import build, settings, variants
 from textgen_env.errors import UserError, unknown
-from textgen_env.files import DamagedFile, write_atomically
+from textgen_env.files import DamagedFile
 from textgen_env.vocabulary import Vocabulary
 
 
@@ -41,7 +41,7 @@ def fingerprint(policy: nn.Module) -> str:
 
 def save_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
     """``vocabulary.json`` in a run folder."""
-    write_atomically(folder / "vocabulary.json", vocabulary.to_json().encode())
+    vocabulary.save(folder / "vocabulary.json")
 
 
 def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[nn.Module, dict[str, Any]]:

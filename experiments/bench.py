@@ -45,7 +45,7 @@ def main(config: DictConfig) -> None:
     for each in chain.from_iterable(measure(config, setup) for measure in measures):
         console.print(str(each), soft_wrap=True)
         results["rows"].append(each._asdict())
-        write_atomically(path, json.dumps(results, indent=1, ensure_ascii=False).encode())
+        write_atomically(path, json.dumps(results, indent=1).encode())
     console.print(str(path), soft_wrap=True)
 
 

@@ -19,7 +19,6 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -29,6 +28,7 @@ from agents.trainer import Interrupted
 from groups import Groups, groups, help_of, store
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks import tasks
+from textgen_env.terminal import Terminal
 
 CONF = Path(__file__).parent / "conf"
 
@@ -71,7 +71,7 @@ def _run(main: Callable[..., None], script: str, passes_on: bool) -> int:
         words = sys.argv[1:]
         if {"--help", "-h"} & set(words):
             words = [word for word in words if not word.startswith("-")]
-            Console().print(help_table(script, _own(script, words) if passes_on else words))
+            Terminal().print(help_table(script, _own(script, words) if passes_on else words))
         else:
             own = _own(script, words) if passes_on else words
             main(read(script, own), *([[word for word in words if word not in own]] if passes_on else []))

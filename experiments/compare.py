@@ -28,6 +28,7 @@ from run_folder import ALWAYS, UNFINISHED, begun, check_same, interrupted
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
 from textgen_env.oracle import PolicyOracle
+from textgen_env.terminal import safe_json, visible
 from textgen_env.world import Split, World
 
 Key = tuple[str, str, int]  # algorithm, student, seed
@@ -74,7 +75,7 @@ def main(config: DictConfig, words: list[str]) -> None:
         with locked(folder):
             for key in sorted(plan, key=lambda key: needs_start(key[0])):  # those start from mle's student
                 run, done = plan[key], (plan[key] / "results.json").is_file()
-                console.print(f"[bold]{run.name}[/bold]" + (": finished before" if done else ""))
+                console.print(run.name + (": finished before" if done else ""))
                 if not done:
                     dagger.main(configs[key])
             report(folder, configs, list(config.beams))
@@ -133,10 +134,10 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int]) -> None:
     for cost in COSTS:
         labels = AXES[cost], f"validation {score}, greedy"
         figures[f"score_by_{cost}.png"] = versus.lines_png(_by_cost(curves, cost), *labels, algorithms)
-    text = versus.markdown(table, f"{world.id}: {len(runs)} runs", notes(runs, results, len(test)))
+    text = visible(versus.markdown(table, f"{world.id}: {len(runs)} runs", notes(runs, results, len(test))), "\n")
     written = {"rows": table, "teacher": results["teacher"] | results["scores"]["teacher"], "corpus": results["corpus"]}
     figures |= {"comparison.md": text.encode(), "comparison.csv": versus.comma_separated(table).encode()}
-    figures["comparison.json"] = json.dumps(written, indent=1, ensure_ascii=False).encode()
+    figures["comparison.json"] = safe_json(json.dumps(written, indent=1, ensure_ascii=False)).encode()
     for name, data in figures.items():
         write_atomically(folder / name, data)
     console.print(text, markup=False, soft_wrap=True)

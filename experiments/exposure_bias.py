@@ -48,7 +48,7 @@ def main(config: DictConfig) -> None:
         "teacher": first.teacher.about,
         "runs": reports,
     }
-    write_atomically(folder / "exposure_bias.json", json.dumps(results, indent=1, ensure_ascii=False).encode())
+    write_atomically(folder / "exposure_bias.json", json.dumps(results, indent=1).encode())
     write_atomically(folder / "exposure_bias.png", exposure_report.draw(results))
     console.print(exposure_report.table(results))
     console.print(f"{folder / 'exposure_bias.png'}, {folder / 'exposure_bias.json'}", soft_wrap=True)

@@ -31,7 +31,7 @@ def main(config: DictConfig) -> None:
         console.print(table)
         console.print()
     written = {**results, "curves": [curve._asdict() | {"slope": curve.slope._asdict()} for curve in results["curves"]]}
-    write_atomically(folder / "t2_bound.json", json.dumps(written, indent=1, ensure_ascii=False).encode())
+    write_atomically(folder / "t2_bound.json", json.dumps(written, indent=1).encode())
     write_atomically(folder / "t2_bound.png", figure.draw(results))
     console.print(f"{folder / 't2_bound.png'}, {folder / 't2_bound.json'}", soft_wrap=True)
 

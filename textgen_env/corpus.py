@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
+from itertools import chain
 from typing import Literal
 
-from textgen_env.files import cache_dir
+from textgen_env.errors import UserError
+from textgen_env.files import MAX_TEXT, cache_dir
+from textgen_env.terminal import visible
 
 __all__ = ["SPLITS", "Corpus", "Pairs", "cache_dir"]
 
@@ -58,7 +61,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Text in three splits.
+    """Text in three splits.  UserError where a text is none, is too long, or holds half of a surrogate pair.
 
     source: which of the three places it came from; origin: exactly what there, in words.
     notes: what a reader of the scores has to know, a line each (why this corpus, what was left out).
@@ -73,6 +76,11 @@ class Corpus:
     notes: tuple[str, ...] = ()
     preprocessing: Preprocessing = Preprocessing()
     bleu: str = ""
+
+    def __post_init__(self) -> None:
+        for split, pairs in self.splits.items():
+            if not _are_sound([*pairs.sources, *chain.from_iterable(pairs.references)]):
+                raise _unsound(pairs, f"{self.name}, {split}")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -104,10 +112,30 @@ class Corpus:
         """The banner: what was taken, its sizes and fingerprint, then a line for each note."""
         sizes = " · ".join(f"{split} {size:,}" for split, size in self.sizes.items())
         lines = [
-            f"corpus {self.name} ({self.source}: {self.origin}): {sizes} pairs, fingerprint {self.fingerprint}",
+            visible(f"corpus {self.name} ({self.source}: {self.origin}): {sizes} pairs, fingerprint {self.fingerprint}"),
             *self.notes,
         ]
         if self.repeated:
             repeated = ", ".join(f"{count:,} {split}" for split, count in self.repeated.items())
             lines.append(f"note: {repeated} source sentences also stand in an earlier split; scores on them flatter")
         return "\n".join(lines)
+
+
+def _are_sound(texts: Sequence[str]) -> bool:
+    """Whether all are texts of at most ``MAX_TEXT`` characters that UTF-8 can express."""
+    try:
+        "".join(texts).encode()
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return max(map(len, texts), default=0) <= MAX_TEXT
+
+
+def _unsound(pairs: Pairs, where: str) -> UserError:
+    """What is wrong with the first text that is not sound."""
+    texts = ((row, text) for row, source in enumerate(pairs.sources) for text in (source, *pairs.references[row]))
+    row, text = next((row, text) for row, text in texts if not _are_sound([text]))
+    if not isinstance(text, str):
+        return UserError(f"{where} row {row}: {type(text).__name__} where a text is expected")
+    if len(text) > MAX_TEXT:
+        return UserError(f"{where} row {row}: a text of {len(text):,} characters, at most {MAX_TEXT:,}; split or delete it")
+    return UserError(f"{where} row {row}: half a character (an unpaired surrogate); write the whole one")

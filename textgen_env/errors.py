@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal, NamedTuple, SupportsFloat
+
+from textgen_env.terminal import visible
 
 
 class UserError(ValueError):
-    """A mistake in a command, a file or a setting; its text is the whole message."""
+    """A mistake in a command, a file or a setting; its text is the whole message, on one line without control characters."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(visible(str(message)))
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
@@ -16,3 +22,30 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     return UserError(f"unknown {kind} {name!r}{hint} (valid: {', '.join(names)})")
+
+
+class Range(NamedTuple):
+    """The numbers that a setting may have, from ``least`` to ``most``; open: the ends that are themselves excluded."""
+
+    least: float
+    most: float
+    open: Literal["", "least", "most", "both"] = ""
+
+    def __contains__(self, value: object) -> bool:
+        """Whether ``value`` is a number of the range; NaN never is."""
+        if not isinstance(value, SupportsFloat):
+            return False
+        above = value > self.least if self.open in ("least", "both") else value >= self.least  # type: ignore[operator]
+        below = value < self.most if self.open in ("most", "both") else value <= self.most  # type: ignore[operator]
+        return bool(above and below)
+
+    def __str__(self) -> str:
+        low = "more than" if self.open in ("least", "both") else "a number of at least"
+        high = "less than" if self.open in ("most", "both") else "at most"
+        return f"{low} {self.least:,} and {high} {self.most:,} expected"
+
+
+def check_range(name: str, value: float, allowed: Range) -> None:
+    """UserError ``name=value: … expected`` unless ``value`` lies in ``allowed``."""
+    if value not in allowed:
+        raise UserError(f"{name}={value}: {allowed}")

@@ -7,13 +7,24 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 from textgen_env.errors import UserError
+
+# Limits of what is read, after decompression: they fit the memory of a laptop, and no line keeps the tokenizer for minutes.
+MAX_FILE = 2 * 2**30  # bytes
+MAX_LINES = 50_000_000
+MAX_LINE = 2**20  # bytes; a line of JSON holds a document and its summaries
+MAX_TEXT = 100_000  # characters of one sentence, document or summary
+MAX_JSON = 256 * 2**20  # bytes of a file that is read whole, such as a vocabulary
+
+_INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")  # categories: controls, formats, separators
+_ZERO_WIDTH = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0") | {chr(code) for code in range(0xFE00, 0xFE10)}
 
 UMASK = os.umask(0o022)  # to be read it must be set
 os.umask(UMASK)
@@ -90,26 +101,67 @@ def load_json(path: Path) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """The UTF-8 text of a plain or ``.gz`` file; UserError with file and line where it is not that, or is empty."""
+    """The UTF-8 text of a plain or ``.gz`` file, whole; UserError as ``stream_lines``, but the limit is ``MAX_JSON``."""
+    return "".join(_decoded(path, MAX_JSON, MAX_JSON))
+
+
+def stream_lines(path: Path) -> Iterator[str]:
+    """The lines of a plain or ``.gz`` file, one at a time, without their ends.
+
+    A line ends at ``\\n`` (or ``\\r\\n``) and nowhere else: ``str.splitlines`` cuts at U+0085 and U+2028 too, in the
+    middle of a sentence.
+
+    Raises:
+        UserError: with file and line, where the file is no UTF-8, holds no visible text, or exceeds ``MAX_LINE``,
+            ``MAX_LINES`` or ``MAX_FILE``.
+    """
+    for line in _decoded(path, MAX_LINE, MAX_FILE):
+        yield line.removesuffix("\n").rstrip("\r")
+
+
+def read_lines(path: Path) -> list[str]:
+    """All lines of ``stream_lines`` at once."""
+    return list(stream_lines(path))
+
+
+def is_blank(text: str) -> bool:
+    """Whether nothing of ``text`` is visible: only white space, NUL and other controls, or characters of zero width."""
+    return all(character in _ZERO_WIDTH or category(character) in _INVISIBLE for character in text)
+
+
+def _decoded(path: Path, line_limit: int, file_limit: int) -> Iterator[str]:
+    """The lines with their ends, decompressed and decoded as they are asked for; memory holds one of them."""
+    size, blank = 0, True
+    for number, data in enumerate(_raw_lines(path, line_limit), 1):
+        size += len(data)
+        if len(data) > line_limit:
+            raise UserError(f"{path}:{number}: a line of more than {line_limit:,} bytes, the limit; split or delete it")
+        if number > MAX_LINES:
+            raise UserError(f"{path}: more than {MAX_LINES:,} lines, the limit for one file; take a part of it")
+        if size > file_limit:
+            raise UserError(f"{path}: more than {file_limit:,} bytes of text, the limit for one file; take a part of it")
+        try:
+            line = data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            wrong = f"byte 0x{data[error.start]:02x} is not UTF-8"
+            raise UserError(f"{path}:{number}: {wrong}; convert the file with iconv") from None
+        line = line.removeprefix("\ufeff") if number == 1 else line
+        blank = blank and is_blank(line)
+        yield line
+    if blank:
+        raise UserError(f"{path}: the file is empty")
+
+
+def _raw_lines(path: Path, line_limit: int) -> Iterator[bytes]:
+    """The lines as bytes; of one that is longer than ``line_limit``, the first bytes, one more than that."""
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            while line := file.readline(line_limit + 1):
+                yield line
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path}: not a whole gzip file ({error}); copy it again") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    try:
-        text = data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}:{line}: byte 0x{data[error.start]:02x} is not UTF-8; convert the file with iconv") from None
-    if not text.strip():
-        raise UserError(f"{path}: the file is empty")
-    return text
-
-
-def read_lines(path: Path) -> list[str]:
-    """Lines end at ``\\n`` (or ``\\r\\n``) and nowhere else: str.splitlines cuts at U+0085 and U+2028 too, mid-sentence."""
-    return [line.rstrip("\r") for line in read_text(path).removesuffix("\n").split("\n")]
 
 
 def stamp(folder: str | Path | None, pattern: str = "*") -> tuple[tuple[str, int, int], ...]:

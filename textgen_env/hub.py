@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 from textgen_env.corpus import SPLITS, Corpus
 from textgen_env.errors import UserError
-from textgen_env.files import DamagedFile, cache_dir, checksum, load_json, save_json, stamp
+from textgen_env.files import MAX_FILE, MAX_LINES, DamagedFile, cache_dir, checksum, load_json, save_json, stamp
 from textgen_env.jsonl import read_pairs, write_pairs
-from textgen_env.readers import clean
+from textgen_env.readers import check_length, clean
 
 PARQUET = "refs/convert/parquet"  # the hub's own export of data sets that were published as scripts, which nobody should run
 REACHABLE_WITHIN = 3.0  # seconds
@@ -173,7 +173,7 @@ def _download(data: HubSet) -> tuple[dict[str, list[tuple[str, str]]], int]:
         for split, theirs in zip(SPLITS, SPLIT_NAMES, strict=True):
             if theirs not in found:
                 raise UserError(f"it has no {theirs} split of {', '.join(FORMATS)} files (it has: {', '.join(found)})")
-            rows = [_pair(row, data) for row in _rows(datasets, found[theirs])]
+            rows = list(_pairs(_rows(datasets, found[theirs]), data, theirs))
             kept[split] = [row for row in rows if all(row)]
             seen += len(rows)
     except Exception as error:  # whatever the package, the hub or the network raises is the same news to the user
@@ -226,11 +226,26 @@ def _rows(datasets: ModuleType, paths: list[Path]) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def _pair(row: dict[str, Any], data: HubSet) -> tuple[str, str]:
+def _pairs(rows: Iterator[dict[str, Any]], data: HubSet, split: str) -> Iterator[tuple[str, str]]:
+    """The (source, target) pairs of ``rows``; UserError where they are more than a text file may hold."""
+    size = 0
+    for number, row in enumerate(rows, 1):
+        pair = _pair(row, data, f"{split} row {number:,}")
+        size += sum(map(len, pair))
+        if number > MAX_LINES:
+            raise UserError(f"{split}: more than {MAX_LINES:,} rows, the limit")
+        if size > MAX_FILE:
+            raise UserError(f"{split}: more than {MAX_FILE:,} characters of text, the limit")
+        yield pair
+
+
+def _pair(row: dict[str, Any], data: HubSet, where: str) -> tuple[str, str]:
     """``{"translation": {"de": …, "en": …}}``, or the columns themselves → (source, target)."""
     texts = row.get("translation", row)
     if data.source not in texts or data.target not in texts:
         raise UserError(f"it has no {data.source}–{data.target} text (its columns: {', '.join(texts)})")
-    if not all(isinstance(texts[side] or "", str) for side in (data.source, data.target)):
-        raise UserError(f"its columns {data.source} and {data.target} are not text")
-    return clean(texts[data.source] or ""), clean(texts[data.target] or "")
+    source, target = (texts[column] or "" for column in (data.source, data.target))
+    for column, text in ((data.source, source), (data.target, target)):
+        if not isinstance(text, str):
+            raise UserError(f"{where}: column {column} holds {type(text).__name__}, not text")
+    return check_length(clean(source), where), check_length(clean(target), where)

@@ -9,9 +9,10 @@ from typing import Any
 
 from textgen_env.corpus import SPLITS, Corpus, Pairs
 from textgen_env.errors import UserError
-from textgen_env.files import read_lines, write_atomically
+from textgen_env.files import stream_lines, write_atomically
 from textgen_env.folders import check_folder, find_split
-from textgen_env.readers import clean
+from textgen_env.readers import check_length, clean
+from textgen_env.terminal import safe_json
 
 DOCUMENT = ("document", "dialogue", "article", "text", "source")  # the field's names, the first that is there counts
 SUMMARY = ("summary", "highlights", "target")
@@ -39,13 +40,13 @@ def read_summaries(folder: Path) -> Corpus:
 def read_pairs(path: Path) -> Pairs:
     """One file.  UserError with file and line where a line is no JSON object or lacks a field, or a text is empty."""
     sources, references = [], []
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in enumerate(stream_lines(path), 1):
         where = f"{path}:{number}"
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_object)
         except json.JSONDecodeError as error:
             raise UserError(f"{where}: not JSON ({error.msg}, column {error.colno}); write one object a line") from None
-        except ValueError as error:  # a number of thousands of digits
+        except ValueError as error:  # a field given twice, a number of thousands of digits
             raise UserError(f"{where}: cannot be read ({error})") from None
         except RecursionError:
             raise UserError(f"{where}: brackets within brackets without end; write one object a line") from None
@@ -59,8 +60,8 @@ def read_pairs(path: Path) -> Pairs:
 
 def write_pairs(path: Path, rows: Iterable[tuple[str, Sequence[str]]]) -> None:
     """(source, its references) a line, for ``read_pairs``."""
-    lines = (json.dumps({"source": source, "target": list(references)}, ensure_ascii=False) for source, references in rows)
-    write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+    pairs = ({"source": source, "target": list(references)} for source, references in rows)
+    write_atomically(path, "".join(f"{safe_json(json.dumps(pair, ensure_ascii=False))}\n" for pair in pairs).encode())
 
 
 def _texts(row: dict[str, Any], names: Sequence[str], where: str, several: bool) -> tuple[str, ...]:
@@ -71,8 +72,8 @@ def _texts(row: dict[str, Any], names: Sequence[str], where: str, several: bool)
     found = row[name] if name in row else _numbered(row, name, where)
     texts = found if several and isinstance(found, list) else [found]
     if not texts or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"{where}: {name} is {json.dumps(found)[:40]}; give a text{' or a list of texts' if several else ''}")
-    cleaned = tuple(map(clean, texts))
+        raise UserError(f"{where}: {name} is {_excerpt(found)}; give a text{' or a list of texts' if several else ''}")
+    cleaned = tuple(check_length(clean(text), f"{where}: {name}") for text in texts)
     if not all(cleaned):
         raise UserError(f"{where}: {name} is empty; delete the line, or write the text")
     if any("\ud800" <= character <= "\udfff" for text in cleaned if not text.isascii() for character in text):
@@ -86,3 +87,20 @@ def _numbered(row: dict[str, Any], name: str, where: str) -> list[Any]:
     if stray := [key for key in row if key.removeprefix(name).isdecimal() and int(key.removeprefix(name)) > count]:
         raise UserError(f"{where}: {stray[0]} without {name}{count}; number them without a gap")
     return [row[f"{name}{number}"] for number in range(1, count)]
+
+
+def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict; ValueError where a field is given twice, of which Python would keep the last."""
+    found = dict(fields)
+    if len(found) < len(fields):
+        names = [name for name, _ in fields]
+        raise ValueError(f"the field {next(name for name in names if names.count(name) > 1)} is given twice")
+    return found
+
+
+def _excerpt(value: Any) -> str:
+    """How ``value`` starts, as JSON."""
+    try:
+        return json.dumps(value)[:40]
+    except RecursionError:  # it was read, but at the very limit
+        return "brackets within brackets"

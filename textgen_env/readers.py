@@ -11,13 +11,14 @@ from pathlib import Path
 
 from textgen_env.corpus import SPLITS, Corpus, Pairs, Preprocessing
 from textgen_env.errors import UserError, unknown
-from textgen_env.files import read_lines, read_text
+from textgen_env.files import MAX_TEXT, is_blank, stream_lines
 from textgen_env.folders import STEMS, check_folder, find, find_split, holds
 
 HOLD_OUT = 23  # every 23rd training pair validates: the usual IWSLT14 preparation, 4 % of train
 ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _METADATA = re.compile(r"\s*</?(?:url|speaker|talkid|title|description|keywords|reviewer|translator|doc|transcript)\b[^>]*>")
-_SEGMENT = re.compile(r'<doc\b[^>]*?\bdocid="([^"]*)"|<seg\b[^>]*?\bid="([^"]*)"[^>]*>(.*?)</seg>', re.DOTALL)
+_TAG = re.compile(r"<(doc|seg)\b([^<>]*)>|</seg>")
+_ID = re.compile(r'\b(?:doc)?id="([^"<>]*)"')
 
 
 def read_folder(folder: Path, source: str, target: str, unescape: bool = False, tedx: bool | None = None) -> Corpus:
@@ -131,12 +132,25 @@ def unescape_text(text: str) -> str:
 
 
 def clean(text: str) -> str:
-    """One line, single blanks, none at the ends."""
-    return " ".join(text.split())
+    """One line, single blanks, none at the ends; empty where nothing of the text is visible (see ``files.is_blank``)."""
+    text = " ".join(text.split())
+    return "" if is_blank(text) else text
+
+
+def check_length(text: str, where: str) -> str:
+    """``text``; UserError where it is too long for the tokenizer."""
+    if len(text) > MAX_TEXT:
+        raise UserError(f"{where}: a text of {len(text):,} characters, at most {MAX_TEXT:,}; split or delete it")
+    return text
 
 
 def _sentences(path: Path, unescape: bool) -> list[str]:
-    return [clean(unescape_text(line) if unescape else line) for line in read_lines(path)]
+    lines = enumerate(stream_lines(path), 1)
+    return [_sentence(line, unescape, path, number) for number, line in lines]
+
+
+def _sentence(line: str, unescape: bool, path: Path, number: int) -> str:
+    return check_length(clean(unescape_text(line) if unescape else line), f"{path}:{number}")
 
 
 def _aligned(sides: list[Path], unescape: bool) -> tuple[list[str], list[str]]:
@@ -162,8 +176,8 @@ def _pairs(sides: list[Path], read: Callable[[Path], list[tuple[str, str, int]]]
 
 def _tagged(path: Path) -> list[tuple[str, str, int]]:
     """(key, sentence, line) of a ``train.tags`` file: its lines without those that carry a talk's metadata."""
-    lines = enumerate(read_lines(path), start=1)
-    return [("", clean(unescape_text(line)), number) for number, line in lines if not _METADATA.match(line)]
+    lines = enumerate(stream_lines(path), start=1)
+    return [("", _sentence(line, True, path, number), number) for number, line in lines if not _METADATA.match(line)]
 
 
 def _segments(path: Path) -> list[tuple[str, str, int]]:
@@ -171,18 +185,31 @@ def _segments(path: Path) -> list[tuple[str, str, int]]:
 
     Scanned, not parsed: nothing is ever expanded or fetched, and the bare ``&`` of some releases does no harm.
     """
-    text, document, found = read_text(path), "", []
-    for match in _SEGMENT.finditer(text):
-        if match[1] is not None:
-            document = match[1]
-            continue
-        line = text.count("\n", 0, match.start()) + 1
-        if "<seg" in match[3]:
-            raise UserError(f"{path}:{line}: <seg id={match[2]!r}> is not closed")
-        found.append((f"{document}/{match[2]}", clean(unescape_text(match[3])), line))
-    if len(found) != text.count("<seg") or not found:
-        raise UserError(f"{path}: {text.count('<seg')} <seg> open but {len(found)} are whole; copy the file again")
+    text, document, found = "\n".join(stream_lines(path)), "", []
+    opened: re.Match[str] | None = None
+    line, start, counted = 1, 1, 0
+    for tag in _TAG.finditer(text):
+        line, counted = line + text.count("\n", counted, tag.start()), tag.start()
+        if tag[1] == "seg":
+            if opened is not None:
+                raise UserError(f"{path}:{start}: <seg id={_id(opened)!r}> is not closed")
+            opened, start = tag, line
+        elif tag[1] == "doc":
+            document = _id(tag)
+        elif opened is not None:
+            sentence = _sentence(text[opened.end() : tag.start()], True, path, start)
+            found.append((f"{document}/{_id(opened)}", sentence, start))
+            opened = None
+    if opened is not None or not found:
+        count = len(found) + (opened is not None)
+        raise UserError(f"{path}: {count} <seg> open but {len(found)} are whole; copy the file again")
     return found
+
+
+def _id(tag: re.Match[str]) -> str:
+    """The attribute ``id`` or ``docid`` of a start tag."""
+    found = _ID.search(tag[2])
+    return found[1] if found else ""
 
 
 def _hold_out(rows: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

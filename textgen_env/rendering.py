@@ -6,10 +6,10 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from textgen_env.terminal import Terminal, visible
 from textgen_env.types import UNK
 from textgen_env.vocabulary import Vocabulary
 
@@ -59,14 +59,15 @@ class Transcript:
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
         table.add_row(Text(self.world_id, style="bold not dim"), self._heading())
-        table.add_row("source", Text(self.source))
+        table.add_row("source", Text(visible(self.source)))
         table.add_row("written", self._written())
         if self.actions:
             agrees = self.actions[-1] == self.wanted[len(self.actions) - 1]
             table.add_row("action", Text(self.verdict, style="green" if agrees else "red"))
         if self.closing:
             for name, value in self.closing.items():
-                table.add_row(name, Text(f"{value:.1f}" if isinstance(value, float) else str(value), style="cyan"))
+                shown = f"{value:.1f}" if isinstance(value, float) else visible(str(value))
+                table.add_row(name, Text(shown, style="cyan"))
         else:
             table.add_row("expert", self._choices())
         return table
@@ -79,7 +80,8 @@ class Transcript:
     def _written(self) -> Text:
         """The text so far; ``‹taken≠expert's›`` where they part."""
         text = Text()
-        for piece, action, wanted in zip(pieces(self.vocabulary, self.actions), self.actions, self.wanted, strict=False):
+        shown = map(visible, pieces(self.vocabulary, self.actions))
+        for piece, action, wanted in zip(shown, self.actions, self.wanted, strict=False):
             if action == wanted:
                 text.append(piece)
             else:
@@ -94,7 +96,7 @@ class Transcript:
         return Text(shown[0], style="bold green").append("  ·  ".join(["", *shown[1:]]), style="not bold default")
 
     def _name(self, token: int) -> str:
-        return self.vocabulary.tokens[token]
+        return visible(self.vocabulary.tokens[token])
 
 
 def pieces(vocabulary: Vocabulary, tokens: Sequence[int]) -> list[str]:
@@ -116,7 +118,7 @@ def pieces(vocabulary: Vocabulary, tokens: Sequence[int]) -> list[str]:
 
 def plain(drawing: Table) -> str:
     """As text without colours, ``WIDTH`` characters wide, no trailing blanks."""
-    console = Console(file=io.StringIO(), width=WIDTH, color_system=None)
+    console = Terminal(file=io.StringIO(), width=WIDTH, color_system=None)
     with console.capture() as captured:
         console.print(drawing)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
@@ -124,4 +126,4 @@ def plain(drawing: Table) -> str:
 
 def coloured(drawing: Table) -> None:
     """Print it, in colour where the terminal has any."""
-    Console().print(drawing, "")
+    Terminal().print(drawing, "")

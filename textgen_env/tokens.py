@@ -15,6 +15,7 @@ from safetensors.numpy import save
 
 from textgen_env.corpus import Corpus
 from textgen_env.files import cache_dir, checksum, write_atomically
+from textgen_env.terminal import visible
 from textgen_env.types import EOS
 from textgen_env.vocabulary import CHUNK, Vocabulary
 
@@ -45,7 +46,7 @@ def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> 
         try:
             return _read(path, corpus, vocabulary)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            warnings.warn(f"{path} is damaged and is written again: {error}", stacklevel=2)
+            warnings.warn(visible(f"{path} is damaged and is written again: {error}"), stacklevel=2)
     encoded = _encode(corpus, vocabulary, source_limit)
     arrays = {
         f"{split}.{side}.{name}": array

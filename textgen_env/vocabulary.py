@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -14,10 +15,12 @@ from tokenizers import __version__ as tokenizers_version
 
 from textgen_env.corpus import Corpus
 from textgen_env.errors import UserError
-from textgen_env.files import cache_dir, load_json, read_text, save_json, write_atomically
+from textgen_env.files import MAX_TEXT, cache_dir, load_json, read_text, save_json, write_atomically
+from textgen_env.terminal import safe_json
 from textgen_env.types import BOS, EOS, PAD, UNK
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 CHUNK = 10_000  # texts encoded at once; bounds what the tokenizer holds beside the ids
 
 
@@ -41,7 +44,7 @@ class Vocabulary:
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
         tokenizer.decoder = decoders.Metaspace()
         trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=2, special_tokens=list(SPECIALS), show_progress=False)
-        tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.train_from_iterator(map(_checked, texts), trainer)
         if tokenizer.get_vocab_size() > size:
             raise UserError(
                 f"vocabulary={size} is too small: the {tokenizer.get_vocab_size()} characters of the text need one each"
@@ -61,10 +64,11 @@ class Vocabulary:
         return self.encode_many([text])[0]
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        """``encode`` of each text, on all cores."""
+        """``encode`` of each text, on all cores.  UserError where a text is too long or holds half a character."""
         ids: list[list[int]] = []
         for start in range(0, len(texts), CHUNK):
-            encoded = self._tokenizer.encode_batch_fast(texts[start : start + CHUNK], add_special_tokens=False)
+            chunk = [_checked(text) for text in texts[start : start + CHUNK]]
+            encoded = self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
             ids += [_ordinary(each.ids) for each in encoded]
         return ids
 
@@ -106,8 +110,8 @@ class Vocabulary:
         return cls(tokenizer)
 
     def save(self, path: Path) -> None:
-        """Write ``to_json`` to ``path``, whole or not at all."""
-        write_atomically(path, self.to_json().encode())
+        """Write ``to_json`` to ``path``, whole or not at all; control characters in tokens are escaped."""
+        write_atomically(path, safe_json(self.to_json()).encode())
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
@@ -116,6 +120,15 @@ class Vocabulary:
             return cls.from_json(read_text(path))
         except UserError as error:
             raise UserError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def _checked(text: str) -> str:
+    """``text``, if the tokenizer can take it: a longer one would keep it for minutes, half a character stops it."""
+    if len(text) > MAX_TEXT:
+        raise UserError(f"a text of {len(text):,} characters; the tokenizer takes at most {MAX_TEXT:,}, split or cut it")
+    if not text.isascii() and _SURROGATE.search(text):
+        raise UserError("a text holds half a character (an unpaired surrogate); write the whole one")
+    return text
 
 
 def _ordinary(ids: list[int]) -> list[int]:

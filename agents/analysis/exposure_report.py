@@ -17,6 +17,7 @@ from rich.text import Text
 
 from agents.analysis.exposure_bias import EXPERTS, GRAM, ROLL_INS, STARTS
 from agents.analysis.figure import INK, MUTED, SMALL, frame, title
+from textgen_env.terminal import visible
 
 COLOURS = ("#b34700", "#00639c", "#00735c", "#9c3d7a", "#6b5900", "#59636e")  # Okabe and Ito's, darkened: 4.5:1 on white
 SINCE = (0, 2, 8)  # tokens after the corrupted ones, in the table
@@ -93,7 +94,7 @@ def line(axes: Axes, band: dict[str, Any], colour: str, who: str, start: int = 1
 def key(figure: Figure, results: dict[str, Any]) -> None:
     """What colours and line styles mean, above the panels."""
     lines = [Line2D([], [], color=colour, linewidth=5) for colour in colours(results)]
-    names = list(results["runs"])
+    names = [visible(name).replace("$", r"\$") for name in results["runs"]]  # a folder's name is no formula
     styles = {"the student’s prefixes": "student", "references (uncorrupted)": "reference", "the teacher’s outputs": "teacher"}
     lines += [Line2D([], [], color=INK, linewidth=2.5, linestyle=STYLES[who]) for who in styles.values()]
     figure.legend(

@@ -28,6 +28,7 @@ from agents.report.facts import (
 )
 from agents.report.plots import interval_svg, panel_svg, panels
 from textgen_env.files import write_atomically
+from textgen_env.terminal import visible
 
 
 class Html(str):
@@ -36,13 +37,15 @@ class Html(str):
 
 def element(tag: str, *content: str, **attributes: Any) -> Html:
     """``element("p", "a < b", class_="note")`` → ``<p class="note">a &lt; b</p>``."""
-    opening = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items())
+    opening = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(visible(str(value)))}"' for key, value in attributes.items()
+    )
     return Html(f"<{tag}{opening}>{join(content)}</{tag}>")
 
 
 def join(parts: Sequence[str]) -> Html:
-    """The parts in one piece, escaped where they are not markup."""
-    return Html("".join(part if isinstance(part, Html) else escape(part) for part in parts))
+    """The parts in one piece; what is not markup is escaped, and its control characters are made visible."""
+    return Html("".join(part if isinstance(part, Html) else escape(visible(part, "\n\t")) for part in parts))
 
 
 def html(

@@ -22,6 +22,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from agents.report.facts import wording
 from textgen_env.files import write_atomically
+from textgen_env.terminal import visible
 
 # Okabe and Ito's blue and vermilion, darkened until small text passes 4.5:1 on white; the SVG turns each into a CSS variable.
 COLOURS = {"teacher": "#00639c", "student": "#b34700"}
@@ -224,4 +225,4 @@ def themed(text: str, description: str) -> str:
     body = re.sub(r'(<g) id="[^"]*"', r"\1", body)
     body = re.sub(r"font-family: [^;\"]*;? ?", "", body).replace("xlink:href", "href")
     body = re.sub('#[0-9a-f]{6}(?=[;"])', lambda colour: VARIABLES.get(colour[0], colour[0]), body)
-    return f'<svg role="img" aria-label="{escape(description)}" {view[0]}>{body}'
+    return f'<svg role="img" aria-label="{escape(visible(description))}" {view[0]}>{body}'

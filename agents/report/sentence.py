@@ -7,6 +7,7 @@ import hashlib
 import re
 import string
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 from itertools import accumulate
 
@@ -16,6 +17,7 @@ from rich.text import Text
 
 from agents.analysis.sentence import Choice, Sentence, Step
 from agents.report.page import Html, element, join
+from textgen_env.terminal import visible
 
 LIKELY, DOUBTFUL = 0.5, 0.1  # the teacher's probability from which the terminal shows green, yellow; red below
 
@@ -25,7 +27,8 @@ def drawing(sentence: Sentence, run: str) -> Group:
     texts = Table.grid(padding=(0, 2))
     texts.add_column(style="dim", no_wrap=True)
     texts.add_column(overflow="fold")
-    texts.add_row("run", Text(f"{run}, {sentence.split} {sentence.index}"))
+    sentence = _visible(sentence)
+    texts.add_row("run", Text(visible(f"{run}, {sentence.split} {sentence.index}")))
     for name in ("source", "reference", "teacher"):
         texts.add_row(name, Text(getattr(sentence, name)))
     texts.add_row("student", coloured(sentence.steps))
@@ -97,6 +100,25 @@ def page(sentence: Sentence, run: str) -> str:
         ),
     }
     return string.Template(own).substitute({name: join([part]) for name, part in parts.items()})
+
+
+def _visible(sentence: Sentence) -> Sentence:
+    """The same with every control character as its escape."""
+
+    def choices(best: Sequence[Choice]) -> list[Choice]:
+        return [choice._replace(token=visible(choice.token)) for choice in best]
+
+    steps = [
+        step._replace(
+            token=visible(step.token),
+            piece=visible(step.piece),
+            teacher=choices(step.teacher),
+            student=choices(step.student),
+        )
+        for step in sentence.steps
+    ]
+    texts = {name: visible(getattr(sentence, name)) for name in ("source", "reference", "teacher", "student")}
+    return replace(sentence, **texts, steps=steps)
 
 
 STYLE, SCRIPT = "<style>\n(.*?)</style>", "<script>(.*?)</script>"

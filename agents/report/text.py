@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.report.facts import NOTHING, SIDES, Scores, comparison, conditions, corpus_line, costs, title, warning
+from textgen_env.terminal import visible
 
 
 def table(results: Mapping[str, Any]) -> Table:
@@ -36,7 +37,8 @@ def table(results: Mapping[str, Any]) -> Table:
 
 
 def samples_text(samples: Sequence[Mapping[str, Any]], width: int = 100) -> str:
-    """Every sample's source, reference, teacher and student under one another, wrapped at ``width`` columns.
+    r"""Every sample's source, reference, teacher and student under one another, wrapped at ``width`` columns;
+    control characters show as escapes (``\x1b``).
 
     samples: ``{"index", "source", "reference", "teacher", "student"}`` each.
     """
@@ -44,7 +46,7 @@ def samples_text(samples: Sequence[Mapping[str, Any]], width: int = 100) -> str:
     for sample in samples:
         lines = [f"sentence {sample['index']}"]
         for key in ("source", "reference", *SIDES):
-            text, name, indent = str(sample.get(key) or "").strip() or NOTHING, f"  {key:<11}", " " * 13
+            text, name, indent = visible(str(sample.get(key) or "").strip()) or NOTHING, f"  {key:<11}", " " * 13
             lines += textwrap.wrap(text, width, initial_indent=name, subsequent_indent=indent, break_on_hyphens=False)
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
