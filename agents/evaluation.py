@@ -21,6 +21,7 @@ from agents.policy import Policy
 from agents.rollout import acting
 from textgen_env.batching import in_order
 from textgen_env.corpus import Pairs
+from textgen_env.errors import Range, check_range
 from textgen_env.files import DamagedFile, load_json, save_json
 from textgen_env.metrics import score
 from textgen_env.types import Trajectories
@@ -43,8 +44,9 @@ def subset(split: Split, rows: int | None) -> Split:
 def writer(policy: Policy, width: int, amp: str, device: str, keep: int = 1) -> Writer:
     """How ``policy`` writes when it is judged: greedily for a beam ``width`` of 1, else by length-normalised beam search.
 
-    keep: hypotheses a source, as in ``beam``.
+    keep: hypotheses a source, as in ``beam``.  UserError where the beam is wider than the vocabulary.
     """
+    check_range("beam", width, Range(1, policy.vocabulary_size))
 
     def write(source: Tensor, steps: int | Tensor) -> Trajectories:
         with acting(policy), precision(amp, device):

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from agents.policy import Policy
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import LOG_ZERO, Oracle, keep_top
 from textgen_env.types import Batch
 
@@ -42,8 +42,7 @@ def cross_entropy(logits: Tensor, log_probs: Tensor) -> Tensor:
 
 def checked_smoothing(label_smoothing: float) -> float:
     """``label_smoothing`` where it is a share in [0, 1); a UserError else."""
-    if not 0 <= label_smoothing < 1:
-        raise UserError(f"label_smoothing={label_smoothing}: at least 0 and below 1")
+    check_range("label_smoothing", label_smoothing, Range(0, 1, "most"))
     return label_smoothing
 
 

@@ -19,7 +19,7 @@ from benchmarks import suites
 from benchmarks.machine import described, product_rates
 from benchmarks.material import SIZES, Setup
 from benchmarks.runner import NEEDS, missing
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.files import write_atomically
 
 BY_NAME = ("memory", "threads")  # long, or not to be run beside others
@@ -66,6 +66,7 @@ def check(config: DictConfig) -> None:
     for key, least in (("vocabulary", 16), ("width", 4)):
         if config[key] < least:
             raise UserError(f"{key}={config[key]}: a number of at least {least} expected")
+    check_range("steps", config.steps, Range(1, 65_536))
     if len(set(config.lengths)) < 2:
         raise UserError(f"lengths={config.lengths}: a slope takes at least two different ones")
 

@@ -5,7 +5,7 @@ Hydra composes the groups; over them go the task's preset and then the user's ow
 
 from __future__ import annotations
 
-import math
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.table import Column, Table
 from rich.text import Text
 
+import checks
 from agents import signals
 from agents.journal import console
 from agents.trainer import Interrupted
@@ -32,19 +33,6 @@ from textgen_env.terminal import Terminal
 
 CONF = Path(__file__).parent / "conf"
 
-# The least that a number may be, by the last part of its key; of a list, each entry.  What else a setting must fulfil is
-# checked where it is used.
-LEAST: dict[str, float] = {
-    **dict.fromkeys(("seed", "warmup", "top_k", "label_top_k", "label_smoothing", "corrupt_at", "encodings"), 0),
-    **dict.fromkeys(("steps", "batch_tokens", "validations", "validation_rows", "batch_size", "batch_sizes", "speed_rows"), 1),
-    **dict.fromkeys(
-        ("beam", "beams", "threads", "workers", "rows", "rounds", "resamples", "samples", "bundled_pairs", "vocabulary"), 1
-    ),
-    **dict.fromkeys(("tokens", "episodes", "envs", "epochs", "lengths"), 1),
-    **{"batch": 2, "seconds": 0, "limit_ratio": 0, "limit_offset": 1},
-    **dict.fromkeys(("layers", "decoder_layers", "encoder_layers", "width", "encoder_width", "heads", "ffn", "embedding"), 1),
-}
-ABOVE_ZERO = ("lr", "clip")
 # A default of null does not show the type: these are numbers, all others text.
 NUMBERS: dict[str, type] = {
     **dict.fromkeys(("rows", "steps", "threads", "workers", "decoder_layers", "limit_offset"), int),
@@ -68,6 +56,7 @@ def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None
 def _run(main: Callable[..., None], script: str, passes_on: bool) -> int:
     """``run``; gives the exit code."""
     try:
+        checks.check_single_process(os.environ)
         words = sys.argv[1:]
         if {"--help", "-h"} & set(words):
             words = [word for word in words if not word.startswith("-")]
@@ -121,26 +110,20 @@ def read(script: str, words: list[str]) -> DictConfig:
     for key, texts in given.items():
         if key not in made:
             value = _checked(key, texts, valid, made)
-            _check_range(key, value)
+            checks.check_numbers(key, value)
             OmegaConf.update(config, key, value)
+    checks.check_given(given, config)
     return config
-
-
-def _check_range(key: str, value: Any) -> None:
-    """A number that is too small is a UserError here, and not a traceback after the training."""
-    name = key.rpartition(".")[2]
-    for each in value if isinstance(value, list) else [value]:
-        if isinstance(each, int | float) and each < LEAST.get(name, -math.inf):
-            raise UserError(f"{key}={each}: a number of at least {LEAST[name]} expected")
-        if isinstance(each, int | float) and name in ABOVE_ZERO and not each > 0:
-            raise UserError(f"{key}={each}: more than 0 expected")
 
 
 def passing(script: str, words: list[str], algorithm: str, student: str) -> list[str]:
     """Of ``words`` those that a run of ``algorithm`` and ``student`` knows: the keys of others in these groups are left out."""
     shaping = [word for word in words if word.partition("=")[0] in ("env", "preset", "teacher")]
-    valid = leaves(read(script, [*shaping, chosen_algorithm(algorithm), f"student={student}"]))
-    return [word for word in words if not word.startswith(("algorithm.", "student.")) or word.partition("=")[0] in valid]
+    config = read(script, [*shaping, chosen_algorithm(algorithm), f"student={student}"])
+    valid, idle = leaves(config), [] if checks.learns_from_rewards(config.algorithm.name) else ["reward"]
+    keys = {word: word.partition("=")[0] for word in words}
+    known = [word for word in words if not word.startswith(("algorithm.", "student.")) or keys[word] in valid]
+    return [word for word in known if keys[word] not in idle]
 
 
 def chosen_algorithm(name: str) -> str:
@@ -182,6 +165,7 @@ def _parse(words: list[str]) -> dict[str, list[str]]:
             raise UserError(f"cannot read {word!r}: write key=value (--help lists the keys)")
         if "${" in text or text == "???":
             raise UserError(f"{word}: nothing is filled in for {text} here; write the value itself")
+        checks.check_empty(key, text)
         given.setdefault(key, []).append(text)
     return given
 
@@ -237,19 +221,20 @@ def _checked(key: str, texts: list[str], valid: dict[str, Any], made: Groups) ->
     default = valid[key]
     if not isinstance(default, ListConfig):
         return _typed(key, _once(key, texts), default)
-    entries = [entry for text in texts for entry in _entries(text)]
-    if len(default) and not entries:
-        raise UserError(f"{key}=[]: give at least one")
+    entries = [entry for text in texts for entry in _entries(key, text)]
     return [_typed(key, entry, default[0] if len(default) else "") for entry in entries]
 
 
-def _entries(text: str) -> list[str]:
+def _entries(key: str, text: str) -> list[str]:
     """Those of ``[a, b]``, each as it was written; any other text is one."""
     try:
         found = yaml.load(text, yaml.BaseLoader) if text.startswith("[") else text
     except yaml.YAMLError:
         found = text
-    return [str(each) for each in found] if isinstance(found, list) else [text]
+    entries = [str(each) for each in found] if isinstance(found, list) else [text]
+    for entry in entries:
+        checks.check_empty(key, entry)
+    return entries
 
 
 def _typed(key: str, text: str, default: Any) -> Any:

@@ -25,10 +25,11 @@ from agents.journal import console
 from agents.policies.transformer import Transformer
 from agents.store import build_policy, describe_policy, load_policy, save_vocabulary
 from agents.trainer import Progress, learning_rate, train
+from checks import keys_of
 from groups import algorithm_class
 from textgen_env import rewards
 from textgen_env.batching import Batches
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.oracle import Oracle, PolicyOracle, expert
 from textgen_env.tasks import tasks
 from textgen_env.vocabulary import Vocabulary
@@ -72,7 +73,8 @@ def load_world(config: DictConfig) -> World:
 def read_world(config: DictConfig, vocabulary: Vocabulary | None = None) -> World:
     """The task with its corpus and its own or another ``vocabulary``; says what was taken."""
     name, options = named(config.env)
-    world = tasks()[name].load(**options)
+    with keys_of("env", options):
+        world = tasks()[name].load(**options)
     world = world if vocabulary is None else world.with_vocabulary(vocabulary)
     console.print("\n".join(world.describe()), markup=False, soft_wrap=True)
     return world
@@ -96,7 +98,9 @@ def build_student(config: DictConfig, world: World) -> nn.Module:
 
 def fresh_student(config: DictConfig, world: World) -> nn.Module:
     """A student that has learnt nothing yet."""
-    return build_policy(*named(config.student), world.vocabulary, torch.Generator().manual_seed(config.seed))
+    name, settings = named(config.student)
+    with keys_of("student", settings):
+        return build_policy(name, settings, world.vocabulary, torch.Generator().manual_seed(config.seed))
 
 
 def load_start(config: DictConfig, world: World) -> tuple[nn.Module, dict[str, Any]]:
@@ -167,6 +171,9 @@ def train_student(
 
 def check(config: DictConfig, world: World, student: nn.Module) -> None:
     """UserError for what would else be refused only after the teacher's training, as far as the task's own expert shows it."""
+    check_range("evaluate.beam", config.evaluate.beam, Range(1, len(world.vocabulary)))
+    if config.evaluate.rows is not None:
+        check_range("evaluate.rows", config.evaluate.rows, Range(1, len(world.splits["test"])))
     for settings in (config.teacher.train, config.train):
         learning_rate(settings.schedule, settings.warmup, settings.steps)
     algorithm = _algorithm(config, world, student, expert(world), torch.Generator())
@@ -178,7 +185,8 @@ def _algorithm(config: DictConfig, world: World, student: nn.Module, oracle: Ora
     name, settings = named(config.algorithm)
     reward = partial(rewards.score, rewards.make(config.reward or world.reward, world, oracle), world, "train")
     given = {"policy": student, "oracle": oracle, "generator": generator, "reward": reward}
-    return build(algorithm_class(name), settings, **given)
+    with keys_of("algorithm", settings):
+        return build(algorithm_class(name), settings, **given)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from agents.heap import tune_allocator
 from agents.journal import console
 from reopen import Run, reopen
 from run_folder import made_folder
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.files import write_atomically
 
 
@@ -27,6 +27,7 @@ def main(config: DictConfig) -> None:
     first = next(iter(runs.values()))
     if config.split not in first.world.splits:
         raise unknown("split", config.split, first.world.splits)
+    check_range("top_k", config.top_k, Range(0, len(first.world.vocabulary)))
     on, split, folder = distil.machine(config), first.world.splits[config.split], made_folder(config.out)
     distil.use_processor(config, on)
     reports = exposure_bias.measure(

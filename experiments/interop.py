@@ -27,7 +27,7 @@ from agents.locks import locked
 from agents.store import describe_policy, save_vocabulary
 from run_folder import begun, made_folder, unused
 from textgen_env import rewards
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.files import write_atomically
 from textgen_env.metrics import score
 from textgen_env.oracle import expert
@@ -43,6 +43,8 @@ def main(config: DictConfig) -> None:
     steps = config.steps or STEPS[config.trainer.partition("_")[0]]
     on = distil.machine(config)
     world = distil.read_world(config)
+    if config.rows is not None:
+        check_range("rows", config.rows, Range(1, len(world.splits["test"])))
     student, header = load_student(config, world)
     distil.use_processor(config, on)
     student.to(on.device)

@@ -22,6 +22,7 @@ from agents.journal import console
 from agents.locks import locked
 from agents.policies.transformer import Transformer
 from agents.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
+from checks import keys_of
 from distil import Machine, finished, fit, named, parameters, pretrained_name
 from textgen_env.corpus import cache_dir
 from textgen_env.errors import UserError
@@ -45,8 +46,8 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
     """A Hugging Face model, a run folder's student, the exact expert, or one trained here and cached by all that shaped it."""
     policy: Any
     wanted = config.teacher.get("compile")  # which runs of earlier versions do not have
-    if wanted and (pretrained_name(config) or config.teacher.name != "transformer"):
-        raise _not_compiled(config.teacher.path if pretrained_name(config) else config.teacher.name)
+    if wanted and (pretrained_name(config) or (not config.teacher.path and config.teacher.name != "transformer")):
+        raise _not_compiled(config.teacher.path or config.teacher.name)
     if config.teacher.path:  # which a run's results.json may have said
         opened = Path(pretrained_name(config) or config.teacher.path)
         where = opened.resolve() if opened.is_dir() else opened
@@ -116,8 +117,9 @@ def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
             return folder
         save_vocabulary(folder, world.vocabulary)
         generator = torch.Generator().manual_seed(config.teacher.seed)
-        policy = build_policy(name, settings, world.vocabulary, generator)
-        algorithm = BC(policy, config.teacher.label_smoothing)
+        with keys_of("teacher", [*settings, "label_smoothing"]):
+            policy = build_policy(name, settings, world.vocabulary, generator)
+            algorithm = BC(policy, config.teacher.label_smoothing)
         progress = fit(
             *(config.teacher.train, config.teacher.seed, world, world.splits["train"], algorithm, policy),
             *(folder, "teacher", header, generator, on),

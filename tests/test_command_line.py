@@ -121,7 +121,7 @@ def test_values_keep_their_types():
 
 @pytest.mark.parametrize("text", ["no", "2024_01", "010", " -> ", "\n", "1e5", "{a: b}", ": ", "~", "null"])
 def test_text_stays_as_it_was_written(text):
-    config = read("dagger", [f"teacher.separator={text}"])
+    config = read("dagger", ["teacher.path=hf:gpt2", f"teacher.separator={text}"])
     assert config.teacher.separator == text
     assert OmegaConf.create(OmegaConf.to_yaml(config)) == config
 

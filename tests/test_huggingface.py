@@ -344,10 +344,10 @@ def test_a_wrong_key_is_refused_in_one_line(words, message, folders, monkeypatch
 
 
 def test_text_arrives_as_it_was_written():
-    words = ["teacher.source_prefix=translate German to English: ", "teacher.separator=:"]
+    words = ["teacher.path=hf:t5", "teacher.source_prefix=translate German to English: ", "teacher.separator=:"]
     teacher = command_line.read("dagger", words).teacher
     assert (teacher.source_prefix, teacher.separator) == ("translate German to English: ", ":")
-    assert command_line.read("dagger", ["teacher.separator=[SEP]"]).teacher.separator == "[SEP]"
+    assert command_line.read("dagger", ["teacher.path=hf:gpt2", "teacher.separator=[SEP]"]).teacher.separator == "[SEP]"
 
 
 def test_without_transformers_it_says_how_to_install_it(folders, monkeypatch, capsys):

@@ -21,6 +21,7 @@ from textgen_env.env import TextGenEnv
 from textgen_env.errors import UserError, unknown
 from textgen_env.oracle import Oracle, PolicyOracle, ReferenceOracle
 from textgen_env.oracle_wrappers import CachedOracle, NoisyOracle
+from textgen_env.shell import TIME_LIMIT
 from textgen_env.tasks import tasks as all_tasks
 from textgen_env.types import BOS, EOS, PAD, UNK, Batch, Trajectories
 from textgen_env.vector import TextGenVectorEnv
@@ -61,7 +62,7 @@ def make_vector_env(
 ) -> TextGenVectorEnv:
     """The native vector environment of the task with id ``task``; gymnasium's vector entry point."""
     if max_episode_steps is not None:  # gymnasium 0.29 always passes it
-        raise UserError("max_episode_steps would cut episodes before their reward is paid; set horizon= instead")
+        raise UserError(TIME_LIMIT)
     world, rest = _load(task, world, options, TextGenVectorEnv)
     return TextGenVectorEnv(world, num_envs, **rest)
 

@@ -25,6 +25,7 @@ from textgen_env.shell import (
     closing,
     draw,
     observation_space,
+    refuse_time_limit,
 )
 from textgen_env.world import World
 
@@ -48,7 +49,8 @@ class TextGenEnv(gym.Env[Observation, int]):
 
     ## Episode End
     Terminated by EOS, truncated at the limit of the episode's source (``World.limit``, at most T actions); a terminal
-    reward is paid either way.
+    reward is paid either way.  A ``TimeLimit`` around it (``max_episode_steps``) is refused, as it would cut
+    episodes without paying.
 
     ## Info
     ``index`` at reset, the row · ``expert_action`` at the state reached, if ``expert`` · ``action_mask`` int8 ``[V]``, all but
@@ -89,11 +91,14 @@ class TextGenEnv(gym.Env[Observation, int]):
         self._mask = allowed(world) if action_mask else None
         self._expert = expert
         self._expert_action: np.ndarray | None = None  # [1], at the present state
-        self._ended = True
+        self._begun, self._ended = False, True
         self._transcript = Transcript(world.vocabulary, world.id) if render_mode else None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
+        if not self._begun:
+            refuse_time_limit(self)
+            self._begun = True
         self._episode = draw(self.world, self.split, self.np_random, options)
         split, index = self._episode
         rows = self.world.splits[split]

@@ -15,6 +15,7 @@ from typing import Any
 from unicodedata import category
 
 from textgen_env.errors import UserError
+from textgen_env.terminal import safe_json
 
 # Limits of what is read, after decompression: they fit the memory of a laptop, and no line keeps the tokenizer for minutes.
 MAX_FILE = 2 * 2**30  # bytes
@@ -77,7 +78,7 @@ def save_json(path: Path, content: Any) -> None:
     """Save JSON-able ``content`` with its checksum, atomically, for ``load_json``."""
     text = json.dumps(content, ensure_ascii=False)
     head = json.dumps({"checksum": checksum([("", text.encode())])})
-    write_atomically(path, f'{head[:-1]}, "content":\n{text}}}\n'.encode())
+    write_atomically(path, f'{head[:-1]}, "content":\n{safe_json(text)}}}\n'.encode())
 
 
 def load_json(path: Path) -> Any:

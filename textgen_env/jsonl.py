@@ -73,7 +73,7 @@ def _texts(row: dict[str, Any], names: Sequence[str], where: str, several: bool)
     texts = found if several and isinstance(found, list) else [found]
     if not texts or not all(isinstance(text, str) for text in texts):
         raise UserError(f"{where}: {name} is {_excerpt(found)}; give a text{' or a list of texts' if several else ''}")
-    cleaned = tuple(check_length(clean(text), f"{where}: {name}") for text in texts)
+    cleaned = tuple(check_length(clean(str(text)), f"{where}: {name}") for text in texts)
     if not all(cleaned):
         raise UserError(f"{where}: {name} is empty; delete the line, or write the text")
     if any("\ud800" <= character <= "\udfff" for text in cleaned if not text.isascii() for character in text):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from textgen_env.clock import phase
 from textgen_env.dynamics import pad
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, UserError, check_range
 from textgen_env.types import EOS, Trajectories
 from textgen_env.vocabulary import Vocabulary, check_vocabulary
 from textgen_env.world import Split, World
@@ -70,8 +70,8 @@ class PolicyOracle:
         top_k: int | None = None,
     ) -> None:
         check_vocabulary(vocabulary, student)
-        if top_k is not None and not 1 <= top_k <= len(vocabulary):
-            raise UserError(f"top_k={top_k}: choose between 1 and the vocabulary's {len(vocabulary)}, or leave it out")
+        if top_k is not None:
+            check_range("top_k", top_k, Range(1, len(vocabulary)))
         self.policy: Any = policy
         self.decode, self.top_k = decode, top_k
         self.vocabulary_size = len(vocabulary)
@@ -119,8 +119,7 @@ class ReferenceOracle:
     """
 
     def __init__(self, splits: Iterable[Split], vocabulary_size: int, smoothing: float = 0.01) -> None:
-        if not 0 < smoothing < 1:
-            raise UserError(f"smoothing={smoothing}: choose a probability between 0 and 1, both excluded")
+        check_range("smoothing", smoothing, Range(0, 1, "both"))
         self.vocabulary_size, self.smoothing = vocabulary_size, smoothing
         self.queries = 0
         self._splits = list(splits)

@@ -9,7 +9,7 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import LOG_ZERO, Oracle, source_key
 from textgen_env.types import EOS, PAD, Trajectories, shift
 
@@ -21,8 +21,7 @@ class NoisyOracle:
     """
 
     def __init__(self, oracle: Oracle, epsilon: float, generator: torch.Generator) -> None:
-        if not 0 <= epsilon <= 1:
-            raise UserError(f"epsilon={epsilon}: choose a probability from 0 to 1")
+        check_range("epsilon", epsilon, Range(0, 1))
         self.oracle, self.epsilon, self.generator = oracle, epsilon, generator
         self.vocabulary_size = oracle.vocabulary_size
 
@@ -53,6 +52,7 @@ class CachedOracle:
     ENTRY_BYTES = 250  # Python's own cost of an entry: key, tensor object, links
 
     def __init__(self, oracle: Oracle, max_bytes: int = 256 << 20) -> None:
+        check_range("max_bytes", max_bytes, Range(1, 2**63 - 1))
         self.oracle, self.max_bytes = oracle, max_bytes
         self.vocabulary_size = oracle.vocabulary_size
         self.hits, self.bytes = 0, 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,7 +23,22 @@ from textgen_env.world import World
 
 Observation = dict[str, NDArray[np.int64]]
 OVER = "the episode is over, or none was begun: call reset() before step()"
+TIME_LIMIT = "max_episode_steps would cut episodes before their reward is paid; set horizon= (env.horizon) instead"
 TEXT = ("never", "end", "always")
+
+
+def refuse_time_limit(env: gym.Env) -> None:
+    """UserError where the call comes through a gymnasium ``TimeLimit`` around ``env``.
+
+    Such a limit, ``gymnasium.make``'s ``max_episode_steps``, would cut episodes before their reward is paid.  The environment
+    is not told of it (its own spec has none), so the callers of ``reset`` are looked through.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, TimeLimit) and caller.unwrapped is env:
+            raise UserError(TIME_LIMIT)
+        frame = frame.f_back
 
 
 def observation_space(world: World) -> spaces.Dict:

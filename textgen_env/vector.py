@@ -18,7 +18,7 @@ from gymnasium.vector.utils import batch_space
 
 from textgen_env import dynamics, rewards
 from textgen_env.dynamics import State
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.oracle import Oracle
 from textgen_env.shell import (
     OVER,
@@ -50,6 +50,7 @@ except ImportError:  # gymnasium 0.29: its make_vec builds on the class that bec
 
 LEGACY = gym.__version__.startswith("0.")
 FINAL_OBSERVATION = "final_observation" if LEGACY else "final_obs"
+MOST_ENVS = 1_000_000
 Infos = dict[str, Any]
 Seed = int | Sequence[int | None] | None
 
@@ -83,8 +84,9 @@ class TextGenVectorEnv(VectorEnv):
         autoreset_mode: AutoresetMode | str | None = None,
         copy: bool = True,
     ) -> None:
-        if num_envs < 1:
-            raise UserError(f"num_envs={num_envs}: at least 1")
+        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer):
+            raise UserError(f"num_envs={num_envs!r}: a whole number expected")
+        check_range("num_envs", num_envs, Range(1, MOST_ENVS))
         self.mode = _mode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.mode}
         self.world, self.num_envs, self.copy = world, num_envs, copy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 
 from textgen_env.corpus import Corpus, Pairs
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, UserError, check_range
 from textgen_env.files import stamp
 from textgen_env.tokens import encode_corpus
 from textgen_env.types import EOS
@@ -33,7 +32,14 @@ KINDS: dict[type, tuple[Any, str]] = {  # of an option, by its default: what it 
     float: ((int, float, np.integer, np.floating), "a number"),
     str: ((str,), "a text"),
 }
-LEAST = {"seed": 0, "vocabulary": 1, "bundled_pairs": 1, "limit_ratio": 0, "limit_offset": 1}
+RANGES = {
+    "seed": Range(0, 2**32 - 1),
+    "vocabulary": Range(1, 10**6),
+    "bundled_pairs": Range(1, 10**7),
+    "limit_ratio": Range(0, 1000),
+    "limit_offset": Range(1, 65_536),
+}
+LONGEST = 65_536  # tokens of a source or an episode: every environment holds arrays of that width
 DECIMALS = 10**6  # the largest denominator of a ratio: 1.2 is 6/5, and no limit depends on rounding
 
 
@@ -186,14 +192,14 @@ def once(load: Callable[Options, World]) -> Callable[Options, World]:
 
 
 def check_option(name: str, value: Any, default: Any) -> None:
-    """UserError unless ``value`` is of the kind of ``default``, and not below the option's least."""
+    """UserError unless ``value`` is of the kind of ``default``, and in the option's range."""
     if type(default) not in KINDS:
         return
     types, words = KINDS[type(default)]
     if not isinstance(value, types) or (isinstance(value, bool) and not isinstance(default, bool)):
         raise UserError(f"{name}={value!r}: {words} expected")
-    if name in LEAST and value < LEAST[name]:
-        raise UserError(f"{name}={value}: a number of at least {LEAST[name]} expected")
+    if name in RANGES:
+        check_range(name, value, RANGES[name])
 
 
 def build(
@@ -218,8 +224,8 @@ def build(
     UserError when a split has no pairs, or no training pair fits the limits.
     """
     for name, limit in (("source_limit", source_limit), ("horizon", horizon), ("target_limit", target_limit)):
-        if limit is not None and limit < 2:
-            raise UserError(f"{name}={limit}: at least 2, one token and EOS")
+        if limit is not None:
+            check_range(name, limit, Range(2, LONGEST))  # one token and EOS
     check_limit(limit_ratio, limit_offset)
     for name, pairs in corpus.splits.items():
         if not len(pairs):
@@ -247,8 +253,6 @@ def check_limit(ratio: float | None, offset: int | None) -> None:
         raise UserError(f"{given}: give both, or neither for a limit that is the horizon")
     check_option("limit_ratio", ratio, 1.0)
     check_option("limit_offset", offset, 1)
-    if not math.isfinite(ratio):
-        raise UserError(f"limit_ratio={ratio}: a finite number of at least 0 expected")
 
 
 def fit(

@@ -15,7 +15,7 @@ from agents.policy import Policy
 from agents.returns import Reward
 from agents.rollout import roll_out, without_dropout
 from agents.schedules import beta as beta_schedule
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.exact import ExactOracle
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
@@ -59,8 +59,7 @@ class AggreVaTeD(Algorithm):
             raise unknown("cost_to_go", cost_to_go, COSTS)
         if cost_to_go == "exact" and not isinstance(oracle, ExactOracle):
             raise UserError("cost_to_go=exact: only the exact oracle of a tabular task knows it; use cost_to_go=roll_out")
-        if actions < 2:
-            raise UserError(f"actions={actions}: an action is judged against the others drawn beside it; at least 2")
+        check_range("actions", actions, Range(2, 1000))  # each is compared with the others
         self.policy, self.oracle, self.generator, self.reward = policy, oracle, generator, reward
         self.exact_cost: Any = getattr(oracle, "cost_to_go", None)
         self.cost_to_go, self.actions, self.beta = cost_to_go, actions, beta_schedule(beta, rate)

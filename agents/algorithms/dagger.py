@@ -12,7 +12,7 @@ from agents.losses import checked_smoothing, cloning, full
 from agents.policy import Policy
 from agents.roll_in import Mixed, RollIn, packed, unpacked
 from agents.schedules import beta as beta_schedule
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch, picked
 
@@ -61,11 +61,12 @@ class DAgger(Algorithm):
         for name, value, known in (("labels", labels, LABELS), ("relabel", relabel, RELABEL)):
             if value not in known:
                 raise unknown(name, value, known)
-        if group < 1:
-            raise UserError(f"algorithm.group={group}: at least 1")
         if labels == "distribution" and label_smoothing:
             raise UserError(f"algorithm.label_smoothing={label_smoothing}: only labels=action has it; give 0")
         self.label_smoothing = checked_smoothing(label_smoothing)
+        check_range("group", group, Range(1, 16_384))
+        check_range("top_k", top_k, Range(0, policy.vocabulary_size))
+        check_range("label_top_k", label_top_k, Range(0, policy.vocabulary_size))
         self.policy, self.oracle = policy, oracle
         self.labels, self.beta = labels, beta_schedule(beta, rate)
         self.roll_in = RollIn(policy, oracle, generator, mixture, top_k)

@@ -11,7 +11,7 @@ from agents.algorithms import Algorithm, LossOutput
 from agents.algorithms.dagger import DAgger
 from agents.losses import checked_smoothing, cloning
 from agents.policy import Policy
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, UserError, check_range
 from textgen_env.oracle import Oracle
 from textgen_env.types import PAD, Batch, picked
 
@@ -48,8 +48,8 @@ class DAggerAggregate(Algorithm):
         memory_mb: float = 64.0,
         label_smoothing: float = 0.0,
     ) -> None:
-        if every < 1:
-            raise UserError(f"every={every}: a roll-in every so many updates, at least 1")
+        check_range("every", every, Range(1, 10**6))
+        check_range("memory_mb", memory_mb, Range(0, 10**6, "least"))
         self.dagger = DAgger(policy, oracle, generator, "action", beta, rate, top_k, mixture)
         self.policy, self.every, self.steps = policy, every, 0
         self.label_smoothing = checked_smoothing(label_smoothing)

@@ -11,7 +11,7 @@ from agents.divergences import divergence as named
 from agents.losses import distilling
 from agents.policy import Policy
 from agents.rollout import roll_out
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
@@ -37,8 +37,7 @@ class GKD(Algorithm):
         divergence: str = "jsd",
         beta: float = 0.5,
     ) -> None:
-        if not 0 <= student_fraction <= 1:
-            raise UserError(f"student_fraction={student_fraction}: λ is a share, from 0 to 1")
+        check_range("student_fraction", student_fraction, Range(0, 1))
         self.policy, self.oracle, self.generator = policy, oracle, generator
         self.student_fraction, self.divergence = student_fraction, named(divergence, beta)
 

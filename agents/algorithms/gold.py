@@ -11,7 +11,7 @@ from torch import Tensor
 from agents.algorithms import Algorithm, LossOutput
 from agents.policy import Policy
 from agents.rollout import acting, frozen, without_dropout
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import Batch
 
 CREDITS = ("delta", "product", "sum")
@@ -49,11 +49,11 @@ class Gold(Algorithm):
     ) -> None:
         if credit not in CREDITS:
             raise unknown("credit", credit, CREDITS)
-        if not 0 <= weight_floor <= 1 or window < 0:
-            raise UserError(f"weight_floor={weight_floor} window={window}: weight_floor is a probability, window at least 0")
-        if not (floor >= 0 and log_floor < 0 and 0 <= discount <= 1):
-            given = f"floor={floor} log_floor={log_floor} discount={discount}"
-            raise UserError(f"{given}: floor ≥ 0, log_floor < 0, 0 ≤ discount ≤ 1")
+        check_range("weight_floor", weight_floor, Range(0, 1))
+        check_range("window", window, Range(0, 16_384))
+        check_range("floor", floor, Range(0, 10**6))
+        check_range("log_floor", log_floor, Range(-(10**6), 0, "most"))
+        check_range("discount", discount, Range(0, 1))
         self.policy, self.credit, self.weight_floor, self.needs_start = policy, credit, weight_floor, not cold_start
         self.floor, self.log_floor, self.window, self.discount = floor, log_floor, window, discount
         self.start = None if credit == "delta" else frozen(policy)

@@ -12,7 +12,7 @@ from agents.decoding import writable
 from agents.policy import Policy
 from agents.returns import Reward
 from agents.rollout import roll_out, without_dropout
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
@@ -43,10 +43,8 @@ class LOLS(Algorithm):
         actions: int = 4,
         cold_start: bool = False,
     ) -> None:
-        if not 0 <= expert_share <= 1:
-            raise UserError(f"expert_share={expert_share}: β is a probability, from 0 to 1")
-        if not 2 <= actions <= policy.vocabulary_size - 2:
-            raise UserError(f"actions={actions}: from 2 to the {policy.vocabulary_size - 2} that can be written")
+        check_range("expert_share", expert_share, Range(0, 1))
+        check_range("actions", actions, Range(2, policy.vocabulary_size - 2))  # all but PAD and BOS
         self.policy, self.oracle, self.generator, self.reward = policy, oracle, generator, reward
         self.expert_share, self.actions, self.needs_start = expert_share, actions, not cold_start
 

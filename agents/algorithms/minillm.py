@@ -12,7 +12,7 @@ from agents.decoding import writable
 from agents.mixture import Mixture, mixed
 from agents.policy import Policy
 from agents.rollout import without_dropout
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
@@ -43,8 +43,7 @@ class MiniLLM(Algorithm):
         length_normalised: bool = True,
         cold_start: bool = False,
     ) -> None:
-        if not 0 <= teacher_mix < 1:
-            raise UserError(f"teacher_mix={teacher_mix}: the oracle's share α lies in [0, 1)")
+        check_range("teacher_mix", teacher_mix, Range(0, 1, "most"))
         self.policy, self.oracle, self.generator = policy, oracle, generator
         self.teacher_mix, self.length_normalised, self.needs_start = teacher_mix, length_normalised, not cold_start
 

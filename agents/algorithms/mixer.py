@@ -12,7 +12,7 @@ from agents.algorithms import Algorithm, LossOutput
 from agents.baselines import Critic
 from agents.policy import Policy
 from agents.returns import Player, Reward, act_log_probs, to_go
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
@@ -41,8 +41,8 @@ class Mixer(Algorithm):
         anneal: float = 0.75,
         cold_start: bool = False,
     ) -> None:
-        if delta < 1 or not 0 < anneal <= 1:
-            raise UserError(f"delta={delta} anneal={anneal}: delta must be at least 1, anneal above 0 and at most 1")
+        check_range("delta", delta, Range(1, 1000))
+        check_range("anneal", anneal, Range(0, 1, "least"))
         self.policy, self.delta, self.anneal, self.needs_start = policy, delta, anneal, not cold_start
         self.player = Player(policy, oracle, generator, reward)
         self.critic = Critic(policy.feature_width).to(next(policy.parameters()).device)

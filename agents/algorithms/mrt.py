@@ -10,7 +10,7 @@ from torch import Tensor
 from agents.algorithms import Algorithm, LossOutput
 from agents.policy import Policy
 from agents.returns import Player, Reward, act_log_probs, per_episode
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
@@ -40,8 +40,8 @@ class MRT(Algorithm):
         reference: bool = False,
         cold_start: bool = False,
     ) -> None:
-        if samples + reference < 2 or not alpha > 0:
-            raise UserError(f"samples={samples} alpha={alpha}: risk takes at least 2 candidates a source, and alpha above 0")
+        check_range("samples", samples, Range(1 if reference else 2, 1000))  # with the reference, two candidates
+        check_range("alpha", alpha, Range(0, 10**6, "least"))
         self.policy, self.samples, self.alpha, self.reference = policy, samples, alpha, reference
         self.needs_start = not cold_start
         self.player = Player(policy, oracle, generator, reward)

@@ -14,7 +14,7 @@ from agents.baselines import Critic
 from agents.policy import Policy
 from agents.returns import Played, Player, Reward, act_log_probs, generalised_advantage, per_episode
 from agents.rollout import acting, frozen
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
@@ -70,10 +70,11 @@ class PPO(Algorithm):
         kl: float = 0.01,
         cold_start: bool = False,
     ) -> None:
-        if samples < 1:
-            raise UserError(f"samples={samples}: at least 1 episode a source")
-        if not (epochs >= 1 and clip > 0 and 0 <= trace <= 1 and kl >= 0):
-            raise UserError(f"epochs={epochs} clip={clip} trace={trace} kl={kl}: epochs ≥ 1, clip > 0, 0 ≤ trace ≤ 1, kl ≥ 0")
+        check_range("samples", samples, Range(1, 1000))
+        check_range("epochs", epochs, Range(1, 1000))
+        check_range("clip", clip, Range(0, 10**6, "least"))
+        check_range("trace", trace, Range(0, 1))
+        check_range("kl", kl, Range(0, 10**6))
         self.policy, self.start, self.needs_start = policy, frozen(policy), not cold_start
         self.samples, self.epochs, self.clip, self.trace, self.kl = samples, epochs, clip, trace, kl
         self.player = Player(policy, oracle, generator, reward)

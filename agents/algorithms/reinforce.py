@@ -12,7 +12,7 @@ from agents.algorithms import Algorithm, LossOutput
 from agents.baselines import baseline as make_baseline
 from agents.policy import Policy
 from agents.returns import Player, Reward, act_log_probs, to_go
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
@@ -38,8 +38,7 @@ class Reinforce(Algorithm):
         baseline: str = "critic",
         cold_start: bool = False,
     ) -> None:
-        if samples < 1:
-            raise UserError(f"samples={samples}: at least 1 episode a source")
+        check_range("samples", samples, Range(1, 1000))
         self.policy, self.samples, self.needs_start = policy, samples, not cold_start
         self.player = Player(policy, oracle, generator, reward)
         self.baseline = make_baseline(baseline, policy)

@@ -9,7 +9,7 @@ import torch
 from agents.algorithms import Algorithm, LossOutput
 from agents.policy import Policy
 from agents.returns import Player, Reward, act_log_probs, per_episode
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
@@ -33,8 +33,7 @@ class RLOO(Algorithm):
         samples: int = 4,
         cold_start: bool = False,
     ) -> None:
-        if samples < 2:
-            raise UserError(f"samples={samples}: leaving one out takes at least 2 samples a source; or use algorithm=reinforce")
+        check_range("samples", samples, Range(2, 1000))  # one is left out; of a single sample: algorithm=reinforce
         self.policy, self.samples, self.needs_start = policy, samples, not cold_start
         self.player = Player(policy, oracle, generator, reward)
 

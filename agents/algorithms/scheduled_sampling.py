@@ -13,7 +13,7 @@ from agents.losses import checked_smoothing, nll
 from agents.policy import Policy
 from agents.rollout import acting
 from agents.schedules import beta as beta_schedule
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.types import Batch, shift
 
 
@@ -45,10 +45,8 @@ class ScheduledSampling(Algorithm):
         passes: int = 1,
         label_smoothing: float = 0.0,
     ) -> None:
-        if top_k not in (0, 1):
-            raise UserError(f"top_k={top_k}: the likeliest token (1) or one of the whole distribution (0)")
-        if passes < 1:
-            raise UserError(f"passes={passes}: at least one prediction")
+        check_range("top_k", top_k, Range(0, 1))  # 0: a draw from the whole distribution, 1: the argmax
+        check_range("passes", passes, Range(1, 1000))
         self.policy, self.generator = policy, generator
         self.label_smoothing = checked_smoothing(label_smoothing)
         self.epsilon, self.top_k, self.passes = beta_schedule(epsilon, rate), top_k, passes

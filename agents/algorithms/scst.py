@@ -10,7 +10,7 @@ import torch
 from agents.algorithms import Algorithm, LossOutput
 from agents.policy import Policy
 from agents.returns import Player, Reward, act_log_probs, per_episode
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
@@ -34,8 +34,7 @@ class SCST(Algorithm):
         samples: int = 1,
         cold_start: bool = False,
     ) -> None:
-        if samples < 1:
-            raise UserError(f"samples={samples}: at least 1 episode a source")
+        check_range("samples", samples, Range(1, 1000))
         self.policy, self.samples, self.needs_start = policy, samples, not cold_start
         self.player = Player(policy, oracle, generator, reward)
 

@@ -7,6 +7,7 @@ from functools import partial
 from agents.algorithms import Algorithm, LossOutput
 from agents.losses import full
 from agents.policy import Policy
+from textgen_env.errors import Range, check_range
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch
 
@@ -20,6 +21,7 @@ class WordKD(Algorithm):
     """
 
     def __init__(self, policy: Policy, oracle: Oracle, demonstrations: str = "references", label_top_k: int = 0) -> None:
+        check_range("label_top_k", label_top_k, Range(0, policy.vocabulary_size))
         self.policy, self.oracle = policy, oracle
         self.demonstrations, self.label_top_k = demonstrations, label_top_k
 

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.fast import compute_dtype, linear
-from agents.layers import NEVER, Dropout, Linear, attention
+from agents.layers import LAYERS, NEVER, WIDTH, Dropout, Linear, attention
 from agents.policies.cells import CELLS, Hidden, backwards
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import PAD, picked
 
 
@@ -59,13 +59,12 @@ class RNN(nn.Module):
         super().__init__()
         if cell not in CELLS:
             raise unknown("cell", cell, CELLS)
-        if min(encoder_layers, decoder_layers, encoder_width, width, embedding) < 1 or projection < 0:
-            raise UserError(
-                f"encoder_layers={encoder_layers} decoder_layers={decoder_layers} encoder_width={encoder_width} width={width} "
-                f"embedding={embedding} projection={projection}: all must be at least 1 (projection: 0 for none)"
-            )
-        if not 0 <= dropout < 1:
-            raise UserError(f"dropout={dropout}: must be at least 0 and below 1")
+        check_range("encoder_layers", encoder_layers, LAYERS)
+        check_range("decoder_layers", decoder_layers, LAYERS)
+        for key, value in (("encoder_width", encoder_width), ("width", width), ("embedding", embedding)):
+            check_range(key, value, WIDTH)
+        check_range("projection", projection, Range(0, WIDTH.most))
+        check_range("dropout", dropout, Range(0, 1, "most"))
         self.vocabulary_size, self.generator = vocabulary_size, generator
         self.embedding, self.encoder_width = embedding, encoder_width
         self.feature_width = embedding

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.fast import compute_dtype, linear, uncast
-from agents.layers import NEVER, Dropout, Linear, attention, positions
-from textgen_env.errors import UserError
+from agents.layers import LAYERS, NEVER, WIDTH, Dropout, Linear, attention, positions
+from textgen_env.errors import Range, UserError, check_range
 from textgen_env.types import PAD, picked
 
 ROOM = 32  # steps a decode makes room for at first; doubled when they are used up
@@ -48,14 +48,13 @@ class Transformer(nn.Module):
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        if min(layers, layers if decoder_layers is None else decoder_layers, width, heads, ffn) < 1:
-            raise UserError(
-                f"layers={layers} decoder_layers={decoder_layers} width={width} heads={heads} ffn={ffn}: each at least 1"
-            )
+        check_range("layers", layers, LAYERS)
+        check_range("decoder_layers", layers if decoder_layers is None else decoder_layers, LAYERS)
+        for key, value in (("width", width), ("heads", heads), ("ffn", ffn)):
+            check_range(key, value, WIDTH)
         if width % heads:
             raise UserError(f"width={width} heads={heads}: the heads must divide the width")
-        if not 0 <= dropout < 1:
-            raise UserError(f"dropout={dropout}: must be at least 0 and below 1")
+        check_range("dropout", dropout, Range(0, 1, "most"))
         decoder_layers = layers if decoder_layers is None else decoder_layers
         self.vocabulary_size, self.width, self.heads, self.generator = vocabulary_size, width, heads, generator
         self.feature_width = width

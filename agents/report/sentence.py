@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from itertools import accumulate
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
@@ -117,7 +118,7 @@ def _visible(sentence: Sentence) -> Sentence:
         )
         for step in sentence.steps
     ]
-    texts = {name: visible(getattr(sentence, name)) for name in ("source", "reference", "teacher", "student")}
+    texts: dict[str, Any] = {name: visible(getattr(sentence, name)) for name in ("source", "reference", "teacher", "student")}
     return replace(sentence, **texts, steps=steps)
 
 

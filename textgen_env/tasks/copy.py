@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from textgen_env.corpus import Corpus, Pairs
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, UserError, check_range
 from textgen_env.exact import ExactOracle
 from textgen_env.types import EOS, PAD
 from textgen_env.vocabulary import Vocabulary
-from textgen_env.world import World, build, once
+from textgen_env.world import LONGEST, World, build, once
 
 ID = "Copy-v0"
 PRESETS: dict[str, dict[str, Any]] = {
@@ -61,12 +61,13 @@ def load(
         test: test strings
         seed: seed of the strings
     """
-    if symbols < 1 or not 1 <= min_length <= max_length:
-        raise UserError(f"Copy-v0 needs symbols ≥ 1 and 1 ≤ min_length ≤ max_length, not {symbols}, {min_length}, {max_length}")
+    check_range("symbols", symbols, Range(1, 10**6))
+    check_range("max_length", max_length, Range(1, LONGEST - 1))
+    check_range("min_length", min_length, Range(1, max_length))
     if horizon <= max_length:
         raise UserError(f"horizon={horizon} has no room for {max_length} symbols and EOS; give at least {max_length + 1}")
-    if min(train, valid, test) < 1:
-        raise UserError(f"each split needs a string: train={train} valid={valid} test={test}")
+    for name, size in (("train", train), ("valid", valid), ("test", test)):
+        check_range(name, size, Range(1, 10**7))
     alphabet = list(string.ascii_lowercase[:symbols]) if symbols <= 26 else [f"s{i}" for i in range(symbols)]
     texts = _strings(alphabet, min_length, max_length, train + valid + test, np.random.default_rng(seed))
     cuts = {"test": texts[:test], "valid": texts[test : test + valid], "train": texts[test + valid :]}

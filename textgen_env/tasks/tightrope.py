@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from textgen_env.corpus import Corpus, Pairs
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, check_range
 from textgen_env.exact import ExactOracle
 from textgen_env.types import BOS, EOS, UNK, shift
 from textgen_env.vocabulary import Vocabulary
-from textgen_env.world import World, build, once
+from textgen_env.world import LONGEST, World, build, once
 
 ID = "Tightrope-v0"
 PRESETS: dict[str, dict[str, Any]] = {
@@ -72,12 +72,11 @@ def load(
         test: test rows
         seed: seed of the sources
     """
-    if horizon < 1 or not 0 <= tricks <= len(TRICKS) or not 0 < slip < 1:
-        raise UserError(
-            f"Tightrope-v0 needs horizon ≥ 1, 0 ≤ tricks ≤ {len(TRICKS)} and 0 < slip < 1, not {horizon}, {tricks}, {slip}"
-        )
-    if min(train, valid, test) < 1:
-        raise UserError(f"each split needs a row: train={train} valid={valid} test={test}")
+    check_range("horizon", horizon, Range(1, LONGEST - 1))
+    check_range("tricks", tricks, Range(0, len(TRICKS)))
+    check_range("slip", slip, Range(0, 1, "both"))
+    for name, size in (("train", train), ("valid", valid), ("test", test)):
+        check_range(name, size, Range(1, 10**7))
     generator = np.random.default_rng(seed)
     splits = {name: _walks(generator, rows, horizon) for name, rows in (("train", train), ("valid", valid), ("test", test))}
     corpus = Corpus("tightrope", "bundled", f"walks of {horizon} steps, seed {seed}", splits)
