@@ -20,9 +20,8 @@ from textgen_env.oracle import LOG_ZERO, likeliest
 from textgen_env.types import BOS, EOS, PAD, Trajectories
 
 Choose = Callable[[Tensor, Tensor, int], Tensor]  # logits [N, V], rows [N], time → token [N]
-CHUNK = 32  # rows whose log-probabilities are taken together: few enough to stay in a processor's cache
-BLOCK = 64  # tokens of the vocabulary whose largest is found together
 STEP = 8  # rows are dropped down to a multiple of this: a processor compiles its products for each number of rows
+DECODER = 2  # version of the search rules: part of the name of everything that keeps what they found
 DROP = 0.75  # finished rows leave the batch once fewer than this share of its rows is still writing
 
 
@@ -55,16 +54,38 @@ def sample(
 
 
 def beam(
-    policy: Stepper, source: Tensor, steps: int | Tensor, width: int = 5, length_penalty: float = 1.0, keep: int = 1
+    policy: Stepper,
+    source: Tensor,
+    steps: int | Tensor,
+    width: int = 5,
+    length_penalty: float = 1.0,
+    keep: int = 1,
 ) -> Trajectories:
-    """The hypotheses with the best ``score / length ** length_penalty`` that a beam of ``width`` finds.
+    """Beam search for the hypotheses with the best ``score / length ** length_penalty``.
 
-    Each step keeps the ``width`` best continuations; those that end leave the beam.  A row stops as soon as none still in it
-    can beat the worst it would keep, whatever it would go on to write: log-probabilities only sum downwards.  1 is greedy.
-    keep: hypotheses a source, in B·keep rows, best first; where fewer were found, the rest have length 0 and score -inf.
+    Each step takes the 2K best continuations of the K live hypotheses. Of the first K, those that
+    end with EOS have finished; the K best that do not end stay live. A row stops when K hypotheses
+    have finished. A hypothesis cut at the limit counts only where none has finished. A width of 1
+    is greedy search.
+
+    Args:
+        policy: Generates one cached step at a time.
+        source: ``[B, S]``.
+        steps: Limit on the length, EOS included: one number, or int64 ``[B]``.
+        width: K, live hypotheses per row.
+        length_penalty: Power of the length, EOS included, that divides the score.
+        keep: Hypotheses to return per row, at most ``width``.
+
+    Returns:
+        B·keep rows, best first for each source; what was not found has length 0 and score -inf.
     """
+    if not 1 <= keep <= width:
+        raise ValueError(f"keep must be from 1 to width={width}, not {keep}")
+    if not 0 <= length_penalty < torch.inf:
+        raise ValueError(f"length_penalty must be a number from 0, not {length_penalty}")
     rows, most = _rows(source, steps)
-    return spread(_beam, policy, most, rows, width, width=width, length_penalty=length_penalty, keep=keep)
+    settings = {"width": width, "length_penalty": length_penalty, "keep": keep}
+    return spread(_beam, policy, most, rows, width, **settings)
 
 
 def _greedy(
@@ -102,61 +123,81 @@ def _sample(
 def _beam(
     policy: Stepper, most: int, source: Tensor, limit: Tensor, width: int, length_penalty: float, keep: int
 ) -> Trajectories:
-    rows = torch.arange(len(source), device=source.device)  # [N] whose search goes on
-    finished = _Finished(len(source), keep, most, source.device)
-    written = torch.full((len(source), 1, most), PAD, device=source.device)  # [N, W, most]: one empty hypothesis each
-    total = torch.zeros(len(source), 1, device=source.device)  # [N, W] log-probability; -inf where there is no hypothesis
-    token = torch.full_like(rows, BOS)[:, None]  # [N, W]
-    if not len(rows):
+    finished = _Finished((len(source), keep, most), length_penalty, source.device)
+    if not len(source):
         return finished.trajectories()
+    rows = torch.arange(len(source), device=source.device)  # [N] rows whose search goes on
+    total = torch.zeros(len(source), 1, device=source.device)  # [N, W] score; -inf: no hypothesis
+    token = torch.full_like(rows, BOS)[:, None]  # [N, W]
+    action = torch.full((len(source), 1, most), PAD, device=source.device)  # [N, W, most]
     state = policy.start(source, most)
     for time in range(most):
         logits, state = policy.step(token.flatten(), state)
-        before = torch.arange(0, len(logits), total.shape[1], device=rows.device)[:, None]  # [N, 1] first state row of each
-        total, parent, token = _extend(total, logits, width)  # [N, W] each
-        written = written.take_along_dim(parent[:, :, None], 1)  # [N, W, most]
-        written[:, :, time] = token
-        ended = (token == EOS) | (limit[rows, None] == time + 1)
-        value = (total / (time + 1) ** length_penalty).masked_fill(~ended, -torch.inf)  # [N, W]
-        finished.add(rows, value, total, written, time + 1)
-        total = total.masked_fill(ended, -torch.inf)
-        hope = total.amax(1)  # the bound is monotone in the final length: one of its two ends is the kinder
-        bound = torch.maximum(hope / (time + 2) ** length_penalty, hope / limit[rows] ** length_penalty)
-        going = (bound > finished.value[rows, -1]).nonzero().squeeze(1)
-        if not len(going):
+        total, parent, token = _candidates(total, logits, 2 * width)  # [N, C] each, best first
+        action = action.flatten(0, 1)[parent]  # [N, C, most]
+        action[:, :, time] = token
+        ended = token == EOS
+        finished.add(rows, total.masked_fill(~ended, -torch.inf)[:, :width], action, time + 1)
+        total, live = total.masked_fill(ended, -torch.inf).topk(min(width, total.shape[1]))  # [N, W]
+        parent, token = parent.gather(1, live), token.gather(1, live)
+        action = action.take_along_dim(live[:, :, None], 1)
+        at_limit = limit[rows] == time + 1
+        cut = at_limit & (finished.count[rows] == 0)
+        finished.add(rows[cut], total[cut], action[cut], time + 1)
+        going = ~at_limit & (finished.count[rows] < width) & (total[:, 0] > -torch.inf)
+        if not going.any():
             break
-        parent = before + parent
-        if len(going) < DROP * len(rows):
-            rows, written, total, token, parent = rows[going], written[going], total[going], token[going], parent[going]
-        state = state.select(parent.flatten())
+        rows, total, token, action = rows[going], total[going], token[going], action[going]
+        state = state.select(parent[going].flatten())
     return finished.trajectories()
 
 
 class _Finished:
-    """The best finished hypotheses of every source, best first.
+    """The best finished hypotheses of every row, best first.
 
-    value ``[B, keep]`` normalised, -inf where there is none yet · action ``[B, keep, most]`` · length, score ``[B, keep]``.
+    value ``[B, keep]``: normalized score, -inf where there is none · score, length ``[B, keep]`` ·
+    action ``[B, keep, most]`` · count ``[B]``: hypotheses that have finished, kept or not.
     """
 
-    def __init__(self, batch: int, keep: int, most: int, device: torch.device) -> None:
-        self.value = torch.full((batch, keep), -torch.inf, device=device)
+    def __init__(self, shape: tuple[int, int, int], length_penalty: float, device: torch.device) -> None:
+        self.length_penalty = length_penalty
+        self.value = torch.full(shape[:2], -torch.inf, device=device)
         self.score = self.value.clone()
-        self.action = torch.full((batch, keep, most), PAD, dtype=torch.int64, device=device)
-        self.length = torch.zeros((batch, keep), dtype=torch.int64, device=device)
+        self.length = torch.zeros(shape[:2], dtype=torch.int64, device=device)
+        self.action = torch.full(shape, PAD, dtype=torch.int64, device=device)
+        self.count = torch.zeros(shape[0], dtype=torch.int64, device=device)
 
-    def add(self, rows: Tensor, value: Tensor, score: Tensor, written: Tensor, length: int) -> None:
-        """For sources ``rows`` ``[N]``: ``value``, ``score`` ``[N, W]`` and ``written`` ``[N, W, most]`` of one ``length``."""
-        some = (value.amax(1) > self.value[rows, -1]).nonzero().squeeze(1)
-        rows, keep = rows[some], self.value.shape[1]
-        self.value[rows], place = torch.cat([self.value[rows], value[some]], 1).topk(keep)  # [N', keep]
-        self.score[rows] = torch.cat([self.score[rows], score[some]], 1).gather(1, place)
-        lengths = torch.full_like(value[some], length, dtype=torch.int64)  # [N', W]
+    def add(self, rows: Tensor, score: Tensor, action: Tensor, length: int) -> None:
+        """Add hypotheses of ``rows`` ``[N]``: score ``[N, W]``, -inf where there is none; action ``[N, W, most]``."""
+        some = (score > -torch.inf).any(1)
+        rows, score, action, keep = rows[some], score[some], action[some], self.value.shape[1]
+        self.count[rows] += (score > -torch.inf).sum(1)
+        value = score / score.new_tensor(length) ** self.length_penalty
+        value = torch.cat([self.value[rows], value], 1)
+        self.value[rows], place = value.topk(keep)
+        lengths = torch.full_like(score, length, dtype=torch.int64)
+        self.score[rows] = torch.cat([self.score[rows], score], 1).gather(1, place)
         self.length[rows] = torch.cat([self.length[rows], lengths], 1).gather(1, place)
-        self.action[rows] = torch.cat([self.action[rows], written[some]], 1).take_along_dim(place[:, :, None], 1)
-        self.length[rows] *= self.value[rows] > -torch.inf
+        self.action[rows] = torch.cat([self.action[rows], action], 1).take_along_dim(place[:, :, None], 1)
 
     def trajectories(self) -> Trajectories:
-        return _trimmed(Trajectories(self.action.flatten(0, 1), self.length.flatten(), self.score.flatten()))
+        missing = self.score == -torch.inf  # what took its place means nothing
+        action = self.action.masked_fill(missing[:, :, None], PAD)
+        length = self.length.masked_fill(missing, 0)
+        return _trimmed(Trajectories(action.flatten(0, 1), length.flatten(), self.score.flatten()))
+
+
+def _candidates(total: Tensor, logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The ``count`` best continuations of the hypotheses ``total`` ``[N, W]``; logits ``[N·W, V]``.
+
+    Returns:
+        Score, row of ``logits`` and last token, ``[N, C]`` each, best first.
+    """
+    (rows, width), size = total.shape, logits.shape[1]
+    scores = (total.view(-1, 1) + _log_probs(logits)).view(rows, -1)  # [N, W·V]
+    total, place = scores.topk(min(count, width * size))
+    first = torch.arange(0, rows * width, width, device=total.device)[:, None]
+    return total, first + place // size, place % size
 
 
 def writable(logits: Tensor) -> Tensor:
@@ -169,37 +210,6 @@ def draw(logits: Tensor, noise: Tensor) -> Tensor:
     """Tokens ``[N, K]`` of the distributions of ``logits`` ``[N, V]``, by the uniform ``noise`` ``[N, K]`` in [0, 1)."""
     mass = logits.softmax(-1).cumsum(-1)  # [N, V]
     return torch.searchsorted(mass, noise * mass[:, -1:], right=True).clamp_(max=mass.shape[1] - 1)
-
-
-def _extend(total: Tensor, logits: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The ``width`` best continuations of the hypotheses ``total`` ``[N, W]``: their log-probability, parent and last token.
-
-    logits ``[N·W, V]``.
-    """
-    best = [_top(_log_probs(some), width) for some in logits.split(CHUNK if logits.device.type == "cpu" else len(logits))]
-    gain, token = map(torch.cat, zip(*best, strict=True))  # [N·W, each]
-    each = gain.shape[1]
-    total = (total.view(-1, 1) + gain).view(len(total), -1)  # [N, W·each]
-    total, place = total.topk(min(width, total.shape[1]))  # [N, W']
-    return total, place // each, token.view(len(total), -1).gather(1, place)
-
-
-def _top(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest of ``[N, V]`` and their places, or all.
-
-    They are in the k blocks with the largest maxima: a processor finds these sooner than it sorts all V.
-    """
-    rows, size = x.shape
-    blocks = size // BLOCK
-    if blocks <= 2 * k or x.device.type != "cpu":
-        return x.topk(min(k, size))
-    most = x[:, : blocks * BLOCK].view(rows, blocks, BLOCK).amax(2)  # [N, blocks]
-    start = most.topk(k).indices * BLOCK  # [N, k]
-    place = (start[:, :, None] + torch.arange(BLOCK, device=x.device)).flatten(1)  # [N, k·BLOCK]
-    rest = torch.arange(blocks * BLOCK, size, device=x.device).expand(rows, -1)
-    place = torch.cat([place, rest], 1)
-    value, index = x.gather(1, place).topk(k)
-    return value, place.gather(1, index)
 
 
 @torch.no_grad()

@@ -21,16 +21,17 @@ from torch import Tensor
 
 from agents import workers
 from agents.checkpoint import fault, load_tensors, save_tensors
+from agents.decoding import DECODER
 from agents.evaluation import Writer, writer
 from agents.journal import console
 from agents.locks import locked
 from agents.store import fingerprint
 from textgen_env.batching import in_order
-from textgen_env.errors import unknown
+from textgen_env.errors import UserError, unknown
 from textgen_env.files import cache_dir
 from textgen_env.metrics import sentence_score
 from textgen_env.oracle import Oracle, PolicyOracle
-from textgen_env.types import Batch
+from textgen_env.types import EOS, Batch
 from textgen_env.world import Split, World
 
 KINDS = ("references", "teacher", "best_of_beam")
@@ -40,13 +41,33 @@ SHARD = 16  # batches in a file
 
 
 def demonstrations(
-    kind: str, world: World, oracle: Oracle, amp: str, device: str, spent: dict[str, float] | None = None
+    kind: str,
+    world: World,
+    oracle: Oracle,
+    amp: str,
+    device: str,
+    length_penalty: float = 1.0,
+    spent: dict[str, float] | None = None,
 ) -> Split:
     """The training split with its targets replaced by ``kind``; its texts stay the references.
 
-    "references": as it is.  "teacher": what the teacher's beam search finds best.  "best_of_beam": of its beam the
-    hypothesis with the best sentence score against the references (an oracle that is no policy has one demonstration only).
-    spent: gets ``demonstrations_seconds``, what the generation took in whichever run it was.
+    A demonstration that the teacher did not end by EOS within the limit would teach the student not
+    to end: such a row gets an empty target, which ``Batches`` leaves out, and a line on the console
+    says how many there are.
+
+    Args:
+        kind: "references": the split as it is. "teacher": what the teacher's beam search finds best.
+            "best_of_beam": of its beam the hypothesis with the best sentence score against the
+            references (an oracle that is no policy has one demonstration only).
+        world: The task.
+        oracle: The teacher.
+        amp: Precision, "float32" or "bf16".
+        device: Torch device.
+        length_penalty: As in ``beam``.
+        spent: Gets ``demonstrations_seconds``, what the generation took in whichever run it was.
+
+    Raises:
+        UserError: If ``kind`` is unknown, or the teacher ended none of its demonstrations.
     """
     if kind not in KINDS:
         raise unknown("demonstrations", kind, KINDS)
@@ -55,16 +76,17 @@ def demonstrations(
         return split
     policy: Any = oracle.policy if isinstance(oracle, PolicyOracle) else None
     keep = BEAM if policy is not None and kind == "best_of_beam" else 1
-    write = oracle.demonstrate if policy is None else writer(policy, BEAM, amp, device, keep)
+    write = oracle.demonstrate if policy is None else writer(policy, BEAM, amp, device, length_penalty, keep)
     about = {
         "teacher": world.id if policy is None else fingerprint(policy),
         "corpus": world.corpus.fingerprint,
         "vocabulary": world.vocabulary.fingerprint,
         "limits": world.limits,
+        "decoder": DECODER,
         "beam": BEAM,
+        "length_penalty": length_penalty,
         "keep": keep,
         "precision": amp,
-        "timed": True,
     }
     key = blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
     folder = cache_dir() / "demonstrations" / f"{world.id}-{key}"
@@ -72,11 +94,24 @@ def demonstrations(
     workers.dismiss(policy)
     if spent is not None:
         spent["demonstrations_seconds"] = sum(load_tensors(path)[1]["seconds"] for path in folder.glob("*.safetensors"))
-    targets: list[Tensor] = [torch.empty(0)] * len(split)
+    targets = [torch.empty(0, dtype=torch.int64)] * len(split)
     for rows, hypotheses in _read(folder):
         for row, found in zip(rows, hypotheses, strict=True):
-            targets[row] = found[0] if len(found) == 1 else _best(world, row, found)
+            if ended := [action for action in found if action[-1] == EOS]:
+                targets[row] = ended[0] if len(ended) == 1 else _best(world, row, ended)
+    _report_endless(sum(not len(target) for target in targets), world)
     return replace(split, target=[target.numpy() for target in targets])
+
+
+def _report_endless(count: int, world: World) -> None:
+    rows = len(world.splits["train"])
+    if count == rows:
+        raise UserError(
+            f"the teacher ended none of its {rows:,} demonstrations by EOS within env.horizon={world.horizon}: "
+            "train it longer (teacher.train.steps) or raise env.horizon"
+        )
+    if count:
+        console.print(f"teacher's demonstrations: {count:,} of {rows:,} do not end by EOS and are left out")
 
 
 def generate(write: Writer, world: World, folder: Path) -> None:

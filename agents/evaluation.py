@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from agents.decoding import beam, greedy
+from agents.decoding import DECODER, beam, greedy
 from agents.fast import precision, weights_at_rest
 from agents.journal import console
 from agents.losses import nll
@@ -41,10 +41,26 @@ def subset(split: Split, rows: int | None) -> Split:
     return Split([split.source[i] for i in chosen], [split.target[i] for i in chosen], pairs)
 
 
-def writer(policy: Policy, width: int, amp: str, device: str, keep: int = 1) -> Writer:
-    """How ``policy`` writes when it is judged: greedily for a beam ``width`` of 1, else by length-normalised beam search.
+def writer(
+    policy: Policy,
+    width: int,
+    amp: str,
+    device: str,
+    length_penalty: float = 1.0,
+    keep: int = 1,
+) -> Writer:
+    """How ``policy`` generates: greedily for a beam ``width`` of 1, else by beam search.
 
-    keep: hypotheses a source, as in ``beam``.  UserError where the beam is wider than the vocabulary.
+    Args:
+        policy: The policy to decode with, in evaluation mode and without gradient.
+        width: Beam width.
+        amp: Precision, "float32" or "bf16".
+        device: Torch device.
+        length_penalty: As in ``beam``.
+        keep: Hypotheses per source, as in ``beam``.
+
+    Raises:
+        UserError: The beam is wider than the vocabulary.
     """
     check_range("beam", width, Range(1, policy.vocabulary_size))
 
@@ -53,7 +69,7 @@ def writer(policy: Policy, width: int, amp: str, device: str, keep: int = 1) -> 
             source = source.to(device)
             if width == 1:
                 return greedy(policy, source, steps, scored=False)
-            return beam(policy, source, steps, width=width, keep=keep)
+            return beam(policy, source, steps, width, length_penalty, keep)
 
     return write
 
@@ -66,6 +82,11 @@ def write_split(write: Writer, world: World, split: Split) -> list[str]:
         for row, action in zip(batch.index.tolist(), write(batch.source, batch.limit).action.tolist(), strict=True):
             texts[row] = world.vocabulary.decode(action)
     return texts
+
+
+def outputs_name(rows: int, width: int, length_penalty: float) -> str:
+    """The file for ``outputs`` of ``rows`` test sentences; it names all that the decoder is given."""
+    return f"test{rows}-beam{width}-penalty{length_penalty}-decoder{DECODER}.json"
 
 
 def outputs(write: Writer, world: World, split: Split, path: Path, whose: str = "") -> list[str]:

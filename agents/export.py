@@ -194,7 +194,13 @@ def specification(policy: Transformer, vocabulary: Vocabulary, length: int) -> T
 
 
 def writer(
-    folder: Path, vocabulary: Vocabulary, batch_size: int = 64, workers: int = 1, threads: int = 1, width: int = 1
+    folder: Path,
+    vocabulary: Vocabulary,
+    batch_size: int = 64,
+    workers: int = 1,
+    threads: int = 1,
+    width: int = 1,
+    length_penalty: float = 1.0,
 ) -> Writer:
     """How the model in ``folder`` writes, as ``agents.evaluation.writer``.
 
@@ -211,7 +217,12 @@ def writer(
             raise ValueError("CTranslate2 has one limit for all rows of a beam search")
         texts = [[tokens[token] for token in row if token != PAD] for row in source.tolist()]
         limits = {"min_decoding_length": 0, "max_decoding_length": max(most), "max_input_length": 0}
-        found = model.translate_batch(texts, beam_size=width, max_batch_size=batch_size, return_end_token=True, **limits)
+        search = {
+            "beam_size": width,
+            "length_penalty": length_penalty,
+            "return_end_token": True,
+        }  # which then counts in the length
+        found = model.translate_batch(texts, max_batch_size=batch_size, **search, **limits)
         rows = [
             torch.tensor([ids[token] for token in each.hypotheses[0][:limit]], dtype=torch.int64)
             for each, limit in zip(found, most, strict=True)

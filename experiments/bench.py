@@ -22,7 +22,7 @@ from benchmarks.runner import NEEDS, missing
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.files import write_atomically
 
-BY_NAME = ("memory", "threads")  # long, or not to be run beside others
+BY_NAME = ("memory", "threads", "beam")  # long, not to be run beside others, or in need of a run
 
 
 def main(config: DictConfig) -> None:

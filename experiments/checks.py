@@ -49,6 +49,7 @@ RANGES: dict[str, Range] = {
     **_same(Range(0, 10**6, "least"), "clip alpha memory_mb"),
     "batch": Range(2, 10**6),
     "limit_ratio": Range(0, 1000),
+    "length_penalty": Range(0, 100),
     "limit_offset": Range(1, 65_536),
     "seconds": Range(0, 3600),
 }
@@ -115,7 +116,7 @@ def _idle_of_teacher(name: str, teacher: DictConfig) -> str:
     pretrained = path.startswith("hf:")
     if name in ("source_prefix", "separator"):
         return "" if pretrained else "only a teacher.path=hf:… has it"
-    if name in ("path", "compile"):
+    if name in ("path", "compile") or (name == "length_penalty" and (path or teacher.name != "exact")):
         return ""
     if name == "encodings":
         kept = not pretrained and (path or teacher.name == "transformer")

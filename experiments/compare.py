@@ -15,7 +15,7 @@ import dagger
 import distil
 import teaching
 from agents.comparison import COSTS, TEACHER, Curve, Entry, System, gains_by_length, rows
-from agents.evaluation import outputs, subset, writer
+from agents.evaluation import outputs, outputs_name, subset, writer
 from agents.journal import console
 from agents.locks import locked
 from agents.report import read_metrics, versus
@@ -65,8 +65,9 @@ def main(config: DictConfig, words: list[str]) -> None:
         raise UserError(f"{' '.join(unused)}: none of these runs has such a key (python experiments/dagger.py --help)")
     configs = {}
     for (key, run), passed in zip(plan.items(), known, strict=True):
-        judging = f"evaluate.beam={config.beams[0]}"  # the teacher too, as the students' first score
-        configs[key] = command_line.read("dagger", [*passed, judging, *own_words(key, run, plan, words)])
+        judging = [f"evaluate.beam={config.beams[0]}"]  # the teacher too, as the students' first score
+        judging += [f"evaluate.length_penalty={config.length_penalty}"]
+        configs[key] = command_line.read("dagger", [*passed, *judging, *own_words(key, run, plan, words)])
         if configs[key].init is None:
             distil.check_start(configs[key])
         if begun(run) and (run / "config.yaml").is_file():
@@ -78,7 +79,7 @@ def main(config: DictConfig, words: list[str]) -> None:
                 console.print(run.name + (": finished before" if done else ""))
                 if not done:
                     dagger.main(configs[key])
-            report(folder, configs, list(config.beams))
+            report(folder, configs, list(config.beams), config.length_penalty)
     except (Interrupted, KeyboardInterrupt) as stop:
         raise interrupted(stop, shlex.join(["python", "experiments/compare.py", *sys.argv[1:]])) from stop
 
@@ -86,6 +87,8 @@ def main(config: DictConfig, words: list[str]) -> None:
 def check(config: DictConfig, words: list[str]) -> None:
     """UserError where ``words`` hold a key of one run which this command sets itself."""
     given = dict(word.partition("=")[::2] for word in words)
+    if "evaluate.length_penalty" in given:
+        raise UserError(f"evaluate.length_penalty: here it is length_penalty={given['evaluate.length_penalty']}")
     for many, one in LISTS.items():
         if one in given:
             raise UserError(f"{one}={given[one]}: here it is {many}=[{given[one].strip('[]')}]")
@@ -109,7 +112,7 @@ def own_words(key: Key, run: Path, plan: dict[Key, Path], words: list[str]) -> l
     return [*own, command_line.chosen_algorithm(algorithm)]
 
 
-def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int]) -> None:
+def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_penalty: float) -> None:
     """The table and figures of finished runs."""
     entries, curves = [], {}
     for (algorithm, student, seed), asked in runs.items():
@@ -117,9 +120,11 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int]) -> None:
         config, world, policy = reopen_student(run, asked.device, asked.precision)
         on, results = distil.machine(config), json.loads((run / "results.json").read_text())
         test = subset(world.splits["test"], config.evaluate.rows)
-        write = {width: writer(policy, width, on.precision, on.device) for width in beams}
-        paths, whose = {k: run / "outputs" / f"test{len(test)}-beam{k}.json" for k in beams}, fingerprint(policy)
-        texts = {k: outputs(write[k], world, test, paths[k], whose) for k in beams}
+        texts, whose = {}, fingerprint(policy)
+        for width in beams:
+            write = writer(policy, width, on.precision, on.device, length_penalty)
+            path = run / "outputs" / outputs_name(len(test), width, length_penalty)
+            texts[width] = outputs(write, world, test, path, whose)
         entries.append(Entry(algorithm, student, seed, results, texts))
         curves.setdefault((student, algorithm), []).append((read_metrics(run), results["cost"]))
     shared_teacher(entries)
@@ -159,11 +164,12 @@ def teacher_entry(config: DictConfig, world: World, test: Split, beams: list[int
     """The teacher's own row: its test outputs at every beam width, and what its training cost."""
     teacher = teaching.find_teacher(config, world, on)
     folder, texts = teaching.outputs_folder(teacher, world, on.precision), {}
+    penalty = config.evaluate.length_penalty
     for width in beams:
         write = teacher.write
         if isinstance(teacher.oracle, PolicyOracle):
-            write = writer(teacher.oracle.policy, width, on.precision, on.device)
-        texts[width] = outputs(write, world, test, folder / f"test{len(test)}-beam{width}.json")
+            write = writer(teacher.oracle.policy, width, on.precision, on.device, penalty)
+        texts[width] = outputs(write, world, test, folder / outputs_name(len(test), width, penalty))
     speed, cost = {"speedup": None}, teacher.about["cost"] or {}
     results = {"student": {"parameters": teacher.about["parameters"]}, "speed": speed, "cost": cost}
     return Entry(TEACHER, teacher.about["architecture"], config.teacher.get("seed", 0), results, texts)

@@ -75,6 +75,7 @@ def distilled(config: DictConfig, world: World, student: nn.Module, folder: Path
             "speedup": rates["student_tokens_per_second"] / rates["teacher_tokens_per_second"],
             "batch_size": config.evaluate.batch_size,
             "beam": config.evaluate.beam,
+            "length_penalty": config.evaluate.length_penalty,
             "device": on.device,
             "precision": on.precision,
             "threads": torch.get_num_threads(),

@@ -16,6 +16,7 @@ from torch import nn
 
 from agents import pretrained, workers
 from agents.algorithms import Algorithm
+from agents.decoding import DECODER
 from agents.demonstrations import KINDS, demonstrations
 from agents.discovery import build
 from agents.encodings import Encodings
@@ -155,9 +156,11 @@ def train_student(
         "algorithm": config.algorithm.name,
         "corpus": world.corpus.fingerprint,
         "seed": config.seed,
+        **({} if algorithm.demonstrations == "references" else {"decoder": DECODER}),
     }
     spent = {"demonstrations_seconds": 0.0}
-    split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device, spent)
+    penalty = config.teacher.length_penalty
+    split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device, penalty, spent)
     with remembering(oracle, world, config.teacher.encodings, on.device):
         progress = fit(
             *(config.train, config.seed, world, split, algorithm, student),

@@ -12,7 +12,7 @@ from torch import nn
 
 import teaching
 from agents import report
-from agents.evaluation import Writer, outputs, samples, subset, writer
+from agents.evaluation import Writer, outputs, outputs_name, samples, subset, writer
 from agents.store import fingerprint
 from distil import Machine
 from teaching import Teacher
@@ -33,13 +33,16 @@ class Written(NamedTuple):
 
 def writers(config: DictConfig, teacher: Teacher, student: nn.Module, on: Machine) -> dict[str, Writer]:
     """How both write when they are judged."""
-    return {"teacher": teacher.write, "student": writer(student, config.evaluate.beam, on.precision, on.device)}
+    evaluate = config.evaluate
+    write = writer(student, evaluate.beam, on.precision, on.device, evaluate.length_penalty)
+    return {"teacher": teacher.write, "student": write}
 
 
 def files(config: DictConfig, world: World, teacher: Teacher, folder: Path, on: Machine) -> dict[str, Path]:
     """Where what both write is kept."""
     rows = len(world.splits["test"])
-    name = f"test{min(config.evaluate.rows or rows, rows)}-beam{config.evaluate.beam}.json"
+    evaluate = config.evaluate
+    name = outputs_name(min(evaluate.rows or rows, rows), evaluate.beam, evaluate.length_penalty)
     return {"teacher": teaching.outputs_folder(teacher, world, on.precision) / name, "student": folder / "outputs" / name}
 
 

@@ -85,6 +85,8 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
         raise UserError(f"{folder / 'results.json'} is damaged ({error}): {remedy}") from error
     try:
         name, options = config.env.name, set(config.env) - {"name"}
+        config.evaluate.setdefault("length_penalty", 1.0)  # earlier versions had no other
+        config.teacher.setdefault("length_penalty", 1.0)
         _ = config.teacher.name, config.evaluate.beam, results["corpus"]["fingerprint"]
         if not isinstance(results["teacher"]["path"], str | None):
             raise ValueError("the path of its teacher is no text")

@@ -24,7 +24,7 @@ def main(config: DictConfig) -> None:
         raise UserError("name a finished run folder: run=RUN")
     on = distil.machine(config)
     run = reopen(config.run, config.device, config.precision)
-    write = writer(run.student, config.beam, on.precision, on.device)
+    write = writer(run.student, config.beam, on.precision, on.device, config.length_penalty)
     with precision(on.precision, on.device):
         seen = look(run.student, write, run.teacher.oracle, run.world, config.split, config.sentence, on.device)
     console.print(view.drawing(seen, config.run))

@@ -39,14 +39,17 @@ def main(config: DictConfig) -> None:
     for threads in config.threads:
         torch.set_num_threads(threads)
         for beam in config.beams:
-            writers = {who: writer(policy, beam, on.precision, on.device) for who, policy in policies.items()}
+            writers = {
+                who: writer(policy, beam, on.precision, on.device, config.length_penalty) for who, policy in policies.items()
+            }
             for batch_size in config.batch_sizes:
                 rates = speed(writers, run.world, test, batch_size, config.rounds)
                 ratio = rates["student_tokens_per_second"] / rates["teacher_tokens_per_second"]
                 rows.append({"threads": threads, "beam": beam, "batch_size": batch_size, **rates, "speedup": ratio})
                 cells = [f"{rates[f'{who}_tokens_per_second']:,.0f}" for who in policies]
                 table.add_row(str(threads), str(beam), str(batch_size), *cells, f"{ratio:.1f}×")
-    settings = {"rows": len(test), "rounds": config.rounds, "device": on.device, "precision": on.precision}
+    settings = {name: config[name] for name in ("rounds", "length_penalty")}
+    settings |= {"rows": len(test), "device": on.device, "precision": on.precision}
     written = {**settings, "speeds": rows, "versions": distil.versions()}
     console.print(table)
     write_atomically(Path(config.run) / "speed.json", json.dumps(written, indent=1).encode())

@@ -31,7 +31,10 @@ from textgen_env.oracle import Oracle, PolicyOracle
 from textgen_env.world import World
 
 # of the group teacher, the keys that are not its architecture's
-TEACHER_KEYS = ("path", "source_prefix", "separator", "label_smoothing", "encodings", "compile", "seed", "train")
+TEACHER_KEYS = (
+    *("path", "source_prefix", "separator", "length_penalty", "label_smoothing"),
+    *("encodings", "compile", "seed", "train"),
+)
 
 
 class Teacher(NamedTuple):
@@ -72,8 +75,11 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
             raise _not_compiled(architecture)
         policy.compile_layers()
     about = {"architecture": architecture, "parameters": parameters(policy), "path": path, "cost": training_cost(path)}
-    oracle = PolicyOracle(policy, partial(beam, width=5), vocabulary, world.vocabulary)
-    return Teacher(oracle, writer(policy, config.evaluate.beam, on.precision, on.device), about)
+    decode = partial(beam, width=5, length_penalty=config.teacher.length_penalty)
+    oracle = PolicyOracle(policy, decode, vocabulary, world.vocabulary)
+    evaluate = config.evaluate
+    write = writer(policy, evaluate.beam, on.precision, on.device, evaluate.length_penalty)
+    return Teacher(oracle, write, about)
 
 
 def _not_compiled(what: str) -> UserError:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from agents import decoding
 from agents.decoding import beam, greedy, sample
@@ -151,42 +153,105 @@ def test_beam_of_one_is_greedy(policy: Transformer, source: Tensor, length_penal
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0, 2.0])
-def test_a_beam_that_holds_everything_finds_the_best_sequence(policy: Transformer, source: Tensor, length_penalty: float):
-    horizon, ends = 3, [*range(3, V)]
-    everything = [[*body, EOS] for length in range(horizon) for body in itertools.product(ends, repeat=length)]
-    everything += [list(body) for body in itertools.product(ends, repeat=horizon)]
-    action = torch.tensor([sequence + [PAD] * (horizon - len(sequence)) for sequence in everything])
-    length = torch.tensor([len(sequence) for sequence in everything])
+def test_a_beam_that_holds_everything_finds_the_best_that_end(policy: Transformer, source: Tensor, length_penalty: float):
+    horizon, width = 3, V**3
+    bodies = [body for n in range(horizon) for body in itertools.product(range(EOS + 1, V), repeat=n)]
+    sequences = [[*body, EOS] for body in bodies]
+    length = torch.tensor([len(sequence) for sequence in sequences])
+    action = pad_sequence([torch.tensor(sequence) for sequence in sequences], batch_first=True)
     candidates = Trajectories(action, length, torch.zeros(len(action)))
-    found = beam(policy, source, horizon, width=V**horizon, length_penalty=length_penalty)
-    several = beam(policy, source, horizon, width=V**horizon, length_penalty=length_penalty, keep=4)
+    first = beam(policy, source, horizon, width, length_penalty)
+    several = beam(policy, source, horizon, width, length_penalty, keep=4)
     for row in range(len(source)):
         score = rescored(policy, source[row].expand(len(action), -1), candidates)
         best = (score / length**length_penalty).topk(4).indices.tolist()
-        assert found.action[row, : found.length[row]].tolist() == everything[best[0]]
-        for place, each in enumerate(best, start=4 * row):
-            assert several.action[place, : several.length[place]].tolist() == everything[each]
-            torch.testing.assert_close(several.score[place], score[each], rtol=1e-5, atol=1e-5)
+        assert first.action[row, : first.length[row]].tolist() == sequences[best[0]]
+        for place, index in enumerate(best, start=4 * row):
+            assert several.action[place, : several.length[place]].tolist() == sequences[index]
+            torch.testing.assert_close(several.score[place], score[index], rtol=1e-5, atol=1e-5)
 
 
-def test_hypotheses_that_were_not_found_are_empty(source: Tensor):
-    two_words = Table(torch.tensor([0.0, 0.0, 0.5, 0.0, 0.5]).log())  # EOS or token 4
-    found = beam(two_words, source[:1], 1, width=5, keep=5)
-    assert found.length.tolist() == [1, 1, 0, 0, 0]
-    assert found.score[2:].tolist() == [-torch.inf] * 3
+def by_the_rule(policy: Policy, source: Tensor, limit: int, width: int, length_penalty: float) -> list[list[int]]:
+    """The rule of ``beam`` for one source ``[S]``, in lists; at most ``width`` hypotheses, best first."""
+    live, finished = [(0.0, [])], []
+    for _ in range(limit):
+        candidates = []
+        for score, tokens in live:
+            with torch.no_grad():
+                log_probs = policy(source[None], torch.tensor([[BOS, *tokens]])).log_softmax(-1)[0, -1]
+            candidates += [(score + log_probs[v].item(), [*tokens, v]) for v in range(EOS, V)]
+        candidates = sorted(candidates, reverse=True)[: 2 * width]
+        finished += [(score, tokens) for score, tokens in candidates[:width] if tokens[-1] == EOS]
+        live = [(score, tokens) for score, tokens in candidates if tokens[-1] != EOS][:width]
+        if len(finished) >= width:
+            break
+    ranked = sorted(finished or live, key=lambda each: each[0] / len(each[1]) ** length_penalty, reverse=True)
+    return [tokens for _, tokens in ranked[:width]]
 
 
-def test_a_wider_beam_does_not_score_worse_on_average(policy: Transformer, source: Tensor):
-    narrow, wide = (beam(policy, source, 12, width=width) for width in (1, 6))
-    assert (wide.score / wide.length).mean() > (narrow.score / narrow.length).mean()
+@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+def test_beam_search_is_its_rule_with_a_limit_for_each_row(
+    policy: Transformer, source: Tensor, width: int, length_penalty: float
+):
+    limit = torch.tensor([1, 2, 3, 8, 9, 9] * 2)
+    found = beam(policy, source, limit, width, length_penalty, keep=width)
+    for row in range(len(source)):
+        expected = by_the_rule(policy, source[row], int(limit[row]), width, length_penalty)
+        places = range(width * row, width * (row + 1))
+        hypotheses = [found.action[place, : found.length[place]].tolist() for place in places]
+        assert hypotheses == expected + [[]] * (width - len(expected))
+    ended = (found.action == EOS).any(1)
+    assert ended.any()
+    assert width > 2 or (found.length[~ended] > 0).any(), "hypotheses cut at the limit must occur"
 
 
-def test_early_stop_waits_for_a_hypothesis_that_can_still_win():
-    """Ending at once has log-probability log 0.3; ten more tokens at 0.69 each have a better mean, found only at the limit."""
-    policy = Table(torch.tensor([0.0, 0.0, 0.3, 0.0, 0.7]).log())
-    source = torch.tensor([[EOS]])
-    assert beam(policy, source, 10, width=2).length.item() == 10
-    assert beam(policy, source, 10, width=2, length_penalty=0.0).length.item() == 1
+LOOP = Table(torch.tensor([0.0, 0.0, 0.3, 0.0, 0.7]).log())  # EOS, or token 4 again
+LEFT = torch.tensor([[EOS]])
+
+
+@pytest.mark.parametrize("width", [2, 3, 4, 5])
+def test_a_row_stops_when_as_many_have_ended_as_the_beam_is_wide(width: int):
+    """One hypothesis ends at every step, and each is better per token than the one before."""
+    longest_first, shortest_first = (beam(LOOP, LEFT, 50, width, power, width) for power in (1.0, 0.0))
+    assert longest_first.length.tolist() == [*range(width, 0, -1)]
+    assert shortest_first.length.tolist() == [*range(1, width + 1)]
+    lengths = longest_first.length
+    torch.testing.assert_close(longest_first.score, (lengths - 1) * math.log(0.7) + math.log(0.3))
+
+
+def test_a_loop_loses_against_what_ends_however_likely_it_is():
+    found = beam(LOOP, LEFT, 3, width=5, keep=5)
+    assert found.length.tolist() == [3, 2, 1, 0, 0]  # 4 4 4, cut at 3, has the best mean of all
+    assert found.score[3:].tolist() == [-torch.inf] * 2
+    assert not found.action[3:].any()
+    assert beam(LOOP, LEFT, 3, width=1).action.tolist() == [[4, 4, 4]], "nothing has ended: the cut one counts"
+
+
+def test_an_end_counts_only_among_the_best_of_a_step():
+    """EOS is always the third best of a step; so it is in CTranslate2 and transformers."""
+    thirds = Table(torch.tensor([0.0, 0.0, 0.1, 0.0, 0.5, 0.4]).log())
+    assert beam(thirds, LEFT, 6, width=2).length.item() == 6
+    assert beam(thirds, LEFT, 6, width=3, length_penalty=0.0).length.item() == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"keep": 3}, "keep must be from 1 to width=2, not 3"),
+        ({"keep": 0}, "keep must be from 1 to width=2, not 0"),
+        ({"length_penalty": math.nan}, "length_penalty must be a number from 0, not nan"),
+        ({"length_penalty": -1.0}, "length_penalty must be a number from 0, not -1.0"),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(settings: dict, message: str):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        beam(LOOP, LEFT, 3, width=2, **settings)
+
+
+def test_a_policy_that_can_only_end_has_one_hypothesis():
+    only = Table(torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0]).log())
+    assert beam(only, LEFT, 9, width=3, keep=3).length.tolist() == [1, 0, 0]
 
 
 def test_top_1_is_greedy(policy: Transformer, source: Tensor):

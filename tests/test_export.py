@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -17,13 +18,13 @@ from torch.nn.utils.rnn import pad_sequence
 import command_line
 import dagger
 import export as script
-from agents.decoding import greedy
+from agents.decoding import beam, greedy
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from textgen_env.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
 from textgen_env.tasks import iwslt, multi30k, parallel_text, wmt16
-from textgen_env.types import BOS, EOS, PAD, UNK
+from textgen_env.types import BOS, EOS, PAD, UNK, shift
 from textgen_env.vocabulary import Vocabulary
 from textgen_env.world import build
 
@@ -72,6 +73,55 @@ def test_five_hundred_sentences_come_out_token_for_token(shape, tmp_path):
     ended = (ours.action == EOS).any(1)
     assert 0.01 < ended.float().mean() < 0.99, "both ways to end an episode must occur"
     assert len(ours.action.unique(dim=0)) > 200, "a student that always writes the same shows nothing"
+
+
+@pytest.fixture(scope="module")
+def half_trained() -> Transformer:
+    """A student that has half learned to copy, so that beams find something else than greedy search."""
+    policy = Transformer(len(WORDS), layers=1, width=32, heads=4, ffn=32, generator=torch.Generator().manual_seed(3))
+    optimizer = torch.optim.Adam(policy.parameters(), lr=0.005)
+    for batch in sources(150 * 64).split(64):
+        logits = policy(batch, shift(batch))
+        F.cross_entropy(logits.flatten(0, 1), batch.flatten(), ignore_index=PAD).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return policy.eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("width", [1, 4, 5])
+def test_beams_come_out_token_for_token_where_they_end(width, length_penalty, half_trained, tmp_path):
+    """Where CTranslate2's hypothesis ended by EOS within the limit; it lets those cut at the limit compete.
+
+    At a power of exactly 0 it goes on until the best candidate of a step ends, however many have ended before; its
+    hypothesis may then have a higher score. A power of 1e-7, which changes no ranking, has it stop when K have ended, as
+    ours does. It counts EOS in the length only with ``return_end_token=True``, which the exporter's writer sets.
+    """
+    policy, source = half_trained, sources(300)
+    export.export(policy, WORDS, tmp_path / "model", "float32", LIMIT, HORIZON)
+    ours = widened(beam(policy, source, HORIZON, width, length_penalty).action)
+    powers = (length_penalty,) if length_penalty or width == 1 else (1e-7, 0.0)
+    theirs = [
+        widened(export.writer(tmp_path / "model", WORDS, width=width, length_penalty=power)(source, HORIZON).action)
+        for power in powers
+    ]
+    same, ended = (ours == theirs[0]).all(1), (theirs[0] == EOS).any(1)
+    assert ended.float().mean() > 0.9
+    assert same[ended].float().mean() >= 0.99
+    assert width == 1 or (ours != widened(greedy(policy, source, HORIZON).action)).any(1).float().mean() > 0.2
+    longer = (theirs[-1] != ours).any(1) & (theirs[-1] == EOS).any(1) & same  # of its own rule at 0
+    assert (log_prob(policy, source, theirs[-1]) > log_prob(policy, source, ours))[longer].all()
+
+
+def widened(action: Tensor) -> Tensor:
+    """Padded to the horizon."""
+    return F.pad(action, (0, HORIZON - action.shape[1]))
+
+
+def log_prob(policy: Transformer, source: Tensor, action: Tensor) -> Tensor:
+    """The score ``[B]`` by teacher forcing."""
+    log_probs = policy(source, shift(action)).log_softmax(-1)
+    return log_probs.gather(2, action[:, :, None]).squeeze(2).where(action != PAD, 0.0).sum(1)
 
 
 def test_eight_bits_change_little_and_take_less(tmp_path):

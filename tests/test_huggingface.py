@@ -115,6 +115,45 @@ def test_beam_search_scores_what_teacher_forcing_gives(policy):
     assert (found.score >= greedy(policy, source, 10).score - 1e-4).float().mean() > 0.5
 
 
+@pytest.fixture(scope="module")
+def half_trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, torch.Tensor]:
+    """A Marian that has half learned to copy, so that beams of different widths find different texts; and sources."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(2, 9, (400,), generator=generator).tolist()
+    texts = [" ".join(f"w{i}" for i in torch.randint(12, (n,), generator=generator)) for n in lengths]
+    policy = load(str(copier(tmp_path_factory.mktemp("copier"), texts, steps=60)))
+    return policy, encoded(policy, texts[:150])
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0])
+@pytest.mark.parametrize("width", [1, 4, 5])
+@torch.no_grad()
+def test_beam_search_finds_what_transformers_generates_with_early_stopping(width, length_penalty, half_trained):
+    """Where its hypothesis ended by EOS within the limit: it lets those cut there compete.
+
+    transformers divides the score by the number of generated tokens, EOS included and the start token not, to the
+    power of its length_penalty: our convention.
+    """
+    (policy, source), limit = half_trained, 10
+    names = ("decoder_start_token_id", "eos_token_id", "pad_token_id")
+    config = {name: getattr(policy.model.config, name) for name in names}
+    config |= {"num_beams": width, "length_penalty": length_penalty, "max_new_tokens": limit}
+    search = transformers.GenerationConfig(**config, early_stopping=width > 1, suppress_tokens=[config["pad_token_id"]])
+    given = {"attention_mask": (source != PAD).long(), "generation_config": search}
+    theirs = policy.model.generate(policy.ids[source], **given)[:, 1:]  # without the start token
+    ended = (theirs == config["eos_token_id"]).any(1)
+    assert ended.float().mean() > 0.5
+
+    found = beam(policy, source, limit, width, length_penalty)
+    ours = [policy.ids[row[:length]].tolist() for row, length in zip(found.action, found.length, strict=True)]
+    theirs = [[token for token in row if token != config["pad_token_id"]] for row in theirs.tolist()]
+    same = [ours[row] == theirs[row] for row in ended.nonzero().squeeze(1)]
+    assert sum(same) >= 0.99 * len(same)
+    if width > 1:
+        alone = greedy(policy, source, limit).action
+        assert sum(policy.ids[row[row != PAD]].tolist() != text for row, text in zip(alone, ours, strict=True)) > 10
+
+
 def test_it_is_an_oracle_over_tokens_that_mean_something(policy):
     oracle = PolicyOracle(policy, greedy, policy.vocabulary, policy.vocabulary)
     log_probs = oracle.log_probs(sources([5, 3], 5), prefixes(2, 6))

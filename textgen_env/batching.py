@@ -20,10 +20,11 @@ NOISE = 4.0  # tokens by which two sources may differ and still trade places; ke
 class Batches:
     """Training batches without state: ``at(step)`` depends on ``(seed, step)`` only, so a run resumes anywhere.
 
-    An epoch holds every row once.  A row's bucket is the smallest width that holds its target and half its source, so
-    that one long source cannot widen a batch of hundreds of short targets; a bucket's batches have ``tokens // width``
-    rows (at least one; its last batch may have fewer).  Hence B·T ≤ ``tokens`` wherever B > 1; what a policy generates for
-    the batch may be longer, up to the limit of each source.
+    An epoch holds every row once; rows without a target are left out. A row's bucket is the smallest
+    width that holds its target and half its source, so that one long source cannot widen a batch of
+    hundreds of short targets; a bucket's batches have ``tokens // width`` rows (at least one; its
+    last batch may have fewer). Hence B·T ≤ ``tokens`` wherever B > 1; what a policy generates for the
+    batch may be longer, up to the limit of each source.
 
     Args:
         split: rows to train on: a split of ``world``, or one with the same sources and other targets
@@ -33,13 +34,16 @@ class Batches:
     """
 
     def __init__(self, split: Split, tokens: int, seed: int, world: World) -> None:
-        if tokens < 1 or not len(split):
+        if tokens < 1 or not any(map(len, split.target)):
             raise UserError(f"no batch of {tokens} tokens can be drawn from {len(split)} training pairs")
         self.seed = seed
         self._table = _Table(split, world)
         need = np.maximum(self._table.target_length, -(-self._table.source_length // 2))
         bucket = np.searchsorted(self._table.widths, np.minimum(need, world.horizon))
-        self._buckets = [(np.flatnonzero(bucket == i), max(1, tokens // int(self._table.widths[i]))) for i in np.unique(bucket)]
+        bucket[self._table.target_length == 0] = -1
+        self._buckets = [
+            (np.flatnonzero(bucket == i), max(1, tokens // int(self._table.widths[i]))) for i in np.unique(bucket[bucket >= 0])
+        ]
         self.per_epoch = sum(-(-len(rows) // size) for rows, size in self._buckets)
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
 
