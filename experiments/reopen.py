@@ -94,9 +94,21 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
         raise _foreign(folder, str(error).splitlines()[0]) from error
     if name not in tasks():
         raise _foreign(folder, f"there is no env {name} now")
-    if gone := sorted(options - settings(tasks()[name].load).keys()):
+    defaults = settings(tasks()[name].load)
+    if gone := sorted(options - defaults.keys()):
         raise _foreign(folder, f"{name} has no {', '.join(gone)} now")
+    if wrong := sorted(key for key in options if not _fits(config.env[key], defaults[key])):
+        raise _foreign(folder, f"{name} has another kind of {', '.join(wrong)} now")
     return config, results
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether ``value`` is of the type of ``default``; where that is None, of any that a key can have."""
+    if value is None or default is None:
+        return value is default or isinstance(value, str | int | float)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is type(default)
 
 
 def _foreign(folder: Path, why: str) -> UserError:
