@@ -12,6 +12,10 @@ NOTHING = "–"
 NAMES = {
     **{"bleu": "BLEU", "chrf": "chrF", "seconds": "wall-clock time"},
     **{"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"},
+    **{"validation_seconds": "validation time", "evaluation_seconds": "evaluation time"},
+    "demonstrations_seconds": "time of the demonstrations",
+    "demonstrations_tokens": "tokens of the demonstrations",
+    "teacher_seconds": "teacher's training time",
 }
 BUNDLED = "This run took a corpus that the project writes itself: its scores compare only with other runs on it."
 
