@@ -58,11 +58,11 @@ def trained_points(axes: Axes, results: dict[str, Any]) -> None:
     A clone's ε is that on the expert's states, DAgger's that on its own, as in their theorems.
     """
     trained = [curve for curve in results["curves"] if curve.kind == "neural"]
-    note = ["○ trained students: slope", "    at a measured ε of"]
+    measured = []
     for curve in trained:
         where = "error_expert" if curve.learner == "cloning" else "error_own"
         errors = [row[where] for row in results["students"] if LEARNERS[row["learner"]] == curve.learner]
-        note.append(f"    {sum(errors) / len(errors):.2g} ({curve.learner})")
+        measured.append(f"{sum(errors) / len(errors):#.2g} ({curve.learner})")
         colour = CLONING if curve.learner == "cloning" else DAGGER
         axes.loglog(curve.horizon, curve.regret, color=colour, linewidth=2, marker="o", markersize=10, mfc="white", mew=3)
         place = {
@@ -78,7 +78,8 @@ def trained_points(axes: Axes, results: dict[str, Any]) -> None:
     axes.set_xticks(ticks, [f"{T:,}" for T in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.text(0.02, 0.98, "\n".join(note), transform=axes.transAxes, va="top", color=INK, fontsize=SMALL)
+    note = "○ trained students, measured\n    ε = " + ",\n    ".join(measured) + ": slopes"
+    axes.text(0.02, 0.98, note, transform=axes.transAxes, va="top", color=INK, fontsize=SMALL)
 
 
 def proof_panel(axes: Axes, curves: dict[tuple[str, str], Curve], costs: dict[str, list[float]]) -> None:
