@@ -73,6 +73,10 @@ def test_five_hundred_sentences_come_out_token_for_token(shape, tmp_path):
     ended = (ours.action == EOS).any(1)
     assert 0.01 < ended.float().mean() < 0.99, "both ways to end an episode must occur"
     assert len(ours.action.unique(dim=0)) > 200, "a student that always writes the same shows nothing"
+    limit, write = 1 + torch.arange(500) % HORIZON, export.writer(tmp_path / "model", WORDS)
+    assert torch.equal(greedy(policy, source, limit).action, write(source, limit).action)
+    with pytest.raises(ValueError, match="one limit for all rows"):
+        export.writer(tmp_path / "model", WORDS, width=2)(source, limit)
 
 
 @pytest.fixture(scope="module")
