@@ -31,7 +31,7 @@ class Board:
 
     Args:
         folder: where the event file goes.
-        start: what an earlier part of the training wrote from this step on no longer counts.
+        start: what an earlier part of the training wrote after this step no longer counts.
     """
 
     def __init__(self, folder: Path, start: int) -> None:
@@ -39,7 +39,7 @@ class Board:
         name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         self.path = folder / name
         opening = Event(wall_time=time.time(), file_version="brain.Event:2")
-        purge = Event(wall_time=time.time(), step=start, session_log=SessionLog(status=SessionLog.START))
+        purge = Event(wall_time=time.time(), step=start + 1, session_log=SessionLog(status=SessionLog.START))
         self._append([opening, purge])
 
     def add(self, figures: dict[str, float], step: int) -> None:

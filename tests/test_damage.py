@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import resource
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from test_trainer import STEPS, Stop, die, fit, same
 
 from agents.algorithms.bc import BC
@@ -370,3 +372,12 @@ def test_any_changed_byte_of_a_json_file_is_seen(tmp_path):
         path.write_bytes(old)
         with pytest.raises(DamagedFile):
             load_json(path)
+
+
+def test_tensorboard_reads_what_the_metrics_say_after_a_resume_too(copied):
+    fit(copied, resume=True, make=Stateful)
+    events = EventAccumulator(str(copied / "tensorboard")).Reload()
+    rows = [json.loads(line) for line in (copied / "metrics.jsonl").read_text().splitlines()]
+    found = {event.step: event.value for event in events.Scalars("student/loss")}
+    assert found == {row["step"]: pytest.approx(row["loss"]) for row in rows}
+    assert "student/valid_score" in events.Tags()["scalars"]
