@@ -88,7 +88,8 @@ def check(config: DictConfig, words: list[str]) -> None:
     """UserError where ``words`` hold a key of one run which this command sets itself."""
     given = dict(word.partition("=")[::2] for word in words)
     if "evaluate.length_penalty" in given:
-        raise UserError(f"evaluate.length_penalty: here it is length_penalty={given['evaluate.length_penalty']}")
+        power = given["evaluate.length_penalty"]
+        raise UserError(f"evaluate.length_penalty={power}: here it is length_penalty={power}")
     for many, one in LISTS.items():
         if one in given:
             raise UserError(f"{one}={given[one]}: here it is {many}=[{given[one].strip('[]')}]")

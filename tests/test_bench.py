@@ -211,6 +211,7 @@ def test_a_peer_that_is_not_installed_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
+        ("suite=beam", "suite=beam: give run=RUN"),
         ("suite=trian", "unknown suite 'trian'; did you mean 'train'?"),
         ("sizes=[3+3]", "unknown size '3+3'"),
         ("rounds=0", "rounds=0: a number of at least 1"),

@@ -86,6 +86,11 @@ def test_a_mistake_is_one_line_with_the_nearest_valid_name(words, message):
     ("script", "word", "message"),
     [
         ("dagger", "evaluate.beam=0", "a number of at least 1"),
+        ("dagger", "evaluate.length_penalty=-1", "a number of at least 0"),
+        ("dagger", "teacher.length_penalty=-1", "a number of at least 0"),
+        ("compare", "length_penalty=-0.5", "a number of at least 0"),
+        ("show", "length_penalty=-0.5", "a number of at least 0"),
+        ("speed", "length_penalty=-0.5", "a number of at least 0"),
         ("dagger", "evaluate.rows=-5", "a number of at least 1"),
         ("dagger", "evaluate.rows=abc", "int expected"),
         ("dagger", "seed=-1", "a number of at least 0"),

@@ -125,6 +125,7 @@ def test_runs_of_different_teachers_are_not_compared():
         ("seeds=[0]", "student=[gru,lstm]", "student=[gru,lstm]: here it is students=[gru,lstm]"),
         ("seeds=[0]", "seed=3", "seed=3: here it is seeds=[3]"),
         ("seeds=[0]", "evaluate.beam=5", "evaluate.beam=5: here it is beams=[5]"),
+        ("seeds=[0]", "evaluate.length_penalty=0.6", "evaluate.length_penalty=0.6: here it is length_penalty=0.6"),
         ("seeds=[0]", "resume=true", "resume: leave it out; this command always goes on"),
     ],
 )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from agents import decoding
+from agents import decoding, evaluation
 from agents.decoding import beam, greedy, sample
 from agents.policies.transformer import Transformer
 from agents.policy import Policy
@@ -286,3 +286,9 @@ def test_samples_have_the_policys_frequencies(top_k: int, temperature: float):
     chi_square = ((count[possible] - expected) ** 2 / expected).sum()
     freedom = int(possible.sum()) - 1
     assert chi_square < freedom + 4 * (2 * freedom) ** 0.5
+
+
+def test_outputs_of_another_search_have_another_name(monkeypatch):
+    names = [evaluation.outputs_name(10, width, power) for width in (1, 5) for power in (0.0, 1.0)]
+    monkeypatch.setattr(evaluation, "DECODER", evaluation.DECODER + 1)
+    assert len({*names, evaluation.outputs_name(10, 1, 0.0)}) == 5

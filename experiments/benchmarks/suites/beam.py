@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -37,6 +38,8 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
     """
     if config.run is None:
         raise UserError("suite=beam: give run=RUN, a finished run folder whose student is a transformer")
+    if find_spec("ctranslate2") is None:
+        raise UserError("suite=beam: ctranslate2 is not installed: python -m pip install -c constraints.txt -e '.[export]'")
     from agents import export
 
     _, world, student = reopen_student(config.run, "cpu", "float32")
