@@ -9,7 +9,7 @@ import pytest
 import sacrebleu
 
 from textgen_env.errors import UserError
-from textgen_env.metrics import bootstrap, compare, score, sentence_score
+from textgen_env.metrics import bootstrap, compare, score, sentence_score, significance
 
 REFERENCES = [
     ("the old man sees a small dog .", "an old man can see a little dog ."),
@@ -19,10 +19,10 @@ REFERENCES = [
 GARBLED = [texts[0].replace("the", "that").replace("home", "house") for texts in REFERENCES]
 
 
-@pytest.mark.parametrize("metric", ["bleu", "rouge", "accuracy"])
+@pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge", "accuracy"])
 def test_perfect_is_100_and_nothing_in_common_is_0(metric):
     right = score(metric, [texts[-1] for texts in REFERENCES], REFERENCES, resamples=20)
-    wrong = score(metric, ["zzz qqq xxx yyy"] * len(REFERENCES), REFERENCES, resamples=20)
+    wrong = score(metric, ["77 88 99 00"] * len(REFERENCES), REFERENCES, resamples=20)
     for scores, expected in ((right, 100), (wrong, 0)):
         for each in scores.values():
             assert each.value == pytest.approx(expected)
@@ -55,7 +55,17 @@ def test_rouge_takes_the_best_reference_and_stems():
     assert sentence_score("rouge", "cats running", ["dogs", "cat runs"])["rouge2"] == pytest.approx(100)
 
 
-@pytest.mark.parametrize("metric", ["bleu", "rouge", "accuracy"])
+@pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge", "accuracy"])
+def test_an_interval_may_hold_resamples_that_score_0(metric):
+    """One sentence of four is right: a third of the resamples do not contain it."""
+    references = [(f"{letter * 3} " * 5,) for letter in "abcd"]
+    value = next(iter(score(metric, [references[0][0], "x", "y", "z"], references).values()))
+    assert 0 <= value.low < value.value < value.high <= 100
+    better = [known for (known,) in references]
+    assert significance(metric, ["x"] * 4, better, references, resamples=200) < 0.1
+
+
+@pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge", "accuracy"])
 def test_intervals_hold_the_value_repeat_and_are_signed(metric):
     hypotheses = [*GARBLED[:30], *(texts[0] for texts in REFERENCES[30:])]
     first, second = (score(metric, hypotheses, REFERENCES) for _ in range(2))

@@ -139,6 +139,13 @@ def significance(
     return float((np.abs(means - gains.mean()) >= abs(gains.mean())).sum() + 1) / (resamples + 1)
 
 
+class _Chrf(CHRF):
+    """sacreBLEU's bootstrap cannot average the float32 of some resamples and the float of those that score 0."""
+
+    def _compute_f_score(self, statistics: list[int]) -> float:
+        return float(super()._compute_f_score(statistics))
+
+
 def sacrebleu_metric(metric: str, effective_order: bool = False) -> BLEU | CHRF:
     """sacreBLEU's object for ``bleu``, ``bleu:TOKENIZER`` or ``chrf``.
 
@@ -147,7 +154,7 @@ def sacrebleu_metric(metric: str, effective_order: bool = False) -> BLEU | CHRF:
     """
     name, _, tokenizer = metric.partition(":")
     if name == "chrf":
-        return CHRF()
+        return _Chrf()
     # force: no warning about text that is tokenized already
     return BLEU(force=True, tokenize=tokenizer or "13a", effective_order=effective_order)
 
