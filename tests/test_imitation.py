@@ -282,19 +282,19 @@ class Always(torch.nn.Module):
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [
-        (GKD, {"student_fraction": 1.2}, r"student_fraction=1.2: λ is a share, from 0 to 1"),
+        (GKD, {"student_fraction": 1.2}, "student_fraction=1.2: a number of at least 0 and at most 1"),
         (GKD, {"divergence": "kl"}, "unknown divergence 'kl'"),
         (GKD, {"beta": -0.1}, r"beta=-0.1: .* between 0 \(forward KL\) and 1"),
-        (MiniLLM, {"teacher_mix": 1.0}, r"teacher_mix=1.0: the oracle's share α lies in \[0, 1\)"),
+        (MiniLLM, {"teacher_mix": 1.0}, "teacher_mix=1.0: a number of at least 0 and less than 1"),
         (DAgger, {"mixture": "token"}, "unknown mixture 'token'"),
         (ScheduledSampling, {"epsilon": "sigmoid"}, "unknown beta schedule 'sigmoid'; did you mean 'reverse_sigmoid'"),
-        (ScheduledSampling, {"top_k": 5}, "top_k=5: the likeliest"),
+        (ScheduledSampling, {"top_k": 5}, "top_k=5: a number of at least 0 and at most 1"),
         (ScheduledSampling, {"passes": 0}, "passes=0"),
         (AggreVaTeD, {"cost_to_go": "true"}, "unknown cost_to_go 'true'"),
         (AggreVaTeD, {"cost_to_go": "exact"}, "cost_to_go=exact: only the exact oracle of a tabular task"),
         (AggreVaTeD, {"actions": 1}, "actions=1"),
-        (LOLS, {"expert_share": 2}, "expert_share=2: β is a probability"),
-        (LOLS, {"actions": 9}, "actions=9: from 2 to the 3 that can be written"),
+        (LOLS, {"expert_share": 2}, "expert_share=2: a number of at least 0 and at most 1"),
+        (LOLS, {"actions": 9}, "actions=9: a number of at least 2 and at most 3"),
     ],
 )
 def test_settings_out_of_range_are_one_clear_line(make, settings, message):
