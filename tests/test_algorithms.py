@@ -11,7 +11,7 @@ from agents.checkpoint import load_tensors
 from agents.discovery import variants
 from agents.evaluation import write_split, writer
 from agents.policies.transformer import Transformer
-from command_line import read
+from command_line import passing, read
 from distil import build_student, load_world, machine, train_student
 from textgen_env.batching import Batches
 from textgen_env.errors import UserError
@@ -58,7 +58,7 @@ def start(tmp_path_factory):
 @pytest.mark.parametrize("name", variants(agents.algorithms))
 def test_it_solves_copy(name, tmp_path, start):
     warm = needs_start(name) or name == "aggrevated_exact"  # which from fresh weights can come to rest on a plateau
-    few = command_line.passing("dagger", FEW, name, "transformer")  # some learn from no rewards
+    few = passing("dagger", FEW, name, "transformer")  # some learn from no rewards
     words = [*few, f"init={start}", f"train.steps={STEPS.get(name, 350)}"] if warm else FROM_SCRATCH
     assert fit(tmp_path, [*words, f"algorithm={name}"]) >= 99
 

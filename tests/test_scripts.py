@@ -111,7 +111,7 @@ def test_kill_nine_and_resume_end_in_the_same_bits(straight, tmp_path):
 def folder_of_text(tmp_path_factory):
     """A small folder of parallel text, written here."""
     folder = tmp_path_factory.mktemp("text")
-    for split, count in (("train", 40), ("valid", 6), ("test", 6)):
+    for split, count in (("train", 40), ("valid", 6), ("test", 8)):
         for language, word in (("de", "wort"), ("en", "word")):
             lines = (f"{word} {split} {number} {word}" for number in range(count))
             (folder / f"{split}.{language}").write_text("\n".join(lines) + "\n")
