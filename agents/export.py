@@ -128,15 +128,10 @@ def _note(world: World, folder: Path, quantization: str) -> str:
         folder=str(folder),
         preprocessing=preprocessing,
         prepare="\n    ".join(line for done, line in steps if done),
-        limit=_limit(world),
+        limit=world.limit_code("length"),
         most=world.source_limit - 1,
         horizon=world.horizon,
     )
-
-
-def _limit(world: World) -> str:
-    """The most tokens to generate, as a Python expression in ``length``, the source's tokens."""
-    return str(world.horizon)
 
 
 def _tokenizer(world: World) -> str:
