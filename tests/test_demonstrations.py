@@ -86,7 +86,7 @@ def test_what_the_teacher_did_not_end_is_left_out_and_counted(kind, world, fresh
     assert all(target[-1] == EOS for target in split.target if len(target))
     message = f"teacher's demonstrations: {len(endless)} of {len(split)} do not end by EOS and are left out"
     assert message in " ".join("".join(capsys.readouterr()).split())
-    batches = Batches(split, 64, 0, world.horizon)
+    batches = Batches(split, 64, 0, world)
     drawn = [batches.at(step) for step in range(batches.per_epoch)]
     assert sorted(torch.cat([batch.index for batch in drawn]).tolist()) == sorted(set(range(len(split))) - set(endless))
     for batch in drawn:  # of the rewards: an index still means the same pair
@@ -113,6 +113,13 @@ def test_another_search_has_other_files(change, policy, world, fresh, monkeypatc
         source = torch.from_numpy(split.source[row])[None]
         found = beam(policy, source, world.horizon, BEAM, power).action[0].tolist()
         assert split.target[row].tolist() == (found if found[-1] == EOS else [])
+
+
+def test_a_run_that_finds_demonstrations_in_the_cache_is_told_what_they_took(policy, world, fresh):
+    first, second = {}, {}
+    for spent in (first, second):
+        demonstrations("teacher", world, oracle_of(policy, world), "float32", "cpu", spent=spent)
+    assert second["demonstrations_seconds"] == first["demonstrations_seconds"] > 0
 
 
 def test_an_interrupted_generation_goes_on_where_it_stopped(policy, world, fresh):

@@ -84,6 +84,9 @@ def test_a_run_leaves_what_it_promises(straight):
     assert (
         0 < cost["student_tokens_decoded"] < cost["gradient_tokens"] == cost["teacher_tokens_scored"] <= cost["oracle_queries"]
     )
+    assert min(cost["evaluation_seconds"], cost["validation_seconds"]) > 0
+    assert cost["demonstrations_seconds"] == cost["demonstrations_tokens"] == 0
+    assert cost["teacher_seconds"] is None  # the exact expert has no training
     assert results["speed"]["speedup"] > 0
     assert results["profile"].keys() == {"data", "decode", "teacher", "gradient"}
     assert sum(results["profile"].values()) == pytest.approx(cost["seconds"])
@@ -125,11 +128,12 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
     first = run("dagger.py", *words, "out=one", cwd=tmp_path)
     assert "teacher: cached" not in first
     assert "local" in first
-    second = run("dagger.py", *words, "out=two", "algorithm=bc", cwd=tmp_path)
+    second = run("dagger.py", *words, "out=two", "algorithm=bc", "seed=1", cwd=tmp_path)
     assert "teacher: cached" in second
     results = json.loads((tmp_path / "two" / "results.json").read_text())
     assert results["scores"]["student"].keys() >= {"bleu", "low", "high", "signature"}
     assert results["teacher"]["path"]
+    assert results["cost"]["teacher_seconds"] > results["teacher"]["cost"]["seconds"] > 0  # and its validations
     taught = [word for word in words if word not in TEACHER]
     third = run("dagger.py", *taught, "out=three", "teacher.path=one", cwd=tmp_path)
     assert "teacher: cached" not in third
