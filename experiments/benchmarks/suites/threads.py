@@ -16,7 +16,7 @@ from benchmarks.runner import Job, Runner, turns
 from benchmarks.table import Row, row
 
 WAITS = {"active": 300_000, "passive": 0}  # GOMP_SPINCOUNT: libgomp's own default, and OMP_WAIT_POLICY=passive
-SPIN = [sys.executable, "-c", "while True: pass"]
+SPIN = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"  # ends with whoever started it
 
 
 def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
@@ -46,7 +46,7 @@ def _runner(spins: int, setup: Setup) -> Runner:
 @contextmanager
 def _other_work(count: int) -> Iterator[None]:
     """``count`` processes that each keep a core busy."""
-    processes = [subprocess.Popen(SPIN) for _ in range(count)]
+    processes = [subprocess.Popen([sys.executable, "-c", SPIN]) for _ in range(count)]
     try:
         yield
     finally:
