@@ -107,8 +107,8 @@ def _report_endless(count: int, world: World) -> None:
     rows = len(world.splits["train"])
     if count == rows:
         raise UserError(
-            f"the teacher ended none of its {rows:,} demonstrations by EOS within env.horizon={world.horizon}: "
-            "train it longer (teacher.train.steps) or raise env.horizon"
+            f"the teacher ended none of its {rows:,} demonstrations by EOS within the limit of its source: "
+            "train it longer (teacher.train.steps), or raise env.limit_ratio, env.limit_offset and env.horizon"
         )
     if count:
         console.print(f"teacher's demonstrations: {count:,} of {rows:,} do not end by EOS and are left out")

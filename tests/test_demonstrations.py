@@ -95,7 +95,7 @@ def test_what_the_teacher_did_not_end_is_left_out_and_counted(kind, world, fresh
 
 
 def test_a_teacher_that_ends_nothing_is_refused(endless, world, fresh):
-    message = f"the teacher ended none of its 200 demonstrations by EOS within env.horizon={world.horizon}: train it longer"
+    message = "the teacher ended none of its 200 demonstrations by EOS within the limit of its source: train it longer"
     with pytest.raises(UserError, match=f"^{message}"):
         demonstrations("teacher", world, oracle_of(endless, world), "float32", "cpu")
 
