@@ -38,7 +38,7 @@ RANGES: dict[str, Range] = {
     **_same(Range(1, 16_384), "width encoder_width ffn embedding heads group"),
     **_same(Range(1, 1000), "beam beams samples epochs passes actions delta neural_seeds"),
     **_same(Range(1, 256), "layers decoder_layers encoder_layers"),
-    **_same(Range(0, 10**9), "warmup sentence"),
+    **_same(Range(0, 10**9), "warmup"),
     **_same(Range(0, 10**6), "top_k label_top_k encodings corrupt_at"),
     **_same(Range(0, 16_384), "projection window"),
     **_same(Range(2, 65_536), "shortest longest neural_shortest neural_longest"),

@@ -66,7 +66,7 @@ BEYOND = [
     *(("dagger", f"algorithm.{word}") for word in ("rate=.nan", "rate=.inf", "top_k=-1", "label_top_k=10000000", "group=0")),
     *(("compare", word) for word in ("seeds=[0,-1]", "seeds=[18446744073709551616]", "beams=[1,1000000]")),
     *(("speed", word) for word in (f"threads=[1,{CPUS + 1}]", "beams=[0]", "batch_sizes=[10000000]", "rounds=0")),
-    *(("show", word) for word in ("sentence=-1", "beam=0")),
+    *(("show", word) for word in ("sentence=10000000000", "beam=0")),
     *(("export", word) for word in ("rows=0", "batch_sizes=[0]", f"threads={CPUS + 1}")),
     *(("exposure_bias", word) for word in ("resamples=100000000", "corrupt=0", "corrupt_at=-1", "top_k=-1", "rows=0")),
     *(("t2_bound", word) for word in ("epsilon=.nan", "epsilon=2", "shortest=0", "longest=1000000000", "worlds=1000000000")),
