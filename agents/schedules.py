@@ -47,7 +47,7 @@ def beta(name: str, rate: float | None = None) -> Callable[[float], float]:
     rate = kind.rate if rate is None else rate
     if not (0 <= rate <= 1 if kind.zero else 0 < rate <= 1):
         least = "from 0 to 1" if kind.zero else "more than 0 and at most 1"
-        raise UserError(f"algorithm.rate={rate}: {kind.meaning} of the {name} schedule is {least}")
+        raise UserError(f"rate={rate}: {kind.meaning} of the {name} schedule is {least}")
     return partial(kind.beta, rate)
 
 

@@ -96,7 +96,7 @@ def test_options_go_to_the_task_or_to_the_environment():
         ({"symbols": "x"}, "symbols='x': a whole number expected"),
         ({"horizon": 12.5}, "horizon=12.5: a whole number expected"),
         ({"seed": True}, "seed=True: a whole number expected"),
-        ({"seed": -1}, "seed=-1: a number of at least 0 expected"),
+        ({"seed": -1}, "seed=-1: a number of at least 0 and at most 4,294,967,295 expected"),
     ],
 )
 def test_mistakes_are_named(make, options, says):

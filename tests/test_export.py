@@ -102,7 +102,7 @@ def test_beams_come_out_token_for_token_where_they_end(width, length_penalty, ha
     ours does. It counts EOS in the length only with ``return_end_token=True``, which the exporter's writer sets.
     """
     policy, source = half_trained, sources(300)
-    export.export(policy, WORDS, tmp_path / "model", "float32", LIMIT, HORIZON)
+    export.export(policy, WORLD, tmp_path / "model", "float32")
     ours = widened(beam(policy, source, HORIZON, width, length_penalty).action)
     powers = (length_penalty,) if length_penalty or width == 1 else (1e-7, 0.0)
     theirs = [

@@ -35,7 +35,7 @@ def loss(world: World, make: Any, smoothing: float) -> float:
     settings = {**getattr(make, "keywords", {}), "label_smoothing": smoothing}
     available = {"policy": policy, "oracle": expert(world), "generator": generator}
     algorithm = build(getattr(make, "func", make), settings, **available)
-    batch = Batches(world.splits["train"], 400, 0, world.horizon).at(0)
+    batch = Batches(world.splits["train"], 400, 0, world).at(0)
     return algorithm.loss(batch, 0.5).loss.item()
 
 

@@ -92,11 +92,11 @@ def test_translations_are_bounded_by_their_sources_and_other_tasks_by_the_horizo
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"limit_ratio": -0.1, "limit_offset": 3}, "limit_ratio=-0.1: a number of at least 0 expected"),
-        ({"limit_ratio": math.nan, "limit_offset": 3}, "limit_ratio=nan: a finite number of at least 0 expected"),
-        ({"limit_ratio": math.inf, "limit_offset": 3}, "limit_ratio=inf: a finite number of at least 0 expected"),
+        ({"limit_ratio": -0.1, "limit_offset": 3}, "limit_ratio=-0.1: a number of at least 0 and at most 1,000 expected"),
+        ({"limit_ratio": math.nan, "limit_offset": 3}, "limit_ratio=nan: a number of at least 0 and at most 1,000 expected"),
+        ({"limit_ratio": math.inf, "limit_offset": 3}, "limit_ratio=inf: a number of at least 0 and at most 1,000 expected"),
         ({"limit_ratio": "1", "limit_offset": 3}, "limit_ratio='1': a number expected"),
-        ({"limit_ratio": 1.2, "limit_offset": 0}, "limit_offset=0: a number of at least 1 expected"),
+        ({"limit_ratio": 1.2, "limit_offset": 0}, "limit_offset=0: a number of at least 1 and at most 65,536 expected"),
         ({"limit_ratio": 1.2, "limit_offset": 1.5}, "limit_offset=1.5: a whole number expected"),
         ({"limit_ratio": 1.2}, "limit_ratio=1.2 limit_offset=None: give both, or neither"),
         ({"limit_offset": 5}, "limit_ratio=None limit_offset=5: give both, or neither"),
@@ -113,8 +113,8 @@ def test_a_limit_without_sense_is_one_line(options, message):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("env.limit_ratio=-1", r"env\.limit_ratio=-1\.0: a number of at least 0 expected"),
-        ("env.limit_offset=0", r"env\.limit_offset=0: a number of at least 1 expected"),
+        ("env.limit_ratio=-1", r"env\.limit_ratio=-1\.0: a number of at least 0 and at most 1,000 expected"),
+        ("env.limit_offset=0", r"env\.limit_offset=0: a number of at least 1 and at most 65,536 expected"),
         ("env.limit_offset=1.5", r"env\.limit_offset=1\.5: int expected"),
         ("env.limit_ratio=much", r"env\.limit_ratio=much: float expected"),
     ],
@@ -192,9 +192,12 @@ def test_demonstrations_that_were_made_under_another_limit_are_not_taken(world):
     made = {}
     for offset in (1, 2):
         rule = limited(world, 0.5, offset)
-        made[offset] = demonstrations("teacher", rule, expert(rule), "float32", "cpu").target
-        assert max(map(len, made[offset])) == rule.limit(6)
-    assert max(map(len, made[1])) < max(map(len, made[2]))
+        split = demonstrations("teacher", rule, expert(rule), "float32", "cpu")
+        made[offset] = [row for row, target in enumerate(split.target) if len(target)]
+        for row in made[offset]:
+            assert split.target[row][-1] == EOS
+            assert len(split.target[row]) <= rule.limit(len(split.source[row]))
+    assert 0 < len(made[1]) < len(made[2])
     assert len(list((cache_dir() / "demonstrations").glob("Copy-v0-*"))) >= 2
 
 

@@ -106,7 +106,7 @@ def test_the_example_runs_and_is_compared_like_any_other(run, tmp_path):
     words = ["algorithms=[mle,lazy_dagger.LazyDAgger]", "algorithm.take=0.7", "beams=[1]", "out=c"]
     run("compare.py", *FEW, *words, cwd=tmp_path)
     with open(tmp_path / "c" / "comparison.csv", encoding="utf-8") as file:
-        assert [row["algorithm"] for row in csv.DictReader(file)] == ["mle", "lazy_dagger.LazyDAgger"]
+        assert [row["algorithm"] for row in csv.DictReader(file)] == ["teacher", "mle", "lazy_dagger.LazyDAgger"]
     assert "take: 0.7" in (tmp_path / "c" / "lazy_dagger.LazyDAgger-transformer-seed0" / "config.yaml").read_text()
 
 

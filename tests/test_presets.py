@@ -183,7 +183,7 @@ def test_each_schedule_has_its_own_default_rate(kind: str, start: float, middle:
 @pytest.mark.parametrize("kind", BETA)
 @pytest.mark.parametrize("rate", [-0.1, 1.5, math.nan, math.inf])
 def test_a_rate_out_of_range_is_refused_by_its_key(kind: str, rate: float) -> None:
-    with pytest.raises(UserError, match=rf"^algorithm\.rate={rate}: .* of the {kind} schedule"):
+    with pytest.raises(UserError, match=rf"^rate={rate}: .* of the {kind} schedule"):
         beta(kind, rate)
 
 
@@ -194,7 +194,7 @@ def test_a_rate_of_zero_is_an_end_and_no_base_or_width(kind: str, allowed: bool)
     if allowed:
         assert beta(kind, 0.0)(1) == 0
     else:
-        with pytest.raises(UserError, match=r"algorithm\.rate=0\.0: .* more than 0"):
+        with pytest.raises(UserError, match=r"^rate=0\.0: .* more than 0"):
             beta(kind, 0.0)
 
 

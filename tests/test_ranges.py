@@ -62,7 +62,7 @@ BEYOND = [
     *(("dagger", f"student.{word}") for word in ("dropout=1", "dropout=.nan", "decoder_layers=0")),
     *(("dagger", f"teacher.{word}") for word in ("layers=0", "label_smoothing=1", "label_smoothing=.nan", "encodings=-1")),
     *(("dagger", f"env.{word}") for word in ("horizon=0", "horizon=1000000000", "source_limit=1000000000", "vocabulary=0")),
-    *(("dagger", f"env.{word}") for word in ("vocabulary=1000000000", "bundled_pairs=1000000000", "seed=-1")),
+    *(("dagger", f"env.{word}") for word in ("vocabulary=1000000000", "bundled_pairs=1000000000")),
     *(("dagger", f"algorithm.{word}") for word in ("rate=.nan", "rate=.inf", "top_k=-1", "label_top_k=10000000", "group=0")),
     *(("compare", word) for word in ("seeds=[0,-1]", "seeds=[18446744073709551616]", "beams=[1,1000000]")),
     *(("speed", word) for word in (f"threads=[1,{CPUS + 1}]", "beams=[0]", "batch_sizes=[10000000]", "rounds=0")),
@@ -88,7 +88,7 @@ def test_a_number_beyond_its_range_is_refused_by_its_key(monkeypatch, capsys, sc
 @pytest.mark.parametrize("word", ["train.lr=nan", "train.clip=inf", "train.steps=1e400", "algorithm.rate=-inf", "seed=1.5"])
 def test_what_is_no_number_is_refused_by_its_key(monkeypatch, capsys, word: str) -> None:
     said = refused(monkeypatch, capsys, never, "dagger", word)
-    assert re.fullmatch(rf"error: {re.escape(word)}: (int|float) expected, such as .*", said)
+    assert re.fullmatch(rf"error: {re.escape(word)}: (int|float) expected(, such as .*)?", said)
 
 
 def test_the_ends_of_a_range_are_allowed() -> None:
@@ -180,7 +180,6 @@ def test_a_text_that_may_be_empty_is_empty() -> None:
         ("dagger", ["reward=bleu", "algorithm=mle"], "algorithm=mle learns from no rewards"),
         ("dagger", ["env.data_dir=x", "env.bundled_pairs=5"], "the corpus is the folder env.data_dir"),
         ("dagger", ["env.data_dir=x", "env.hub=a/b"], "the corpus is the folder env.data_dir"),
-        ("dagger", ["env.data_dir=x", "env.seed=5"], "the corpus is the folder env.data_dir"),
         ("dagger", ["env.corpus=bundled", "env.hub=a/b"], "the corpus is env.corpus=bundled"),
         ("dagger", ["env.corpus=hub", "env.bundled_pairs=5"], "the corpus is env.corpus=hub"),
         ("interop", ["trainer=sb3_a2c", "epochs=5"], "trainer=sb3_a2c uses each step once"),
@@ -203,7 +202,7 @@ def test_a_key_that_changes_nothing_is_refused(monkeypatch, capsys, script: str,
         ["teacher.path=RUN", "teacher.compile=true", "teacher.encodings=0"],
         ["teacher.path=hf:t5", "teacher.source_prefix=x", "teacher.separator=y"],
         ["algorithm=reinforce", "reward=bleu"],
-        ["env.corpus=bundled", "env.bundled_pairs=50", "env.seed=3"],
+        ["env.corpus=bundled", "env.bundled_pairs=50"],
         ["teacher=gru", "teacher.width=32", "teacher.train.steps=5"],
     ],
 )
@@ -271,7 +270,7 @@ def test_an_algorithm_refuses_a_number_by_its_name(world, algorithm, name, value
         *(("top_k", lambda world, k=k: oracle_of(world, k)) for k in (0, 13)),
         *(("smoothing", lambda world, x=x: ReferenceOracle(world.splits.values(), 12, x)) for x in (0, 1, math.nan)),
         *(("epsilon", lambda world, x=x: NoisyOracle(world.oracle(), x, torch.Generator())) for x in (-1, math.nan, math.inf)),
-        ("max_bytes", lambda world: CachedOracle(world.oracle(), 0)),
+        ("max_bytes", lambda world: CachedOracle(world.oracle(), -1)),
         *(("beam", lambda world, k=k: writer(policy(world), k, "float32", "cpu")) for k in (0, 13)),
         *(("horizon", lambda _, n=n: tasks()["ParallelText-v0"].load(corpus="bundled", bundled_pairs=30, horizon=n)) for n in (1, 10**9)),
         *(("source_limit", lambda _, n=n: tasks()["ParallelText-v0"].load(bundled_pairs=30, source_limit=n)) for n in (1, 10**9)),

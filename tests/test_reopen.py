@@ -139,7 +139,7 @@ def another_architecture(folder: Path) -> None:
         (lambda folder: (folder / "config.yaml").unlink(), "holds no finished run: there is no config.yaml"),
         (lambda folder: (folder / "results.json").write_text("{"), "results.json is damaged"),
         (lambda folder: (folder / "config.yaml").write_text("env: [}"), "config.yaml is damaged"),
-        (lambda folder: (folder / "config.yaml").write_text("- env"), "another version of this project"),
+        (lambda folder: (folder / "config.yaml").write_text("- env"), "config.yaml is damaged"),
         (lambda folder: without(folder, "config.yaml", "evaluate"), "another version of this project (Missing key evaluate)"),
         (lambda folder: without(folder, "results.json", "teacher"), "another version of this project"),
         (lambda folder: spoilt(folder, env__name="IWSLT-v7"), "there is no env IWSLT-v7 now"),

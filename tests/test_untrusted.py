@@ -360,7 +360,7 @@ RUNS: dict[str, tuple[Spoil, str]] = {
     "alias": (settings("x: &x [1]\ny: [*x, *x]\n"), FILLED_IN),
     "nested settings": (settings("x: " + "[" * 10**4), FILLED_IN),
     "large settings": (settings("x: 1\n" * 2**16), "at most 65,536 are read"),
-    "nested results": (replaced("results.json", "[" * 10**5), "another version of this project"),
+    "nested results": (replaced("results.json", "[" * 10**5), "is damaged"),
 }
 
 
@@ -535,7 +535,7 @@ DATA: dict[str, tuple[Spoil, str]] = {
     "card": (readme, "it has no train split of .parquet, .jsonl, .json, .csv files"),
     "pickle": (pickled_rows, "it has no train split"),
     "link": (linked_outside("train.jsonl"), "train.jsonl is a link out of the folder"),
-    "image": (image, "its columns de and en are not text"),
+    "image": (image, "column en holds dict, not text"),
     "name": (lambda f: (f / "train.jsonl").rename(f / "train::x.jsonl"), "letters, digits and . _ = - expected"),
 }
 

@@ -52,7 +52,7 @@ class CachedOracle:
     ENTRY_BYTES = 250  # Python's own cost of an entry: key, tensor object, links
 
     def __init__(self, oracle: Oracle, max_bytes: int = 256 << 20) -> None:
-        check_range("max_bytes", max_bytes, Range(1, 2**63 - 1))
+        check_range("max_bytes", max_bytes, Range(0, 2**63 - 1))
         self.oracle, self.max_bytes = oracle, max_bytes
         self.vocabulary_size = oracle.vocabulary_size
         self.hits, self.bytes = 0, 0

@@ -22,7 +22,10 @@ class Contender:
 
     def _export(self, size: str, amp: str) -> Path:
         folder = Path(self.folder.name) / f"{size}-{amp}"
-        export.export(transformer(self.setup, size), self.vocabulary, folder, amp, LENGTH, LENGTH)
+        spec = export.specification(transformer(self.setup, size), self.vocabulary, LENGTH)
+        spec.optimize(quantization=amp)
+        folder.mkdir()
+        spec.save(str(folder))
         return folder
 
     def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int) -> Work:

@@ -72,5 +72,5 @@ class Contender:
         oracle = Watched(teacher.to(on.device).requires_grad_(False), partial(beam, width=5), vocabulary, vocabulary)
         oracle.resident, oracle.peak = [], []
         with TemporaryDirectory() as folder:
-            done = distil.train_student(config, world, distil.build_student(config, world), oracle, Path(folder), on)
+            done, _ = distil.train_student(config, world, distil.build_student(config, world), oracle, Path(folder), on)
         return done.step, oracle.resident, oracle.peak

@@ -46,7 +46,7 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
     test = subset(world.splits["test"], config.rows)
     with TemporaryDirectory() as work:
         folder = Path(work) / "model"
-        export.export(student, world.vocabulary, folder, "float32", world.source_limit, world.horizon)
+        export.export(student, world, folder, "float32")
         peer = partial(export.writer, folder, world.vocabulary)
         for width in WIDTHS:
             for power in LENGTH_PENALTIES:
