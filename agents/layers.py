@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from agents.fast import linear, where_kept
 from textgen_env.errors import Range
 
-LAYERS, WIDTH = Range(1, 256), Range(1, 16_384)  # of any policy: more is a slip of the hand
+LAYERS, WIDTH = Range(1, 256), Range(1, 16_384)  # of any policy
 NEVER = -1e9  # added to a score, it leaves no weight; finite, so that a row without any key is uniform and not NaN
 
 

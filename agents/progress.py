@@ -13,7 +13,7 @@ from textgen_env.errors import UserError
 
 @dataclass
 class Cost:
-    """The axes on which every algorithm is booked (`results.json`, "cost")."""
+    """What a training has cost so far (`results.json`, "cost")."""
 
     student_tokens_decoded: int = 0
     teacher_tokens_scored: int = 0
@@ -23,7 +23,7 @@ class Cost:
     validation_seconds: float = 0.0
 
     def add(self, output: LossOutput, seconds: float) -> None:
-        """Book one step; ``seconds``: of all so far."""
+        """Add one step; ``seconds``: of all steps so far."""
         self.student_tokens_decoded += output.decoded
         self.teacher_tokens_scored += output.scored
         self.gradient_tokens += output.tokens

@@ -23,7 +23,7 @@ Validate = Callable[[], dict[str, float]]  # metrics; the first is the score, hi
 
 
 class Checkpoints:
-    """``last.safetensors``, with which a training continues, and ``best.safetensors``, what it is for."""
+    """The checkpoints of a training: ``last.safetensors`` to resume from, ``best.safetensors`` to use."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Checkpoints:
         self.saved = 0  # step of the last good state
 
     def save(self, state: Progress) -> None:
-        """``last``, and then ``best`` if this step's is: killed in between, the weights of ``last`` are those of ``best``."""
+        """Save ``last``, then ``best`` if this step is the best: a run killed in between restores ``best`` from ``last``."""
         self._check_weights(state.step)
         if not self.folder.is_dir():
             raise UserError(f"{self.folder} is gone: it was deleted during the training, which cannot be saved")

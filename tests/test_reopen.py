@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -23,6 +24,7 @@ from agents.checkpoint import load_tensors, save_tensors
 from agents.evaluation import subset, write_split, writer
 from agents.journal import console
 from agents.trainer import Interrupted
+from benchmarks.suites import beam
 from reopen import reopen, reopen_student
 from textgen_env.errors import UserError
 from textgen_env.metrics import score
@@ -252,3 +254,12 @@ def test_a_student_is_there_without_its_teacher(copied, tmp_path):
     assert not reopen_student(copied, "cpu")[2].training
     with pytest.raises(UserError, match=f"its teacher, {tmp_path / 'gone'}, is gone; .* trains it again"):
         reopen(copied, "cpu")
+
+
+def test_bench_compares_a_runs_beam_search_with_ctranslate2(runs):
+    pytest.importorskip("ctranslate2")
+    rows = list(beam.measure(SimpleNamespace(run=str(runs["bc"]), rows=12), None))
+    assert {row.what for row in rows} >= {"beam 1, length penalty 0.0: ours", "beam 5, length penalty 1.0: ours"}
+    greedy = [row for row in rows if row.what.startswith("beam 1") and ": same of " in row.what]
+    assert greedy
+    assert all(row.low == 100 for row in greedy)  # a student of 6 updates gives PAD and BOS mass, see the suite

@@ -224,7 +224,7 @@ def test_what_was_done_to_the_text_and_every_signature_is_shown(tmp_path: Path) 
     done = Preprocessing(unescape=True, lowercase=True)
     side = report.scores(scores("bleu", texts, references, 10), done)
     assert list(side)[:2] == ["bleu", "chrf"]
-    assert side["preprocessing"] == "lowercased, XML and Moses escapes undone"
+    assert side["preprocessing"] == "XML and Moses escapes undone, lowercased"
     assert "|nc:6|" in side["signatures"]["chrf"]
     found = results(scores={"teacher": side, "student": side})
     for text in (printed(found), page(tmp_path, found, metrics=[]).text):

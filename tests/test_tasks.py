@@ -45,7 +45,7 @@ def folder_of(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("task", "options", "words"),
     [
-        (iwslt, {}, "lowercased, XML and Moses escapes undone"),
+        (iwslt, {}, "XML and Moses escapes undone, lowercased"),
         (iwslt, {"unescape": False}, "lowercased"),
         (multi30k, {}, "lowercased"),
         (multi30k, {"lowercase": False}, "none"),

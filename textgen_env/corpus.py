@@ -52,9 +52,9 @@ class Preprocessing:
 
     def __str__(self) -> str:
         words = (
-            ("lowercased", self.lowercase),
             ("XML and Moses escapes undone", self.unescape),
             ("punctuation marks set apart", self.split_marks),
+            ("lowercased", self.lowercase),
         )
         return ", ".join(word for word, done in words if done) or "none"
 

@@ -49,7 +49,7 @@ class ExactOracle:
     def cost_to_go(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Q*(s, a): how often an action now, and obeying this oracle ever after, disagree with it: ``[B, T, V]`` or ``[N, V]``.
 
-        0 for the right action and 1 for any other, for to obey is to agree: the sum of ``cost`` to come.
+        0 for the right action and 1 for any other: the sum of ``cost`` from here on.
         """
         best = self.action(source, prefix, mask)
         return torch.ones(*best.shape, self.vocabulary_size, device=source.device).scatter_(-1, best[..., None], 0.0)

@@ -19,7 +19,7 @@ from textgen_env.terminal import safe_json
 
 # Limits of what is read, after decompression: they fit the memory of a laptop, and no line keeps the tokenizer for minutes.
 MAX_FILE = 2 * 2**30  # bytes
-MAX_LINES = 50_000_000
+MAX_LINES = 10_000_000  # some 160 bytes of overhead each
 MAX_LINE = 2**20  # bytes; a line of JSON holds a document and its summaries
 MAX_TEXT = 100_000  # characters of one sentence, document or summary
 MAX_JSON = 256 * 2**20  # bytes of a file that is read whole, such as a vocabulary

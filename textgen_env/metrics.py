@@ -11,6 +11,7 @@ sacreBLEU's tokenizers than 13a.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -168,7 +169,7 @@ def _sacrebleu_corpus(metric: str, texts: Sequence[str], references: References,
 
 
 def _sacrebleu_sentence(metric: str, text: str, references: Sequence[str]) -> dict[str, float]:
-    return {metric.partition(":")[0]: _sentence_scorer(metric).sentence_score(text, references).score}
+    return {metric.partition(":")[0]: min(_sentence_scorer(metric).sentence_score(text, references).score, 100.0)}
 
 
 @cache
@@ -236,11 +237,13 @@ def _nrefs(references: References) -> str:
 
 def _bleu_score(value: float, interval: tuple[float, float] | None, signature: str, count: int) -> Score:
     """sacreBLEU gives its interval as (mean, half width); where that shows no spread, Wilson's over ``count`` sentences."""
+    value = min(value, 100.0)  # sacreBLEU's sums exceed it by a rounding error
     if interval is None:
         return Score(value, None, None, signature)
     mean, half = map(float, interval)
-    low, high = wilson(value, count) if half == 0 else (max(mean - half, 0.0), min(mean + half, 100.0))
-    return Score(value, low, high, signature)
+    if half == 0:
+        return Score(value, *wilson(value, count), re.sub(r"bs:\d+\|seed:\d+", "ci:wilson", signature))
+    return Score(value, max(mean - half, 0.0), min(mean + half, 100.0), signature)
 
 
 def _mean_scores(rows: list[dict[str, float]], resamples: int, seed: int, signature: str) -> dict[str, Score]:

@@ -220,7 +220,7 @@ def _hold_out(rows: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[
 
 
 def _whole(name: str, origin: str, *splits: list[tuple[str, str]]) -> Corpus:
-    """A local corpus of the pairs whose two sides both say something; a note counts the others."""
+    """A local corpus without the pairs that have an empty side; a note counts those."""
     kept = [[row for row in rows if all(row)] for rows in splits]
     empty = sum(map(len, splits)) - sum(map(len, kept))
     pairs = [Pairs([left for left, _ in rows], [(right,) for _, right in rows]) for rows in kept]

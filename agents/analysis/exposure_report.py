@@ -141,7 +141,9 @@ def last(band: dict[str, Any]) -> str:
 
 
 def interval(band: dict[str, Any], digits: int) -> str:
-    """``0.213 ± 0.012``; a dash where there is no number."""
+    """``0.213 ± 0.012``; ``0.213 ± –`` where no resample differs, and a dash where there is no number."""
     if None in band.values():
         return "–"
+    if band["high"] == band["low"]:
+        return f"{band['value']:.{digits}f} ± –"
     return f"{band['value']:.{digits}f} ± {(band['high'] - band['low']) / 2:.{digits}f}"

@@ -34,7 +34,7 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
     """For each beam width and length penalty: how many hypotheses are the same token for token, and both scores.
 
     Only sentences count whose hypothesis CTranslate2 ended by EOS within the limit: it lets those cut at the limit
-    compete with the others. The greatest difference in normalized score of those that differ shows whether it is a tie.
+    compete with the others, and its probabilities leave out PAD and BOS, which only an untrained student expects. The greatest difference in normalized score of those that differ shows whether it is a tie.
     """
     if config.run is None:
         raise UserError("suite=beam: give run=RUN, a finished run folder whose student is a transformer")
@@ -60,19 +60,23 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
                         for i in different
                     ]
                     what = f"beam {width}, length penalty {power}, CTranslate2 {their_power:g}"
-                    same = 100 * (1 - len(different) / max(1, len(ended)))
-                    yield row("beam", f"{what}: same of {len(ended)}", [same], "%", "≥ 99")
-                    yield row("beam", f"{what}: greatest gap in score", [max(gaps, default=0.0)], "nats")
+                    if ended:
+                        same = 100 * (1 - len(different) / len(ended))
+                        yield row("beam", f"{what}: same of {len(ended)}", [same], "%", "≥ 99")
+                        yield row("beam", f"{what}: greatest gap in score", [max(gaps, default=0.0)], "nats")
                     yield row("beam", f"{what}: theirs", [metric(world, test, theirs)], world.metric)
                     yield row("beam", f"{what}: time, ours over theirs", [mine / their])
                 yield row("beam", f"beam {width}, length penalty {power}: ours", [metric(world, test, ours)], world.metric)
 
 
 def generated(write: Writer, world: World, split: Split) -> tuple[list[list[int]], float]:
-    """The tokens of every row of ``split``, and the seconds that it took."""
+    """The tokens of every row of ``split`` within the horizon, and the seconds that it took.
+
+    CTranslate2's beam search has one limit for all rows, so the limit of each source is left aside.
+    """
     found: list[list[int]] = [[]] * len(split)
     start = perf_counter()
-    for batch in in_order(split, TOKENS, world.horizon):
+    for batch in in_order(split, TOKENS, world):
         said = write(batch.source, world.horizon)
         for index, action, length in zip(batch.index.tolist(), said.action.tolist(), said.length.tolist(), strict=True):
             found[index] = action[:length]
