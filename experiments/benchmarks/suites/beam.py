@@ -33,8 +33,10 @@ TOKENS = 2048  # positions decoded side by side
 def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
     """For each beam width and length penalty: how many hypotheses are the same token for token, and both scores.
 
-    Only sentences count whose hypothesis CTranslate2 ended by EOS within the limit: it lets those cut at the limit
-    compete with the others, and its probabilities leave out PAD and BOS, which only an untrained student expects. The greatest difference in normalized score of those that differ shows whether it is a tie.
+    Only sentences count whose hypothesis CTranslate2 ended by EOS within the limit: it lets those
+    cut at the limit compete with the others. Its probabilities leave out PAD and BOS, to which an
+    untrained student gives some: compare a trained one. The greatest difference in normalized score
+    of those that differ shows whether it is a tie.
     """
     if config.run is None:
         raise UserError("suite=beam: give run=RUN, a finished run folder whose student is a transformer")
