@@ -125,7 +125,10 @@ def finished(run: str) -> Path:
     """The folder ``run``; UserError where it is that of a run which has not come to its end."""
     folder = Path(run)
     if (folder / "config.yaml").is_file() and not (folder / "results.json").is_file():
-        raise UserError(f"{folder} holds no finished run: there is no results.json; finish it with resume=true out={folder}")
+        raise UserError(
+            f"{folder} holds no finished run: there is no results.json; "
+            f"finish it by the run's command with resume=true out={folder}"
+        )
     return folder
 
 

@@ -17,6 +17,7 @@ from agents import pretrained
 from agents.algorithms.bc import BC
 from agents.checkpoint import fault
 from agents.decoding import beam
+from agents.demonstrations import BEAM
 from agents.evaluation import Writer, writer
 from agents.journal import console
 from agents.locks import locked
@@ -24,9 +25,8 @@ from agents.policies.transformer import Transformer
 from agents.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
 from checks import keys_of
 from distil import Machine, finished, fit, named, parameters, pretrained_name
-from textgen_env.corpus import cache_dir
 from textgen_env.errors import UserError
-from textgen_env.files import write_atomically
+from textgen_env.files import cache_dir, write_atomically
 from textgen_env.oracle import Oracle, PolicyOracle
 from textgen_env.world import World
 
@@ -75,7 +75,7 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
             raise _not_compiled(architecture)
         policy.compile_layers()
     about = {"architecture": architecture, "parameters": parameters(policy), "path": path, "cost": training_cost(path)}
-    decode = partial(beam, width=5, length_penalty=config.teacher.length_penalty)
+    decode = partial(beam, width=BEAM, length_penalty=config.teacher.length_penalty)
     oracle = PolicyOracle(policy, decode, vocabulary, world.vocabulary)
     evaluate = config.evaluate
     write = writer(policy, evaluate.beam, on.precision, on.device, evaluate.length_penalty)

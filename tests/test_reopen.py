@@ -233,7 +233,9 @@ def test_a_run_that_is_not_finished_neither_teaches_nor_starts_another(runs, tmp
         config = command_line.read(
             "dagger", ["env=Copy-v0", "env.train=20", *TINY, f"{key}={copied}", f"out={tmp_path / 'new'}"]
         )
-        with pytest.raises(UserError, match=f"^{copied} holds no finished run: .*; finish it with resume=true out={copied}"):
+        with pytest.raises(
+            UserError, match=f"^{copied} holds no .*; finish it by the run's command with resume=true out={copied}$"
+        ):
             dagger.main(config)
 
 

@@ -11,10 +11,8 @@ from itertools import chain
 from typing import Literal
 
 from textgen_env.errors import UserError
-from textgen_env.files import MAX_TEXT, cache_dir
+from textgen_env.files import MAX_TEXT
 from textgen_env.terminal import visible
-
-__all__ = ["SPLITS", "Corpus", "Pairs", "cache_dir"]
 
 SPLITS = ("train", "valid", "test")
 

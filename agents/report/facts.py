@@ -17,6 +17,7 @@ NAMES = {
     "demonstrations_tokens": "tokens of the demonstrations",
     "teacher_seconds": "teacher's training time",
 }
+DEMONSTRATIONS = ("demonstrations_seconds", "demonstrations_tokens")
 BUNDLED = "This run took a corpus that the project writes itself: its scores compare only with other runs on it."
 
 
@@ -172,8 +173,9 @@ def exported(results: Mapping[str, Any]) -> list[list[Row]]:
 
 
 def costs(results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the student's training cost, on the axes that every algorithm is booked on."""
-    return [(label(key), amount(value, key)) for key, value in (results.get("cost") or {}).items()]
+    """What the student's training cost, on the axes that every algorithm is booked on; no demonstrations, no row of them."""
+    found = (results.get("cost") or {}).items()
+    return [(label(key), amount(value, key)) for key, value in found if value != 0 or key not in DEMONSTRATIONS]
 
 
 def conditions(results: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ import command_line
 import distil
 import teaching
 from agents.decoding import beam
+from agents.demonstrations import BEAM
 from agents.store import build_policy
 from benchmarks.material import Setup
 from textgen_env.errors import UserError
@@ -69,7 +70,7 @@ class Contender:
         vocabulary, own = world.vocabulary, ("name", *teaching.TEACHER_KEYS)
         settings = {key: value for key, value in config.teacher.items() if key not in own}
         teacher = build_policy(config.teacher.name, settings, vocabulary, torch.Generator().manual_seed(0))
-        oracle = Watched(teacher.to(on.device).requires_grad_(False), partial(beam, width=5), vocabulary, vocabulary)
+        oracle = Watched(teacher.to(on.device).requires_grad_(False), partial(beam, width=BEAM), vocabulary, vocabulary)
         oracle.resident, oracle.peak = [], []
         with TemporaryDirectory() as folder:
             done, _ = distil.train_student(config, world, distil.build_student(config, world), oracle, Path(folder), on)
