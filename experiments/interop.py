@@ -55,7 +55,7 @@ def main(config: DictConfig) -> None:
         reward=config.reward or world.reward,
         device=on.device,
     )
-    with open_folder(config) as folder:
+    with empty_folder(config) as folder:
         results = trained(config, world, student, settings, on)
         save_vocabulary(folder, world.vocabulary)
         save_tensors(folder / "checkpoints" / "best.safetensors", student.state_dict(), header)
@@ -102,7 +102,7 @@ def discount(config: DictConfig, world: World) -> float:
 
 
 @contextmanager
-def open_folder(config: DictConfig) -> Iterator[Path]:
+def empty_folder(config: DictConfig) -> Iterator[Path]:
     """The folder ``out``, which must be empty, or a free one in runs/, locked; made before the work rather than after it."""
     name = f"{config.env.name}-{config.trainer}-{config.student.name}-seed{config.seed}"
     folder = Path(config.out) if config.out else unused(name)

@@ -29,19 +29,18 @@ MOST_SETTINGS, DEEPEST_SETTING = 1 << 16, 8  # characters of a config.yaml, and 
 
 @contextmanager
 def locked_folder(config: DictConfig) -> Iterator[Path]:
-    """``open_folder``, locked as long as the run lasts; UserError where another run holds the lock."""
+    """The run folder, with ``config.yaml`` in it, locked as long as the run lasts.
+
+    UserError where it holds something else, or another run holds the lock.
+    """
+    if config.resume and not config.out:
+        raise UserError("resume=true: name the folder of the run with out=")
     config.out = config.out or str(unused(_name(config)))
-    _check_folder(Path(config.out), config)  # before the lock makes the folder
-    with locked(Path(config.out)):
-        yield open_folder(config)
-
-
-def open_folder(config: DictConfig) -> Path:
-    """The run folder, with ``config.yaml`` in it; a folder that holds something else is a UserError."""
-    folder = Path(config.out) if config.out else unused(_name(config))
-    _check_folder(folder, config)
-    write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config).encode())
-    return folder
+    folder = Path(config.out)
+    _check_folder(folder, config)  # before the lock makes the folder
+    with locked(folder):
+        write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config).encode())
+        yield folder
 
 
 def _check_folder(folder: Path, config: DictConfig) -> None:
@@ -54,7 +53,7 @@ def _check_folder(folder: Path, config: DictConfig) -> None:
         if not config.resume:
             raise UserError(f"{folder} holds a run: continue it with resume=true, or choose another out=")
     elif config.resume and not path.is_file():
-        raise UserError(f"resume=true: no run in {folder}" + ("" if config.out else "; name its folder with out="))
+        raise UserError(f"resume=true: no run in {folder}")
     if config.resume:
         check_same(path, config, FINISHED if (folder / "results.json").is_file() else UNFINISHED)
 

@@ -13,7 +13,7 @@ from agents import workers
 from agents.schedules import BETA
 from command_line import help_table, leaves, read, run
 from groups import groups
-from run_folder import how_to_go_on, open_folder
+from run_folder import how_to_go_on, locked_folder
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
 
@@ -159,34 +159,43 @@ def test_every_key_of_every_choice_has_help():
             assert [key for key, meaning in zip(keys, meanings, strict=True) if len(meaning) < 5] == []
 
 
+def opened(words):
+    """The run folder that ``dagger.py`` takes, its lock given back."""
+    with locked_folder(read("dagger", words)) as folder:
+        return folder
+
+
 def test_a_run_folder_is_never_shared(tmp_path):
     words = ["env=Copy-v0", f"out={tmp_path / 'run'}"]
-    open_folder(read("dagger", [*words, "train.steps=5"]))
-    open_folder(read("dagger", words))  # the one before never began
+    opened([*words, "train.steps=5"])
+    opened(words)  # the one before never began
     (tmp_path / "run" / "checkpoints").mkdir()
     with pytest.raises(UserError, match="holds a run: continue it with resume=true"):
-        open_folder(read("dagger", words))
-    open_folder(read("dagger", [*words, "resume=true", "evaluate.beam=5", "train.lr=0.5"]))
+        opened(words)
+    opened([*words, "resume=true", "evaluate.beam=5", "train.lr=0.5"])
     with pytest.raises(UserError, match=r"another run: train\.steps="):
-        open_folder(read("dagger", [*words, "resume=true", "train.steps=5"]))
+        opened([*words, "resume=true", "train.steps=5"])
     (tmp_path / "run" / "results.json").touch()  # it is finished: it can be judged again, but not train otherwise
-    open_folder(read("dagger", [*words, "resume=true", "evaluate.beam=2", "train.lr=0.5"]))
+    opened([*words, "resume=true", "evaluate.beam=2", "train.lr=0.5"])
     with pytest.raises(UserError, match=r"another run: train\.lr=0\.5 there"):
-        open_folder(read("dagger", [*words, "resume=true"]))
+        opened([*words, "resume=true"])
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file; name a folder"):
-        open_folder(read("dagger", ["env=Copy-v0", f"out={tmp_path / 'file'}"]))
+        opened(["env=Copy-v0", f"out={tmp_path / 'file'}"])
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
     with pytest.raises(UserError, match="is not empty and holds no run"):
-        open_folder(read("dagger", ["env=Copy-v0", f"out={tmp_path / 'other'}"]))
+        opened(["env=Copy-v0", f"out={tmp_path / 'other'}"])
     with pytest.raises(UserError, match="no run in"):
-        open_folder(read("dagger", ["env=Copy-v0", f"out={tmp_path / 'none'}", "resume=true"]))
+        opened(["env=Copy-v0", f"out={tmp_path / 'none'}", "resume=true"])
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(UserError, match="^resume=true: name the folder of the run with out=$"):
+        opened(["env=Copy-v0", "resume=true"])
 
 
 def test_default_folders_do_not_collide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = [open_folder(read("dagger", ["env=Copy-v0"])).name for _ in range(3)]
+    names = [opened(["env=Copy-v0"]).name for _ in range(3)]
     assert names == ["Copy-v0-imitkd_full-transformer-seed0" + suffix for suffix in ("", "-2", "-3")]
 
 

@@ -192,6 +192,15 @@ def test_the_table_holds_every_figure() -> None:
     assert "compare only with other runs" not in text
 
 
+@pytest.mark.parametrize(("seconds", "tokens"), [(0.0, 0), (2.5, 1234), (0.0, 1234)])
+def test_a_run_without_demonstrations_has_no_row_of_them(seconds: float, tokens: int, tmp_path: Path) -> None:
+    found = results(cost={"demonstrations_seconds": seconds, "demonstrations_tokens": tokens, "oracle_queries": 0})
+    for text in (printed(found), page(tmp_path, found, metrics=[]).text):
+        assert ("Time of the demonstrations" in text) == (seconds > 0)
+        assert ("Tokens of the demonstrations" in text) == (tokens > 0)
+        assert "Oracle queries" in text  # a zero that says something
+
+
 def test_bundled_scores_are_said_to_compare_with_each_other_only(tmp_path: Path) -> None:
     found = results(corpus={"name": "grammar", "source": "bundled", "fingerprint": "ab", "train": 1, "valid": 1, "test": 1})
     assert "compare only with other runs" in " ".join(printed(found).split())
