@@ -24,7 +24,7 @@ from agents.store import fingerprint
 from agents.trainer import Interrupted
 from groups import needs_start
 from reopen import reopen_student
-from run_folder import ALWAYS, UNFINISHED, begun, check_same, interrupted
+from run_folder import ALWAYS, UNFINISHED, begun, check_same, interrupted, read_results
 from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
 from textgen_env.oracle import PolicyOracle
@@ -119,7 +119,7 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_p
     for (algorithm, student, seed), asked in runs.items():
         run = Path(asked.out)
         config, world, policy = reopen_student(run, asked.device, asked.precision)
-        on, results = distil.machine(config), json.loads((run / "results.json").read_text())
+        on, results = distil.machine(config), read_results(run / "results.json")
         test = subset(world.splits["test"], config.evaluate.rows)
         texts, whose = {}, fingerprint(policy)
         for width in beams:

@@ -21,7 +21,7 @@ from agents.heap import tune_allocator
 from agents.journal import console
 from distil import Machine
 from reopen import Run, reopen
-from run_folder import read_config
+from run_folder import read_config, read_results
 from textgen_env.errors import UserError, unknown
 from textgen_env.files import write_atomically
 from textgen_env.metrics import score
@@ -71,7 +71,7 @@ def main(config: DictConfig) -> None:
 
 def add_to_report(run: Run, folder: Path, results: dict[str, Any]) -> None:
     """The exported model's speed stands beside the teacher's in the run's results.json and report.html."""
-    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    found = read_results(folder / "results.json")
     settings = {name: results["settings"][name] for name in ("device", "precision", "threads")}
     found.setdefault("exported", {})[results["settings"]["quantization"]] = [row | settings for row in results["speeds"]]
     on = Machine(run.config.device, found["speed"]["precision"])  # as the run's own outputs were written

@@ -15,8 +15,8 @@ from agents import report
 from agents.evaluation import Writer, outputs, outputs_name, samples, subset, writer
 from agents.store import fingerprint
 from distil import Machine
+from run_folder import read_results
 from teaching import Teacher
-from textgen_env.errors import UserError
 from textgen_env.files import write_atomically
 from textgen_env.world import Split, World
 
@@ -62,15 +62,7 @@ def written(config: DictConfig, world: World, teacher: Teacher, student: nn.Modu
 def before(folder: Path) -> dict[str, Any]:
     """``results.json`` of a run that was finished before; empty where there is none."""
     path = folder / "results.json"
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_bytes())
-        if not isinstance(found, dict):
-            raise ValueError("no keys in it")
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({error}): delete it, and resume=true makes it again") from error
-    return found
+    return read_results(path) if path.is_file() else {}
 
 
 def costs(teacher: Teacher, seconds: float | None, before: dict[str, Any]) -> dict[str, float | None]:

@@ -5,7 +5,6 @@ The folder may be from the net: it is data.  Nothing that it names is imported o
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ import distil
 import teaching
 from agents.discovery import settings
 from agents.store import load_policy
-from run_folder import read_config
+from run_folder import read_config, read_results
 from teaching import Teacher
 from textgen_env.errors import UserError
 from textgen_env.hub import local_only
@@ -75,21 +74,14 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
     if not (folder / "config.yaml").is_file():
         raise UserError(f"{folder} holds no finished run: there is no config.yaml; name the folder of a run")
     distil.finished(str(folder))
-    try:
-        config: Any = read_config(folder / "config.yaml")
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except UserError:
-        raise
-    except (ValueError, RecursionError) as error:
-        remedy = f"delete it and repeat the run's command with out={folder} resume=true"
-        raise UserError(f"{folder / 'results.json'} is damaged ({error}): {remedy}") from error
+    config: Any = read_config(folder / "config.yaml")
+    results = read_results(folder / "results.json")
     try:
         name, options = config.env.name, set(config.env) - {"name"}
         config.evaluate.setdefault("length_penalty", 1.0)  # earlier versions had no other
         config.teacher.setdefault("length_penalty", 1.0)
-        _ = config.teacher.name, config.evaluate.beam, results["corpus"]["fingerprint"]
-        if not isinstance(results["teacher"]["path"], str | None):
-            raise ValueError("the path of its teacher is no text")
+        _ = config.teacher.name, config.evaluate.beam, results["scores"]["teacher"]["signature"]
+        _ = [results[name] for name in ("corpus", "teacher", "student", "speed", "cost")]
     except (OmegaConfBaseException, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _foreign(folder, str(error).splitlines()[0]) from error
     if name not in tasks():

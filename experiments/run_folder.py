@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -25,6 +27,23 @@ ALWAYS = ("out", "resume", "threads", "workers", "teacher.encodings", "teacher.c
 FINISHED = (*ALWAYS, "evaluate.")
 UNFINISHED = (*FINISHED, "train.lr", "train.clip")
 MOST_SETTINGS, DEEPEST_SETTING = 1 << 16, 8  # characters of a config.yaml, and lists within keys
+
+# The kind of every value that is read from a results.json.  "key?": it may be missing; "*": every other key.
+NUMBER, KNOWN = int | float, int | float | None
+RESULTS: dict[str, Any] = {
+    "corpus?": {"name": str, "source": str, "fingerprint": str},
+    "teacher?": {"path": str | None, "parameters?": KNOWN},
+    "student?": {"parameters": KNOWN},
+    "scores?": {"*": {"signature?": str, "preprocessing?": str, "signatures?": {"*": str}, "*": KNOWN}},
+    "speed?": {"speedup": KNOWN, "device?": str, "precision": str, "*": KNOWN},
+    "cost?": {"seconds": NUMBER, "validation_seconds?": NUMBER, "*": KNOWN},
+    "profile?": {"*": NUMBER},
+    "versions?": {"*": str},
+    "exported?": {
+        "*": [{"exported_tokens_per_second": NUMBER, "batch_size": int, "threads": int, "device": str, "precision": str}]
+    },
+}
+LARGEST = 10**18  # number in a results.json
 
 
 @contextmanager
@@ -86,6 +105,36 @@ def read_config(path: Path) -> DictConfig:
     if not isinstance(config, DictConfig):
         raise UserError(f"{path} is damaged (no keys in it): restore a copy; or delete {path.parent} and start again")
     return config
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """What is in ``path``, a run's ``results.json``; UserError where that is torn, or no value of its kind in ``RESULTS``."""
+    try:
+        found = json.loads(path.read_bytes())
+        _check_kind(found, RESULTS, "results")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        remedy = f"delete it and repeat the run's command with out={path.parent} resume=true"
+        raise UserError(f"{path} is damaged ({error}): {remedy}") from error
+    return found  # type: ignore[no-any-return]
+
+
+def _check_kind(found: Any, kind: Any, where: str) -> None:
+    """ValueError unless ``found`` is of ``kind``: a type, or, of an object or a list, the kinds of what is in it."""
+    fits = isinstance(found, type(kind) if isinstance(kind, dict | list) else kind) and not isinstance(found, bool)
+    if not fits or (isinstance(found, int | float) and not abs(found) < LARGEST):
+        raise ValueError(f"{where} is {json.dumps(found)[:20]}")
+    if isinstance(kind, list):
+        for each in found:
+            _check_kind(each, kind[0], where)
+    if isinstance(kind, dict):
+        if missing := [key for key in kind if key[-1] not in "?*" and key not in found]:
+            raise ValueError(f"{where} has no {missing[0]}")
+        for key, value in found.items():
+            expected = kind.get(key) or kind.get(f"{key}?") or kind.get("*")
+            if expected is not None:
+                _check_kind(value, expected, f"{where}.{key}")
 
 
 def begun(folder: Path) -> bool:

@@ -25,8 +25,9 @@ from agents.policies.transformer import Transformer
 from agents.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
 from checks import keys_of
 from distil import Machine, finished, fit, named, parameters, pretrained_name
+from run_folder import read_results
 from textgen_env.errors import UserError
-from textgen_env.files import cache_dir, write_atomically
+from textgen_env.files import DamagedFile, cache_dir, load_json, save_json, write_atomically
 from textgen_env.oracle import Oracle, PolicyOracle
 from textgen_env.world import World
 
@@ -90,8 +91,12 @@ def training_cost(path: str) -> dict[str, Any] | None:
     """What the training of the teacher in the folder ``path`` cost; None where nobody noted it."""
     cached, run = Path(path) / "cost.json", Path(path) / "results.json"
     if cached.is_file():
-        return json.loads(cached.read_text(encoding="utf-8"))
-    return json.loads(run.read_text(encoding="utf-8")).get("cost") if run.is_file() else None
+        try:
+            return load_json(cached)
+        except DamagedFile as error:
+            console.print(f"{error}; the cost of the teacher's training is unknown", markup=False, soft_wrap=True)
+            return None
+    return read_results(run).get("cost") if run.is_file() else None
 
 
 def outputs_folder(teacher: Teacher, world: World, precision: str) -> Path:
@@ -108,6 +113,7 @@ def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
         **describe_policy(name, settings, world.vocabulary),
         "corpus": world.corpus.fingerprint,
         "limits": [*world.limits, world.target_limit],
+        "metric": world.metric,  # chooses the best checkpoint
         "label_smoothing": config.teacher.label_smoothing,
         "train": OmegaConf.to_container(config.teacher.train),
         "seed": config.teacher.seed,
@@ -131,7 +137,7 @@ def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
             *(folder, "teacher", header, generator, on),
             resume=True,
         )
-        write_atomically(folder / "cost.json", json.dumps(asdict(progress.cost)).encode())
+        save_json(folder / "cost.json", asdict(progress.cost))
         write_atomically(done, b"")
     return folder
 

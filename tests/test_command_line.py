@@ -189,7 +189,7 @@ def test_a_run_folder_is_never_shared(tmp_path):
     with pytest.raises(UserError, match="no run in"):
         opened(["env=Copy-v0", f"out={tmp_path / 'none'}", "resume=true"])
     assert not (tmp_path / "none").exists()
-    with pytest.raises(UserError, match="^resume=true: name the folder of the run with out=$"):
+    with pytest.raises(UserError, match=r"^resume=true: name the folder of the run with out=$"):
         opened(["env=Copy-v0", "resume=true"])
 
 

@@ -99,7 +99,7 @@ ADVICE = {
     ),
     "a bit of it": ("run/checkpoints/best.safetensors", bit, "delete it and repeat the run's command with out=run resume=true"),
     "last of a finished run": ("run/checkpoints/last.safetensors", torn, "delete it, and resume=true trains from the start"),
-    "results": ("run/results.json", torn, "delete it, and resume=true makes it again"),
+    "results": ("run/results.json", torn, "delete it and repeat the run's command with out=run resume=true"),
 }
 
 
@@ -140,6 +140,19 @@ def test_a_damaged_cached_teacher_is_said_and_trained_again(here):
         assert str(best) in said
         assert all(torch.equal(tensor, whole[name]) for name, tensor in load_tensors(best)[0].items())
     assert "is damaged" not in call(dagger, *RUN, "resume=true")
+
+
+@pytest.mark.parametrize("harm", [torn, bit, lambda data: b'{"seconds": 1.0}', lambda data: b"[1"])
+def test_a_damaged_cost_of_the_cached_teacher_is_said_and_unknown(here, harm):
+    (path,) = Path().glob("cache/teachers/*/cost.json")
+    path.write_bytes(harm(path.read_bytes()))
+    said = call(dagger, *RUN, "resume=true")
+    assert (
+        f"{path.name} is damaged: its content does not match its checksum; the cost of the teacher's training is unknown"
+        in said
+    )
+    found = json.loads(Path("run/results.json").read_text())
+    assert found["teacher"]["cost"] is found["cost"]["teacher_seconds"] is None
 
 
 def test_a_damaged_teacher_of_a_finished_run_is_named_and_made_again(here):

@@ -17,7 +17,9 @@ from omegaconf import OmegaConf
 import command_line
 import dagger
 import distil
+import export
 import exposure_bias
+import judged
 import show
 import teaching
 from agents.checkpoint import load_tensors, save_tensors
@@ -140,6 +142,7 @@ def another_architecture(folder: Path) -> None:
         (lambda folder: (folder / "results.json").unlink(), "holds no finished run: there is no results.json"),
         (lambda folder: (folder / "config.yaml").unlink(), "holds no finished run: there is no config.yaml"),
         (lambda folder: (folder / "results.json").write_text("{"), "results.json is damaged"),
+        (lambda folder: without(folder, "results.json", "speed"), "another version of this project"),
         (lambda folder: (folder / "config.yaml").write_text("env: [}"), "config.yaml is damaged"),
         (lambda folder: (folder / "config.yaml").write_text("- env"), "config.yaml is damaged"),
         (lambda folder: without(folder, "config.yaml", "evaluate"), "another version of this project (Missing key evaluate)"),
@@ -162,6 +165,59 @@ def test_a_folder_that_is_not_what_it_was_is_one_line_and_exit_code_two(spoil, m
     assert "\n" not in str(error.value)
     with pytest.raises(SystemExit, match="2"):
         command(show, f"run={copied}", *CPU)
+
+
+def with_results(folder: Path, **changes) -> None:
+    """The folder with some keys of its results.json changed."""
+    path = folder / "results.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+DAMAGED = {
+    "torn": (lambda folder: (folder / "results.json").write_text("[1"), "Expecting"),
+    "list": (lambda folder: (folder / "results.json").write_text("[1]"), "results is [1]"),
+    "nested": (lambda folder: (folder / "results.json").write_text("[" * 10**5), "recursion"),
+    "not UTF-8": (lambda folder: (folder / "results.json").write_bytes(b'{"env": "\xff"}'), "0xff"),
+    "cost null": (lambda folder: with_results(folder, cost=None), "results.cost is null"),
+    "cost without seconds": (lambda folder: with_results(folder, cost={"a": 1}), "results.cost has no seconds"),
+    "seconds NaN": (lambda folder: with_results(folder, cost={"seconds": float("nan")}), "results.cost.seconds is NaN"),
+    "speed empty": (lambda folder: with_results(folder, speed={}), "results.speed has no speedup"),
+    "speed-up": (lambda folder: with_results(folder, speed={"speedup": "a", "precision": "float32"}), 'speedup is "a"'),
+    "corpus": (lambda folder: with_results(folder, corpus="a"), 'results.corpus is "a"'),
+    "scores": (lambda folder: with_results(folder, scores={"student": {"low": "a"}}), 'results.scores.student.low is "a"'),
+    "exported": (lambda folder: with_results(folder, exported={"int8": [{}]}), "has no exported_tokens_per_second"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "why"), DAMAGED.values(), ids=DAMAGED)
+def test_damaged_results_are_one_line_wherever_they_are_read(spoil, why, copied):
+    spoil(copied)
+    readers = (
+        lambda: reopen_student(copied, "cpu"),
+        lambda: judged.before(copied),
+        lambda: export.add_to_report(None, copied, {}),
+        lambda: teaching.training_cost(str(copied)),
+    )
+    for read in readers:
+        with pytest.raises(
+            UserError, match=f"^{copied / 'results.json'} is damaged .*: delete it and repeat .* resume=true$"
+        ) as error:
+            read()
+        assert why in str(error.value)
+
+
+def test_the_results_of_another_script_name_no_cost(copied):
+    (copied / "results.json").write_text(json.dumps({"trainer": "sb3_ppo", "scores": {"before": {"bleu": 1.0}}, "seconds": 2}))
+    assert teaching.training_cost(str(copied)) is None
+
+
+def test_teachers_chosen_by_another_metric_are_trained_anew():
+    config = command_line.read("dagger", [*TEXT, *TINY])
+    on, paths = distil.machine(config), []
+    for tokenizer in ("13a", "char", "13a"):
+        config.env.bleu_tokenizer = tokenizer
+        paths.append(teaching.find_teacher(config, distil.load_world(config), on).about["path"])
+    assert paths[0] == paths[2] != paths[1]
 
 
 def test_two_runs_in_one_report(runs, tmp_path):

@@ -351,7 +351,7 @@ RUNS: dict[str, tuple[Spoil, str]] = {
     "dotted name": (dotted, ""),
     "teacher, pickle": (named_teacher("hf:{place}/in/pickle"), f"{INDEX} names 'model-00002-of-00002.bin'"),
     "teacher, hub": (named_teacher("hf:evil/model"), "a run's folder downloads nothing: run `hf download evil/model` first"),
-    "teacher, list": (named_teacher(["hf:evil/model"]), "the path of its teacher is no text"),
+    "teacher, list": (named_teacher(["hf:evil/model"]), 'is damaged (results.teacher.path is ["hf:evil/model"])'),
     "corpus, hub": (of_the_hub, "a run's folder downloads nothing"),
     "environment": (settings("x: ${oc.env:HOME}\n"), FILLED_IN),
     "key of the environment": (settings("${oc.env:HOME}: 1\n"), FILLED_IN),
