@@ -25,7 +25,7 @@ from agents.trainer import Interrupted
 from groups import needs_start
 from reopen import reopen_student
 from run_folder import ALWAYS, UNFINISHED, begun, check_same, interrupted, read_results
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, UserError, check_range
 from textgen_env.files import write_atomically
 from textgen_env.oracle import PolicyOracle
 from textgen_env.terminal import safe_json, visible
@@ -72,6 +72,9 @@ def main(config: DictConfig, words: list[str]) -> None:
             distil.check_start(configs[key])
         if begun(run) and (run / "config.yaml").is_file():
             check_same(run / "config.yaml", configs[key], ALWAYS if (run / "results.json").is_file() else UNFINISHED)
+    vocabulary = distil.load_world(next(iter(configs.values()))).vocabulary
+    for width in config.beams:
+        check_range("beams", width, Range(1, len(vocabulary)))
     try:
         with locked(folder):
             for key in sorted(plan, key=lambda key: needs_start(key[0])):  # those start from mle's student
@@ -85,7 +88,7 @@ def main(config: DictConfig, words: list[str]) -> None:
 
 
 def check(config: DictConfig, words: list[str]) -> None:
-    """UserError where ``words`` hold a key of one run which this command sets itself."""
+    """UserError where ``words`` hold a key of one run which this command sets itself, or a list says something twice."""
     given = dict(word.partition("=")[::2] for word in words)
     if "evaluate.length_penalty" in given:
         power = given["evaluate.length_penalty"]
@@ -93,6 +96,9 @@ def check(config: DictConfig, words: list[str]) -> None:
     for many, one in LISTS.items():
         if one in given:
             raise UserError(f"{one}={given[one]}: here it is {many}=[{given[one].strip('[]')}]")
+        values = list(config[many])
+        if twice := [value for value in values if values.count(value) > 1]:
+            raise UserError(f"{many}: {twice[0]} is given {values.count(twice[0])} times; give it once")
     if "resume" in given:
         raise UserError("resume: leave it out; this command always goes on where it was stopped")
 
@@ -189,7 +195,7 @@ def notes(runs: dict[Key, DictConfig], results: dict[str, Any], sentences: int) 
         "Wall-clock time: of the updates alone. Beside it: generating the teacher's demonstrations (once for all runs that use "
         "them), the validations, and generating the test outputs at the first beam width.",
     ]
-    if started := sorted({key[0] for key in runs if needs_start(key[0])}):
+    if started := sorted({key[0] for key, config in runs.items() if config.init is not None}):
         found.append(f"{', '.join(started)}: from a trained student, whose training their updates and costs do not contain.")
     return found
 

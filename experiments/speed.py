@@ -17,7 +17,7 @@ from agents.evaluation import speed, subset, writer
 from agents.heap import tune_allocator
 from agents.journal import console
 from reopen import reopen
-from textgen_env.errors import UserError
+from textgen_env.errors import Range, UserError, check_range
 from textgen_env.files import write_atomically
 from textgen_env.oracle import PolicyOracle
 
@@ -30,6 +30,8 @@ def main(config: DictConfig) -> None:
     run = reopen(config.run, config.device, config.precision)
     if not isinstance(run.teacher.oracle, PolicyOracle):
         raise UserError(f"{config.run}: its teacher is {run.teacher.about['architecture']}, nothing that decodes")
+    for beam in config.beams:
+        check_range("beams", beam, Range(1, len(run.world.vocabulary)))
     on, test = distil.machine(run.config), subset(run.world.splits["test"], config.rows)
     policies = {"teacher": run.teacher.oracle.policy, "student": run.student}
     table = Table(

@@ -127,12 +127,30 @@ def test_runs_of_different_teachers_are_not_compared():
         ("seeds=[0]", "evaluate.beam=5", "evaluate.beam=5: here it is beams=[5]"),
         ("seeds=[0]", "evaluate.length_penalty=0.6", "evaluate.length_penalty=0.6: here it is length_penalty=0.6"),
         ("seeds=[0]", "resume=true", "resume: leave it out; this command always goes on"),
+        ("seeds=[0,1,0]", "env=Copy-v0", "seeds: 0 is given 2 times; give it once"),
+        ("algorithms=[mle,mle]", "env=Copy-v0", "algorithms: mle is given 2 times; give it once"),
+        ("students=[rnn,rnn,rnn]", "env=Copy-v0", "students: rnn is given 3 times; give it once"),
+        ("beams=[5,5]", "env=Copy-v0", "beams: 5 is given 2 times; give it once"),
+        ("beams=[1,50]", "env=Copy-v0", "beams=50: a number of at least 1 and at most "),  # of its vocabulary
+        ("beams=[50,1]", "env=Copy-v0", "beams=50: a number of at least 1 and at most "),
     ],
 )
-def test_a_key_of_one_run_is_refused(own, word, message, tmp_path):
+def test_what_no_comparison_can_do_is_refused_before_the_first_training(own, word, message, tmp_path):
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
         compare.main(read("compare", [own, f"out={tmp_path}"]), [word])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("init", "listed"),
+    [({}, ""), ({"scst": "mle-run"}, "scst"), ({"mle": "other", "imitkd": "other"}, "imitkd, mle")],
+    ids=["none", "from mle's", "of init="],
+)
+def test_every_run_of_a_trained_student_is_noted(init, listed):
+    runs = {(name, "gru", 0): OmegaConf.create({"init": init.get(name)}) for name in ("mle", "imitkd", "scst")}
+    results = {"corpus": {"name": "c", "source": "local"}, "scores": {"teacher": {"signature": "s"}}}
+    noted = [note for note in compare.notes(runs, results, 10) if "from a trained student" in note]
+    assert [note.partition(":")[0] for note in noted] == [listed] * bool(listed)
 
 
 @pytest.fixture

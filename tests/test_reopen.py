@@ -21,6 +21,7 @@ import export
 import exposure_bias
 import judged
 import show
+import speed
 import teaching
 from agents.checkpoint import load_tensors, save_tensors
 from agents.evaluation import subset, write_split, writer
@@ -240,6 +241,7 @@ def test_two_runs_in_one_report(runs, tmp_path):
         (exposure_bias, ["run=bc", "split=tset"], "unknown split 'tset'; did you mean 'test'?"),
         (show, [], "name a finished run folder: run=RUN"),
         (show, ["run=bc", "run=imitkd"], "run is given 2 times; give it once"),
+        (speed, ["run=text", "beams=[1,500]"], "beams=500: a number of at least 1 and at most "),
         (show, ["run=bc", "sentence=200"], "sentence=200: test has sentences 0 to 199"),
         (show, ["run=bc", "sentence=-1"], "sentence=-1: test has sentences 0 to 199"),
         (show, ["run=bc", "sentence=first"], "sentence=first: int expected"),
