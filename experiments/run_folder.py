@@ -108,7 +108,7 @@ def read_config(path: Path) -> DictConfig:
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """What is in ``path``, a run's ``results.json``; UserError where that is torn, or no value of its kind in ``RESULTS``."""
+    """What is in ``path``, a run's ``results.json``; UserError where it is torn or a value not of its kind."""
     try:
         found = json.loads(path.read_bytes())
         _check_kind(found, RESULTS, "results")

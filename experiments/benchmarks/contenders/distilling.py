@@ -10,6 +10,7 @@ from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from agents.algorithms.dagger import NAMES
 from agents.decoding import beam
+from agents.demonstrations import BEAM
 from agents.encodings import Encodings
 from agents.fast import precision
 from agents.policy import Policy
@@ -90,4 +91,4 @@ class Contender:
             sources = [row[row != PAD].numpy() for row in self.batch.source]
             policy.encodings = Encodings(policy.read, sources, policy.width, KEPT)
         vocabulary = Vocabulary.words([str(i) for i in range(self.setup.vocabulary - 4)])
-        return PolicyOracle(policy, partial(beam, width=5), vocabulary, vocabulary)
+        return PolicyOracle(policy, partial(beam, width=BEAM), vocabulary, vocabulary)
