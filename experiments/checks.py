@@ -5,18 +5,18 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from groups import algorithm_class
+from textgen_env import world
 from textgen_env.errors import Range, UserError, check_range
 
 MAY_BE_EMPTY = ("source_prefix", "separator", "hub_config", "hub_revision")  # an empty text means something there
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-SEED = Range(0, 2**32 - 1)  # what every generator takes, NumPy's legacy one included
 SHARE = Range(0, 1)
 ANY = Range(-(10**9), 10**9)  # of a number without a row in RANGES: neither infinite nor NaN
 
@@ -28,17 +28,18 @@ def _same(allowed: Range, names: str) -> dict[str, Range]:
 # The range of a number by its key, or by the last part of its key; of a list, that of each entry.  What depends on the
 # corpus or on another setting is checked where it is used.
 RANGES: dict[str, Range] = {
-    **_same(SEED, "seed seeds"),
+    **world.RANGES,
+    "seeds": world.RANGES["seed"],
     **_same(Range(1, CPUS), "threads workers"),
     **_same(Range(1, 10**9), "steps rows validation_rows speed_rows demonstrations"),
-    **_same(Range(1, 10**7), "batch_tokens bundled_pairs resamples episodes train valid test worlds"),
-    **_same(Range(1, 10**6), "vocabulary validations every rounds symbols tokens"),
+    **_same(Range(1, 10**7), "batch_tokens resamples episodes train valid test worlds"),
+    **_same(Range(1, 10**6), "validations every rounds symbols tokens"),
     **_same(Range(1, 10**5), "batch_size batch_sizes envs corrupt"),
     **_same(Range(1, 65_536), "horizon source_limit target_limit min_length max_length lengths"),
     **_same(Range(1, 16_384), "width encoder_width ffn embedding heads group"),
     **_same(Range(1, 1000), "beam beams samples epochs passes actions delta neural_seeds"),
     **_same(Range(1, 256), "layers decoder_layers encoder_layers"),
-    **_same(Range(0, 10**9), "warmup"),
+    **_same(Range(0, 10**9), "warmup sentence"),
     **_same(Range(0, 10**6), "top_k label_top_k encodings corrupt_at"),
     **_same(Range(0, 16_384), "projection window"),
     **_same(Range(2, 65_536), "shortest longest neural_shortest neural_longest"),
@@ -48,16 +49,31 @@ RANGES: dict[str, Range] = {
     **_same(Range(0, 100, "least"), "lr"),
     **_same(Range(0, 10**6, "least"), "clip alpha memory_mb"),
     "batch": Range(2, 10**6),
-    "limit_ratio": Range(0, 1000),
     "length_penalty": Range(0, 100),
-    "limit_offset": Range(1, 65_536),
     "seconds": Range(0, 3600),
 }
-REWARDED = ("reward",)
-OF_TRAINED = ("label_smoothing", "train")  # of the group teacher, beside its architecture
 BUNDLED = ("bundled_pairs",)
 HUB = ("hub", "hub_config", "hub_revision")
-SUITES = {"lengths": "growth", "episodes": "env", "memory": "memory"}  # of bench.py: key → the suite that it is of
+SEVERAL = range(2, 10**9)  # beam widths of a beam search; 1 is greedy
+# Keys, a setting, and its values under which they are read.  Where there is no such setting the row says nothing.
+READ_UNDER: tuple[tuple[str, str, Collection[Any]], ...] = (
+    ("algorithm.relabel algorithm.label_smoothing", "algorithm.labels", ("action",)),
+    ("algorithm.label_top_k", "algorithm.labels", ("distribution",)),
+    ("algorithm.actions reward", "algorithm.cost_to_go", ("roll_out",)),
+    ("algorithm.beta", "algorithm.divergence", ("jsd",)),
+    ("algorithm.floor algorithm.window algorithm.discount", "algorithm.credit", ("product", "sum")),
+    ("algorithm.log_floor", "algorithm.credit", ("product",)),
+    ("evaluate.length_penalty", "evaluate.beam", SEVERAL),
+    ("length_penalty", "beam", SEVERAL),
+    ("length_penalty", "beams", SEVERAL),
+    ("sizes", "suite", ("train", "decode", "onpolicy", "growth", "threads", "all")),
+    ("batch", "suite", ("decode", "growth", "all")),
+    ("steps", "suite", ("decode", "all")),
+    ("lengths", "suite", ("growth", "all")),
+    ("episodes", "suite", ("env", "all")),
+    ("memory", "suite", ("memory",)),
+    ("run rows", "suite", ("beam",)),
+)
 
 
 def check_numbers(key: str, value: Any) -> None:
@@ -92,18 +108,33 @@ def why_idle(key: str, config: DictConfig) -> str:
     """Why ``key`` changes nothing in a run of ``config``, in words; empty where it does."""
     group, _, name = key.partition(".")
     if group == "teacher":
-        return _idle_of_teacher(name, config.teacher)
+        return _idle_of_teacher(name, config)
     if group == "env" and "data_dir" in config.env:
         return _idle_of_corpus(name, config.env)
-    if key in REWARDED and "algorithm" in config and not learns_from_rewards(config.algorithm.name):
+    if key == "reward" and "algorithm" in config and not learns_from_rewards(config.algorithm.name):
         return f"algorithm={config.algorithm.name} learns from no rewards"
     if key == "epochs" and config.get("trainer") == "sb3_a2c":
         return "trainer=sb3_a2c uses each step once"
     if key.startswith("neural_") and config.get("neural") is False:
         return "neural=false trains no student"
-    if key in SUITES and "suite" in config and not {SUITES[key], *(["all"] if key != "memory" else [])} & set(config.suite):
-        return f"it is of suite {SUITES[key]}, which is not measured"
+    return _unread(key, config)
+
+
+def _unread(key: str, config: DictConfig) -> str:
+    """Why ``key`` is not read, by ``READ_UNDER``."""
+    for keys, setting, values in READ_UNDER:
+        chosen = OmegaConf.select(config, setting)
+        if key not in keys.split() or chosen is None:
+            continue
+        if not any(each in values for each in (chosen if isinstance(chosen, ListConfig) else [chosen])):
+            such = f"{values[0]} or more" if isinstance(values, range) else " or ".join(map(str, values))
+            return f"only {setting}={such} reads it"
     return ""
+
+
+def of_algorithm(key: str) -> bool:
+    """Whether it depends on the algorithm if ``key`` changes anything."""
+    return key.startswith("algorithm.") or key in ("reward", "teacher.length_penalty")
 
 
 def learns_from_rewards(algorithm: str) -> bool:
@@ -111,13 +142,24 @@ def learns_from_rewards(algorithm: str) -> bool:
     return "reward" in inspect.signature(algorithm_class(algorithm)).parameters
 
 
-def _idle_of_teacher(name: str, teacher: DictConfig) -> str:
+def demonstrations_of(algorithm: DictConfig) -> str:
+    """Whose demonstrations the algorithm learns from: a setting of it, or fixed by its class."""
+    return algorithm.get("demonstrations") or algorithm_class(algorithm.name).demonstrations  # type: ignore[attr-defined]
+
+
+def _idle_of_teacher(name: str, config: DictConfig) -> str:
+    teacher = config.teacher
     path = teacher.path or ""
     pretrained = path.startswith("hf:")
     if name in ("source_prefix", "separator"):
         return "" if pretrained else "only a teacher.path=hf:… has it"
-    if name in ("path", "compile") or (name == "length_penalty" and (path or teacher.name != "exact")):
+    if name in ("path", "compile"):
         return ""
+    if name == "length_penalty":
+        if not path and teacher.name == "exact":
+            return "teacher=exact does no beam search"
+        asked = demonstrations_of(config.algorithm) != "references"
+        return "" if asked else f"algorithm={config.algorithm.name} asks the teacher for no demonstrations"
     if name == "encodings":
         kept = not pretrained and (path or teacher.name == "transformer")
         return "" if kept else "only a transformer of this project keeps what its encoder made"

@@ -63,7 +63,7 @@ def _run(main: Callable[..., None], script: str, passes_on: bool) -> int:
             Terminal().print(help_table(script, _own(script, words) if passes_on else words))
         else:
             own = _own(script, words) if passes_on else words
-            main(read(script, own), *([[word for word in words if word not in own]] if passes_on else []))
+            main(read_given(script, own), *([[word for word in words if word not in own]] if passes_on else []))
     except UserError as error:
         _say(f"error: {error}")
         return 2
@@ -88,7 +88,7 @@ def _own(script: str, words: list[str]) -> list[str]:
 
 
 def read(script: str, words: list[str]) -> DictConfig:
-    """The configuration of ``script`` for the command-line ``words``; unknown names and wrong types are UserErrors."""
+    """The configuration of ``script`` for ``words``; UserError for unknown names, wrong types and numbers out of range."""
     given = _parse(words)
     custom = given.pop("algorithm._target_", None)
     if custom is not None:
@@ -112,18 +112,31 @@ def read(script: str, words: list[str]) -> DictConfig:
             value = _checked(key, texts, valid, made)
             checks.check_numbers(key, value)
             OmegaConf.update(config, key, value)
-    checks.check_given(given, config)
+    return config
+
+
+def read_given(script: str, words: list[str]) -> DictConfig:
+    """``read`` for the words of a user; UserError for a key that changes nothing beside the others."""
+    config = read(script, words)
+    checks.check_given([word.partition("=")[0] for word in words], config)
     return config
 
 
 def passing(script: str, words: list[str], algorithm: str, student: str) -> list[str]:
-    """Of ``words`` those that a run of ``algorithm`` and ``student`` knows: the keys of others in these groups are left out."""
-    shaping = [word for word in words if word.partition("=")[0] in ("env", "preset", "teacher")]
-    config = read(script, [*shaping, chosen_algorithm(algorithm), f"student={student}"])
-    valid, idle = leaves(config), [] if checks.learns_from_rewards(config.algorithm.name) else ["reward"]
+    """Of a user's ``words`` those that a run of ``algorithm`` and ``student`` reads.
+
+    Left out are keys that another algorithm or student may read; a key that none reads is a UserError.
+    """
+    choice = [chosen_algorithm(algorithm), f"student={student}"]
     keys = {word: word.partition("=")[0] for word in words}
+    shaping = [word for word in words if keys[word] in ("env", "preset", "teacher")]
+    valid = leaves(read(script, [*shaping, *choice]))
     known = [word for word in words if not word.startswith(("algorithm.", "student.")) or keys[word] in valid]
-    return [word for word in known if keys[word] not in idle]
+    config = read(script, [*known, *choice])
+    of_others = [word for word in known if checks.of_algorithm(keys[word]) and checks.why_idle(keys[word], config)]
+    passed = [word for word in known if word not in of_others]
+    checks.check_given([keys[word] for word in passed], config)
+    return passed
 
 
 def chosen_algorithm(name: str) -> str:
@@ -141,7 +154,7 @@ def leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
 
 def help_table(script: str, words: list[str]) -> Table:
     """Every key of the composed configuration, its value, and what it means."""
-    config = read(script, words)
+    config = read_given(script, words)
     algorithm = config.algorithm.name if "algorithm" in config else ""
     made = _groups(script, algorithm if "." in algorithm else None)
     chosen = {group: config[group].name for group in made}
