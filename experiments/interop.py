@@ -68,7 +68,7 @@ def trained(
     config: DictConfig, world: World, student: nn.Module, settings: interop.Settings, on: distil.Machine
 ) -> dict[str, Any]:
     """Train ``student`` in place; its scores before and after."""
-    train, steps = variants(interop)[config.trainer], settings.steps
+    train = variants(interop)[config.trainer]
     scores, began = {"before": judged(student, world, config.rows, on)}, time.perf_counter()
     steps = train(student, world, expert(world), settings)
     seconds = time.perf_counter() - began
