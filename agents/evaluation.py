@@ -85,8 +85,9 @@ def write_split(write: Writer, world: World, split: Split) -> list[str]:
 
 
 def outputs_name(rows: int, width: int, length_penalty: float) -> str:
-    """The file for ``outputs`` of ``rows`` test sentences; it names all that the decoder is given."""
-    return f"test{rows}-beam{width}-penalty{length_penalty}-decoder{DECODER}.json"
+    """The file for ``outputs`` of ``rows`` test sentences; it names all that the decoder reads."""
+    penalty = "" if width == 1 else f"-penalty{length_penalty}"  # greedy search has none
+    return f"test{rows}-beam{width}{penalty}-decoder{DECODER}.json"
 
 
 def outputs(write: Writer, world: World, split: Split, path: Path, whose: str = "") -> list[str]:
