@@ -12,7 +12,7 @@ from agents.losses import checked_smoothing, cloning, full
 from agents.policy import Policy
 from agents.roll_in import Mixed, RollIn, packed, unpacked
 from agents.schedules import beta as beta_schedule
-from textgen_env.errors import Range, UserError, check_range, unknown
+from textgen_env.errors import Range, check_range, unknown
 from textgen_env.oracle import Oracle
 from textgen_env.types import Batch, picked
 
@@ -36,10 +36,11 @@ class DAgger(Algorithm):
         top_k: the student writes greedily (1), by top-k sampling (k) or from its whole distribution (0)
         mixture: what a coin decides about: a step, a sequence (ImitKD) or the whole batch
         relabel: with labels=action, whose rows get the oracle's action: student (the paper's) or all
-        label_top_k: the oracle's distribution is cut to its k likeliest tokens, renormalised; 0: whole
+        label_top_k: with labels=distribution, the oracle's is cut to its k most probable tokens, renormalized; 0: whole
         demonstrations: the training pairs are references, the teacher's (ImitKD*) or the best_of_beam
         group: mini-batches whose roll-ins are written at once, by the student before the first of them (the paper: 4)
-        label_smoothing: with labels=action, probability mass spread evenly over the vocabulary, in [0, 1)
+        label_smoothing: with labels=action, probability mass spread evenly over the vocabulary, in [0, 1); not read with
+            labels=distribution
     """
 
     def __init__(
@@ -61,8 +62,6 @@ class DAgger(Algorithm):
         for name, value, known in (("labels", labels, LABELS), ("relabel", relabel, RELABEL)):
             if value not in known:
                 raise unknown(name, value, known)
-        if labels == "distribution" and label_smoothing:
-            raise UserError(f"algorithm.label_smoothing={label_smoothing}: only labels=action has it; give 0")
         self.label_smoothing = checked_smoothing(label_smoothing)
         check_range("group", group, Range(1, 16_384))
         check_range("top_k", top_k, Range(0, policy.vocabulary_size))
