@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from textgen_env import hub, sources
 from textgen_env.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
-from textgen_env.files import is_blank, read_lines, stamp, write_atomically
+from textgen_env.files import is_blank, stamp, stream_lines, write_atomically
 from textgen_env.hub import PARQUET, HubSet
 from textgen_env.readers import HOLD_OUT, clean, read_folder, read_iwslt_xml, read_parallel, read_wmt, unescape_text
 from textgen_env.tasks import iwslt
@@ -63,8 +63,9 @@ def test_plain_gzipped_and_dev_are_read_alike(tmp_path: Path, suffix: str, valid
 
 def test_lines_end_at_newlines_only(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes("\ufeffa\u2028b\x85c\x0bd\x1ce\r\nf".encode())
-    assert read_lines(tmp_path / "f") == ["a\u2028b\x85c\x0bd\x1ce", "f"]
-    assert clean(read_lines(tmp_path / "f")[0]) == "a b c d e"
+    lines = list(stream_lines(tmp_path / "f"))
+    assert lines == ["a\u2028b\x85c\x0bd\x1ce", "f"]
+    assert clean(lines[0]) == "a b c d e"
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r\ufeff"), min_size=1), min_size=1))
@@ -72,7 +73,7 @@ def test_lines_round_trip(tmp_path_factory: pytest.TempPathFactory, lines: list[
     path = tmp_path_factory.getbasetemp() / "lines.gz"
     path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
     if not all(map(is_blank, lines)):
-        assert read_lines(path) == lines
+        assert list(stream_lines(path)) == lines
 
 
 def test_moses_escapes_are_undone_once_and_only_when_asked(tmp_path: Path) -> None:

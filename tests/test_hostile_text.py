@@ -18,7 +18,7 @@ from agents.report.text import samples_text
 from textgen_env import TextGenEnv, files
 from textgen_env.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
-from textgen_env.files import is_blank, read_lines
+from textgen_env.files import is_blank, stream_lines
 from textgen_env.jsonl import read_pairs, read_summaries, write_pairs
 from textgen_env.readers import clean, read_folder
 from textgen_env.terminal import Terminal, safe_json, visible
@@ -81,7 +81,7 @@ def test_a_packed_file_is_unpacked_only_as_far_as_the_limit(tmp_path: Path, monk
     monkeypatch.setattr(files, "MAX_FILE", 1000)
     bomb = gzip.compress(b"eins\n" * 100_000)
     (tmp_path / "f.gz").write_bytes(bomb[:-9])  # its end is missing, which nobody notices who stops before it
-    assert "more than 1,000 bytes" in refusal(read_lines, tmp_path / "f.gz")
+    assert "more than 1,000 bytes" in refusal(lambda path: list(stream_lines(path)), tmp_path / "f.gz")
 
 
 def test_xml_json_and_vocabularies_have_the_limits_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,11 +120,6 @@ def stream_lines(path: Path) -> Iterator[str]:
         yield line.removesuffix("\n").rstrip("\r")
 
 
-def read_lines(path: Path) -> list[str]:
-    """All lines of ``stream_lines`` at once."""
-    return list(stream_lines(path))
-
-
 def is_blank(text: str) -> bool:
     """Whether nothing of ``text`` is visible: only white space, NUL and other controls, or characters of zero width."""
     return all(character in _ZERO_WIDTH or category(character) in _INVISIBLE for character in text)
