@@ -25,7 +25,7 @@ from agents.evaluation import writer
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from checks import CPUS
-from command_line import passing, read, run
+from command_line import passing, read, read_given, run
 from textgen_env import CachedOracle, NoisyOracle, ReferenceOracle, TextGenEnv, TextGenVectorEnv
 from textgen_env.errors import Range, UserError
 from textgen_env.tasks import tasks
@@ -66,7 +66,7 @@ BEYOND = [
     *(("dagger", f"algorithm.{word}") for word in ("rate=.nan", "rate=.inf", "top_k=-1", "label_top_k=10000000", "group=0")),
     *(("compare", word) for word in ("seeds=[0,-1]", "seeds=[18446744073709551616]", "beams=[1,1000000]")),
     *(("speed", word) for word in (f"threads=[1,{CPUS + 1}]", "beams=[0]", "batch_sizes=[10000000]", "rounds=0")),
-    *(("show", word) for word in ("sentence=10000000000", "beam=0")),
+    *(("show", word) for word in ("sentence=10000000000", "sentence=-1", "beam=0")),
     *(("export", word) for word in ("rows=0", "batch_sizes=[0]", f"threads={CPUS + 1}")),
     *(("exposure_bias", word) for word in ("resamples=100000000", "corrupt=0", "corrupt_at=-1", "top_k=-1", "rows=0")),
     *(("t2_bound", word) for word in ("epsilon=.nan", "epsilon=2", "shortest=0", "longest=1000000000", "worlds=1000000000")),
@@ -184,12 +184,48 @@ def test_a_text_that_may_be_empty_is_empty() -> None:
         ("dagger", ["env.corpus=hub", "env.bundled_pairs=5"], "the corpus is env.corpus=hub"),
         ("interop", ["trainer=sb3_a2c", "epochs=5"], "trainer=sb3_a2c uses each step once"),
         ("t2_bound", ["neural=false", "neural_seeds=3"], "neural=false trains no student"),
-        ("bench", ["suite=[train]", "lengths=[16,32]"], "it is of suite growth"),
-        ("bench", ["memory=[seed=1]"], "it is of suite memory"),
+        ("bench", ["suite=[train]", "lengths=[16,32]"], "only suite=growth or all reads it"),
+        ("bench", ["memory=[seed=1]"], "only suite=memory reads it"),
+        *(("bench", [word], "only suite=beam reads it") for word in ("run=RUN", "rows=5")),
+        *(("bench", ["suite=[env]", word], "only suite=") for word in ("sizes=[2+2]", "batch=5", "steps=5")),
+        ("dagger", ["algorithm=imitkd_full", "algorithm.relabel=all"], "only algorithm.labels=action reads it"),
+        ("dagger", ["algorithm=imitkd_full", "algorithm.label_smoothing=0.1"], "only algorithm.labels=action reads it"),
+        ("dagger", ["algorithm.labels=distribution", "algorithm.label_smoothing=0"], "only algorithm.labels=action reads it"),
+        ("dagger", ["algorithm=imitkd", "algorithm.label_top_k=3"], "only algorithm.labels=distribution reads it"),
+        *(
+            ("dagger", ["algorithm=aggrevated_exact", word], "only algorithm.cost_to_go=roll_out reads it")
+            for word in ("algorithm.actions=7", "reward=bleu")
+        ),
+        *(
+            (
+                "dagger",
+                ["algorithm=gkd", f"algorithm.divergence={name}", "algorithm.beta=0.3"],
+                "only algorithm.divergence=jsd reads it",
+            )
+            for name in ("forward_kl", "reverse_kl", "total_variation")
+        ),
+        *(
+            ("dagger", ["algorithm=gold", f"algorithm.{word}"], "only algorithm.credit=product")
+            for word in ("floor=0.2", "log_floor=-3", "window=2", "discount=0.9")
+        ),
+        ("dagger", ["algorithm=gold_s", "algorithm.log_floor=-3"], "only algorithm.credit=product reads it"),
+        ("dagger", ["evaluate.beam=1", "evaluate.length_penalty=0.6"], "only evaluate.beam=2 or more reads it"),
+        ("show", ["length_penalty=0.3"], "only beam=2 or more reads it"),
+        *((script, ["beams=[1]", "length_penalty=0.3"], "only beams=2 or more reads it") for script in ("speed", "compare")),
+        *(
+            (
+                "dagger",
+                ["teacher=transformer", f"algorithm={name}", "teacher.length_penalty=0.6"],
+                f"algorithm={name} asks the teacher for no demonstrations",
+            )
+            for name in ("mle", "imitkd_full", "gkd")
+        ),
+        ("dagger", ["teacher.path=RUN", "teacher.length_penalty=0.6"], "algorithm=imitkd_full asks the teacher for no"),
+        ("dagger", ["teacher=exact", "algorithm=seqkd", "teacher.length_penalty=0.6"], "teacher=exact does no beam search"),
     ],
 )
 def test_a_key_that_changes_nothing_is_refused(monkeypatch, capsys, script: str, words: list[str], says: str) -> None:
-    said = refused(monkeypatch, capsys, never, script, *words)
+    said = refused(monkeypatch, capsys, never, script, *words, passes_on=script == "compare")
     assert f"does not apply: {says}" in said
     assert said.split()[1] in {word.partition("=")[0] for word in words}
 
@@ -204,10 +240,38 @@ def test_a_key_that_changes_nothing_is_refused(monkeypatch, capsys, script: str,
         ["algorithm=reinforce", "reward=bleu"],
         ["env.corpus=bundled", "env.bundled_pairs=50"],
         ["teacher=gru", "teacher.width=32", "teacher.train.steps=5"],
+        ["algorithm=imitkd", "algorithm.relabel=all", "algorithm.label_smoothing=0.1"],
+        ["algorithm=imitkd", "algorithm.labels=distribution", "algorithm.label_top_k=3"],
+        ["algorithm=bc", "algorithm.label_smoothing=0.1"],
+        ["algorithm=lols", "algorithm.actions=7"],
+        ["algorithm=aggrevated", "algorithm.actions=7", "algorithm.beta=linear", "reward=bleu"],
+        ["algorithm=gkd", "algorithm.beta=0.3"],
+        ["algorithm=gold_p", "algorithm.floor=0.2", "algorithm.log_floor=-3", "algorithm.window=2", "algorithm.discount=0.9"],
+        ["algorithm=gold_s", "algorithm.floor=0.2"],
+        ["evaluate.beam=2", "evaluate.length_penalty=0.6"],
+        *(["teacher=gru", f"algorithm={name}", "teacher.length_penalty=0.6"] for name in ("seqkd", "seqinter", "imitkd_star")),
+        ["algorithm=imitkd", "algorithm.demonstrations=best_of_beam", "teacher.length_penalty=0.6"],
+        ["env=CNNDM-v0", "preset=paper", "algorithm=dagger", "algorithm.labels=distribution"],  # the preset's label smoothing
     ],
 )
 def test_a_key_that_changes_something_is_taken(words: list[str]) -> None:
-    read("dagger", words)
+    read_given("dagger", words)
+
+
+@pytest.mark.parametrize(
+    ("word", "read_by", "not_by"),
+    [
+        ("algorithm.relabel=all", "imitkd", "imitkd_full"),
+        ("algorithm.label_top_k=3", "imitkd_full", "imitkd"),
+        ("algorithm.actions=7", "aggrevated", "aggrevated_exact"),
+        ("algorithm.floor=0.2", "gold_p", "gold"),
+        ("teacher.length_penalty=0.6", "seqinter", "mle"),
+        ("reward=bleu", "aggrevated", "aggrevated_exact"),
+    ],
+)
+def test_compare_leaves_a_key_out_where_it_changes_nothing(word: str, read_by: str, not_by: str) -> None:
+    assert passing("dagger", [word], read_by, "transformer") == [word]
+    assert passing("dagger", [word], not_by, "transformer") == []
 
 
 def test_compare_refuses_a_key_that_no_run_has_a_use_for(monkeypatch, capsys) -> None:
@@ -314,7 +378,45 @@ def test_a_range_holds_its_ends_unless_it_is_open_there_and_never_nan(open) -> N
     assert "0.5" not in allowed
 
 
+@pytest.mark.parametrize("value", [1, 0, "no", None, 1.0])
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        *((name, TextGenEnv) for name in ("expert", "action_mask")),
+        *((name, TextGenVectorEnv) for name in ("expert", "action_mask", "copy")),
+    ],
+)
+def test_a_switch_is_true_or_false(world, name, made, value) -> None:
+    with pytest.raises(UserError, match=f"^{name}={value!r}: True or False expected"):
+        made(world, **{name: value})
+
+
+@pytest.mark.parametrize("made", [TextGenEnv, lambda world: TextGenVectorEnv(world, 2)])
+@pytest.mark.parametrize("seed", [-1, 1.5, True, "3", np.int64(-1)])
+def test_a_seed_of_reset_is_a_whole_number(world, made, seed) -> None:
+    with pytest.raises(UserError, match="seed=.*: a whole number of at least 0 expected" if seed != "3" else "seed"):
+        made(world).reset(seed=seed)
+
+
+def test_a_vector_environment_checks_each_seed(world) -> None:
+    with pytest.raises(UserError, match="seed=-1: a whole number"):
+        TextGenVectorEnv(world, 2).reset(seed=[3, -1])
+
+
+@pytest.mark.parametrize(("ratio", "offset"), [(True, 4), (1.0, True), ("1", 4), ([1], 4), (1, 4.0), (1.0, None)])
+def test_equal_options_of_another_kind_are_another_world(ratio, offset) -> None:
+    small = {"train": 20, "valid": 2, "test": 2, "limit_offset": 4}
+    tasks()["Copy-v0"].load(**small, limit_ratio=1.0)
+    with pytest.raises(UserError, match="limit_"):
+        tasks()["Copy-v0"].load(**small | {"limit_ratio": ratio, "limit_offset": offset})
+
+
 # --- a limit from outside, and several processes
+
+
+def used(env):
+    env.reset()
+    return env
 
 
 @pytest.mark.parametrize(
@@ -322,6 +424,11 @@ def test_a_range_holds_its_ends_unless_it_is_open_there_and_never_nan(open) -> N
     [
         lambda world: gym.make("Copy-v0", world=world, max_episode_steps=3).reset(),
         lambda world: TimeLimit(TextGenEnv(world), 3).reset(),
+        lambda world: TimeLimit(used(TextGenEnv(world)), 3).reset(),
+        pytest.param(
+            lambda world: gym.make_vec("Copy-v0", 2, vectorization_mode="sync", world=world, max_episode_steps=3).reset(),
+            marks=pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # gymnasium's half-made one
+        ),
         lambda world: textgen_env.make_vector_env("Copy-v0", 2, world, max_episode_steps=3),
     ],
 )

@@ -57,12 +57,8 @@ def make_env(task: str, world: World | None = None, **options: Any) -> TextGenEn
     return TextGenEnv(world, **rest)
 
 
-def make_vector_env(
-    task: str, num_envs: int = 1, world: World | None = None, max_episode_steps: None = None, **options: Any
-) -> TextGenVectorEnv:
+def make_vector_env(task: str, num_envs: int = 1, world: World | None = None, **options: Any) -> TextGenVectorEnv:
     """The native vector environment of the task with id ``task``; gymnasium's vector entry point."""
-    if max_episode_steps is not None:  # gymnasium 0.29 always passes it
-        raise UserError(TIME_LIMIT)
     world, rest = _load(task, world, options, TextGenVectorEnv)
     return TextGenVectorEnv(world, num_envs, **rest)
 
@@ -71,6 +67,8 @@ def _load(task: str, world: World | None, options: dict[str, Any], env: Callable
     """(the world, the options that are the environment's own); the other options are the task's."""
     if task not in all_tasks():
         raise unknown("task", task, all_tasks())
+    if options.pop("max_episode_steps", None) is not None:  # gymnasium 0.29 passes it to every vector environment
+        raise UserError(TIME_LIMIT)
     load = all_tasks()[task].load
     own = set(inspect.signature(env).parameters) - {"world", "num_envs"}
     loading = set(inspect.signature(load).parameters)

@@ -18,8 +18,10 @@ from textgen_env.shell import (
     Observation,
     allowed,
     ask,
+    check_switches,
     checked_actions,
     checked_oracle,
+    checked_seed,
     checked_split,
     checked_text,
     closing,
@@ -82,6 +84,7 @@ class TextGenEnv(gym.Env[Observation, int]):
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise unknown("render_mode", render_mode, self.metadata["render_modes"])
+        check_switches(expert=expert, action_mask=action_mask)
         self.world, self.render_mode = world, render_mode
         self.split, self.text = checked_split(world, split), checked_text(text)
         self.oracle = checked_oracle(world, oracle)
@@ -91,14 +94,12 @@ class TextGenEnv(gym.Env[Observation, int]):
         self._mask = allowed(world) if action_mask else None
         self._expert = expert
         self._expert_action: np.ndarray | None = None  # [1], at the present state
-        self._begun, self._ended = False, True
+        self._ended = True
         self._transcript = Transcript(world.vocabulary, world.id) if render_mode else None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
-        super().reset(seed=seed)
-        if not self._begun:
-            refuse_time_limit(self)
-            self._begun = True
+        refuse_time_limit(self)
+        super().reset(seed=checked_seed(seed))
         self._episode = draw(self.world, self.split, self.np_random, options)
         split, index = self._episode
         rows = self.world.splits[split]

@@ -19,7 +19,7 @@ from textgen_env.errors import UserError, unknown
 from textgen_env.metrics import sentence_score
 from textgen_env.oracle import Oracle, expert
 from textgen_env.types import BOS, PAD
-from textgen_env.world import World
+from textgen_env.world import World, check_option
 
 Observation = dict[str, NDArray[np.int64]]
 OVER = "the episode is over, or none was begun: call reset() before step()"
@@ -28,17 +28,30 @@ TEXT = ("never", "end", "always")
 
 
 def refuse_time_limit(env: gym.Env) -> None:
-    """UserError where the call comes through a gymnasium ``TimeLimit`` around ``env``.
+    """UserError where ``reset`` of ``env`` was called by a gymnasium ``TimeLimit`` around it (``max_episode_steps``).
 
-    Such a limit, ``gymnasium.make``'s ``max_episode_steps``, would cut episodes before their reward is paid.  The environment
-    is not told of it (its own spec has none), so the callers of ``reset`` are looked through.
+    It would cut episodes before their reward is paid.  The spec does not record it, so the call stack is searched.
     """
     frame = inspect.currentframe()
     while frame is not None:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, TimeLimit) and caller.unwrapped is env:
+        if frame.f_code is TimeLimit.reset.__code__ and frame.f_locals["self"].unwrapped is env:
             raise UserError(TIME_LIMIT)
         frame = frame.f_back
+
+
+def check_switches(**switches: bool) -> None:
+    """UserError unless each is True or False."""
+    for name, value in switches.items():
+        check_option(name, value, False)
+
+
+def checked_seed(seed: Any) -> int | None:
+    """``seed`` as an int; UserError unless a generator takes it.  None leaves the generator as it is."""
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise UserError(f"seed={seed!r}: a whole number of at least 0 expected")
+    return int(seed)
 
 
 def observation_space(world: World) -> spaces.Dict:

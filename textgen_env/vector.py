@@ -25,8 +25,10 @@ from textgen_env.shell import (
     Observation,
     allowed,
     ask,
+    check_switches,
     checked_actions,
     checked_oracle,
+    checked_seed,
     checked_split,
     checked_text,
     closing,
@@ -87,6 +89,7 @@ class TextGenVectorEnv(VectorEnv):
         if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer):
             raise UserError(f"num_envs={num_envs!r}: a whole number expected")
         check_range("num_envs", num_envs, Range(1, MOST_ENVS))
+        check_switches(expert=expert, action_mask=action_mask, copy=copy)
         self.mode = _mode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.mode}
         self.world, self.num_envs, self.copy = world, num_envs, copy
@@ -149,12 +152,12 @@ class TextGenVectorEnv(VectorEnv):
         return self._observation(), reward, terminated, truncated, infos
 
     def _seed(self, slots: np.ndarray, seed: Seed) -> None:
-        if seed is None:
-            seed = [None] * self.num_envs
-        elif isinstance(seed, int | np.integer):
-            seed = [int(seed) + slot for slot in range(self.num_envs)]
+        if not isinstance(seed, Sequence | np.ndarray):
+            first = checked_seed(seed)
+            seed = [None if first is None else first + slot for slot in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise UserError(f"{len(seed)} seeds for {self.num_envs} episodes; give one each, or one number")
+        seed = [checked_seed(each) for each in seed]
         if not self._generators:
             drawn = [seeding.np_random() for _ in range(self.num_envs)]
             self._generators, self._seeds = [generator for generator, _ in drawn], [seed for _, seed in drawn]

@@ -32,7 +32,7 @@ KINDS: dict[type, tuple[Any, str]] = {  # of an option, by its default: what it 
     float: ((int, float, np.integer, np.floating), "a number"),
     str: ((str,), "a text"),
 }
-RANGES = {
+RANGES = {  # of options that several tasks have
     "seed": Range(0, 2**32 - 1),
     "vocabulary": Range(1, 10**6),
     "bundled_pairs": Range(1, 10**7),
@@ -176,7 +176,7 @@ def once(load: Callable[Options, World]) -> Callable[Options, World]:
     signature = inspect.signature(load)
 
     @lru_cache(maxsize=KEPT)
-    def loaded(options: tuple[tuple[str, Any], ...], _stamp: object) -> World:
+    def loaded(options: tuple[tuple[str, Any], ...], _kinds: tuple[type, ...], _stamp: object) -> World:
         return load(**dict(options))  # type: ignore[call-arg]
 
     @wraps(load)
@@ -185,8 +185,10 @@ def once(load: Callable[Options, World]) -> Callable[Options, World]:
         bound.apply_defaults()
         for name, value in bound.arguments.items():
             check_option(name, value, signature.parameters[name].default)
+        check_limit(bound.arguments.get("limit_ratio"), bound.arguments.get("limit_offset"))
         folders = stamp(bound.arguments.get("data_dir")), stamp(bound.arguments.get("hub"), "**/*")
-        return loaded(tuple(bound.arguments.items()), folders)
+        kinds = tuple(map(type, bound.arguments.values()))  # True == 1.0
+        return loaded(tuple(bound.arguments.items()), kinds, folders)
 
     return wrapper
 
