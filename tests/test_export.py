@@ -199,7 +199,9 @@ def test_the_notes_code_translates_raw_text_as_the_run_does(task, options, limit
     world = task.load(data_dir=str(data), vocabulary=150, **options, **limits)
     policy = student(len(world.vocabulary), layers=1)
     export.export(policy, world, tmp_path / "model", "float32")
-    ours = greedy(policy, pad_sequence(list(map(torch.from_numpy, world.splits["test"].source)), True), world.horizon)
+    source = world.splits["test"].source
+    limit = world.limit(torch.tensor([*map(len, source)]))
+    ours = greedy(policy, pad_sequence(list(map(torch.from_numpy, source)), True), limit)
     texts = [world.vocabulary.decode(row) for row in ours.action.tolist()]
     assert len(set(texts)) > len(RAW) // 2, "a student that always writes the same shows nothing"
     assert translated(tmp_path / "model", (data / "test.de").read_bytes()) == texts

@@ -316,13 +316,13 @@ def test_a_group_of_processes_that_is_ended_leaves_none_and_says_how_to_go_on(tm
 
 def test_workers_end_with_a_parent_that_is_killed_in_the_middle_of_a_decode(tmp_path):
     script = """
-import sys, time, torch
+import os, time, torch
 from agents import workers
 from agents.decoding import greedy
 from agents.policies.transformer import Transformer
 class Slow(Transformer):
     def step(self, token, state):
-        print("decoding", flush=True)
+        os.write(1, b"decoding\n")
         time.sleep(60)
 workers.ROWS, workers.WORK = 1, 0
 workers.limit(3)
