@@ -322,7 +322,7 @@ from agents.decoding import greedy
 from agents.policies.transformer import Transformer
 class Slow(Transformer):
     def step(self, token, state):
-        os.write(1, b"decoding\n")
+        os.write(1, b"decoding\\n")
         time.sleep(60)
 workers.ROWS, workers.WORK = 1, 0
 workers.limit(3)
