@@ -243,7 +243,7 @@ def test_two_runs_in_one_report(runs, tmp_path):
         (show, ["run=bc", "run=imitkd"], "run is given 2 times; give it once"),
         (speed, ["run=text", "beams=[1,500]"], "beams=500: a number of at least 1 and at most "),
         (show, ["run=bc", "sentence=200"], "sentence=200: test has sentences 0 to 199"),
-        (show, ["run=bc", "sentence=-1"], "sentence=-1: test has sentences 0 to 199"),
+        (show, ["run=bc", "sentence=-1"], "sentence=-1: a number of at least 0"),
         (show, ["run=bc", "sentence=first"], "sentence=first: int expected"),
     ],
 )
