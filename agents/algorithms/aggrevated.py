@@ -33,7 +33,7 @@ class AggreVaTeD(Algorithm):
     policy gradient it vanishes where π is sure of itself, right or wrong: from fresh weights some seeds stay on a plateau.
 
     Args:
-        cost_to_go: roll_out, judged by the reward, or exact: the costs to come, known to an exact oracle
+        cost_to_go: roll_out, scored by the reward, or exact: the costs to come, known to an exact oracle
         actions: roll-outs a row, at least 2
         beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant
         rate: the schedule's parameter; null: its kind's own (exponential 1/200 and linear 0, β at the end;

@@ -173,7 +173,7 @@ def exported(results: Mapping[str, Any]) -> list[list[Row]]:
 
 
 def costs(results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the student's training cost, on the axes that every algorithm is booked on; no demonstrations, no row of them."""
+    """What the student's training cost, by the same axes for every algorithm; no demonstrations, no row of them."""
     found = (results.get("cost") or {}).items()
     return [(label(key), amount(value, key)) for key, value in found if value != 0 or key not in DEMONSTRATIONS]
 
