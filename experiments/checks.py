@@ -12,8 +12,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from groups import algorithm_class
-from textgen_env import world
 from textgen_env.errors import Range, UserError, check_range
+from textgen_env.tasks import task as world
 
 MAY_BE_EMPTY = ("source_prefix", "separator", "hub_config", "hub_revision")  # an empty text means something there
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -23,9 +23,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 import checks
-from agents import signals
-from agents.journal import console
-from agents.trainer import Interrupted
+from agents.training import signals
+from agents.training.logger import console
+from agents.training.trainer import Interrupted
 from groups import Groups, groups, help_of, store
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks import tasks

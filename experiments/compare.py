@@ -14,22 +14,22 @@ import command_line
 import dagger
 import distil
 import teaching
-from agents.comparison import COSTS, TEACHER, Curve, Entry, System, gains_by_length, rows
-from agents.evaluation import outputs, outputs_name, subset, writer
-from agents.journal import console
-from agents.locks import locked
-from agents.report import read_metrics, versus
-from agents.report.facts import wording
-from agents.store import fingerprint
-from agents.trainer import Interrupted
+from agents.evaluation.outputs import outputs, outputs_name, subset, writer
+from agents.reporting import read_metrics, versus
+from agents.reporting.comparison import COSTS, TEACHER, Curve, Entry, System, gains_by_length, rows
+from agents.reporting.facts import wording
+from agents.runs.locks import locked
+from agents.runs.store import fingerprint
+from agents.training.logger import console
+from agents.training.trainer import Interrupted
 from groups import needs_start
 from reopen import reopen_student
 from run_folder import ALWAYS, UNFINISHED, begun, check_same, interrupted, read_results
+from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.files import write_atomically
-from textgen_env.oracle import PolicyOracle
+from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.tasks.task import Split, World
 from textgen_env.terminal import safe_json, visible
-from textgen_env.world import Split, World
 
 Key = tuple[str, str, int]  # algorithm, student, seed
 INTERVALS = {  # of the table, by whether there are several seeds

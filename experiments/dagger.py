@@ -17,15 +17,15 @@ import command_line
 import distil
 import judged
 import teaching
-from agents import report
-from agents.evaluation import speed, subset
-from agents.heap import tune_allocator
-from agents.journal import console
-from agents.trainer import Interrupted
-from agents.workers import most_workers
+from agents import reporting as report
+from agents.accel.heap import tune_allocator
+from agents.accel.workers import most_workers
+from agents.evaluation.outputs import speed, subset
+from agents.training.logger import console
+from agents.training.trainer import Interrupted
 from run_folder import how_to_go_on, interrupted, locked_folder
-from textgen_env.metrics import scores
-from textgen_env.world import World
+from textgen_env.metrics.scores import scores
+from textgen_env.tasks.task import World
 
 
 def main(config: DictConfig) -> None:

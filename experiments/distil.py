@@ -14,27 +14,28 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from agents import pretrained, workers
+from agents.accel import workers
+from agents.accel.encodings import Encodings
+from agents.accel.fast import resolve_precision
 from agents.algorithms import Algorithm
-from agents.decoding import DECODER
-from agents.demonstrations import KINDS, demonstrations
 from agents.discovery import build
-from agents.encodings import Encodings
-from agents.evaluation import validator
-from agents.fast import resolve_precision
-from agents.journal import console
+from agents.evaluation.outputs import validator
+from agents.generation.decoding import DECODER
+from agents.generation.demonstrations import KINDS, demonstrations
+from agents.policies import pretrained
 from agents.policies.transformer import Transformer
-from agents.store import build_policy, describe_policy, load_policy, save_vocabulary
-from agents.trainer import Progress, learning_rate, train
+from agents.runs.store import build_policy, describe_policy, load_policy, save_vocabulary
+from agents.training.logger import console
+from agents.training.trainer import Progress, learning_rate, train
 from checks import keys_of
 from groups import algorithm_class
-from textgen_env import rewards
-from textgen_env.batching import Batches
+from textgen_env.data.batching import Batches
+from textgen_env.data.vocabulary import Vocabulary
+from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.oracle import Oracle, PolicyOracle, expert
+from textgen_env.oracles.oracle import Oracle, PolicyOracle, expert
 from textgen_env.tasks import tasks
-from textgen_env.vocabulary import Vocabulary
-from textgen_env.world import Split, World
+from textgen_env.tasks.task import Split, World
 
 
 class Machine(NamedTuple):

@@ -16,17 +16,17 @@ from rich.table import Table
 import command_line
 import distil
 import judged
-from agents.evaluation import Writer, speed, subset, write_split, writer
-from agents.heap import tune_allocator
-from agents.journal import console
+from agents.accel.heap import tune_allocator
+from agents.evaluation.outputs import Writer, speed, subset, write_split, writer
+from agents.training.logger import console
 from distil import Machine
 from reopen import Run, reopen
 from run_folder import read_config, read_results
+from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError, unknown
-from textgen_env.files import write_atomically
-from textgen_env.metrics import score
-from textgen_env.oracle import PolicyOracle
-from textgen_env.world import Split, World
+from textgen_env.metrics.scores import score
+from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.tasks.task import Split, World
 
 FORMATS = ("ctranslate2",)
 
@@ -34,7 +34,7 @@ FORMATS = ("ctranslate2",)
 def main(config: DictConfig) -> None:
     """The student → a model folder, and in its export.json how it compares with the run's own student and teacher."""
     try:
-        from agents import export
+        from agents.interop import ctranslate2 as export
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed: python -m pip install -c constraints.txt -e '.[export]'") from error
     if config.run is None:

@@ -19,19 +19,19 @@ from torch import nn
 import command_line
 import distil
 from agents import interop
-from agents.checkpoint import save_tensors
 from agents.discovery import variants
-from agents.evaluation import subset, write_split, writer
-from agents.journal import console
-from agents.locks import locked
-from agents.store import describe_policy, save_vocabulary
+from agents.evaluation.outputs import subset, write_split, writer
+from agents.runs.locks import locked
+from agents.runs.store import describe_policy, save_vocabulary
+from agents.training.checkpoint import save_tensors
+from agents.training.logger import console
 from run_folder import begun, made_folder, unused
-from textgen_env import rewards
+from textgen_env.data.files import write_atomically
+from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.files import write_atomically
-from textgen_env.metrics import score
-from textgen_env.oracle import expert
-from textgen_env.world import World
+from textgen_env.metrics.scores import score
+from textgen_env.oracles.oracle import expert
+from textgen_env.tasks.task import World
 
 EXTRA = {"imitation": ("imitation", "imitation"), "sb3_maskable": ("sb3_contrib", "contrib")}  # trainers → package, extra
 STEPS = {"sb3": 60_000, "imitation": 4_000}  # rewards tell less than labels

@@ -11,14 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 import teaching
-from agents import report
-from agents.evaluation import Writer, outputs, outputs_name, samples, subset, writer
-from agents.store import fingerprint
+from agents import reporting as report
+from agents.evaluation.outputs import Writer, outputs, outputs_name, samples, subset, writer
+from agents.runs.store import fingerprint
 from distil import Machine
 from run_folder import read_results
 from teaching import Teacher
-from textgen_env.files import write_atomically
-from textgen_env.world import Split, World
+from textgen_env.data.files import write_atomically
+from textgen_env.tasks.task import Split, World
 
 SHOWN = 20  # sentences in the report
 

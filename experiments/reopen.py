@@ -15,13 +15,13 @@ from torch import nn
 import distil
 import teaching
 from agents.discovery import settings
-from agents.store import load_policy
+from agents.runs.store import load_policy
 from run_folder import read_config, read_results
 from teaching import Teacher
+from textgen_env.data.hub import local_only
 from textgen_env.errors import UserError
-from textgen_env.hub import local_only
 from textgen_env.tasks import tasks
-from textgen_env.world import World
+from textgen_env.tasks.task import World
 
 
 class Run(NamedTuple):

@@ -16,11 +16,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from agents.locks import LOCK, locked
-from agents.trainer import Interrupted
+from agents.runs.locks import LOCK, locked
+from agents.training.trainer import Interrupted
 from command_line import leaves
+from textgen_env.data.files import read_text, write_atomically
 from textgen_env.errors import UserError
-from textgen_env.files import read_text, write_atomically
 
 # keys that a run may be given anew: at any time; once it is finished, to be judged again; before that, to go on
 ALWAYS = ("out", "resume", "threads", "workers", "teacher.encodings", "teacher.compile")

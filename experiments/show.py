@@ -8,14 +8,14 @@ from omegaconf import DictConfig
 
 import command_line
 import distil
-from agents.analysis.sentence import look
-from agents.evaluation import writer
-from agents.fast import precision
-from agents.journal import console
-from agents.report import sentence as view
+from agents.accel.fast import precision
+from agents.evaluation.outputs import writer
+from agents.evaluation.sentence import look
+from agents.reporting import sentence as view
+from agents.training.logger import console
 from reopen import reopen
+from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
-from textgen_env.files import write_atomically
 
 
 def main(config: DictConfig) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 import command_line
-from agents.analysis import figure, lab, mixtures, neural
-from agents.analysis.tables import tables
-from agents.journal import console
+from agents.theory import figure, lab, mixtures, neural
+from agents.theory.tables import tables
+from agents.training.logger import console
 from run_folder import made_folder
+from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
-from textgen_env.files import write_atomically
 
 
 def main(config: DictConfig) -> None:

@@ -13,23 +13,23 @@ from typing import Any, NamedTuple
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from agents import pretrained
 from agents.algorithms.bc import BC
-from agents.checkpoint import fault
-from agents.decoding import beam
-from agents.demonstrations import BEAM
-from agents.evaluation import Writer, writer
-from agents.journal import console
-from agents.locks import locked
+from agents.evaluation.outputs import Writer, writer
+from agents.generation.decoding import beam
+from agents.generation.demonstrations import BEAM
+from agents.policies import pretrained
 from agents.policies.transformer import Transformer
-from agents.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
+from agents.runs.locks import locked
+from agents.runs.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
+from agents.training.checkpoint import fault
+from agents.training.logger import console
 from checks import keys_of
 from distil import Machine, finished, fit, named, parameters, pretrained_name
 from run_folder import read_results
+from textgen_env.data.files import DamagedFile, cache_dir, load_json, save_json, write_atomically
 from textgen_env.errors import UserError
-from textgen_env.files import DamagedFile, cache_dir, load_json, save_json, write_atomically
-from textgen_env.oracle import Oracle, PolicyOracle
-from textgen_env.world import World
+from textgen_env.oracles.oracle import Oracle, PolicyOracle
+from textgen_env.tasks.task import World
 
 # of the group teacher, the keys that are not its architecture's
 TEACHER_KEYS = (

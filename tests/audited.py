@@ -14,7 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from agents.journal import console
+from agents.training.logger import console
 from textgen_env.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -53,13 +53,13 @@ def late(*_: object) -> None:
 
 
 def load_model(folder: str) -> None:
-    from agents.pretrained import load
+    from agents.policies.pretrained import load
 
     load(folder)
 
 
 def load_data(folder: str) -> None:
-    from textgen_env.hub import HubSet, load_hub
+    from textgen_env.data.hub import HubSet, load_hub
 
     load_hub(HubSet("Set", folder, "de", "en"))
 

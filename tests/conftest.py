@@ -10,7 +10,7 @@ import torch
 from hypothesis import settings
 
 from textgen_env.tasks import copy
-from textgen_env.world import World
+from textgen_env.tasks.task import World
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents.decoding import writable
+from agents.generation.decoding import writable
 from textgen_env.types import EOS, Batch
 
 A, B = 3, 4

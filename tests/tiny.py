@@ -10,12 +10,12 @@ import gymnasium as gym
 import numpy as np
 
 import textgen_env
-from textgen_env.corpus import Corpus, Pairs
-from textgen_env.rewards import EXPERT, TERMINAL
+from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.vocabulary import Vocabulary
+from textgen_env.envs.rewards import EXPERT, TERMINAL
 from textgen_env.tasks import tasks
+from textgen_env.tasks.task import World, build
 from textgen_env.types import EOS, UNK
-from textgen_env.vocabulary import Vocabulary
-from textgen_env.world import World, build
 
 WORDS = ["the", "a", "dog", "cat", "man", "sees", "hears", "likes", "der", "die", "ein", "hund", "katze", "mann", "sieht"]
 PAIRS = Pairs(

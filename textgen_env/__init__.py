@@ -17,16 +17,16 @@ from typing import Any
 
 import gymnasium
 
-from textgen_env.env import TextGenEnv
+from textgen_env.envs.env import TextGenEnv
+from textgen_env.envs.shell import TIME_LIMIT
+from textgen_env.envs.vector import TextGenVectorEnv
+from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError, unknown
-from textgen_env.oracle import Oracle, PolicyOracle, ReferenceOracle
-from textgen_env.oracle_wrappers import CachedOracle, NoisyOracle
-from textgen_env.shell import TIME_LIMIT
+from textgen_env.oracles.oracle import Oracle, PolicyOracle, ReferenceOracle
+from textgen_env.oracles.wrappers import CachedOracle, NoisyOracle
 from textgen_env.tasks import tasks as all_tasks
+from textgen_env.tasks.task import Split, World
 from textgen_env.types import BOS, EOS, PAD, UNK, Batch, Trajectories
-from textgen_env.vector import TextGenVectorEnv
-from textgen_env.world import Split, World
-from textgen_env.wrappers import FlatObservation
 
 __all__ = [
     "BOS",

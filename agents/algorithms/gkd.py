@@ -7,12 +7,12 @@ from functools import partial
 import torch
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.divergences import divergence as named
-from agents.losses import distilling
+from agents.generation.rollout import roll_out
+from agents.losses.divergences import divergence as named
+from agents.losses.sequence import distilling
 from agents.policy import Policy
-from agents.rollout import roll_out
 from textgen_env.errors import Range, check_range
-from textgen_env.oracle import Oracle
+from textgen_env.oracles.oracle import Oracle
 from textgen_env.types import Batch
 
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
+from agents.generation.rollout import acting, frozen, without_dropout
 from agents.policy import Policy
-from agents.rollout import acting, frozen, without_dropout
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import Batch
 

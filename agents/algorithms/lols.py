@@ -7,13 +7,13 @@ from functools import partial
 import torch
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.cost_to_go import roll_out_costs, someplace
-from agents.decoding import writable
+from agents.estimators.cost_to_go import roll_out_costs, someplace
+from agents.estimators.returns import Reward
+from agents.generation.decoding import writable
+from agents.generation.rollout import roll_out, without_dropout
 from agents.policy import Policy
-from agents.returns import Reward
-from agents.rollout import roll_out, without_dropout
 from textgen_env.errors import Range, check_range
-from textgen_env.oracle import Oracle
+from textgen_env.oracles.oracle import Oracle
 from textgen_env.types import Batch
 
 

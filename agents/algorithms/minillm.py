@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.decoding import writable
-from agents.mixture import Mixture, mixed
+from agents.generation.decoding import writable
+from agents.generation.mixture import Mixture, mixed
+from agents.generation.rollout import without_dropout
 from agents.policy import Policy
-from agents.rollout import without_dropout
 from textgen_env.errors import Range, check_range
-from textgen_env.oracle import Oracle
+from textgen_env.oracles.oracle import Oracle
 from textgen_env.types import Batch
 
 

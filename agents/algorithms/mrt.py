@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
+from agents.estimators.returns import Player, Reward, act_log_probs, per_episode
 from agents.policy import Policy
-from agents.returns import Player, Reward, act_log_probs, per_episode
 from textgen_env.errors import Range, check_range
-from textgen_env.oracle import Oracle
+from textgen_env.oracles.oracle import Oracle
 from textgen_env.types import Batch
 
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.baselines import Critic
+from agents.estimators.baselines import Critic
+from agents.estimators.returns import Played, Player, Reward, act_log_probs, generalised_advantage, per_episode
+from agents.generation.rollout import acting, frozen
 from agents.policy import Policy
-from agents.returns import Played, Player, Reward, act_log_probs, generalised_advantage, per_episode
-from agents.rollout import acting, frozen
 from textgen_env.errors import Range, check_range
-from textgen_env.oracle import Oracle
+from textgen_env.oracles.oracle import Oracle
 from textgen_env.types import Batch
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.baselines import baseline as make_baseline
+from agents.estimators.baselines import baseline as make_baseline
+from agents.estimators.returns import Player, Reward, act_log_probs, to_go
 from agents.policy import Policy
-from agents.returns import Player, Reward, act_log_probs, to_go
 from textgen_env.errors import Range, check_range
-from textgen_env.oracle import Oracle
+from textgen_env.oracles.oracle import Oracle
 from textgen_env.types import Batch
 
 

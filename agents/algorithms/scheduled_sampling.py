@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.decoding import draw, writable
-from agents.losses import checked_smoothing, nll
+from agents.generation.decoding import draw, writable
+from agents.generation.rollout import acting
+from agents.losses.sequence import checked_smoothing, nll
 from agents.policy import Policy
-from agents.rollout import acting
-from agents.schedules import beta as beta_schedule
+from agents.training.schedules import beta as beta_schedule
 from textgen_env.errors import Range, check_range
 from textgen_env.types import Batch, shift
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.losses import checked_smoothing, cloning
+from agents.losses.sequence import checked_smoothing, cloning
 from agents.policy import Policy
 from textgen_env.types import Batch, picked
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.losses import full
+from agents.losses.sequence import full
 from agents.policy import Policy
 from textgen_env.errors import Range, check_range
-from textgen_env.oracle import Oracle
+from textgen_env.oracles.oracle import Oracle
 from textgen_env.types import Batch
 
 

@@ -20,10 +20,10 @@ from torch import Tensor
 from agents.interop import Settings
 from agents.interop.sb3 import TextPolicy, around, states
 from agents.policy import Policy
-from textgen_env.env import TextGenEnv
-from textgen_env.oracle import Oracle
-from textgen_env.world import World
-from textgen_env.wrappers import FlatObservation
+from textgen_env.envs.env import TextGenEnv
+from textgen_env.envs.wrappers import FlatObservation
+from textgen_env.oracles.oracle import Oracle
+from textgen_env.tasks.task import World
 
 NEVER = 10**9
 

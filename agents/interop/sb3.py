@@ -22,14 +22,14 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor, nn
 
+from agents.generation.rollout import without_dropout
 from agents.interop import Settings
 from agents.policy import Policy
-from agents.rollout import without_dropout
-from textgen_env.env import TextGenEnv
-from textgen_env.oracle import Oracle
+from textgen_env.envs.env import TextGenEnv
+from textgen_env.envs.wrappers import FlatObservation
+from textgen_env.oracles.oracle import Oracle
+from textgen_env.tasks.task import World
 from textgen_env.types import BOS
-from textgen_env.world import World
-from textgen_env.wrappers import FlatObservation
 
 
 class TextPolicy(ActorCriticPolicy):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from agents.fast import linear
-from agents.layers import Linear
+from agents.accel.fast import linear
+from agents.policies.layers import Linear
 
 Hidden = tuple[Tensor, ...]  # what one direction of a layer remembers between two steps: tensors [B, W], float32
 HIGHWAY = math.sqrt(3)  # keeps the variance from layer to layer while reset gates are half open (Lei et al. 2018, section 3)

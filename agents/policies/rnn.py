@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.fast import compute_dtype, linear
-from agents.layers import LAYERS, NEVER, WIDTH, Dropout, Linear, attention
+from agents.accel.fast import compute_dtype, linear
 from agents.policies.cells import CELLS, Hidden, backwards
+from agents.policies.layers import LAYERS, NEVER, WIDTH, Dropout, Linear, attention
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import PAD, picked
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.fast import compute_dtype, linear, uncast
-from agents.layers import LAYERS, NEVER, WIDTH, Dropout, Linear, attention, positions
+from agents.accel.fast import compute_dtype, linear, uncast
+from agents.policies.layers import LAYERS, NEVER, WIDTH, Dropout, Linear, attention, positions
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.types import PAD, picked
 

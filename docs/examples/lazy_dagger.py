@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
-from agents.decoding import greedy, writable
-from agents.losses import nll
-from agents.mixture import certain, stepper
+from agents.generation.decoding import greedy, writable
+from agents.generation.mixture import certain, stepper
+from agents.generation.rollout import acting
+from agents.losses.sequence import nll
 from agents.policy import DecodeState, Policy
-from agents.rollout import acting
 from textgen_env.errors import UserError
-from textgen_env.oracle import Oracle
+from textgen_env.oracles.oracle import Oracle
 from textgen_env.types import EOS, Batch
 
 
@@ -55,7 +55,7 @@ class LazyDAgger(Algorithm):
 
 
 class Pair:
-    """Student and expert as one writer for ``agents.decoding``: the logits are those of whoever has control.
+    """Student and expert as one writer for ``agents.generation.decoding``: the logits are those of whoever has control.
 
     control ``[B, T]`` bool: the expert had it.  label ``[B, T]``: what the expert would have done.  Filled in by the steps, at
     most ``limit`` ``[B]`` in each row.

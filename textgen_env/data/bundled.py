@@ -5,7 +5,7 @@ from __future__ import annotations
 import lzma
 from pathlib import Path
 
-from textgen_env.corpus import Corpus, Pairs
+from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.errors import UserError
 
 ASSETS = Path(__file__).parent / "assets"

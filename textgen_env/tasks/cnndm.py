@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import sqrt
 from typing import Any
 
-from textgen_env.hub import HubSet
-from textgen_env.summarisation import find_summaries, summarisation
+from textgen_env.data.hub import HubSet
 from textgen_env.tasks import iwslt
-from textgen_env.world import World, once
+from textgen_env.tasks.summarization import find_summaries, summarisation
+from textgen_env.tasks.task import World, once
 
 ID = "CNNDM-v0"
 GREEDY = {"algorithm=imitkd|imitkd_star": {"algorithm.top_k": 1}}  # the roll-in of L_opt

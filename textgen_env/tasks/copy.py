@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from textgen_env.corpus import Corpus, Pairs
+from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.exact import ExactOracle
+from textgen_env.oracles.exact import ExactOracle
+from textgen_env.tasks.task import LONGEST, World, build, once
 from textgen_env.types import EOS, PAD
-from textgen_env.vocabulary import Vocabulary
-from textgen_env.world import LONGEST, World, build, once
 
 ID = "Copy-v0"
 PRESETS: dict[str, dict[str, Any]] = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from textgen_env.hub import HubSet
-from textgen_env.summarisation import find_summaries, summarisation
+from textgen_env.data.hub import HubSet
 from textgen_env.tasks import cnndm
-from textgen_env.world import World, once
+from textgen_env.tasks.summarization import find_summaries, summarisation
+from textgen_env.tasks.task import World, once
 
 ID = "DialogSum-v0"
 PRESETS: dict[str, dict[str, Any]] = {

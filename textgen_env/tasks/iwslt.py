@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import sqrt
 from typing import Any
 
-from textgen_env.hub import PARQUET, HubSet
-from textgen_env.translation import find_parallel, translation, with_bleu
-from textgen_env.world import World, once
+from textgen_env.data.hub import PARQUET, HubSet
+from textgen_env.tasks.task import World, once
+from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
 ID = "IWSLT-v0"
 SEQINTER = {"train.lr": 0.01 / sqrt(2_000), "train.warmup": 2_000}  # fine-tuning, in Lin et al. 2020

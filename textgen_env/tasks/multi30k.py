@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from textgen_env.hub import HubSet
+from textgen_env.data.hub import HubSet
 from textgen_env.tasks import iwslt
-from textgen_env.translation import find_parallel, translation, with_bleu
-from textgen_env.world import World, once
+from textgen_env.tasks.task import World, once
+from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
 ID = "Multi30k-v0"
 PRESETS: dict[str, dict[str, Any]] = {

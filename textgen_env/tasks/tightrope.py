@@ -1,6 +1,6 @@
 """Tightrope-v0: left, right, left, right.  Any other word is a fall, and nobody who only watched the expert knows the way back.
 
-The laboratory's tightrope (``agents.analysis.mdps.tightrope``) as text.  On the rope the right action is the foot that the
+The laboratory's tightrope (``agents.theory.mdps.tightrope``) as text.  On the rope the right action is the foot that the
 source names, then the other one, and so on; after any other word the walker lies on the ground.  There the right action is
 ``climb``: it leads back to the start of the rope, at the source's foot, and until it is taken walking on does not help.  The
 expert never falls, so its demonstrations hold no fallen state and no ``climb``: its clone has never been told of either.
@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from textgen_env.corpus import Corpus, Pairs
+from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import Range, check_range
-from textgen_env.exact import ExactOracle
+from textgen_env.oracles.exact import ExactOracle
+from textgen_env.tasks.task import LONGEST, World, build, once
 from textgen_env.types import BOS, EOS, UNK, shift
-from textgen_env.vocabulary import Vocabulary
-from textgen_env.world import LONGEST, World, build, once
 
 ID = "Tightrope-v0"
 PRESETS: dict[str, dict[str, Any]] = {

@@ -6,10 +6,10 @@ import re
 from math import sqrt
 from typing import Any
 
-from textgen_env.hub import HubSet
+from textgen_env.data.hub import HubSet
 from textgen_env.tasks import iwslt
-from textgen_env.translation import find_parallel, translation, with_bleu
-from textgen_env.world import World, once
+from textgen_env.tasks.task import World, once
+from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
 ID = "WMT16-v0"
 GREEDY = {"algorithm=imitkd|imitkd_star": {"algorithm.top_k": 1}}  # the roll-in of L_opt

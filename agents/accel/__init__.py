@@ -1,0 +1,1 @@
+"""Optional accelerations on a CPU."""

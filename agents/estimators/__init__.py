@@ -1,0 +1,1 @@
+"""Returns, baselines and costs to go."""

@@ -1,0 +1,1 @@
+"""Test outputs, speed, exposure bias."""

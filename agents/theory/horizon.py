@@ -1,0 +1,87 @@
+"""Exact quantities of a policy in a table MDP, by dynamic programming: d_t, J, Q, and both losses under anybody's states.
+
+Policies are ``[…, T, S, A]``; batch axes of MDPs and policies broadcast against each other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agents.theory.mdps import MDP, Array
+
+
+def states(mdp: MDP, policy: Array) -> Array:
+    """d_t^π ``[…, T, S]``: the distribution of the state before action t."""
+    batch = np.broadcast_shapes(mdp.start.shape[:-1], policy.shape[:-3])
+    layers = [np.broadcast_to(mdp.start, (*batch, mdp.start.shape[-1]))]
+    for t in range(mdp.horizon - 1):
+        flow = layers[-1][..., None] * policy[..., t, :, :]  # [..., S, A]
+        layers.append(np.einsum("...sa,...saz->...z", flow, mdp.transition[..., t, :, :, :]))
+    return np.stack(layers, axis=-2)
+
+
+def action_values(mdp: MDP, policy: Array) -> Array:
+    """Q_t^π(s, a) ``[…, T, S, A]``: the cost from step t on when a is taken and π follows."""
+    value: Array = np.zeros_like(mdp.start)  # V_{t+1}^π, [..., S]
+    layers = []
+    for t in reversed(range(mdp.horizon)):
+        q = mdp.cost[..., t, :, :] + np.einsum("...saz,...z->...sa", mdp.transition[..., t, :, :, :], value)
+        value = (policy[..., t, :, :] * q).sum(-1)
+        layers.append(np.broadcast_to(q, np.broadcast_shapes(q.shape, value.shape + q.shape[-1:])))
+    return np.stack(layers[::-1], axis=-3)
+
+
+def total_cost(mdp: MDP, policy: Array) -> Array:
+    """J(π) ``[…]``: the expected sum of the T costs."""
+    return (states(mdp, policy)[..., None] * policy * mdp.cost).sum((-3, -2, -1))
+
+
+def reachable(mdp: MDP) -> np.ndarray:
+    """bool ``[…, T, S]``: some sequence of actions leads there with positive probability."""
+    layers: list[np.ndarray] = [mdp.start > 0]
+    for t in range(mdp.horizon - 1):
+        layers.append(np.any(layers[-1][..., None, None] & (mdp.transition[..., t, :, :, :] > 0), axis=(-3, -2)))
+    return np.stack(layers, axis=-2)
+
+
+def simulate(mdp: MDP, policy: Array, episodes: int, rng: np.random.Generator) -> Array:
+    """The total cost of ``episodes`` sampled episodes ``[episodes]``, for one MDP and one policy without batch axes."""
+    total = np.zeros(episodes)
+    state = _draw(np.broadcast_to(mdp.start, (episodes, len(mdp.start))), rng)
+    for t in range(mdp.horizon):
+        action = _draw(policy[t, state], rng)
+        total += mdp.cost[t, state, action]
+        state = _draw(mdp.transition[t, state, action], rng)
+    return total
+
+
+def disagreement(expert: Array, learner: Array) -> Array:
+    """0–1 loss ``[…, T, S]``: total variation 1 − Σ_a min(π*, π̂), the chance that two actions differ, drawn as alike as can be.
+
+    A deterministic expert makes this the plain P(a ≠ π*(s)) of Ross & Bagnell (2010).
+    """
+    return 1 - np.minimum(expert, learner).sum(-1)
+
+
+def log_loss(expert: Array, learner: Array) -> Array:
+    """Cross-entropy −Σ_a π* log π̂ ``[…, T, S]`` in nats; infinite where π̂ rules an expert's action out."""
+    with np.errstate(divide="ignore"):
+        surprise = -np.log(learner)
+    return _weighted(expert, surprise)
+
+
+def expected(visits: Array, loss: Array) -> Array:
+    """E_{s ~ d_t} loss ``[…, T]``, for ``visits`` = d ``[…, T, S]``; a state never visited counts nothing."""
+    return _weighted(visits, loss)
+
+
+def _weighted(weight: Array, value: Array) -> Array:
+    """Σ weight · value over the last axis, with 0 · ∞ = 0."""
+    product = np.zeros(np.broadcast_shapes(weight.shape, value.shape))
+    return np.multiply(weight, value, where=weight > 0, out=product).sum(-1)
+
+
+def _draw(probability: Array, rng: np.random.Generator) -> np.ndarray:
+    """One index a row ``[N]`` from ``[N, K]``."""
+    below = probability.cumsum(-1)
+    return (rng.random((len(below), 1)) * below[:, -1:] >= below).sum(-1)

@@ -1,0 +1,35 @@
+"""CTranslate2 on our transformers, exported: the same network and weights, in the type ``amp``."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from agents.interop import ctranslate2 as export
+from benchmarks.material import LENGTH, Setup, Work, sources, transformer
+from textgen_env.data.vocabulary import Vocabulary
+
+
+class Contender:
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.vocabulary = Vocabulary.words([str(i) for i in range(setup.vocabulary - 4)])
+        self.folder = TemporaryDirectory()  # as long as the process
+        self.exported = cache(self._export)
+
+    def _export(self, size: str, amp: str) -> Path:
+        folder = Path(self.folder.name) / f"{size}-{amp}"
+        spec = export.specification(transformer(self.setup, size), self.vocabulary, LENGTH)
+        spec.optimize(quantization=amp)
+        folder.mkdir()
+        spec.save(str(folder))
+        return folder
+
+    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int) -> Work:
+        """``count`` batches of ``rows``, handed over at once, greedy or with a beam of ``width``; counts tokens."""
+        model, source = self.exported(size, amp), torch.cat(sources(self.setup, rows, count))
+        write = export.writer(model, self.vocabulary, rows, workers, torch.get_num_threads(), width)
+        return Work(lambda: int(write(source, steps).length.sum()))

@@ -1,0 +1,77 @@
+"""How much memory a real training takes: ImitKD as ``dagger.py`` runs it, validations and checkpoints included."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+import command_line
+import distil
+import teaching
+from agents.generation.decoding import beam
+from agents.generation.demonstrations import BEAM
+from agents.runs.store import build_policy
+from benchmarks.material import Setup
+from textgen_env.errors import UserError
+from textgen_env.oracles.oracle import PolicyOracle
+
+PROC = Path("/proc")
+FIGURE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
+WORDS = ["env=IWSLT-v0", "preset=paper", "algorithm=imitkd_full", "train.steps=2000"]
+
+
+class Watched(PolicyOracle):
+    """Notes at every question, several a step, how much memory the training has and had at most.
+
+    To that of its own process comes what its decoding workers share with nobody, as they are then.
+    """
+
+    resident: list[int]
+    peak: list[int]
+
+    def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        resident, peak = held()
+        self.resident.append(resident)
+        self.peak.append(max([*self.peak[-1:], peak]))
+        return super().log_probs(source, prefix, mask)
+
+
+def held() -> tuple[int, int]:
+    """Bytes that this process has and had at most, each with what its workers have now and share with nobody."""
+    own, workers = figures("self", "status"), 0
+    for worker in multiprocessing.active_children():
+        theirs = figures(str(worker.pid), "smaps_rollup")
+        workers += theirs["Private_Clean"] + theirs["Private_Dirty"]
+    return own["VmRSS"] + workers, own["VmHWM"] + workers
+
+
+def figures(process: str, file: str) -> dict[str, int]:
+    """The bytes of /proc/PROCESS/FILE by name."""
+    return {name: 1024 * int(kilobytes) for name, kilobytes in FIGURE.findall((PROC / process / file).read_text())}
+
+
+class Contender:
+    def __init__(self, setup: Setup) -> None:
+        if not (PROC / "self" / "smaps_rollup").is_file():
+            raise UserError(f"suite=memory reads {PROC}/self/smaps_rollup, which only Linux has; choose other suites")
+        torch.set_num_threads(setup.threads)
+
+    def train(self, words: list[str]) -> tuple[int, list[int], list[int]]:
+        """Steps; bytes in use at every question; the most until then.  An untrained teacher takes what a trained one takes."""
+        given = {word.partition("=")[0] for word in words}
+        config = command_line.read("dagger", [*(word for word in WORDS if word.partition("=")[0] not in given), *words])
+        on, world = distil.machine(config), distil.load_world(config)
+        vocabulary, own = world.vocabulary, ("name", *teaching.TEACHER_KEYS)
+        settings = {key: value for key, value in config.teacher.items() if key not in own}
+        teacher = build_policy(config.teacher.name, settings, vocabulary, torch.Generator().manual_seed(0))
+        oracle = Watched(teacher.to(on.device).requires_grad_(False), partial(beam, width=BEAM), vocabulary, vocabulary)
+        oracle.resident, oracle.peak = [], []
+        with TemporaryDirectory() as folder:
+            done, _ = distil.train_student(config, world, distil.build_student(config, world), oracle, Path(folder), on)
+        return done.step, oracle.resident, oracle.peak

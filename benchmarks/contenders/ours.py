@@ -1,0 +1,75 @@
+"""This project's policies: training, decoding, and what the processor's matrix product gives at best."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from agents.accel.fast import precision
+from agents.accel.workers import limit
+from agents.algorithms.bc import BC
+from agents.evaluation.outputs import writer
+from benchmarks.material import Setup, Work, batches, gru, sources, training, transformer
+from textgen_env.types import Batch
+
+SIDE = 2048  # of the matrices whose product is timed
+
+
+class Contender:
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.policy = cache(lambda size: policy(setup, size).requires_grad_(False))  # as a finished run's: it is cast once
+
+    def train(self, size: str, amp: str) -> Work:
+        """Maximum likelihood: forward, loss, backward and Adam; counts target tokens."""
+        policy = transformer(self.setup, size)
+        learner = BC(policy)
+
+        def loss(batch: Batch) -> Tensor:
+            with precision(amp, "cpu"):
+                return learner.loss(batch, progress=0).loss
+
+        return training(policy, loss, batches(self.setup))
+
+    def flops(self, size: str) -> float:
+        """Of the matrix products of ``train``, a target token."""
+        with FlopCounterMode(display=False, custom_mapping={torch.ops.mkldnn._linear_pointwise: _fused}) as counter:
+            tokens = self.train(size, "float32").run()
+        return counter.get_total_flops() / tokens
+
+    def product(self, amp: str) -> Work:
+        """A square matrix product; counts floating-point operations."""
+        matrix = torch.ones(SIDE, SIDE, dtype=torch.bfloat16 if amp == "bf16" else torch.float32)
+        repeats = 3
+
+        def run() -> float:
+            for _ in range(repeats):
+                matrix @ matrix
+            return repeats * 2 * SIDE**3
+
+        return Work(run)
+
+    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int = 1) -> Work:
+        """``count`` batches of ``rows``, greedy or with a beam of ``width``; handed over at once to ``workers``, if several."""
+        write, work = writer(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
+        work = [torch.cat(work)] if workers > 1 else work
+
+        def run() -> float:
+            limit(workers)
+            return sum(int(write(source, steps).length.sum()) for source in work)
+
+        return Work(run)
+
+
+def policy(setup: Setup, size: str) -> Any:
+    """The student or teacher of that size, or the recurrent student."""
+    return gru(setup) if size == "gru" else transformer(setup, size)
+
+
+def _fused(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
+    """Operations of a product with its bias, as FlopCounterMode counts products: without the bias."""
+    return 2 * x.numel() * weight[0]

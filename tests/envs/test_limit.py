@@ -1,0 +1,300 @@
+"""One limit: whoever generates for a source stops where the environment does, and a policy that never ends pays for it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny import tiny_world
+
+import agents.algorithms
+import agents.generation.mixture
+import agents.generation.rollout
+from agents.algorithms.mixer import Mixer
+from agents.algorithms.mrt import MRT
+from agents.discovery import build, settings, variants
+from agents.estimators.cost_to_go import someplace
+from agents.estimators.returns import Player
+from agents.evaluation.outputs import speed, write_split, writer
+from agents.evaluation.sentence import look
+from agents.generation.decoding import beam
+from agents.generation.demonstrations import demonstrations
+from agents.policies.transformer import Transformer
+from command_line import read
+from textgen_env.data.batching import Batches, in_order
+from textgen_env.data.files import cache_dir
+from textgen_env.envs import rewards
+from textgen_env.envs.env import TextGenEnv
+from textgen_env.errors import UserError
+from textgen_env.oracles.oracle import PolicyOracle, ReferenceOracle, expert
+from textgen_env.oracles.wrappers import CachedOracle, NoisyOracle
+from textgen_env.tasks import copy, tasks
+from textgen_env.types import EOS, PAD, Trajectories
+
+TRANSLATION = ("IWSLT-v0", "WMT16-v0", "Multi30k-v0", "ParallelText-v0")
+NOTHING_GENERATED = {  # they learn from what is there; any other algorithm is taken to roll out, a new one too
+    *("bc", "mle", "seqkd", "word_kd", "seqkd_full", "seqinter", "gold", "gold_p", "gold_s", "scheduled_sampling"),
+}
+
+
+def limited(world, ratio=1.0, offset=20, horizon=40):
+    return replace(world, horizon=horizon, limit_ratio=ratio, limit_offset=offset)
+
+
+def endless(world):
+    """A policy that never generates EOS."""
+    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        policy.decoder_norm.bias.copy_(-99 * policy.target_embedding[EOS])
+    return policy
+
+
+def of_sources(world, source):
+    """``[B]``: the limit of each row."""
+    return world.limit((source != PAD).sum(1))
+
+
+# --- the rule
+
+
+@given(
+    st.one_of(st.none(), st.tuples(st.integers(0, 500).map(lambda n: n / 100), st.integers(1, 300))),
+    st.integers(1, 200),
+    st.lists(st.integers(1, 500), min_size=1, max_size=20),
+)
+def test_it_is_the_line_rounded_up_within_the_horizon_for_numbers_arrays_and_tensors(world, line, horizon, lengths):
+    ratio, offset = line or (None, None)
+    rule = limited(world, ratio, offset, horizon)
+    expected = [min(horizon, math.ceil(Fraction(str(ratio)) * length) + offset) if line else horizon for length in lengths]
+    assert [rule.limit(length) for length in lengths] == expected
+    assert min(expected) >= 1
+    array, tensor = rule.limit(np.array(lengths)), rule.limit(torch.tensor(lengths))
+    assert array.dtype == np.int64
+    assert tensor.dtype == torch.int64
+    assert array.tolist() == tensor.tolist() == expected
+    assert [eval(rule.limit_code("length"), {"length": length, "min": min}) for length in lengths] == expected
+
+
+def test_translations_are_bounded_by_their_sources_and_other_tasks_by_the_horizon_alone():
+    for id, task in tasks().items():
+        keys = settings(task.load)
+        expected = (1.2, 10) if id in TRANSLATION else (None, None)
+        assert (keys.get("limit_ratio"), keys.get("limit_offset")) == expected, id
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"limit_ratio": -0.1, "limit_offset": 3}, "limit_ratio=-0.1: a number of at least 0 and at most 1,000 expected"),
+        ({"limit_ratio": math.nan, "limit_offset": 3}, "limit_ratio=nan: a number of at least 0 and at most 1,000 expected"),
+        ({"limit_ratio": math.inf, "limit_offset": 3}, "limit_ratio=inf: a number of at least 0 and at most 1,000 expected"),
+        ({"limit_ratio": "1", "limit_offset": 3}, "limit_ratio='1': a number expected"),
+        ({"limit_ratio": 1.2, "limit_offset": 0}, "limit_offset=0: a number of at least 1 and at most 65,536 expected"),
+        ({"limit_ratio": 1.2, "limit_offset": 1.5}, "limit_offset=1.5: a whole number expected"),
+        ({"limit_ratio": 1.2}, "limit_ratio=1.2 limit_offset=None: give both, or neither"),
+        ({"limit_offset": 5}, "limit_ratio=None limit_offset=5: give both, or neither"),
+    ],
+)
+def test_a_limit_without_sense_is_one_line(options, message):
+    with pytest.raises(UserError) as error:
+        copy.load(**options)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("env", ["IWSLT-v0", "Copy-v0"])
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("env.limit_ratio=-1", r"env\.limit_ratio=-1\.0: a number of at least 0 and at most 1,000 expected"),
+        ("env.limit_offset=0", r"env\.limit_offset=0: a number of at least 1 and at most 65,536 expected"),
+        ("env.limit_offset=1.5", r"env\.limit_offset=1\.5: int expected"),
+        ("env.limit_ratio=much", r"env\.limit_ratio=much: float expected"),
+    ],
+)
+def test_the_command_line_names_the_key(env, word, message):
+    with pytest.raises(UserError, match=message):
+        read("dagger", [f"env={env}", word])
+    config = read("dagger", [f"env={env}", "env.limit_ratio=2", "env.limit_offset=3"])
+    assert (config.env.limit_ratio, config.env.limit_offset) == (2.0, 3)
+
+
+def test_a_task_takes_it_and_says_which_references_are_longer():
+    assert copy.load(train=50, limit_ratio=1.0, limit_offset=1, horizon=12).limit(3) == 4
+    world = limited(tiny_world(), 0.5, 1, 9)  # targets of 6, 6, 3 and 9 tokens; sources of 6, 6, 3 and 10: 4, 4, 3 and 6
+    assert world.describe()[-3:] == [
+        "3 of 4 train references are longer than what may be generated (0.5 · source + 1 tokens, at most 9); "
+        "learned from whole",
+        *(f"1 of {rows} {name} references are longer than what may be generated (0.5 · source + 1 tokens, at most 9); "
+          "scored whole" for name, rows in (("valid", 2), ("test", 1))),
+    ]  # fmt: skip
+    assert not any("longer than" in line for line in limited(tiny_world(), 1.0, 1, 9).describe())
+
+
+# --- everybody keeps to it
+
+
+def test_a_batch_carries_it_and_keeps_references_whole():
+    world = limited(tiny_world(), 0.5, 1, 9)
+    for batch in (Batches(world.splits["train"], 50, 0, world).at(0), next(in_order(world.splits["train"], 50, world))):
+        assert torch.equal(batch.limit, of_sources(world, batch.source))
+        assert batch.length.tolist() == [len(world.splits["train"].target[i]) for i in batch.index]
+        assert (batch.length > batch.limit).any()
+
+
+@pytest.mark.parametrize("kind", ["exact", "references", "noisy", "cached", "policy"])
+def test_demonstrations_end_at_the_limit_of_their_row(kind, world):
+    world = limited(world, 0.5, 1)
+    batch = Batches(world.splits["train"], 400, 0, world).at(0)
+    exact, policy = expert(world), endless(world)
+    oracle = {
+        "exact": exact,
+        "references": ReferenceOracle(world.splits.values(), len(world.vocabulary)),
+        "noisy": NoisyOracle(exact, 0.0, torch.Generator()),
+        "cached": CachedOracle(exact),
+        "policy": PolicyOracle(policy, partial(beam, width=3), world.vocabulary, world.vocabulary),
+    }[kind]
+    together = oracle.demonstrate(batch.source, batch.limit)
+    assert (together.length <= batch.limit).all()
+    assert (together.length == batch.limit).any()
+    for row, limit in enumerate(batch.limit.tolist()):
+        alone = oracle.demonstrate(batch.source[row : row + 1], limit)
+        assert torch.equal(alone.action[0], together.action[row, : together.length[row]])
+        assert (together.action[row, together.length[row] :] == PAD).all()
+
+
+def test_whoever_is_evaluated_is_given_the_limit_of_each_sentence(world):
+    world, asked = limited(world, 0.7, 2), []
+    policy = endless(world)
+    write = writer(policy, 1, "float32", "cpu")
+
+    def watched(source, steps):
+        asked.append((source, steps))
+        return write(source, steps)
+
+    split = world.splits["test"]
+    write_split(watched, world, split)
+    speed({"student": watched}, world, split, batch_size=7, rounds=1)
+    seen = look(policy, watched, expert(world), world, "test", 3, "cpu")
+    assert len(asked) > 3
+    assert all(torch.equal(steps, of_sources(world, source)) for source, steps in asked)
+    assert len(seen.steps) == world.limit(len(split.source[3]))
+
+
+def test_demonstrations_that_were_made_under_another_limit_are_not_taken(world):
+    made = {}
+    for offset in (1, 2):
+        rule = limited(world, 0.5, offset)
+        split = demonstrations("teacher", rule, expert(rule), "float32", "cpu")
+        made[offset] = [row for row, target in enumerate(split.target) if len(target)]
+        for row in made[offset]:
+            assert split.target[row][-1] == EOS
+            assert len(split.target[row]) <= rule.limit(len(split.source[row]))
+    assert 0 < len(made[1]) < len(made[2])
+    assert len(list((cache_dir() / "demonstrations").glob("Copy-v0-*"))) >= 2
+
+
+def test_the_screen_counts_up_to_the_limit(world):
+    world = limited(world)
+    env = TextGenEnv(world, "test", render_mode="ansi")
+    env.reset(options={"index": 4})
+    assert f"step 0 of {world.limit(len(world.splits['test'].source[4]))}" in env.render()
+
+
+# --- who never ends pays for it
+
+
+def watched(monkeypatch):
+    """What is generated from now on: (sources, trajectories) of every roll-out and every mixture."""
+    rolled = []
+
+    def wrapped(decode):
+        def record(policy, source, *rest, **options):
+            rolled.append((source, decode(policy, source, *rest, **options)))
+            return rolled[-1][1]
+
+        return record
+
+    for module in (agents.generation.rollout, agents.generation.mixture):
+        for decode in ("greedy", "sample"):
+            monkeypatch.setattr(module, decode, wrapped(getattr(module, decode)))
+    return rolled
+
+
+@pytest.mark.parametrize("name", variants(agents.algorithms))
+def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_every_step(name, world, monkeypatch):
+    world = limited(world)
+    batch, oracle, rolled, paid = Batches(world.splits["train"], 200, 0, world).at(0), expert(world), watched(monkeypatch), []
+    scorer = rewards.make("zero_one", world, oracle)
+
+    def pay(index, written):
+        paid.append((index.numpy(), written, rewards.score(scorer, world, "train", index.numpy(), written)))
+        return paid[-1][2]
+
+    alone = {"teacher_mix": 0.0} if name == "minillm" else {}  # else its oracle, which shares in the sampling, ends every row
+    generator = torch.Generator().manual_seed(0)
+    algorithm = build(
+        variants(agents.algorithms)[name], alone, policy=endless(world), oracle=oracle, generator=generator, reward=pay
+    )
+    output = algorithm.loss(batch, 0.99)
+    assert bool(rolled) == (name not in NOTHING_GENERATED)
+    for source, written in rolled:
+        limit, going_on = of_sources(world, source), ~(written.action == EOS).any(1)
+        assert torch.equal(written.length[going_on], limit[going_on])
+        assert (written.length <= limit).all()
+    for index, written, earned in paid:  # as the oracle would have ended it after its source's length
+        length, going_on = [len(world.splits["train"].source[row]) for row in index], ~(written.action == EOS).any(1).numpy()
+        beyond = written.length.numpy() - length + 1
+        assert (earned.sum(1)[going_on] <= -beyond[going_on]).all()
+    for lengths in ([written.length for _, written in rolled], [written.length for _, written, _ in paid]):
+        assert not lengths or torch.cat(lengths).max() == batch.limit.max() > 2 * batch.target.shape[1]
+    if name == "minillm":  # its return sums over all that was generated
+        assert output.tokens == batch.limit.sum()
+
+
+@pytest.mark.parametrize("reward", ["zero_one", "expert_logprob", "bleu", "rouge", "accuracy"])
+def test_an_episode_that_goes_on_after_its_text_earns_less_than_the_text(reward):
+    world = limited(tiny_world(), 1.2, 10, 30)
+    scorer, index = rewards.make(reward, world, expert(world)), np.arange(4)
+    target = world.splits["train"].target
+    endless = [np.append(row[:-1], [row[-2]] * (world.limit(len(source)) - len(row) + 1))
+               for row, source in zip(target, world.splits["train"].source, strict=True)]  # fmt: skip
+    returns = []
+    for rows in (target, endless):
+        action = rewards.pad(rows, max(map(len, rows)))
+        written = Trajectories(torch.from_numpy(action), torch.tensor([len(row) for row in rows]), torch.zeros(4))
+        returns.append(rewards.score(scorer, world, "train", index, written).sum(1))
+    assert (returns[1] < returns[0]).all()
+
+
+# --- references longer than their limit
+
+
+def test_a_state_beyond_the_limit_is_never_chosen():
+    world = limited(tiny_world(), 0.5, 1, 9)
+    batch = next(in_order(world.splits["train"], 100, world))
+    generator = torch.Generator().manual_seed(0)
+    times = torch.stack([someplace(batch, generator)[0] for _ in range(200)])  # [200, B]
+    assert torch.equal(times.amax(0) + 1, torch.minimum(batch.length, batch.limit))
+
+
+def test_a_reference_among_what_is_learned_from_stays_whole():
+    """MRT's candidate and MIXER's head are teacher-forced."""
+    world = limited(tiny_world(), 0.5, 1, 9)
+    batch, policy = next(in_order(world.splits["train"], 100, world)), endless(world)
+    given = {"policy": policy, "oracle": expert(world), "generator": torch.Generator()}
+    pay = lambda index, written: np.zeros(written.action.shape)  # noqa: E731
+    played = Player(*given.values(), pay).write(batch, 2, reference=True).batch
+    assert played.length.view(-1, 3)[:, 2].tolist() == batch.length.tolist()
+    assert torch.equal(played.length.view(-1, 3)[:, :2], batch.limit[:, None].expand(-1, 2))
+    assert MRT(**given, reward=pay, samples=2, reference=True).loss(batch, 0.0).tokens == played.tokens
+    head = Mixer(**given, reward=pay)
+    assert head.loss(batch, 0.0).tokens == batch.tokens
+    assert head.loss(batch, 0.99).tokens == int(batch.limit.sum())

@@ -1,0 +1,194 @@
+"""What a user runs, run: whole commands in their own processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from agents.training.checkpoint import load_tensors, save_tensors
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    *("student.layers=1", "student.width=16", "student.heads=2", "student.ffn=16"),
+    *("train.validation_rows=8", "evaluate.speed_rows=8", "evaluate.rows=8"),
+]
+COPY = ["env=Copy-v0", "env.train=300", "train.batch_tokens=64", "student.dropout=0.1", *TINY]
+TEACHER = [
+    *("teacher.layers=1", "teacher.width=16", "teacher.heads=2", "teacher.ffn=16"),
+    *(
+        "teacher.train.steps=4",
+        "teacher.train.batch_tokens=128",
+        "teacher.train.validations=2",
+        "teacher.train.validation_rows=4",
+    ),
+]
+
+
+def command(script, *words):
+    return [sys.executable, str(ROOT / "experiments" / script), *words]
+
+
+def run(script, *words, cwd, code=0):
+    done = subprocess.run(command(script, *words), cwd=cwd, capture_output=True, text=True, timeout=300, env=environment())
+    assert done.returncode == code, done.stderr[-3000:]
+    return done.stderr
+
+
+def environment():
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def weights(folder):
+    return load_tensors(folder / "checkpoints" / "last.safetensors")[0]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """One uninterrupted run, and where it ran."""
+    cwd = tmp_path_factory.mktemp("straight")
+    said = run("dagger.py", *COPY, "train.steps=40", "train.validations=8", "out=run", cwd=cwd)
+    return cwd / "run", said
+
+
+def test_a_run_leaves_what_it_promises(straight):
+    folder, said = straight
+    assert "report: run/report.html" in said
+    assert "on cpu, 1 processor threads" in said
+    names = {path.name for path in folder.iterdir()}
+    wanted = {"config.yaml", "results.json", "metrics.jsonl", "tensorboard", "curves.png", "samples.txt", "report.html"}
+    assert wanted | {"checkpoints", "vocabulary.json"} <= names
+    results = json.loads((folder / "results.json").read_text())
+    assert {
+        "env",
+        "algorithm",
+        "seed",
+        "preset",
+        "corpus",
+        "teacher",
+        "student",
+        "scores",
+        "speed",
+        "profile",
+        "cost",
+        "versions",
+    } <= results.keys()
+    assert results["corpus"]["source"] == "bundled"
+    assert results["scores"]["teacher"]["accuracy"] == 100
+    cost = results["cost"]
+    assert (
+        0 < cost["student_tokens_decoded"] < cost["gradient_tokens"] == cost["teacher_tokens_scored"] <= cost["oracle_queries"]
+    )
+    assert min(cost["evaluation_seconds"], cost["validation_seconds"]) > 0
+    assert cost["demonstrations_seconds"] == cost["demonstrations_tokens"] == 0
+    assert cost["teacher_seconds"] is None  # the exact expert has no training
+    assert results["speed"]["speedup"] > 0
+    assert results["profile"].keys() == {"data", "decode", "teacher", "gradient"}
+    assert sum(results["profile"].values()) == pytest.approx(cost["seconds"])
+    assert "Where the time went" in (folder / "report.html").read_text()
+
+
+def test_kill_nine_and_resume_end_in_the_same_bits(straight, tmp_path):
+    words = [*COPY, "train.steps=40", "train.validations=8", "out=run"]
+    process = subprocess.Popen(command("dagger.py", *words), cwd=tmp_path, stderr=subprocess.DEVNULL, env=environment())
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.safetensors"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
+    killed_at = load_tensors(checkpoint)[1]["progress"]["step"]
+    assert 0 < killed_at < 40
+    run("dagger.py", *words, "resume=true", cwd=tmp_path)
+    left, right = weights(straight[0]), weights(tmp_path / "run")
+    assert left.keys() == right.keys()
+    assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+@pytest.fixture(scope="module")
+def folder_of_text(tmp_path_factory):
+    """A small folder of parallel text, written here."""
+    folder = tmp_path_factory.mktemp("text")
+    for split, count in (("train", 40), ("valid", 6), ("test", 8)):
+        for language, word in (("de", "wort"), ("en", "word")):
+            lines = (f"{word} {split} {number} {word}" for number in range(count))
+            (folder / f"{split}.{language}").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
+    words = ["env=ParallelText-v0", f"env.data_dir={folder_of_text}", *TEACHER, *TINY]
+    words += ["train.steps=3", "train.validations=1", "train.batch_tokens=64"]
+    words, other = [*words, "env.vocabulary=60"], [*words, "env.vocabulary=50"]
+    first = run("dagger.py", *words, "out=one", cwd=tmp_path)
+    assert "teacher: cached" not in first
+    assert "local" in first
+    second = run("dagger.py", *words, "out=two", "algorithm=bc", "seed=1", cwd=tmp_path)
+    assert "teacher: cached" in second
+    results = json.loads((tmp_path / "two" / "results.json").read_text())
+    assert results["scores"]["student"].keys() >= {"bleu", "low", "high", "signature"}
+    assert results["teacher"]["path"]
+    assert results["cost"]["teacher_seconds"] > results["teacher"]["cost"]["seconds"] > 0  # and its validations
+    taught = [word for word in words if word not in TEACHER]
+    third = run("dagger.py", *taught, "out=three", "teacher.path=one", cwd=tmp_path)
+    assert "teacher: cached" not in third
+    run("speed.py", "run=two", "batch_sizes=[1,4]", "beams=[1,2]", "threads=[1]", "rounds=1", cwd=tmp_path)
+    speeds = json.loads((tmp_path / "two" / "speed.json").read_text())["speeds"]
+    assert [(row["beam"], row["batch_size"]) for row in speeds] == [(1, 1), (1, 4), (2, 1), (2, 4)]
+    for row in speeds:
+        assert row["speedup"] == row["student_tokens_per_second"] / row["teacher_tokens_per_second"] > 0
+    foreign = run(
+        "dagger.py", *[word for word in other if word not in TEACHER], "out=four", "teacher.path=one", cwd=tmp_path, code=2
+    )
+    assert "speaks another vocabulary" in foreign
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["env=Copy"], "unknown env 'Copy'; did you mean 'Copy-v0'?"),
+        (["env=IWSLT-v0", "env.data_dir=nowhere"], "nowhere"),
+        (["env=Copy-v0", "device=cuda:7"], "device=cuda:7 is not to be had here"),
+        (["env=IWSLT-v0", "env.corpus=bundled", "env.bundled_pairs=50", "teacher=exact"], "has no exact expert"),
+        (["env=Copy-v0", "teacher=exact", "teacher.compile=true"], "only a transformer of this project is compiled, not exact"),
+        (["env=Copy-v0", "workers=0"], "workers=0: a number of at least 1"),
+        (["env=Copy-v0", "resume=true", "out=none"], "no run in none"),
+        (["env=Copy-v0", "teacher.path=none"], "no run folder at none"),
+        (["env=Copy-v0", "student.width=30", "student.heads=4"], "the heads must divide the width"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_two(words, message, tmp_path):
+    said = run("dagger.py", *words, cwd=tmp_path, code=2)
+    assert message in said
+    assert "Traceback" not in said
+    assert said.strip().split("\n")[-1].startswith("error: ")
+
+
+def test_a_foreign_checkpoint_is_refused(straight, tmp_path):
+    folder = tmp_path / "foreign"
+    (folder / "checkpoints").mkdir(parents=True)
+    (folder / "checkpoints" / "best.safetensors").write_bytes(b"not weights")
+    said = run("dagger.py", *COPY, f"teacher.path={folder}", "out=x", cwd=tmp_path, code=2)
+    assert "truncated or not a safetensors file" in said
+    tensors, header = load_tensors(straight[0] / "checkpoints" / "best.safetensors")
+    first = next(iter(tensors))
+    save_tensors(folder / "checkpoints" / "best.safetensors", tensors | {first: torch.zeros(3, 3)}, header)
+    said = run("dagger.py", *COPY, f"teacher.path={folder}", "out=y", cwd=tmp_path, code=2)
+    assert "holds another model" in said
+
+
+def test_help_names_every_key(tmp_path):
+    done = subprocess.run(command("dagger.py", "--help"), cwd=tmp_path, capture_output=True, text=True, env=environment())
+    assert {"train.batch_tokens", "env.data_dir"} <= set(done.stdout.split())
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_exact_laboratory_runs(tmp_path):
+    run("t2_bound.py", "out=lab", "longest=64", "worlds=20", "neural=false", cwd=tmp_path)
+    assert (tmp_path / "lab" / "t2_bound.png").stat().st_size > 10_000
+    assert json.loads((tmp_path / "lab" / "t2_bound.json").read_text())["curves"]

@@ -1,0 +1,218 @@
+"""Presets against PAPER.md's table, for every task and algorithm, and what their β schedules come to."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import pytest
+
+from agents.training.schedules import BETA, beta
+from command_line import applying, leaves, read
+from groups import groups
+from textgen_env.errors import UserError
+from textgen_env.tasks import tasks
+
+ALGORITHMS = groups(None)["algorithm"]
+PAPER = ("IWSLT-v0", "WMT16-v0", "CNNDM-v0")
+TRANSLATION = ("IWSLT-v0", "Multi30k-v0", "ParallelText-v0", "WMT16-v0")
+ON_TOKENS = ("bc", "mle", "seqkd", "seqinter", "imitkd", "imitkd_star", "dagger")
+
+
+@cache
+def composed(env: str, preset: str) -> dict[str, Any]:
+    return leaves(read("dagger", [f"env={env}", f"preset={preset}"]))
+
+
+def chosen(env: str, preset: str, algorithm: str) -> dict[str, Any]:
+    """What ``read`` makes of these three; Hydra composes only once a task and preset."""
+    config = {key: value for key, value in composed(env, preset).items() if not key.startswith("algorithm.")}
+    config |= {f"algorithm.{key}": value for key, value in ALGORITHMS[algorithm].node.items()}
+    preset_of_it = applying(tasks()[env].PRESETS[preset], config)
+    return config | {key: value for key, value in preset_of_it.items() if key in config}
+
+
+@pytest.mark.parametrize("algorithm", ["imitkd", "seqinter", "gkd"])
+def test_the_shortcut_of_these_tests_is_what_the_command_line_reads(algorithm: str) -> None:
+    words = ["env=CNNDM-v0", "preset=paper", f"algorithm={algorithm}"]
+    assert leaves(read("dagger", words)) == chosen("CNNDM-v0", "paper", algorithm)
+
+
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+@pytest.mark.parametrize("env", tasks())
+def test_every_algorithm_gets_a_consistent_configuration(env: str, preset: str) -> None:
+    for algorithm in ALGORITHMS:
+        config = chosen(env, preset, algorithm)
+        for who in ("", "teacher."):
+            warmup, steps = config[f"{who}train.warmup"], config[f"{who}train.steps"]
+            assert 0 < warmup < steps, algorithm
+            assert config[f"{who}train.lr"] > 0
+            assert config[f"{who}train.validations"] <= steps
+        for condition, settings in tasks()[env].PRESETS[preset].items():
+            if condition.startswith("algorithm=") and algorithm in condition[10:].split("|"):
+                assert settings.items() <= config.items(), algorithm
+        for name in ("algorithm.beta", "algorithm.epsilon"):
+            if config.get(name) in BETA:
+                schedule = beta(config[name], config["algorithm.rate"])
+                assert 0 <= schedule(1) < schedule(0) <= 1, algorithm
+        if config.get("algorithm.beta") in BETA:
+            assert config["algorithm.beta"] == "exponential", "the paper's"
+        if config.get("algorithm.labels") == "distribution":
+            assert config["algorithm.label_smoothing"] == 0
+        if algorithm == "seqinter" and env in (*TRANSLATION, "CNNDM-v0", "DialogSum-v0"):
+            scratch = chosen(env, preset, "mle")
+            assert config["train.lr"] < scratch["train.lr"] / 3, "it fine-tunes"
+
+
+# PAPER.md, "Settings of the three tasks", as numbers; of two, (student, teacher)
+TABLE: dict[str, dict[str, Any]] = {
+    "IWSLT-v0": {
+        "env.horizon": 125,
+        "env.tedx": False,
+        "teacher.layers": 8,
+        "teacher.width": 256,
+        "teacher.heads": 4,
+        "teacher.ffn": 1024,
+        "teacher.dropout": 0.1,
+        "teacher.label_smoothing": 0,
+        "teacher.train.lr": 1e-3,
+        "teacher.train.warmup": 10_000,
+        "teacher.train.steps": 50_000,
+        "train.lr": 1.41e-3,
+        "train.warmup": 5_000,
+        "train.steps": 80_000,
+        "train.clip": 5,
+        "train.batch_tokens": 128 * 29,
+        "evaluate.beam": 1,
+    },
+    "WMT16-v0": {
+        "env.horizon": 100,
+        "student.share_source_embedding": True,
+        "train.lr": 7.9e-4,
+        "train.warmup": 4_000,
+        "train.steps": 15 * 4_500_000 / 512,
+        "train.clip": 2,
+        "train.batch_tokens": 512 * 32,
+    },
+    "CNNDM-v0": {
+        "env.horizon": 128,
+        "env.source_limit": 400,
+        "env.target_limit": 100,
+        "student.share_source_embedding": True,
+        "teacher.layers": 6,
+        "teacher.width": 512,
+        "teacher.heads": 8,
+        "teacher.ffn": 2048,
+        "teacher.label_smoothing": 0.1,
+        "teacher.train.lr": 2.24e-3,
+        "teacher.train.warmup": 2_000,
+        "train.lr": 2.24e-3,
+        "train.warmup": 2_000,
+        "train.steps": 200_000,
+        "train.clip": 5,
+        "train.batch_tokens": 32 * 128,
+        "evaluate.beam": 5,
+    },
+}
+RATE = {"IWSLT-v0": 1 / 200, "WMT16-v0": 1 / 2, "CNNDM-v0": 1 / 10}
+TOP_K = {"IWSLT-v0": 5, "WMT16-v0": 1, "CNNDM-v0": 1}
+SMOOTHING = {"IWSLT-v0": 0, "WMT16-v0": 0, "CNNDM-v0": 0.1}
+
+
+@pytest.mark.parametrize("env", PAPER)
+def test_the_paper_preset_is_the_papers_table(env: str) -> None:
+    for algorithm in ("mle", "imitkd", "imitkd_full"):
+        config = chosen(env, "paper", algorithm)
+        for key, value in TABLE[env].items():
+            assert config[key] == pytest.approx(value, rel=6e-3), key
+        for who in ("", "teacher."):
+            assert config[f"{who}train.schedule"] == "inverse_sqrt"
+            assert config[f"{who}train.clip"] == config["train.clip"]
+            assert config[f"{who}train.batch_tokens"] == config["train.batch_tokens"]
+
+
+@pytest.mark.parametrize("env", PAPER)
+def test_the_paper_preset_of_each_algorithm(env: str) -> None:
+    for algorithm in ("imitkd", "imitkd_full", "imitkd_star", "imitkd_star_full"):
+        config = chosen(env, "paper", algorithm)
+        assert config["algorithm.rate"] == RATE[env]
+        assert config["algorithm.group"] == 4
+        assert config["algorithm.mixture"] == "sequence"
+        for preset in ("quick", "paper"):
+            roll_in = chosen(env, preset, algorithm)["algorithm.top_k"]
+            assert roll_in == (1 if "full" in algorithm else TOP_K[env])
+    for algorithm in ON_TOKENS:
+        config = chosen(env, "paper", algorithm)
+        assert config["algorithm.label_smoothing"] == SMOOTHING[env], algorithm
+    config = chosen(env, "paper", "seqinter")
+    assert config["train.lr"] == pytest.approx(0.01 / math.sqrt(2_000))
+    assert config["train.warmup"] == 2_000
+
+
+@pytest.mark.parametrize("student", ["gru", "lstm", "sru"])
+def test_the_papers_recurrent_students(student: str) -> None:
+    def sizes(env: str) -> list[Any]:
+        config = leaves(read("dagger", [f"env={env}", "preset=paper", f"student={student}"]))
+        names = ("encoder_layers", "decoder_layers", "encoder_width", "width", "projection")
+        return [config[f"student.{name}"] for name in names]
+
+    assert sizes("IWSLT-v0") == [2, 2, 256, 512, 0]
+    assert sizes("WMT16-v0") == [4, 4, 1024, 2048, 256]
+    assert sizes("CNNDM-v0") == [2, 2, 512, 1024, 256]
+
+
+# --- β
+
+
+@pytest.mark.parametrize(
+    ("kind", "start", "middle", "end"),
+    [
+        ("exponential", 1, 1 / math.sqrt(200), 1 / 200),
+        ("linear", 1, 0.5, 0),
+        ("reverse_sigmoid", 0.9933, 0.5, 0.0067),
+        ("constant", 0.5, 0.5, 0.5),
+    ],
+)
+def test_each_schedule_has_its_own_default_rate(kind: str, start: float, middle: float, end: float) -> None:
+    schedule = beta(kind)
+    values = [schedule(progress) for progress in (0, 0.5, 1)]
+    assert values == pytest.approx([start, middle, end], abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", BETA)
+@pytest.mark.parametrize("rate", [-0.1, 1.5, math.nan, math.inf])
+def test_a_rate_out_of_range_is_refused_by_its_key(kind: str, rate: float) -> None:
+    with pytest.raises(UserError, match=rf"^rate={rate}: .* of the {kind} schedule"):
+        beta(kind, rate)
+
+
+@pytest.mark.parametrize(
+    ("kind", "allowed"), [("linear", True), ("constant", True), ("exponential", False), ("reverse_sigmoid", False)]
+)
+def test_a_rate_of_zero_is_an_end_and_no_base_or_width(kind: str, allowed: bool) -> None:
+    if allowed:
+        assert beta(kind, 0.0)(1) == 0
+    else:
+        with pytest.raises(UserError, match=r"^rate=0\.0: .* more than 0"):
+            beta(kind, 0.0)
+
+
+def test_a_narrow_reverse_sigmoid_does_not_overflow() -> None:
+    assert [beta("reverse_sigmoid", 1e-300)(progress) for progress in (0, 0.5, 1)] == [1, 0.5, 0]
+
+
+@pytest.mark.parametrize("kind", ["linear", "reverse_sigmoid", "constant"])
+def test_another_schedule_does_not_get_the_rate_of_the_presets(kind: str) -> None:
+    for env, preset in (("WMT16-v0", "paper"), ("IWSLT-v0", "quick")):
+        config = read("dagger", [f"env={env}", f"preset={preset}", f"algorithm.beta={kind}"])
+        assert config.algorithm.rate is None
+
+
+@pytest.mark.parametrize(("text", "rate"), [("null", None), ("0.25", 0.25), ("1", 1.0), ("5e-3", 0.005)])
+def test_the_command_line_reads_a_rate_that_may_be_null(text: str, rate: float | None) -> None:
+    found = read("dagger", ["env=Copy-v0", f"algorithm.rate={text}"]).algorithm.rate
+    assert found == rate
+    assert type(found) is type(rate)
+    with pytest.raises(UserError, match=r"algorithm\.rate=much: float expected"):
+        read("dagger", ["env=Copy-v0", "algorithm.rate=much"])

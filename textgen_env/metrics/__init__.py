@@ -1,0 +1,1 @@
+"""BLEU, chrF, ROUGE, accuracy, and the statistics of their comparison."""

@@ -1,0 +1,1 @@
+"""The experts: a policy, references, exact, noisy, cached."""
