@@ -13,7 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from groups import algorithm_class
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.tasks import task as world
+from textgen_env.tasks import task as task
 
 MAY_BE_EMPTY = ("source_prefix", "separator", "hub_config", "hub_revision")  # an empty text means something there
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -28,11 +28,11 @@ def _same(allowed: Range, names: str) -> dict[str, Range]:
 # The range of a number by its key, or by the last part of its key; of a list, that of each entry.  What depends on the
 # corpus or on another setting is checked where it is used.
 RANGES: dict[str, Range] = {
-    **world.RANGES,
-    "seeds": world.RANGES["seed"],
+    **task.RANGES,
+    "seeds": task.RANGES["seed"],
     **_same(Range(1, CPUS), "threads workers"),
     **_same(Range(1, 10**9), "steps rows validation_rows speed_rows demonstrations"),
-    **_same(Range(1, 10**7), "batch_tokens resamples episodes train valid test worlds"),
+    **_same(Range(1, 10**7), "batch_tokens resamples episodes train valid test tasks"),
     **_same(Range(1, 10**6), "validations every rounds symbols tokens"),
     **_same(Range(1, 10**5), "batch_size batch_sizes envs corrupt"),
     **_same(Range(1, 65_536), "horizon source_limit target_limit min_length max_length lengths"),

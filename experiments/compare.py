@@ -28,7 +28,7 @@ from run_folder import ALWAYS, UNFINISHED, begun, check_same, interrupted, read_
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.oracles.oracle import PolicyOracle
-from textgen_env.tasks.task import Split, World
+from textgen_env.tasks.task import Split, Task
 from textgen_env.terminal import safe_json, visible
 
 Key = tuple[str, str, int]  # algorithm, student, seed
@@ -72,7 +72,7 @@ def main(config: DictConfig, words: list[str]) -> None:
             distil.check_start(configs[key])
         if begun(run) and (run / "config.yaml").is_file():
             check_same(run / "config.yaml", configs[key], ALWAYS if (run / "results.json").is_file() else UNFINISHED)
-    vocabulary = distil.load_world(next(iter(configs.values()))).vocabulary
+    vocabulary = distil.load_task(next(iter(configs.values()))).vocabulary
     for width in config.beams:
         check_range("beams", width, Range(1, len(vocabulary)))
     try:
@@ -124,19 +124,19 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_p
     entries, curves = [], {}
     for (algorithm, student, seed), asked in runs.items():
         run = Path(asked.out)
-        config, world, policy = reopen_student(run, asked.device, asked.precision)
+        config, task, policy = reopen_student(run, asked.device, asked.precision)
         on, results = distil.machine(config), read_results(run / "results.json")
-        test = subset(world.splits["test"], config.evaluate.rows)
+        test = subset(task.splits["test"], config.evaluate.rows)
         texts, whose = {}, fingerprint(policy)
         for width in beams:
             write = writer(policy, width, on.precision, on.device, length_penalty)
             path = run / "outputs" / outputs_name(len(test), width, length_penalty)
-            texts[width] = outputs(write, world, test, path, whose)
+            texts[width] = outputs(write, task, test, path, whose)
         entries.append(Entry(algorithm, student, seed, results, texts))
         curves.setdefault((student, algorithm), []).append((read_metrics(run), results["cost"]))
     shared_teacher(entries)
-    entries.insert(0, teacher_entry(asked, world, test, beams, on))
-    references, metric = test.texts.references, world.metric
+    entries.insert(0, teacher_entry(asked, task, test, beams, on))
+    references, metric = test.texts.references, task.metric
     table = rows(entries, metric, references)
     figures: dict[str, bytes] = {"scores.png": versus.scores_png(table)}
     algorithms, score = list(dict.fromkeys(key[0] for key in runs)), wording(metric.partition(":")[0])
@@ -146,7 +146,7 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_p
     for cost in COSTS:
         labels = AXES[cost], f"validation {score}, greedy"
         figures[f"score_by_{cost}.png"] = versus.lines_png(_by_cost(curves, cost), *labels, algorithms)
-    text = visible(versus.markdown(table, f"{world.id}: {len(runs)} runs", notes(runs, results, len(test))), "\n")
+    text = visible(versus.markdown(table, f"{task.id}: {len(runs)} runs", notes(runs, results, len(test))), "\n")
     written = {"rows": table, "teacher": results["teacher"] | results["scores"]["teacher"], "corpus": results["corpus"]}
     figures |= {"comparison.md": text.encode(), "comparison.csv": versus.comma_separated(table).encode()}
     figures["comparison.json"] = safe_json(json.dumps(written, indent=1, ensure_ascii=False)).encode()
@@ -167,16 +167,16 @@ def shared_teacher(entries: list[Entry]) -> None:
         )
 
 
-def teacher_entry(config: DictConfig, world: World, test: Split, beams: list[int], on: distil.Machine) -> Entry:
+def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int], on: distil.Machine) -> Entry:
     """The teacher's own row: its test outputs at every beam width, and what its training cost."""
-    teacher = teaching.find_teacher(config, world, on)
-    folder, texts = teaching.outputs_folder(teacher, world, on.precision), {}
+    teacher = teaching.find_teacher(config, task, on)
+    folder, texts = teaching.outputs_folder(teacher, task, on.precision), {}
     penalty = config.evaluate.length_penalty
     for width in beams:
         write = teacher.write
         if isinstance(teacher.oracle, PolicyOracle):
             write = writer(teacher.oracle.policy, width, on.precision, on.device, penalty)
-        texts[width] = outputs(write, world, test, folder / outputs_name(len(test), width, penalty))
+        texts[width] = outputs(write, task, test, folder / outputs_name(len(test), width, penalty))
     speed, cost = {"speedup": None}, teacher.about["cost"] or {}
     results = {"student": {"parameters": teacher.about["parameters"]}, "speed": speed, "cost": cost}
     return Entry(TEACHER, teacher.about["architecture"], config.teacher.get("seed", 0), results, texts)

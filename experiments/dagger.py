@@ -25,7 +25,7 @@ from agents.training.logger import console
 from agents.training.trainer import Interrupted
 from run_folder import how_to_go_on, interrupted, locked_folder
 from textgen_env.metrics.scores import scores
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 
 
 def main(config: DictConfig) -> None:
@@ -33,41 +33,41 @@ def main(config: DictConfig) -> None:
     tune_allocator()
     on = distil.machine(config)
     distil.use_processor(config, on)
-    world = distil.load_world(config)
-    student = distil.build_student(config, world)
-    distil.check(config, world, student)
+    task = distil.load_task(config)
+    student = distil.build_student(config, task)
+    distil.check(config, task, student)
     with locked_folder(config) as folder:
         try:
-            distilled(config, world, student, folder, on)
+            distilled(config, task, student, folder, on)
         except (Interrupted, KeyboardInterrupt) as stop:
             again = how_to_go_on("experiments/dagger.py", sys.argv[1:], folder)
             raise interrupted(stop, again) from stop
 
 
-def distilled(config: DictConfig, world: World, student: nn.Module, folder: Path, on: distil.Machine) -> None:
+def distilled(config: DictConfig, task: Task, student: nn.Module, folder: Path, on: distil.Machine) -> None:
     """Train, score, report; what is there already is not done again."""
-    teacher = teaching.find_teacher(config, world, on)
-    progress, made = distil.train_student(config, world, student, teacher.oracle, folder, on)
-    test, texts, seconds = judged.written(config, world, teacher, student, folder, on)
+    teacher = teaching.find_teacher(config, task, on)
+    progress, made = distil.train_student(config, task, student, teacher.oracle, folder, on)
+    test, texts, seconds = judged.written(config, task, teacher, student, folder, on)
     writers = judged.writers(config, teacher, student, on)
-    rates = speed(writers, world, subset(test, config.evaluate.speed_rows), config.evaluate.batch_size)
+    rates = speed(writers, task, subset(test, config.evaluate.speed_rows), config.evaluate.batch_size)
     before = judged.before(folder)
     results: dict[str, Any] = {
-        "env": world.id,
+        "env": task.id,
         "algorithm": config.algorithm.name,
         "seed": config.seed,
         "preset": config.preset,
         "corpus": {
-            "name": world.corpus.name,
-            "source": world.corpus.source,
-            "origin": world.corpus.origin,
-            "fingerprint": world.corpus.fingerprint,
-            **world.corpus.sizes,
+            "name": task.corpus.name,
+            "source": task.corpus.source,
+            "origin": task.corpus.origin,
+            "fingerprint": task.corpus.fingerprint,
+            **task.corpus.sizes,
         },
         "teacher": teacher.about,
         "student": {"architecture": config.student.name, "parameters": distil.parameters(student)},
         "scores": {
-            who: report.scores(scores(world.metric, written, test.texts.references), world.corpus.preprocessing)
+            who: report.scores(scores(task.metric, written, test.texts.references), task.corpus.preprocessing)
             for who, written in texts.items()
         },
         "speed": {

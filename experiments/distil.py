@@ -1,4 +1,4 @@
-"""The steps of every experiment: a world and a trained student.  Each reads the configuration and passes values on."""
+"""The steps of every experiment: a task and a trained student.  Each reads the configuration and passes values on."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.oracles.oracle import Oracle, PolicyOracle, expert
 from textgen_env.tasks import tasks
-from textgen_env.tasks.task import Split, World
+from textgen_env.tasks.task import Split, Task
 
 
 class Machine(NamedTuple):
@@ -66,20 +66,20 @@ def use_processor(config: DictConfig, on: Machine) -> None:
     console.print(f"computing: {', '.join(words)}")
 
 
-def load_world(config: DictConfig) -> World:
+def load_task(config: DictConfig) -> Task:
     """The task with its corpus and vocabulary, the teacher's where that brings its own; says what was taken."""
     model = pretrained_name(config)
-    return read_world(config, pretrained.load_tokens(model).vocabulary if model else None)
+    return read_task(config, pretrained.load_tokens(model).vocabulary if model else None)
 
 
-def read_world(config: DictConfig, vocabulary: Vocabulary | None = None) -> World:
+def read_task(config: DictConfig, vocabulary: Vocabulary | None = None) -> Task:
     """The task with its corpus and its own or another ``vocabulary``; says what was taken."""
     name, options = named(config.env)
     with keys_of("env", options):
-        world = tasks()[name].load(**options)
-    world = world if vocabulary is None else world.with_vocabulary(vocabulary)
-    console.print("\n".join(world.describe()), markup=False, soft_wrap=True)
-    return world
+        task = tasks()[name].load(**options)
+    task = task if vocabulary is None else task.with_vocabulary(vocabulary)
+    console.print("\n".join(task.describe()), markup=False, soft_wrap=True)
+    return task
 
 
 def pretrained_name(config: DictConfig) -> str:
@@ -90,25 +90,25 @@ def pretrained_name(config: DictConfig) -> str:
     return name if scheme == "hf" else ""
 
 
-def build_student(config: DictConfig, world: World) -> nn.Module:
+def build_student(config: DictConfig, task: Task) -> nn.Module:
     """The student of the run folder ``init``, or a fresh one, whose weights only ``seed`` decides, not the algorithm."""
     if config.init is not None:
-        return load_start(config, world)[0]
+        return load_start(config, task)[0]
     check_start(config)
-    return fresh_student(config, world)
+    return fresh_student(config, task)
 
 
-def fresh_student(config: DictConfig, world: World) -> nn.Module:
+def fresh_student(config: DictConfig, task: Task) -> nn.Module:
     """A student that has learnt nothing yet."""
     name, settings = named(config.student)
     with keys_of("student", settings):
-        return build_policy(name, settings, world.vocabulary, torch.Generator().manual_seed(config.seed))
+        return build_policy(name, settings, task.vocabulary, torch.Generator().manual_seed(config.seed))
 
 
-def load_start(config: DictConfig, world: World) -> tuple[nn.Module, dict[str, Any]]:
+def load_start(config: DictConfig, task: Task) -> tuple[nn.Module, dict[str, Any]]:
     """The student of the run folder ``init`` and its checkpoint's header; UserError unless ``config`` describes it."""
     name, settings = named(config.student)
-    policy, header = load_policy(finished(config.init), world.vocabulary)
+    policy, header = load_policy(finished(config.init), task.vocabulary)
     here, there = (
         {"": each["name"], **each["settings"]} for each in ({"name": name, "settings": settings}, header["architecture"])
     )
@@ -144,30 +144,30 @@ def check_start(config: DictConfig) -> None:
 
 
 def train_student(
-    config: DictConfig, world: World, student: nn.Module, oracle: Oracle, folder: Path, on: Machine
+    config: DictConfig, task: Task, student: nn.Module, oracle: Oracle, folder: Path, on: Machine
 ) -> tuple[Progress, dict[str, float]]:
     """Train ``student`` by the chosen algorithm; its run folder gets checkpoints, curves and vocabulary.
 
     Returns:
         The training's end, and the seconds and tokens of the demonstrations that it learned from.
     """
-    save_vocabulary(folder, world.vocabulary)
+    save_vocabulary(folder, task.vocabulary)
     student.to(on.device)
     generator = torch.Generator().manual_seed(config.seed + 1)
-    algorithm = _algorithm(config, world, student, oracle, generator)
+    algorithm = _algorithm(config, task, student, oracle, generator)
     header = {
-        **describe_policy(*named(config.student), world.vocabulary),
+        **describe_policy(*named(config.student), task.vocabulary),
         "algorithm": config.algorithm.name,
-        "corpus": world.corpus.fingerprint,
+        "corpus": task.corpus.fingerprint,
         "seed": config.seed,
         **({} if algorithm.demonstrations == "references" else {"decoder": DECODER}),
     }
     spent = {"demonstrations_seconds": 0.0}
     penalty = config.teacher.length_penalty
-    split = demonstrations(algorithm.demonstrations, world, oracle, on.precision, on.device, penalty, spent)
-    with remembering(oracle, world, config.teacher.encodings, on.device):
+    split = demonstrations(algorithm.demonstrations, task, oracle, on.precision, on.device, penalty, spent)
+    with remembering(oracle, task, config.teacher.encodings, on.device):
         progress = fit(
-            *(config.train, config.seed, world, split, algorithm, student),
+            *(config.train, config.seed, task, split, algorithm, student),
             *(folder, "student", header, generator, on, config.resume),
             validate_first=config.init is not None,
         )
@@ -176,28 +176,28 @@ def train_student(
     return progress, {**spent, "demonstrations_tokens": written}
 
 
-def check(config: DictConfig, world: World, student: nn.Module) -> None:
+def check(config: DictConfig, task: Task, student: nn.Module) -> None:
     """UserError for what would else be refused only after the teacher's training, as far as the task's own expert shows it."""
-    check_range("evaluate.beam", config.evaluate.beam, Range(1, len(world.vocabulary)))
+    check_range("evaluate.beam", config.evaluate.beam, Range(1, len(task.vocabulary)))
     if config.evaluate.rows is not None:
-        check_range("evaluate.rows", config.evaluate.rows, Range(1, len(world.splits["test"])))
+        check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))
     for settings in (config.teacher.train, config.train):
         learning_rate(settings.schedule, settings.warmup, settings.steps)
-    algorithm = _algorithm(config, world, student, expert(world), torch.Generator())
+    algorithm = _algorithm(config, task, student, expert(task), torch.Generator())
     if algorithm.demonstrations not in KINDS:
         raise unknown("demonstrations", algorithm.demonstrations, KINDS)
 
 
-def _algorithm(config: DictConfig, world: World, student: nn.Module, oracle: Oracle, generator: torch.Generator) -> Algorithm:
+def _algorithm(config: DictConfig, task: Task, student: nn.Module, oracle: Oracle, generator: torch.Generator) -> Algorithm:
     name, settings = named(config.algorithm)
-    reward = partial(rewards.score, rewards.make(config.reward or world.reward, world, oracle), world, "train")
+    reward = partial(rewards.score, rewards.make(config.reward or task.reward, task, oracle), task, "train")
     given = {"policy": student, "oracle": oracle, "generator": generator, "reward": reward}
     with keys_of("algorithm", settings):
         return build(algorithm_class(name), settings, **given)
 
 
 @contextmanager
-def remembering(oracle: Oracle, world: World, megabytes: int, device: str) -> Iterator[None]:
+def remembering(oracle: Oracle, task: Task, megabytes: int, device: str) -> Iterator[None]:
     """A transformer teacher keeps what its encoder makes of training sources that it is asked about, up to ``megabytes``.
 
     On a processor: sources are looked up there, and a GPU reads them anew in less time than it would have to wait for that.
@@ -209,7 +209,7 @@ def remembering(oracle: Oracle, world: World, megabytes: int, device: str) -> It
 
     @cache
     def kept() -> Encodings:
-        made = Encodings(policy.read, world.splits["train"].source, policy.width, megabytes)
+        made = Encodings(policy.read, task.splits["train"].source, policy.width, megabytes)
         console.print(
             f"teacher: keeps its encoder's outputs for {made.share:.0%} of the training sources once it has read them"
         )
@@ -225,7 +225,7 @@ def remembering(oracle: Oracle, world: World, megabytes: int, device: str) -> It
 def fit(
     settings: DictConfig,
     seed: int,
-    world: World,
+    task: Task,
     split: Split,
     algorithm: Algorithm,
     policy: nn.Module,
@@ -242,8 +242,8 @@ def fit(
     return train(
         algorithm,
         policy,
-        Batches(split, settings.batch_tokens, seed, world),
-        validator(policy, world, settings.validation_rows, on.precision, on.device),
+        Batches(split, settings.batch_tokens, seed, task),
+        validator(policy, task, settings.validation_rows, on.precision, on.device),
         folder=folder,
         phase=phase,
         header=header,

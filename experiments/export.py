@@ -26,7 +26,7 @@ from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import score
 from textgen_env.oracles.oracle import PolicyOracle
-from textgen_env.tasks.task import Split, World
+from textgen_env.tasks.task import Split, Task
 
 FORMATS = ("ctranslate2",)
 
@@ -45,19 +45,19 @@ def main(config: DictConfig) -> None:
     tune_allocator()
     run = reopen(config.run, config.device, config.precision)
     folder = Path(config.out or f"{config.run}/export-{config.quantization}")
-    world, on, test = run.world, distil.machine(run.config), subset(run.world.splits["test"], config.rows)
+    task, on, test = run.task, distil.machine(run.config), subset(run.task.splits["test"], config.rows)
     distil.use_processor(config, on)
     threads = torch.get_num_threads()
-    export.export(run.student, world, folder, config.quantization)
+    export.export(run.student, task, folder, config.quantization)
     policies = {"student": run.student}
     if isinstance(run.teacher.oracle, PolicyOracle):
         policies["teacher"] = run.teacher.oracle.policy
-    write = partial(export.writer, folder, world.vocabulary)
+    write = partial(export.writer, folder, task.vocabulary)
     results = {
-        **agreement(write(), writer(run.student, 1, "float32", on.device), world, test),
+        **agreement(write(), writer(run.student, 1, "float32", on.device), task, test),
         "speeds": [
-            speed({who: writer(policy, 1, on.precision, on.device) for who, policy in policies.items()}, world, test, size)
-            | speed({"exported": write(size, threads)}, world, test, 1 if size == 1 else len(test))
+            speed({who: writer(policy, 1, on.precision, on.device) for who, policy in policies.items()}, task, test, size)
+            | speed({"exported": write(size, threads)}, task, test, 1 if size == 1 else len(test))
             | {"batch_size": size}
             for size in config.batch_sizes
         ],
@@ -75,12 +75,12 @@ def add_to_report(run: Run, folder: Path, results: dict[str, Any]) -> None:
     settings = {name: results["settings"][name] for name in ("device", "precision", "threads")}
     found.setdefault("exported", {})[results["settings"]["quantization"]] = [row | settings for row in results["speeds"]]
     on = Machine(run.config.device, found["speed"]["precision"])  # as the run's own outputs were written
-    for path in judged.files(run.config, run.world, run.teacher, folder, on).values():
+    for path in judged.files(run.config, run.task, run.teacher, folder, on).values():
         if not path.is_file():
             console.print(f"exported, but not in the run's report: {path} is gone", soft_wrap=True)
             return
     try:
-        test, texts, _ = judged.written(run.config, run.world, run.teacher, run.student, folder, on)
+        test, texts, _ = judged.written(run.config, run.task, run.teacher, run.student, folder, on)
         judged.publish(folder, found, test, texts, read_config(folder / "config.yaml"))
     except (OSError, UserError) as error:
         console.print(f"exported, but not in the run's report: {error}", soft_wrap=True)
@@ -88,11 +88,11 @@ def add_to_report(run: Run, folder: Path, results: dict[str, Any]) -> None:
         console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
-def agreement(exported: Writer, own: Writer, world: World, test: Split) -> dict[str, Any]:
+def agreement(exported: Writer, own: Writer, task: Task, test: Split) -> dict[str, Any]:
     """Scores of both against the references, and how many sentences come out the same."""
-    texts = {"exported": write_split(exported, world, test), "student": write_split(own, world, test)}
+    texts = {"exported": write_split(exported, task, test), "student": write_split(own, task, test)}
     scores = {
-        who: {name: each.value for name, each in score(world.metric, text, test.texts.references, resamples=0).items()}
+        who: {name: each.value for name, each in score(task.metric, text, test.texts.references, resamples=0).items()}
         for who, text in texts.items()
     }
     return {"scores": scores, "equal": sum(a == b for a, b in zip(*texts.values(), strict=True))}

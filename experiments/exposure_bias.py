@@ -26,15 +26,15 @@ def main(config: DictConfig) -> None:
     tune_allocator()
     runs = open_all(config)
     first = next(iter(runs.values()))
-    if config.split not in first.world.splits:
-        raise unknown("split", config.split, first.world.splits)
-    check_range("top_k", config.top_k, Range(0, len(first.world.vocabulary)))
-    on, split, folder = distil.machine(config), first.world.splits[config.split], made_folder(config.out)
+    if config.split not in first.task.splits:
+        raise unknown("split", config.split, first.task.splits)
+    check_range("top_k", config.top_k, Range(0, len(first.task.vocabulary)))
+    on, split, folder = distil.machine(config), first.task.splits[config.split], made_folder(config.out)
     distil.use_processor(config, on)
     reports = exposure_bias.measure(
         {name: run.student for name, run in runs.items()},
         first.teacher.oracle,
-        first.world,
+        first.task,
         subset(split, config.rows),
         top_k=config.top_k,
         corrupt_at=config.corrupt_at,
@@ -46,7 +46,7 @@ def main(config: DictConfig) -> None:
     )
     results = {
         "settings": OmegaConf.to_container(config),
-        "env": first.world.id,
+        "env": first.task.id,
         "teacher": first.teacher.about,
         "runs": reports,
     }
@@ -64,7 +64,7 @@ def open_all(config: DictConfig) -> dict[str, Run]:
     shared: dict[tuple[Any, ...], str] = {}
     for folder, run in runs.items():
         shared.setdefault(
-            (run.world.corpus.fingerprint, run.world.vocabulary.fingerprint, run.world.limits, run.teacher.about["path"]),
+            (run.task.corpus.fingerprint, run.task.vocabulary.fingerprint, run.task.limits, run.teacher.about["path"]),
             folder,
         )
     if len(shared) > 1:

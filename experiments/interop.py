@@ -31,7 +31,7 @@ from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.metrics.scores import score
 from textgen_env.oracles.oracle import expert
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 
 EXTRA = {"imitation": ("imitation", "imitation"), "sb3_maskable": ("sb3_contrib", "contrib")}  # trainers → package, extra
 STEPS = {"sb3": 60_000, "imitation": 4_000}  # rewards tell less than labels
@@ -42,22 +42,22 @@ def main(config: DictConfig) -> None:
     check(config)
     steps = config.steps or STEPS[config.trainer.partition("_")[0]]
     on = distil.machine(config)
-    world = distil.read_world(config)
+    task = distil.read_task(config)
     if config.rows is not None:
-        check_range("rows", config.rows, Range(1, len(world.splits["test"])))
-    student, header = load_student(config, world)
+        check_range("rows", config.rows, Range(1, len(task.splits["test"])))
+    student, header = load_student(config, task)
     distil.use_processor(config, on)
     student.to(on.device)
     settings = interop.Settings(
         steps,
         **{key: config[key] for key in ("lr", "epochs", "batch", "envs", "seed")},
-        gamma=discount(config, world),
-        reward=config.reward or world.reward,
+        gamma=discount(config, task),
+        reward=config.reward or task.reward,
         device=on.device,
     )
     with empty_folder(config) as folder:
-        results = trained(config, world, student, settings, on)
-        save_vocabulary(folder, world.vocabulary)
+        results = trained(config, task, student, settings, on)
+        save_vocabulary(folder, task.vocabulary)
         save_tensors(folder / "checkpoints" / "best.safetensors", student.state_dict(), header)
         write_atomically(folder / "results.json", json.dumps(results, indent=1).encode())
     console.print(table(results))
@@ -65,15 +65,15 @@ def main(config: DictConfig) -> None:
 
 
 def trained(
-    config: DictConfig, world: World, student: nn.Module, settings: interop.Settings, on: distil.Machine
+    config: DictConfig, task: Task, student: nn.Module, settings: interop.Settings, on: distil.Machine
 ) -> dict[str, Any]:
     """Train ``student`` in place; its scores before and after."""
     train = variants(interop)[config.trainer]
-    scores, began = {"before": judged(student, world, config.rows, on)}, time.perf_counter()
-    steps = train(student, world, expert(world), settings)
+    scores, began = {"before": judged(student, task, config.rows, on)}, time.perf_counter()
+    steps = train(student, task, expert(task), settings)
     seconds = time.perf_counter() - began
-    scores["after"] = judged(student, world, config.rows, on)
-    results = {"trainer": config.trainer, "env": world.id, "scores": scores, "steps": steps, "seconds": seconds}
+    scores["after"] = judged(student, task, config.rows, on)
+    results = {"trainer": config.trainer, "env": task.id, "scores": scores, "steps": steps, "seconds": seconds}
     return results | {"settings": OmegaConf.to_container(config), "versions": distil.versions()}
 
 
@@ -93,9 +93,9 @@ def check(config: DictConfig) -> None:
             raise UserError(f"trainer={config.trainer} needs {package}, which is not installed: {install}")
 
 
-def discount(config: DictConfig, world: World) -> float:
+def discount(config: DictConfig, task: Task) -> float:
     """The discount: by default 1 for a reward that is paid at the end, and 0 for one that judges every step by itself."""
-    late = rewards.make(config.reward or world.reward, world, expert(world)).terminal
+    late = rewards.make(config.reward or task.reward, task, expert(task)).terminal
     if late and config.gamma == 0:
         raise UserError("gamma=0: this reward is paid at the end, and no step before would ever hear of it; leave gamma out")
     return config.gamma if config.gamma is not None else float(late)
@@ -113,19 +113,19 @@ def empty_folder(config: DictConfig) -> Iterator[Path]:
         yield folder
 
 
-def load_student(config: DictConfig, world: World) -> tuple[nn.Module, dict[str, Any]]:
+def load_student(config: DictConfig, task: Task) -> tuple[nn.Module, dict[str, Any]]:
     """The student of the folder ``init``, or a fresh one; and what its checkpoint says of it."""
     if config.init is not None:
-        policy, header = distil.load_start(config, world)
+        policy, header = distil.load_start(config, task)
         return policy, {key: header[key] for key in ("architecture", "vocabulary")}
-    return distil.fresh_student(config, world), describe_policy(*distil.named(config.student), world.vocabulary)
+    return distil.fresh_student(config, task), describe_policy(*distil.named(config.student), task.vocabulary)
 
 
-def judged(student: Any, world: World, rows: int | None, on: distil.Machine) -> dict[str, float]:
+def judged(student: Any, task: Task, rows: int | None, on: distil.Machine) -> dict[str, float]:
     """The task's figures of what the student writes greedily for the test split."""
-    test = subset(world.splits["test"], rows)
-    texts = write_split(writer(student, 1, on.precision, on.device), world, test)
-    return {name: each.value for name, each in score(world.metric, texts, test.texts.references, resamples=0).items()}
+    test = subset(task.splits["test"], rows)
+    texts = write_split(writer(student, 1, on.precision, on.device), task, test)
+    return {name: each.value for name, each in score(task.metric, texts, test.texts.references, resamples=0).items()}
 
 
 def table(results: dict[str, Any]) -> Table:

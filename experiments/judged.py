@@ -18,7 +18,7 @@ from distil import Machine
 from run_folder import read_results
 from teaching import Teacher
 from textgen_env.data.files import write_atomically
-from textgen_env.tasks.task import Split, World
+from textgen_env.tasks.task import Split, Task
 
 SHOWN = 20  # sentences in the report
 
@@ -38,23 +38,23 @@ def writers(config: DictConfig, teacher: Teacher, student: nn.Module, on: Machin
     return {"teacher": teacher.write, "student": write}
 
 
-def files(config: DictConfig, world: World, teacher: Teacher, folder: Path, on: Machine) -> dict[str, Path]:
+def files(config: DictConfig, task: Task, teacher: Teacher, folder: Path, on: Machine) -> dict[str, Path]:
     """Where what both write is kept."""
-    rows = len(world.splits["test"])
+    rows = len(task.splits["test"])
     evaluate = config.evaluate
     name = outputs_name(min(evaluate.rows or rows, rows), evaluate.beam, evaluate.length_penalty)
-    return {"teacher": teaching.outputs_folder(teacher, world, on.precision) / name, "student": folder / "outputs" / name}
+    return {"teacher": teaching.outputs_folder(teacher, task, on.precision) / name, "student": folder / "outputs" / name}
 
 
-def written(config: DictConfig, world: World, teacher: Teacher, student: nn.Module, folder: Path, on: Machine) -> Written:
+def written(config: DictConfig, task: Task, teacher: Teacher, student: nn.Module, folder: Path, on: Machine) -> Written:
     """The test sentences that ``config.evaluate`` asks for, and what both write; what is in a file is not written again."""
-    test = subset(world.splits["test"], config.evaluate.rows)
-    kept, both = files(config, world, teacher, folder, on), writers(config, teacher, student, on)
+    test = subset(task.splits["test"], config.evaluate.rows)
+    kept, both = files(config, task, teacher, folder, on), writers(config, teacher, student, on)
     result = Written(test, {}, {})
     whose = {"teacher": "", "student": fingerprint(student)}  # the teacher's folder is named after its weights
     for who, write in both.items():
         fresh, began = not kept[who].is_file(), time.perf_counter()
-        result.texts[who] = outputs(write, world, test, kept[who], whose[who])
+        result.texts[who] = outputs(write, task, test, kept[who], whose[who])
         result.seconds[who] = time.perf_counter() - began if fresh else None
     return result
 

@@ -1,4 +1,4 @@
-"""A run folder, alive again: the world it was made in, its student and its teacher.
+"""A run folder, alive again: the task it was made in, its student and its teacher.
 
 The folder may be from the net: it is data.  Nothing that it names is imported or downloaded.
 """
@@ -21,14 +21,14 @@ from teaching import Teacher
 from textgen_env.data.hub import local_only
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 
 
 class Run(NamedTuple):
     """config: the run's own, but with the device and precision that were asked for.  student: the best one, evaluation mode."""
 
     config: DictConfig
-    world: World
+    task: Task
     student: nn.Module
     teacher: Teacher
 
@@ -38,15 +38,15 @@ def reopen(folder: Path | str, device: str = "auto", precision: str = "auto") ->
 
     UserError where its teacher is gone, and as ``reopen_student``.
     """
-    config, world, student = reopen_student(folder, device, precision)
+    config, task, student = reopen_student(folder, device, precision)
     path = str(config.teacher.path or "")
     if path and not path.startswith("hf:") and not Path(path).exists():
         raise UserError(f"{folder}: its teacher, {path}, is gone; the run's command with resume=true trains it again")
     with local_only():
-        return Run(config, world, student, teaching.find_teacher(config, world, distil.machine(config)))
+        return Run(config, task, student, teaching.find_teacher(config, task, distil.machine(config)))
 
 
-def reopen_student(folder: Path | str, device: str = "auto", precision: str = "auto") -> tuple[DictConfig, World, nn.Module]:
+def reopen_student(folder: Path | str, device: str = "auto", precision: str = "auto") -> tuple[DictConfig, Task, nn.Module]:
     """``Run`` without its teacher.
 
     UserError where there is no finished run, or one of another version of this project, or its corpus or vocabulary is
@@ -57,14 +57,14 @@ def reopen_student(folder: Path | str, device: str = "auto", precision: str = "a
     config.device, config.precision = device, precision
     on = distil.machine(config)
     with local_only():
-        world = distil.load_world(config)
-    before, now = results["corpus"]["fingerprint"], world.corpus.fingerprint
+        task = distil.load_task(config)
+    before, now = results["corpus"]["fingerprint"], task.corpus.fingerprint
     if before != now:
         raise UserError(f"{folder} was made from another corpus ({before}) than its config.yaml finds now ({now}); restore it")
-    student, _ = load_policy(folder, world.vocabulary)
+    student, _ = load_policy(folder, task.vocabulary)
     student.to(on.device).eval().requires_grad_(False)
     config.teacher.path = results["teacher"]["path"]
-    return config, world, student
+    return config, task, student
 
 
 def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:

@@ -26,7 +26,7 @@ def main(config: DictConfig) -> None:
     run = reopen(config.run, config.device, config.precision)
     write = writer(run.student, config.beam, on.precision, on.device, config.length_penalty)
     with precision(on.precision, on.device):
-        seen = look(run.student, write, run.teacher.oracle, run.world, config.split, config.sentence, on.device)
+        seen = look(run.student, write, run.teacher.oracle, run.task, config.split, config.sentence, on.device)
     console.print(view.drawing(seen, config.run))
     path = Path(config.run) / f"sentence-{seen.split}-{seen.index}.html"
     write_atomically(path, view.page(seen, config.run).encode())

@@ -31,8 +31,8 @@ def main(config: DictConfig) -> None:
     if not isinstance(run.teacher.oracle, PolicyOracle):
         raise UserError(f"{config.run}: its teacher is {run.teacher.about['architecture']}, nothing that decodes")
     for beam in config.beams:
-        check_range("beams", beam, Range(1, len(run.world.vocabulary)))
-    on, test = distil.machine(run.config), subset(run.world.splits["test"], config.rows)
+        check_range("beams", beam, Range(1, len(run.task.vocabulary)))
+    on, test = distil.machine(run.config), subset(run.task.splits["test"], config.rows)
     policies = {"teacher": run.teacher.oracle.policy, "student": run.student}
     table = Table(
         *("threads", "beam", "batch", "teacher tok/s", "student tok/s", "speed-up"), title=f"{config.run}, {on.precision}"
@@ -45,7 +45,7 @@ def main(config: DictConfig) -> None:
                 who: writer(policy, beam, on.precision, on.device, config.length_penalty) for who, policy in policies.items()
             }
             for batch_size in config.batch_sizes:
-                rates = speed(writers, run.world, test, batch_size, config.rounds)
+                rates = speed(writers, run.task, test, batch_size, config.rounds)
                 ratio = rates["student_tokens_per_second"] / rates["teacher_tokens_per_second"]
                 rows.append({"threads": threads, "beam": beam, "batch_size": batch_size, **rates, "speedup": ratio})
                 cells = [f"{rates[f'{who}_tokens_per_second']:,.0f}" for who in policies]

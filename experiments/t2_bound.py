@@ -44,7 +44,7 @@ def check(config: DictConfig) -> None:
         ("neural_seeds", 1, np.inf),
         ("neural_shortest", 1, np.inf),  # a fall at the last step is never seen on the ground
         ("demonstrations", 0, np.inf),
-        ("worlds", 5, np.inf),
+        ("tasks", 5, np.inf),
     ):
         if not low < config[key] < high:
             raise UserError(
@@ -60,7 +60,7 @@ def exact(config: DictConfig) -> dict[str, Any]:
         "curves": [*lab.horizon_curves(steps, config.epsilon), *lab.horizon_free(steps, config.demonstrations)],
         "cost_by_step": lab.cost_by_step(steps[-1], config.epsilon),
         "tight": lab.tight(steps, config.epsilon),
-        "random_worlds": lab.random_worlds(rng, config.worlds),
+        "random_mdps": lab.random_mdps(rng, config.mdps),
         "mixtures": mixtures.sweep(rng),
     }
 

@@ -29,7 +29,7 @@ from run_folder import read_results
 from textgen_env.data.files import DamagedFile, cache_dir, load_json, save_json, write_atomically
 from textgen_env.errors import UserError
 from textgen_env.oracles.oracle import Oracle, PolicyOracle
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 
 # of the group teacher, the keys that are not its architecture's
 TEACHER_KEYS = (
@@ -46,7 +46,7 @@ class Teacher(NamedTuple):
     about: dict[str, Any]
 
 
-def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
+def find_teacher(config: DictConfig, task: Task, on: Machine) -> Teacher:
     """A Hugging Face model, a run folder's student, the exact expert, or one trained here and cached by all that shaped it."""
     policy: Any
     wanted = config.teacher.get("compile")  # which runs of earlier versions do not have
@@ -58,18 +58,18 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
         console.print(f"teacher: opened from {where}", markup=False, soft_wrap=True)
     if name := pretrained_name(config):
         policy = pretrained.load(name, config.teacher.source_prefix, config.teacher.separator)
-        policy.check_room(world.source_limit, world.horizon)
+        policy.check_room(task.source_limit, task.horizon)
         vocabulary, architecture, path = policy.vocabulary, policy.model.config.model_type, config.teacher.path
     elif config.teacher.name == "exact" and not config.teacher.path:
-        if world.oracle is None:
-            raise UserError(f"teacher=exact: {world.id} has no exact expert; use teacher=transformer")
-        oracle = world.oracle()
+        if task.oracle is None:
+            raise UserError(f"teacher=exact: {task.id} has no exact expert; use teacher=transformer")
+        oracle = task.oracle()
         about = {"architecture": "exact", "parameters": None, "path": None, "cost": None}
         return Teacher(oracle, oracle.demonstrate, about)
     else:
-        folder = finished(config.teacher.path) if config.teacher.path else _train_teacher(config, world, on)
-        policy, header = load_policy(folder, world.vocabulary)
-        vocabulary, architecture, path = world.vocabulary, header["architecture"]["name"], str(folder)
+        folder = finished(config.teacher.path) if config.teacher.path else _train_teacher(config, task, on)
+        policy, header = load_policy(folder, task.vocabulary)
+        vocabulary, architecture, path = task.vocabulary, header["architecture"]["name"], str(folder)
     policy.to(on.device).requires_grad_(False)
     if wanted:
         if not isinstance(policy, Transformer):
@@ -77,7 +77,7 @@ def find_teacher(config: DictConfig, world: World, on: Machine) -> Teacher:
         policy.compile_layers()
     about = {"architecture": architecture, "parameters": parameters(policy), "path": path, "cost": training_cost(path)}
     decode = partial(beam, width=BEAM, length_penalty=config.teacher.length_penalty)
-    oracle = PolicyOracle(policy, decode, vocabulary, world.vocabulary)
+    oracle = PolicyOracle(policy, decode, vocabulary, task.vocabulary)
     evaluate = config.evaluate
     write = writer(policy, evaluate.beam, on.precision, on.device, evaluate.length_penalty)
     return Teacher(oracle, write, about)
@@ -99,41 +99,41 @@ def training_cost(path: str) -> dict[str, Any] | None:
     return read_results(run).get("cost") if run.is_file() else None
 
 
-def outputs_folder(teacher: Teacher, world: World, precision: str) -> Path:
+def outputs_folder(teacher: Teacher, task: Task, precision: str) -> Path:
     """The folder in the cache for what this teacher writes for this corpus."""
     who = fingerprint(teacher.oracle.policy) if isinstance(teacher.oracle, PolicyOracle) else teacher.about["architecture"]
-    limits = "-".join(map(str, world.limits))
-    return cache_dir() / "outputs" / f"{world.id}-{world.corpus.fingerprint}-{limits}-{who}-{precision}"
+    limits = "-".join(map(str, task.limits))
+    return cache_dir() / "outputs" / f"{task.id}-{task.corpus.fingerprint}-{limits}-{who}-{precision}"
 
 
-def _train_teacher(config: DictConfig, world: World, on: Machine) -> Path:
+def _train_teacher(config: DictConfig, task: Task, on: Machine) -> Path:
     name, settings = named(config.teacher)
     settings = {key: value for key, value in settings.items() if key not in TEACHER_KEYS}
     header = {
-        **describe_policy(name, settings, world.vocabulary),
-        "corpus": world.corpus.fingerprint,
-        "limits": [*world.limits, world.target_limit],
-        "metric": world.metric,  # chooses the best checkpoint
+        **describe_policy(name, settings, task.vocabulary),
+        "corpus": task.corpus.fingerprint,
+        "limits": [*task.limits, task.target_limit],
+        "metric": task.metric,  # chooses the best checkpoint
         "label_smoothing": config.teacher.label_smoothing,
         "train": OmegaConf.to_container(config.teacher.train),
         "seed": config.teacher.seed,
         "precision": on.precision,
     }
     key = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=8).hexdigest()
-    folder = cache_dir() / "teachers" / f"{world.id}-{key}"
+    folder = cache_dir() / "teachers" / f"{task.id}-{key}"
     done = folder / "finished"
     with locked(folder, wait=True):
         _drop_damaged(folder)
         if done.exists():
             console.print(f"teacher: cached in {folder}", soft_wrap=True)
             return folder
-        save_vocabulary(folder, world.vocabulary)
+        save_vocabulary(folder, task.vocabulary)
         generator = torch.Generator().manual_seed(config.teacher.seed)
         with keys_of("teacher", [*settings, "label_smoothing"]):
-            policy = build_policy(name, settings, world.vocabulary, generator)
+            policy = build_policy(name, settings, task.vocabulary, generator)
             algorithm = BC(policy, config.teacher.label_smoothing)
         progress = fit(
-            *(config.teacher.train, config.teacher.seed, world, world.splits["train"], algorithm, policy),
+            *(config.teacher.train, config.teacher.seed, task, task.splits["train"], algorithm, policy),
             *(folder, "teacher", header, generator, on),
             resume=True,
         )

@@ -1,4 +1,4 @@
-"""What every test gets: a cache of its own session, no network, and one tiny world."""
+"""What every test gets: a cache of its own session, no network, and one tiny task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from hypothesis import settings
 
 from textgen_env.tasks import copy
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 
@@ -32,7 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def world() -> World:
+def task() -> Task:
     """Copy-v0, small: five symbols, strings of one to five, horizon 8."""
     return copy.load(symbols=5, max_length=5, horizon=8, train=200, valid=20, test=20)
 

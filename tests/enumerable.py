@@ -1,4 +1,4 @@
-"""A world with fifteen sentences: three tokens to write, at most three steps.  Expectations in it are sums."""
+"""A task with fifteen sentences: three tokens to write, at most three steps.  Expectations in it are sums."""
 
 from __future__ import annotations
 

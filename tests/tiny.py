@@ -1,4 +1,4 @@
-"""Worlds small enough to check by hand, and how the tests of environments make and drive them."""
+"""Tasks small enough to check by hand, and how the tests of environments make and drive them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs.rewards import EXPERT, TERMINAL
 from textgen_env.tasks import tasks
-from textgen_env.tasks.task import World, build
+from textgen_env.tasks.task import Task, build
 from textgen_env.types import EOS, UNK
 
 WORDS = ["the", "a", "dog", "cat", "man", "sees", "hears", "likes", "der", "die", "ein", "hund", "katze", "mann", "sieht"]
@@ -37,21 +37,21 @@ NEW_GYMNASIUM = not gym.__version__.startswith("0.")
 REWARDS: dict[str, Any] = {name: name for name in (*EXPERT, *TERMINAL)}
 
 
-def progress(world: World, split: str, index: int, action: np.ndarray, ended: bool) -> float:
+def progress(task: Task, split: str, index: int, action: np.ndarray, ended: bool) -> float:
     """A user's reward that depends on everything it is given."""
-    return 10.0 * index + len(action) + 0.001 * float(action[-1]) + (0.5 if ended else 0.0) + len(world.splits[split])
+    return 10.0 * index + len(action) + 0.001 * float(action[-1]) + (0.5 if ended else 0.0) + len(task.splits[split])
 
 
 REWARDS["function"] = progress
 
 
-def tiny_world(metric: str = "bleu", reward: str = "bleu", horizon: int = 9) -> World:
+def tiny_task(metric: str = "bleu", reward: str = "bleu", horizon: int = 9) -> Task:
     """Four sentence pairs with one to three references in every split, one token a word."""
     corpus = Corpus("tiny", "local", "written by hand", {"train": PAIRS, "valid": PAIRS.rows([2, 0]), "test": PAIRS.rows([1])})
     return build("Tiny-v0", corpus, Vocabulary.words(WORDS), source_limit=10, horizon=horizon, metric=metric, reward=reward)
 
 
-def small_world(id: str) -> World:
+def small_task(id: str) -> Task:
     """The task of that id, as small as its ``load`` allows."""
     load = tasks()[id].load
     return load(**{name: value for name, value in SMALL.items() if name in inspect.signature(load).parameters})
@@ -64,12 +64,12 @@ def make_vec(id: str, num_envs: int, **options: Any) -> Any:
     return gym.make_vec(id, num_envs=num_envs, vectorization_mode="custom", vector_kwargs=options)
 
 
-def some_actions(world: World, split: str, index: np.ndarray, slips: float, seed: int) -> np.ndarray:
+def some_actions(task: Task, split: str, index: np.ndarray, slips: float, seed: int) -> np.ndarray:
     """``[B, T]``: the references with slips; anything but EOS after their end, so that some episodes run to the horizon."""
     generator = np.random.default_rng(seed)
-    actions = generator.integers(UNK, len(world.vocabulary), size=(len(index), world.horizon))
+    actions = generator.integers(UNK, len(task.vocabulary), size=(len(index), task.horizon))
     for row, number in enumerate(index):
-        target = world.splits[split].target[number][: world.horizon]
+        target = task.splits[split].target[number][: task.horizon]
         actions[row, : len(target)] = np.where(generator.random(len(target)) < slips, actions[row, : len(target)], target)
     return actions
 

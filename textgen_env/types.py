@@ -52,7 +52,7 @@ class Batch:
 
     index ``[B]`` row in the split · source ``[B, S]`` ends in EOS, PAD after · target ``[B, T]`` the actions y_1 … y_L,
     EOS included, PAD after · length ``[B]`` = L; positions at and after L carry no loss · limit ``[B]`` the most actions
-    that may be generated for each source (``World.limit``); a reference may be longer.  ``to`` leaves length and limit on
+    that may be generated for each source (``Task.limit``); a reference may be longer.  ``to`` leaves length and limit on
     the CPU: they are read at every step, and a GPU would have to be waited for.
     """
 

@@ -30,7 +30,7 @@ from agents.policy import Policy
 from textgen_env.data.batching import in_order
 from textgen_env.errors import UserError
 from textgen_env.oracles.oracle import Oracle
-from textgen_env.tasks.task import Split, World
+from textgen_env.tasks.task import Split, Task
 from textgen_env.types import UNK, Batch, Trajectories
 
 EXPERTS = ("reference", "teacher")
@@ -43,7 +43,7 @@ TOKENS = 2048  # positions scored side by side: [TOKENS, V] is what has to fit
 def measure(
     students: Mapping[str, Policy],
     oracle: Oracle,
-    world: World,
+    task: Task,
     split: Split,
     *,
     top_k: int,
@@ -63,21 +63,21 @@ def measure(
     if len(split) < LEAST:
         raise UserError(f"{len(split)} sentences: at least {LEAST} are needed for a mean by position")
     going_on = sum(
-        min(len(target), world.limit(len(source))) > corrupt_at + corrupt
+        min(len(target), task.limit(len(source))) > corrupt_at + corrupt
         for source, target in zip(split.source, split.target, strict=True)
     )
     if corrupt_at < 0 or corrupt < 1 or going_on < LEAST:
         raise UserError(
             f"corrupt_at={corrupt_at} corrupt={corrupt}: fewer than {LEAST} references go on after that; choose less"
         )
-    tallies = {name: {who: Tally(world.horizon, resamples) for who in (*ROLL_INS, *STARTS)} for name in students}
+    tallies = {name: {who: Tally(task.horizon, resamples) for who in (*ROLL_INS, *STARTS)} for name in students}
     generators = {name: torch.Generator().manual_seed(seed) for name in students}
-    for batch in in_order(split, TOKENS, world):
+    for batch in in_order(split, TOKENS, task):
         draws = [np.random.default_rng((seed, row)) for row in batch.index.tolist()]  # a sentence's own, whatever its batch
         weights = weigh(draws, resamples)  # [B, 1 + R]
         batch = batch.to(device)
         starts = {"clean": batch.target[:, : corrupt_at + corrupt]}
-        starts["corrupted"] = spoil(starts["clean"], batch.length, corrupt_at, len(world.vocabulary), draws)
+        starts["corrupted"] = spoil(starts["clean"], batch.length, corrupt_at, len(task.vocabulary), draws)
         with precision(amp, device):
             taught = oracle.demonstrate(batch.source, batch.limit)
             for name, student in students.items():

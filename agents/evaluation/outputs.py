@@ -24,7 +24,7 @@ from textgen_env.data.corpus import Pairs
 from textgen_env.data.files import DamagedFile, load_json, save_json
 from textgen_env.errors import Range, check_range
 from textgen_env.metrics.scores import score
-from textgen_env.tasks.task import Split, World
+from textgen_env.tasks.task import Split, Task
 from textgen_env.types import Trajectories
 
 Writer = Callable[[Tensor, int | Tensor], Trajectories]  # source [B, S], at most how many steps → what was written
@@ -75,12 +75,12 @@ def writer(
 
 
 @weights_at_rest()
-def write_split(write: Writer, world: World, split: Split) -> list[str]:
+def write_split(write: Writer, task: Task, split: Split) -> list[str]:
     """The text that ``write`` gives for every source of ``split``, in the split's order."""
     texts = [""] * len(split)
-    for batch in in_order(split, EVALUATION_TOKENS, world):
+    for batch in in_order(split, EVALUATION_TOKENS, task):
         for row, action in zip(batch.index.tolist(), write(batch.source, batch.limit).action.tolist(), strict=True):
-            texts[row] = world.vocabulary.decode(action)
+            texts[row] = task.vocabulary.decode(action)
     return texts
 
 
@@ -90,12 +90,12 @@ def outputs_name(rows: int, width: int, length_penalty: float) -> str:
     return f"test{rows}-beam{width}{penalty}-decoder{DECODER}.json"
 
 
-def outputs(write: Writer, world: World, split: Split, path: Path, whose: str = "") -> list[str]:
+def outputs(write: Writer, task: Task, split: Split, path: Path, whose: str = "") -> list[str]:
     """``write_split``, saved in ``path``, so that what was generated once is not generated again.
 
     Args:
         write: generates.
-        world: of the split.
+        task: of the split.
         split: its sources.
         path: of the file; where it is damaged, or another model's, that is said and it is generated again.
         whose: fingerprint of the model's weights.
@@ -105,7 +105,7 @@ def outputs(write: Writer, world: World, split: Split, path: Path, whose: str = 
             return _saved_outputs(path, len(split), whose)
         except DamagedFile as error:
             console.print(f"{error}; generated again", markup=False, soft_wrap=True)
-    texts = write_split(write, world, split)
+    texts = write_split(write, task, split)
     save_json(path, {"model": whose, "texts": texts})
     return texts
 
@@ -122,11 +122,11 @@ def _saved_outputs(path: Path, count: int, whose: str) -> list[str]:
 
 
 @weights_at_rest()
-def mean_nll(policy: Policy, world: World, split: Split, amp: str, device: str) -> float:
+def mean_nll(policy: Policy, task: Task, split: Split, amp: str, device: str) -> float:
     """Negative log-likelihood of the references, nats a token."""
     total, tokens = 0.0, 0
     with acting(policy), precision(amp, device):
-        for batch in in_order(split, EVALUATION_TOKENS, world):
+        for batch in in_order(split, EVALUATION_TOKENS, task):
             batch = batch.to(device)
             features, target = policy.features(batch.source, batch.prefix, batch.mask), batch.target[batch.mask]
             for some, said in zip(features.split(AT_ONCE), target.split(AT_ONCE), strict=True):
@@ -135,22 +135,22 @@ def mean_nll(policy: Policy, world: World, split: Split, amp: str, device: str) 
     return total / tokens
 
 
-def validator(policy: Policy, world: World, rows: int, amp: str, device: str) -> Callable[[], dict[str, float]]:
+def validator(policy: Policy, task: Task, rows: int, amp: str, device: str) -> Callable[[], dict[str, float]]:
     """What the trainer calls between steps: greedy score (first) and NLL on ``rows`` of the validation split."""
-    split = subset(world.splits["valid"], rows)
+    split = subset(task.splits["valid"], rows)
 
     write = writer(policy, 1, amp, device)
 
     def validate() -> dict[str, float]:
-        scores = score(world.metric, write_split(write, world, split), split.texts.references, resamples=0)
+        scores = score(task.metric, write_split(write, task, split), split.texts.references, resamples=0)
         name, first = next(iter(scores.items()))
-        return {f"valid_{name}": first.value, "valid_loss": mean_nll(policy, world, split, amp, device)}
+        return {f"valid_{name}": first.value, "valid_loss": mean_nll(policy, task, split, amp, device)}
 
     return validate
 
 
 @weights_at_rest()
-def speed(writers: dict[str, Writer], world: World, split: Split, batch_size: int, rounds: int = 3) -> dict[str, float]:
+def speed(writers: dict[str, Writer], task: Task, split: Split, batch_size: int, rounds: int = 3) -> dict[str, float]:
     """``{name}_tokens_per_second`` on the same sentences, the writers taken in turn; medians of ``rounds`` after a warm-up.
 
     ``…_low`` and ``…_high`` are the slowest and the fastest round.  Sentences of like length go in batches of ``batch_size``.
@@ -160,7 +160,7 @@ def speed(writers: dict[str, Writer], world: World, split: Split, batch_size: in
     sources = [
         pad_sequence([torch.from_numpy(split.source[i]) for i in rows], batch_first=True) for rows in batches
     ]  # PAD is 0
-    limits = [world.limit(torch.tensor([len(split.source[i]) for i in rows])) for rows in batches]
+    limits = [task.limit(torch.tensor([len(split.source[i]) for i in rows])) for rows in batches]
     work = list(zip(sources, limits, strict=True))
     rates: dict[str, list[float]] = {name: [] for name in writers}
     for turn in range(rounds + 1):

@@ -15,7 +15,7 @@ from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs.rendering import pieces
 from textgen_env.errors import UserError, unknown
 from textgen_env.oracles.oracle import Oracle
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 from textgen_env.types import Batch
 
 CHOICES = 5
@@ -58,15 +58,15 @@ class Sentence:
     steps: list[Step]
 
 
-def look(student: Policy, write: Writer, oracle: Oracle, world: World, split: str, index: int, device: str) -> Sentence:
+def look(student: Policy, write: Writer, oracle: Oracle, task: Task, split: str, index: int, device: str) -> Sentence:
     """What ``write`` makes of sentence ``index`` of ``split``, beside both policies' distributions at each of its prefixes."""
-    if split not in world.splits:
-        raise unknown("split", split, world.splits)
-    rows = world.splits[split]
+    if split not in task.splits:
+        raise unknown("split", split, task.splits)
+    rows = task.splits[split]
     if not 0 <= index < len(rows):
         raise UserError(f"sentence={index}: {split} has sentences 0 to {len(rows) - 1}")
     source = torch.from_numpy(rows.source[index])[None].to(device)  # [1, S]
-    limit = torch.tensor([world.limit(source.shape[1])])
+    limit = torch.tensor([task.limit(source.shape[1])])
     written = write(source, limit)
     batch = Batch(torch.tensor([index]), source, written.action, written.length, limit)
     with acting(student):
@@ -74,7 +74,7 @@ def look(student: Policy, write: Writer, oracle: Oracle, world: World, split: st
         theirs = oracle.log_probs(source, batch.prefix, batch.mask)  # [L, V]
         taught = oracle.demonstrate(source, limit)
     action = batch.target[batch.mask]  # [L]
-    decode = world.vocabulary.decode
+    decode = task.vocabulary.decode
     return Sentence(
         split,
         index,
@@ -82,7 +82,7 @@ def look(student: Policy, write: Writer, oracle: Oracle, world: World, split: st
         rows.texts.references[index][0],
         decode(taught.action[0].tolist()),
         decode(action.tolist()),
-        _steps(world.vocabulary, action, ours, theirs),
+        _steps(task.vocabulary, action, ours, theirs),
     )
 
 

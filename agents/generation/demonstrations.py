@@ -31,7 +31,7 @@ from textgen_env.data.files import cache_dir
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import sentence_score
 from textgen_env.oracles.oracle import Oracle, PolicyOracle
-from textgen_env.tasks.task import Split, World
+from textgen_env.tasks.task import Split, Task
 from textgen_env.types import EOS, Batch
 
 KINDS = ("references", "teacher", "best_of_beam")
@@ -42,7 +42,7 @@ SHARD = 16  # batches in a file
 
 def demonstrations(
     kind: str,
-    world: World,
+    task: Task,
     oracle: Oracle,
     amp: str,
     device: str,
@@ -59,7 +59,7 @@ def demonstrations(
         kind: "references": the split as it is. "teacher": what the teacher's beam search finds best.
             "best_of_beam": of its beam the hypothesis with the best sentence score against the
             references (an oracle that is no policy has one demonstration only).
-        world: The task.
+        task: The task.
         oracle: The teacher.
         amp: Precision, "float32" or "bf16".
         device: Torch device.
@@ -71,17 +71,17 @@ def demonstrations(
     """
     if kind not in KINDS:
         raise unknown("demonstrations", kind, KINDS)
-    split = world.splits["train"]
+    split = task.splits["train"]
     if kind == "references":
         return split
     policy: Any = oracle.policy if isinstance(oracle, PolicyOracle) else None
     keep = BEAM if policy is not None and kind == "best_of_beam" else 1
     write = oracle.demonstrate if policy is None else writer(policy, BEAM, amp, device, length_penalty, keep)
     about = {
-        "teacher": world.id if policy is None else fingerprint(policy),
-        "corpus": world.corpus.fingerprint,
-        "vocabulary": world.vocabulary.fingerprint,
-        "limits": world.limits,
+        "teacher": task.id if policy is None else fingerprint(policy),
+        "corpus": task.corpus.fingerprint,
+        "vocabulary": task.vocabulary.fingerprint,
+        "limits": task.limits,
         "decoder": DECODER,
         "beam": BEAM,
         "length_penalty": length_penalty,
@@ -89,8 +89,8 @@ def demonstrations(
         "precision": amp,
     }
     key = blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
-    folder = cache_dir() / "demonstrations" / f"{world.id}-{key}"
-    generate(write, world, folder)
+    folder = cache_dir() / "demonstrations" / f"{task.id}-{key}"
+    generate(write, task, folder)
     workers.dismiss(policy)
     if spent is not None:
         spent["demonstrations_seconds"] = sum(load_tensors(path)[1]["seconds"] for path in folder.glob("*.safetensors"))
@@ -98,13 +98,13 @@ def demonstrations(
     for rows, hypotheses in _read(folder):
         for row, found in zip(rows, hypotheses, strict=True):
             if ended := [action for action in found if action[-1] == EOS]:
-                targets[row] = ended[0] if len(ended) == 1 else _best(world, row, ended)
-    _report_endless(sum(not len(target) for target in targets), world)
+                targets[row] = ended[0] if len(ended) == 1 else _best(task, row, ended)
+    _report_endless(sum(not len(target) for target in targets), task)
     return replace(split, target=[target.numpy() for target in targets])
 
 
-def _report_endless(count: int, world: World) -> None:
-    rows = len(world.splits["train"])
+def _report_endless(count: int, task: Task) -> None:
+    rows = len(task.splits["train"])
     if count == rows:
         raise UserError(
             f"the teacher ended none of its {rows:,} demonstrations by EOS within the limit of its source: "
@@ -114,17 +114,17 @@ def _report_endless(count: int, world: World) -> None:
         console.print(f"teacher's demonstrations: {count:,} of {rows:,} do not end by EOS and are left out")
 
 
-def generate(write: Writer, world: World, folder: Path) -> None:
+def generate(write: Writer, task: Task, folder: Path) -> None:
     """Fill ``folder`` with what ``write`` makes of every training source; shards that are there already are kept.
 
     A shard holds ``index`` ``[N]``, ``length`` ``[N, keep]`` and, one after the other, the ``action`` of all hypotheses; its
     header the ``seconds`` that they took.
     """
-    split = world.splits["train"]
+    split = task.splits["train"]
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with locked(folder, wait=True), Progress(*columns, console=console) as bar:
-        task = bar.add_task("teacher's demonstrations", total=len(split))
-        for number, batches in enumerate(_shards(in_order(split, TOKENS, world))):
+        row = bar.add_task("teacher's demonstrations", total=len(split))
+        for number, batches in enumerate(_shards(in_order(split, TOKENS, task))):
             path = folder / f"{number:05}.safetensors"
             why = fault(path)
             if why and path.exists():
@@ -133,7 +133,7 @@ def generate(write: Writer, world: World, folder: Path) -> None:
                 began = time.perf_counter()
                 tensors = _written(write, batches)
                 save_tensors(path, tensors, {"seconds": time.perf_counter() - began})
-            bar.advance(task, sum(map(len, batches)))
+            bar.advance(row, sum(map(len, batches)))
 
 
 def _shards(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
@@ -161,10 +161,10 @@ def _read(folder: Path) -> Iterator[tuple[list[int], list[list[Tensor]]]]:
         yield tensors["index"].tolist(), rows
 
 
-def _best(world: World, row: int, found: list[Tensor]) -> Tensor:
-    references = world.splits["train"].texts.references[row]
+def _best(task: Task, row: int, found: list[Tensor]) -> Tensor:
+    references = task.splits["train"].texts.references[row]
 
     def value(action: Tensor) -> float:
-        return next(iter(sentence_score(world.metric, world.vocabulary.decode(action.tolist()), references).values()))
+        return next(iter(sentence_score(task.metric, task.vocabulary.decode(action.tolist()), references).values()))
 
     return max(found, key=value)  # the first of equals: the likelier one

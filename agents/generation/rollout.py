@@ -1,4 +1,4 @@
-"""Roll a policy out in the world without a gradient: the student's own prefixes."""
+"""Roll a policy out in the task without a gradient: the student's own prefixes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Other people's trainers on our environments and our policies, as they are: what each of them needs to be handed.
 
-A module's ``NAMES`` are trainers ``(student, world, oracle, settings) -> steps``: they train ``student`` in place and say in
+A module's ``NAMES`` are trainers ``(student, task, oracle, settings) -> steps``: they train ``student`` in place and say in
 how many environment steps.
 """
 

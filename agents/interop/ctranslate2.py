@@ -28,7 +28,7 @@ from agents.policies.transformer import FeedForward, Transformer
 from textgen_env.data.readers import ESCAPE
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 from textgen_env.types import BOS, PAD, Trajectories
 
 POSITIONS = 1024  # tokens that source and target may have, at least
@@ -81,12 +81,12 @@ print(*generate(open(0, encoding="utf-8-sig", newline="\\n")), sep="\\n")
 """
 
 
-def export(policy: nn.Module, world: World, folder: Path, quantization: str) -> None:
+def export(policy: nn.Module, task: Task, folder: Path, quantization: str) -> None:
     """Write ``folder``: the model, ``tokenizer.json`` and a ``README.md`` that says how to translate with them.
 
     Args:
         policy: the student
-        world: its task: the vocabulary, the preprocessing and the limits
+        task: its task: the vocabulary, the preprocessing and the limits
         folder: of an earlier export, empty, or not there yet
         quantization: float32 or int8 … (CTranslate2's types)
 
@@ -100,22 +100,22 @@ def export(policy: nn.Module, world: World, folder: Path, quantization: str) -> 
         raise UserError(f"CTranslate2 runs transformers and has no {name}: export a run of student=transformer")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.bin").is_file():
         raise UserError(f"out={folder} is not empty and holds no exported model; name another folder")
-    spec = specification(policy, world.vocabulary, max(POSITIONS, world.source_limit, world.horizon))
+    spec = specification(policy, task.vocabulary, max(POSITIONS, task.source_limit, task.horizon))
     spec.optimize(quantization=quantization)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as work:
             spec.save(work)
-            Path(work, "tokenizer.json").write_text(_tokenizer(world), encoding="utf-8")
-            Path(work, "README.md").write_text(_note(world, folder, quantization), encoding="utf-8")
+            Path(work, "tokenizer.json").write_text(_tokenizer(task), encoding="utf-8")
+            Path(work, "README.md").write_text(_note(task, folder, quantization), encoding="utf-8")
             for path in Path(work).iterdir():
                 os.replace(path, folder / path.name)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from error
 
 
-def _note(world: World, folder: Path, quantization: str) -> str:
-    preprocessing = world.corpus.preprocessing
+def _note(task: Task, folder: Path, quantization: str) -> str:
+    preprocessing = task.corpus.preprocessing
     steps = [
         (preprocessing.unescape, f'text = re.sub(r"{ESCAPE.pattern}", lambda match: html.unescape(match[0]), text)'),
         (True, 'text = " ".join(text.split())'),
@@ -128,21 +128,21 @@ def _note(world: World, folder: Path, quantization: str) -> str:
         folder=str(folder),
         preprocessing=preprocessing,
         prepare="\n    ".join(line for done, line in steps if done),
-        limit=world.limit_code("length"),
-        most=world.source_limit - 1,
-        horizon=world.horizon,
+        limit=task.limit_code("length"),
+        most=task.source_limit - 1,
+        horizon=task.horizon,
     )
 
 
-def _tokenizer(world: World) -> str:
+def _tokenizer(task: Task) -> str:
     """The vocabulary's ``tokenizer.json``, with a normalizer where the corpus was lowercased.
 
     The normalizer leaves ``str.lower``'s text as it is, so that the note's code stays exact; alone, it
     differs from it in the Greek final sigma. No normalizer undoes escapes exactly: ``&#8217;`` can have
     any number, and ``&amp;lt;`` becomes ``&lt;``, which a second pass must not change.
     """
-    tokenizer = Tokenizer.from_str(world.vocabulary.to_json())
-    if world.corpus.preprocessing.lowercase:
+    tokenizer = Tokenizer.from_str(task.vocabulary.to_json())
+    if task.corpus.preprocessing.lowercase:
         before = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
         tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
     return tokenizer.to_str()

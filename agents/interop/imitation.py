@@ -23,7 +23,7 @@ from agents.policy import Policy
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.oracles.oracle import Oracle
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 
 NEVER = 10**9
 
@@ -39,9 +39,9 @@ class OraclePolicy(BasePolicy):
         return self.oracle.action(*states(self.observation_space, observation))
 
 
-def flat(count: int, world: World, **options: Any) -> DummyVecEnv:
-    """``count`` environments of ``world`` with flat observations, as imitation takes them."""
-    return DummyVecEnv([lambda: FlatObservation(TextGenEnv(world, **options))] * count)
+def flat(count: int, task: Task, **options: Any) -> DummyVecEnv:
+    """``count`` environments of ``task`` with flat observations, as imitation takes them."""
+    return DummyVecEnv([lambda: FlatObservation(TextGenEnv(task, **options))] * count)
 
 
 def learner(student: Policy, envs: VecEnv, settings: Settings) -> Any:
@@ -62,11 +62,11 @@ def learner(student: Policy, envs: VecEnv, settings: Settings) -> Any:
     )
 
 
-def bc(student: Policy, world: World, oracle: Oracle, settings: Settings) -> int:
+def bc(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> int:
     """Behavioural cloning of the oracle's own episodes."""
     from imitation.data import rollout
 
-    envs = flat(settings.envs, world, oracle=oracle, reward=settings.reward, text="never")
+    envs = flat(settings.envs, task, oracle=oracle, reward=settings.reward, text="never")
     envs.seed(settings.seed)
     trainer = learner(student, envs, settings)
     expert = OraclePolicy(envs.observation_space, envs.action_space, oracle)
@@ -78,13 +78,13 @@ def bc(student: Policy, world: World, oracle: Oracle, settings: Settings) -> int
     return len(transitions)
 
 
-def dagger(student: Policy, world: World, oracle: Oracle, settings: Settings) -> int:
+def dagger(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> int:
     """DAgger: eight rounds of equally many steps, aggregated; β falls to 0 in the first four."""
     from datasets import disable_progress_bars
     from imitation.algorithms.dagger import LinearBetaSchedule, SimpleDAggerTrainer
 
     disable_progress_bars()  # it has one for every episode that it saves
-    envs = flat(settings.envs, world, oracle=oracle, reward=settings.reward, text="never")
+    envs = flat(settings.envs, task, oracle=oracle, reward=settings.reward, text="never")
     envs.seed(settings.seed)
     training = {"n_epochs": settings.epochs, "progress_bar": False, "log_interval": NEVER, "log_rollouts_venv": None}
     with TemporaryDirectory() as scratch:

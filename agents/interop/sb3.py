@@ -28,7 +28,7 @@ from agents.policy import Policy
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.oracles.oracle import Oracle
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 from textgen_env.types import BOS
 
 
@@ -123,36 +123,34 @@ class ActionMasks(gym.Wrapper):
         return self._mask.astype(bool)
 
 
-def side_by_side(count: int, world: World, **options: Any) -> DummyVecEnv:
-    """``count`` environments of ``world`` as Stable-Baselines3 takes them, with ``action_masks()`` if ``action_mask``."""
+def side_by_side(count: int, task: Task, **options: Any) -> DummyVecEnv:
+    """``count`` environments of ``task`` as Stable-Baselines3 takes them, with ``action_masks()`` if ``action_mask``."""
 
     def make() -> gym.Env:
-        env = TextGenEnv(world, **options)
+        env = TextGenEnv(task, **options)
         return ActionMasks(env) if options.get("action_mask") else env
 
     return DummyVecEnv([make] * count)
 
 
-def ppo(student: Policy, world: World, oracle: Oracle, settings: Settings) -> int:
+def ppo(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> int:
     """Proximal policy optimisation."""
-    return _learn(PPO, TextPolicy, student, world, oracle, settings, **_minibatches(settings))
+    return _learn(PPO, TextPolicy, student, task, oracle, settings, **_minibatches(settings))
 
 
-def a2c(student: Policy, world: World, oracle: Oracle, settings: Settings) -> int:
+def a2c(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> int:
     """Advantage actor-critic: a gradient step on the last ``batch`` states, once: a small batch suits it."""
     steps = max(1, settings.batch // settings.envs)
-    return _learn(
-        A2C, TextPolicy, student, world, oracle, settings, n_steps=steps, use_rms_prop=False, normalize_advantage=True
-    )
+    return _learn(A2C, TextPolicy, student, task, oracle, settings, n_steps=steps, use_rms_prop=False, normalize_advantage=True)
 
 
-def maskable_ppo(student: Policy, world: World, oracle: Oracle, settings: Settings) -> int:
+def maskable_ppo(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> int:
     """Proximal policy optimisation that never writes PAD or BOS."""
     from sb3_contrib import MaskablePPO
 
     from agents.interop.contrib import MaskableTextPolicy
 
-    return _learn(MaskablePPO, MaskableTextPolicy, student, world, oracle, settings, action_mask=True, **_minibatches(settings))
+    return _learn(MaskablePPO, MaskableTextPolicy, student, task, oracle, settings, action_mask=True, **_minibatches(settings))
 
 
 def _minibatches(settings: Settings) -> dict[str, Any]:
@@ -165,13 +163,13 @@ def _learn(
     trainer: Any,
     kind: type,
     student: Policy,
-    world: World,
+    task: Task,
     oracle: Oracle,
     settings: Settings,
     action_mask: bool = False,
     **options: Any,
 ) -> int:
-    envs = side_by_side(settings.envs, world, oracle=oracle, reward=settings.reward, action_mask=action_mask, text="never")
+    envs = side_by_side(settings.envs, task, oracle=oracle, reward=settings.reward, action_mask=action_mask, text="never")
     model = trainer(
         kind,
         envs,

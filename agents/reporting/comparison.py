@@ -68,7 +68,7 @@ def rows(entries: Sequence[Entry], metric: str, references: References, resample
 
     Args:
         entries: Every run, and the teacher.
-        metric: Its name, as ``World.metric``.
+        metric: Its name, as ``Task.metric``.
         references: Of the test split.
         resamples: Of the bootstrap over sentences.
     """

@@ -102,7 +102,7 @@ def cost_range(mdp: MDP) -> Array:
 
 
 def hellinger(mdp: MDP, expert: Array, learner: Array) -> Array:
-    """D² ``[…]`` = Σ_trajectories (√p* − √p̂)² = 2 − 2 Σ √(p* p̂), in [0, 2]; the world's own chances factor out of the root."""
+    """D² ``[…]`` = Σ_trajectories (√p* − √p̂)² = 2 − 2 Σ √(p* p̂), in [0, 2]; the MDP's own chances factor out of the root."""
     overlap: Array = np.ones_like(mdp.start)  # Σ √(p* p̂) over what is left of an episode, [..., S]
     both = np.sqrt(expert * learner)
     for t in reversed(range(mdp.horizon)):

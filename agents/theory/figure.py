@@ -27,7 +27,7 @@ def draw(results: dict[str, Any]) -> bytes:
     figure = Figure(figsize=(16, 9), dpi=120, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 2)
-    curves = {(curve.world, curve.learner): curve for curve in results["curves"] if curve.kind == "exact"}
+    curves = {(curve.setting, curve.learner): curve for curve in results["curves"] if curve.kind == "exact"}
     horizon_panel(axes[0, 0], curves, results["settings"]["epsilon"])
     if "students" in results:
         trained_points(axes[0, 0], results)
@@ -105,7 +105,7 @@ def proof_panel(axes: Axes, curves: dict[tuple[str, str], Curve], costs: dict[st
 
 def free_panel(axes: Axes, curves: dict[tuple[str, str], Curve], demonstrations: int) -> None:
     """Regret of log-loss cloning over T when an episode's total cost is scaled to [0, 1]."""
-    shared, separate = (curve for (world, _), curve in curves.items() if world == "for ever, R = 1")
+    shared, separate = (curve for (setting, _), curve in curves.items() if setting == "for ever, R = 1")
     line(axes, shared, SHARED, "one policy\nfor all steps")
     line(axes, separate, CLONING, "a policy for\neach step")
     for curve, colour in ((shared, SHARED), (separate, CLONING)):

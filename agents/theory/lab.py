@@ -27,7 +27,7 @@ class Slope(NamedTuple):
 class Curve(NamedTuple):
     """One learner over the horizons.  ``kind`` "exact": computed here; trained students' points are curves of another kind."""
 
-    world: str
+    setting: str
     learner: str
     kind: str
     horizon: list[int]
@@ -58,7 +58,7 @@ def horizon_curves(steps: list[int], epsilon: float) -> list[Curve]:
     Cloning trains on the expert's states, which are all on the rope: what it does on the ground is nobody's promise, at worst
     always wrong, or a guess among 64 actions.  DAgger trains on its own states and errs with chance ε on the ground as well.
     """
-    cases = [  # world, learner, theorem, can it be climbed back on, chance of a wrong action on the ground
+    cases = [  # setting, learner, theorem, can it be climbed back on, chance of a wrong action on the ground
         ("climb back", "cloning", "T²ε", True, 1.0),
         ("climb back", "cloning, guessing", "T²ε", True, 1 - 1 / VOCABULARY),
         ("climb back", "DAgger", "uTε", True, epsilon),
@@ -66,8 +66,8 @@ def horizon_curves(steps: list[int], epsilon: float) -> list[Curve]:
         ("for ever", "DAgger", "uTε", False, epsilon),
     ]
     return [
-        _curve(steps, world, learner, theorem, partial(tightrope, climb=climb), partial(walker, rope=epsilon, ground=ground))
-        for world, learner, theorem, climb, ground in cases
+        _curve(steps, setting, learner, theorem, partial(tightrope, climb=climb), partial(walker, rope=epsilon, ground=ground))
+        for setting, learner, theorem, climb, ground in cases
     ]
 
 
@@ -82,7 +82,7 @@ def horizon_free(steps: list[int], demonstrations: int) -> list[Curve]:
     nothing is drawn.  Nothing here contradicts T²ε: at a *fixed* ε a step the summed log loss T ε grows with T as well.
     """
 
-    def world(horizon: int) -> MDP:
+    def mdp(horizon: int) -> MDP:
         dense = tightrope(horizon, climb=False)
         return MDP(dense.start, dense.transition, dense.cost / horizon)
 
@@ -91,8 +91,8 @@ def horizon_free(steps: list[int], demonstrations: int) -> list[Curve]:
         return walker(horizon, rope=0.5 / (labels + 1), ground=1)
 
     return [
-        _curve(steps, "for ever, R = 1", "one policy for all", "R·D²", world, partial(counted, shared=True)),
-        _curve(steps, "for ever, R = 1", "a policy each step", "R·D²", world, partial(counted, shared=False)),
+        _curve(steps, "for ever, R = 1", "one policy for all", "R·D²", mdp, partial(counted, shared=True)),
+        _curve(steps, "for ever, R = 1", "a policy each step", "R·D²", mdp, partial(counted, shared=False)),
     ]
 
 
@@ -116,8 +116,8 @@ def cost_by_step(horizon: int, epsilon: float) -> dict[str, list[float]]:
     return {name: (states(mdp, pi)[..., None] * pi * mdp.cost).sum((-2, -1)).tolist() for name, pi in learners.items()}
 
 
-def random_worlds(rng: np.random.Generator, draws: int, horizon: int = 6, size: int = 4, actions: int = 3) -> dict[str, Any]:
-    """All bounds in ``draws`` random worlds: how often each is broken (0, or something here is wrong), how near regret comes.
+def random_mdps(rng: np.random.Generator, draws: int, horizon: int = 6, size: int = 4, actions: int = 3) -> dict[str, Any]:
+    """All bounds in ``draws`` random MDPs: how often each is broken (0, or something here is wrong), how near regret comes.
 
     Half of the experts are deterministic.  A learner is its expert, but with a random chance between 0.01 % and 1 a step of
     something else: a third of them something random, a third one random action, a third the action that costs the expert most.
@@ -145,11 +145,11 @@ def _pairs(rng: np.random.Generator, draws: int, horizon: int, size: int, action
 
 
 def _curve(
-    steps: list[int], world: str, learner: str, theorem: str, mdp: Callable[[int], MDP], policy: Callable[[int], Array]
+    steps: list[int], setting: str, learner: str, theorem: str, mdp: Callable[[int], MDP], policy: Callable[[int], Array]
 ) -> Curve:
     regret, bound = [], []
     for horizon in steps:
         found = audit(mdp(horizon), walker(horizon, rope=0, ground=0), policy(horizon))
         regret.append(float(found.regret))
         bound.append(float(found.bounds()[theorem]))
-    return Curve(world, learner, "exact", steps, regret, bound, theorem, fit_slope(steps, regret))
+    return Curve(setting, learner, "exact", steps, regret, bound, theorem, fit_slope(steps, regret))

@@ -1,7 +1,7 @@
 """Sequence MDPs small enough to be tables, and the policies that walk in them.
 
 ``T`` horizon · ``S`` states a step · ``A`` actions; every table may have batch axes in front (``…``), so that thousands of
-worlds are one array.  Step t is counted from 0 here: a mistake at step t spoils at most T − t costs, its own included.
+MDPs are one array.  Step t is counted from 0 here: a mistake at step t spoils at most T − t costs, its own included.
 """
 
 from __future__ import annotations

@@ -38,11 +38,11 @@ from agents.theory.mdps import Array
 from agents.training.logger import console
 from agents.training.trainer import train
 from textgen_env.data.batching import Batches
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 from textgen_env.tasks.tightrope import CLIMB, TightropeOracle, load
 from textgen_env.types import UNK, shift
 
-Make = Callable[[World, Policy, torch.Generator], Algorithm]
+Make = Callable[[Task, Policy, torch.Generator], Algorithm]
 LEARNERS = {"bc": "cloning", "dagger": "DAgger"}  # algorithm → the laboratory's name
 STEPS, EPISODES = 250, 64  # updates of every student, and rows of each of its batches, whatever the horizon
 WIDTH, LR = 64, 1e-2
@@ -83,13 +83,13 @@ class Episodes(NamedTuple):
         return 1 - self.chance.gather(-1, self.right[..., None])[..., 0]
 
 
-def algorithm(name: str, world: World, policy: Policy, generator: torch.Generator, epsilon: float) -> Algorithm:
+def algorithm(name: str, task: Task, policy: Policy, generator: torch.Generator, epsilon: float) -> Algorithm:
     """``bc`` on the expert's episodes or ``dagger`` on the student's own; every wrong word has an equal share of ε."""
-    assert world.oracle is not None
+    assert task.oracle is not None
     if name == "bc":
-        V = len(world.vocabulary)
+        V = len(task.vocabulary)
         return BC(policy, label_smoothing=epsilon * V / (V - 1))  # what is spread over all words reaches the right one, too
-    return DAgger(policy, world.oracle(), generator, labels="distribution", beta="constant", rate=0.0, top_k=0)
+    return DAgger(policy, task.oracle(), generator, labels="distribution", beta="constant", rate=0.0, top_k=0)
 
 
 def told(epsilon: float, vocabulary_size: int) -> float:
@@ -100,17 +100,17 @@ def told(epsilon: float, vocabulary_size: int) -> float:
     return epsilon * (vocabulary_size - 1) / (vocabulary_size - 3 + 2 * epsilon)
 
 
-def student(world: World, make: Make, seed: int, steps: int | None = None) -> Policy:
-    """A small GRU, trained by the algorithm that ``make(world, policy, generator)`` gives in the one trainer there is."""
+def student(task: Task, make: Make, seed: int, steps: int | None = None) -> Policy:
+    """A small GRU, trained by the algorithm that ``make(task, policy, generator)`` gives in the one trainer there is."""
     steps = steps or STEPS
     weights, coins = (torch.Generator().manual_seed(2 * seed + k) for k in (0, 1))
-    policy: Any = RNN(len(world.vocabulary), "gru", 1, 1, WIDTH // 2, WIDTH, WIDTH, dropout=0.0, generator=weights)
+    policy: Any = RNN(len(task.vocabulary), "gru", 1, 1, WIDTH // 2, WIDTH, WIDTH, dropout=0.0, generator=weights)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         train(
-            make(world, policy, coins),
+            make(task, policy, coins),
             policy,
-            Batches(world.splits["train"], EPISODES * world.horizon, seed, world),
-            validator(policy, world, rows=8, amp="float32", device="cpu"),
+            Batches(task.splits["train"], EPISODES * task.horizon, seed, task),
+            validator(policy, task, rows=8, amp="float32", device="cpu"),
             folder=Path(folder),
             phase="student",
             header={},
@@ -128,24 +128,24 @@ def student(world: World, make: Make, seed: int, steps: int | None = None) -> Po
     return policy
 
 
-def walk(policy: Policy, world: World, episodes: int, generator: torch.Generator) -> Episodes:
+def walk(policy: Policy, task: Task, episodes: int, generator: torch.Generator) -> Episodes:
     """Sample ``episodes``, half of the sources each foot or nearly so."""
-    split, oracle = world.splits["test"], world.oracle and world.oracle()
+    split, oracle = task.splits["test"], task.oracle and task.oracle()
     assert isinstance(oracle, TightropeOracle)
     source = torch.from_numpy(np.stack([split.source[i % len(split)] for i in range(episodes)]))  # [B, S]
     with acting(policy):
-        written = sample(policy, source, world.horizon, generator, scored=False)
+        written = sample(policy, source, task.horizon, generator, scored=False)
         prefix = shift(written.action)
         chance = writable(policy(source, prefix)).exp()
     taken = torch.arange(prefix.shape[1]) < written.length[:, None]
     return Episodes(written.action, taken, oracle.fallen(source, prefix), oracle.right(source, prefix), chance)
 
 
-def measure(policy: Policy, world: World, name: str, seed: int) -> Walk:
+def measure(policy: Policy, task: Task, name: str, seed: int) -> Walk:
     """The student's figures; the cost of a step is its expectation at the state sampled, which narrows the noise."""
-    T, split, oracle = world.horizon, world.splits["test"], world.oracle and world.oracle()
+    T, split, oracle = task.horizon, task.splits["test"], task.oracle and task.oracle()
     assert oracle is not None
-    seen = walk(policy, world, max(1, TEST_TOKENS // T), torch.Generator().manual_seed(seed))
+    seen = walk(policy, task, max(1, TEST_TOKENS // T), torch.Generator().manual_seed(seed))
     wrong, count = seen.wrong, len(seen.action)
     source = torch.from_numpy(np.stack(split.source[:64]))
     shown = oracle.demonstrate(source, T).action
@@ -158,20 +158,20 @@ def measure(policy: Policy, world: World, name: str, seed: int) -> Walk:
         regret=float(wrong.masked_fill(seen.fallen, 1.0)[seen.taken].sum() / count),
         error_expert=float(1 - chance.mean()),
         error_own=float(wrong[seen.taken].sum() / (T * count)),
-        error_ground=error_after_fall(policy, world),
+        error_ground=error_after_fall(policy, task),
         ended=float((seen.taken.sum(1) < T).float().mean()),
     )
 
 
-def error_after_fall(policy: Policy, world: World) -> float:
+def error_after_fall(policy: Policy, task: Task) -> float:
     """P(wrong | fallen): the mean chance of a word other than ``climb`` right after a fall.
 
     The mean is over every fall of the expert's walk: each foot it starts with, each step but the last, each word.
     """
-    T, oracle = world.horizon, world.oracle and world.oracle()
+    T, oracle = task.horizon, task.oracle and task.oracle()
     assert isinstance(oracle, TightropeOracle)
-    source = torch.from_numpy(np.unique(np.stack(world.splits["train"].source), axis=0))
-    words, step = torch.arange(UNK, len(world.vocabulary)), torch.arange(T - 1)
+    source = torch.from_numpy(np.unique(np.stack(task.splits["train"].source), axis=0))
+    words, step = torch.arange(UNK, len(task.vocabulary)), torch.arange(T - 1)
     walks = oracle.demonstrate(source, T).action[:, None, None].repeat(1, T - 1, len(words), 1)
     walks[:, step, :, step] = words  # one other word in each of them, or the right one
     prefix = shift(walks.flatten(0, 2))  # [R, T]
@@ -188,10 +188,10 @@ def walks(horizons: list[int], seeds: int, epsilon: float) -> Iterator[Walk]:
     """Every student in turn, trained and measured."""
     for T in horizons:
         label = told(epsilon, len(load(horizon=T).vocabulary))
-        world = load(horizon=T, slip=label)
+        task = load(horizon=T, slip=label)
         for name in LEARNERS:
             for seed in range(seeds):
-                yield measure(student(world, partial(algorithm, name, epsilon=label), seed), world, name, seed)
+                yield measure(student(task, partial(algorithm, name, epsilon=label), seed), task, name, seed)
 
 
 def curves(found: list[Walk], epsilon: float) -> list[Curve]:
@@ -200,7 +200,7 @@ def curves(found: list[Walk], epsilon: float) -> list[Curve]:
     made = [
         curve._replace(kind="exact, as neural")
         for curve in horizon_curves(horizons, epsilon)
-        if curve.world == "climb back" and curve.learner in LEARNERS.values()
+        if curve.setting == "climb back" and curve.learner in LEARNERS.values()
     ]
     for exact, name in zip(list(made), LEARNERS, strict=True):
         grid = [[walk for walk in found if (walk.learner, walk.horizon) == (name, T)] for T in horizons]

@@ -12,7 +12,7 @@ from agents.theory.neural import LEARNERS
 def tables(results: dict[str, Any]) -> list[Table]:
     """Slopes, how tight the theorems are, and β, from the ``results`` of ``experiments/t2_bound.py``; 80 columns are enough."""
     trained = [_students(results)] if "students" in results else []
-    return [_slopes(results), *trained, _tight(results), _worlds(results["random_worlds"]), _mixtures(results["mixtures"])]
+    return [_slopes(results), *trained, _tight(results), _mdps(results["random_mdps"]), _mixtures(results["mixtures"])]
 
 
 def _slopes(results: dict[str, Any]) -> Table:
@@ -23,7 +23,7 @@ def _slopes(results: dict[str, Any]) -> Table:
     for curve in curves:
         slope, ratio = curve.slope, curve.regret[-1] / curve.bound[-1]
         interval = f"{slope.value:z.2f}, {slope.low:z.2f} to {slope.high:z.2f}"
-        table.add_row(curve.world, curve.learner, f"{curve.regret[-1]:.3g}", interval, f"{ratio:.3f} {curve.theorem}")
+        table.add_row(curve.setting, curve.learner, f"{curve.regret[-1]:.3g}", interval, f"{ratio:.3f} {curve.theorem}")
     return table
 
 
@@ -53,10 +53,10 @@ def _tight(results: dict[str, Any]) -> Table:
     return table
 
 
-def _worlds(worlds: dict[str, Any]) -> Table:
-    table = _table(f"Every bound in {worlds['draws']:,} random worlds", "bound", "largest regret / bound", "broken")
-    for name, ratio in worlds["largest_ratio"].items():
-        table.add_row(name, f"{ratio:.4f}", str(worlds["broken"][name]))
+def _mdps(mdps: dict[str, Any]) -> Table:
+    table = _table(f"Every bound in {mdps['draws']:,} random MDPs", "bound", "largest regret / bound", "broken")
+    for name, ratio in mdps["largest_ratio"].items():
+        table.add_row(name, f"{ratio:.4f}", str(mdps["broken"][name]))
     return table
 
 

@@ -66,12 +66,12 @@ class Contender:
         """Steps; bytes in use at every question; the most until then.  An untrained teacher takes what a trained one takes."""
         given = {word.partition("=")[0] for word in words}
         config = command_line.read("dagger", [*(word for word in WORDS if word.partition("=")[0] not in given), *words])
-        on, world = distil.machine(config), distil.load_world(config)
-        vocabulary, own = world.vocabulary, ("name", *teaching.TEACHER_KEYS)
+        on, task = distil.machine(config), distil.load_task(config)
+        vocabulary, own = task.vocabulary, ("name", *teaching.TEACHER_KEYS)
         settings = {key: value for key, value in config.teacher.items() if key not in own}
         teacher = build_policy(config.teacher.name, settings, vocabulary, torch.Generator().manual_seed(0))
         oracle = Watched(teacher.to(on.device).requires_grad_(False), partial(beam, width=BEAM), vocabulary, vocabulary)
         oracle.resident, oracle.peak = [], []
         with TemporaryDirectory() as folder:
-            done, _ = distil.train_student(config, world, distil.build_student(config, world), oracle, Path(folder), on)
+            done, _ = distil.train_student(config, task, distil.build_student(config, task), oracle, Path(folder), on)
         return done.step, oracle.resident, oracle.peak

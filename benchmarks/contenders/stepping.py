@@ -9,7 +9,7 @@ from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.vector import TextGenVectorEnv
-from textgen_env.tasks.task import World, build
+from textgen_env.tasks.task import Task, build
 from textgen_env.types import UNK
 
 LIMIT, PAIRS = 125, 64  # S = T: the IWSLT task's
@@ -17,11 +17,11 @@ LIMIT, PAIRS = 125, 64  # S = T: the IWSLT task's
 
 class Contender:
     def __init__(self, setup: Setup) -> None:
-        self.world, self.generator = world(setup.vocabulary), np.random.default_rng(0)
+        self.task, self.generator = task(setup.vocabulary), np.random.default_rng(0)
 
     def single(self) -> Work:
         """``TextGenEnv.step`` with its defaults, one step short of the end, where the text is scored; counts steps."""
-        env = TextGenEnv(self.world)
+        env = TextGenEnv(self.task)
         waiting: list[int] = []
 
         def before() -> None:
@@ -37,7 +37,7 @@ class Contender:
 
     def vector(self, episodes: int) -> Work:
         """``TextGenVectorEnv.step`` of ``episodes`` in lockstep, as above; counts steps of all together."""
-        envs = TextGenVectorEnv(self.world, episodes)
+        envs = TextGenVectorEnv(self.task, episodes)
         actions = self.tokens(LIMIT - 1, episodes)
 
         def run() -> float:
@@ -49,10 +49,10 @@ class Contender:
 
     def tokens(self, *shape: int) -> np.ndarray:
         """Never EOS."""
-        return self.generator.integers(UNK, len(self.world.vocabulary), shape)
+        return self.generator.integers(UNK, len(self.task.vocabulary), shape)
 
 
-def world(vocabulary: int) -> World:
+def task(vocabulary: int) -> Task:
     """Random sentences of every length up to the limits."""
     words, generator = [str(i) for i in range(vocabulary - 4)], np.random.default_rng(1)
     texts = [" ".join(generator.choice(words, size)) for size in generator.integers(1, LIMIT, 2 * PAIRS)]

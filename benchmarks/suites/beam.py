@@ -20,7 +20,7 @@ from reopen import reopen_student
 from textgen_env.data.batching import in_order
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
-from textgen_env.tasks.task import Split, World
+from textgen_env.tasks.task import Split, Task
 from textgen_env.types import EOS, shift
 
 WIDTHS, LENGTH_PENALTIES = (1, 4, 5), (0.0, 0.6, 1.0)
@@ -44,17 +44,17 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
         raise UserError("suite=beam: ctranslate2 is not installed: python -m pip install -c constraints.txt -e '.[export]'")
     from agents.interop import ctranslate2 as export
 
-    _, world, student = reopen_student(config.run, "cpu", "float32")
-    test = subset(world.splits["test"], config.rows)
+    _, task, student = reopen_student(config.run, "cpu", "float32")
+    test = subset(task.splits["test"], config.rows)
     with TemporaryDirectory() as work:
         folder = Path(work) / "model"
-        export.export(student, world, folder, "float32")
-        peer = partial(export.writer, folder, world.vocabulary)
+        export.export(student, task, folder, "float32")
+        peer = partial(export.writer, folder, task.vocabulary)
         for width in WIDTHS:
             for power in LENGTH_PENALTIES:
-                ours, mine = generated(writer(student, width, "float32", "cpu", power), world, test)
+                ours, mine = generated(writer(student, width, "float32", "cpu", power), task, test)
                 for their_power in (power,) if power or width == 1 else (0.0, ALMOST_0):
-                    theirs, their = generated(peer(width=width, length_penalty=their_power), world, test)
+                    theirs, their = generated(peer(width=width, length_penalty=their_power), task, test)
                     ended = [i for i, tokens in enumerate(theirs) if tokens and tokens[-1] == EOS]
                     different = [i for i in ended if ours[i] != theirs[i]]
                     gaps = [
@@ -66,20 +66,20 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
                         same = 100 * (1 - len(different) / len(ended))
                         yield row("beam", f"{what}: same of {len(ended)}", [same], "%", "≥ 99")
                         yield row("beam", f"{what}: greatest gap in score", [max(gaps, default=0.0)], "nats")
-                    yield row("beam", f"{what}: theirs", [metric(world, test, theirs)], world.metric)
+                    yield row("beam", f"{what}: theirs", [metric(task, test, theirs)], task.metric)
                     yield row("beam", f"{what}: time, ours over theirs", [mine / their])
-                yield row("beam", f"beam {width}, length penalty {power}: ours", [metric(world, test, ours)], world.metric)
+                yield row("beam", f"beam {width}, length penalty {power}: ours", [metric(task, test, ours)], task.metric)
 
 
-def generated(write: Writer, world: World, split: Split) -> tuple[list[list[int]], float]:
+def generated(write: Writer, task: Task, split: Split) -> tuple[list[list[int]], float]:
     """The tokens of every row of ``split`` within the horizon, and the seconds that it took.
 
     CTranslate2's beam search has one limit for all rows, so the limit of each source is left aside.
     """
     found: list[list[int]] = [[]] * len(split)
     start = perf_counter()
-    for batch in in_order(split, TOKENS, world):
-        said = write(batch.source, world.horizon)
+    for batch in in_order(split, TOKENS, task):
+        said = write(batch.source, task.horizon)
         for index, action, length in zip(batch.index.tolist(), said.action.tolist(), said.length.tolist(), strict=True):
             found[index] = action[:length]
     return found, perf_counter() - start
@@ -93,7 +93,7 @@ def value(policy: torch.nn.Module, split: Split, index: int, tokens: list[int], 
     return log_probs.gather(2, action[:, :, None]).sum().item() / len(tokens) ** power
 
 
-def metric(world: World, split: Split, found: list[list[int]]) -> float:
+def metric(task: Task, split: Split, found: list[list[int]]) -> float:
     """The task's score of what was generated."""
-    texts = [world.vocabulary.decode(tokens) for tokens in found]
-    return next(iter(score(world.metric, texts, split.texts.references, resamples=0).values())).value
+    texts = [task.vocabulary.decode(tokens) for tokens in found]
+    return next(iter(score(task.metric, texts, split.texts.references, resamples=0).values())).value

@@ -85,11 +85,9 @@ def test_a_source_is_encoded_once_and_the_bound_is_kept(policy: Transformer, sou
 
 
 @pytest.mark.parametrize(("device", "megabytes", "kept"), [("cpu", 1, True), ("cpu", 0, False), ("cuda", 1, False)])
-def test_a_teacher_keeps_them_for_a_training_on_a_processor(
-    policy: Transformer, world, device: str, megabytes: int, kept: bool
-):
-    oracle = PolicyOracle(policy, greedy, world.vocabulary, world.vocabulary)
-    with distil.remembering(oracle, world, megabytes, device):
+def test_a_teacher_keeps_them_for_a_training_on_a_processor(policy: Transformer, task, device: str, megabytes: int, kept: bool):
+    oracle = PolicyOracle(policy, greedy, task.vocabulary, task.vocabulary)
+    with distil.remembering(oracle, task, megabytes, device):
         assert (policy.encodings is not None) == kept
     assert policy.encodings is None
 

@@ -75,27 +75,27 @@ def test_a_cap_below_one_episode_is_one_clear_line():
         data.add(*numbered(0, 3, width=8))
 
 
-def learner(world, **settings):
+def learner(task, **settings):
     generator = torch.Generator().manual_seed(0)
-    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
-    return DAggerAggregate(policy, expert(world), generator, **settings)
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
+    return DAggerAggregate(policy, expert(task), generator, **settings)
 
 
-def test_a_roll_in_every_so_many_updates_is_all_that_is_labelled(world):
-    batches = Batches(world.splits["train"], 200, 0, world)
-    algorithm = learner(world, every=3, beta="constant", rate=0.0)
+def test_a_roll_in_every_so_many_updates_is_all_that_is_labelled(task):
+    batches = Batches(task.splits["train"], 200, 0, task)
+    algorithm = learner(task, every=3, beta="constant", rate=0.0)
     outputs = [algorithm.loss(batches.at(step), 0.0) for step in range(7)]
     assert [output.decoded > 0 for output in outputs] == [True, False, False, True, False, False, True]
     assert all(output.scored == output.decoded for output in outputs)
     assert algorithm.data.seen == sum(len(batches.at(step)) for step in (0, 3, 6))
 
 
-def test_labels_are_the_oracles_at_the_students_prefixes(world):
-    algorithm = learner(world, beta="constant", rate=0.0)
-    batches = Batches(world.splits["train"], 200, 0, world)
+def test_labels_are_the_oracles_at_the_students_prefixes(task):
+    algorithm = learner(task, beta="constant", rate=0.0)
+    batches = Batches(task.splits["train"], 200, 0, task)
     algorithm.loss(batches.at(0), 0.0)
     drawn, label = algorithm.data.draw(300)
-    assert torch.equal(label[drawn.mask], expert(world).action(drawn.source, drawn.prefix, drawn.mask))
+    assert torch.equal(label[drawn.mask], expert(task).action(drawn.source, drawn.prefix, drawn.mask))
     assert not torch.equal(label[drawn.mask], drawn.target[drawn.mask])  # an untrained student is wrong
 
 
@@ -103,8 +103,8 @@ class Stop(Exception):
     pass
 
 
-def fit(world, folder, stop=None, resume=False):
-    algorithm = learner(world, every=2, memory_mb=0.01)
+def fit(task, folder, stop=None, resume=False):
+    algorithm = learner(task, every=2, memory_mb=0.01)
     plain, calls = algorithm.loss, iter(range(100))
 
     def loss(batch, progress):
@@ -116,7 +116,7 @@ def fit(world, folder, stop=None, resume=False):
     train(
         algorithm,
         algorithm.policy,
-        Batches(world.splits["train"], 200, 0, world),
+        Batches(task.splits["train"], 200, 0, task),
         lambda: {"valid_score": 0.0},
         folder=folder,
         phase="student",
@@ -135,12 +135,12 @@ def fit(world, folder, stop=None, resume=False):
     return algorithm
 
 
-def test_a_killed_run_resumes_to_the_bit(world, tmp_path):
-    straight = fit(world, tmp_path / "straight")
+def test_a_killed_run_resumes_to_the_bit(task, tmp_path):
+    straight = fit(task, tmp_path / "straight")
     assert straight.data.kept < straight.data.seen  # what is resumed has replaced rows and will again
     with pytest.raises(Stop):
-        fit(world, tmp_path / "killed", stop=8)
-    fit(world, tmp_path / "killed", resume=True)
+        fit(task, tmp_path / "killed", stop=8)
+    fit(task, tmp_path / "killed", resume=True)
     (left, _), (right, _) = (
         load_tensors(tmp_path / name / "checkpoints" / "last.safetensors") for name in ("straight", "killed")
     )

@@ -12,7 +12,7 @@ from agents.evaluation.outputs import write_split, writer
 from agents.policies.transformer import Transformer
 from agents.training.checkpoint import load_tensors
 from command_line import passing, read
-from distil import build_student, load_world, machine, train_student
+from distil import build_student, load_task, machine, train_student
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
@@ -31,19 +31,19 @@ def needs_start(name):
 
 
 def made(words):
-    """What the command line says: configuration, world, fresh or given student."""
+    """What the command line says: configuration, task, fresh or given student."""
     config = read("dagger", words)
-    world = load_world(config)
-    return config, world, build_student(config, world)
+    task = load_task(config)
+    return config, task, build_student(config, task)
 
 
 def fit(folder, words):
     """The test accuracy of a student trained as the command line says."""
-    config, world, student = made(words)
+    config, task, student = made(words)
     on = machine(config)
-    train_student(config, world, student, expert(world), folder, on)
-    texts = write_split(writer(student, 1, on.precision, on.device), world, world.splits["test"])
-    (accuracy,) = score(world.metric, texts, world.splits["test"].texts.references).values()
+    train_student(config, task, student, expert(task), folder, on)
+    texts = write_split(writer(student, 1, on.precision, on.device), task, task.splits["test"])
+    (accuracy,) = score(task.metric, texts, task.splits["test"].texts.references).values()
     return accuracy.value
 
 
@@ -70,28 +70,28 @@ def test_one_that_only_improves_a_student_wants_one(name):
     made(["env=Copy-v0", f"algorithm={name}", "algorithm.cold_start=true"])
 
 
-def learner(world, **settings):
+def learner(task, **settings):
     generator = torch.Generator().manual_seed(0)
-    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
-    return DAgger(policy, expert(world), generator, **settings), policy
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
+    return DAgger(policy, expert(task), generator, **settings), policy
 
 
-def batch_of(world):
-    return Batches(world.splits["train"], 400, 0, world).at(0)
+def batch_of(task):
+    return Batches(task.splits["train"], 400, 0, task).at(0)
 
 
-def test_beta_one_is_the_data_and_beta_zero_the_student(world):
-    batch = batch_of(world)
+def test_beta_one_is_the_data_and_beta_zero_the_student(task):
+    batch = batch_of(task)
     for rate, share in ((1.0, 0.0), (0.0, 1.0)):
-        algorithm, _ = learner(world, beta="constant", rate=rate)
+        algorithm, _ = learner(task, beta="constant", rate=rate)
         output = algorithm.loss(batch, 0.5)
         assert output.figures["on_policy"] == share
         assert (output.decoded > 0) == (share == 1)
 
 
-def test_the_coin_is_per_sequence(world):
-    batch = batch_of(world)
-    algorithm, _ = learner(world, beta="constant", rate=0.5)
+def test_the_coin_is_per_sequence(task):
+    batch = batch_of(task)
+    algorithm, _ = learner(task, beta="constant", rate=0.5)
     mixed, on_policy = batch, torch.arange(len(batch)) % 2 == 0
     ((mixed, _, decoded, _),) = algorithm.roll_in.rewrite([batch], [on_policy])
     assert torch.equal(mixed.target[~on_policy][:, : batch.target.shape[1]], batch.target[~on_policy])
@@ -102,9 +102,9 @@ def test_the_coin_is_per_sequence(world):
     assert abs(sum(shares) / 30 - 0.5) < 4 * (0.25 / (30 * len(batch))) ** 0.5
 
 
-def test_hard_labels_ask_the_oracle_only_about_the_students_rows(world):
-    batch = batch_of(world)
-    algorithm, _ = learner(world, labels="action", top_k=1)
+def test_hard_labels_ask_the_oracle_only_about_the_students_rows(task):
+    batch = batch_of(task)
+    algorithm, _ = learner(task, labels="action", top_k=1)
     on_policy = torch.arange(len(batch)) % 3 == 0
     ((mixed, *_),) = algorithm.roll_in.rewrite([batch], [on_policy])
     before = algorithm.oracle.queries
@@ -112,17 +112,17 @@ def test_hard_labels_ask_the_oracle_only_about_the_students_rows(world):
     assert algorithm.oracle.queries - before == scored == mixed.rows(on_policy).tokens
     assert torch.equal(target[~on_policy], mixed.target[~on_policy])
     rows = mixed.rows(on_policy)
-    assert torch.equal(target[on_policy][rows.mask], expert(world).action(rows.source, rows.prefix, rows.mask))
+    assert torch.equal(target[on_policy][rows.mask], expert(task).action(rows.source, rows.prefix, rows.mask))
 
 
-def test_full_labels_cost_nothing_where_student_and_oracle_agree(world):
+def test_full_labels_cost_nothing_where_student_and_oracle_agree(task):
     """KL is the reported figure; a student that *is* the oracle has none."""
-    batch = batch_of(world)
-    algorithm, policy = learner(world)
+    batch = batch_of(task)
+    algorithm, policy = learner(task)
 
     class Itself:
         queries = 0
-        vocabulary_size = len(world.vocabulary)
+        vocabulary_size = len(task.vocabulary)
 
         def log_probs(self, source, prefix, mask=None):
             return policy(source, prefix, mask).detach().log_softmax(-1)
@@ -132,36 +132,36 @@ def test_full_labels_cost_nothing_where_student_and_oracle_agree(world):
     assert abs(algorithm.loss(batch, 1.0).figures["kl"]) < 1e-5
 
 
-def test_no_gradient_flows_through_the_students_writing(world):
-    algorithm, policy = learner(world, beta="constant", rate=0.0)
-    output = algorithm.loss(batch_of(world), 0.0)
+def test_no_gradient_flows_through_the_students_writing(task):
+    algorithm, policy = learner(task, beta="constant", rate=0.0)
+    output = algorithm.loss(batch_of(task), 0.0)
     output.loss.backward()
     assert policy.training
     assert all(parameter.grad is not None for parameter in policy.parameters())
 
 
-def test_relabelling_everywhere_asks_about_every_row(world):
-    batch = batch_of(world)
-    algorithm, _ = learner(world, labels="action", relabel="all", beta="constant", rate=1.0)
+def test_relabelling_everywhere_asks_about_every_row(task):
+    batch = batch_of(task)
+    algorithm, _ = learner(task, labels="action", relabel="all", beta="constant", rate=1.0)
     assert algorithm.loss(batch, 0.0).scored == batch.tokens
-    algorithm, _ = learner(world, labels="action", beta="constant", rate=1.0)
+    algorithm, _ = learner(task, labels="action", beta="constant", rate=1.0)
     assert algorithm.loss(batch, 0.0).scored == 0
 
 
-def test_labels_cut_to_one_token_are_the_oracles_action(world):
-    batch = batch_of(world)
-    cut, _ = learner(world, label_top_k=1)
-    hard, _ = learner(world, labels="action", relabel="all")
+def test_labels_cut_to_one_token_are_the_oracles_action(task):
+    batch = batch_of(task)
+    cut, _ = learner(task, label_top_k=1)
+    hard, _ = learner(task, labels="action", relabel="all")
     left, right = (algorithm.loss(batch, 0.0).loss for algorithm in (cut, hard))
     torch.testing.assert_close(left, right)
 
 
-def test_roll_ins_written_at_once_are_those_written_one_by_one(world):
+def test_roll_ins_written_at_once_are_those_written_one_by_one(task):
     """Greedy writing draws no noise, so the coins are the same too."""
-    batches = [Batches(world.splits["train"], 200, 0, world).at(step) for step in range(4)]
+    batches = [Batches(task.splits["train"], 200, 0, task).at(step) for step in range(4)]
     progress = [0.1, 0.2, 0.3, 0.4]
-    alone, _ = learner(world, beta="linear", rate=0.0)
-    ahead, _ = learner(world, beta="linear", rate=0.0, group=4)
+    alone, _ = learner(task, beta="linear", rate=0.0)
+    ahead, _ = learner(task, beta="linear", rate=0.0, group=4)
     ahead.look_ahead(batches, progress)
     for batch, share in zip(batches, progress, strict=True):
         one, other = alone.mix(batch, alone.beta(share)), ahead.ahead[0]

@@ -40,10 +40,10 @@ def run(monkeypatch):
     return run_script
 
 
-def learner(world, lazy, **settings):
+def learner(task, lazy, **settings):
     generator = torch.Generator().manual_seed(1)
-    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, dropout=0.0, generator=generator)
-    return lazy.LazyDAgger(policy, expert(world), **settings), Batches(world.splits["train"], 400, 0, world).at(0)
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, dropout=0.0, generator=generator)
+    return lazy.LazyDAgger(policy, expert(task), **settings), Batches(task.splits["train"], 400, 0, task).at(0)
 
 
 def test_the_example_is_short_and_the_readme_shows_it():
@@ -61,19 +61,19 @@ def test_the_example_solves_copy(lazy, tmp_path):
     assert fit(tmp_path, [*SHORT, LAZY, *words]) >= 99
 
 
-def test_who_is_never_doubted_writes_alone_and_who_always_is_clones_the_expert(lazy, world):
-    free, batch = learner(world, lazy, take=1.0, give=1.0)
+def test_who_is_never_doubted_writes_alone_and_who_always_is_clones_the_expert(lazy, task):
+    free, batch = learner(task, lazy, take=1.0, give=1.0)
     figures = free.loss(batch, 0.0).figures
     assert figures == {"expert": 0.0, "switches": 0.0}
-    watched, batch = learner(world, lazy, take=0.0, give=0.0)
+    watched, batch = learner(task, lazy, take=0.0, give=0.0)
     output = watched.loss(batch, 0.0)
     assert output.figures["expert"] == 1
     torch.testing.assert_close(output.loss, BC(watched.policy).loss(batch, 0.0).loss)  # the expert copies, as the data does
     assert output.tokens == output.decoded == batch.tokens
 
 
-def test_control_changes_hands_at_the_two_thresholds(lazy, world):
-    algorithm, batch = learner(world, lazy)
+def test_control_changes_hands_at_the_two_thresholds(lazy, task):
+    algorithm, batch = learner(task, lazy)
     with torch.no_grad():
         policy = algorithm.policy.eval()
         # thresholds in the middle of what occurs, so that control does change hands
@@ -83,7 +83,7 @@ def test_control_changes_hands_at_the_two_thresholds(lazy, world):
         written = lazy.greedy(pair, batch.source, batch.limit)
         batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), written)
         logits = policy(batch.source, batch.prefix)
-        label = expert(world).action(batch.source, batch.prefix)
+        label = expert(task).action(batch.source, batch.prefix)
         discrepancy = 1 - logits.softmax(-1).gather(2, label[:, :, None])[:, :, 0]  # [B, T]
     seen = set()
     for row in range(len(batch)):

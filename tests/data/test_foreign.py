@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tiny import small_world
+from tiny import small_task
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from textgen_env.data.foreign import adopt
@@ -14,8 +14,8 @@ from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
 from textgen_env.types import EOS, UNK
 
-LINES = ["the cat sees the dog", "a man hears a cat", "das Haus ist groß", "hello world, hello cat"]
-UNSEEN = ["the dogs hear 的 world", "Grüße und Küsse"]
+LINES = ["the cat sees the dog", "a man hears a cat", "das Haus ist groß", "hello task, hello cat"]
+UNSEEN = ["the dogs hear 的 task", "Grüße und Küsse"]
 
 
 def bpe() -> tuple[Tokenizer, str]:
@@ -116,15 +116,15 @@ def test_it_survives_a_run_folder(adopted, tmp_path):
 
 
 @pytest.mark.parametrize("id", sorted(tasks().keys() - {"Tightrope-v0"}))  # whose episodes are not what its texts are
-def test_a_world_in_its_own_tokens_again_is_the_same_world(id):
-    world = small_world(id)
-    again = world.with_vocabulary(Vocabulary.from_json(world.vocabulary.to_json()))
-    assert again.describe() == world.describe()
-    for name, split in world.splits.items():
+def test_a_task_in_its_own_tokens_again_is_the_same_task(id):
+    task = small_task(id)
+    again = task.with_vocabulary(Vocabulary.from_json(task.vocabulary.to_json()))
+    assert again.describe() == task.describe()
+    for name, split in task.splits.items():
         for before, after in ((split.source, again.splits[name].source), (split.target, again.splits[name].target)):
             assert [row.tolist() for row in after] == [row.tolist() for row in before]
     same = ("id", "source_limit", "target_limit", "horizon", "metric", "reward")
-    assert all(getattr(again, name) == getattr(world, name) for name in same)
+    assert all(getattr(again, name) == getattr(task, name) for name in same)
 
 
 def test_a_tokenizer_without_the_end_it_names_is_refused():

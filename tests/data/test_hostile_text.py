@@ -215,10 +215,10 @@ def test_an_episode_shows_controls(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["a", "\x1b[2J\u202e"]
     pairs = Pairs(["a \x1b[2J\u202e"], [("\x1b[2J\u202e a",)])
     corpus = Corpus("c\x1b[2J", "local", "here", dict.fromkeys(("train", "valid", "test"), pairs))
-    world = build("W-v0", corpus, Vocabulary.words(words), source_limit=4, horizon=4, metric="bleu", reward="bleu")
-    assert not CONTROL.search("\n".join(world.describe()))
+    task = build("W-v0", corpus, Vocabulary.words(words), source_limit=4, horizon=4, metric="bleu", reward="bleu")
+    assert not CONTROL.search("\n".join(task.describe()))
     for mode in ("ansi", "human"):
-        env = TextGenEnv(world, render_mode=mode)
+        env = TextGenEnv(task, render_mode=mode)
         env.reset(seed=0)
         drawn = [str(env.render())]
         for action in (5, 2):

@@ -126,7 +126,7 @@ def folder_of(folder: Path, language: str, texts: list[str]) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("task", [iwslt, multi30k, parallel_text, wmt16], ids=lambda task: task.ID)
+@pytest.mark.parametrize("module", [iwslt, multi30k, parallel_text, wmt16], ids=lambda module: module.ID)
 @pytest.mark.parametrize(
     ("language", "texts", "choice", "says"),
     [
@@ -137,25 +137,25 @@ def folder_of(folder: Path, language: str, texts: list[str]) -> str:
         ("zh", TEXTS["zh"], "zn", "unknown bleu_tokenizer 'zn'; did you mean 'zh'?"),
     ],
 )
-def test_what_bleu_cannot_score_is_refused_at_load(task, language, texts, choice, says, tmp_path: Path) -> None:
+def test_what_bleu_cannot_score_is_refused_at_load(module, language, texts, choice, says, tmp_path: Path) -> None:
     options = {"data_dir": folder_of(tmp_path / "mine", language, texts), "source": "src", "target": language}
     with pytest.raises(UserError, match=re.escape(says)) as caught:
-        task.load(**options, bleu_tokenizer=choice, vocabulary=200)
+        module.load(**options, bleu_tokenizer=choice, vocabulary=200)
     assert "\n" not in str(caught.value)
 
 
 def test_one_tokenizer_for_scores_sentences_and_tests(tmp_path: Path) -> None:
     options = {"data_dir": folder_of(tmp_path / "mine", "zh", TEXTS["zh"]), "source": "src", "target": "zh"}
-    world = parallel_text.load(**options, vocabulary=200)
-    assert world.with_vocabulary(world.vocabulary).corpus.bleu == world.metric == "bleu:zh"
+    task = parallel_text.load(**options, vocabulary=200)
+    assert task.with_vocabulary(task.vocabulary).corpus.bleu == task.metric == "bleu:zh"
     good, bad = ([text[:end] for text in TEXTS["zh"]] * 20 for end in (-1, 3))
     references = [(text,) for text in TEXTS["zh"]] * 20
-    value = score(world.metric, good, references, resamples=20)["bleu"]
+    value = score(task.metric, good, references, resamples=20)["bleu"]
     assert "|tok:zh|" in value.signature
     assert value.low <= value.value <= value.high
-    comparison = compare(bad, good, references, resamples=200, metric=world.metric)
+    comparison = compare(bad, good, references, resamples=200, metric=task.metric)
     assert comparison.system.value == value.value
-    assert significance(world.metric, bad, good, references, resamples=200) == comparison.p_value < 0.05
+    assert significance(task.metric, bad, good, references, resamples=200) == comparison.p_value < 0.05
 
 
 # --- ROUGE

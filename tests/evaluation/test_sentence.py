@@ -17,33 +17,33 @@ from agents.generation.decoding import greedy
 from agents.policies.transformer import Transformer
 from agents.reporting import sentence as view
 from textgen_env.errors import UserError
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 from textgen_env.types import Batch
 
 HOSTILE = "</script><script>document.title='broken'</script> & \"q\" $title ${run} شكرا"
 
 
 @pytest.fixture(scope="module")
-def student(world: World) -> Transformer:
+def student(task: Task) -> Transformer:
     """One that has learnt nothing, so that it parts from its teacher early and often."""
     generator = torch.Generator().manual_seed(2)
-    return Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator).eval()
+    return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator).eval()
 
 
 @pytest.fixture(scope="module")
-def seen(world: World, student: Transformer) -> Sentence:
+def seen(task: Task, student: Transformer) -> Sentence:
     """What that student makes of a sentence."""
-    return look(student, partial(greedy, student), world.oracle(), world, "test", 3, "cpu")
+    return look(student, partial(greedy, student), task.oracle(), task, "test", 3, "cpu")
 
 
-def test_every_figure_is_the_policies_own(world: World, student: Transformer, seen: Sentence):
-    source = torch.from_numpy(world.splits["test"].source[3])[None]
-    written = greedy(student, source, world.horizon)
+def test_every_figure_is_the_policies_own(task: Task, student: Transformer, seen: Sentence):
+    source = torch.from_numpy(task.splits["test"].source[3])[None]
+    written = greedy(student, source, task.horizon)
     batch = Batch(torch.tensor([3]), source, written.action, written.length, limit=written.length)
     with torch.no_grad():
         ours = student(source, batch.prefix)[0].softmax(-1)  # [T, V]
-    theirs = world.oracle().log_probs(source, batch.prefix)[0].exp()  # [T, V]
-    names = world.vocabulary.tokens
+    theirs = task.oracle().log_probs(source, batch.prefix)[0].exp()  # [T, V]
+    names = task.vocabulary.tokens
     assert len(seen.steps) == int(written.length)
     for t, (token, step) in enumerate(zip(written.action[0].tolist(), seen.steps, strict=True)):
         assert step.token == names[token]
@@ -60,8 +60,8 @@ def test_every_figure_is_the_policies_own(world: World, student: Transformer, se
     assert any(step.parts for step in seen.steps)
 
 
-def test_a_sentence_that_is_not_there(world: World, student: Transformer):
-    seek = partial(look, student, partial(greedy, student), world.oracle(), world)
+def test_a_sentence_that_is_not_there(task: Task, student: Transformer):
+    seek = partial(look, student, partial(greedy, student), task.oracle(), task)
     with pytest.raises(UserError, match="sentence=20: test has sentences 0 to 19"):
         seek("test", 20, "cpu")
     with pytest.raises(UserError, match="unknown split 'tests'; did you mean 'test'"):

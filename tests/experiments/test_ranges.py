@@ -69,7 +69,7 @@ BEYOND = [
     *(("show", word) for word in ("sentence=10000000000", "sentence=-1", "beam=0")),
     *(("export", word) for word in ("rows=0", "batch_sizes=[0]", f"threads={CPUS + 1}")),
     *(("exposure_bias", word) for word in ("resamples=100000000", "corrupt=0", "corrupt_at=-1", "top_k=-1", "rows=0")),
-    *(("t2_bound", word) for word in ("epsilon=.nan", "epsilon=2", "shortest=0", "longest=1000000000", "worlds=1000000000")),
+    *(("t2_bound", word) for word in ("epsilon=.nan", "epsilon=2", "shortest=0", "longest=1000000000", "mdps=1000000000")),
     *(("t2_bound", word) for word in ("neural_seeds=100000", "neural_epsilon=1", "seed=-1", "demonstrations=0")),
     *(("interop", word) for word in ("gamma=2", "gamma=.nan", "lr=.inf", "epochs=0", "envs=1000000000", "batch=1", "steps=0")),
     *(("bench", word) for word in ("seconds=.inf", "episodes=1000000000", "lengths=[16,1000000000]")),
@@ -288,12 +288,12 @@ def test_compare_refuses_a_key_that_no_run_has_a_use_for(monkeypatch, capsys) ->
 
 
 @pytest.fixture(scope="module")
-def world():
+def task():
     return tasks()["Copy-v0"].load(train=20, valid=2, test=2)
 
 
-def policy(world):
-    return Transformer(len(world.vocabulary), layers=1, width=8, heads=2, ffn=8, generator=torch.Generator())
+def policy(task):
+    return Transformer(len(task.vocabulary), layers=1, width=8, heads=2, ffn=8, generator=torch.Generator())
 
 
 ALGORITHMS = [
@@ -321,8 +321,8 @@ ALGORITHMS = [
 
 
 @pytest.mark.parametrize(("algorithm", "name", "value"), ALGORITHMS)
-def test_an_algorithm_refuses_a_number_by_its_name(world, algorithm, name, value) -> None:
-    given = {"policy": policy(world), "oracle": world.oracle(), "generator": torch.Generator(), "reward": never}
+def test_an_algorithm_refuses_a_number_by_its_name(task, algorithm, name, value) -> None:
+    given = {"policy": policy(task), "oracle": task.oracle(), "generator": torch.Generator(), "reward": never}
     with pytest.raises(UserError, match=f"^{name}="):
         build(variants(agents.algorithms)[algorithm], {name: value}, **given)
 
@@ -330,12 +330,12 @@ def test_an_algorithm_refuses_a_number_by_its_name(world, algorithm, name, value
 @pytest.mark.parametrize(
     ("name", "call"),
     [
-        *(("num_envs", lambda world, n=n: TextGenVectorEnv(world, n)) for n in (0, -1, 10**12, 2.5, True)),
-        *(("top_k", lambda world, k=k: oracle_of(world, k)) for k in (0, 13)),
-        *(("smoothing", lambda world, x=x: ReferenceOracle(world.splits.values(), 12, x)) for x in (0, 1, math.nan)),
-        *(("epsilon", lambda world, x=x: NoisyOracle(world.oracle(), x, torch.Generator())) for x in (-1, math.nan, math.inf)),
-        ("max_bytes", lambda world: CachedOracle(world.oracle(), -1)),
-        *(("beam", lambda world, k=k: writer(policy(world), k, "float32", "cpu")) for k in (0, 13)),
+        *(("num_envs", lambda task, n=n: TextGenVectorEnv(task, n)) for n in (0, -1, 10**12, 2.5, True)),
+        *(("top_k", lambda task, k=k: oracle_of(task, k)) for k in (0, 13)),
+        *(("smoothing", lambda task, x=x: ReferenceOracle(task.splits.values(), 12, x)) for x in (0, 1, math.nan)),
+        *(("epsilon", lambda task, x=x: NoisyOracle(task.oracle(), x, torch.Generator())) for x in (-1, math.nan, math.inf)),
+        ("max_bytes", lambda task: CachedOracle(task.oracle(), -1)),
+        *(("beam", lambda task, k=k: writer(policy(task), k, "float32", "cpu")) for k in (0, 13)),
         *(("horizon", lambda _, n=n: tasks()["ParallelText-v0"].load(corpus="bundled", bundled_pairs=30, horizon=n)) for n in (1, 10**9)),
         *(("source_limit", lambda _, n=n: tasks()["ParallelText-v0"].load(bundled_pairs=30, source_limit=n)) for n in (1, 10**9)),
         *(("seed", lambda _, n=n: tasks()["Copy-v0"].load(seed=n)) for n in (-1, 2**64)),
@@ -350,13 +350,13 @@ def test_an_algorithm_refuses_a_number_by_its_name(world, algorithm, name, value
         *((key, lambda _, key=key: small_rnn(**{key: 10**9})) for key in ("encoder_layers", "width", "embedding", "projection")),
     ],
 )  # fmt: skip
-def test_an_argument_beyond_its_range_is_refused_by_its_name(world, name, call) -> None:
+def test_an_argument_beyond_its_range_is_refused_by_its_name(task, name, call) -> None:
     with pytest.raises(UserError, match=f"^{name}=.*expected$"):
-        call(world)
+        call(task)
 
 
-def oracle_of(world, top_k):
-    return textgen_env.PolicyOracle(policy(world), never, world.vocabulary, world.vocabulary, top_k)
+def oracle_of(task, top_k):
+    return textgen_env.PolicyOracle(policy(task), never, task.vocabulary, task.vocabulary, top_k)
 
 
 def small_transformer(**settings):
@@ -386,25 +386,25 @@ def test_a_range_holds_its_ends_unless_it_is_open_there_and_never_nan(open) -> N
         *((name, TextGenVectorEnv) for name in ("expert", "action_mask", "copy")),
     ],
 )
-def test_a_switch_is_true_or_false(world, name, made, value) -> None:
+def test_a_switch_is_true_or_false(task, name, made, value) -> None:
     with pytest.raises(UserError, match=f"^{name}={value!r}: True or False expected"):
-        made(world, **{name: value})
+        made(task, **{name: value})
 
 
-@pytest.mark.parametrize("made", [TextGenEnv, lambda world: TextGenVectorEnv(world, 2)])
+@pytest.mark.parametrize("made", [TextGenEnv, lambda task: TextGenVectorEnv(task, 2)])
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "3", np.int64(-1)])
-def test_a_seed_of_reset_is_a_whole_number(world, made, seed) -> None:
+def test_a_seed_of_reset_is_a_whole_number(task, made, seed) -> None:
     with pytest.raises(UserError, match="seed=.*: a whole number of at least 0 expected" if seed != "3" else "seed"):
-        made(world).reset(seed=seed)
+        made(task).reset(seed=seed)
 
 
-def test_a_vector_environment_checks_each_seed(world) -> None:
+def test_a_vector_environment_checks_each_seed(task) -> None:
     with pytest.raises(UserError, match="seed=-1: a whole number"):
-        TextGenVectorEnv(world, 2).reset(seed=[3, -1])
+        TextGenVectorEnv(task, 2).reset(seed=[3, -1])
 
 
 @pytest.mark.parametrize(("ratio", "offset"), [(True, 4), (1.0, True), ("1", 4), ([1], 4), (1, 4.0), (1.0, None)])
-def test_equal_options_of_another_kind_are_another_world(ratio, offset) -> None:
+def test_equal_options_of_another_kind_are_another_task(ratio, offset) -> None:
     small = {"train": 20, "valid": 2, "test": 2, "limit_offset": 4}
     tasks()["Copy-v0"].load(**small, limit_ratio=1.0)
     with pytest.raises(UserError, match="limit_"):
@@ -422,31 +422,31 @@ def used(env):
 @pytest.mark.parametrize(
     "begin",
     [
-        lambda world: gym.make("Copy-v0", world=world, max_episode_steps=3).reset(),
-        lambda world: TimeLimit(TextGenEnv(world), 3).reset(),
-        lambda world: TimeLimit(used(TextGenEnv(world)), 3).reset(),
+        lambda task: gym.make("Copy-v0", task=task, max_episode_steps=3).reset(),
+        lambda task: TimeLimit(TextGenEnv(task), 3).reset(),
+        lambda task: TimeLimit(used(TextGenEnv(task)), 3).reset(),
         pytest.param(
-            lambda world: gym.make_vec("Copy-v0", 2, vectorization_mode="sync", world=world, max_episode_steps=3).reset(),
+            lambda task: gym.make_vec("Copy-v0", 2, vectorization_mode="sync", task=task, max_episode_steps=3).reset(),
             marks=pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # gymnasium's half-made one
         ),
-        lambda world: textgen_env.make_vector_env("Copy-v0", 2, world, max_episode_steps=3),
+        lambda task: textgen_env.make_vector_env("Copy-v0", 2, task, max_episode_steps=3),
     ],
 )
-def test_a_time_limit_is_refused_by_both_environments(world, begin) -> None:
+def test_a_time_limit_is_refused_by_both_environments(task, begin) -> None:
     with pytest.raises(UserError, match=r"max_episode_steps would cut episodes .*env\.horizon"):
-        begin(world)
+        begin(task)
 
 
-def test_a_time_limit_around_another_environment_is_not_ours(world) -> None:
+def test_a_time_limit_around_another_environment_is_not_ours(task) -> None:
     class Owner(gym.Env):
         observation_space, action_space = gym.spaces.Discrete(2), gym.spaces.Discrete(2)
 
         def reset(self, *, seed=None, options=None):
-            TextGenEnv(world).reset(seed=seed)
+            TextGenEnv(task).reset(seed=seed)
             return 0, {}
 
     TimeLimit(Owner(), 3).reset()
-    gym.make("Copy-v0", world=world).reset()
+    gym.make("Copy-v0", task=task).reset()
 
 
 @pytest.mark.parametrize(

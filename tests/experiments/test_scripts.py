@@ -189,6 +189,6 @@ def test_help_names_every_key(tmp_path):
 
 
 def test_the_exact_laboratory_runs(tmp_path):
-    run("t2_bound.py", "out=lab", "longest=64", "worlds=20", "neural=false", cwd=tmp_path)
+    run("t2_bound.py", "out=lab", "longest=64", "mdps=20", "neural=false", cwd=tmp_path)
     assert (tmp_path / "lab" / "t2_bound.png").stat().st_size > 10_000
     assert json.loads((tmp_path / "lab" / "t2_bound.json").read_text())["curves"]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from agents.evaluation.outputs import outputs as evaluation
+from agents.evaluation import outputs as evaluation
 from agents.generation import decoding
 from agents.generation.decoding import beam, greedy, sample
 from agents.policies.transformer import Transformer

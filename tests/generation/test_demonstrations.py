@@ -12,7 +12,7 @@ from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM, demonstrations, generate
 from agents.policies.transformer import Transformer
 from command_line import read
-from distil import build_student, load_world
+from distil import build_student, load_task
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import sentence_score
@@ -21,10 +21,10 @@ from textgen_env.types import EOS, PAD, Trajectories
 
 
 @pytest.fixture(scope="module")
-def policy(world):
+def policy(task):
     """Random, but with the weights to tell its sources apart."""
     generator = torch.Generator().manual_seed(0)
-    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator).eval()
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator).eval()
     with torch.no_grad():
         policy.decoder_norm.weight.mul_(3)
         for layer in policy.decoder:
@@ -42,8 +42,8 @@ def endless(policy):
     return policy
 
 
-def oracle_of(policy, world):
-    return PolicyOracle(policy, partial(beam, width=BEAM), world.vocabulary, world.vocabulary)
+def oracle_of(policy, task):
+    return PolicyOracle(policy, partial(beam, width=BEAM), task.vocabulary, task.vocabulary)
 
 
 @pytest.fixture
@@ -54,22 +54,22 @@ def fresh(monkeypatch, tmp_path):
     return tmp_path
 
 
-def test_targets_are_what_the_beam_writes_for_each_source(policy, world, fresh):
-    before = world.splits["train"]
-    split = demonstrations("teacher", world, oracle_of(policy, world), "float32", "cpu")
+def test_targets_are_what_the_beam_writes_for_each_source(policy, task, fresh):
+    before = task.splits["train"]
+    split = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu")
     assert split.texts is before.texts
     for row in range(0, len(split), 7):
-        found = beam(policy, torch.from_numpy(before.source[row])[None], world.horizon, width=BEAM)
+        found = beam(policy, torch.from_numpy(before.source[row])[None], task.horizon, width=BEAM)
         assert split.target[row].tolist() == (found.action[0].tolist() if found.action[0, -1] == EOS else [])
-    again = demonstrations("teacher", world, oracle_of(policy, world), "float32", "cpu")
+    again = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu")
     assert all((left == right).all() for left, right in zip(split.target, again.target, strict=True))
 
 
 class Breathless:
     """An expert that never gets to the end of a source of more than three symbols."""
 
-    def __init__(self, world):
-        self.expert = expert(world)
+    def __init__(self, task):
+        self.expert = expert(task)
 
     def demonstrate(self, source, steps):
         found = self.expert.demonstrate(source, steps)
@@ -79,50 +79,50 @@ class Breathless:
 
 
 @pytest.mark.parametrize("kind", ["teacher", "best_of_beam"])
-def test_what_the_teacher_did_not_end_is_left_out_and_counted(kind, world, fresh, capsys):
-    split = demonstrations(kind, world, Breathless(world), "float32", "cpu")
+def test_what_the_teacher_did_not_end_is_left_out_and_counted(kind, task, fresh, capsys):
+    split = demonstrations(kind, task, Breathless(task), "float32", "cpu")
     endless = [row for row, target in enumerate(split.target) if not len(target)]
     assert 0 < len(endless) < len(split), "some must end and some must not"
     assert all(target[-1] == EOS for target in split.target if len(target))
     message = f"teacher's demonstrations: {len(endless)} of {len(split)} do not end by EOS and are left out"
     assert message in " ".join("".join(capsys.readouterr()).split())
-    batches = Batches(split, 64, 0, world)
+    batches = Batches(split, 64, 0, task)
     drawn = [batches.at(step) for step in range(batches.per_epoch)]
     assert sorted(torch.cat([batch.index for batch in drawn]).tolist()) == sorted(set(range(len(split))) - set(endless))
     for batch in drawn:  # of the rewards: an index still means the same pair
         for row, source in zip(batch.index.tolist(), batch.source.tolist(), strict=True):
-            assert [token for token in source if token] == world.splits["train"].source[row].tolist()
+            assert [token for token in source if token] == task.splits["train"].source[row].tolist()
 
 
-def test_a_teacher_that_ends_nothing_is_refused(endless, world, fresh):
+def test_a_teacher_that_ends_nothing_is_refused(endless, task, fresh):
     message = "the teacher ended none of its 200 demonstrations by EOS within the limit of its source: train it longer"
     with pytest.raises(UserError, match=f"^{message}"):
-        demonstrations("teacher", world, oracle_of(endless, world), "float32", "cpu")
+        demonstrations("teacher", task, oracle_of(endless, task), "float32", "cpu")
 
 
 @pytest.mark.parametrize("change", ["length_penalty", "decoder"])
-def test_another_search_has_other_files(change, policy, world, fresh, monkeypatch):
-    oracle = oracle_of(policy, world)
-    demonstrations("teacher", world, oracle, "float32", "cpu", length_penalty=1.0)
+def test_another_search_has_other_files(change, policy, task, fresh, monkeypatch):
+    oracle = oracle_of(policy, task)
+    demonstrations("teacher", task, oracle, "float32", "cpu", length_penalty=1.0)
     if change == "decoder":
         monkeypatch.setattr(module, "DECODER", module.DECODER + 1)
     power = 0.0 if change == "length_penalty" else 1.0
-    split = demonstrations("teacher", world, oracle, "float32", "cpu", length_penalty=power)
+    split = demonstrations("teacher", task, oracle, "float32", "cpu", length_penalty=power)
     assert len(list((fresh / "demonstrations").iterdir())) == 2
     for row in range(0, len(split), 7):
         source = torch.from_numpy(split.source[row])[None]
-        found = beam(policy, source, world.horizon, BEAM, power).action[0].tolist()
+        found = beam(policy, source, task.horizon, BEAM, power).action[0].tolist()
         assert split.target[row].tolist() == (found if found[-1] == EOS else [])
 
 
-def test_a_run_that_finds_demonstrations_in_the_cache_is_told_what_they_took(policy, world, fresh):
+def test_a_run_that_finds_demonstrations_in_the_cache_is_told_what_they_took(policy, task, fresh):
     first, second = {}, {}
     for spent in (first, second):
-        demonstrations("teacher", world, oracle_of(policy, world), "float32", "cpu", spent=spent)
+        demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu", spent=spent)
     assert second["demonstrations_seconds"] == first["demonstrations_seconds"] > 0
 
 
-def test_an_interrupted_generation_goes_on_where_it_stopped(policy, world, fresh):
+def test_an_interrupted_generation_goes_on_where_it_stopped(policy, task, fresh):
     write, calls = writer(policy, BEAM, "float32", "cpu"), []
 
     def dies(source, steps):
@@ -132,37 +132,37 @@ def test_an_interrupted_generation_goes_on_where_it_stopped(policy, world, fresh
         return write(source, steps)
 
     with pytest.raises(KeyboardInterrupt):
-        generate(dies, world, fresh / "x")
-    generate(dies, world, fresh / "x")
-    assert sum(calls) - calls[6] - calls[7] == len(world.splits["train"])  # two shards of three stood; the third began again
-    generate(None, world, fresh / "x")  # whole: nobody is asked
+        generate(dies, task, fresh / "x")
+    generate(dies, task, fresh / "x")
+    assert sum(calls) - calls[6] - calls[7] == len(task.splits["train"])  # two shards of three stood; the third began again
+    generate(None, task, fresh / "x")  # whole: nobody is asked
 
 
-def test_the_best_of_the_beam_is_the_best_and_the_beam_is_the_teachers(policy, world, fresh):
-    oracle = oracle_of(policy, world)
-    first, best = (demonstrations(kind, world, oracle, "float32", "cpu") for kind in ("teacher", "best_of_beam"))
-    texts = world.splits["train"].texts.references
+def test_the_best_of_the_beam_is_the_best_and_the_beam_is_the_teachers(policy, task, fresh):
+    oracle = oracle_of(policy, task)
+    first, best = (demonstrations(kind, task, oracle, "float32", "cpu") for kind in ("teacher", "best_of_beam"))
+    texts = task.splits["train"].texts.references
 
     def value(split, row):
-        return sentence_score("accuracy", world.vocabulary.decode(split.target[row].tolist()), texts[row])["accuracy"]
+        return sentence_score("accuracy", task.vocabulary.decode(split.target[row].tolist()), texts[row])["accuracy"]
 
     assert all(value(best, row) >= value(first, row) for row in range(len(best)))
     for row in range(0, len(best), 17):
         if not len(best.target[row]):
             continue
-        several = beam(policy, torch.from_numpy(best.source[row])[None], world.horizon, width=BEAM, keep=BEAM)
+        several = beam(policy, torch.from_numpy(best.source[row])[None], task.horizon, width=BEAM, keep=BEAM)
         assert best.target[row].tolist() in [a[:n].tolist() for a, n in zip(several.action, several.length, strict=True)]
 
 
-def test_an_exact_expert_demonstrates_the_optimum(world, fresh):
+def test_an_exact_expert_demonstrates_the_optimum(task, fresh):
     for kind in ("references", "teacher", "best_of_beam"):
-        split = demonstrations(kind, world, expert(world), "float32", "cpu")
+        split = demonstrations(kind, task, expert(task), "float32", "cpu")
         assert all((source == target).all() for source, target in zip(split.source, split.target, strict=True))
     with pytest.raises(UserError, match="unknown demonstrations 'teachers'; did you mean 'teacher'"):
-        demonstrations("teachers", world, expert(world), "float32", "cpu")
+        demonstrations("teachers", task, expert(task), "float32", "cpu")
 
 
 def test_seqinter_fine_tunes_and_says_so():
     config = read("dagger", ["env=Copy-v0", "algorithm=seqinter"])
     with pytest.raises(UserError, match="algorithm=seqinter improves a student that can already write: give init=RUN"):
-        build_student(config, load_world(config))
+        build_student(config, load_task(config))

@@ -18,20 +18,20 @@ STEPS = 7
 
 
 @pytest.fixture(scope="module")
-def student(world):
-    return RNN(len(world.vocabulary), encoder_width=8, width=16, embedding=8, generator=torch.Generator().manual_seed(1))
+def student(task):
+    return RNN(len(task.vocabulary), encoder_width=8, width=16, embedding=8, generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(scope="module")
-def teacher(world):
+def teacher(task):
     generator = torch.Generator().manual_seed(2)
-    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
-    return PolicyOracle(policy, partial(beam, width=2), world.vocabulary, world.vocabulary)
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
+    return PolicyOracle(policy, partial(beam, width=2), task.vocabulary, task.vocabulary)
 
 
 @pytest.fixture(scope="module")
-def source(world):
-    rows = [torch.from_numpy(row) for row in world.splits["train"].source[:40]]
+def source(task):
+    rows = [torch.from_numpy(row) for row in task.splits["train"].source[:40]]
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
 
 
@@ -99,7 +99,7 @@ def test_given_tokens_are_written_as_they_are(student, teacher, source):
     assert not (written.action[1::2, 2] == 6).all()
 
 
-def test_nobody_is_asked_after_its_last_step(student, source, world):
+def test_nobody_is_asked_after_its_last_step(student, source, task):
     class Counting(RNN):
         steps = 0
 
@@ -107,12 +107,12 @@ def test_nobody_is_asked_after_its_last_step(student, source, world):
             self.steps += 1
             return super().step(token, state)
 
-    policy = Counting(len(world.vocabulary), encoder_width=8, width=16, embedding=8, generator=torch.Generator().manual_seed(1))
+    policy = Counting(len(task.vocabulary), encoder_width=8, width=16, embedding=8, generator=torch.Generator().manual_seed(1))
     given = torch.full((len(source), STEPS), PAD)
     given[:, :2] = 5
     early = torch.zeros(len(source), STEPS, dtype=torch.bool)
     early[:, 2:4] = True
-    oracle = Uncached(PolicyOracle(student, partial(beam, width=2), world.vocabulary, world.vocabulary))
+    oracle = Uncached(PolicyOracle(student, partial(beam, width=2), task.vocabulary, task.vocabulary))
     mixed(Mixture(policy, oracle, early, given=given), source, STEPS, torch.Generator())
     assert 0 < oracle.queries <= 4 * len(source)
     mixed(Mixture(policy, oracle, ~early, given=given), source, STEPS, torch.Generator())
@@ -122,21 +122,21 @@ def test_nobody_is_asked_after_its_last_step(student, source, world):
     assert policy.steps == before
 
 
-def test_the_policy_is_left_in_training_and_nothing_has_a_gradient(student, source, world):
+def test_the_policy_is_left_in_training_and_nothing_has_a_gradient(student, source, task):
     student.train()
-    written = mixed(Mixture(student, expert(world), plan(len(source), 0.5)), source, STEPS, torch.Generator())
+    written = mixed(Mixture(student, expert(task), plan(len(source), 0.5)), source, STEPS, torch.Generator())
     assert student.training
     assert not written.score.requires_grad
 
 
-def test_a_plan_follows_its_rows_when_finished_ones_leave(student, teacher, source, world):
+def test_a_plan_follows_its_rows_when_finished_ones_leave(student, teacher, source, task):
     """Batched is single: with a plan that differs from row to row."""
     expert_steps = plan(len(source), 0.5, seed=4)
-    batched = mixed(Mixture(student, expert(world), expert_steps), source, STEPS, torch.Generator())
+    batched = mixed(Mixture(student, expert(task), expert_steps), source, STEPS, torch.Generator())
     assert len(set(batched.length.tolist())) > 2
     for row in range(0, len(source), 7):
         single = mixed(
-            Mixture(student, expert(world), expert_steps[row : row + 1]), source[row : row + 1], STEPS, torch.Generator()
+            Mixture(student, expert(task), expert_steps[row : row + 1]), source[row : row + 1], STEPS, torch.Generator()
         )
         assert torch.equal(single.action[0], batched.action[row, : batched.length[row]])
     assert isinstance(Mixture(student, teacher, expert_steps).teacher, PolicyOracle)

@@ -186,7 +186,7 @@ def folder_of(folder: Path) -> Path:
     "limits", [{"source_limit": 100, "horizon": 100}, {"source_limit": 9, "horizon": 7}], ids=["whole", "cut"]
 )
 @pytest.mark.parametrize(
-    ("task", "options"),
+    ("module", "options"),
     [
         *((parallel_text, {"lowercase": low, "unescape": un}) for low in (False, True) for un in (False, True)),
         *((wmt16, {"lowercase": low, "unescape": low, "split_marks": True}) for low in (False, True)),
@@ -194,26 +194,26 @@ def folder_of(folder: Path) -> Path:
         (multi30k, {}),
     ],
 )
-def test_the_notes_code_translates_raw_text_as_the_run_does(task, options, limits, tmp_path):
+def test_the_notes_code_translates_raw_text_as_the_run_does(module, options, limits, tmp_path):
     data = folder_of(tmp_path / "data")
-    world = task.load(data_dir=str(data), vocabulary=150, **options, **limits)
-    policy = student(len(world.vocabulary), layers=1)
-    export.export(policy, world, tmp_path / "model", "float32")
-    source = world.splits["test"].source
-    limit = world.limit(torch.tensor([*map(len, source)]))
+    task = module.load(data_dir=str(data), vocabulary=150, **options, **limits)
+    policy = student(len(task.vocabulary), layers=1)
+    export.export(policy, task, tmp_path / "model", "float32")
+    source = task.splits["test"].source
+    limit = task.limit(torch.tensor([*map(len, source)]))
     ours = greedy(policy, pad_sequence(list(map(torch.from_numpy, source)), True), limit)
-    texts = [world.vocabulary.decode(row) for row in ours.action.tolist()]
+    texts = [task.vocabulary.decode(row) for row in ours.action.tolist()]
     assert len(set(texts)) > len(RAW) // 2, "a student that always writes the same shows nothing"
     assert translated(tmp_path / "model", (data / "test.de").read_bytes()) == texts
 
 
 @pytest.mark.parametrize("lowercase", [False, True])
 def test_the_tokenizer_alone_lower_cases_as_the_run_did(lowercase, tmp_path):
-    world = parallel_text.load(data_dir=str(folder_of(tmp_path / "data")), vocabulary=150, lowercase=lowercase)
-    export.export(student(len(world.vocabulary), layers=1), world, tmp_path / "model", "float32")
+    task = parallel_text.load(data_dir=str(folder_of(tmp_path / "data")), vocabulary=150, lowercase=lowercase)
+    export.export(student(len(task.vocabulary), layers=1), task, tmp_path / "model", "float32")
     tokenizer = Tokenizer.from_file(str(tmp_path / "model" / "tokenizer.json"))
     for text in RAW[:1] + RAW[6:7]:
-        assert [*tokenizer.encode(text).ids, EOS] == world.splits["test"].source[RAW.index(text)].tolist()
+        assert [*tokenizer.encode(text).ids, EOS] == task.splits["test"].source[RAW.index(text)].tolist()
 
 
 def test_the_note_takes_special_tokens_as_text_no_text_and_empty_lines(tmp_path):

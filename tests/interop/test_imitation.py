@@ -1,4 +1,4 @@
-"""Imitation: every sampled loss against the exact gradient of a world with fifteen sentences; mixtures are what they say."""
+"""Imitation: every sampled loss against the exact gradient of a task with fifteen sentences; mixtures are what they say."""
 
 from __future__ import annotations
 
@@ -225,19 +225,19 @@ def test_where_all_actions_cost_the_same_lols_learns_nothing():
 
 @pytest.mark.parametrize("load", [copy.load, tightrope.load, partial(tightrope.load, recoverable=False)])
 def test_the_exact_cost_to_go_is_that_of_rolling_out_the_oracle(load):
-    world = load(train=30, valid=5, test=5)
-    oracle, size = expert(world), len(world.vocabulary)
-    pay = lambda index, written: rewards.score(rewards.make(world.reward, world, oracle), world, "train", index, written)  # noqa: E731
+    task = load(train=30, valid=5, test=5)
+    oracle, size = expert(task), len(task.vocabulary)
+    pay = lambda index, written: rewards.score(rewards.make(task.reward, task, oracle), task, "train", index, written)  # noqa: E731
     generator = torch.Generator().manual_seed(0)
     index = torch.arange(20)
     source = torch.nn.utils.rnn.pad_sequence(
-        [torch.from_numpy(world.splits["train"].source[i]) for i in index], batch_first=True
+        [torch.from_numpy(task.splits["train"].source[i]) for i in index], batch_first=True
     )
-    written = torch.randint(3, size, (20, world.horizon), generator=generator)
-    length = torch.full((20,), world.horizon)
+    written = torch.randint(3, size, (20, task.horizon), generator=generator)
+    length = torch.full((20,), task.horizon)
     batch = Batch(index, source, written, length, limit=length)
-    time = torch.randint(world.horizon, (20,), generator=generator)
-    now = torch.arange(world.horizon) == time[:, None]
+    time = torch.randint(task.horizon, (20,), generator=generator)
+    now = torch.arange(task.horizon) == time[:, None]
     action = torch.arange(EOS, size).expand(20, -1)
     asked = (Always(size, token=3), oracle, pay, batch, time, action, torch.ones_like(action, dtype=torch.bool), generator)
     costs, decoded = roll_out_costs(*asked)
@@ -256,9 +256,9 @@ def test_actions_are_judged_by_the_policy_that_writes_which_is_without_dropout(m
 
 
 def test_aggrevated_exact_is_the_mean_cost_over_all_steps():
-    world = copy.load(train=30, valid=5, test=5)
-    oracle = expert(world)
-    policy = Always(len(world.vocabulary), token=3)
+    task = copy.load(train=30, valid=5, test=5)
+    oracle = expert(task)
+    policy = Always(len(task.vocabulary), token=3)
     algorithm = AggreVaTeD(policy, oracle, torch.Generator(), reward, cost_to_go="exact", beta="constant", rate=1.0)
     target = torch.tensor([[3, 4, 3, EOS]])
     length = torch.tensor([4])

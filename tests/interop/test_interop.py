@@ -41,29 +41,29 @@ ENOUGH = 0.3  # agreement with the expert; who writes one and the same token, wh
 
 
 @pytest.fixture(scope="module")
-def world():
+def task():
     return copy.load(symbols=5, max_length=4, horizon=6, train=300, valid=10, test=40)
 
 
-def student(world, dropout=0.0):
+def student(task, dropout=0.0):
     generator = torch.Generator().manual_seed(0)
-    return Transformer(len(world.vocabulary), layers=1, width=32, heads=2, ffn=64, dropout=dropout, generator=generator)
+    return Transformer(len(task.vocabulary), layers=1, width=32, heads=2, ffn=64, dropout=dropout, generator=generator)
 
 
-def agreement(policy, world):
+def agreement(policy, task):
     """How much of what it writes for the test split the expert would have written too; chance: one token in V."""
-    batch = Batches(world.splits["test"], 10**4, 0, world).at(0)
-    written = roll_out(policy, batch.source, world.horizon, torch.Generator())
+    batch = Batches(task.splits["test"], 10**4, 0, task).at(0)
+    written = roll_out(policy, batch.source, task.horizon, torch.Generator())
     mask = torch.arange(written.action.shape[1]) < written.length[:, None]
-    right = expert(world).action(batch.source, shift(written.action), mask)
+    right = expert(task).action(batch.source, shift(written.action), mask)
     return (written.action[mask] == right).float().mean().item()
 
 
-def walk(world, flat, seed):
+def walk(task, flat, seed):
     """Observations ``[N, …]`` along an episode of any tokens, its end included, and our own logits at each of them."""
-    env = TextGenEnv(world)
+    env = TextGenEnv(task)
     generator, (observation, _), seen = np.random.default_rng(seed), env.reset(seed=seed), []
-    for action in generator.choice([PAD, BOS, 4, 5, 6], world.horizon):
+    for action in generator.choice([PAD, BOS, 4, 5, 6], task.horizon):
         seen.append(observation)
         observation, *_ = env.step(action)
     seen.append(observation)
@@ -71,17 +71,17 @@ def walk(world, flat, seed):
     return FlatObservation.flatten(parts) if flat else parts, dynamics.State(**parts)
 
 
-def theirs(kind, world, policy, flat=False):
-    env = TextGenEnv(world)
+def theirs(kind, task, policy, flat=False):
+    env = TextGenEnv(task)
     space = FlatObservation.flat_space(env.observation_space) if flat else env.observation_space
     return kind(space, env.action_space, lambda _: 1e-3, **sb3.around(policy))
 
 
 @pytest.mark.parametrize("flat", [False, True])
-def test_their_distribution_is_ours_at_every_state(world, flat):
-    own = student(world)
-    wrapped = theirs(sb3.TextPolicy, world, own, flat)
-    observation, state = walk(world, flat, seed=3)
+def test_their_distribution_is_ours_at_every_state(task, flat):
+    own = student(task)
+    wrapped = theirs(sb3.TextPolicy, task, own, flat)
+    observation, state = walk(task, flat, seed=3)
     tensors, _ = wrapped.obs_to_tensor(observation)
     logits = wrapped.get_distribution(tensors).distribution.logits  # [N, V]
     for row in range(len(logits)):  # each alone and uncut
@@ -90,13 +90,13 @@ def test_their_distribution_is_ours_at_every_state(world, flat):
         torch.testing.assert_close(logits[row], own(source, prefix, mask)[0].log_softmax(-1), rtol=1e-4, atol=1e-5)
 
 
-def test_there_is_nothing_between_us_and_them_but_a_value(world):
+def test_there_is_nothing_between_us_and_them_but_a_value(task):
     """No one-hot, no layer, no second copy: the student's weights and a linear value; its gradient stays with it."""
-    own = student(world)
-    wrapped = theirs(sb3.TextPolicy, world, own)
+    own = student(task)
+    wrapped = theirs(sb3.TextPolicy, task, own)
     count = sum(weight.numel() for weight in own.parameters())
     assert sum(weight.numel() for weight in wrapped.parameters()) == count + own.feature_width + 1
-    tensors, _ = wrapped.obs_to_tensor(walk(world, False, seed=1)[0])
+    tensors, _ = wrapped.obs_to_tensor(walk(task, False, seed=1)[0])
     wrapped.predict_values(tensors).sum().backward()
     assert all(weight.grad is None for weight in own.parameters())
     assert wrapped.value_net.weight.grad.abs().sum() > 0
@@ -104,17 +104,17 @@ def test_there_is_nothing_between_us_and_them_but_a_value(world):
     assert managed == {id(weight) for weight in wrapped.parameters()}
 
 
-def test_their_mask_forbids_and_the_rest_keeps_its_odds(world):
+def test_their_mask_forbids_and_the_rest_keeps_its_odds(task):
     pytest.importorskip("sb3_contrib", reason="sb3-contrib is not installed (extra: contrib)")
     from agents.interop.contrib import MaskableTextPolicy
 
-    own = student(world)
-    tensors, _ = theirs(MaskableTextPolicy, world, own).obs_to_tensor(walk(world, False, seed=2)[0])
-    envs = sb3.side_by_side(2, world, action_mask=True)
+    own = student(task)
+    tensors, _ = theirs(MaskableTextPolicy, task, own).obs_to_tensor(walk(task, False, seed=2)[0])
+    envs = sb3.side_by_side(2, task, action_mask=True)
     envs.reset()
     masks = envs.env_method("action_masks")
     assert np.flatnonzero(~masks[0]).tolist() == [PAD, BOS]
-    policy = theirs(MaskableTextPolicy, world, own)
+    policy = theirs(MaskableTextPolicy, task, own)
     rows = len(tensors["prefix"])
     free, masked = (policy.get_distribution(tensors, m).distribution.probs for m in (None, np.stack([masks[0]] * rows)))
     assert masked[:, [PAD, BOS]].max() == 0
@@ -137,33 +137,33 @@ def test_their_mask_takes_a_vocabulary_of_thousands():
 
 
 @pytest.mark.parametrize("name", variants(command.interop))
-def test_each_of_them_teaches_our_student(name, world):
+def test_each_of_them_teaches_our_student(name, task):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
-    own, oracle = student(world), expert(world)
-    before = agreement(own, world)
+    own, oracle = student(task), expert(task)
+    before = agreement(own, task)
     settings = SETTINGS._replace(**OWN.get(name, {}))
-    assert variants(command.interop)[name](own, world, oracle, settings) >= settings.steps
-    after = agreement(own, world)
+    assert variants(command.interop)[name](own, task, oracle, settings) >= settings.steps
+    after = agreement(own, task)
     assert before < 0.2 < ENOUGH < after, (before, after)
 
 
-def test_a_policy_comes_back_from_their_own_files(world, tmp_path):
-    env = TextGenEnv(world)
+def test_a_policy_comes_back_from_their_own_files(task, tmp_path):
+    env = TextGenEnv(task)
     model = PPO(
-        sb3.TextPolicy, env, n_steps=16, batch_size=16, n_epochs=1, policy_kwargs=sb3.around(student(world)), device="cpu"
+        sb3.TextPolicy, env, n_steps=16, batch_size=16, n_epochs=1, policy_kwargs=sb3.around(student(task)), device="cpu"
     )
     model.learn(16)
     model.save(tmp_path / "model")
-    observation, _ = walk(world, False, seed=5)
+    observation, _ = walk(task, False, seed=5)
     again = PPO.load(tmp_path / "model", device="cpu")
     left, right = (each.policy.get_distribution(each.policy.obs_to_tensor(observation)[0]) for each in (model, again))
     assert torch.equal(left.distribution.logits, right.distribution.logits)
 
 
-def test_they_learn_from_the_policy_that_acted_which_is_without_dropout(world):
-    env = TextGenEnv(world)
-    kwargs = sb3.around(student(world, dropout=0.3))
+def test_they_learn_from_the_policy_that_acted_which_is_without_dropout(task):
+    env = TextGenEnv(task)
+    kwargs = sb3.around(student(task, dropout=0.3))
     model = PPO(
         sb3.TextPolicy, env, n_steps=16, batch_size=16, n_epochs=1, learning_rate=1e-12, policy_kwargs=kwargs, device="cpu"
     )
@@ -171,23 +171,23 @@ def test_they_learn_from_the_policy_that_acted_which_is_without_dropout(world):
     assert abs(model.logger.name_to_value["train/approx_kl"]) < 1e-6
 
 
-def test_their_cloning_loss_and_its_gradient_are_ours(world):
+def test_their_cloning_loss_and_its_gradient_are_ours(task):
     bc = pytest.importorskip("imitation.algorithms.bc", reason="imitation is not installed (extra: imitation)")
-    batch = Batches(world.splits["train"], 400, 0, world).at(0)
-    own, twin = student(world), student(world)
+    batch = Batches(task.splits["train"], 400, 0, task).at(0)
+    own, twin = student(task), student(task)
     ours = BC(own).loss(batch, 0.0).loss
     row, step = batch.mask.nonzero(as_tuple=True)  # [N] each: one of their transitions is one action of ours
-    prefix = torch.full((len(row), world.horizon), PAD)
+    prefix = torch.full((len(row), task.horizon), PAD)
     prefix[:, : batch.target.shape[1]] = batch.target[row].masked_fill(
         torch.arange(batch.target.shape[1]) >= step[:, None], PAD
     )
-    source = torch.full((len(row), world.source_limit), PAD)
-    source[:, : batch.source.shape[1]] = batch.source[row][:, : world.source_limit]
+    source = torch.full((len(row), task.source_limit), PAD)
+    source[:, : batch.source.shape[1]] = batch.source[row][:, : task.source_limit]
     lengths = (source != PAD).sum(1, keepdim=True)
     parts = {"source": source, "source_length": lengths, "prefix": prefix, "prefix_length": step[:, None]}
     observations = torch.from_numpy(FlatObservation.flatten({name: part.numpy() for name, part in parts.items()}))
     calculator = bc.BehaviorCloningLossCalculator(ent_weight=0.0, l2_weight=0.0)
-    found = calculator(theirs(sb3.TextPolicy, world, twin, flat=True), observations, batch.target[row, step]).loss
+    found = calculator(theirs(sb3.TextPolicy, task, twin, flat=True), observations, batch.target[row, step]).loss
     torch.testing.assert_close(found, ours, rtol=1e-5, atol=0)
     ours.backward()
     found.backward()
@@ -200,7 +200,7 @@ def words(out, *more):
     return ["env=Copy-v0", *tiny, "student.width=16", "student.heads=2", "device=cpu", f"out={out}", *more]
 
 
-def test_the_command_leaves_a_student_that_ours_can_read(world, tmp_path, capsys):
+def test_the_command_leaves_a_student_that_ours_can_read(task, tmp_path, capsys):
     settings = ["trainer=sb3_ppo", "steps=64", "batch=32", "envs=8", "epochs=1"]
     config = read("interop", words(tmp_path / "one", *settings))
     command.main(config)
@@ -210,9 +210,9 @@ def test_the_command_leaves_a_student_that_ours_can_read(world, tmp_path, capsys
     results = json.loads((tmp_path / "one" / "results.json").read_text())
     assert results["steps"] >= 64
     assert results["scores"].keys() == {"before", "after"}
-    policy, header = load_policy(tmp_path / "one", distil.read_world(config).vocabulary)
+    policy, header = load_policy(tmp_path / "one", distil.read_task(config).vocabulary)
     command.main(read("interop", words(tmp_path / "two", *settings, f"init={tmp_path / 'one'}")))
-    after, _ = load_policy(tmp_path / "two", distil.read_world(config).vocabulary)
+    after, _ = load_policy(tmp_path / "two", distil.read_task(config).vocabulary)
     before = results["scores"]["after"]
     assert json.loads((tmp_path / "two" / "results.json").read_text())["scores"]["before"] == before
     assert header["architecture"]["settings"]["width"] == policy.width == after.width == 16

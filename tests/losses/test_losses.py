@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from agents.losses import divergences
 from agents.losses import sequence as losses
 from agents.losses.divergences import divergence
-from agents.losses import divergences
 from agents.losses.sequence import cross_entropy, nll
 from agents.policies.transformer import Transformer
 from agents.training.schedules import BETA, LEARNING_RATE, beta, learning_rate

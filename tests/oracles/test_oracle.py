@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from tiny import tiny_world
+from tiny import tiny_task
 from torch import nn
 
 from agents.policies.transformer import Transformer
@@ -33,15 +33,15 @@ class Toy(nn.Module):
 
 
 @pytest.fixture
-def world():
-    return tiny_world()
+def task():
+    return tiny_task()
 
 
 @pytest.fixture
-def asked(world):
+def asked(task):
     """source [B, S], prefix [B, T] with tokens no reference has, mask [B, T] with a gap."""
-    source = nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in world.splits["train"].source], batch_first=True)
-    prefix = shift(torch.randint(3, len(world.vocabulary), (4, 7), generator=torch.Generator().manual_seed(0)))
+    source = nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in task.splits["train"].source], batch_first=True)
+    prefix = shift(torch.randint(3, len(task.vocabulary), (4, 7), generator=torch.Generator().manual_seed(0)))
     mask = torch.arange(7) < torch.tensor([7, 3, 5, 1])[:, None]
     mask[0, 2] = False
     return source, prefix, mask
@@ -55,24 +55,24 @@ def decode(policy, source, steps):
     return Trajectories(action, torch.full((len(source),), steps), torch.zeros(len(source)))
 
 
-def teacher(world, **options):
+def teacher(task, **options):
     torch.manual_seed(1)  # the toy's parameters
-    return PolicyOracle(Toy(len(world.vocabulary)), decode, world.vocabulary, world.vocabulary, **options)
+    return PolicyOracle(Toy(len(task.vocabulary)), decode, task.vocabulary, task.vocabulary, **options)
 
 
 KINDS = {
     "reference": expert,
     "policy": teacher,
-    "top-k": lambda world: teacher(world, top_k=3),
-    "noisy": lambda world: NoisyOracle(teacher(world), 0.3, torch.Generator().manual_seed(0)),
-    "noisy top-k": lambda world: NoisyOracle(teacher(world, top_k=3), 0.0, torch.Generator().manual_seed(0)),
-    "cached": lambda world: CachedOracle(teacher(world)),
+    "top-k": lambda task: teacher(task, top_k=3),
+    "noisy": lambda task: NoisyOracle(teacher(task), 0.3, torch.Generator().manual_seed(0)),
+    "noisy top-k": lambda task: NoisyOracle(teacher(task, top_k=3), 0.0, torch.Generator().manual_seed(0)),
+    "cached": lambda task: CachedOracle(teacher(task)),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_keeps_the_contract(kind, world, asked):
-    oracle, (source, prefix, mask) = KINDS[kind](world), asked
+def test_every_kind_keeps_the_contract(kind, task, asked):
+    oracle, (source, prefix, mask) = KINDS[kind](task), asked
     whole, some = oracle.log_probs(source, prefix), oracle.log_probs(source, prefix, mask)
     assert whole.shape == (4, 7, oracle.vocabulary_size)
     assert whole.dtype == torch.float32
@@ -85,8 +85,8 @@ def test_every_kind_keeps_the_contract(kind, world, asked):
 
 
 @pytest.mark.parametrize("kind", ["reference", "policy", "top-k", "noisy"])
-def test_queries_count_positions(kind, world, asked):
-    oracle, (source, prefix, mask) = KINDS[kind](world), asked
+def test_queries_count_positions(kind, task, asked):
+    oracle, (source, prefix, mask) = KINDS[kind](task), asked
     oracle.log_probs(source, prefix)
     assert oracle.queries == 28
     oracle.action(source, prefix, mask)
@@ -94,40 +94,40 @@ def test_queries_count_positions(kind, world, asked):
 
 
 @pytest.mark.parametrize("kind", ["reference", "policy", "top-k", "cached"])
-def test_action_is_the_likeliest(kind, world, asked):
+def test_action_is_the_likeliest(kind, task, asked):
     source, prefix, _ = asked
-    assert torch.equal(KINDS[kind](world).action(source, prefix), KINDS[kind](world).log_probs(source, prefix).argmax(dim=-1))
+    assert torch.equal(KINDS[kind](task).action(source, prefix), KINDS[kind](task).log_probs(source, prefix).argmax(dim=-1))
 
 
-def test_reference_oracle_says_the_reference_whatever_was_written(world, asked):
+def test_reference_oracle_says_the_reference_whatever_was_written(task, asked):
     source, prefix, _ = asked
-    action = expert(world).action(source, prefix)
-    for row, target in enumerate(world.splits["train"].target):
+    action = expert(task).action(source, prefix)
+    for row, target in enumerate(task.splits["train"].target):
         assert action[row].tolist() == (target.tolist() + [EOS] * 7)[:7]
-    written = expert(world).demonstrate(source, 5)
-    assert written.action.tolist() == [(target.tolist() + [PAD] * 5)[:5] for target in world.splits["train"].target]
-    assert written.length.tolist() == [min(len(target), 5) for target in world.splits["train"].target]
+    written = expert(task).demonstrate(source, 5)
+    assert written.action.tolist() == [(target.tolist() + [PAD] * 5)[:5] for target in task.splits["train"].target]
+    assert written.length.tolist() == [min(len(target), 5) for target in task.splits["train"].target]
     torch.testing.assert_close(written.score, written.length * math.log(0.99))
 
 
-def test_reference_oracle_ignores_padding_and_prefers_the_first_split(world):
-    train = world.splits["train"]
+def test_reference_oracle_ignores_padding_and_prefers_the_first_split(task):
+    train = task.splits["train"]
     source = torch.tensor([[*train.source[2].tolist(), PAD, PAD, PAD]])
-    assert expert(world).action(source, torch.ones(1, 2, dtype=torch.int64)).tolist() == [train.target[2][:2].tolist()]
-    other = tiny_world().splits["test"]
+    assert expert(task).action(source, torch.ones(1, 2, dtype=torch.int64)).tolist() == [train.target[2][:2].tolist()]
+    other = tiny_task().splits["test"]
     swapped = type(other)(train.source, train.target[::-1], train.texts)
-    first = ReferenceOracle([swapped, train], len(world.vocabulary))
+    first = ReferenceOracle([swapped, train], len(task.vocabulary))
     assert first.action(source, torch.ones(1, 4, dtype=torch.int64)).tolist() == [train.target[1][:4].tolist()]
 
 
-def test_reference_oracle_says_when_it_does_not_know(world):
+def test_reference_oracle_says_when_it_does_not_know(task):
     with pytest.raises(UserError, match="none of its splits"):
-        expert(world).action(torch.tensor([[9, 9, 9, EOS]]), torch.ones(1, 1, dtype=torch.int64))
+        expert(task).action(torch.tensor([[9, 9, 9, EOS]]), torch.ones(1, 1, dtype=torch.int64))
 
 
-def test_policy_oracle_asks_in_evaluation_mode_and_restores_training(world, asked):
+def test_policy_oracle_asks_in_evaluation_mode_and_restores_training(task, asked):
     source, prefix, _ = asked
-    oracle = teacher(world)
+    oracle = teacher(task)
     oracle.policy.train()
     first, second = oracle.log_probs(source, prefix), oracle.log_probs(source, prefix)
     assert torch.equal(first, second)
@@ -139,38 +139,38 @@ def test_policy_oracle_asks_in_evaluation_mode_and_restores_training(world, aske
     assert not oracle.policy.training
 
 
-def test_policy_oracle_demonstrates_by_its_decoder(world, asked):
+def test_policy_oracle_demonstrates_by_its_decoder(task, asked):
     source, _, _ = asked
-    oracle = teacher(world)
+    oracle = teacher(task)
     written = oracle.demonstrate(source, 4)
     assert oracle.queries == 16
-    assert torch.equal(written.action, follow(teacher(world), source, 4).action)
+    assert torch.equal(written.action, follow(teacher(task), source, 4).action)
 
 
-def test_a_foreign_vocabulary_is_refused(world):
+def test_a_foreign_vocabulary_is_refused(task):
     with pytest.raises(UserError, match="vocabulary"):
-        PolicyOracle(Toy(5), decode, Vocabulary.words(["a"]), world.vocabulary)
+        PolicyOracle(Toy(5), decode, Vocabulary.words(["a"]), task.vocabulary)
 
 
 @pytest.mark.parametrize("k", [0, 10_000])
-def test_top_k_out_of_range_is_refused(world, k):
+def test_top_k_out_of_range_is_refused(task, k):
     with pytest.raises(UserError, match="top_k"):
-        teacher(world, top_k=k)
+        teacher(task, top_k=k)
 
 
-def test_top_k_holds_step_by_step_too(world, asked):
+def test_top_k_holds_step_by_step_too(task, asked):
     source, _, _ = asked
     generator = torch.Generator().manual_seed(0)
-    policy = Transformer(len(world.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
-    oracle = PolicyOracle(policy, decode, world.vocabulary, world.vocabulary, top_k=2)
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
+    oracle = PolicyOracle(policy, decode, task.vocabulary, task.vocabulary, top_k=2)
     first = torch.full((len(source),), BOS)
     stepped, _ = oracle.step(first, oracle.start(source, 3))
     torch.testing.assert_close(stepped, oracle.log_probs(source, first[:, None])[:, 0])
 
 
-def test_top_k_keeps_k_renormalised(world, asked):
+def test_top_k_keeps_k_renormalised(task, asked):
     source, prefix, _ = asked
-    full, top = teacher(world).log_probs(source, prefix), teacher(world, top_k=3).log_probs(source, prefix)
+    full, top = teacher(task).log_probs(source, prefix), teacher(task, top_k=3).log_probs(source, prefix)
     kept = top > LOG_ZERO
     assert (kept.sum(dim=-1) == 3).all()
     assert torch.equal(kept, torch.zeros_like(kept).scatter(-1, full.topk(3).indices, True))
@@ -178,12 +178,12 @@ def test_top_k_keeps_k_renormalised(world, asked):
     ratio = (top - full).masked_select(kept).view(4, 7, 3)
     torch.testing.assert_close(ratio, ratio[..., :1].expand_as(ratio))
     assert (top.exp()[~kept] == 0).all()
-    torch.testing.assert_close(teacher(world, top_k=len(world.vocabulary)).log_probs(source, prefix), full)
+    torch.testing.assert_close(teacher(task, top_k=len(task.vocabulary)).log_probs(source, prefix), full)
 
 
-def test_noise_of_0_and_1(world, asked):
+def test_noise_of_0_and_1(task, asked):
     source, prefix, _ = asked
-    clean = teacher(world)
+    clean = teacher(task)
     silent, deaf = (NoisyOracle(clean, epsilon, torch.Generator().manual_seed(0)) for epsilon in (0.0, 1.0))
     assert torch.equal(silent.action(source, prefix), clean.action(source, prefix))
     torch.testing.assert_close(silent.log_probs(source, prefix), clean.log_probs(source, prefix))
@@ -193,9 +193,9 @@ def test_noise_of_0_and_1(world, asked):
         NoisyOracle(clean, 1.5, torch.Generator())
 
 
-def test_noise_rate_and_distribution_agree(world, asked):
+def test_noise_rate_and_distribution_agree(task, asked):
     source, prefix, _ = asked
-    clean = teacher(world)
+    clean = teacher(task)
     noisy = NoisyOracle(clean, 0.4, torch.Generator().manual_seed(0))
     many, prefixes = source[:1].expand(3000, -1), prefix[:1, :1].expand(3000, -1)
     best = int(clean.action(source[:1], prefix[:1, :1]))
@@ -207,11 +207,11 @@ def test_noise_rate_and_distribution_agree(world, asked):
     torch.testing.assert_close(noisy.log_probs(source, prefix).exp(), mixture)
 
 
-def test_noisy_demonstrations_are_reproducible_and_scored(world, asked):
+def test_noisy_demonstrations_are_reproducible_and_scored(task, asked):
     source, _, _ = asked
-    first, second = (NoisyOracle(expert(world), 0.5, torch.Generator().manual_seed(3)).demonstrate(source, 9) for _ in range(2))
+    first, second = (NoisyOracle(expert(task), 0.5, torch.Generator().manual_seed(3)).demonstrate(source, 9) for _ in range(2))
     assert torch.equal(first.action, second.action)
-    fair = NoisyOracle(expert(world), 0.5, torch.Generator())
+    fair = NoisyOracle(expert(task), 0.5, torch.Generator())
     inside = torch.arange(first.action.shape[1]) < first.length[:, None]
     each = fair.log_probs(source, shift(first.action)).gather(2, first.action[..., None])[..., 0]
     torch.testing.assert_close(first.score, (each * inside).sum(dim=1))
@@ -220,10 +220,10 @@ def test_noisy_demonstrations_are_reproducible_and_scored(world, asked):
 
 
 @pytest.mark.parametrize("question", ["action", "log_probs"])
-def test_cache_answers_to_the_bit_and_asks_once(question, world, asked):
+def test_cache_answers_to_the_bit_and_asks_once(question, task, asked):
     source, prefix, mask = asked
-    inner = expert(world)
-    cached, fresh = CachedOracle(inner), expert(world)
+    inner = expert(task)
+    cached, fresh = CachedOracle(inner), expert(task)
     wanted = int(mask.sum())
     for _ in range(3):
         assert torch.equal(getattr(cached, question)(source, prefix, mask), getattr(fresh, question)(source, prefix, mask))
@@ -232,30 +232,30 @@ def test_cache_answers_to_the_bit_and_asks_once(question, world, asked):
     assert cached.queries == 28  # only the positions that the mask had left out
 
 
-def test_the_cache_takes_a_state_that_stands_twice_in_one_question(world):
-    cached, fresh = CachedOracle(teacher(world)), teacher(world)
+def test_the_cache_takes_a_state_that_stands_twice_in_one_question(task):
+    cached, fresh = CachedOracle(teacher(task)), teacher(task)
     source, prefix = torch.tensor([[5, EOS], [5, EOS], [6, EOS]]), torch.tensor([[BOS, 5]] * 3)
     for _ in range(2):
         assert torch.equal(cached.action(source, prefix), fresh.action(source, prefix))
 
 
-def test_cache_knows_states_apart_and_padding_together(world, asked):
+def test_cache_knows_states_apart_and_padding_together(task, asked):
     source, prefix, _ = asked
-    cached = CachedOracle(teacher(world))
+    cached = CachedOracle(teacher(task))
     cached.log_probs(source, prefix)
     cached.log_probs(torch.cat([source, torch.full((4, 2), PAD)], dim=1), prefix)
     assert cached.queries == 28
     changed = prefix.clone()
     changed[:, 3] += 1
-    torch.testing.assert_close(cached.log_probs(source, changed), teacher(world).log_probs(source, changed))
+    torch.testing.assert_close(cached.log_probs(source, changed), teacher(task).log_probs(source, changed))
     assert cached.queries == 28 + 4 * 4  # positions 3 … 6 see the change
-    torch.testing.assert_close(cached.log_probs(source.flip(0), prefix), teacher(world).log_probs(source.flip(0), prefix))
+    torch.testing.assert_close(cached.log_probs(source.flip(0), prefix), teacher(task).log_probs(source.flip(0), prefix))
 
 
-def test_cache_is_bounded_and_forgets_the_longest_unused(world, asked):
+def test_cache_is_bounded_and_forgets_the_longest_unused(task, asked):
     source, prefix, _ = asked
-    entry = 4 * len(world.vocabulary) + CachedOracle.ENTRY_BYTES
-    cached = CachedOracle(teacher(world), max_bytes=7 * entry)
+    entry = 4 * len(task.vocabulary) + CachedOracle.ENTRY_BYTES
+    cached = CachedOracle(teacher(task), max_bytes=7 * entry)
     cached.log_probs(source[:1], prefix[:1])
     cached.log_probs(source[1:2], prefix[1:2, :2])  # pushes out two, the oldest
     assert cached.bytes == 7 * entry
@@ -264,10 +264,10 @@ def test_cache_is_bounded_and_forgets_the_longest_unused(world, asked):
     assert cached.queries == 9
     cached.log_probs(source[:1], prefix[:1, :1])
     assert cached.queries == 10
-    fresh = CachedOracle(teacher(world), max_bytes=2 * entry)
+    fresh = CachedOracle(teacher(task), max_bytes=2 * entry)
     for row in (0, 1, 0, 2, 0):  # row 0 is used between the others, so they go
         fresh.log_probs(source[row : row + 1], prefix[row : row + 1, :1])
     assert fresh.queries == 3
-    nothing = CachedOracle(teacher(world), max_bytes=0)
-    torch.testing.assert_close(nothing.log_probs(source, prefix), teacher(world).log_probs(source, prefix))
+    nothing = CachedOracle(teacher(task), max_bytes=0)
+    torch.testing.assert_close(nothing.log_probs(source, prefix), teacher(task).log_probs(source, prefix))
     assert nothing.bytes == 0

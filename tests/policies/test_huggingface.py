@@ -72,7 +72,7 @@ def policy(name: str, policies: dict[str, nn.Module]) -> nn.Module:
 
 
 def encoded(policy: nn.Module, texts: list[str]) -> torch.Tensor:
-    """``[B, S]``, as a world's batches are."""
+    """``[B, S]``, as a task's batches are."""
     return pad_sequence([torch.tensor([*ids, EOS]) for ids in policy.vocabulary.encode_many(texts)], batch_first=True)
 
 
@@ -209,9 +209,9 @@ def test_the_teacher_has_no_more_room_than_its_positions(folders):
     load(str(folders["t5"])).check_room(10_000, 10_000)
 
 
-def test_a_student_learns_from_such_a_teacher_alone(world, tmp_path):
+def test_a_student_learns_from_such_a_teacher_alone(task, tmp_path):
     """On its own prefixes only (β = 0) and with the teacher's labels only: no reference is ever a target."""
-    teacher_folder = copier(tmp_path / "teacher", world.splits["train"].texts.sources, steps=300)
+    teacher_folder = copier(tmp_path / "teacher", task.splits["train"].texts.sources, steps=300)
     words = [
         "env=Copy-v0",
         "env.symbols=5",
@@ -225,17 +225,17 @@ def test_a_student_learns_from_such_a_teacher_alone(world, tmp_path):
     words += ["train.steps=300", "train.batch_tokens=256", "train.validations=1", "precision=float32"]
     config = command_line.read("dagger", words)
     on = distil.machine(config)
-    task = distil.load_world(config)
-    assert task.vocabulary.fingerprint != world.vocabulary.fingerprint
-    assert sorted(task.vocabulary.tokens) == sorted(world.vocabulary.tokens)
-    teacher = teaching.find_teacher(config, task, on)
+    own = distil.load_task(config)
+    assert own.vocabulary.fingerprint != task.vocabulary.fingerprint
+    assert sorted(own.vocabulary.tokens) == sorted(task.vocabulary.tokens)
+    teacher = teaching.find_teacher(config, own, on)
     assert teacher.about["architecture"] == "marian"
-    student = distil.build_student(config, task)
-    distil.train_student(config, task, student, teacher.oracle, tmp_path, on)
+    student = distil.build_student(config, own)
+    distil.train_student(config, own, student, teacher.oracle, tmp_path, on)
     for write in (teacher.write, writer(student, 1, on.precision, on.device)):
-        test = task.splits["test"]
-        assert score("accuracy", write_split(write, task, test), test.texts.references)["accuracy"].value >= 90
-    assert distil.build_student(command_line.read("dagger", [*words, f"init={tmp_path}"]), task).vocabulary_size == 9
+        test = own.splits["test"]
+        assert score("accuracy", write_split(write, own, test), test.texts.references)["accuracy"].value >= 90
+    assert distil.build_student(command_line.read("dagger", [*words, f"init={tmp_path}"]), own).vocabulary_size == 9
 
 
 # What cannot serve: one line, exit code 2.
@@ -247,7 +247,7 @@ def refused(words: list[str], monkeypatch, capsys) -> str:
     monkeypatch.setattr(sys, "argv", ["dagger.py", "env=Copy-v0", "env.train=20", *words])
     with pytest.raises(SystemExit) as stop:
         command_line.run(
-            lambda config: teaching.find_teacher(config, distil.load_world(config), distil.machine(config)), "dagger"
+            lambda config: teaching.find_teacher(config, distil.load_task(config), distil.machine(config)), "dagger"
         )
     assert stop.value.code == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
@@ -394,10 +394,10 @@ def test_without_transformers_it_says_how_to_install_it(folders, monkeypatch, ca
     assert "pip install -e '.[hf]'" in refused([f"teacher.path=hf:{folders['gpt2']}"], monkeypatch, capsys)
 
 
-def test_a_student_of_another_vocabulary_is_refused(folders, world):
+def test_a_student_of_another_vocabulary_is_refused(folders, task):
     policy = load(str(folders["gpt2"]))
     with pytest.raises(UserError, match="is not the student's"):
-        PolicyOracle(policy, greedy, policy.vocabulary, world.vocabulary)
-    world = world.with_vocabulary(policy.vocabulary)
-    assert world.oracle is None
-    assert [world.vocabulary.decode(row) for row in world.splits["valid"].target] == world.splits["valid"].texts.sources
+        PolicyOracle(policy, greedy, policy.vocabulary, task.vocabulary)
+    task = task.with_vocabulary(policy.vocabulary)
+    assert task.oracle is None
+    assert [task.vocabulary.decode(row) for row in task.splits["valid"].target] == task.splits["valid"].texts.sources

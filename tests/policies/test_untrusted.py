@@ -370,7 +370,7 @@ def commanded(tmp_path_factory, place) -> dict[str, dict[str, Any]]:
     torch.manual_seed(0)
     teacher, run = place / "in" / "teacher", place / "runs" / "good"
     task = command_line.read("dagger", WORLD)
-    texts = dagger.distil.load_world(task).splits["train"].texts.sources
+    texts = dagger.distil.load_task(task).splits["train"].texts.sources
     copier(teacher, texts, steps=1)
     taught = [*WORLD, *RUN, "algorithm=bc", f"teacher.path=hf:{teacher}"]
     dagger.main(command_line.read("dagger", [*taught, f"out={run}"]))

@@ -76,11 +76,11 @@ def command(script, *words) -> str:
 def test_the_same_student_and_teacher_get_the_same_scores_again(runs):
     folder = runs["text"]
     results = json.loads((folder / "results.json").read_text())
-    config, world, student, teacher = reopen(folder, *("cpu", "float32"))
-    test = subset(world.splits["test"], 12)
+    config, task, student, teacher = reopen(folder, *("cpu", "float32"))
+    test = subset(task.splits["test"], 12)
     for who, write in (("student", writer(student, config.evaluate.beam, "float32", "cpu")), ("teacher", teacher.write)):
-        again = score(world.metric, write_split(write, world, test), test.texts.references)
-        assert again[world.metric].value == results["scores"][who][world.metric]
+        again = score(task.metric, write_split(write, task, test), test.texts.references)
+        assert again[task.metric].value == results["scores"][who][task.metric]
     assert teacher.about == results["teacher"]
     assert not student.training
     assert not any(weight.requires_grad for weight in student.parameters())
@@ -88,20 +88,20 @@ def test_the_same_student_and_teacher_get_the_same_scores_again(runs):
 
 def test_an_exact_expert_comes_back_too(runs):
     run = reopen(runs["bc"], "cpu")
-    source = torch.from_numpy(run.world.splits["test"].source[0])[None]
+    source = torch.from_numpy(run.task.splits["test"].source[0])[None]
     assert run.teacher.oracle.demonstrate(source, 12).action.tolist() == source.tolist()
 
 
 def test_a_student_that_goes_on_drops_out_by_the_seed_of_its_own_run(runs):
     words = ["env=Copy-v0", "env.train=200", "algorithm=bc", *TINY, f"init={runs['bc']}"]
     for seed in (3, 4):
-        student = distil.build_student(command_line.read("dagger", [*words, f"seed={seed}"]), reopen(runs["bc"], "cpu").world)
+        student = distil.build_student(command_line.read("dagger", [*words, f"seed={seed}"]), reopen(runs["bc"], "cpu").task)
         assert student.generator.initial_seed() == seed
 
 
 def test_a_run_teaches_also_where_there_is_an_exact_expert(runs):
     config = command_line.read("dagger", ["env=Copy-v0", "env.train=200", f"teacher.path={runs['bc']}"])
-    teacher = teaching.find_teacher(config, reopen(runs["bc"], "cpu").world, distil.Machine("cpu", "float32"))
+    teacher = teaching.find_teacher(config, reopen(runs["bc"], "cpu").task, distil.Machine("cpu", "float32"))
     assert (config.teacher.name, teacher.about["path"]) == ("exact", str(runs["bc"]))
     assert teacher.about["architecture"] == "transformer"
 
@@ -217,7 +217,7 @@ def test_teachers_chosen_by_another_metric_are_trained_anew():
     on, paths = distil.machine(config), []
     for tokenizer in ("13a", "char", "13a"):
         config.env.bleu_tokenizer = tokenizer
-        paths.append(teaching.find_teacher(config, distil.load_world(config), on).about["path"])
+        paths.append(teaching.find_teacher(config, distil.load_task(config), on).about["path"])
     assert paths[0] == paths[2] != paths[1]
 
 
@@ -259,7 +259,7 @@ def test_the_view_of_one_sentence_is_in_the_terminal_and_in_the_folder(runs):
     said = command(show, f"run={runs['text']}", "sentence=3", *CPU)
     page = runs["text"] / "sentence-test-3.html"
     assert f"page: {page}" in said
-    source = reopen(runs["text"], "cpu").world.splits["test"].texts.sources[3]
+    source = reopen(runs["text"], "cpu").task.splits["test"].texts.sources[3]
     assert source.split()[0] in said
     assert page.read_text().count('class="step') > 0
 

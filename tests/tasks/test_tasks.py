@@ -1,4 +1,4 @@
-"""The tasks: what their worlds hold, what does not fit the limits, and the exact expert of the toy."""
+"""The tasks: what their tasks hold, what does not fit the limits, and the exact expert of the toy."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.tasks import copy, iwslt, multi30k, parallel_text, tasks, tightrope, wmt16
-from textgen_env.tasks.task import World, build, once
+from textgen_env.tasks.task import Task, build, once
 from textgen_env.types import BOS, EOS, PAD, UNK, shift
 
 TRANSLATION = [iwslt, multi30k, parallel_text, wmt16]
 LETTERS = Vocabulary.words("abcdefgh")
 
 
-def world_of(train: list[tuple[str, str]], test: list[tuple[str, str]], source_limit: int = 5, horizon: int = 4) -> World:
+def task_of(train: list[tuple[str, str]], test: list[tuple[str, str]], source_limit: int = 5, horizon: int = 4) -> Task:
     splits = {name: Pairs([s for s, _ in rows], [(t,) for _, t in rows]) for name, rows in (("train", train), ("test", test))}
     corpus = Corpus("c", "local", "here", splits)
     return build("X-v0", corpus, LETTERS, source_limit=source_limit, horizon=horizon, metric="bleu", reward="bleu")
@@ -43,7 +43,7 @@ def folder_of(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("task", "options", "words"),
+    ("module", "options", "words"),
     [
         (iwslt, {}, "XML and Moses escapes undone, lowercased"),
         (iwslt, {"unescape": False}, "lowercased"),
@@ -54,15 +54,15 @@ def folder_of(folder: Path) -> Path:
         (wmt16, {"split_marks": True}, "XML and Moses escapes undone, punctuation marks set apart"),
     ],
 )
-def test_the_corpus_says_what_was_done_to_its_text(task, options, words, tmp_path: Path) -> None:
-    world = task.load(data_dir=str(folder_of(tmp_path / "mine")), vocabulary=200, **options)
-    assert str(world.corpus.preprocessing) == words
-    assert str(world.with_vocabulary(world.vocabulary).corpus.preprocessing) == words
+def test_the_corpus_says_what_was_done_to_its_text(module, options, words, tmp_path: Path) -> None:
+    task = module.load(data_dir=str(folder_of(tmp_path / "mine")), vocabulary=200, **options)
+    assert str(task.corpus.preprocessing) == words
+    assert str(task.with_vocabulary(task.vocabulary).corpus.preprocessing) == words
 
 
 def test_the_bundled_text_has_no_escapes_to_undo() -> None:
-    world = iwslt.load(corpus="bundled", bundled_pairs=100, vocabulary=300)
-    assert str(world.corpus.preprocessing) == "lowercased"
+    task = iwslt.load(corpus="bundled", bundled_pairs=100, vocabulary=300)
+    assert str(task.corpus.preprocessing) == "lowercased"
 
 
 # --- limits
@@ -71,15 +71,15 @@ def test_the_bundled_text_has_no_escapes_to_undo() -> None:
 def test_what_fits_exactly_is_kept_and_one_more_is_not() -> None:
     """source_limit 5 and horizon 4 leave room for four and three tokens beside EOS."""
     fits, long_source, long_target = ("a b c d", "a b c"), ("a b c d e", "a"), ("a", "a b c d")
-    world = world_of([fits, long_source, long_target, fits], [fits, long_source, long_target])
-    train, test = world.splits["train"], world.splits["test"]
+    task = task_of([fits, long_source, long_target, fits], [fits, long_source, long_target])
+    train, test = task.splits["train"], task.splits["test"]
     assert (len(train), train.skipped, train.cut) == (2, 2, 0)
     assert train.texts.sources == ["a b c d"] * 2
     assert (len(test), test.skipped, test.cut) == (3, 0, 1)
     assert test.source[1].tolist() == [*LETTERS.encode("a b c d"), EOS]
     assert test.target[2].tolist() == [*LETTERS.encode("a b c d"), EOS]
     assert test.texts.sources[1] == "a b c d e"
-    banner = "\n".join(world.describe())
+    banner = "\n".join(task.describe())
     assert "skipped 2 of 4 training pairs" in banner
     assert "cut 1 test" in banner
     assert "1 of 3 test references are longer than what may be generated (4 tokens)" in banner
@@ -88,7 +88,7 @@ def test_what_fits_exactly_is_kept_and_one_more_is_not() -> None:
 @given(st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=9), min_size=1, max_size=20))
 def test_rows_are_the_texts_in_tokens(rows: list[list[str]]) -> None:
     texts = [" ".join(row) for row in rows]
-    split = world_of([(text, text) for text in texts], [("a", "a")], source_limit=10, horizon=10).splits["train"]
+    split = task_of([(text, text) for text in texts], [("a", "a")], source_limit=10, horizon=10).splits["train"]
     assert [LETTERS.decode(row) for row in split.source] == [LETTERS.decode(row) for row in split.target] == texts
     for row in (*split.source, *split.target):
         assert row.dtype == np.int64
@@ -98,53 +98,53 @@ def test_rows_are_the_texts_in_tokens(rows: list[list[str]]) -> None:
 
 def test_a_corpus_that_never_fits_and_limits_below_two_are_errors() -> None:
     with pytest.raises(UserError, match="X-v0: every training pair is longer"):
-        world_of([("a b c d e", "a")], [("a", "a")])
+        task_of([("a b c d e", "a")], [("a", "a")])
     with pytest.raises(UserError, match="horizon=1"):
-        world_of([("a", "a")], [("a", "a")], horizon=1)
+        task_of([("a", "a")], [("a", "a")], horizon=1)
 
 
-def test_a_world_has_pairs_in_every_split() -> None:
+def test_a_task_has_pairs_in_every_split() -> None:
     with pytest.raises(UserError, match=r"X-v0: split 'test' of c \(here\) has no pairs; it needs at least one"):
-        world_of([("a", "a")], [])
+        task_of([("a", "a")], [])
     with pytest.raises(UserError, match="split 'train'"):
-        world_of([], [("a", "a")])
+        task_of([], [("a", "a")])
 
 
-# --- every task
+# --- every module
 
 
-@pytest.mark.parametrize("task", tasks().values(), ids=tasks())
-def test_every_option_has_one_line_of_help(task) -> None:
-    arguments = (inspect.getdoc(task.load) or "").split("Args:")[1]
+@pytest.mark.parametrize("module", tasks().values(), ids=tasks())
+def test_every_option_has_one_line_of_help(module) -> None:
+    arguments = (inspect.getdoc(module.load) or "").split("Args:")[1]
     helped = dict(re.findall(r"^ {4}(\w+): (.+)$", arguments, re.MULTILINE))
-    assert list(helped) == list(inspect.signature(task.load).parameters)
+    assert list(helped) == list(inspect.signature(module.load).parameters)
     assert len(arguments.strip().splitlines()) == len(helped)
 
 
-@pytest.mark.parametrize("task", TRANSLATION, ids=lambda task: task.ID)
-def test_translation_from_a_folder(task, tmp_path: Path) -> None:
-    world = task.load(data_dir=str(folder_of(tmp_path / "mine")), source="de", target="en", vocabulary=120)
-    assert (world.id, world.metric, world.reward, world.oracle) == (task.ID, "bleu", "bleu", None)
-    assert {name: len(split) for name, split in world.splits.items()} == {"train": 20, "valid": 20, "test": 20}
-    first = world.splits["test"].texts
+@pytest.mark.parametrize("module", TRANSLATION, ids=lambda module: module.ID)
+def test_translation_from_a_folder(module, tmp_path: Path) -> None:
+    task = module.load(data_dir=str(folder_of(tmp_path / "mine")), source="de", target="en", vocabulary=120)
+    assert (task.id, task.metric, task.reward, task.oracle) == (module.ID, "bleu", "bleu", None)
+    assert {name: len(split) for name, split in task.splits.items()} == {"train": 20, "valid": 20, "test": 20}
+    first = task.splits["test"].texts
     source, target = "Das ist Satz test &amp; gut .", "That &apos;s test sentence 0 ."
-    if task in (iwslt, wmt16):
+    if module in (iwslt, wmt16):
         source, target = source.replace("&amp;", "&"), target.replace("&apos;", "'")
-    if task in (iwslt, multi30k):
+    if module in (iwslt, multi30k):
         source, target = source.lower(), target.lower()
     assert (first.sources[0], first.references[0]) == (source, (target,))
-    assert world.vocabulary.decode(world.splits["train"].source[3]) == world.splits["train"].texts.sources[3]
-    assert all(UNK not in row for row in world.splits["train"].target)
+    assert task.vocabulary.decode(task.splits["train"].source[3]) == task.splits["train"].texts.sources[3]
+    assert all(UNK not in row for row in task.splits["train"].target)
 
 
-@pytest.mark.parametrize("task", TRANSLATION, ids=lambda task: task.ID)
-def test_without_a_folder_the_bundled_corpus_is_taken_and_the_banner_says_so(task) -> None:
-    world = task.load(bundled_pairs=200, vocabulary=400)
-    assert world.corpus.source == "bundled"
-    assert world.corpus.sizes["train"] == 200
-    banner = "\n".join(world.describe())
+@pytest.mark.parametrize("module", TRANSLATION, ids=lambda module: module.ID)
+def test_without_a_folder_the_bundled_corpus_is_taken_and_the_banner_says_so(module) -> None:
+    task = module.load(bundled_pairs=200, vocabulary=400)
+    assert task.corpus.source == "bundled"
+    assert task.corpus.sizes["train"] == 200
+    banner = "\n".join(task.describe())
     assert "bundled was taken because" in banner
-    assert (f"not {task.ID.removesuffix('-v0')}'s" in banner) == (task is not parallel_text)
+    assert (f"not {module.ID.removesuffix('-v0')}'s" in banner) == (module is not parallel_text)
 
 
 @pytest.mark.parametrize(
@@ -169,16 +169,16 @@ def test_a_whole_number_will_do_where_a_number_is_expected() -> None:
     assert copy.load(train=np.int64(20), valid=2, test=2).corpus.sizes["train"] == 20
 
 
-def test_equal_options_give_the_same_world_until_a_file_changes(tmp_path: Path) -> None:
+def test_equal_options_give_the_same_task_until_a_file_changes(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "mine")
-    world = parallel_text.load(data_dir=str(folder), vocabulary=120)
-    assert parallel_text.load(str(folder), vocabulary=120) is world
-    assert parallel_text.load(str(folder), vocabulary=100) is not world
+    task = parallel_text.load(data_dir=str(folder), vocabulary=120)
+    assert parallel_text.load(str(folder), vocabulary=120) is task
+    assert parallel_text.load(str(folder), vocabulary=100) is not task
     lines = (folder / "train.de").read_text(encoding="utf-8").replace("Satz", "Wort")
     (folder / "train.de").write_text(lines, encoding="utf-8")
     again = parallel_text.load(str(folder), vocabulary=120)
-    assert again is not world
-    assert again.corpus.fingerprint != world.corpus.fingerprint
+    assert again is not task
+    assert again.corpus.fingerprint != task.corpus.fingerprint
 
 
 def test_equal_options_give_the_same_until_a_file_of_the_hub_folder_changes(tmp_path: Path) -> None:
@@ -191,8 +191,8 @@ def test_equal_options_give_the_same_until_a_file_of_the_hub_folder_changes(tmp_
 
 
 def test_wmt16_is_english_to_german_and_splits_marks_when_asked(tmp_path: Path) -> None:
-    world = wmt16.load(str(folder_of(tmp_path / "mine")), vocabulary=120, split_marks=True)
-    first = world.splits["test"].texts
+    task = wmt16.load(str(folder_of(tmp_path / "mine")), vocabulary=120, split_marks=True)
+    first = task.splits["test"].texts
     assert (first.sources[0], first.references[0]) == ("That ' s test sentence 0 .", ("Das ist Satz test & gut .",))
     for text in (
         "Parliament's re-election , ok",
@@ -238,9 +238,9 @@ def test_multi30k_is_read_from_its_three_files(datasets, tmp_path: Path) -> None
     for split in ("train", "val", "test"):
         rows = [{"en": f"A {split} {i}.", "de": f"Ein {split} {i}."} for i in range(20)]
         datasets.Dataset.from_list(rows).to_json(tmp_path / "set" / f"{split}.jsonl")
-    world = multi30k.load(corpus="hub", hub=str(tmp_path / "set"), vocabulary=60, lowercase=False)
-    assert world.corpus.sizes == {"train": 20, "valid": 20, "test": 20}
-    texts = world.splits["valid"].texts
+    task = multi30k.load(corpus="hub", hub=str(tmp_path / "set"), vocabulary=60, lowercase=False)
+    assert task.corpus.sizes == {"train": 20, "valid": 20, "test": 20}
+    texts = task.splits["valid"].texts
     assert {texts.sources[7], *texts.references[7]} == {"A val 7.", "Ein val 7."}
 
 
@@ -248,24 +248,24 @@ def test_multi30k_is_read_from_its_three_files(datasets, tmp_path: Path) -> None
 
 
 def test_copy_strings_are_new_in_every_split_and_of_every_length() -> None:
-    world = copy.load(symbols=4, max_length=6, horizon=8, train=1000, valid=100, test=100)
-    texts = [text for split in world.splits.values() for text in split.texts.sources]
+    task = copy.load(symbols=4, max_length=6, horizon=8, train=1000, valid=100, test=100)
+    texts = [text for split in task.splits.values() for text in split.texts.sources]
     assert len(set(texts)) == len(texts) == 1200
-    assert not world.corpus.repeated
-    for split in world.splits.values():
+    assert not task.corpus.repeated
+    for split in task.splits.values():
         assert split.texts.references == [(text,) for text in split.texts.sources]
-    assert {len(row) for row in world.splits["train"].source} == {2, 3, 4, 5, 6, 7}
-    assert (world.source_limit, world.horizon, len(world.vocabulary)) == (7, 8, 8)
+    assert {len(row) for row in task.splits["train"].source} == {2, 3, 4, 5, 6, 7}
+    assert (task.source_limit, task.horizon, len(task.vocabulary)) == (7, 8, 8)
     assert (
-        world.corpus.fingerprint
+        task.corpus.fingerprint
         != copy.load(symbols=4, max_length=6, horizon=8, train=1000, valid=100, test=100, seed=1).corpus.fingerprint
     )
 
 
 def test_a_space_too_small_repeats_and_says_so() -> None:
-    world = copy.load(symbols=2, max_length=2, horizon=4, train=30, valid=5, test=5)
-    assert len(world.splits["train"]) == 30
-    assert set(world.splits["train"].texts.sources) <= {
+    task = copy.load(symbols=2, max_length=2, horizon=4, train=30, valid=5, test=5)
+    assert len(task.splits["train"]) == 30
+    assert set(task.splits["train"].texts.sources) <= {
         "a",
         "b",
         "a a",
@@ -273,7 +273,7 @@ def test_a_space_too_small_repeats_and_says_so() -> None:
         "b a",
         "b b",
     }
-    assert "earlier split" in world.corpus.describe()
+    assert "earlier split" in task.corpus.describe()
 
 
 def test_copy_settings_without_sense_are_errors() -> None:
@@ -329,12 +329,12 @@ def test_the_copy_oracle_demonstrates_what_it_would_do(rows: list[list[int]], ex
     torch.testing.assert_close(written.score, (taken * inside).sum(1))
 
 
-def test_the_world_of_copy_knows_its_oracle(world: World) -> None:
-    assert world.oracle is not None
-    assert (world.metric, world.reward) == ("accuracy", "zero_one")
-    split = world.splits["test"]
+def test_the_task_of_copy_knows_its_oracle(task: Task) -> None:
+    assert task.oracle is not None
+    assert (task.metric, task.reward) == ("accuracy", "zero_one")
+    split = task.splits["test"]
     for source, target in zip(split.source, split.target, strict=True):
-        written = world.oracle().demonstrate(torch.from_numpy(source)[None], world.horizon)
+        written = task.oracle().demonstrate(torch.from_numpy(source)[None], task.horizon)
         assert written.action[0].tolist() == target.tolist()
 
 
@@ -346,9 +346,9 @@ def test_other_real_text_under_the_right_names(corpora: Path, tmp_path: Path) ->
     for split, name in pieces.items():
         for language in ("de", "en"):
             (tmp_path / f"{split}.{language}.gz").symlink_to(corpora / "wmt_en_de" / f"{name}.{language}.gz")
-    world = parallel_text.load(str(tmp_path), source="en", target="de", horizon=60, source_limit=60, vocabulary=4_000)
-    assert world.corpus.sizes == {"train": 10_000, "valid": 3_000, "test": 3_000}
-    assert len(world.splits["train"]) + world.splits["train"].skipped == 10_000
-    assert len(world.splits["test"]) == 3_000
-    assert world.splits["test"].cut > 0
-    assert "3,000 test source sentences also stand" in world.corpus.describe()
+    task = parallel_text.load(str(tmp_path), source="en", target="de", horizon=60, source_limit=60, vocabulary=4_000)
+    assert task.corpus.sizes == {"train": 10_000, "valid": 3_000, "test": 3_000}
+    assert len(task.splits["train"]) + task.splits["train"].skipped == 10_000
+    assert len(task.splits["test"]) == 3_000
+    assert task.splits["test"].cut > 0
+    assert "3,000 test source sentences also stand" in task.corpus.describe()

@@ -19,7 +19,7 @@ from textgen_env.errors import UserError
 from textgen_env.oracles.oracle import expert
 from textgen_env.tasks import copy
 from textgen_env.tasks import tightrope as words
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 from textgen_env.types import Trajectories
 
 T = 5
@@ -79,38 +79,37 @@ def test_what_is_rendered_is_that_cost() -> None:
     assert "reward +0 · return -2" in env.render()
 
 
-def all_at_once(world: World, action: torch.Tensor) -> np.ndarray:
+def all_at_once(task: Task, action: torch.Tensor) -> np.ndarray:
     length = torch.full((len(action),), action.shape[1])
     written = Trajectories(action, length, length.float())
-    reward = rewards.make(world.reward, world)
-    return rewards.score(reward, world, "train", range(len(action)), written)
+    reward = rewards.make(task.reward, task)
+    return rewards.score(reward, task, "train", range(len(action)), written)
 
 
 def test_whole_episodes_are_paid_as_single_steps() -> None:
-    world = words.load(horizon=T, train=8)
-    action = torch.randint(words.UNK, len(world.vocabulary), (8, T), generator=torch.Generator().manual_seed(0))
-    paid = all_at_once(world, action)
-    env = TextGenEnv(world, split="train")
+    task = words.load(horizon=T, train=8)
+    action = torch.randint(words.UNK, len(task.vocabulary), (8, T), generator=torch.Generator().manual_seed(0))
+    paid = all_at_once(task, action)
+    env = TextGenEnv(task, split="train")
     for row in range(8):
         env.reset(options={"index": row})
         assert [env.step(int(token))[1] for token in action[row]] == paid[row].tolist()
 
 
-def test_elsewhere_the_cost_is_the_disagreement_with_the_exact_expert(world: World) -> None:
-    action = torch.randint(3, len(world.vocabulary), (6, world.horizon), generator=torch.Generator().manual_seed(0))
-    length = torch.full((6,), world.horizon)
+def test_elsewhere_the_cost_is_the_disagreement_with_the_exact_expert(task: Task) -> None:
+    action = torch.randint(3, len(task.vocabulary), (6, task.horizon), generator=torch.Generator().manual_seed(0))
+    length = torch.full((6,), task.horizon)
     written = Trajectories(action, length, length.float())
     cost, zero_one = (
-        rewards.score(rewards.make(name, world, expert(world)), world, "train", range(6), written)
-        for name in ("cost", "zero_one")
+        rewards.score(rewards.make(name, task, expert(task)), task, "train", range(6), written) for name in ("cost", "zero_one")
     )
     assert (cost == zero_one).all()
     assert cost.min() == -1
 
 
-def test_a_task_without_an_exact_expert_has_no_cost(world: World) -> None:
+def test_a_task_without_an_exact_expert_has_no_cost(task: Task) -> None:
     with pytest.raises(UserError, match="reward='cost': Copy-v0 has no exact expert"):
-        rewards.make("cost", world.with_vocabulary(world.vocabulary))
+        rewards.make("cost", task.with_vocabulary(task.vocabulary))
     assert copy.load(train=4, valid=1, test=1).reward == "zero_one"
 
 
@@ -129,6 +128,6 @@ class Told(torch.nn.Module):
 
 @pytest.mark.parametrize("climb", [0.0, 0.3, 1.0])
 def test_the_error_after_a_fall_is_known_of_a_student_that_never_falls(climb: float) -> None:
-    world = words.load(horizon=T, train=20)
-    policy = Told(len(world.vocabulary), climb)
-    assert neural.error_after_fall(policy, world) == pytest.approx(1 - climb, abs=1e-6)
+    task = words.load(horizon=T, train=20)
+    policy = Told(len(task.vocabulary), climb)
+    assert neural.error_after_fall(policy, task) == pytest.approx(1 - climb, abs=1e-6)

@@ -22,7 +22,7 @@ EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
 
 def trajectories(mdp: MDP) -> list[tuple[tuple[int, ...], tuple[int, ...], float, float]]:
-    """(states, actions, probability of the world's part, total cost) of every trajectory, one by one."""
+    """(states, actions, probability of the setting's part, total cost) of every trajectory, one by one."""
     T, S, A = mdp.cost.shape
     found = []
     for path, actions in itertools.product(itertools.product(range(S), repeat=T), itertools.product(range(A), repeat=T)):
@@ -109,8 +109,8 @@ def test_every_bound_holds(
     assert found.recoverability <= found.cost_range + 1e-9 <= found.horizon + 2e-9
 
 
-def test_no_bound_is_broken_in_thousands_of_random_worlds() -> None:
-    found = lab.random_worlds(np.random.default_rng(0), 6000)
+def test_no_bound_is_broken_in_thousands_of_random_mdps() -> None:
+    found = lab.random_mdps(np.random.default_rng(0), 6000)
     assert set(found["broken"].values()) == {0}
     assert max(found["largest_ratio"].values()) <= 1
     assert found["largest_ratio"]["uTε"] > 0.6  # not vacuous: half of u would break it
@@ -187,7 +187,7 @@ def test_regret_in_closed_form() -> None:
 def test_slopes() -> None:
     steps = lab.horizons(8, 1024)
     curves = (*lab.horizon_curves(steps, 1e-4), *lab.horizon_free(steps, 10_000))
-    slope = {(curve.world, curve.learner): curve.slope for curve in curves}
+    slope = {(curve.setting, curve.learner): curve.slope for curve in curves}
     assert steps[-1] == 1024
     for key, value in {
         ("climb back", "cloning"): 2,
@@ -275,7 +275,7 @@ def test_the_script_writes_its_figure_and_its_numbers(tmp_path: Path, monkeypatc
     import command_line
     import t2_bound
 
-    words = ["shortest=4", "longest=16", "epsilon=0.001", "worlds=60", "neural=false", f"out={tmp_path / 'new'}"]
+    words = ["shortest=4", "longest=16", "epsilon=0.001", "mdps=60", "neural=false", f"out={tmp_path / 'new'}"]
     t2_bound.main(command_line.read("t2_bound", words))
     results = json.loads((tmp_path / "new" / "t2_bound.json").read_text())
     assert results["settings"]["epsilon"] == 0.001
@@ -285,7 +285,7 @@ def test_the_script_writes_its_figure_and_its_numbers(tmp_path: Path, monkeypatc
     header = (tmp_path / "new" / "t2_bound.png").read_bytes()[:24]
     assert header.startswith(b"\x89PNG")
     assert header[16:] == (1920).to_bytes(4) + (1080).to_bytes(4)
-    for wrong in ("epsilon=1", "worlds=0", "longest=9", "neural_epsilon=0", "neural_seeds=1"):
+    for wrong in ("epsilon=1", "mdps=0", "longest=9", "neural_epsilon=0", "neural_seeds=1"):
         with pytest.raises(UserError, match=wrong.partition("=")[0]):
             t2_bound.main(command_line.read("t2_bound", [wrong, f"out={tmp_path}"]))
     with pytest.raises(UserError, match="did you mean 'epsilon'"):

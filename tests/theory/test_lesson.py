@@ -20,7 +20,7 @@ def cloning(self, batch, progress):
     return LossOutput(torch.nn.functional.cross_entropy(logits, batch.target[batch.mask]), tokens=len(logits))
 
 Cloning.loss = cloning
-check("cloning", lambda world, policy, generator: Cloning(policy), lambda walk: walk.error_expert < 0.02, "")
+check("cloning", lambda setting, policy, generator: Cloning(policy), lambda walk: walk.error_expert < 0.02, "")
 """
 DAGGER = """
 def dagger(self, batch, progress):
@@ -34,7 +34,7 @@ def dagger(self, batch, progress):
 MyDAgger.loss = dagger
 answers = {}
 for OWN in (False, True):
-    check("dagger", lambda world, policy, generator: MyDAgger(policy, world.oracle(), generator),
+    check("dagger", lambda setting, policy, generator: MyDAgger(policy, setting.oracle(), generator),
           lambda walk: walk.error_ground < 0.6, "")
     answers[OWN] = checked["dagger"]
 print(json.dumps([checked["cloning"], answers[False], answers[True]]))

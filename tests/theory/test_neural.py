@@ -1,4 +1,4 @@
-"""Trained students in the laboratory's world: their sampled regret against dynamic programming, and the script's own curves."""
+"""Trained students in the laboratory's task: their sampled regret against dynamic programming, and the script's own curves."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_the_script_trains_students_and_writes_their_curves(tmp_path: Path, monk
     import command_line
     import t2_bound
 
-    words = ["shortest=4", "longest=16", "worlds=60", "neural_shortest=2", "neural_longest=8", "neural_seeds=2"]
+    words = ["shortest=4", "longest=16", "mdps=60", "neural_shortest=2", "neural_longest=8", "neural_seeds=2"]
     t2_bound.main(command_line.read("t2_bound", [*words, f"out={tmp_path}"]))
     results = json.loads((tmp_path / "t2_bound.json").read_text())
     curves = {(curve["learner"], curve["kind"]): curve for curve in results["curves"] if curve["kind"] != "exact"}

@@ -25,7 +25,7 @@ import dagger
 import interop
 import show
 from agents.algorithms.bc import BC
-from agents.evaluation.outputs import outputs as evaluation
+from agents.evaluation import outputs as evaluation
 from agents.generation import demonstrations
 from agents.runs.locks import locked
 from agents.training.checkpoint import load_tensors, save_tensors
@@ -207,8 +207,8 @@ def test_damaged_demonstrations_are_said_and_generated_again(here, harm):
 
 @pytest.mark.filterwarnings("error")
 def test_a_damaged_vocabulary_is_said_and_trained_again(here):
-    corpus = dagger.distil.load_world(command_line.read("dagger", TEXT)).corpus
-    subwords(corpus, 300)  # the world may be in memory still, from before this cache
+    corpus = dagger.distil.load_task(command_line.read("dagger", TEXT)).corpus
+    subwords(corpus, 300)  # the task may be in memory still, from before this cache
     (path,) = Path().glob("cache/vocabularies/*.json")
     whole = path.read_bytes()
     for harm in (torn, lambda data: flipped(data, data.index(b"vocab") + 40), lambda data: load_json(path).encode()):

@@ -46,9 +46,9 @@ def press_ctrl_c():
 
 
 def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None, make=BC, lr=0.01, **more):
-    world = load(train=200, valid=20, test=20)
+    task = load(train=200, valid=20, test=20)
     generator = torch.Generator().manual_seed(seed)
-    policy = Transformer(len(world.vocabulary), width=16, heads=2, ffn=32, dropout=0.2, generator=generator)
+    policy = Transformer(len(task.vocabulary), width=16, heads=2, ffn=32, dropout=0.2, generator=generator)
     algorithm = make(policy)
     if at is not None:
         algorithm = At(algorithm, at, happen)
@@ -61,7 +61,7 @@ def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None, make=BC,
     progress = train(
         algorithm,
         policy,
-        Batches(world.splits["train"], 128, seed, world),
+        Batches(task.splits["train"], 128, seed, task),
         validate,
         folder=folder,
         phase="student",

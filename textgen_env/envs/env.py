@@ -29,7 +29,7 @@ from textgen_env.envs.shell import (
 )
 from textgen_env.errors import unknown
 from textgen_env.oracles.oracle import Oracle
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 
 
 class TextGenEnv(gym.Env[Observation, int]):
@@ -50,19 +50,19 @@ class TextGenEnv(gym.Env[Observation, int]):
     either, for that one episode.
 
     ## Episode End
-    Terminated by EOS, truncated at the limit of the episode's source (``World.limit``, at most T actions); a terminal
+    Terminated by EOS, truncated at the limit of the episode's source (``Task.limit``, at most T actions); a terminal
     reward is paid either way.  A ``TimeLimit`` around it (``max_episode_steps``) is refused, as it would cut
     episodes without paying.
 
     ## Info
     ``index`` at reset, the row · ``expert_action`` at the state reached, if ``expert`` · ``action_mask`` int8 ``[V]``, all but
-    PAD and BOS, if ``action_mask`` · at the end ``reference`` (the first), ``hypothesis`` and the world's metric for this
+    PAD and BOS, if ``action_mask`` · at the end ``reference`` (the first), ``hypothesis`` and the task's metric for this
     sentence in percent, unless ``text="never"`` · ``text``, the prefix decoded, at every state, only if ``text="always"``:
     decoding costs more than stepping.
 
     ## Arguments
-    world: what the episodes are made of.  split: where they are drawn from.  reward: a name or a function; by default the
-    world's.  oracle: the expert; by default the task's exact one, else the references.  expert: put its action in ``info``.
+    task: what the episodes are made of.  split: where they are drawn from.  reward: a name or a function; by default the
+    task's.  oracle: the expert; by default the task's exact one, else the references.  expert: put its action in ``info``.
     render_mode: "ansi" gives a string, "human" prints; both ask the oracle at every state.
 
     ## Version History
@@ -73,7 +73,7 @@ class TextGenEnv(gym.Env[Observation, int]):
 
     def __init__(
         self,
-        world: World,
+        task: Task,
         split: str = "train",
         reward: str | rewards.Function | None = None,
         oracle: Oracle | None = None,
@@ -85,26 +85,26 @@ class TextGenEnv(gym.Env[Observation, int]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise unknown("render_mode", render_mode, self.metadata["render_modes"])
         check_switches(expert=expert, action_mask=action_mask)
-        self.world, self.render_mode = world, render_mode
-        self.split, self.text = checked_split(world, split), checked_text(text)
-        self.oracle = checked_oracle(world, oracle)
-        self.reward = rewards.make(world.reward if reward is None else reward, world, self.oracle)
-        self.observation_space = observation_space(world)
-        self.action_space = spaces.Discrete(len(world.vocabulary))  # type: ignore[assignment]
-        self._mask = allowed(world) if action_mask else None
+        self.task, self.render_mode = task, render_mode
+        self.split, self.text = checked_split(task, split), checked_text(text)
+        self.oracle = checked_oracle(task, oracle)
+        self.reward = rewards.make(task.reward if reward is None else reward, task, self.oracle)
+        self.observation_space = observation_space(task)
+        self.action_space = spaces.Discrete(len(task.vocabulary))  # type: ignore[assignment]
+        self._mask = allowed(task) if action_mask else None
         self._expert = expert
         self._expert_action: np.ndarray | None = None  # [1], at the present state
         self._ended = True
-        self._transcript = Transcript(world.vocabulary, world.id) if render_mode else None
+        self._transcript = Transcript(task.vocabulary, task.id) if render_mode else None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         refuse_time_limit(self)
         super().reset(seed=checked_seed(seed))
-        self._episode = draw(self.world, self.split, self.np_random, options)
+        self._episode = draw(self.task, self.split, self.np_random, options)
         split, index = self._episode
-        rows = self.world.splits[split]
-        self._state = dynamics.initial([rows.source[index]], self.world.source_limit, self.world.horizon)
-        self._limit = self.world.limit(self._state.source_length[:, 0])  # [1]
+        rows = self.task.splits[split]
+        self._state = dynamics.initial([rows.source[index]], self.task.source_limit, self.task.horizon)
+        self._limit = self.task.limit(self._state.source_length[:, 0])  # [1]
         self._ended = False
         if self._transcript:
             self._transcript.begin(split, index, rows.texts.sources[index], int(self._limit[0]))
@@ -113,7 +113,7 @@ class TextGenEnv(gym.Env[Observation, int]):
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         if self._ended:
             raise ResetNeeded(OVER)
-        actions = checked_actions(self.world, action, 1)  # [1]
+        actions = checked_actions(self.task, action, 1)  # [1]
         dynamics.transition(self._state, actions, out=self._state)
         terminated = bool(dynamics.terminated(actions)[0])
         truncated = bool(dynamics.truncated(self._state, actions, self._limit)[0])
@@ -158,18 +158,18 @@ class TextGenEnv(gym.Env[Observation, int]):
         if self.text == "always":
             info["text"] = self._text()
         if self._ended and self.text != "never":
-            info |= closing(self.world, *self._episode, self._text())
+            info |= closing(self.task, *self._episode, self._text())
         if self._transcript:
             self._draw(self._transcript)
         return info
 
     def _draw(self, transcript: Transcript) -> None:
         if self._ended:
-            transcript.end(closing(self.world, *self._episode, self._text()))
+            transcript.end(closing(self.task, *self._episode, self._text()))
         else:
             transcript.advise(ask(self.oracle.log_probs, self._state)[0])
         if self.render_mode == "human":
             self.render()
 
     def _text(self) -> str:
-        return self.world.vocabulary.decode(self._state.prefix[0, : self._state.prefix_length[0, 0]].tolist())
+        return self.task.vocabulary.decode(self._state.prefix[0, : self._state.prefix_length[0, 0]].tolist())

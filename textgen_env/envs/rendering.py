@@ -21,8 +21,8 @@ WIDTH = 100
 class Transcript:
     """One episode as it is written; ``show`` draws where it stands.  Nothing is kept of the episode before."""
 
-    def __init__(self, vocabulary: Vocabulary, world_id: str) -> None:
-        self.vocabulary, self.world_id = vocabulary, world_id
+    def __init__(self, vocabulary: Vocabulary, task_id: str) -> None:
+        self.vocabulary, self.task_id = vocabulary, task_id
 
     def begin(self, split: str, index: int, source: str, limit: int) -> None:
         """A new episode of at most ``limit`` actions, none taken yet."""
@@ -58,7 +58,7 @@ class Transcript:
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
-        table.add_row(Text(self.world_id, style="bold not dim"), self._heading())
+        table.add_row(Text(self.task_id, style="bold not dim"), self._heading())
         table.add_row("source", Text(visible(self.source)))
         table.add_row("written", self._written())
         if self.actions:

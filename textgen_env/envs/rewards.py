@@ -12,7 +12,7 @@
   output is worth what its average action is, whatever its length.
 - ``bleu``, ``chrf``, ``rouge``, ``accuracy``: 0 until the episode is over, then the sentence's BLEU (with the
   task's tokenizer), chrF, ROUGE-L F1 or exact match in [0, 1].
-- a function ``f(world, split, index, action, ended) -> float``, called after every step: the World, the split's name, the row
+- a function ``f(task, split, index, action, ended) -> float``, called after every step: the Task, the split's name, the row
   in it, the actions of the episode so far (int64, the last one just taken), and whether the episode is over.
 """
 
@@ -32,15 +32,15 @@ from textgen_env.metrics.scores import sentence_score
 from textgen_env.oracles.exact import ExactOracle
 from textgen_env.oracles.oracle import Oracle
 from textgen_env.profiler import phase
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 from textgen_env.types import Trajectories, shift
 
-Function = Callable[[World, str, int, np.ndarray, bool], float]
+Function = Callable[[Task, str, int, np.ndarray, bool], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """``B`` episodes, over or under way: rows of a world's splits, and the actions so far.
+    """``B`` episodes, over or under way: rows of a task's splits, and the actions so far.
 
     split: a name a row · index ``[B]`` · source ``[B, S]`` · action ``[B, T]`` · length ``[B]`` · ended ``[B]`` bool.
     """
@@ -76,16 +76,16 @@ class Reward(Protocol):
         ...
 
 
-def make(reward: str | Function, world: World, oracle: Oracle | None = None) -> Reward:
+def make(reward: str | Function, task: Task, oracle: Oracle | None = None) -> Reward:
     """The reward of that name, or the one a function computes.  UserError where a name needs an oracle and there is none."""
     if callable(reward):
-        return Custom(reward, world)
+        return Custom(reward, task)
     if reward in TERMINAL:
-        return Terminal(_bleu(world) if reward == "bleu" else reward, TERMINAL[reward], world)
+        return Terminal(_bleu(task) if reward == "bleu" else reward, TERMINAL[reward], task)
     if reward == "cost":
-        exact = world.oracle and world.oracle()
+        exact = task.oracle and task.oracle()
         if not isinstance(exact, ExactOracle):
-            raise UserError(f"reward='cost': {world.id} has no exact expert; choose another reward")
+            raise UserError(f"reward='cost': {task.id} has no exact expert; choose another reward")
         return Cost(exact)
     if reward not in EXPERT:
         raise unknown("reward", reward, [*EXPERT, "cost", *TERMINAL])
@@ -94,22 +94,22 @@ def make(reward: str | Function, world: World, oracle: Oracle | None = None) -> 
     return EXPERT[reward](oracle)
 
 
-def _bleu(world: World) -> str:
+def _bleu(task: Task) -> str:
     """BLEU with the task's tokenizer; UserError where it has chosen none and none fits its texts."""
-    if world.corpus.bleu:
-        return world.corpus.bleu
-    references = [known[0] for known in world.splits["train"].texts.references[:SAMPLE]]
+    if task.corpus.bleu:
+        return task.corpus.bleu
+    references = [known[0] for known in task.splits["train"].texts.references[:SAMPLE]]
     return bleu_metric("auto", "", references, "use reward=chrf")
 
 
-def score(reward: Reward, world: World, split: str, index: Sequence[int], written: Trajectories) -> np.ndarray:
+def score(reward: Reward, task: Task, split: str, index: Sequence[int], written: Trajectories) -> np.ndarray:
     """Rewards float64 ``[B, T]`` of finished ``written`` for rows ``index`` of ``split``, step by step; 0 after the end."""
     with phase("reward"):
-        return _score(reward, world, split, np.asarray(index), written)
+        return _score(reward, task, split, np.asarray(index), written)
 
 
-def _score(reward: Reward, world: World, split: str, rows: np.ndarray, written: Trajectories) -> np.ndarray:
-    source = pad([world.splits[split].source[row] for row in rows], world.source_limit)
+def _score(reward: Reward, task: Task, split: str, rows: np.ndarray, written: Trajectories) -> np.ndarray:
+    source = pad([task.splits[split].source[row] for row in rows], task.source_limit)
     action, length = written.action.cpu().numpy(), written.length.cpu().numpy()
     episodes = Episodes([split] * len(rows), rows, source, action, length, np.ones(len(rows), dtype=bool))
     taken = episodes.taken
@@ -177,15 +177,15 @@ class Terminal:
 
     metric: str
     figure: str
-    world: World
+    task: Task
     terminal: ClassVar[bool] = True
 
     def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
         rewards = np.zeros(mask.shape)
         for row in np.flatnonzero(episodes.ended).tolist():
-            references = self.world.splits[episodes.split[row]].texts.references[episodes.index[row]]
+            references = self.task.splits[episodes.split[row]].texts.references[episodes.index[row]]
             length = episodes.length[row]
-            text = self.world.vocabulary.decode(episodes.action[row, :length].tolist())
+            text = self.task.vocabulary.decode(episodes.action[row, :length].tolist())
             rewards[row, length - 1] = sentence_score(self.metric, text, references)[self.figure] / 100.0
         return rewards[mask]
 
@@ -195,7 +195,7 @@ class Custom:
     """A function of the user's; see the module's text for what it is given."""
 
     function: Function
-    world: World
+    task: Task
     terminal: ClassVar[bool] = False
 
     def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
@@ -204,7 +204,7 @@ class Custom:
     def _reward(self, episodes: Episodes, row: int, step: int) -> float:
         ended = bool(episodes.ended[row]) and step == episodes.length[row] - 1
         action = episodes.action[row, : step + 1].copy()
-        return float(self.function(self.world, episodes.split[row], int(episodes.index[row]), action, ended))
+        return float(self.function(self.task, episodes.split[row], int(episodes.index[row]), action, ended))
 
 
 EXPERT: dict[str, Callable[[Oracle], Reward]] = {

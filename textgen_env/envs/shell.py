@@ -18,7 +18,7 @@ from textgen_env.envs.dynamics import State, query
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import sentence_score
 from textgen_env.oracles.oracle import Oracle, expert
-from textgen_env.tasks.task import World, check_option
+from textgen_env.tasks.task import Task, check_option
 from textgen_env.types import BOS, PAD
 
 Observation = dict[str, NDArray[np.int64]]
@@ -54,32 +54,32 @@ def checked_seed(seed: Any) -> int | None:
     return int(seed)
 
 
-def observation_space(world: World) -> spaces.Dict:
+def observation_space(task: Task) -> spaces.Dict:
     """The space of one observation; see ``TextGenEnv``."""
 
     def box(high: int, width: int) -> spaces.Box:
         return spaces.Box(0, high, (width,), np.int64)
 
-    last = len(world.vocabulary) - 1
-    parts = (box(last, world.source_limit), box(world.source_limit, 1), box(last, world.horizon), box(world.horizon, 1))
+    last = len(task.vocabulary) - 1
+    parts = (box(last, task.source_limit), box(task.source_limit, 1), box(last, task.horizon), box(task.horizon, 1))
     return spaces.Dict(dict(zip(State._fields, parts, strict=True)))
 
 
-def allowed(world: World) -> NDArray[np.int8]:
+def allowed(task: Task) -> NDArray[np.int8]:
     """``[V]`` int8: 1 for every token but PAD and BOS."""
-    mask = np.ones(len(world.vocabulary), dtype=np.int8)
+    mask = np.ones(len(task.vocabulary), dtype=np.int8)
     mask[[PAD, BOS]] = 0
     return mask
 
 
-def draw(world: World, split: str, generator: np.random.Generator, options: dict[str, Any] | None) -> tuple[str, int]:
+def draw(task: Task, split: str, generator: np.random.Generator, options: dict[str, Any] | None) -> tuple[str, int]:
     """(split, index) of the next episode: what ``options`` says, else a row drawn from ``split``."""
     options = options or {}
     for name in options:
         if name not in ("index", "split"):
             raise unknown("reset option", name, ["index", "split"])
-    split = checked_split(world, options.get("split", split))
-    rows = len(world.splits[split])
+    split = checked_split(task, options.get("split", split))
+    rows = len(task.splits[split])
     if "index" not in options:
         return split, int(generator.integers(rows))
     index = options["index"]
@@ -88,10 +88,10 @@ def draw(world: World, split: str, generator: np.random.Generator, options: dict
     return split, int(index)
 
 
-def closing(world: World, split: str, index: int, hypothesis: str) -> dict[str, Any]:
+def closing(task: Task, split: str, index: int, hypothesis: str) -> dict[str, Any]:
     """What ``info`` says of a finished episode."""
-    references = world.splits[split].texts.references[index]
-    return {"reference": references[0], "hypothesis": hypothesis, **sentence_score(world.metric, hypothesis, references)}
+    references = task.splits[split].texts.references[index]
+    return {"reference": references[0], "hypothesis": hypothesis, **sentence_score(task.metric, hypothesis, references)}
 
 
 def ask(question: Callable[[Tensor, Tensor, Tensor], Tensor], state: State) -> np.ndarray:
@@ -100,7 +100,7 @@ def ask(question: Callable[[Tensor, Tensor, Tensor], Tensor], state: State) -> n
     return question(source, prefix, mask).cpu().numpy()
 
 
-def checked_actions(world: World, action: Any, count: int) -> NDArray[np.int64]:
+def checked_actions(task: Task, action: Any, count: int) -> NDArray[np.int64]:
     """``[count]`` int64; UserError where there are more or fewer, and outside the action space."""
     try:
         actions = np.asarray(action).reshape(-1)
@@ -108,15 +108,15 @@ def checked_actions(world: World, action: Any, count: int) -> NDArray[np.int64]:
         raise UserError(f"action {action!r} is no row of actions; give one token for each episode") from None
     if len(actions) != count:
         raise UserError(f"{len(actions)} actions for {count} episodes; give one each")
-    if actions.dtype.kind not in "iu" or actions.min() < 0 or actions.max() >= len(world.vocabulary):
-        raise UserError(f"action {action!r} is not in the vocabulary; choose integers from 0 to {len(world.vocabulary) - 1}")
+    if actions.dtype.kind not in "iu" or actions.min() < 0 or actions.max() >= len(task.vocabulary):
+        raise UserError(f"action {action!r} is not in the vocabulary; choose integers from 0 to {len(task.vocabulary) - 1}")
     return actions.astype(np.int64, copy=False)
 
 
-def checked_split(world: World, split: str) -> str:
-    """``split`` if the world has it."""
-    if split not in world.splits:
-        raise unknown("split", split, world.splits)
+def checked_split(task: Task, split: str) -> str:
+    """``split`` if the task has it."""
+    if split not in task.splits:
+        raise unknown("split", split, task.splits)
     return split
 
 
@@ -127,12 +127,12 @@ def checked_text(text: str) -> str:
     return text
 
 
-def checked_oracle(world: World, oracle: Oracle | None) -> Oracle:
-    """The oracle to ask: the world's own by default; UserError where it speaks of another vocabulary."""
-    oracle = expert(world) if oracle is None else oracle
+def checked_oracle(task: Task, oracle: Oracle | None) -> Oracle:
+    """The oracle to ask: the task's own by default; UserError where it speaks of another vocabulary."""
+    oracle = expert(task) if oracle is None else oracle
     if not hasattr(oracle, "vocabulary_size"):
         raise UserError(f"oracle: {type(oracle).__name__} is no Oracle, it has no vocabulary_size; give one, or leave it out")
-    if oracle.vocabulary_size != len(world.vocabulary):
-        known = f"the oracle knows {oracle.vocabulary_size} tokens, {world.id} has {len(world.vocabulary)}"
-        raise UserError(f"{known}; build it for this world's vocabulary")
+    if oracle.vocabulary_size != len(task.vocabulary):
+        known = f"the oracle knows {oracle.vocabulary_size} tokens, {task.id} has {len(task.vocabulary)}"
+        raise UserError(f"{known}; build it for this task's vocabulary")
     return oracle

@@ -35,7 +35,7 @@ from textgen_env.envs.shell import (
 )
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.oracles.oracle import Oracle
-from textgen_env.tasks.task import World
+from textgen_env.tasks.task import Task
 
 try:
     from gymnasium.vector import AutoresetMode, VectorEnv  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ class TextGenVectorEnv(VectorEnv):
 
     def __init__(
         self,
-        world: World,
+        task: Task,
         num_envs: int = 1,
         split: str = "train",
         reward: str | rewards.Function | None = None,
@@ -92,22 +92,22 @@ class TextGenVectorEnv(VectorEnv):
         check_switches(expert=expert, action_mask=action_mask, copy=copy)
         self.mode = _mode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.mode}
-        self.world, self.num_envs, self.copy = world, num_envs, copy
-        self.split, self.text = checked_split(world, split), checked_text(text)
-        self.oracle = checked_oracle(world, oracle)
-        self.reward = rewards.make(world.reward if reward is None else reward, world, self.oracle)
-        self.single_observation_space = observation_space(world)
-        self.single_action_space = spaces.Discrete(len(world.vocabulary))
+        self.task, self.num_envs, self.copy = task, num_envs, copy
+        self.split, self.text = checked_split(task, split), checked_text(text)
+        self.oracle = checked_oracle(task, oracle)
+        self.reward = rewards.make(task.reward if reward is None else reward, task, self.oracle)
+        self.single_observation_space = observation_space(task)
+        self.single_action_space = spaces.Discrete(len(task.vocabulary))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._mask = allowed(world) if action_mask else None
+        self._mask = allowed(task) if action_mask else None
         self._expert = expert
         self._expert_action = np.zeros(num_envs, dtype=np.int64)  # at the present states, where asked for
         self._generators: list[np.random.Generator] = []
         self._seeds: list[int] = []
         self._splits = [self.split] * num_envs
         self._index = np.zeros(num_envs, dtype=np.int64)
-        self._state = dynamics.initial([np.zeros(0, np.int64)] * num_envs, world.source_limit, world.horizon)
+        self._state = dynamics.initial([np.zeros(0, np.int64)] * num_envs, task.source_limit, task.horizon)
         self._limit = np.ones(num_envs, dtype=np.int64)  # of the present episodes
         self._over = np.ones(num_envs, dtype=bool)  # slots that cannot act before they are reset
 
@@ -133,7 +133,7 @@ class TextGenVectorEnv(VectorEnv):
     def step(  # type: ignore[override]
         self, actions: np.ndarray
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Infos]:
-        action = checked_actions(self.world, actions, self.num_envs)  # [B]
+        action = checked_actions(self.task, actions, self.num_envs)  # [B]
         starting, moved = np.flatnonzero(self._over), ~self._over
         if len(starting) and (not self._generators or self.mode is not AutoresetMode.NEXT_STEP):
             raise ResetNeeded(f"slots {starting[:5].tolist()}: {OVER}")
@@ -176,14 +176,14 @@ class TextGenVectorEnv(VectorEnv):
             chosen = [{**options, "index": index[slot]} for slot in slots]
         else:
             chosen = [options] * len(slots)
-        drawn = [draw(self.world, self.split, self._generators[i], each) for i, each in zip(slots, chosen, strict=True)]
+        drawn = [draw(self.task, self.split, self._generators[i], each) for i, each in zip(slots, chosen, strict=True)]
         for slot, (split, row) in zip(slots, drawn, strict=True):
             self._splits[slot], self._index[slot] = split, row
-        sources = [self.world.splits[split].source[row] for split, row in drawn]
-        fresh = dynamics.initial(sources, self.world.source_limit, self.world.horizon)
+        sources = [self.task.splits[split].source[row] for split, row in drawn]
+        fresh = dynamics.initial(sources, self.task.source_limit, self.task.horizon)
         for part, new in zip(self._state, fresh, strict=True):
             part[slots] = new
-        self._limit[slots] = self.world.limit(fresh.source_length[:, 0])
+        self._limit[slots] = self.task.limit(fresh.source_length[:, 0])
         self._over[slots] = False
         self._inform(infos, "index", slots, self._index[slots])
 
@@ -204,7 +204,7 @@ class TextGenVectorEnv(VectorEnv):
         for slot in slots:
             info: Infos = {}
             if self.text != "never":
-                info = closing(self.world, self._splits[slot], int(self._index[slot]), self._text(slot))
+                info = closing(self.task, self._splits[slot], int(self._index[slot]), self._text(slot))
             if self.mode is AutoresetMode.SAME_STEP:
                 observation = {name: part[slot].copy() for name, part in self._state._asdict().items()}
                 if self.text == "always":
@@ -241,7 +241,7 @@ class TextGenVectorEnv(VectorEnv):
         return self._state if len(rows) == self.num_envs else State(*(part[rows] for part in self._state))
 
     def _text(self, slot: int) -> str:
-        return self.world.vocabulary.decode(self._state.prefix[slot, : self._state.prefix_length[slot, 0]].tolist())
+        return self.task.vocabulary.decode(self._state.prefix[slot, : self._state.prefix_length[slot, 0]].tolist())
 
     def _observation(self) -> Observation:
         return (self._state.copy() if self.copy else self._state)._asdict()

@@ -27,7 +27,7 @@ def bleu_metric(choice: str, language: str, references: Sequence[str], otherwise
         otherwise: for the message, what to do where none fits
 
     Returns:
-        ``bleu`` (13a) or ``bleu:TOKENIZER``, as in ``World.metric``.
+        ``bleu`` (13a) or ``bleu:TOKENIZER``, as in ``Task.metric``.
 
     Raises:
         UserError: there is no such tokenizer, none fits, or its package is not installed.

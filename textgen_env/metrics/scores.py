@@ -58,7 +58,7 @@ def score(metric: str, hypotheses: Sequence[str], references: References, resamp
     """Every value that ``metric`` has, by name: one each for bleu, chrf and accuracy, four for rouge.
 
     Args:
-        metric: its name, such as ``World.metric``
+        metric: its name, such as ``Task.metric``
         hypotheses: one text a sentence
         references: at least one text a sentence
         resamples: of the bootstrap; 0 for no interval

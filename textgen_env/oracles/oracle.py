@@ -20,7 +20,7 @@ from textgen_env.data.vocabulary import Vocabulary, check_vocabulary
 from textgen_env.envs.dynamics import pad
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.profiler import phase
-from textgen_env.tasks.task import Split, World
+from textgen_env.tasks.task import Split, Task
 from textgen_env.types import EOS, Trajectories
 
 ROWS = 64  # of logits that become log-probabilities together
@@ -48,9 +48,9 @@ class Oracle(Protocol):
         ...
 
 
-def expert(world: World) -> Oracle:
-    """The expert of a world that nobody trained one for: the task's exact one, else its references."""
-    return world.oracle() if world.oracle else ReferenceOracle(world.splits.values(), len(world.vocabulary))
+def expert(task: Task) -> Oracle:
+    """The expert of a task that nobody trained one for: the task's exact one, else its references."""
+    return task.oracle() if task.oracle else ReferenceOracle(task.splits.values(), len(task.vocabulary))
 
 
 class PolicyOracle:

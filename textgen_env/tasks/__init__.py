@@ -1,4 +1,4 @@
-"""One file a task.  A task module has ``ID``, ``PRESETS`` and ``load(**options) -> World``; nothing else has to know it.
+"""One file a task.  A task module has ``ID``, ``PRESETS`` and ``load(**options) -> Task``; nothing else has to know it.
 
 ``PRESETS``: ``{"quick": {…}, "paper": {…}}``, each the command-line keys that suit the task; what stands under a key like
 ``"student=gru|lstm"`` or ``"algorithm.beta=exponential"`` holds for these choices only.

@@ -8,7 +8,7 @@ from typing import Any
 from textgen_env.data.hub import HubSet
 from textgen_env.tasks import iwslt
 from textgen_env.tasks.summarization import find_summaries, summarisation
-from textgen_env.tasks.task import World, once
+from textgen_env.tasks.task import Task, once
 
 ID = "CNNDM-v0"
 GREEDY = {"algorithm=imitkd|imitkd_star": {"algorithm.top_k": 1}}  # the roll-in of L_opt
@@ -95,7 +95,7 @@ def load(
     lowercase: bool = True,
     hub: str = "abisee/cnn_dailymail",
     bundled_pairs: int = 10_000,
-) -> World:
+) -> Task:
     """Summaries of news: a local folder, CNN/DailyMail from the hub, or the bundled corpus in their stead.
 
     As in the paper, what is too long is cut, in training as well as in testing: no document is skipped.  A document ends

@@ -14,7 +14,7 @@ from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.oracles.exact import ExactOracle
-from textgen_env.tasks.task import LONGEST, World, build, once
+from textgen_env.tasks.task import LONGEST, Task, build, once
 from textgen_env.types import EOS, PAD
 
 ID = "Copy-v0"
@@ -46,7 +46,7 @@ def load(
     valid: int = 200,
     test: int = 200,
     seed: int = 0,
-) -> World:
+) -> Task:
     """Random strings, uniform in length and symbols, to be written down again.
 
     Args:

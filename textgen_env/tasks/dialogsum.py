@@ -7,7 +7,7 @@ from typing import Any
 from textgen_env.data.hub import HubSet
 from textgen_env.tasks import cnndm
 from textgen_env.tasks.summarization import find_summaries, summarisation
-from textgen_env.tasks.task import World, once
+from textgen_env.tasks.task import Task, once
 
 ID = "DialogSum-v0"
 PRESETS: dict[str, dict[str, Any]] = {
@@ -36,7 +36,7 @@ def load(
     lowercase: bool = True,
     hub: str = "knkarthick/dialogsum",
     bundled_pairs: int = 10_000,
-) -> World:
+) -> Task:
     """Summaries of dialogues: a local folder, DialogSum from the hub, or the bundled corpus in their stead.
 
     What is too long is cut, in training as well as in testing: no dialogue is skipped.  A dialogue ends after

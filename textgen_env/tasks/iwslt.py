@@ -6,7 +6,7 @@ from math import sqrt
 from typing import Any
 
 from textgen_env.data.hub import PARQUET, HubSet
-from textgen_env.tasks.task import World, once
+from textgen_env.tasks.task import Task, once
 from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
 ID = "IWSLT-v0"
@@ -92,7 +92,7 @@ def load(
     hub_config: str = "",
     hub_revision: str = PARQUET,
     bundled_pairs: int = 30_000,
-) -> World:
+) -> Task:
     """Translation of TED talks: a local folder, IWSLT 2017 from the hub, or the bundled corpus in their stead.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 
 from textgen_env.data.hub import HubSet
 from textgen_env.tasks import iwslt
-from textgen_env.tasks.task import World, once
+from textgen_env.tasks.task import Task, once
 from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
 ID = "Multi30k-v0"
@@ -40,7 +40,7 @@ def load(
     bleu_tokenizer: str = "auto",
     hub: str = "bentrevett/multi30k",
     bundled_pairs: int = 29_000,
-) -> World:
+) -> Task:
     """Translation of image descriptions: a local folder, Multi30k from the hub, or the bundled corpus in their stead.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from textgen_env.tasks import iwslt
-from textgen_env.tasks.task import World, once
+from textgen_env.tasks.task import Task, once
 from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
 ID = "ParallelText-v0"
@@ -27,7 +27,7 @@ def load(
     lowercase: bool = False,
     bleu_tokenizer: str = "auto",
     bundled_pairs: int = 30_000,
-) -> World:
+) -> Task:
     """Translation of your own text; without a folder, of the bundled corpus.
 
     Args:

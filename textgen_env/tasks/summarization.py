@@ -1,4 +1,4 @@
-"""What summarisation tasks share: where documents and summaries come from, and the World they become."""
+"""What summarisation tasks share: where documents and summaries come from, and the Task they become."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textgen_env.data.hub import HubSet
 from textgen_env.data.jsonl import read_summaries
 from textgen_env.data.sources import find_corpus
 from textgen_env.data.vocabulary import subwords
-from textgen_env.tasks.task import World, build
+from textgen_env.tasks.task import Task, build
 
 
 def find_summaries(kind: str, data_dir: str | None, genre: str, hub: HubSet, bundled_pairs: int) -> Corpus:
@@ -23,7 +23,7 @@ def find_summaries(kind: str, data_dir: str | None, genre: str, hub: HubSet, bun
     return find_corpus(kind, data_dir, read_summaries, lambda: read_bundled(genre, bundled_pairs), hub)
 
 
-def summarisation(id: str, text: Corpus, vocabulary: int, lowercase: bool, **limits: Any) -> World:
+def summarisation(id: str, text: Corpus, vocabulary: int, lowercase: bool, **limits: Any) -> Task:
     """The task ``id`` over ``text``: what is too long is cut, in training too (Lin et al. 2020, section 4); evaluated by ROUGE.
 
     limits: ``build``'s source_limit, target_limit, horizon, limit_ratio and limit_offset.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Options = ParamSpec("Options")
 Count = TypeVar("Count", int, np.ndarray, "Tensor")
-KEPT = 4  # worlds held in memory by ``once``
+KEPT = 4  # tasks held in memory by ``once``
 KINDS: dict[type, tuple[Any, str]] = {  # of an option, by its default: what it may be, in types and in words
     bool: ((bool, np.bool_), "True or False"),
     int: ((int, np.integer), "a whole number"),
@@ -64,7 +64,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class World:
+class Task:
     """One task: what its episodes are made of.
 
     source_limit: S, the longest source, EOS included.  horizon: T, the most actions in any episode, EOS included.
@@ -87,11 +87,11 @@ class World:
     limit_ratio: float | None = None
     limit_offset: int | None = None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> World:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Task:
         """Itself: it never changes, and gymnasium copies every keyword of an environment whenever its spec is read."""
         return self
 
-    def with_vocabulary(self, vocabulary: Vocabulary) -> World:
+    def with_vocabulary(self, vocabulary: Vocabulary) -> Task:
         """The same task in other tokens, by the same limits.  Its exact expert stays behind: that one speaks the old tokens."""
         return build(
             self.id,
@@ -170,17 +170,17 @@ class World:
         return f"{self.limit_ratio:g} · source + {self.limit_offset} tokens, at most {self.horizon}"
 
 
-def once(load: Callable[Options, World]) -> Callable[Options, World]:
-    """Decorates a task's ``load``: equal options give the same World again, as long as no file of its ``data_dir`` or ``hub``
+def once(load: Callable[Options, Task]) -> Callable[Options, Task]:
+    """Decorates a task's ``load``: equal options give the same Task again, as long as no file of its ``data_dir`` or ``hub``
     folder changes.  UserError where an option is of another kind than its default."""
     signature = inspect.signature(load)
 
     @lru_cache(maxsize=KEPT)
-    def loaded(options: tuple[tuple[str, Any], ...], _kinds: tuple[type, ...], _stamp: object) -> World:
+    def loaded(options: tuple[tuple[str, Any], ...], _kinds: tuple[type, ...], _stamp: object) -> Task:
         return load(**dict(options))  # type: ignore[call-arg]
 
     @wraps(load)
-    def wrapper(*args: Options.args, **kwargs: Options.kwargs) -> World:
+    def wrapper(*args: Options.args, **kwargs: Options.kwargs) -> Task:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         for name, value in bound.arguments.items():
@@ -217,12 +217,12 @@ def build(
     target_limit: int | None = None,
     limit_ratio: float | None = None,
     limit_offset: int | None = None,
-) -> World:
+) -> Task:
     """Put a corpus into tokens.
 
     target_limit: None, and training pairs beyond ``source_limit`` or ``horizon`` are skipped; a number, and training sources
     are cut to ``source_limit``, training targets to it (or to the horizon, if that is less).
-    limit_ratio, limit_offset: of ``World.limit``.
+    limit_ratio, limit_offset: of ``Task.limit``.
     UserError when a split has no pairs, or no training pair fits the limits.
     """
     for name, limit in (("source_limit", source_limit), ("horizon", horizon), ("target_limit", target_limit)):
@@ -240,14 +240,14 @@ def build(
         raise UserError(
             f"{id}: every training pair is longer than source_limit={source_limit} or horizon={horizon}; raise them"
         )
-    return World(
+    return Task(
         *(id, corpus, vocabulary, splits, source_limit, horizon, metric, reward, oracle, target_limit),
         *(limit_ratio, limit_offset),
     )
 
 
 def check_limit(ratio: float | None, offset: int | None) -> None:
-    """UserError unless ``World.limit`` is defined by them."""
+    """UserError unless ``Task.limit`` is defined by them."""
     if ratio is None and offset is None:
         return
     if ratio is None or offset is None:

@@ -25,7 +25,7 @@ from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import Range, check_range
 from textgen_env.oracles.exact import ExactOracle
-from textgen_env.tasks.task import LONGEST, World, build, once
+from textgen_env.tasks.task import LONGEST, Task, build, once
 from textgen_env.types import BOS, EOS, UNK, shift
 
 ID = "Tightrope-v0"
@@ -59,7 +59,7 @@ def load(
     valid: int = 200,
     test: int = 200,
     seed: int = 0,
-) -> World:
+) -> Task:
     """Sources of one foot; the reference is ``horizon`` steps from there, without EOS: only the horizon ends them.
 
     Args:
@@ -83,9 +83,9 @@ def load(
     vocabulary = Vocabulary.words([*FEET, "climb", *TRICKS[:tricks]])
     oracle = partial(TightropeOracle, len(vocabulary), horizon, recoverable, slip)
     limits = {"source_limit": 2, "horizon": horizon + 1}
-    world = build(ID, corpus, vocabulary, **limits, metric="accuracy", reward="cost", oracle=oracle)
-    cut = {name: replace(split, target=[row[:-1] for row in split.target]) for name, split in world.splits.items()}
-    return replace(world, horizon=horizon, splits=cut)
+    task = build(ID, corpus, vocabulary, **limits, metric="accuracy", reward="cost", oracle=oracle)
+    cut = {name: replace(split, target=[row[:-1] for row in split.target]) for name, split in task.splits.items()}
+    return replace(task, horizon=horizon, splits=cut)
 
 
 def _walks(generator: np.random.Generator, rows: int, horizon: int) -> Pairs:

@@ -1,4 +1,4 @@
-"""What translation tasks share: where parallel text comes from, and the World it becomes."""
+"""What translation tasks share: where parallel text comes from, and the Task it becomes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from textgen_env.data.sources import find_corpus
 from textgen_env.data.vocabulary import subwords
 from textgen_env.errors import UserError
 from textgen_env.metrics.bleu_tokenizer import bleu_metric, check_agreement
-from textgen_env.tasks.task import World, build
+from textgen_env.tasks.task import Task, build
 
 
 def find_parallel(
@@ -71,7 +71,7 @@ def with_bleu(text: Corpus, tokenizer: str, target: str) -> Corpus:
     return replace(text, bleu=name)
 
 
-def translation(id: str, text: Corpus, vocabulary: int, lowercase: bool, **limits: Any) -> World:
+def translation(id: str, text: Corpus, vocabulary: int, lowercase: bool, **limits: Any) -> Task:
     """The task ``id`` over ``text``: a joint vocabulary, pairs beyond a limit skipped in training, evaluated by BLEU.
 
     limits: ``build``'s source_limit, horizon, limit_ratio and limit_offset.

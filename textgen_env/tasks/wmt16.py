@@ -8,7 +8,7 @@ from typing import Any
 
 from textgen_env.data.hub import HubSet
 from textgen_env.tasks import iwslt
-from textgen_env.tasks.task import World, once
+from textgen_env.tasks.task import Task, once
 from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
 ID = "WMT16-v0"
@@ -75,7 +75,7 @@ def load(
     bleu_tokenizer: str = "auto",
     hub: str = "wmt/wmt16",
     bundled_pairs: int = 30_000,
-) -> World:
+) -> Task:
     """Translation of news: a local folder, WMT16 from the hub, or the bundled corpus in their stead.
 
     Args:
