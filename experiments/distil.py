@@ -30,12 +30,14 @@ from agents.training.trainer import Progress, learning_rate, train
 from checks import keys_of
 from groups import algorithm_class
 from textgen_env.data.batching import Batches
+from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.oracles.oracle import Oracle, PolicyOracle, expert
+from textgen_env.oracles.oracle import PolicyOracle, expert
 from textgen_env.tasks import tasks
-from textgen_env.tasks.task import Split, Task
+from textgen_env.tasks.task import Task
+from textgen_env.types import Oracle
 
 
 class Machine(NamedTuple):

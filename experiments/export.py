@@ -23,10 +23,11 @@ from distil import Machine
 from reopen import Run, reopen
 from run_folder import read_config, read_results
 from textgen_env.data.files import write_atomically
+from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import score
 from textgen_env.oracles.oracle import PolicyOracle
-from textgen_env.tasks.task import Split, Task
+from textgen_env.tasks.task import Task
 
 FORMATS = ("ctranslate2",)
 

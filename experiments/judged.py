@@ -18,7 +18,8 @@ from distil import Machine
 from run_folder import read_results
 from teaching import Teacher
 from textgen_env.data.files import write_atomically
-from textgen_env.tasks.task import Split, Task
+from textgen_env.data.split import Split
+from textgen_env.tasks.task import Task
 
 SHOWN = 20  # sentences in the report
 

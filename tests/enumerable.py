@@ -30,7 +30,7 @@ class Table(nn.Module):
         self.table = nn.Parameter(torch.randn(13, 5, generator=self.generator))
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        return self.logits(self.features(source, prefix, mask))
+        return self.head(self.features(source, prefix, mask))
 
     def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Which string a prefix is."""
@@ -40,7 +40,7 @@ class Table(nn.Module):
         features = nn.functional.one_hot(state.clamp(max=12), 13).float()  # [B, T, 13]
         return features if mask is None else features[mask]
 
-    def logits(self, features: Tensor) -> Tensor:
+    def head(self, features: Tensor) -> Tensor:
         return features @ self.table
 
     def start(self, source: Tensor, steps: int) -> Prefix:

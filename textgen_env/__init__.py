@@ -17,16 +17,17 @@ from typing import Any
 
 import gymnasium
 
+from textgen_env.data.split import Split
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.shell import TIME_LIMIT
 from textgen_env.envs.vector import TextGenVectorEnv
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError, unknown
-from textgen_env.oracles.oracle import Oracle, PolicyOracle, ReferenceOracle
+from textgen_env.oracles.oracle import PolicyOracle, ReferenceOracle
 from textgen_env.oracles.wrappers import CachedOracle, NoisyOracle
 from textgen_env.tasks import tasks as all_tasks
-from textgen_env.tasks.task import Split, Task
-from textgen_env.types import BOS, EOS, PAD, UNK, Batch, Trajectories
+from textgen_env.tasks.task import Task
+from textgen_env.types import BOS, EOS, PAD, UNK, Batch, Oracle, Trajectories
 
 __all__ = [
     "BOS",

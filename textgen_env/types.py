@@ -1,16 +1,27 @@
-"""The letters, the four special tokens and the two records that everything passes.
+"""The letters, the four special tokens, the two records that everything passes, and the policy and oracle protocols.
 
 ``B`` batch · ``S`` source length · ``T`` target length or horizon · ``V`` vocabulary · ``D`` width · ``H`` heads · ``K`` beam.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 PAD, BOS, EOS, UNK = range(4)
+
+
+def pad(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
+    """Rows of tokens → int64 ``[B, width]``, PAD after."""
+    padded = np.full((len(rows), width), PAD, dtype=np.int64)
+    for row, tokens in enumerate(rows):
+        padded[row, : len(tokens)] = tokens
+    return padded
 
 
 def shift(action: Tensor) -> Tensor:
@@ -110,3 +121,88 @@ class Batch:
         """The same batch on ``device``, but for its length and limit."""
         index, source, target = (_moved(part, device) for part in (self.index, self.source, self.target))
         return Batch(index, source, target, self.length.cpu(), self.limit.cpu())
+
+
+class Oracle(Protocol):
+    """vocabulary_size: V.  queries: states it was asked about so far (positions, not calls), its own writing included."""
+
+    vocabulary_size: int
+
+    @property
+    def queries(self) -> int: ...
+
+    def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Next-token log-probabilities, float32 ``[B, T, V]``; with a mask ``[N, V]``.  Normalised and finite."""
+        ...
+
+    def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What it would do, int64 ``[B, T]``; with a mask ``[N]``."""
+        ...
+
+    def demonstrate(self, source: Tensor, steps: int | Tensor) -> Trajectories:
+        """Its own outputs of at most ``steps`` actions: a number, or int64 ``[B]`` with a limit for each row."""
+        ...
+
+
+class DecodeState(Protocol):
+    """What a policy remembers between two steps of one decode; opaque to the decoder."""
+
+    def select(self, index: Tensor) -> Self:
+        """Keep or reorder rows: ``index`` ``[B']`` int64 into the current rows.  Drops finished rows, follows beams.
+
+        What is selected may share memory with this state, which must not be used again.
+        """
+        ...
+
+
+class Stepper(Protocol):
+    """What a decoder needs: to encode a source, then one cached step at a time."""
+
+    def start(self, source: Tensor, steps: int) -> DecodeState:
+        """Encode ``source`` ``[B, S]`` once and make room for ``steps`` steps."""
+        ...
+
+    def step(self, token: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
+        """One step: the last token ``[B]`` → next-token logits ``[B, V]`` and the state after it."""
+        ...
+
+
+class Policy(Stepper, Protocol):
+    """π(a | s), s = (source, prefix).  Identities every policy keeps: cached = uncached, batched = single, padded = unpadded.
+
+    PAD may fill the end of ``source`` and is never attended to; what stands in ``prefix`` after a row's end never
+    changes the logits before it.
+    """
+
+    vocabulary_size: int
+    feature_width: int
+    generator: torch.Generator  # of its dropout; the trainer saves its state
+    training: bool
+
+    def train(self, mode: bool = True) -> Self:
+        """As nn.Module: every policy is one."""
+        ...
+
+    def modules(self) -> Iterator[nn.Module]:
+        """As nn.Module."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """As nn.Module."""
+        ...
+
+    def __call__(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Next-token logits at every prefix, in one pass (teacher forcing).
+
+        source ``[B, S]``, prefix ``[B, T]`` (BOS first) → ``[B, T, V]``; with a bool ``mask`` ``[B, T]``, there or
+        on the processor, only the positions where it is True, in row-major order: ``[N, V]``.
+        """
+        ...
+
+    def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What the output layer reads, and a critic may: ``[B, T, feature_width]``, or ``[N, feature_width]`` with a mask."""
+        ...
+
+    def head(self, features: Tensor) -> Tensor:
+        """The output layer: ``logits(features(…))`` is what calling the policy gives."""
+        ...

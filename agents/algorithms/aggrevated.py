@@ -9,16 +9,14 @@ import torch
 from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
+from agents.algorithms.schedules import beta as beta_schedule
 from agents.estimators.cost_to_go import roll_out_costs, someplace
 from agents.estimators.returns import Reward
 from agents.generation.decoding import draw, writable
 from agents.generation.rollout import roll_out, without_dropout
-from agents.policy import Policy
-from agents.training.schedules import beta as beta_schedule
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.oracles.exact import ExactOracle
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import Batch
+from textgen_env.types import Batch, Oracle, Policy
 
 COSTS = ("roll_out", "exact")
 

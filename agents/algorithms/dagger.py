@@ -8,13 +8,11 @@ import torch
 from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
+from agents.algorithms.schedules import beta as beta_schedule
 from agents.generation.roll_in import Mixed, RollIn, packed, unpacked
 from agents.losses.sequence import checked_smoothing, cloning, full
-from agents.policy import Policy
-from agents.training.schedules import beta as beta_schedule
 from textgen_env.errors import Range, check_range, unknown
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import Batch, picked
+from textgen_env.types import Batch, Oracle, Policy, picked
 
 LABELS = ("action", "distribution")
 RELABEL = ("student", "all")

@@ -10,10 +10,8 @@ from torch import Tensor
 from agents.algorithms import Algorithm, LossOutput
 from agents.algorithms.dagger import DAgger
 from agents.losses.sequence import checked_smoothing, cloning
-from agents.policy import Policy
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import PAD, Batch, picked
+from textgen_env.types import PAD, Batch, Oracle, Policy, picked
 
 PARTS = ("source", "action", "label", "length")
 

@@ -10,10 +10,8 @@ from agents.algorithms import Algorithm, LossOutput
 from agents.generation.rollout import roll_out
 from agents.losses.divergences import divergence as named
 from agents.losses.sequence import distilling
-from agents.policy import Policy
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import Batch
+from textgen_env.types import Batch, Oracle, Policy
 
 
 class GKD(Algorithm):

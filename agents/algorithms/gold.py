@@ -10,9 +10,8 @@ from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.generation.rollout import acting, frozen, without_dropout
-from agents.policy import Policy
 from textgen_env.errors import Range, check_range, unknown
-from textgen_env.types import Batch
+from textgen_env.types import Batch, Policy
 
 CREDITS = ("delta", "product", "sum")
 

@@ -11,10 +11,8 @@ from agents.estimators.cost_to_go import roll_out_costs, someplace
 from agents.estimators.returns import Reward
 from agents.generation.decoding import writable
 from agents.generation.rollout import roll_out, without_dropout
-from agents.policy import Policy
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import Batch
+from textgen_env.types import Batch, Oracle, Policy
 
 
 class LOLS(Algorithm):

@@ -11,10 +11,8 @@ from agents.algorithms import Algorithm, LossOutput
 from agents.generation.decoding import writable
 from agents.generation.mixture import Mixture, mixed
 from agents.generation.rollout import without_dropout
-from agents.policy import Policy
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import Batch
+from textgen_env.types import Batch, Oracle, Policy
 
 
 class MiniLLM(Algorithm):

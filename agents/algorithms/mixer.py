@@ -11,10 +11,8 @@ from torch import Tensor, nn
 from agents.algorithms import Algorithm, LossOutput
 from agents.estimators.baselines import Critic
 from agents.estimators.returns import Player, Reward, act_log_probs, to_go
-from agents.policy import Policy
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import Batch
+from textgen_env.types import Batch, Oracle, Policy
 
 
 class Mixer(Algorithm):

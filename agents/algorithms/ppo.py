@@ -13,10 +13,8 @@ from agents.algorithms import Algorithm, LossOutput
 from agents.estimators.baselines import Critic
 from agents.estimators.returns import Played, Player, Reward, act_log_probs, generalised_advantage, per_episode
 from agents.generation.rollout import acting, frozen
-from agents.policy import Policy
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import Batch
+from textgen_env.types import Batch, Oracle, Policy
 
 
 @dataclass(frozen=True)

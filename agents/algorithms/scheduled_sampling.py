@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from agents.algorithms import Algorithm, LossOutput
+from agents.algorithms.schedules import beta as beta_schedule
 from agents.generation.decoding import draw, writable
 from agents.generation.rollout import acting
 from agents.losses.sequence import checked_smoothing, nll
-from agents.policy import Policy
-from agents.training.schedules import beta as beta_schedule
 from textgen_env.errors import Range, check_range
-from textgen_env.types import Batch, shift
+from textgen_env.types import Batch, Policy, shift
 
 
 class ScheduledSampling(Algorithm):

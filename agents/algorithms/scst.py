@@ -9,10 +9,8 @@ import torch
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.estimators.returns import Player, Reward, act_log_probs, per_episode
-from agents.policy import Policy
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import Batch
+from textgen_env.types import Batch, Oracle, Policy
 
 
 class SCST(Algorithm):

@@ -6,8 +6,7 @@ from functools import partial
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.losses.sequence import checked_smoothing, cloning
-from agents.policy import Policy
-from textgen_env.types import Batch, picked
+from textgen_env.types import Batch, Policy, picked
 
 
 class SeqInter(Algorithm):

@@ -6,10 +6,8 @@ from functools import partial
 
 from agents.algorithms import Algorithm, LossOutput
 from agents.losses.sequence import full
-from agents.policy import Policy
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import Batch
+from textgen_env.types import Batch, Oracle, Policy
 
 
 class WordKD(Algorithm):

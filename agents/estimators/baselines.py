@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from agents.policy import Policy
 from textgen_env.errors import unknown
+from textgen_env.types import Policy
 
 BASELINES = ("running", "critic")
 

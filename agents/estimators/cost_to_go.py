@@ -8,9 +8,7 @@ from torch.nn.functional import pad
 
 from agents.estimators.returns import Reward, check_finite
 from agents.generation.mixture import Mixture, mixed
-from agents.policy import Policy
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import PAD, Batch
+from textgen_env.types import PAD, Batch, Oracle, Policy
 
 
 def roll_out_costs(

@@ -12,10 +12,8 @@ from torch import Tensor
 
 from agents.algorithms import LossOutput
 from agents.generation.rollout import roll_out, without_dropout
-from agents.policy import Policy
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import EOS, PAD, Batch, Trajectories
+from textgen_env.types import EOS, PAD, Batch, Oracle, Policy, Trajectories
 
 Reward = Callable[[Tensor, Trajectories], np.ndarray]  # rows [B] of the training split, episodes → float64 [B, T]
 
@@ -84,7 +82,7 @@ def act_log_probs(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
     mask = batch.mask
     with without_dropout(policy):
         features = policy.features(batch.source, batch.prefix, mask)  # [N, D]
-        logits = policy.logits(features)[:, EOS:].float()  # PAD and BOS come before EOS
+        logits = policy.head(features)[:, EOS:].float()  # PAD and BOS come before EOS
     return -F.cross_entropy(logits, batch.target[mask] - EOS, reduction="none"), features
 
 

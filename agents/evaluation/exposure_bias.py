@@ -26,12 +26,11 @@ from agents.accel.fast import precision
 from agents.evaluation.tally import LEAST, Tally, band, weigh
 from agents.generation.decoding import greedy
 from agents.generation.rollout import acting, roll_out
-from agents.policy import Policy
 from textgen_env.data.batching import in_order
+from textgen_env.data.split import Split
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.tasks.task import Split, Task
-from textgen_env.types import UNK, Batch, Trajectories
+from textgen_env.tasks.task import Task
+from textgen_env.types import UNK, Batch, Oracle, Policy, Trajectories
 
 EXPERTS = ("reference", "teacher")
 ROLL_INS = (*EXPERTS, "student")

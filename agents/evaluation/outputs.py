@@ -17,15 +17,15 @@ from agents.accel.fast import precision, weights_at_rest
 from agents.generation.decoding import DECODER, beam, greedy
 from agents.generation.rollout import acting
 from agents.losses.sequence import nll
-from agents.policy import Policy
 from agents.training.logger import console
 from textgen_env.data.batching import in_order
 from textgen_env.data.corpus import Pairs
 from textgen_env.data.files import DamagedFile, load_json, save_json
+from textgen_env.data.split import Split
 from textgen_env.errors import Range, check_range
 from textgen_env.metrics.scores import score
-from textgen_env.tasks.task import Split, Task
-from textgen_env.types import Trajectories
+from textgen_env.tasks.task import Task
+from textgen_env.types import Policy, Trajectories
 
 Writer = Callable[[Tensor, int | Tensor], Trajectories]  # source [B, S], at most how many steps → what was written
 AT_ONCE = 512  # positions whose logits are in memory together
@@ -130,7 +130,7 @@ def mean_nll(policy: Policy, task: Task, split: Split, amp: str, device: str) ->
             batch = batch.to(device)
             features, target = policy.features(batch.source, batch.prefix, batch.mask), batch.target[batch.mask]
             for some, said in zip(features.split(AT_ONCE), target.split(AT_ONCE), strict=True):
-                total += nll(policy.logits(some), said).item() * len(said)
+                total += nll(policy.head(some), said).item() * len(said)
             tokens += batch.tokens
     return total / tokens
 

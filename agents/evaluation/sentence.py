@@ -10,13 +10,11 @@ from torch import Tensor
 
 from agents.evaluation.outputs import Writer
 from agents.generation.rollout import acting
-from agents.policy import Policy
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs.rendering import pieces
 from textgen_env.errors import UserError, unknown
-from textgen_env.oracles.oracle import Oracle
 from textgen_env.tasks.task import Task
-from textgen_env.types import Batch
+from textgen_env.types import Batch, Oracle, Policy
 
 CHOICES = 5
 

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from agents.accel.fast import weights_at_rest
 from agents.accel.workers import spread
-from agents.policy import Stepper
 from textgen_env.oracles.oracle import LOG_ZERO, likeliest
-from textgen_env.types import BOS, EOS, PAD, Trajectories
+from textgen_env.types import BOS, EOS, PAD, Stepper, Trajectories
 
 Choose = Callable[[Tensor, Tensor, int], Tensor]  # logits [N, V], rows [N], time → token [N]
 STEP = 8  # rows are dropped down to a multiple of this: a processor compiles its products for each number of rows

@@ -28,11 +28,12 @@ from agents.training.checkpoint import fault, load_tensors, save_tensors
 from agents.training.logger import console
 from textgen_env.data.batching import in_order
 from textgen_env.data.files import cache_dir
+from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import sentence_score
-from textgen_env.oracles.oracle import Oracle, PolicyOracle
-from textgen_env.tasks.task import Split, Task
-from textgen_env.types import EOS, Batch
+from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.tasks.task import Task
+from textgen_env.types import EOS, Batch, Oracle
 
 KINDS = ("references", "teacher", "best_of_beam")
 BEAM = 5  # the teacher's (Lin et al. 2020, section 4)

@@ -11,10 +11,8 @@ from torch.nn.functional import pad
 
 from agents.generation.mixture import Mixture, mixed
 from agents.generation.rollout import roll_out
-from agents.policy import Policy
 from textgen_env.errors import unknown
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import PAD, Batch, Trajectories
+from textgen_env.types import PAD, Batch, Oracle, Policy, Trajectories
 
 MIXTURES = ("step", "sequence", "batch")
 

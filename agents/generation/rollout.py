@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from agents.generation.decoding import greedy, sample
-from agents.policy import Policy
 from textgen_env.profiler import phase
-from textgen_env.types import Trajectories
+from textgen_env.types import Policy, Trajectories
 
 
 @contextmanager

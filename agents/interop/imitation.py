@@ -19,11 +19,10 @@ from torch import Tensor
 
 from agents.interop import Settings
 from agents.interop.sb3 import TextPolicy, around, states
-from agents.policy import Policy
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.wrappers import FlatObservation
-from textgen_env.oracles.oracle import Oracle
 from textgen_env.tasks.task import Task
+from textgen_env.types import Oracle, Policy
 
 NEVER = 10**9
 

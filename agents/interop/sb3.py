@@ -24,12 +24,10 @@ from torch import Tensor, nn
 
 from agents.generation.rollout import without_dropout
 from agents.interop import Settings
-from agents.policy import Policy
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.wrappers import FlatObservation
-from textgen_env.oracles.oracle import Oracle
 from textgen_env.tasks.task import Task
-from textgen_env.types import BOS
+from textgen_env.types import BOS, Oracle, Policy
 
 
 class TextPolicy(ActorCriticPolicy):
@@ -72,10 +70,10 @@ class OutputLayer(nn.Module):
 
     def __init__(self, policy: Policy, dtype: torch.dtype) -> None:
         super().__init__()
-        self.logits, self.dtype = policy.logits, dtype
+        self.head, self.dtype = policy.head, dtype
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.logits(features).to(self.dtype)
+        return self.head(features).to(self.dtype)
 
 
 class ValueHead(nn.Linear):

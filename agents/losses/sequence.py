@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from agents.policy import Policy
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.oracle import LOG_ZERO, Oracle, keep_top
-from textgen_env.types import Batch
+from textgen_env.oracles.oracle import LOG_ZERO, keep_top
+from textgen_env.types import Batch, Oracle, Policy
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # the student's logits [n, V], what is said of each position [n, …] → a mean
 Graded = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # the same → the sum, and its gradient by the logits [n, V]
@@ -130,7 +129,7 @@ def by_position(policy: Policy, batch: Batch, label: Callable[[Part], Tensor], l
     parts = _parts(batch.length.tolist(), LOGITS // policy.vocabulary_size)
     block = max(1, (BLOCK if features.device.type == "cpu" else LOGITS) // policy.vocabulary_size)
     weights = [weight for weight in policy.parameters() if weight.requires_grad]
-    return _InParts.apply(policy.logits, label, loss, parts, block, features, *weights)
+    return _InParts.apply(policy.head, label, loss, parts, block, features, *weights)
 
 
 def _parts(lengths: list[int], most: int) -> list[Part]:

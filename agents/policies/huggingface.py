@@ -18,7 +18,7 @@ from textgen_env.types import EOS, PAD, picked
 
 
 class HuggingFacePolicy(nn.Module):
-    """π(a | s) of an encoder–decoder or a decoder-only model; see agents/policy.py for what it promises.
+    """π(a | s) of an encoder–decoder or a decoder-only model; see ``textgen_env.types.Policy`` for what it promises.
 
     ids: the model's id for each of the vocabulary's, None where it has none: that is read as EOS and never written.  What only
     the model has (special tokens, the padding of its output layer) gets no logit.

@@ -18,7 +18,7 @@ from textgen_env.types import PAD, picked
 
 
 class RNN(nn.Module):
-    """π(a | s) by a bidirectional encoder and a decoder that attends to it; see agents/policy.py for what it promises.
+    """π(a | s) by a bidirectional encoder and a decoder that attends to it; a ``textgen_env.types.Policy``.
 
     A decoder layer starts from the last outputs, in both directions, of the encoder layer at its height.  Attention comes
     after the recurrent stack and does not feed back into it, as in Lin et al. 2020: all positions are computed at once.
@@ -84,7 +84,7 @@ class RNN(nn.Module):
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True, in the precision asked for."""
-        return self.logits(self.features(source, prefix, mask))
+        return self.head(self.features(source, prefix, mask))
 
     def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the output layer reads: ``[B, T, embedding]``, or ``[N, embedding]`` where ``mask`` is True."""
@@ -122,7 +122,7 @@ class RNN(nn.Module):
         """Hidden states and what they attended to, ``[..., D]`` each → features ``[..., embedding]``."""
         return self.narrow(self.dropout(torch.tanh(self.combine(x) + context)))
 
-    def logits(self, features: Tensor) -> Tensor:
+    def head(self, features: Tensor) -> Tensor:
         """The output layer, tied to the target embedding: ``[..., embedding]`` → ``[..., V]``."""
         return linear(features, self.target_embedding)
 
@@ -139,7 +139,7 @@ class RNN(nn.Module):
             x, hidden = layer.step(x, hidden)  # type: ignore[operator]
             after.append(hidden)
         context = state.memory.read(x.unflatten(0, (-1, state.memory.beams))).flatten(0, 1)  # [B, D]
-        return self.logits(self.combined(x, context)), State(state.memory, tuple(after))
+        return self.head(self.combined(x, context)), State(state.memory, tuple(after))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ ROOM = 32  # steps a decode makes room for at first; doubled when they are used 
 
 
 class Transformer(nn.Module):
-    """π(a | s) by self- and cross-attention; see agents/policy.py for what it promises.
+    """π(a | s) by self- and cross-attention; a ``textgen_env.types.Policy``.
 
     Args:
         vocabulary_size: V, tokens of the vocabulary that source and target share.
@@ -78,7 +78,7 @@ class Transformer(nn.Module):
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True, in the precision asked for."""
-        return self.logits(self.features(source, prefix, mask))
+        return self.head(self.features(source, prefix, mask))
 
     def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the output layer reads: ``[B, T, D]``, or ``[N, D]`` where ``mask`` is True."""
@@ -123,7 +123,7 @@ class Transformer(nn.Module):
         place = positions(token.shape[1], self.width, token.device)
         return torch.add(place, F.embedding(token, table), alpha=math.sqrt(self.width)).to(dtype)
 
-    def logits(self, features: Tensor) -> Tensor:
+    def head(self, features: Tensor) -> Tensor:
         """The output layer, tied to the target embedding: ``[..., D]`` → ``[..., V]``."""
         return linear(features, self.target_embedding)
 
@@ -142,7 +142,7 @@ class Transformer(nn.Module):
         with uncast(token.device):
             for i, layer in enumerate(self.decoder):  # with a gradient, what ``zip`` takes apart may not be written into
                 x = layer.step(x, used[i], state.hidden, state.keys[i], state.values[i], state.absent)  # type: ignore[operator]
-            return self.logits(self.decoder_norm(x)), replace(state, time=time + 1)
+            return self.head(self.decoder_norm(x)), replace(state, time=time + 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from agents.algorithms.schedules import beta as schedule
 from agents.theory.bounds import GRANULARITIES, roll_in
 from agents.theory.horizon import total_cost
 from agents.theory.mdps import Array, tightrope, walker
-from agents.training.schedules import beta as schedule
 
-SCHEDULES = {  # what is shown: (name, rate), as agents.training.schedules.beta takes them
+SCHEDULES = {  # what is shown: (name, rate), as agents.algorithms.schedules.beta takes them
     "constant 1 (cloning)": ("constant", 1.0),
     "exponential to 1/2": ("exponential", 0.5),
     "linear to 0": ("linear", 0.0),

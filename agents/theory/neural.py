@@ -32,7 +32,6 @@ from agents.evaluation.outputs import validator
 from agents.generation.decoding import sample, writable
 from agents.generation.rollout import acting
 from agents.policies.rnn import RNN
-from agents.policy import Policy
 from agents.theory.lab import Curve, Slope, horizon_curves
 from agents.theory.mdps import Array
 from agents.training.logger import console
@@ -40,7 +39,7 @@ from agents.training.trainer import train
 from textgen_env.data.batching import Batches
 from textgen_env.tasks.task import Task
 from textgen_env.tasks.tightrope import CLIMB, TightropeOracle, load
-from textgen_env.types import UNK, shift
+from textgen_env.types import UNK, Policy, shift
 
 Make = Callable[[Task, Policy, torch.Generator], Algorithm]
 LEARNERS = {"bc": "cloning", "dagger": "DAgger"}  # algorithm → the laboratory's name

@@ -15,10 +15,10 @@ from agents.accel.fast import precision
 from agents.accel.heap import use_huge_pages
 from agents.algorithms import Algorithm, LossOutput, checked
 from agents.training.checkpoint import load_tensors, load_weights
+from agents.training.learning_rate import learning_rate
 from agents.training.logger import Journal
 from agents.training.progress import Cost, Progress
 from agents.training.saving import Checkpoints, Validate
-from agents.training.schedules import learning_rate
 from agents.training.signals import deferred
 from textgen_env.data.batching import Batches
 from textgen_env.profiler import Clock

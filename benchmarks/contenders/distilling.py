@@ -14,11 +14,10 @@ from agents.algorithms.dagger import NAMES
 from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM
 from agents.generation.rollout import roll_out
-from agents.policy import Policy
 from benchmarks.material import Setup, Work, batches, training, transformer
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.oracles.oracle import PolicyOracle
-from textgen_env.types import PAD, Batch
+from textgen_env.types import PAD, Batch, Policy
 
 KEPT = 512  # MiB, as ``teacher.encodings``
 

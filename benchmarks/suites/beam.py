@@ -18,9 +18,10 @@ from benchmarks.material import Setup
 from benchmarks.table import Row, row
 from reopen import reopen_student
 from textgen_env.data.batching import in_order
+from textgen_env.data.split import Split
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
-from textgen_env.tasks.task import Split, Task
+from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, shift
 
 WIDTHS, LENGTH_PENALTIES = (1, 4, 5), (0.0, 0.6, 1.0)

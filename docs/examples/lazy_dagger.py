@@ -15,10 +15,8 @@ from agents.generation.decoding import greedy, writable
 from agents.generation.mixture import certain, stepper
 from agents.generation.rollout import acting
 from agents.losses.sequence import nll
-from agents.policy import DecodeState, Policy
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import Oracle
-from textgen_env.types import EOS, Batch
+from textgen_env.types import EOS, Batch, DecodeState, Oracle, Policy
 
 
 class LazyDAgger(Algorithm):

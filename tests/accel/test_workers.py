@@ -21,8 +21,7 @@ from agents.accel.fast import weights_at_rest
 from agents.generation.decoding import beam, greedy, sample
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
-from agents.policy import Stepper
-from textgen_env.types import EOS, PAD, Trajectories
+from textgen_env.types import EOS, PAD, Stepper, Trajectories
 
 V, B = 12, 10
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")

@@ -48,7 +48,7 @@ class Table(nn.Module):
         self.table = nn.Parameter(torch.randn(7, 5, generator=self.generator))
 
     def forward(self, source, prefix, mask=None):
-        return self.logits(self.features(source, prefix, mask))
+        return self.head(self.features(source, prefix, mask))
 
     def features(self, source, prefix, mask=None):
         word = (prefix - A).clamp(0, 1)  # [B, T]; what stands after an end does not matter
@@ -58,7 +58,7 @@ class Table(nn.Module):
         features = nn.functional.one_hot(state.clamp(max=6), 7).float()
         return features if mask is None else features[mask]
 
-    def logits(self, features):
+    def head(self, features):
         return features @ self.table
 
     def start(self, source, steps):
@@ -378,7 +378,7 @@ def test_features_are_what_logits_are_made_of(make, task):
     batch = Batches(task.splits["train"], 100, 0, task).at(0)
     features = policy.features(batch.source, batch.prefix, batch.mask)
     assert features.shape == (batch.tokens, policy.feature_width)
-    torch.testing.assert_close(policy.logits(features), policy(batch.source, batch.prefix, batch.mask))
+    torch.testing.assert_close(policy.head(features), policy(batch.source, batch.prefix, batch.mask))
 
 
 @pytest.mark.parametrize("make", [Transformer, RNN])

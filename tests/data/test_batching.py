@@ -13,8 +13,9 @@ from tiny import tiny_task
 
 from textgen_env.data.batching import WIDTHS, Batches, in_order
 from textgen_env.data.corpus import Pairs
+from textgen_env.data.split import Split
 from textgen_env.errors import UserError
-from textgen_env.tasks.task import Split, Task
+from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, PAD, Batch
 
 HORIZON = 40

@@ -16,12 +16,12 @@ from agents.generation.mixture import Mixture, mixed
 from agents.policies.transformer import Transformer
 from textgen_env.data.batching import in_order
 from textgen_env.data.corpus import Pairs
+from textgen_env.data.split import Split
 from textgen_env.envs import rewards
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.vector import TextGenVectorEnv
 from textgen_env.oracles.oracle import expert
 from textgen_env.tasks import tasks
-from textgen_env.tasks.task import Split
 from textgen_env.types import EOS, PAD, Batch, Trajectories
 
 B = 6

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 import distil
 from agents.accel import workers
-from agents.training.schedules import BETA
+from agents.algorithms.schedules import BETA
 from command_line import help_table, leaves, read, run
 from groups import groups
 from run_folder import how_to_go_on, locked_folder

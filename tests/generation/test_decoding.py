@@ -15,8 +15,7 @@ from agents.evaluation import outputs as evaluation
 from agents.generation import decoding
 from agents.generation.decoding import beam, greedy, sample
 from agents.policies.transformer import Transformer
-from agents.policy import Policy
-from textgen_env.types import BOS, EOS, PAD, Trajectories, shift
+from textgen_env.types import BOS, EOS, PAD, Policy, Trajectories, shift
 
 V = 9
 

@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 
+from agents.algorithms.schedules import BETA, beta
 from agents.losses import divergences
 from agents.losses import sequence as losses
 from agents.losses.divergences import divergence
 from agents.losses.sequence import cross_entropy, nll
 from agents.policies.transformer import Transformer
-from agents.training.schedules import BETA, LEARNING_RATE, beta, learning_rate
+from agents.training.learning_rate import LEARNING_RATE, learning_rate
 from textgen_env.types import Batch
 
 
@@ -103,7 +104,7 @@ def test_a_loss_in_parts_is_the_same_with_the_same_gradient_and_no_more_logits_t
 
     def logits(features: torch.Tensor) -> torch.Tensor:
         sizes.append(len(features))
-        return Transformer.logits(policy, features)
+        return Transformer.head(policy, features)
 
     monkeypatch.setattr(policy, "logits", logits, raising=False)
     found = []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.training.schedules import BETA, beta
+from agents.algorithms.schedules import BETA, beta
 from command_line import applying, leaves, read
 from groups import groups
 from textgen_env.errors import UserError

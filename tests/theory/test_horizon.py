@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.algorithms.schedules import beta
 from agents.theory import lab, mixtures
 from agents.theory.bounds import audit, cloning_regret, cost_range, hellinger, recoverability, roll_in
 from agents.theory.horizon import action_values, disagreement, expected, log_loss, simulate, states, total_cost
 from agents.theory.mdps import MDP, Array, prefix_tree, random_mdp, random_policy, tightrope, walker
-from agents.training.schedules import beta
 from textgen_env.errors import UserError
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"

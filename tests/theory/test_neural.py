@@ -11,13 +11,12 @@ import pytest
 import torch
 
 from agents.generation.decoding import writable
-from agents.policy import Policy
 from agents.theory import neural
 from agents.theory.horizon import total_cost
 from agents.theory.mdps import MDP, Array
 from textgen_env.tasks import tightrope
 from textgen_env.tasks.tightrope import CLIMB
-from textgen_env.types import EOS
+from textgen_env.types import EOS, Policy
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 T, EPSILON = 8, 0.02

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from textgen_env.data.split import Split
 from textgen_env.errors import UserError
-from textgen_env.tasks.task import Split, Task
+from textgen_env.tasks.task import Task
 from textgen_env.types import PAD, Batch
 
 WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # T is one of these or the horizon

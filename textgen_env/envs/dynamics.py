@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from textgen_env.types import BOS, EOS, PAD
+from textgen_env.types import BOS, EOS, PAD, pad
 
 
 class State(NamedTuple):
@@ -30,14 +30,6 @@ class State(NamedTuple):
     def copy(self) -> State:
         """A state that shares no memory with this one."""
         return State(*(part.copy() for part in self))
-
-
-def pad(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
-    """Rows of tokens → int64 ``[B, width]``, PAD after."""
-    padded = np.full((len(rows), width), PAD, dtype=np.int64)
-    for row, tokens in enumerate(rows):
-        padded[row, : len(tokens)] = tokens
-    return padded
 
 
 def initial(sources: Sequence[np.ndarray], source_limit: int, horizon: int) -> State:

@@ -28,8 +28,8 @@ from textgen_env.envs.shell import (
     refuse_time_limit,
 )
 from textgen_env.errors import unknown
-from textgen_env.oracles.oracle import Oracle
 from textgen_env.tasks.task import Task
+from textgen_env.types import Oracle
 
 
 class TextGenEnv(gym.Env[Observation, int]):

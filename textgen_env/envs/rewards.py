@@ -25,15 +25,13 @@ from typing import ClassVar, Protocol
 import numpy as np
 import torch
 
-from textgen_env.envs.dynamics import pad
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.bleu_tokenizer import SAMPLE, bleu_metric
 from textgen_env.metrics.scores import sentence_score
 from textgen_env.oracles.exact import ExactOracle
-from textgen_env.oracles.oracle import Oracle
 from textgen_env.profiler import phase
 from textgen_env.tasks.task import Task
-from textgen_env.types import Trajectories, shift
+from textgen_env.types import Oracle, Trajectories, pad, shift
 
 Function = Callable[[Task, str, int, np.ndarray, bool], float]
 

@@ -17,9 +17,9 @@ from torch import Tensor
 from textgen_env.envs.dynamics import State, query
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import sentence_score
-from textgen_env.oracles.oracle import Oracle, expert
+from textgen_env.oracles.oracle import expert
 from textgen_env.tasks.task import Task, check_option
-from textgen_env.types import BOS, PAD
+from textgen_env.types import BOS, PAD, Oracle
 
 Observation = dict[str, NDArray[np.int64]]
 OVER = "the episode is over, or none was begun: call reset() before step()"

@@ -34,8 +34,8 @@ from textgen_env.envs.shell import (
     observation_space,
 )
 from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.oracles.oracle import Oracle
 from textgen_env.tasks.task import Task
+from textgen_env.types import Oracle
 
 try:
     from gymnasium.vector import AutoresetMode, VectorEnv  # type: ignore[attr-defined]

@@ -10,42 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary, check_vocabulary
-from textgen_env.envs.dynamics import pad
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.profiler import phase
-from textgen_env.tasks.task import Split, Task
-from textgen_env.types import EOS, Trajectories
+from textgen_env.tasks.task import Task
+from textgen_env.types import EOS, Oracle, Trajectories, pad
 
 ROWS = 64  # of logits that become log-probabilities together
 LOG_ZERO = -1e4  # the log-probability of "never": exp is exactly 0, yet 0 · LOG_ZERO is 0 and not NaN, in half precision too
-
-
-class Oracle(Protocol):
-    """vocabulary_size: V.  queries: states it was asked about so far (positions, not calls), its own writing included."""
-
-    vocabulary_size: int
-
-    @property
-    def queries(self) -> int: ...
-
-    def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Next-token log-probabilities, float32 ``[B, T, V]``; with a mask ``[N, V]``.  Normalised and finite."""
-        ...
-
-    def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What it would do, int64 ``[B, T]``; with a mask ``[N]``."""
-        ...
-
-    def demonstrate(self, source: Tensor, steps: int | Tensor) -> Trajectories:
-        """Its own outputs of at most ``steps`` actions: a number, or int64 ``[B]`` with a limit for each row."""
-        ...
 
 
 def expert(task: Task) -> Oracle:

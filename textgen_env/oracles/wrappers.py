@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.oracle import LOG_ZERO, Oracle, source_key
-from textgen_env.types import EOS, PAD, Trajectories, shift
+from textgen_env.oracles.oracle import LOG_ZERO, source_key
+from textgen_env.types import EOS, PAD, Oracle, Trajectories, shift
 
 
 class NoisyOracle:

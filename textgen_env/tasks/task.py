@@ -13,15 +13,15 @@ import numpy as np
 
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.files import stamp
+from textgen_env.data.split import Split
 from textgen_env.data.tokens import encode_corpus
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.types import EOS
+from textgen_env.types import EOS, Oracle
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from textgen_env.oracles.oracle import Oracle
 
 Options = ParamSpec("Options")
 Count = TypeVar("Count", int, np.ndarray, "Tensor")
@@ -41,26 +41,6 @@ RANGES = {  # of options that several tasks have
 }
 LONGEST = 65_536  # tokens of a source or an episode: every environment holds arrays of that width
 DECIMALS = 10**6  # the largest denominator of a ratio: 1.2 is 6/5, and no limit depends on rounding
-
-
-@dataclass(frozen=True)
-class Split:
-    """One split in tokens; row i is the i-th pair that was kept.
-
-    source[i], target[i]: 1-D int64, EOS last, no PAD or BOS.  texts: the same rows as text, every reference.
-    skipped: training pairs left out because a side is longer than its limit.
-    cut, cut_targets: sources and training targets cut to their limit.  A task either skips or cuts in training.
-    """
-
-    source: list[np.ndarray]
-    target: list[np.ndarray]
-    texts: Pairs
-    skipped: int = 0
-    cut: int = 0
-    cut_targets: int = 0
-
-    def __len__(self) -> int:
-        return len(self.source)
 
 
 @dataclass(frozen=True)
