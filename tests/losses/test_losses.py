@@ -106,7 +106,7 @@ def test_a_loss_in_parts_is_the_same_with_the_same_gradient_and_no_more_logits_t
         sizes.append(len(features))
         return Transformer.head(policy, features)
 
-    monkeypatch.setattr(policy, "logits", logits, raising=False)
+    monkeypatch.setattr(policy, "head", logits, raising=False)
     found = []
     for limit, expected in ((1 << 20, [10]), (66, [3, 6, 1]), (1, [3, 5, 1, 1])):
         sizes.clear()
