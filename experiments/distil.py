@@ -104,7 +104,7 @@ def fresh_student(config: DictConfig, task: Task) -> nn.Module:
     """A student that has learnt nothing yet."""
     name, settings = named(config.student)
     with keys_of("student", settings):
-        return build_policy(name, settings, task.vocabulary, torch.Generator().manual_seed(config.seed))
+        return build_policy(name, settings, task.vocabulary, config.seed)
 
 
 def load_start(config: DictConfig, task: Task) -> tuple[nn.Module, dict[str, Any]]:
@@ -120,7 +120,6 @@ def load_start(config: DictConfig, task: Task) -> tuple[nn.Module, dict[str, Any
     wanted = [f"student{key}={value}" for key, value in different.items()]
     if wanted:
         raise UserError(f"init={config.init} holds another student than this run's: add {' '.join(wanted)}")
-    policy.generator.manual_seed(config.seed)  # of its dropout
     return policy, header
 
 
@@ -155,8 +154,7 @@ def train_student(
     """
     save_vocabulary(folder, task.vocabulary)
     student.to(on.device)
-    generator = torch.Generator().manual_seed(config.seed + 1)
-    algorithm = _algorithm(config, task, student, oracle, generator)
+    algorithm = _algorithm(config, task, student, oracle)
     header = {
         **describe_policy(*named(config.student), task.vocabulary),
         "algorithm": config.algorithm.name,
@@ -168,11 +166,8 @@ def train_student(
     penalty = config.teacher.length_penalty
     split = demonstrations(algorithm.demonstrations, task, oracle, on.precision, on.device, penalty, spent)
     with remembering(oracle, task, config.teacher.encodings, on.device):
-        progress = fit(
-            *(config.train, config.seed, task, split, algorithm, student),
-            *(folder, "student", header, generator, on, config.resume),
-            validate_first=config.init is not None,
-        )
+        settings = train_config(config.train, config.seed, on, config.resume, config.init is not None)
+        progress = fit(config.train, settings, task, split, algorithm, Checkpoints(folder, "student", header))
     written = 0 if algorithm.demonstrations == "references" else sum(map(len, split.target))
     progress.cost.oracle_queries += written
     return progress, {**spent, "demonstrations_tokens": written}
@@ -185,17 +180,18 @@ def check(config: DictConfig, task: Task, student: nn.Module) -> None:
         check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))
     for settings in (config.teacher.train, config.train):
         learning_rate(settings.schedule, settings.warmup, settings.steps)
-    algorithm = _algorithm(config, task, student, expert(task), torch.Generator())
+    algorithm = _algorithm(config, task, student, expert(task))
     if algorithm.demonstrations not in KINDS:
         raise unknown("demonstrations", algorithm.demonstrations, KINDS)
 
 
-def _algorithm(config: DictConfig, task: Task, student: nn.Module, oracle: Oracle, generator: torch.Generator) -> Algorithm:
+def _algorithm(config: DictConfig, task: Task, student: nn.Module, oracle: Oracle) -> Algorithm:
     name, settings = named(config.algorithm)
     reward = partial(rewards.score, rewards.make(config.reward or task.reward, task, oracle), task, "train")
-    given = {"policy": student, "oracle": oracle, "generator": generator, "reward": reward}
     with keys_of("algorithm", settings):
-        return build(algorithm_class(name), settings, **given)
+        algorithm = build(algorithm_class(name), settings, policy=student, oracle=oracle, reward=reward)
+    algorithm.oracle = oracle  # whose queries the trainer counts
+    return algorithm
 
 
 @contextmanager
@@ -224,43 +220,23 @@ def remembering(oracle: Oracle, task: Task, megabytes: int, device: str) -> Iter
         policy.encodings = None
 
 
-def fit(
-    settings: DictConfig,
-    seed: int,
-    task: Task,
-    split: Split,
-    algorithm: Algorithm,
-    policy: nn.Module,
-    folder: Path,
-    phase: str,
-    header: dict[str, Any],
-    generator: torch.Generator,
-    on: Machine,
-    resume: bool,
-    validate_first: bool = False,
-) -> Progress:
-    """Train ``policy`` as ``settings``, the keys ``train`` of student or teacher, say."""
-    policy.to(on.device)
-    return train(
-        algorithm,
-        policy,
-        Batches(split, settings.batch_tokens, seed, task),
-        validator(policy, task, settings.validation_rows, on.precision, on.device),
-        folder=folder,
-        phase=phase,
-        header=header,
-        generators={"algorithm": generator, "policy": policy.generator},
-        steps=settings.steps,
-        lr=settings.lr,
-        schedule=settings.schedule,
-        warmup=settings.warmup,
-        clip=settings.clip,
-        validations=settings.validations,
-        amp=on.precision,
-        device=on.device,
-        resume=resume,
-        validate_first=validate_first,
+def train_config(settings: DictConfig, seed: int, on: Machine, resume: bool, validate_first: bool = False) -> TrainConfig:
+    """How to train, from the keys ``train`` of student or teacher."""
+    names = ("steps", "lr", "schedule", "warmup", "clip", "validations")
+    values = {name: settings[name] for name in names}
+    return TrainConfig(
+        **values, seed=seed, precision=on.precision, device=on.device, resume=resume, validate_first=validate_first
     )
+
+
+def fit(
+    settings: DictConfig, config: TrainConfig, task: Task, split: Split, algorithm: Algorithm, files: Checkpoints
+) -> Progress:
+    """Train the algorithm's policy on ``split``."""
+    policy = algorithm.policy.to(config.device)
+    batches = Batches(split, settings.batch_tokens, config.seed, task)
+    validate = validator(policy, task, settings.validation_rows, config.precision, config.device)
+    return train(algorithm, policy, batches, validate, config, files)
 
 
 def parameters(policy: nn.Module) -> int:

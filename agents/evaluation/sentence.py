@@ -66,7 +66,7 @@ def look(student: Policy, write: Writer, oracle: Oracle, task: Task, split: str,
     source = torch.from_numpy(rows.source[index])[None].to(device)  # [1, S]
     limit = torch.tensor([task.limit(source.shape[1])])
     written = write(source, limit)
-    batch = Batch(torch.tensor([index]), source, written.action, written.length, limit)
+    batch = Batch(torch.tensor([index]), source, written.action, written.length, limit, torch.zeros(1, dtype=torch.int64))
     with acting(student):
         ours = student(source, batch.prefix, batch.mask).log_softmax(-1, dtype=torch.float32)  # [L, V]
         theirs = oracle.log_probs(source, batch.prefix, batch.mask)  # [L, V]

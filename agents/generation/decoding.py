@@ -35,8 +35,8 @@ def greedy(
 def sample(
     policy: Stepper,
     source: Tensor,
-    steps: int | Tensor,
-    generator: torch.Generator,
+    limit: int | Tensor,
+    noise: Tensor,
     top_k: int = 0,
     temperature: float = 1.0,
     forced: Tensor | None = None,
@@ -44,11 +44,20 @@ def sample(
 ) -> Trajectories:
     """A token of the policy's distribution at ``temperature``, among the ``top_k`` most probable (0: among all).
 
-    ``generator`` (on the processor) is read once, ``[B, steps]`` numbers: what a row writes does not depend on later rows.
-    forced: as in ``greedy``.
+    Args:
+        policy: generates one cached step at a time.
+        source: ``[B, S]``.
+        limit: on the length, EOS included: one number, or int64 ``[B]``.
+        noise: uniform numbers ``[B, T]``, one for every step that ``limit`` allows.
+        top_k: how many tokens may be drawn.
+        temperature: divides the logits.
+        forced: as in ``greedy``.
+        scored: whether scores are computed.
     """
-    rows, most = _rows(source, steps, forced)
-    rows["noise"] = torch.rand(len(source), most, generator=generator).to(source.device)
+    rows, most = _rows(source, limit, forced)
+    if noise.shape[1] < most:
+        raise ValueError(f"noise has {noise.shape[1]} steps, and {most} may be generated")
+    rows["noise"] = noise.to(source.device)
     return spread(_sample, policy, most, rows, top_k=top_k, temperature=temperature, scored=scored)
 
 

@@ -107,6 +107,7 @@ class _Table:
             target=_padded(self.target, self.target_start[rows], length, t),
             length=torch.from_numpy(length.astype(np.int64)),
             limit=torch.from_numpy(self.limit[rows]),
+            row=torch.arange(len(rows)),
         )
 
 
