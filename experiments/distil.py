@@ -26,7 +26,8 @@ from agents.policies import pretrained
 from agents.policies.transformer import Transformer
 from agents.runs.store import build_policy, describe_policy, load_policy, save_vocabulary
 from agents.training.logger import console
-from agents.training.trainer import Progress, learning_rate, train
+from agents.training.saving import Checkpoints
+from agents.training.trainer import Progress, TrainConfig, train
 from checks import keys_of
 from groups import algorithm_class
 from textgen_env.data.batching import Batches
