@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from agents.algorithms.bc import BC
 from agents.evaluation.outputs import Writer, writer
-from agents.generation.decoding import beam
+from agents.generation.beam import beam
 from agents.generation.demonstrations import BEAM
 from agents.policies import pretrained
 from agents.policies.transformer import Transformer

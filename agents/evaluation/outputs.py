@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.accel.fast import precision, weights_at_rest
-from agents.generation.decoding import DECODER, beam, greedy
+from agents.generation.beam import beam
+from agents.generation.decoding import DECODER, greedy
 from agents.generation.rollout import acting
 from agents.losses.sequence import nll
 from agents.training.logger import console

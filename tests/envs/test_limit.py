@@ -24,7 +24,7 @@ from agents.estimators.cost_to_go import someplace
 from agents.estimators.returns import Player
 from agents.evaluation.outputs import speed, write_split, writer
 from agents.evaluation.sentence import look
-from agents.generation.decoding import beam
+from agents.generation.beam import beam
 from agents.generation.demonstrations import demonstrations
 from agents.policies.transformer import Transformer
 from command_line import read

@@ -8,7 +8,7 @@ import torch
 
 from agents.evaluation.outputs import writer
 from agents.generation import demonstrations as module
-from agents.generation.decoding import beam
+from agents.generation.beam import beam
 from agents.generation.demonstrations import BEAM, demonstrations, generate
 from agents.policies.transformer import Transformer
 from command_line import read

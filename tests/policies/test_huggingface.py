@@ -33,7 +33,8 @@ import command_line
 import distil
 import teaching
 from agents.evaluation.outputs import write_split, writer
-from agents.generation.decoding import beam, greedy
+from agents.generation.beam import beam
+from agents.generation.decoding import greedy
 from agents.policies.pretrained import load, load_tokens
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
