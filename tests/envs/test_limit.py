@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tiny import tiny_task
 
 import agents.algorithms
-import agents.generation.mixture
-import agents.generation.rollout
+import agents.generation.decoding
+import agents.generation.interleaved
 from agents.algorithms.mixer import Mixer
 from agents.algorithms.mrt import MRT
 from agents.discovery import build, settings, variants
@@ -25,6 +25,7 @@ from agents.estimators.returns import Player
 from agents.evaluation.outputs import speed, write_split, writer
 from agents.evaluation.sentence import look
 from agents.generation.beam import beam
+from agents.generation.decoding import roll
 from agents.generation.demonstrations import demonstrations
 from agents.policies.transformer import Transformer
 from command_line import read
@@ -175,56 +176,16 @@ def test_whoever_is_evaluated_is_given_the_limit_of_each_sentence(task):
     policy = endless(task)
     write = writer(policy, 1, "float32", "cpu")
 
-    def watched(source, steps):
-        asked.append((source, steps))
-        return write(source, steps)
-
-    split = task.splits["test"]
-    write_split(watched, task, split)
-    speed({"student": watched}, task, split, batch_size=7, rounds=1)
-    seen = look(policy, watched, expert(task), task, "test", 3, "cpu")
-    assert len(asked) > 3
-    assert all(torch.equal(steps, of_sources(task, source)) for source, steps in asked)
-    assert len(seen.steps) == task.limit(len(split.source[3]))
-
-
-def test_demonstrations_that_were_made_under_another_limit_are_not_taken(task):
-    made = {}
-    for offset in (1, 2):
-        rule = limited(task, 0.5, offset)
-        split = demonstrations("teacher", rule, expert(rule), "float32", "cpu")
-        made[offset] = [row for row, target in enumerate(split.target) if len(target)]
-        for row in made[offset]:
-            assert split.target[row][-1] == EOS
-            assert len(split.target[row]) <= rule.limit(len(split.source[row]))
-    assert 0 < len(made[1]) < len(made[2])
-    assert len(list((cache_dir() / "demonstrations").glob("Copy-v0-*"))) >= 2
-
-
-def test_the_screen_counts_up_to_the_limit(task):
-    task = limited(task)
-    env = TextGenEnv(task, "test", render_mode="ansi")
-    env.reset(options={"index": 4})
-    assert f"step 0 of {task.limit(len(task.splits['test'].source[4]))}" in env.render()
-
-
-# --- who never ends pays for it
-
-
-def watched(monkeypatch):
-    """What is generated from now on: (sources, trajectories) of every roll-out and every mixture."""
+    def watched(monkeypatch):
+    """What is generated from now on: (limits, trajectories) of every rollout, interleaved or not."""
     rolled = []
 
-    def wrapped(decode):
-        def record(policy, source, *rest, **options):
-            rolled.append((source, decode(policy, source, *rest, **options)))
-            return rolled[-1][1]
+    def record(step, start, limit, most):
+        rolled.append((limit, roll(step, start, limit, most)))
+        return rolled[-1][1]
 
-        return record
-
-    for module in (agents.generation.rollout, agents.generation.mixture):
-        for decode in ("greedy", "sample"):
-            monkeypatch.setattr(module, decode, wrapped(getattr(module, decode)))
+    for module in (agents.generation.decoding, agents.generation.interleaved):
+        monkeypatch.setattr(module, "roll", record)
     return rolled
 
 
@@ -245,8 +206,9 @@ def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_
     )
     output = algorithm.loss(batch, 0.99)
     assert bool(rolled) == (name not in NOTHING_GENERATED)
-    for source, written in rolled:
-        limit, going_on = of_sources(task, source), ~(written.action == EOS).any(1)
+    for limit, written in rolled:
+        going_on = ~(written.action == EOS).any(1)
+        assert torch.isin(limit, of_sources(task, batch.source)).all()
         assert torch.equal(written.length[going_on], limit[going_on])
         assert (written.length <= limit).all()
     for index, written, earned in paid:  # as the oracle would have ended it after its source's length
