@@ -34,9 +34,9 @@ from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.oracles.oracle import PolicyOracle, expert
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks import tasks
-from textgen_env.tasks.task import Task
+from textgen_env.tasks.task import Task, expert
 from textgen_env.types import Oracle
 
 
@@ -244,7 +244,7 @@ def fit(
     return train(
         algorithm,
         policy,
-        Batches(split, settings.batch_tokens, seed, task),
+        Batches(split, settings.batch_tokens, seed, task.limit),
         validator(policy, task, settings.validation_rows, on.precision, on.device),
         folder=folder,
         phase=phase,

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.oracle import LOG_ZERO, keep_top
-from textgen_env.types import Batch, Oracle, Policy
+from textgen_env.oracles.policy import keep_top
+from textgen_env.types import LOG_ZERO, Batch, Oracle, Policy
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # the student's logits [n, V], what is said of each position [n, …] → a mean
 Graded = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # the same → the sum, and its gradient by the logits [n, V]

@@ -61,7 +61,7 @@ def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None, make=BC,
     progress = train(
         algorithm,
         policy,
-        Batches(task.splits["train"], 128, seed, task),
+        Batches(task.splits["train"], 128, seed, task.limit),
         validate,
         folder=folder,
         phase="student",
