@@ -36,9 +36,9 @@ from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.oracles.oracle import PolicyOracle, expert
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks import tasks
-from textgen_env.tasks.task import Task
+from textgen_env.tasks.task import Task, expert
 from textgen_env.types import Oracle
 
 
@@ -236,7 +236,7 @@ def fit(
 ) -> Progress:
     """Train the algorithm's policy on ``split``."""
     policy = algorithm.policy.to(config.device)
-    batches = Batches(split, settings.batch_tokens, config.seed, task)
+    batches = Batches(split, settings.batch_tokens, config.seed, task.limit)
     validate = validator(policy, task, settings.validation_rows, config.precision, config.device)
     return train(algorithm, policy, batches, validate, config, files)
 

@@ -26,7 +26,7 @@ from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 
 FORMATS = ("ctranslate2",)

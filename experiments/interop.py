@@ -30,8 +30,7 @@ from textgen_env.data.files import write_atomically
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.oracle import expert
-from textgen_env.tasks.task import Task
+from textgen_env.tasks.task import Task, expert
 
 EXTRA = {"imitation": ("imitation", "imitation"), "sb3_maskable": ("sb3_contrib", "contrib")}  # trainers → package, extra
 STEPS = {"sb3": 60_000, "imitation": 4_000}  # rewards tell less than labels

@@ -19,7 +19,7 @@ from agents.training.logger import console
 from reopen import reopen
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 
 
 def main(config: DictConfig) -> None:

@@ -28,7 +28,7 @@ from distil import Machine, finished, fit, named, parameters, pretrained_name, t
 from run_folder import read_results
 from textgen_env.data.files import DamagedFile, cache_dir, load_json, save_json, write_atomically
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle
 

@@ -71,7 +71,7 @@ def measure(
         )
     tallies = {name: {who: Tally(task.horizon, resamples) for who in (*ROLL_INS, *STARTS)} for name in students}
     generators = {name: torch.Generator().manual_seed(seed) for name in students}
-    for batch in in_order(split, TOKENS, task):
+    for batch in in_order(split, TOKENS, task.limit):
         draws = [np.random.default_rng((seed, row)) for row in batch.index.tolist()]  # a sentence's own, whatever its batch
         weights = weigh(draws, resamples)  # [B, 1 + R]
         batch = batch.to(device)

@@ -78,7 +78,7 @@ def writer(
 def write_split(write: Writer, task: Task, split: Split) -> list[str]:
     """The text that ``write`` gives for every source of ``split``, in the split's order."""
     texts = [""] * len(split)
-    for batch in in_order(split, EVALUATION_TOKENS, task):
+    for batch in in_order(split, EVALUATION_TOKENS, task.limit):
         for row, action in zip(batch.index.tolist(), write(batch.source, batch.limit).action.tolist(), strict=True):
             texts[row] = task.vocabulary.decode(action)
     return texts
@@ -126,7 +126,7 @@ def mean_nll(policy: Policy, task: Task, split: Split, amp: str, device: str) ->
     """Negative log-likelihood of the references, nats a token."""
     total, tokens = 0.0, 0
     with acting(policy), precision(amp, device):
-        for batch in in_order(split, EVALUATION_TOKENS, task):
+        for batch in in_order(split, EVALUATION_TOKENS, task.limit):
             batch = batch.to(device)
             features, target = policy.features(batch.source, batch.prefix, batch.mask), batch.target[batch.mask]
             for some, said in zip(features.split(AT_ONCE), target.split(AT_ONCE), strict=True):

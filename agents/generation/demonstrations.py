@@ -31,7 +31,7 @@ from textgen_env.data.files import cache_dir
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import sentence_score
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, Batch, Oracle
 
@@ -125,7 +125,7 @@ def generate(write: Writer, task: Task, folder: Path) -> None:
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with locked(folder, wait=True), Progress(*columns, console=console) as bar:
         row = bar.add_task("teacher's demonstrations", total=len(split))
-        for number, batches in enumerate(_shards(in_order(split, TOKENS, task))):
+        for number, batches in enumerate(_shards(in_order(split, TOKENS, task.limit))):
             path = folder / f"{number:05}.safetensors"
             why = fault(path)
             if why and path.exists():

@@ -128,7 +128,7 @@ def _note(task: Task, folder: Path, quantization: str) -> str:
         folder=str(folder),
         preprocessing=preprocessing,
         prepare="\n    ".join(line for done, line in steps if done),
-        limit=task.limit_code("length"),
+        limit=task.limit.code("length"),
         most=task.source_limit - 1,
         horizon=task.horizon,
     )

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import LOG_ZERO
-from textgen_env.types import EOS, PAD, picked
+from textgen_env.types import EOS, LOG_ZERO, PAD, picked
 
 
 class HuggingFacePolicy(nn.Module):

@@ -19,8 +19,7 @@ from agents.policies.untrusted import clean_view
 from textgen_env.data.foreign import adopt
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import LOG_ZERO
-from textgen_env.types import BOS, EOS, PAD
+from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
 
 LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 

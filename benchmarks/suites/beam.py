@@ -79,7 +79,7 @@ def generated(write: Writer, task: Task, split: Split) -> tuple[list[list[int]],
     """
     found: list[list[int]] = [[]] * len(split)
     start = perf_counter()
-    for batch in in_order(split, TOKENS, task):
+    for batch in in_order(split, TOKENS, task.limit):
         said = write(batch.source, task.horizon)
         for index, action, length in zip(batch.index.tolist(), said.action.tolist(), said.length.tolist(), strict=True):
             found[index] = action[:length]

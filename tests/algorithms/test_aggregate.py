@@ -11,7 +11,7 @@ from agents.training.checkpoint import load_tensors
 from agents.training.trainer import train
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import expert
+from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, Batch
 
 
@@ -82,7 +82,7 @@ def learner(task, **settings):
 
 
 def test_a_roll_in_every_so_many_updates_is_all_that_is_labelled(task):
-    batches = Batches(task.splits["train"], 200, 0, task)
+    batches = Batches(task.splits["train"], 200, 0, task.limit)
     algorithm = learner(task, every=3, beta="constant", rate=0.0)
     outputs = [algorithm.loss(batches.at(step), 0.0) for step in range(7)]
     assert [output.decoded > 0 for output in outputs] == [True, False, False, True, False, False, True]
@@ -92,7 +92,7 @@ def test_a_roll_in_every_so_many_updates_is_all_that_is_labelled(task):
 
 def test_labels_are_the_oracles_at_the_students_prefixes(task):
     algorithm = learner(task, beta="constant", rate=0.0)
-    batches = Batches(task.splits["train"], 200, 0, task)
+    batches = Batches(task.splits["train"], 200, 0, task.limit)
     algorithm.loss(batches.at(0), 0.0)
     drawn, label = algorithm.data.draw(300)
     assert torch.equal(label[drawn.mask], expert(task).action(drawn.source, drawn.prefix, drawn.mask))
@@ -116,7 +116,7 @@ def fit(task, folder, stop=None, resume=False):
     train(
         algorithm,
         algorithm.policy,
-        Batches(task.splits["train"], 200, 0, task),
+        Batches(task.splits["train"], 200, 0, task.limit),
         lambda: {"valid_score": 0.0},
         folder=folder,
         phase="student",

@@ -16,7 +16,7 @@ from distil import build_student, load_task, machine, train_student
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.oracle import expert
+from textgen_env.tasks.task import expert
 
 SHORT = ["env=Copy-v0", "env.symbols=5", "env.max_length=5", "env.horizon=8"]
 FROM_SCRATCH = [*SHORT, "train.steps=300"]
@@ -77,7 +77,7 @@ def learner(task, **settings):
 
 
 def batch_of(task):
-    return Batches(task.splits["train"], 400, 0, task).at(0)
+    return Batches(task.splits["train"], 400, 0, task.limit).at(0)
 
 
 def test_beta_one_is_the_data_and_beta_zero_the_student(task):
@@ -158,7 +158,7 @@ def test_labels_cut_to_one_token_are_the_oracles_action(task):
 
 def test_roll_ins_written_at_once_are_those_written_one_by_one(task):
     """Greedy writing draws no noise, so the coins are the same too."""
-    batches = [Batches(task.splits["train"], 200, 0, task).at(step) for step in range(4)]
+    batches = [Batches(task.splits["train"], 200, 0, task.limit).at(step) for step in range(4)]
     progress = [0.1, 0.2, 0.3, 0.4]
     alone, _ = learner(task, beta="linear", rate=0.0)
     ahead, _ = learner(task, beta="linear", rate=0.0, group=4)

@@ -22,10 +22,11 @@ from agents.generation.decoding import beam, greedy
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.tasks import iwslt, multi30k, parallel_text, wmt16
-from textgen_env.tasks.task import build
+from textgen_env.tasks.task import Task
 from textgen_env.types import BOS, EOS, PAD, UNK, shift
 
 pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed (extra: export)")
@@ -34,7 +35,7 @@ from agents.interop import ctranslate2 as export
 WORDS, LIMIT, HORIZON = Vocabulary.words([f"w{i}" for i in range(40)]), 12, 15
 PAIRS = Pairs(["w1 w2 w3"], [("w3 w2 w1",)])
 CORPUS = Corpus("words", "local", "by hand", dict.fromkeys(("train", "valid", "test"), PAIRS))
-WORLD = build("X-v0", CORPUS, WORDS, source_limit=LIMIT, horizon=HORIZON, metric="bleu", reward="bleu")
+WORLD = Task("X-v0", CORPUS, WORDS, source_limit=LIMIT, limit=Limit(HORIZON), metric="bleu", reward="bleu")
 SHAPES = {
     "one embedding, more decoder layers": {"layers": 1, "decoder_layers": 2, "share_source_embedding": True},
     "two embeddings, more encoder layers": {"layers": 2, "decoder_layers": 1},

@@ -23,8 +23,8 @@ from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.shell import allowed
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import expert
 from textgen_env.tasks import copy
+from textgen_env.tasks.task import expert
 from textgen_env.types import BOS, EOS, PAD, shift
 
 NEEDS = {"sb3_maskable_ppo": "sb3_contrib", "imitation_bc": "imitation", "imitation_dagger": "imitation"}
@@ -52,7 +52,7 @@ def student(task, dropout=0.0):
 
 def agreement(policy, task):
     """How much of what it writes for the test split the expert would have written too; chance: one token in V."""
-    batch = Batches(task.splits["test"], 10**4, 0, task).at(0)
+    batch = Batches(task.splits["test"], 10**4, 0, task.limit).at(0)
     written = roll_out(policy, batch.source, task.horizon, torch.Generator())
     mask = torch.arange(written.action.shape[1]) < written.length[:, None]
     right = expert(task).action(batch.source, shift(written.action), mask)
@@ -173,7 +173,7 @@ def test_they_learn_from_the_policy_that_acted_which_is_without_dropout(task):
 
 def test_their_cloning_loss_and_its_gradient_are_ours(task):
     bc = pytest.importorskip("imitation.algorithms.bc", reason="imitation is not installed (extra: imitation)")
-    batch = Batches(task.splits["train"], 400, 0, task).at(0)
+    batch = Batches(task.splits["train"], 400, 0, task.limit).at(0)
     own, twin = student(task), student(task)
     ours = BC(own).loss(batch, 0.0).loss
     row, step = batch.mask.nonzero(as_tuple=True)  # [N] each: one of their transitions is one action of ours

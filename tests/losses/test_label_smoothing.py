@@ -17,8 +17,7 @@ from agents.discovery import build
 from agents.policies.transformer import Transformer
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import expert
-from textgen_env.tasks.task import Task
+from textgen_env.tasks.task import Task, expert
 
 ON_DATA = {  # as they are where every prefix is the data's
     "seqinter": SeqInter,
@@ -35,7 +34,7 @@ def loss(task: Task, make: Any, smoothing: float) -> float:
     settings = {**getattr(make, "keywords", {}), "label_smoothing": smoothing}
     available = {"policy": policy, "oracle": expert(task), "generator": generator}
     algorithm = build(getattr(make, "func", make), settings, **available)
-    batch = Batches(task.splits["train"], 400, 0, task).at(0)
+    batch = Batches(task.splits["train"], 400, 0, task.limit).at(0)
     return algorithm.loss(batch, 0.5).loss.item()
 
 

@@ -37,7 +37,7 @@ from agents.generation.decoding import beam, greedy
 from agents.policies.pretrained import load, load_tokens
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.types import BOS, EOS, PAD
 
 KEYS = {  # family → how it is asked; together every branch of the prompt's layout
