@@ -41,8 +41,8 @@ class Clock:
 class Algorithm(nn.Module):
     """roll-in × label × loss. A subclass defines ``loss``; ``updates`` is for more than one update a batch, or a group.
 
-    A policy that is assigned to an attribute is held, not registered: it is trained, saved and switched between modes by
-    the trainer. What has to survive a resume is a buffer, a parameter or ``get_extra_state``, as in any module.
+    A policy or oracle that is assigned to an attribute is held, not registered: it is trained, saved and switched between
+    modes by others. What has to survive a resume is a buffer, a parameter or ``get_extra_state``, as in any module.
 
     Attributes:
         demonstrations: the sequences of its batches: "references", the best of the teacher's beam ("teacher"), or the one
@@ -70,7 +70,7 @@ class Algorithm(nn.Module):
         """Called with the metrics of each validation."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, nn.Module) and hasattr(value, "features") and hasattr(value, "head"):
+        if isinstance(value, nn.Module) and hasattr(value, "vocabulary_size"):
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
