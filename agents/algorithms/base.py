@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from agents.losses.loss import Loss
 from textgen_env.errors import UserError
 from textgen_env.randomness import uniform
-from textgen_env.types import Batch, Oracle
+from textgen_env.types import Batch
 
 UPDATES_PER_ROUND = 64  # between two chances to save and stop
 
@@ -49,13 +49,13 @@ class Algorithm(nn.Module):
             with the best sentence score ("best_of_beam").
         needs_start: it only improves a policy that can already generate (``init=RUN``).
         batches_per_round: how many batches ``updates`` gets at once.
-        oracle: whose queries the trainer counts.
+        oracle: an Oracle whose queries the trainer counts, or None.
     """
 
     demonstrations: str = "references"
     needs_start: bool = False
     batches_per_round: int = 1
-    oracle: Oracle | None = None
+    oracle: Any = None
 
     def loss(self, batch: Batch, clock: Clock) -> Tensor | Loss:
         """The loss of one batch. A plain scalar is the mean over the batch's real tokens."""

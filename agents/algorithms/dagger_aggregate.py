@@ -103,13 +103,13 @@ class Reservoir(nn.Module):
     def __len__(self) -> int:
         return len(self.heap)
 
-    def add(self, batch: Batch, label: Tensor, key: Tensor) -> None:
+    def add(self, batch: Batch, labels: Tensor, keys: Tensor) -> None:
         """Add episodes with their labels ``[B, T]`` and uniform random keys ``[B]``."""
-        source, target, label = (tokens.cpu().numpy().astype(np.int32) for tokens in (batch.source, batch.target, label))
-        for row, (order, length) in enumerate(zip((-key).tolist(), batch.length.tolist(), strict=True)):
-            words = source[row][source[row] != PAD]
-            tokens = np.concatenate([words, target[row, :length], label[row, :length]])
-            heappush(self.heap, Episode(order, self.seen, len(words), tokens))
+        parts = (part.cpu().numpy().astype(np.int32) for part in (batch.source, batch.target, labels))
+        for source, target, label, length, key in zip(*parts, batch.length.tolist(), keys.tolist(), strict=True):
+            source = source[source != PAD]
+            tokens = np.concatenate([source, target[:length], label[:length]])
+            heappush(self.heap, Episode(-key, self.seen, len(source), tokens))
             self.largest = max(self.largest, OVERHEAD + tokens.nbytes)
             self.seen += 1
         self.actions += batch.tokens
@@ -127,8 +127,9 @@ class Reservoir(nn.Module):
         place = (clock.uniform("sample", row) * len(self)).long()  # [B]
         source, target, label = zip(*(self.heap[index].parts for index in place.tolist()), strict=True)
         length = torch.tensor([len(action) for action in target])
-        padded = (torch.from_numpy(pad(rows, max(map(len, rows)))) for rows in (source, target))
-        return Batch(place, *padded, length, limit=length, row=row), torch.from_numpy(np.concatenate(label)).long()
+        sources, targets = (torch.from_numpy(pad(rows, max(map(len, rows)))) for rows in (source, target))
+        batch = Batch(place, sources, targets, length, limit=length, row=row)
+        return batch, torch.from_numpy(np.concatenate(label)).long()
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """All of it, as tensors."""
@@ -145,7 +146,7 @@ class Reservoir(nn.Module):
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
         """What ``get_extra_state`` gave."""
         self.largest, self.seen, self.actions = state["counts"].tolist()
-        tokens = map(Tensor.numpy, state["tokens"].split(state["size"].tolist()))
+        tokens = (part.clone().numpy() for part in state["tokens"].split(state["size"].tolist()))
         fields = (state[name].tolist() for name in ("order", "number", "source"))
         self.heap = [Episode(*episode) for episode in zip(*fields, tokens, strict=True)]
 
