@@ -61,7 +61,7 @@ def test_it_keeps_everything_until_it_is_full_and_never_exceeds_its_cap():
         assert full[-1] or len(data) == 7 * (step + 1)
         assert not full[-1] or (len(data) + 1) * data.largest > capacity
     assert full == sorted(full)
-    assert full[-1] and not full[0]
+    assert (full[0], full[-1]) == (False, True)
 
 
 def test_a_sample_is_of_what_was_added():
