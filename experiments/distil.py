@@ -25,8 +25,8 @@ from agents.generation.demonstrations import KINDS, demonstrations
 from agents.policies import pretrained
 from agents.policies.transformer import Transformer
 from agents.runs.store import build_policy, describe_policy, load_policy, save_vocabulary
-from agents.training.logger import console
 from agents.training.learning_rate import learning_rate
+from agents.training.logger import console
 from agents.training.saving import Checkpoints
 from agents.training.trainer import Progress, TrainConfig, train
 from checks import keys_of
