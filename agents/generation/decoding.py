@@ -258,7 +258,12 @@ def _after(forced: Tensor | None, choose: Choose) -> Choose:
     """The tokens ``forced`` ``[B, F]``, then what ``choose`` would."""
     if forced is None:
         return choose
-    return lambda logits, rows, time: forced[rows, time] if time < forced.shape[1] else choose(logits, rows, time)
+
+    def forced_or_chosen(logits: Tensor, rows: Tensor, time: int) -> Tensor:
+        token = choose(logits, rows, time)
+        return token if time >= forced.shape[1] else token.where(forced[rows, time] == PAD, forced[rows, time])
+
+    return forced_or_chosen
 
 
 def _log_probs(logits: Tensor) -> Tensor:
