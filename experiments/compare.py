@@ -20,7 +20,6 @@ from agents.reporting.comparison import COSTS, TEACHER, Curve, Entry, System, ga
 from agents.reporting.facts import wording
 from agents.runs.locks import locked
 from agents.runs.store import fingerprint
-from agents.training.logger import console
 from agents.training.trainer import Interrupted
 from groups import needs_start
 from reopen import reopen_student
@@ -30,7 +29,7 @@ from textgen_env.data.split import Split
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.oracles.oracle import PolicyOracle
 from textgen_env.tasks.task import Task
-from textgen_env.terminal import safe_json, visible
+from textgen_env.terminal import console, safe_json, visible
 
 Key = tuple[str, str, int]  # algorithm, student, seed
 INTERVALS = {  # of the table, by whether there are several seeds

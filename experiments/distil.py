@@ -25,7 +25,6 @@ from agents.generation.demonstrations import KINDS, demonstrations
 from agents.policies import pretrained
 from agents.policies.transformer import Transformer
 from agents.runs.store import build_policy, describe_policy, load_policy, save_vocabulary
-from agents.training.logger import console
 from agents.training.trainer import Progress, learning_rate, train
 from checks import keys_of
 from groups import algorithm_class
@@ -37,6 +36,7 @@ from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.oracles.oracle import PolicyOracle, expert
 from textgen_env.tasks import tasks
 from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
 

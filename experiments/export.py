@@ -18,7 +18,6 @@ import distil
 import judged
 from agents.accel.heap import tune_allocator
 from agents.evaluation.outputs import Writer, speed, subset, write_split, writer
-from agents.training.logger import console
 from distil import Machine
 from reopen import Run, reopen
 from run_folder import read_config, read_results
@@ -28,6 +27,7 @@ from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import score
 from textgen_env.oracles.oracle import PolicyOracle
 from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
 
 FORMATS = ("ctranslate2",)
 

@@ -24,7 +24,6 @@ from agents.evaluation.outputs import subset, write_split, writer
 from agents.runs.locks import locked
 from agents.runs.store import describe_policy, save_vocabulary
 from agents.training.checkpoint import save_tensors
-from agents.training.logger import console
 from run_folder import begun, made_folder, unused
 from textgen_env.data.files import write_atomically
 from textgen_env.envs import rewards
@@ -32,6 +31,7 @@ from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.metrics.scores import score
 from textgen_env.oracles.oracle import expert
 from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
 
 EXTRA = {"imitation": ("imitation", "imitation"), "sb3_maskable": ("sb3_contrib", "contrib")}  # trainers → package, extra
 STEPS = {"sb3": 60_000, "imitation": 4_000}  # rewards tell less than labels

@@ -12,10 +12,10 @@ from agents.accel.fast import precision
 from agents.evaluation.outputs import writer
 from agents.evaluation.sentence import look
 from agents.reporting import sentence as view
-from agents.training.logger import console
 from reopen import reopen
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:

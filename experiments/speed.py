@@ -15,11 +15,11 @@ import command_line
 import distil
 from agents.accel.heap import tune_allocator
 from agents.evaluation.outputs import speed, subset, writer
-from agents.training.logger import console
 from reopen import reopen
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:

@@ -22,7 +22,6 @@ from agents.policies.transformer import Transformer
 from agents.runs.locks import locked
 from agents.runs.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
 from agents.training.checkpoint import fault
-from agents.training.logger import console
 from checks import keys_of
 from distil import Machine, finished, fit, named, parameters, pretrained_name
 from run_folder import read_results
@@ -30,6 +29,7 @@ from textgen_env.data.files import DamagedFile, cache_dir, load_json, save_json,
 from textgen_env.errors import UserError
 from textgen_env.oracles.oracle import PolicyOracle
 from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
 # of the group teacher, the keys that are not its architecture's

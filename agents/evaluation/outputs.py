@@ -17,7 +17,6 @@ from agents.accel.fast import precision, weights_at_rest
 from agents.generation.decoding import DECODER, beam, greedy
 from agents.generation.rollout import acting
 from agents.losses.sequence import nll
-from agents.training.logger import console
 from textgen_env.data.batching import in_order
 from textgen_env.data.corpus import Pairs
 from textgen_env.data.files import DamagedFile, load_json, save_json
@@ -25,6 +24,7 @@ from textgen_env.data.split import Split
 from textgen_env.errors import Range, check_range
 from textgen_env.metrics.scores import score
 from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
 from textgen_env.types import Policy, Trajectories
 
 Writer = Callable[[Tensor, int | Tensor], Trajectories]  # source [B, S], at most how many steps → what was written

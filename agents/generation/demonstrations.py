@@ -25,7 +25,6 @@ from agents.generation.decoding import DECODER
 from agents.runs.locks import locked
 from agents.runs.store import fingerprint
 from agents.training.checkpoint import fault, load_tensors, save_tensors
-from agents.training.logger import console
 from textgen_env.data.batching import in_order
 from textgen_env.data.files import cache_dir
 from textgen_env.data.split import Split
@@ -33,6 +32,7 @@ from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import sentence_score
 from textgen_env.oracles.oracle import PolicyOracle
 from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
 from textgen_env.types import EOS, Batch, Oracle
 
 KINDS = ("references", "teacher", "best_of_beam")

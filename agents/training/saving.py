@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from agents.algorithms import Algorithm
 from agents.training.checkpoint import load_tensors, load_weights, not_finite, pack, save_tensors, unpack
-from agents.training.logger import console
 from agents.training.progress import Progress, read_progress
 from textgen_env.data.files import DamagedFile
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 Validate = Callable[[], dict[str, float]]  # metrics; the first is the score, higher is better
 

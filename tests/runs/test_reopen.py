@@ -25,12 +25,12 @@ import speed
 import teaching
 from agents.evaluation.outputs import subset, write_split, writer
 from agents.training.checkpoint import load_tensors, save_tensors
-from agents.training.logger import console
 from agents.training.trainer import Interrupted
 from benchmarks.suites import beam
 from reopen import reopen, reopen_student
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
+from textgen_env.terminal import console
 
 TINY = [
     *("student.layers=1", "student.width=16", "student.heads=2", "student.ffn=16", "student.dropout=0.0", "device=cpu"),

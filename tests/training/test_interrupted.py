@@ -29,10 +29,10 @@ from agents.evaluation import outputs as evaluation
 from agents.generation import demonstrations
 from agents.runs.locks import locked
 from agents.training.checkpoint import load_tensors, save_tensors
-from agents.training.logger import console
 from textgen_env.data.files import load_json
 from textgen_env.data.vocabulary import subwords
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
