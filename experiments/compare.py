@@ -14,7 +14,8 @@ import command_line
 import dagger
 import distil
 import teaching
-from agents.evaluation.outputs import outputs, outputs_name, subset, writer
+from agents.evaluation.outputs import outputs, outputs_name, subset
+from agents.generation.decoder import Decoder
 from agents.reporting import read_metrics, versus
 from agents.reporting.comparison import COSTS, TEACHER, Curve, Entry, System, gains_by_length, rows
 from agents.reporting.facts import wording
@@ -129,7 +130,7 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_p
         test = subset(task.splits["test"], config.evaluate.rows)
         texts, whose = {}, fingerprint(policy)
         for width in beams:
-            write = writer(policy, width, on.precision, on.device, length_penalty)
+            write = Decoder(policy, width, on.precision, on.device, length_penalty)
             path = run / "outputs" / outputs_name(len(test), width, length_penalty)
             texts[width] = outputs(write, task, test, path, whose)
         entries.append(Entry(algorithm, student, seed, results, texts))
@@ -175,7 +176,7 @@ def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int],
     for width in beams:
         write = teacher.write
         if isinstance(teacher.oracle, PolicyOracle):
-            write = writer(teacher.oracle.policy, width, on.precision, on.device, penalty)
+            write = Decoder(teacher.oracle.policy, width, on.precision, on.device, penalty)
         texts[width] = outputs(write, task, test, folder / outputs_name(len(test), width, penalty))
     speed, cost = {"speedup": None}, teacher.about["cost"] or {}
     results = {"student": {"parameters": teacher.about["parameters"]}, "speed": speed, "cost": cost}

@@ -19,7 +19,7 @@ from agents.accel.encodings import Encodings
 from agents.accel.fast import resolve_precision
 from agents.algorithms import Algorithm
 from agents.discovery import build
-from agents.evaluation.outputs import validator
+from agents.evaluation.validation import validator
 from agents.generation.decoding import DECODER
 from agents.generation.demonstrations import KINDS, demonstrations
 from agents.policies import pretrained

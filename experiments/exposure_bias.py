@@ -36,13 +36,15 @@ def main(config: DictConfig) -> None:
         first.teacher.oracle,
         first.task,
         subset(split, config.rows),
-        top_k=config.top_k,
-        corrupt_at=config.corrupt_at,
-        corrupt=config.corrupt,
-        resamples=config.resamples,
-        seed=config.seed,
-        amp=on.precision,
-        device=on.device,
+        exposure_bias.Settings(
+            top_k=config.top_k,
+            corrupt_at=config.corrupt_at,
+            corrupt=config.corrupt,
+            resamples=config.resamples,
+            seed=config.seed,
+            precision=on.precision,
+            device=on.device,
+        ),
     )
     results = {
         "settings": OmegaConf.to_container(config),

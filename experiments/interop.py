@@ -20,7 +20,8 @@ import command_line
 import distil
 from agents import interop
 from agents.discovery import variants
-from agents.evaluation.outputs import subset, write_split, writer
+from agents.evaluation.outputs import generate, subset
+from agents.generation.decoder import Decoder
 from agents.runs.locks import locked
 from agents.runs.store import describe_policy, save_vocabulary
 from agents.training.checkpoint import save_tensors
@@ -124,7 +125,7 @@ def load_student(config: DictConfig, task: Task) -> tuple[nn.Module, dict[str, A
 def judged(student: Any, task: Task, rows: int | None, on: distil.Machine) -> dict[str, float]:
     """The task's figures of what the student writes greedily for the test split."""
     test = subset(task.splits["test"], rows)
-    texts = write_split(writer(student, 1, on.precision, on.device), task, test)
+    texts = generate(Decoder(student, 1, on.precision, on.device), task, test)
     return {name: each.value for name, each in score(task.metric, texts, test.texts.references, resamples=0).items()}
 
 

@@ -14,7 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from agents.algorithms.bc import BC
-from agents.evaluation.outputs import Writer, writer
+from agents.generation.decoder import Decode, Decoder
 from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM
 from agents.policies import pretrained
@@ -43,7 +43,7 @@ class Teacher(NamedTuple):
     """The oracle, how it writes when judged, and what the report says of it."""
 
     oracle: Oracle
-    write: Writer
+    write: Decode
     about: dict[str, Any]
 
 
@@ -80,7 +80,7 @@ def find_teacher(config: DictConfig, task: Task, on: Machine) -> Teacher:
     decode = partial(beam, width=BEAM, length_penalty=config.teacher.length_penalty)
     oracle = PolicyOracle(policy, decode, vocabulary, task.vocabulary)
     evaluate = config.evaluate
-    write = writer(policy, evaluate.beam, on.precision, on.device, evaluate.length_penalty)
+    write = Decoder(policy, evaluate.beam, on.precision, on.device, evaluate.length_penalty)
     return Teacher(oracle, write, about)
 
 

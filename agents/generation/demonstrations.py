@@ -20,7 +20,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeR
 from torch import Tensor
 
 from agents.accel import workers
-from agents.evaluation.outputs import Writer, writer
+from agents.generation.decoder import Decode, Decoder
 from agents.generation.decoding import DECODER
 from agents.runs.locks import locked
 from agents.runs.store import fingerprint
@@ -77,7 +77,7 @@ def demonstrations(
         return split
     policy: Any = oracle.policy if isinstance(oracle, PolicyOracle) else None
     keep = BEAM if policy is not None and kind == "best_of_beam" else 1
-    write = oracle.demonstrate if policy is None else writer(policy, BEAM, amp, device, length_penalty, keep)
+    write = oracle.demonstrate if policy is None else Decoder(policy, BEAM, amp, device, length_penalty, keep)
     about = {
         "teacher": task.id if policy is None else fingerprint(policy),
         "corpus": task.corpus.fingerprint,
@@ -115,7 +115,7 @@ def _report_endless(count: int, task: Task) -> None:
         console.print(f"teacher's demonstrations: {count:,} of {rows:,} do not end by EOS and are left out")
 
 
-def generate(write: Writer, task: Task, folder: Path) -> None:
+def generate(write: Decode, task: Task, folder: Path) -> None:
     """Fill ``folder`` with what ``write`` makes of every training source; shards that are there already are kept.
 
     A shard holds ``index`` ``[N]``, ``length`` ``[N, keep]`` and, one after the other, the ``action`` of all hypotheses; its
@@ -142,7 +142,7 @@ def _shards(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
         yield shard
 
 
-def _written(write: Writer, batches: list[Batch]) -> dict[str, Tensor]:
+def _written(write: Decode, batches: list[Batch]) -> dict[str, Tensor]:
     actions, lengths = [], []
     for batch in batches:
         found = write(batch.source, batch.limit)

@@ -37,7 +37,7 @@ def drawing(sentence: Sentence, run: str) -> Group:
     for number, step in enumerate(sentence.steps, start=1):
         best, *others = (f"{choice.token} {probability(choice.probability)}" for choice in step.teacher)
         choices = Text(best, style="bold").append("  ·  ".join(["", *others]), style="not bold")
-        mark = "≠ " if step.parts else "  "
+        mark = "≠ " if step.diverges else "  "
         table.add_row(str(number), Text(mark + step.token, style=style(step)), probability(step.teacher_probability), choices)
     return Group(texts, "", summary(sentence), "", table)
 
@@ -47,19 +47,19 @@ def coloured(steps: Sequence[Step]) -> Text:
     text = Text()
     for step in steps:
         blank, word = split_blank(step)
-        text.append(blank).append(f"‹{word}≠{step.teacher[0].token}›" if step.parts else word, style=style(step))
+        text.append(blank).append(f"‹{word}≠{step.teacher[0].token}›" if step.diverges else word, style=style(step))
     return text
 
 
 def style(step: Step) -> str:
     """Rich's style of a token."""
     colour = "green" if step.teacher_probability >= LIKELY else "yellow" if step.teacher_probability >= DOUBTFUL else "red"
-    return f"bold {colour}" if step.parts else colour
+    return f"bold {colour}" if step.diverges else colour
 
 
 def summary(sentence: Sentence) -> str:
     """Where they part, in words."""
-    apart = [number for number, step in enumerate(sentence.steps, start=1) if step.parts]
+    apart = [number for number, step in enumerate(sentence.steps, start=1) if step.diverges]
     if not apart:
         return "At every prefix the teacher would have written the student's token."
     return f"They part at {len(apart)} of {len(sentence.steps)} tokens, first at token {apart[0]}."
@@ -135,9 +135,9 @@ def token_link(number: int, step: Step) -> Html:
         "a",
         word,
         href=f"#step-{number}",
-        class_="parts" if step.parts else "agrees",
+        class_="parts" if step.diverges else "agrees",
         style=f"--p:{step.teacher_probability:.3f}",
-        aria_label=f"{said}, they part" if step.parts else said,
+        aria_label=f"{said}, they part" if step.diverges else said,
     )
     return join([blank, link])
 
@@ -146,7 +146,7 @@ def step_section(number: int, count: int, before: str, step: Step) -> Html:
     """One step: what was written before, what the student writes now, and both sides' likeliest tokens."""
     blank, word = split_blank(step)
     verdict = (
-        f"They part: the teacher would write {step.teacher[0].token}." if step.parts else "The teacher would write it too."
+        f"They part: the teacher would write {step.teacher[0].token}." if step.diverges else "The teacher would write it too."
     )
     sides = probability(step.teacher_probability), probability(step.student_probability)
     odds = f" To {step.token} the teacher gives {sides[0]}, the student {sides[1]}."
@@ -163,7 +163,7 @@ def step_section(number: int, count: int, before: str, step: Step) -> Html:
         element("p", element("strong", verdict), odds),
         element("div", choices("Teacher", step.teacher, step), choices("Student", step.student, step), class_="sides"),
         id=f"step-{number}",
-        class_="step parts" if step.parts else "step",
+        class_="step parts" if step.diverges else "step",
     )
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from agents.algorithms.dagger import DAgger
-from agents.evaluation.outputs import validator
+from agents.evaluation.validation import validator
 from agents.generation.decoding import sample, writable
 from agents.generation.rollout import acting
 from agents.policies.rnn import RNN

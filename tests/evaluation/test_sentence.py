@@ -33,7 +33,7 @@ def student(task: Task) -> Transformer:
 @pytest.fixture(scope="module")
 def seen(task: Task, student: Transformer) -> Sentence:
     """What that student makes of a sentence."""
-    return look(student, partial(greedy, student), task.oracle(), task, "test", 3, "cpu")
+    return look(student, partial(greedy, student), task.oracle(), task, "test", 3)
 
 
 def test_every_figure_is_the_policies_own(task: Task, student: Transformer, seen: Sentence):
@@ -49,7 +49,7 @@ def test_every_figure_is_the_policies_own(task: Task, student: Transformer, seen
         assert step.token == names[token]
         assert step.teacher_probability == pytest.approx(theirs[t, token].item())
         assert step.student_probability == pytest.approx(ours[t, token].item(), abs=1e-6)
-        assert step.parts == (theirs[t].argmax() != token)
+        assert step.diverges == (theirs[t].argmax() != token)
         assert step.teacher_rank == 1 + int((theirs[t] > theirs[t, token]).sum())
         for side, known in ((step.teacher, theirs[t]), (step.student, ours[t])):
             top = known.topk(5)
@@ -57,15 +57,15 @@ def test_every_figure_is_the_policies_own(task: Task, student: Transformer, seen
         assert [choice.token for choice in step.student] == [names[token] for token in ours[t].topk(5).indices.tolist()]
     assert "".join(step.piece for step in seen.steps).removesuffix(" </s>") == seen.student
     assert seen.teacher == seen.source == seen.reference  # the exact expert copies
-    assert any(step.parts for step in seen.steps)
+    assert any(step.diverges for step in seen.steps)
 
 
 def test_a_sentence_that_is_not_there(task: Task, student: Transformer):
     seek = partial(look, student, partial(greedy, student), task.oracle(), task)
     with pytest.raises(UserError, match="sentence=20: test has sentences 0 to 19"):
-        seek("test", 20, "cpu")
+        seek("test", 20)
     with pytest.raises(UserError, match="unknown split 'tests'; did you mean 'test'"):
-        seek("tests", 0, "cpu")
+        seek("tests", 0)
 
 
 def drawn(seen: Sentence, **options) -> str:
@@ -78,10 +78,10 @@ def drawn(seen: Sentence, **options) -> str:
 def test_the_terminal_says_all_with_and_without_colours(seen: Sentence):
     text = drawn(seen, color_system=None)
     assert "runs/[bold]one, test 3" in text
-    apart = [number for number, step in enumerate(seen.steps, start=1) if step.parts]
+    apart = [number for number, step in enumerate(seen.steps, start=1) if step.diverges]
     assert f"They part at {len(apart)} of {len(seen.steps)} tokens, first at token {apart[0]}." in text
     for step in seen.steps:
-        if step.parts:
+        if step.diverges:
             assert f"‹{step.piece.strip()}≠{step.teacher[0].token}›" in text
         for choice in step.teacher:
             assert f"{choice.token} {view.probability(choice.probability)}" in text
@@ -122,7 +122,7 @@ def shown(page: Page) -> int:
 def test_arrow_keys_step_through_the_page(opened: tuple[Page, str], seen: Sentence):
     page, url = opened
     page.open(url)
-    apart = [number for number, step in enumerate(hostile(seen).steps, start=1) if step.parts]
+    apart = [number for number, step in enumerate(hostile(seen).steps, start=1) if step.diverges]
     assert shown(page) == apart[0] == 2
     assert apart[1] == 5
     page.press("ArrowLeft")

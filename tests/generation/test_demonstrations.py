@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import torch
 
-from agents.evaluation.outputs import writer
 from agents.generation import demonstrations as module
+from agents.generation.decoder import Decoder
 from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM, demonstrations, generate
 from agents.policies.transformer import Transformer
@@ -123,7 +123,7 @@ def test_a_run_that_finds_demonstrations_in_the_cache_is_told_what_they_took(pol
 
 
 def test_an_interrupted_generation_goes_on_where_it_stopped(policy, task, fresh):
-    write, calls = writer(policy, BEAM, "float32", "cpu"), []
+    write, calls = Decoder(policy, BEAM, "float32", "cpu"), []
 
     def dies(source, steps):
         calls.append(len(source))

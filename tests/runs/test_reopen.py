@@ -23,7 +23,8 @@ import judged
 import show
 import speed
 import teaching
-from agents.evaluation.outputs import subset, write_split, writer
+from agents.evaluation.outputs import generate, subset
+from agents.generation.decoder import Decoder
 from agents.training.checkpoint import load_tensors, save_tensors
 from agents.training.trainer import Interrupted
 from benchmarks.suites import beam
@@ -78,8 +79,8 @@ def test_the_same_student_and_teacher_get_the_same_scores_again(runs):
     results = json.loads((folder / "results.json").read_text())
     config, task, student, teacher = reopen(folder, *("cpu", "float32"))
     test = subset(task.splits["test"], 12)
-    for who, write in (("student", writer(student, config.evaluate.beam, "float32", "cpu")), ("teacher", teacher.write)):
-        again = score(task.metric, write_split(write, task, test), test.texts.references)
+    for who, write in (("student", Decoder(student, config.evaluate.beam, "float32", "cpu")), ("teacher", teacher.write)):
+        again = score(task.metric, generate(write, task, test), test.texts.references)
         assert again[task.metric].value == results["scores"][who][task.metric]
     assert teacher.about == results["teacher"]
     assert not student.training
