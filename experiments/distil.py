@@ -21,9 +21,10 @@ from agents.algorithms import Algorithm
 from agents.discovery import build
 from agents.evaluation.validation import validator
 from agents.generation.decoding import DECODER
-from agents.generation.demonstrations import KINDS, demonstrations
+from agents.generation.demonstrations import KINDS
 from agents.policies import pretrained
 from agents.policies.transformer import Transformer
+from agents.runs.demonstrations import demonstrations
 from agents.runs.store import build_policy, describe_policy, load_policy, save_vocabulary
 from agents.training.trainer import Progress, learning_rate, train
 from checks import keys_of
@@ -164,18 +165,15 @@ def train_student(
         "seed": config.seed,
         **({} if algorithm.demonstrations == "references" else {"decoder": DECODER}),
     }
-    spent = {"demonstrations_seconds": 0.0}
-    penalty = config.teacher.length_penalty
-    split = demonstrations(algorithm.demonstrations, task, oracle, on.precision, on.device, penalty, spent)
+    learned = demonstrations(algorithm.demonstrations, task, oracle, on.precision, on.device, config.teacher.length_penalty)
     with remembering(oracle, task, config.teacher.encodings, on.device):
         progress = fit(
-            *(config.train, config.seed, task, split, algorithm, student),
+            *(config.train, config.seed, task, learned.split, algorithm, student),
             *(folder, "student", header, generator, on, config.resume),
             validate_first=config.init is not None,
         )
-    written = 0 if algorithm.demonstrations == "references" else sum(map(len, split.target))
-    progress.cost.oracle_queries += written
-    return progress, {**spent, "demonstrations_tokens": written}
+    progress.cost.oracle_queries += learned.tokens
+    return progress, {"demonstrations_seconds": learned.seconds, "demonstrations_tokens": learned.tokens}
 
 
 def check(config: DictConfig, task: Task, student: nn.Module) -> None:

@@ -27,8 +27,8 @@ from agents.evaluation.sentence import look
 from agents.evaluation.speed import speed
 from agents.generation.decoder import Decoder
 from agents.generation.decoding import beam
-from agents.generation.demonstrations import demonstrations
 from agents.policies.transformer import Transformer
+from agents.runs.demonstrations import demonstrations
 from command_line import read
 from textgen_env.data.batching import Batches, in_order
 from textgen_env.data.files import cache_dir
@@ -194,7 +194,7 @@ def test_demonstrations_that_were_made_under_another_limit_are_not_taken(task):
     made = {}
     for offset in (1, 2):
         rule = limited(task, 0.5, offset)
-        split = demonstrations("teacher", rule, expert(rule), "float32", "cpu")
+        split = demonstrations("teacher", rule, expert(rule), "float32", "cpu").split
         made[offset] = [row for row, target in enumerate(split.target) if len(target)]
         for row in made[offset]:
             assert split.target[row][-1] == EOS

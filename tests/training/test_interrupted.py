@@ -26,7 +26,7 @@ import interop
 import show
 from agents.algorithms.bc import BC
 from agents.evaluation import validation
-from agents.generation import demonstrations
+from agents.runs import demonstrations
 from agents.runs.locks import locked
 from agents.training.checkpoint import load_tensors, save_tensors
 from textgen_env.data.files import load_json
