@@ -10,7 +10,6 @@ from torch import Tensor
 
 from agents.generation.decoder import Decode
 from agents.generation.rollout import acting
-from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs.rendering import pieces
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks.task import Task
@@ -26,25 +25,32 @@ class Choice(NamedTuple):
     probability: float
 
 
-class Step(NamedTuple):
-    """One action of the student.
+class Side(NamedTuple):
+    """One policy at a step: its probability of the student's token, that token's rank from 1, and its own best first."""
 
-    piece: what it adds to the text · teacher_rank: of the student's token, from 1 · teacher, student: the most likely
-    tokens of each, best first.
-    """
+    probability: float
+    rank: int
+    best: list[Choice]
+
+    def choices(self, token: str) -> list[tuple[int, str, float]]:
+        """Rank, token and probability of the best, and of the student's ``token`` where it is none of them."""
+        choices = [(rank, *choice) for rank, choice in enumerate(self.best, start=1)]
+        known = token in [choice.token for choice in self.best]
+        return choices if known else [*choices, (self.rank, token, self.probability)]
+
+
+class Step(NamedTuple):
+    """One action of the student, and the text that it adds."""
 
     token: str
     piece: str
-    teacher_probability: float
-    student_probability: float
-    teacher_rank: int
-    teacher: list[Choice]
-    student: list[Choice]
+    teacher: Side
+    student: Side
 
     @property
     def diverges(self) -> bool:
         """Whether the teacher's most likely token is another one."""
-        return self.token != self.teacher[0].token
+        return self.token != self.teacher.best[0].token
 
 
 @dataclass(frozen=True)
@@ -75,29 +81,27 @@ def look(student: Policy, decode: Decode, oracle: Oracle, task: Task, split: str
         own = student(source, batch.prefix, batch.mask).log_softmax(-1, dtype=torch.float32)  # [T, V]
         expert = oracle.log_probs(source, batch.prefix, batch.mask)  # [T, V]
         demonstration = oracle.demonstrate(source, limit)
-    action, decoded = batch.target[batch.mask], task.vocabulary.decode
-    texts = rows.texts.sources[index], rows.texts.references[index][0], decoded(demonstration.action[0].tolist())
-    return Sentence(split, index, *texts, decoded(action.tolist()), _steps(task.vocabulary, action, own, expert))
-
-
-def _steps(vocabulary: Vocabulary, action: Tensor, own: Tensor, expert: Tensor) -> list[Step]:
-    """A step for each of ``action`` ``[T]``, from both sides' log-probabilities ``[T, V]``."""
-    ours, theirs = (side.gather(1, action[:, None]) for side in (own, expert))  # [T, 1]
-    columns = (
-        [vocabulary.tokens[token] for token in action.tolist()],
-        pieces(vocabulary, action.tolist()),
-        theirs.exp().squeeze(1).tolist(),
-        ours.exp().squeeze(1).tolist(),
-        (1 + (expert > theirs).sum(1)).tolist(),
-        _best(vocabulary, expert),
-        _best(vocabulary, own),
+    action, vocabulary = batch.target[batch.mask], task.vocabulary
+    names, tokens = vocabulary.tokens, action.tolist()
+    columns = [names[token] for token in tokens], pieces(vocabulary, tokens), _sides(names, action, expert)
+    return Sentence(
+        split,
+        index,
+        rows.texts.sources[index],
+        rows.texts.references[index][0],
+        vocabulary.decode(demonstration.action[0].tolist()),
+        vocabulary.decode(tokens),
+        [Step(*row) for row in zip(*columns, _sides(names, action, own), strict=True)],
     )
-    return [Step(*row) for row in zip(*columns, strict=True)]
 
 
-def _best(vocabulary: Vocabulary, log_probs: Tensor) -> list[list[Choice]]:
-    top, token = log_probs.topk(min(CHOICES, log_probs.shape[1]))
-    return [
-        [Choice(vocabulary.tokens[index], chance) for index, chance in zip(*row, strict=True)]
-        for row in zip(token.tolist(), top.exp().tolist(), strict=True)
+def _sides(names: list[str], action: Tensor, log_probs: Tensor) -> list[Side]:
+    """One policy at each of ``action`` ``[T]``, from its log-probabilities ``[T, V]``."""
+    chosen = log_probs.gather(1, action[:, None])  # [T, 1]
+    rank = 1 + (log_probs > chosen).sum(1)
+    top, token = log_probs.exp().topk(min(CHOICES, log_probs.shape[1]))  # [T, CHOICES] each
+    best = [
+        [Choice(names[index], chance) for index, chance in zip(*row, strict=True)]
+        for row in zip(token.tolist(), top.tolist(), strict=True)
     ]
+    return [Side(*row) for row in zip(chosen.exp().squeeze(1).tolist(), rank.tolist(), best, strict=True)]
