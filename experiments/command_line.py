@@ -24,12 +24,11 @@ from rich.text import Text
 
 import checks
 from agents.training import signals
-from agents.training.logger import console
 from agents.training.trainer import Interrupted
 from groups import Groups, groups, help_of, store
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks import tasks
-from textgen_env.terminal import Terminal
+from textgen_env.terminal import Terminal, console
 
 CONF = Path(__file__).parent / "conf"
 

@@ -20,17 +20,18 @@ import command_line
 import distil
 from agents import interop
 from agents.discovery import variants
-from agents.evaluation.outputs import subset, write_split, writer
+from agents.evaluation.outputs import generate, subset
+from agents.generation.decoder import Decoder
 from agents.runs.locks import locked
 from agents.runs.store import describe_policy, save_vocabulary
 from agents.training.checkpoint import save_tensors
-from agents.training.logger import console
 from run_folder import begun, made_folder, unused
 from textgen_env.data.files import write_atomically
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.metrics.scores import score
 from textgen_env.tasks.task import Task, expert
+from textgen_env.terminal import console
 
 EXTRA = {"imitation": ("imitation", "imitation"), "sb3_maskable": ("sb3_contrib", "contrib")}  # trainers → package, extra
 STEPS = {"sb3": 60_000, "imitation": 4_000}  # rewards tell less than labels
@@ -123,7 +124,7 @@ def load_student(config: DictConfig, task: Task) -> tuple[nn.Module, dict[str, A
 def judged(student: Any, task: Task, rows: int | None, on: distil.Machine) -> dict[str, float]:
     """The task's figures of what the student writes greedily for the test split."""
     test = subset(task.splits["test"], rows)
-    texts = write_split(writer(student, 1, on.precision, on.device), task, test)
+    texts = generate(Decoder(student, 1, on.precision, on.device), task, test)
     return {name: each.value for name, each in score(task.metric, texts, test.texts.references, resamples=0).items()}
 
 

@@ -14,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 import command_line
 from agents.theory import figure, lab, mixtures, neural
 from agents.theory.tables import tables
-from agents.training.logger import console
 from run_folder import made_folder
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer, normalizers
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from agents.evaluation.outputs import Writer
+from agents.generation.decoder import Decode
 from agents.policies.layers import NEVER, positions
 from agents.policies.transformer import FeedForward, Transformer
 from textgen_env.data.readers import ESCAPE
@@ -196,8 +196,8 @@ def writer(
     threads: int = 1,
     width: int = 1,
     length_penalty: float = 1.0,
-) -> Writer:
-    """How the model in ``folder`` writes, as ``agents.evaluation.outputs.writer``.
+) -> Decode:
+    """How the model in ``folder`` writes, as ``Decoder``.
 
     Batches of ``batch_size`` sentences of like length go to ``workers`` with ``threads`` each; a core a worker is fastest.
     Three things are CTranslate2's own: a source of EOS alone gives nothing, not even EOS; scores are not asked for (0); and all

@@ -8,7 +8,8 @@ import agents.algorithms
 from agents.algorithms import Clock
 from agents.algorithms.dagger import relabel
 from agents.discovery import variants
-from agents.evaluation.outputs import write_split, writer
+from agents.evaluation.outputs import generate
+from agents.generation.decoder import Decoder
 from agents.generation.rollout import rollout
 from command_line import passing, read
 from distil import build_student, load_task, machine, train_student
@@ -42,7 +43,7 @@ def fit(folder, words):
     config, task, student = made(words)
     on = machine(config)
     train_student(config, task, student, expert(task), folder, on)
-    texts = write_split(writer(student, 1, on.precision, on.device), task, task.splits["test"])
+    texts = generate(Decoder(student, 1, on.precision, on.device), task, task.splits["test"])
     (accuracy,) = score(task.metric, texts, task.splits["test"].texts.references).values()
     return accuracy.value
 

@@ -11,9 +11,9 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from agents.evaluation.sentence import Choice, Sentence, Step
+from agents.evaluation.sentence import Choice, Sentence, Side, Step
 from agents.reporting import sentence as view
-from agents.reporting.page import element
+from agents.reporting.page import html
 from agents.reporting.text import samples_text
 from textgen_env import TextGenEnv
 from textgen_env.data import files
@@ -191,18 +191,19 @@ def test_an_error_quotes_controls_as_escapes_on_one_line(tmp_path: Path) -> None
     assert r"a\nb\x1b[2J" in refusal(read_folder, folder, "de", "en")
 
 
-def test_samples_and_pages_show_controls() -> None:
+def test_samples_and_pages_show_controls(tmp_path: Path) -> None:
     sample = {"index": 0, "source": HOSTILE, "reference": HOSTILE, "teacher": HOSTILE, "student": HOSTILE}
     assert not CONTROL.search(samples_text([sample]))
     assert samples_text([sample]).count(r"\u202e") == 4
-    page = element("p", HOSTILE, title=HOSTILE)
-    assert not CONTROL.search(page)
-    assert page.count(r"\x1b[2J") == 2
+    page = html(tmp_path, {"env": HOSTILE, "versions": {HOSTILE: HOSTILE}}, [], [sample], HOSTILE).read_text()
+    assert not CONTROL.search(page.replace("\t", ""))
+    assert page.count(r"\x1b[2J") == 2 + 2 + 4 + 1
 
 
 def test_a_sentence_in_the_terminal_and_on_its_page_shows_controls() -> None:
     choices = [Choice(HOSTILE, 0.9), Choice("a", 0.1)]
-    step = Step(HOSTILE, HOSTILE, 0.9, 0.9, 1, choices, choices)
+    side = Side(0.9, 1, choices)
+    step = Step(HOSTILE, HOSTILE, side, side)
     sentence = Sentence("test", 0, HOSTILE, HOSTILE, HOSTILE, HOSTILE, [step])
     terminal = Terminal(width=300, color_system=None)
     with terminal.capture() as captured:

@@ -22,11 +22,13 @@ from agents.algorithms.mrt import MRT
 from agents.discovery import build, settings, variants
 from agents.estimators.cost_to_go import someplace
 from agents.estimators.returns import Player
-from agents.evaluation.outputs import speed, write_split, writer
+from agents.evaluation.outputs import generate
 from agents.evaluation.sentence import look
+from agents.evaluation.speed import speed
+from agents.generation.decoder import Decoder
 from agents.generation.decoding import beam
-from agents.generation.demonstrations import demonstrations
 from agents.policies.transformer import Transformer
+from agents.runs.demonstrations import demonstrations
 from command_line import read
 from textgen_env.data.batching import Batches, in_order
 from textgen_env.data.files import cache_dir
@@ -177,16 +179,16 @@ def test_demonstrations_end_at_the_limit_of_their_row(kind, task):
 def test_whoever_is_evaluated_is_given_the_limit_of_each_sentence(task):
     task, asked = limited(task, 0.7, 2), []
     policy = endless(task)
-    write = writer(policy, 1, "float32", "cpu")
+    write = Decoder(policy, 1, "float32", "cpu")
 
     def watched(source, steps):
         asked.append((source, steps))
         return write(source, steps)
 
     split = task.splits["test"]
-    write_split(watched, task, split)
+    generate(watched, task, split)
     speed({"student": watched}, task, split, batch_size=7, rounds=1)
-    seen = look(policy, watched, expert(task), task, "test", 3, "cpu")
+    seen = look(policy, watched, expert(task), task, "test", 3)
     assert len(asked) > 3
     assert all(torch.equal(steps, of_sources(task, source)) for source, steps in asked)
     assert len(seen.steps) == task.limit(len(split.source[3]))
@@ -196,7 +198,7 @@ def test_demonstrations_that_were_made_under_another_limit_are_not_taken(task):
     made = {}
     for offset in (1, 2):
         rule = limited(task, 0.5, offset)
-        split = demonstrations("teacher", rule, expert(rule), "float32", "cpu")
+        split = demonstrations("teacher", rule, expert(rule), "float32", "cpu").split
         made[offset] = [row for row, target in enumerate(split.target) if len(target)]
         for row in made[offset]:
             assert split.target[row][-1] == EOS

@@ -32,7 +32,8 @@ from torch.nn.utils.rnn import pad_sequence
 import command_line
 import distil
 import teaching
-from agents.evaluation.outputs import write_split, writer
+from agents.evaluation.outputs import generate
+from agents.generation.decoder import Decoder
 from agents.generation.decoding import beam, greedy
 from agents.policies.pretrained import load, load_tokens
 from textgen_env.errors import UserError
@@ -232,9 +233,9 @@ def test_a_student_learns_from_such_a_teacher_alone(task, tmp_path):
     assert teacher.about["architecture"] == "marian"
     student = distil.build_student(config, own)
     distil.train_student(config, own, student, teacher.oracle, tmp_path, on)
-    for write in (teacher.write, writer(student, 1, on.precision, on.device)):
+    for write in (teacher.write, Decoder(student, 1, on.precision, on.device)):
         test = own.splits["test"]
-        assert score("accuracy", write_split(write, own, test), test.texts.references)["accuracy"].value >= 90
+        assert score("accuracy", generate(write, own, test), test.texts.references)["accuracy"].value >= 90
     assert distil.build_student(command_line.read("dagger", [*words, f"init={tmp_path}"]), own).vocabulary_size == 9
 
 
