@@ -59,7 +59,7 @@ def find_teacher(config: DictConfig, task: Task, on: Machine) -> Teacher:
         console.print(f"teacher: opened from {where}", markup=False, soft_wrap=True)
     if name := pretrained_name(config):
         policy = pretrained.load(name, config.teacher.source_prefix, config.teacher.separator)
-        policy.check_room(task.source_limit, task.horizon)
+        policy.check_limits(task.source_limit, task.horizon)
         vocabulary, architecture, path = policy.vocabulary, policy.model.config.model_type, config.teacher.path
     elif config.teacher.name == "exact" and not config.teacher.path:
         if task.oracle is None:
