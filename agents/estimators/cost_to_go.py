@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agents.estimators.episodes import Reward, finite
 from agents.generation.decoding import greedy
-from agents.generation.mixture import stepper
+from agents.generation.interleaved import stepper
 from agents.generation.rollout import rollout
 from textgen_env.types import PAD, Batch, Oracle, Policy, Trajectories
 
