@@ -14,13 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 
 import command_line
 import distil
-from agents.training.logger import console
 from benchmarks import suites
 from benchmarks.machine import described, product_rates
 from benchmarks.material import SIZES, Setup
 from benchmarks.runner import NEEDS, missing
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range, unknown
+from textgen_env.terminal import console
 
 BY_NAME = ("memory", "threads", "beam")  # long, not to be run beside others, or in need of a run
 

@@ -20,12 +20,13 @@ import teaching
 from agents import reporting as report
 from agents.accel.heap import tune_allocator
 from agents.accel.workers import most_workers
-from agents.evaluation.outputs import speed, subset
-from agents.training.logger import console
+from agents.evaluation.outputs import subset
+from agents.evaluation.speed import speed
 from agents.training.trainer import Interrupted
 from run_folder import how_to_go_on, interrupted, locked_folder
 from textgen_env.metrics.scores import scores
 from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:

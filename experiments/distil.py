@@ -19,13 +19,13 @@ from agents.accel.encodings import Encodings
 from agents.accel.fast import resolve_precision
 from agents.algorithms import Algorithm
 from agents.discovery import build
-from agents.evaluation.outputs import validator
+from agents.evaluation.validation import validator
 from agents.generation.decoding import DECODER
-from agents.generation.demonstrations import KINDS, demonstrations
+from agents.generation.demonstrations import KINDS
 from agents.policies import pretrained
 from agents.policies.transformer import Transformer
+from agents.runs.demonstrations import demonstrations
 from agents.runs.store import build_policy, describe_policy, load_policy, save_vocabulary
-from agents.training.logger import console
 from agents.training.learning_rate import learning_rate
 from agents.training.saving import Checkpoints
 from agents.training.trainer import Progress, TrainConfig, train
@@ -36,9 +36,10 @@ from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.oracles.oracle import PolicyOracle, expert
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks import tasks
-from textgen_env.tasks.task import Task
+from textgen_env.tasks.task import Task, expert
+from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
 
@@ -164,15 +165,13 @@ def train_student(
         "seed": config.seed,
         **({} if algorithm.demonstrations == "references" else {"decoder": DECODER}),
     }
-    spent = {"demonstrations_seconds": 0.0}
-    penalty = config.teacher.length_penalty
-    split = demonstrations(algorithm.demonstrations, task, oracle, on.precision, on.device, penalty, spent)
+    learned = demonstrations(algorithm.demonstrations, task, oracle, on.precision, on.device, config.teacher.length_penalty)
     with remembering(oracle, task, config.teacher.encodings, on.device):
         settings = train_config(config.train, config.seed, on, config.resume, config.init is not None)
-        progress = fit(config.train, settings, task, split, algorithm, Checkpoints(folder, "student", header))
-    written = 0 if algorithm.demonstrations == "references" else sum(map(len, split.target))
-    progress.cost.oracle_queries += written
-    return progress, {**spent, "demonstrations_tokens": written}
+        files = Checkpoints(folder, "student", header)
+        progress = fit(config.train, settings, task, learned.split, algorithm, files)
+    progress.cost.oracle_queries += learned.tokens
+    return progress, {"demonstrations_seconds": learned.seconds, "demonstrations_tokens": learned.tokens}
 
 
 def check(config: DictConfig, task: Task, student: nn.Module) -> None:
@@ -236,7 +235,7 @@ def fit(
 ) -> Progress:
     """Train the algorithm's policy on ``split``."""
     policy = algorithm.policy.to(config.device)
-    batches = Batches(split, settings.batch_tokens, config.seed, task)
+    batches = Batches(split, settings.batch_tokens, config.seed, task.limit)
     validate = validator(policy, task, settings.validation_rows, config.precision, config.device)
     return train(algorithm, policy, batches, validate, config, files)
 

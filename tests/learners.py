@@ -13,8 +13,8 @@ from agents.generation.decoding import greedy
 from agents.runs.store import build_policy
 from textgen_env.data.batching import Batches
 from textgen_env.envs import rewards
-from textgen_env.oracles.oracle import PolicyOracle, expert
-from textgen_env.tasks.task import Task
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.tasks.task import Task, expert
 from textgen_env.types import Batch
 
 ALGORITHMS = variants(agents.algorithms)
@@ -43,7 +43,7 @@ def make(name: str, task: Task, policy: Any, oracle: Any = None, **settings: Any
 
 def batch_of(task: Task, step: int = 0, tokens: int = 400) -> Batch:
     """A batch of its training split."""
-    return Batches(task.splits["train"], tokens, 0, task).at(step)
+    return Batches(task.splits["train"], tokens, 0, task.limit).at(step)
 
 
 def first_loss(algorithm: Algorithm, batch: Batch, clock: Clock = START) -> Loss:

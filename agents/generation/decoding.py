@@ -15,8 +15,7 @@ from torch import Tensor
 
 from agents.accel.fast import weights_at_rest
 from agents.accel.workers import spread
-from textgen_env.oracles.oracle import LOG_ZERO, likeliest
-from textgen_env.types import BOS, EOS, PAD, Stepper, Trajectories
+from textgen_env.types import BOS, EOS, LOG_ZERO, PAD, Stepper, Trajectories
 
 Choose = Callable[[Tensor, Tensor, int], Tensor]  # logits [N, V], rows [N], time → token [N]
 STEP = 8  # rows are dropped down to a multiple of this: a processor compiles its products for each number of rows
@@ -100,7 +99,7 @@ def _greedy(
     policy: Stepper, most: int, source: Tensor, limit: Tensor, forced: Tensor | None = None, scored: bool = True
 ) -> Trajectories:
     def choose(logits: Tensor, rows: Tensor, time: int) -> Tensor:
-        return likeliest(logits[:, EOS:]) + EOS
+        return logits[:, EOS:].argmax(-1) + EOS
 
     return _roll(policy, most, source, limit, _after(forced, choose), scored)
 
@@ -259,7 +258,12 @@ def _after(forced: Tensor | None, choose: Choose) -> Choose:
     """The tokens ``forced`` ``[B, F]``, then what ``choose`` would."""
     if forced is None:
         return choose
-    return lambda logits, rows, time: forced[rows, time] if time < forced.shape[1] else choose(logits, rows, time)
+
+    def forced_or_chosen(logits: Tensor, rows: Tensor, time: int) -> Tensor:
+        token = choose(logits, rows, time)
+        return token if time >= forced.shape[1] else token.where(forced[rows, time] == PAD, forced[rows, time])
+
+    return forced_or_chosen
 
 
 def _log_probs(logits: Tensor) -> Tensor:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from agents.generation.decoding import greedy, sample, writable
 from agents.generation.rollout import acting
-from textgen_env.oracles.oracle import LOG_ZERO, PolicyOracle
-from textgen_env.types import EOS, PAD, DecodeState, Oracle, Policy, Stepper, Trajectories
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.types import EOS, LOG_ZERO, PAD, DecodeState, Oracle, Policy, Stepper, Trajectories
 
 
 def mixed(mixture: Mixture, source: Tensor, steps: int | Tensor, noise: Tensor | None = None, top_k: int = 0) -> Trajectories:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from agents.generation.decoding import greedy, sample
 from textgen_env.profiler import count, phase
-from textgen_env.types import Policy, Trajectories
+from textgen_env.types import PAD, Policy, Trajectories
 
 
 @contextmanager
@@ -70,6 +70,6 @@ def rollout(
             episodes = greedy(policy, source, limit, forced, scored=False)
         else:
             episodes = sample(policy, source, limit, noise, top_k=top_k, forced=forced, scored=False)
-    generated = episodes.length if forced is None else (episodes.length - forced.shape[1]).clamp(min=0)
+    generated = episodes.length if forced is None else (episodes.length - (forced != PAD).sum(1)).clamp(min=0)
     count("decoded", int(generated.sum()))
     return episodes

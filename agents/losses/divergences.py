@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from textgen_env.errors import UserError, unknown
-from textgen_env.oracles.oracle import LOG_ZERO
+from textgen_env.types import LOG_ZERO
 
 Divergence = Callable[[Tensor, Tensor], Tensor]  # logits [N, V], log_probs [N, V] → scalar
 

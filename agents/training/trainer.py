@@ -167,7 +167,6 @@ def one_round(algorithm: Algorithm, batches: Batches, state: Progress, config: T
             queries, before = algorithm.oracle.queries, queries
             count("scored", queries - before)
         yield loss
-    updates.close()
 
 
 def update(loss: Tensor, weights: list[nn.Parameter], optimizer: torch.optim.Optimizer, lr: float, clip: float) -> Tensor:

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from agents.accel.fast import precision
 from agents.accel.workers import limit
 from agents.algorithms.bc import BC
-from agents.evaluation.outputs import writer
+from agents.generation.decoder import Decoder
 from benchmarks.material import Setup, Work, batches, gru, sources, training, transformer
 from textgen_env.types import Batch
 
@@ -55,7 +55,7 @@ class Contender:
 
     def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int = 1) -> Work:
         """``count`` batches of ``rows``, greedy or with a beam of ``width``; handed over at once to ``workers``, if several."""
-        write, work = writer(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
+        write, work = Decoder(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
         work = [torch.cat(work)] if workers > 1 else work
 
         def run() -> float:

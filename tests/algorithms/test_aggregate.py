@@ -10,8 +10,8 @@ from agents.algorithms import Clock
 from agents.algorithms.dagger_aggregate import Reservoir
 from agents.training.checkpoint import load_state, state_tensors
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import expert
 from textgen_env.profiler import Profiler
+from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, Batch
 
 

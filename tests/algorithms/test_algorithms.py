@@ -8,14 +8,16 @@ import agents.algorithms
 from agents.algorithms import Clock
 from agents.algorithms.dagger import relabel
 from agents.discovery import variants
-from agents.evaluation.outputs import write_split, writer
+from agents.evaluation.outputs import generate
+from agents.generation.decoder import Decoder
 from agents.generation.rollout import rollout
 from command_line import passing, read
 from distil import build_student, load_task, machine, train_student
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.oracle import PolicyOracle, expert
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.profiler import Profiler
+from textgen_env.tasks.task import expert
 
 SHORT = ["env=Copy-v0", "env.symbols=5", "env.max_length=5", "env.horizon=8"]
 FROM_SCRATCH = [*SHORT, "train.steps=300"]
@@ -41,7 +43,7 @@ def fit(folder, words):
     config, task, student = made(words)
     on = machine(config)
     train_student(config, task, student, expert(task), folder, on)
-    texts = write_split(writer(student, 1, on.precision, on.device), task, task.splits["test"])
+    texts = generate(Decoder(student, 1, on.precision, on.device), task, task.splits["test"])
     (accuracy,) = score(task.metric, texts, task.splits["test"].texts.references).values()
     return accuracy.value
 

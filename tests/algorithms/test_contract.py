@@ -106,7 +106,7 @@ def fit(task, folder, name, die_at=None, resume=False):
         return {"valid_score": 0.0}
 
     config = TrainConfig(STEPS, lr=0.01, warmup=2, validations=3, resume=resume)
-    batches, files = Batches(task.splits["train"], 100, 0, task), Checkpoints(folder, "student", {})
+    batches, files = Batches(task.splits["train"], 100, 0, task.limit), Checkpoints(folder, "student", {})
     train(make(name, task, policy, teacher(task)), policy, batches, validate, config, files)
     return load_tensors(files.last)[0]
 

@@ -18,8 +18,8 @@ from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from command_line import help_table, read
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import expert
 from textgen_env.profiler import Profiler
+from textgen_env.tasks.task import expert
 from textgen_env.types import EOS
 
 EXAMPLES = ROOT / "docs" / "examples"
