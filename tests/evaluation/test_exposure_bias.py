@@ -19,7 +19,7 @@ from agents.policies.transformer import Transformer
 from agents.reporting import exposure_report
 from textgen_env.data.batching import in_order
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import bootstrap
+from textgen_env.metrics.statistics import bootstrap
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, UNK

@@ -19,7 +19,7 @@ from command_line import help_table, read
 from textgen_env.data.batching import Batches
 from textgen_env.envs import dynamics
 from textgen_env.envs.env import TextGenEnv
-from textgen_env.envs.shell import allowed
+from textgen_env.envs.game import allowed
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError
 from textgen_env.tasks import copy
