@@ -28,7 +28,7 @@ from run_folder import ALWAYS, UNFINISHED, begun, check_same, interrupted, read_
 from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console, safe_json, visible
 

@@ -26,7 +26,9 @@ from agents.policies import pretrained
 from agents.policies.transformer import Transformer
 from agents.runs.demonstrations import demonstrations
 from agents.runs.store import build_policy, describe_policy, load_policy, save_vocabulary
-from agents.training.trainer import Progress, learning_rate, train
+from agents.training.learning_rate import learning_rate
+from agents.training.saving import Checkpoints
+from agents.training.trainer import Progress, TrainConfig, train
 from checks import keys_of
 from groups import algorithm_class
 from textgen_env.data.batching import Batches
@@ -34,9 +36,9 @@ from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.oracles.oracle import PolicyOracle, expert
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks import tasks
-from textgen_env.tasks.task import Task
+from textgen_env.tasks.task import Task, expert
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
@@ -105,7 +107,7 @@ def fresh_student(config: DictConfig, task: Task) -> nn.Module:
     """A student that has learnt nothing yet."""
     name, settings = named(config.student)
     with keys_of("student", settings):
-        return build_policy(name, settings, task.vocabulary, torch.Generator().manual_seed(config.seed))
+        return build_policy(name, settings, task.vocabulary, config.seed)
 
 
 def load_start(config: DictConfig, task: Task) -> tuple[nn.Module, dict[str, Any]]:
@@ -121,7 +123,6 @@ def load_start(config: DictConfig, task: Task) -> tuple[nn.Module, dict[str, Any
     wanted = [f"student{key}={value}" for key, value in different.items()]
     if wanted:
         raise UserError(f"init={config.init} holds another student than this run's: add {' '.join(wanted)}")
-    policy.generator.manual_seed(config.seed)  # of its dropout
     return policy, header
 
 
@@ -156,8 +157,7 @@ def train_student(
     """
     save_vocabulary(folder, task.vocabulary)
     student.to(on.device)
-    generator = torch.Generator().manual_seed(config.seed + 1)
-    algorithm = _algorithm(config, task, student, oracle, generator)
+    algorithm = _algorithm(config, task, student, oracle)
     header = {
         **describe_policy(*named(config.student), task.vocabulary),
         "algorithm": config.algorithm.name,
@@ -167,11 +167,9 @@ def train_student(
     }
     learned = demonstrations(algorithm.demonstrations, task, oracle, on.precision, on.device, config.teacher.length_penalty)
     with remembering(oracle, task, config.teacher.encodings, on.device):
-        progress = fit(
-            *(config.train, config.seed, task, learned.split, algorithm, student),
-            *(folder, "student", header, generator, on, config.resume),
-            validate_first=config.init is not None,
-        )
+        settings = train_config(config.train, config.seed, on, config.resume, config.init is not None)
+        files = Checkpoints(folder, "student", header)
+        progress = fit(config.train, settings, task, learned.split, algorithm, files)
     progress.cost.oracle_queries += learned.tokens
     return progress, {"demonstrations_seconds": learned.seconds, "demonstrations_tokens": learned.tokens}
 
@@ -183,17 +181,18 @@ def check(config: DictConfig, task: Task, student: nn.Module) -> None:
         check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))
     for settings in (config.teacher.train, config.train):
         learning_rate(settings.schedule, settings.warmup, settings.steps)
-    algorithm = _algorithm(config, task, student, expert(task), torch.Generator())
+    algorithm = _algorithm(config, task, student, expert(task))
     if algorithm.demonstrations not in KINDS:
         raise unknown("demonstrations", algorithm.demonstrations, KINDS)
 
 
-def _algorithm(config: DictConfig, task: Task, student: nn.Module, oracle: Oracle, generator: torch.Generator) -> Algorithm:
+def _algorithm(config: DictConfig, task: Task, student: nn.Module, oracle: Oracle) -> Algorithm:
     name, settings = named(config.algorithm)
     reward = partial(rewards.score, rewards.make(config.reward or task.reward, task, oracle), task, "train")
-    given = {"policy": student, "oracle": oracle, "generator": generator, "reward": reward}
     with keys_of("algorithm", settings):
-        return build(algorithm_class(name), settings, **given)
+        algorithm = build(algorithm_class(name), settings, policy=student, oracle=oracle, reward=reward)
+    algorithm.oracle = oracle  # whose queries the trainer counts
+    return algorithm
 
 
 @contextmanager
@@ -222,43 +221,23 @@ def remembering(oracle: Oracle, task: Task, megabytes: int, device: str) -> Iter
         policy.encodings = None
 
 
-def fit(
-    settings: DictConfig,
-    seed: int,
-    task: Task,
-    split: Split,
-    algorithm: Algorithm,
-    policy: nn.Module,
-    folder: Path,
-    phase: str,
-    header: dict[str, Any],
-    generator: torch.Generator,
-    on: Machine,
-    resume: bool,
-    validate_first: bool = False,
-) -> Progress:
-    """Train ``policy`` as ``settings``, the keys ``train`` of student or teacher, say."""
-    policy.to(on.device)
-    return train(
-        algorithm,
-        policy,
-        Batches(split, settings.batch_tokens, seed, task),
-        validator(policy, task, settings.validation_rows, on.precision, on.device),
-        folder=folder,
-        phase=phase,
-        header=header,
-        generators={"algorithm": generator, "policy": policy.generator},
-        steps=settings.steps,
-        lr=settings.lr,
-        schedule=settings.schedule,
-        warmup=settings.warmup,
-        clip=settings.clip,
-        validations=settings.validations,
-        amp=on.precision,
-        device=on.device,
-        resume=resume,
-        validate_first=validate_first,
+def train_config(settings: DictConfig, seed: int, on: Machine, resume: bool, validate_first: bool = False) -> TrainConfig:
+    """How to train, from the keys ``train`` of student or teacher."""
+    names = ("steps", "lr", "schedule", "warmup", "clip", "validations")
+    values = {name: settings[name] for name in names}
+    return TrainConfig(
+        **values, seed=seed, precision=on.precision, device=on.device, resume=resume, validate_first=validate_first
     )
+
+
+def fit(
+    settings: DictConfig, config: TrainConfig, task: Task, split: Split, algorithm: Algorithm, files: Checkpoints
+) -> Progress:
+    """Train the algorithm's policy on ``split``."""
+    policy = algorithm.policy.to(config.device)
+    batches = Batches(split, settings.batch_tokens, config.seed, task.limit)
+    validate = validator(policy, task, settings.validation_rows, config.precision, config.device)
+    return train(algorithm, policy, batches, validate, config, files)
 
 
 def parameters(policy: nn.Module) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 
@@ -55,12 +54,12 @@ def main(config: DictConfig) -> None:
     policies = {"student": run.student}
     if isinstance(run.teacher.oracle, PolicyOracle):
         policies["teacher"] = run.teacher.oracle.policy
-    write = partial(export.writer, folder, task.vocabulary)
+    model = export.load(folder, workers=threads)
     results = {
-        **agreement(write(), Decoder(run.student, 1, "float32", on.device), task, test),
+        **agreement(export.writer(model, task.vocabulary), Decoder(run.student, 1, "float32", on.device), task, test),
         "speeds": [
             speed({who: Decoder(policy, 1, on.precision, on.device) for who, policy in policies.items()}, task, test, size)
-            | speed({"exported": write(size, threads)}, task, test, 1 if size == 1 else len(test))
+            | speed({"exported": export.writer(model, task.vocabulary, size)}, task, test, 1 if size == 1 else len(test))
             | {"batch_size": size}
             for size in config.batch_sizes
         ],

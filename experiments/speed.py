@@ -20,7 +20,7 @@ from agents.generation.decoder import Decoder
 from reopen import reopen
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.terminal import console
 
 

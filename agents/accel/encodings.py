@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from textgen_env.oracles.oracle import source_key
+from textgen_env.oracles.references import source_key
 from textgen_env.types import PAD
 
 COMPANY = 64  # sources that are encoded together

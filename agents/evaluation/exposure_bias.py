@@ -25,10 +25,11 @@ from torch import Tensor
 from agents.accel.fast import precision
 from agents.evaluation.tally import LEAST, Tally, band, weigh
 from agents.generation.decoding import greedy
-from agents.generation.rollout import acting, roll_out
+from agents.generation.rollout import acting, rollout
 from textgen_env.data.batching import in_order
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError
+from textgen_env.randomness import uniform
 from textgen_env.tasks.task import Task
 from textgen_env.types import UNK, Batch, Oracle, Policy
 
@@ -44,7 +45,7 @@ class Settings:
     """How to measure.
 
     Args:
-        top_k: How a student samples, as in ``roll_out``; 1: greedy.
+        top_k: How a student samples, as in ``rollout``; 1: greedy.
         corrupt_at: Tokens of the reference before the corrupted ones.
         corrupt: How many random tokens replace the reference's; from there the student decodes greedily.
         resamples: Of the bootstrap; all students are resampled by the same sentences.
@@ -75,17 +76,17 @@ def measure(students: Mapping[str, Policy], oracle: Oracle, task: Task, split: S
     """
     _check(task, split, settings)
     tallies = {name: {who: Tally(task.horizon, settings.resamples) for who in (*ROLL_INS, *STARTS)} for name in students}
-    generators = {name: torch.Generator().manual_seed(settings.seed) for name in students}
-    for batch in in_order(split, TOKENS, task):
+    for batch in in_order(split, TOKENS, task.limit):
         rngs = [np.random.default_rng((settings.seed, row)) for row in batch.index.tolist()]  # one a sentence
         weights = weigh(rngs, settings.resamples)  # [B, 1 + R]
+        noise = uniform((settings.seed,), "sample", batch.index, int(batch.limit.max()))  # the same for all students
         batch = batch.to(settings.device)
         starts = {"clean": batch.target[:, : settings.start]}  # [B, start]
         starts["corrupted"] = corrupted(starts["clean"], batch.length, settings.corrupt_at, len(task.vocabulary), rngs)
         with precision(settings.precision, settings.device):
             demonstration = oracle.demonstrate(batch.source, batch.limit)
             for name, student in students.items():
-                sampled = roll_out(student, batch.source, batch.limit, generators[name], settings.top_k)
+                sampled = rollout(student, batch.source, batch.limit, noise, settings.top_k)
                 outputs = {"teacher": demonstration, "student": sampled}
                 with acting(student):
                     for who, start in starts.items():

@@ -34,7 +34,7 @@ def subset(split: Split, rows: int | None) -> Split:
 def generate(decode: Decode, task: Task, split: Split) -> list[str]:
     """The text that ``decode`` generates for every source of ``split``, in the split's order."""
     texts = [""] * len(split)
-    for batch in in_order(split, TOKENS, task):
+    for batch in in_order(split, TOKENS, task.limit):
         actions = decode(batch.source, batch.limit).action.tolist()
         for row, action in zip(batch.index.tolist(), actions, strict=True):
             texts[row] = task.vocabulary.decode(action)

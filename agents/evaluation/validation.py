@@ -23,7 +23,7 @@ def mean_nll(policy: Policy, task: Task, split: Split, amp: str, device: str) ->
     """Negative log-likelihood of the references, nats a token."""
     total, tokens = 0.0, 0
     with acting(policy), precision(amp, device):
-        for batch in in_order(split, TOKENS, task):
+        for batch in in_order(split, TOKENS, task.limit):
             batch = batch.to(device)
             logits = policy(batch.source, batch.prefix, batch.mask)  # [N, V]
             total += F.cross_entropy(logits.float(), batch.target[batch.mask], reduction="sum").item()

@@ -75,7 +75,7 @@ class Dropout(nn.Module):
         return lanes.view(dtype).view(-1)[:count].view(shape)
 
     def _words(self, count: int, device: torch.device) -> Tensor:
-        seed = int(torch.randint(2**63 - 1, (), generator=self.generator))
+        seed = int(torch.randint(2**63 - 1, ()))
         if device.type == "cpu":
             return torch.from_numpy(np.random.SFC64(seed).random_raw(count)).view(torch.int64)
         generator = torch.Generator(device).manual_seed(seed)

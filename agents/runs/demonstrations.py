@@ -27,7 +27,7 @@ from textgen_env.data.batching import in_order
 from textgen_env.data.files import cache_dir
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
@@ -107,7 +107,7 @@ def generate(decode: Decode, task: Task, folder: Path) -> None:
     """
     split = task.splits["train"]
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    batches = in_order(split, TOKENS, task)
+    batches = in_order(split, TOKENS, task.limit)
     shards = takewhile(bool, (list(islice(batches, SHARD)) for _ in count()))
     with locked(folder, wait=True), Progress(*columns, console=console) as bar:
         rows = bar.add_task("teacher's demonstrations", total=len(split))

@@ -108,7 +108,7 @@ def student(task: Task, make: Make, seed: int, steps: int | None = None) -> Poli
         train(
             make(task, policy, coins),
             policy,
-            Batches(task.splits["train"], EPISODES * task.horizon, seed, task),
+            Batches(task.splits["train"], EPISODES * task.horizon, seed, task.limit),
             validator(policy, task, rows=8, amp="float32", device="cpu"),
             folder=Path(folder),
             phase="student",

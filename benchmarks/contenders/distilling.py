@@ -16,7 +16,7 @@ from agents.generation.demonstrations import BEAM
 from agents.generation.rollout import roll_out
 from benchmarks.material import Setup, Work, batches, training, transformer
 from textgen_env.data.vocabulary import Vocabulary
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.types import PAD, Batch, Policy
 
 KEPT = 512  # MiB, as ``teacher.encodings``

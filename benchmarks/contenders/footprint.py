@@ -19,7 +19,7 @@ from agents.generation.demonstrations import BEAM
 from agents.runs.store import build_policy
 from benchmarks.material import Setup
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 
 PROC = Path("/proc")
 FIGURE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)

@@ -51,7 +51,7 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
     with TemporaryDirectory() as work:
         folder = Path(work) / "model"
         export.export(student, task, folder, "float32")
-        peer = partial(export.writer, folder, task.vocabulary)
+        peer = partial(export.writer, export.load(folder), task.vocabulary)
         for width in WIDTHS:
             for power in LENGTH_PENALTIES:
                 ours, mine = generated(Decoder(student, width, "float32", "cpu", power), task, test)
@@ -80,7 +80,7 @@ def generated(write: Decode, task: Task, split: Split) -> tuple[list[list[int]],
     """
     found: list[list[int]] = [[]] * len(split)
     start = perf_counter()
-    for batch in in_order(split, TOKENS, task):
+    for batch in in_order(split, TOKENS, task.limit):
         said = write(batch.source, task.horizon)
         for index, action, length in zip(batch.index.tolist(), said.action.tolist(), said.length.tolist(), strict=True):
             found[index] = action[:length]

@@ -13,7 +13,7 @@ from agents.accel import encodings
 from agents.accel.encodings import Encodings
 from agents.generation.decoding import greedy
 from agents.policies.transformer import Transformer
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.types import EOS
 
 V, WIDTH = 20, 16

@@ -20,10 +20,11 @@ from textgen_env.data import files
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.files import is_blank, stream_lines
 from textgen_env.data.jsonl import read_pairs, read_summaries, write_pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.readers import clean, read_folder
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.tasks.task import build
+from textgen_env.tasks.task import Task
 from textgen_env.terminal import Terminal, safe_json, visible
 
 # One of each kind: clears the screen, sets the title, the same as a C1 control, an override of direction, erases, rings.
@@ -216,7 +217,7 @@ def test_an_episode_shows_controls(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["a", "\x1b[2J\u202e"]
     pairs = Pairs(["a \x1b[2J\u202e"], [("\x1b[2J\u202e a",)])
     corpus = Corpus("c\x1b[2J", "local", "here", dict.fromkeys(("train", "valid", "test"), pairs))
-    task = build("W-v0", corpus, Vocabulary.words(words), source_limit=4, horizon=4, metric="bleu", reward="bleu")
+    task = Task("W-v0", corpus, Vocabulary.words(words), source_limit=4, limit=Limit(4), metric="bleu", reward="bleu")
     assert not CONTROL.search("\n".join(task.describe()))
     for mode in ("ansi", "human"):
         env = TextGenEnv(task, render_mode=mode)

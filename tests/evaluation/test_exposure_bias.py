@@ -20,7 +20,7 @@ from agents.reporting import exposure_report
 from textgen_env.data.batching import in_order
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import bootstrap
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, UNK
 
@@ -57,7 +57,7 @@ def test_the_definition_on_numbers_by_hand():
 
 def test_regret_disagreement_and_loss_are_what_a_loop_over_positions_gives(task: Task):
     student, oracle = random_student(task), task.oracle()
-    batch = next(in_order(task.splits["test"], 200, task))
+    batch = next(in_order(task.splits["test"], 200, task.limit))
     with torch.no_grad():
         found = compare(student, oracle, batch)
         ours = student(batch.source, batch.prefix).log_softmax(-1)

@@ -25,7 +25,7 @@ from agents.generation.decoder import Decoder
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from checks import CPUS
-from command_line import passing, read, read_given, run
+from command_line import passing, presets, read, read_given, run
 from textgen_env import CachedOracle, NoisyOracle, ReferenceOracle, TextGenEnv, TextGenVectorEnv
 from textgen_env.errors import Range, UserError
 from textgen_env.tasks import tasks
@@ -96,7 +96,7 @@ def test_the_ends_of_a_range_are_allowed() -> None:
     config = read("dagger", words)
     assert (config.seed, config.threads, config.evaluate.beam, config.train.lr) == (2**32 - 1, CPUS, 1000, 100.0)
     for env in tasks():
-        for preset in tasks()[env].PRESETS:
+        for preset in presets(env):
             read("dagger", [f"env={env}", f"preset={preset}"])  # what a preset sets is not the user's to leave out
 
 

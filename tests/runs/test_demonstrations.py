@@ -17,7 +17,8 @@ from distil import build_student, load_task
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import sentence_score
-from textgen_env.oracles.oracle import PolicyOracle, expert
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, Trajectories
 
 
@@ -87,7 +88,7 @@ def test_what_the_teacher_did_not_end_is_left_out_and_counted(kind, task, fresh,
     assert all(target[-1] == EOS for target in split.target if len(target))
     message = f"teacher's demonstrations: {len(endless)} of {len(split)} do not end by EOS and are left out"
     assert message in " ".join("".join(capsys.readouterr()).split())
-    batches = Batches(split, 64, 0, task)
+    batches = Batches(split, 64, 0, task.limit)
     drawn = [batches.at(step) for step in range(batches.per_epoch)]
     assert sorted(torch.cat([batch.index for batch in drawn]).tolist()) == sorted(set(range(len(split))) - set(endless))
     for batch in drawn:  # of the rewards: an index still means the same pair
