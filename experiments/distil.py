@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,15 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from agents.accel import workers
-from agents.accel.encodings import Encodings
-from agents.accel.fast import resolve_precision
 from agents.algorithms import Algorithm
 from agents.discovery import build
 from agents.evaluation.outputs import validator
 from agents.generation.decoding import DECODER
 from agents.generation.demonstrations import KINDS, demonstrations
 from agents.policies import pretrained
-from agents.policies.transformer import Transformer
+from agents.precision import resolve_precision
 from agents.runs.store import build_policy, describe_policy, load_policy, save_vocabulary
 from agents.training.logger import console
 from agents.training.trainer import Progress, learning_rate, train
@@ -34,7 +30,7 @@ from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.oracles.oracle import PolicyOracle, expert
+from textgen_env.oracles.oracle import expert
 from textgen_env.tasks import tasks
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle
@@ -104,7 +100,7 @@ def fresh_student(config: DictConfig, task: Task) -> nn.Module:
     """A student that has learnt nothing yet."""
     name, settings = named(config.student)
     with keys_of("student", settings):
-        return build_policy(name, settings, task.vocabulary, torch.Generator().manual_seed(config.seed))
+        return build_policy(name, settings, task.vocabulary, config.seed)
 
 
 def load_start(config: DictConfig, task: Task) -> tuple[nn.Module, dict[str, Any]]:
@@ -120,7 +116,6 @@ def load_start(config: DictConfig, task: Task) -> tuple[nn.Module, dict[str, Any
     wanted = [f"student{key}={value}" for key, value in different.items()]
     if wanted:
         raise UserError(f"init={config.init} holds another student than this run's: add {' '.join(wanted)}")
-    policy.generator.manual_seed(config.seed)  # of its dropout
     return policy, header
 
 
@@ -167,12 +162,11 @@ def train_student(
     spent = {"demonstrations_seconds": 0.0}
     penalty = config.teacher.length_penalty
     split = demonstrations(algorithm.demonstrations, task, oracle, on.precision, on.device, penalty, spent)
-    with remembering(oracle, task, config.teacher.encodings, on.device):
-        progress = fit(
-            *(config.train, config.seed, task, split, algorithm, student),
-            *(folder, "student", header, generator, on, config.resume),
-            validate_first=config.init is not None,
-        )
+    progress = fit(
+        *(config.train, config.seed, task, split, algorithm, student),
+        *(folder, "student", header, generator, on, config.resume),
+        validate_first=config.init is not None,
+    )
     written = 0 if algorithm.demonstrations == "references" else sum(map(len, split.target))
     progress.cost.oracle_queries += written
     return progress, {**spent, "demonstrations_tokens": written}
@@ -198,32 +192,6 @@ def _algorithm(config: DictConfig, task: Task, student: nn.Module, oracle: Oracl
         return build(algorithm_class(name), settings, **given)
 
 
-@contextmanager
-def remembering(oracle: Oracle, task: Task, megabytes: int, device: str) -> Iterator[None]:
-    """A transformer teacher keeps what its encoder makes of training sources that it is asked about, up to ``megabytes``.
-
-    On a processor: sources are looked up there, and a GPU reads them anew in less time than it would have to wait for that.
-    """
-    policy = oracle.policy if isinstance(oracle, PolicyOracle) else None
-    if not isinstance(policy, Transformer) or not megabytes or torch.device(device).type != "cpu":
-        yield
-        return
-
-    @cache
-    def kept() -> Encodings:
-        made = Encodings(policy.read, task.splits["train"].source, policy.width, megabytes)
-        console.print(
-            f"teacher: keeps its encoder's outputs for {made.share:.0%} of the training sources once it has read them"
-        )
-        return made
-
-    policy.encodings = lambda source: kept()(source)
-    try:
-        yield
-    finally:
-        policy.encodings = None
-
-
 def fit(
     settings: DictConfig,
     seed: int,
@@ -241,6 +209,7 @@ def fit(
 ) -> Progress:
     """Train ``policy`` as ``settings``, the keys ``train`` of student or teacher, say."""
     policy.to(on.device)
+    torch.manual_seed(seed)
     return train(
         algorithm,
         policy,
@@ -249,7 +218,7 @@ def fit(
         folder=folder,
         phase=phase,
         header=header,
-        generators={"algorithm": generator, "policy": policy.generator},
+        generators={"algorithm": generator, "dropout": torch.default_generator},
         steps=settings.steps,
         lr=settings.lr,
         schedule=settings.schedule,

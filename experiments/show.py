@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 
 import command_line
 import distil
-from agents.accel.fast import precision
 from agents.evaluation.outputs import writer
 from agents.evaluation.sentence import look
+from agents.precision import precision
 from agents.reporting import sentence as view
 from agents.training.logger import console
 from reopen import reopen

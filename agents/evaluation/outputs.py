@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from agents.accel.fast import precision, weights_at_rest
 from agents.generation.decoding import DECODER, beam, greedy
 from agents.generation.rollout import acting
 from agents.losses.sequence import nll
+from agents.precision import precision
 from agents.training.logger import console
 from textgen_env.data.batching import in_order
 from textgen_env.data.corpus import Pairs
@@ -74,7 +74,6 @@ def writer(
     return write
 
 
-@weights_at_rest()
 def write_split(write: Writer, task: Task, split: Split) -> list[str]:
     """The text that ``write`` gives for every source of ``split``, in the split's order."""
     texts = [""] * len(split)
@@ -121,7 +120,6 @@ def _saved_outputs(path: Path, count: int, whose: str) -> list[str]:
     return texts
 
 
-@weights_at_rest()
 def mean_nll(policy: Policy, task: Task, split: Split, amp: str, device: str) -> float:
     """Negative log-likelihood of the references, nats a token."""
     total, tokens = 0.0, 0
@@ -149,7 +147,6 @@ def validator(policy: Policy, task: Task, rows: int, amp: str, device: str) -> C
     return validate
 
 
-@weights_at_rest()
 def speed(writers: dict[str, Writer], task: Task, split: Split, batch_size: int, rounds: int = 3) -> dict[str, float]:
     """``{name}_tokens_per_second`` on the same sentences, the writers taken in turn; medians of ``rounds`` after a warm-up.
 

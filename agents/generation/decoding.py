@@ -9,12 +9,11 @@ distribution (not a truncated or tempered one): what teacher forcing gives; NaN 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from agents.accel.fast import weights_at_rest
-from agents.accel.workers import spread
 from textgen_env.oracles.oracle import LOG_ZERO, likeliest
 from textgen_env.types import BOS, EOS, PAD, Stepper, Trajectories
 
@@ -24,12 +23,22 @@ DECODER = 2  # version of the search rules: part of the name of everything that 
 DROP = 0.75  # finished rows leave the batch once fewer than this share of its rows is still writing
 
 
+def direct(
+    decode: Callable[..., Trajectories], policy: Stepper, most: int, rows: dict[str, Tensor], **settings: Any
+) -> Trajectories:
+    """Decode ``rows``, at most ``most`` steps each, here and at once."""
+    return decode(policy, most, **rows, **settings)
+
+
+runner: Callable[..., Trajectories] = direct  # how the decoders below run; may be replaced by what spreads rows
+
+
 def greedy(
     policy: Stepper, source: Tensor, steps: int | Tensor, forced: Tensor | None = None, scored: bool = True
 ) -> Trajectories:
     """The most probable token at every step, after the first tokens ``forced`` ``[B, F]``, if given."""
     rows, most = _rows(source, steps, forced)
-    return spread(_greedy, policy, most, rows, scored=scored)
+    return runner(_greedy, policy, most, rows, scored=scored)
 
 
 def sample(
@@ -49,7 +58,7 @@ def sample(
     """
     rows, most = _rows(source, steps, forced)
     rows["noise"] = torch.rand(len(source), most, generator=generator).to(source.device)
-    return spread(_sample, policy, most, rows, top_k=top_k, temperature=temperature, scored=scored)
+    return runner(_sample, policy, most, rows, top_k=top_k, temperature=temperature, scored=scored)
 
 
 def beam(
@@ -83,8 +92,7 @@ def beam(
     if not 0 <= length_penalty < torch.inf:
         raise ValueError(f"length_penalty must be a number from 0, not {length_penalty}")
     rows, most = _rows(source, steps)
-    settings = {"width": width, "length_penalty": length_penalty, "keep": keep}
-    return spread(_beam, policy, most, rows, width, **settings)
+    return runner(_beam, policy, most, rows, width=width, length_penalty=length_penalty, keep=keep)
 
 
 def _greedy(
@@ -118,7 +126,6 @@ def _sample(
 
 
 @torch.no_grad()
-@weights_at_rest()
 def _beam(
     policy: Stepper, most: int, source: Tensor, limit: Tensor, width: int, length_penalty: float, keep: int
 ) -> Trajectories:
@@ -212,7 +219,6 @@ def draw(logits: Tensor, noise: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-@weights_at_rest()
 def _roll(policy: Stepper, most: int, source: Tensor, limit: Tensor, choose: Choose, scored: bool) -> Trajectories:
     """Write with one hypothesis a row."""
     if not len(source):

@@ -44,7 +44,6 @@ class HuggingFacePolicy(nn.Module):
         super().__init__()
         self.model, self.vocabulary, self.vocabulary_size = model, vocabulary, len(vocabulary)
         self.keeps_eos = keeps_eos
-        self.generator = torch.Generator()  # a teacher is asked in evaluation mode: nothing is drawn
         self.has_encoder = bool(model.config.is_encoder_decoder)
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
         known = [ids[EOS] if theirs is None else theirs for theirs in ids]

@@ -17,12 +17,14 @@ from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
 
 
-def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, generator: torch.Generator) -> nn.Module:
-    """A fresh policy of the architecture that the command line calls ``name``; ``generator`` draws its weights."""
+def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, seed: int) -> nn.Module:
+    """A fresh policy of the architecture that the command line calls ``name``; ``seed`` alone decides its weights."""
     known = variants(agents.policies)
     if name not in known:
         raise unknown("architecture", name, known)
-    return build(known[name].func, settings, vocabulary_size=len(vocabulary), generator=generator)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build(known[name].func, settings, vocabulary_size=len(vocabulary))
 
 
 def describe_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
@@ -64,7 +66,7 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[nn.Module, dict[s
     if name not in known or chosen.keys() - settings(known[name]):
         raise UserError(f"{path} is of another version of this project: there is no {name} with {', '.join(chosen)} now")
     try:
-        policy = build_policy(name, chosen, vocabulary, torch.Generator().manual_seed(0))
+        policy = build_policy(name, chosen, vocabulary, seed=0)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}: no {name} can be built from its settings ({str(error).splitlines()[0]})") from error
     load_weights(policy, tensors, path)

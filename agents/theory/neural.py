@@ -102,8 +102,10 @@ def told(epsilon: float, vocabulary_size: int) -> float:
 def student(task: Task, make: Make, seed: int, steps: int | None = None) -> Policy:
     """A small GRU, trained by the algorithm that ``make(task, policy, generator)`` gives in the one trainer there is."""
     steps = steps or STEPS
-    weights, coins = (torch.Generator().manual_seed(2 * seed + k) for k in (0, 1))
-    policy: Any = RNN(len(task.vocabulary), "gru", 1, 1, WIDTH // 2, WIDTH, WIDTH, dropout=0.0, generator=weights)
+    coins = torch.Generator().manual_seed(2 * seed + 1)
+    with torch.random.fork_rng():
+        torch.manual_seed(2 * seed)
+        policy: Any = RNN(len(task.vocabulary), "gru", 1, 1, WIDTH // 2, WIDTH, WIDTH, dropout=0.0)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         train(
             make(task, policy, coins),
@@ -113,7 +115,7 @@ def student(task: Task, make: Make, seed: int, steps: int | None = None) -> Poli
             folder=Path(folder),
             phase="student",
             header={},
-            generators={"algorithm": coins, "policy": weights},
+            generators={"algorithm": coins},
             steps=steps,
             lr=LR,
             schedule="linear",

@@ -9,11 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import increment_version
 
-from agents.accel.fast import precision
-from agents.accel.heap import use_huge_pages
 from agents.algorithms import Algorithm, LossOutput, checked
+from agents.precision import precision
 from agents.training.checkpoint import load_tensors, load_weights
 from agents.training.learning_rate import learning_rate
 from agents.training.logger import Journal
@@ -97,7 +95,6 @@ def train(
             state.step = step + 1
             state.cost.add(output, sum(state.profile.values()))
             journal.advance()
-            use_huge_pages()
             if logged:
                 spent = {f"{name}_seconds": seconds for name, seconds in state.profile.items()}
                 figures = {**meter.read(state.cost.seconds), "lr": lr * rate(step), **spent}
@@ -139,7 +136,6 @@ def _update(loss: Tensor, weights: list[nn.Parameter], optimizer: torch.optim.Op
         group["lr"] = lr
     optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]  # a fused step looks at it where it is
     optimizer.step()
-    increment_version(weights)  # a fused step does not, and copies of weights are told by their versions
     optimizer.zero_grad(set_to_none=True)
     return norm
 

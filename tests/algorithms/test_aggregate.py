@@ -77,7 +77,7 @@ def test_a_cap_below_one_episode_is_one_clear_line():
 
 def learner(task, **settings):
     generator = torch.Generator().manual_seed(0)
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
     return DAggerAggregate(policy, expert(task), generator, **settings)
 
 

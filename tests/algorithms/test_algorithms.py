@@ -72,7 +72,7 @@ def test_one_that_only_improves_a_student_wants_one(name):
 
 def learner(task, **settings):
     generator = torch.Generator().manual_seed(0)
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
     return DAgger(policy, expert(task), generator, **settings), policy
 
 

@@ -374,7 +374,7 @@ def test_baselines_find_the_mean_and_the_values():
 
 @pytest.mark.parametrize("make", [Transformer, RNN])
 def test_features_are_what_logits_are_made_of(make, task):
-    policy = make(len(task.vocabulary), generator=torch.Generator().manual_seed(0)).train(False)
+    policy = make(len(task.vocabulary)).train(False)
     batch = Batches(task.splits["train"], 100, 0, task).at(0)
     features = policy.features(batch.source, batch.prefix, batch.mask)
     assert features.shape == (batch.tokens, policy.feature_width)
@@ -384,7 +384,7 @@ def test_features_are_what_logits_are_made_of(make, task):
 @pytest.mark.parametrize("make", [Transformer, RNN])
 def test_the_policy_that_learns_is_the_one_that_wrote(make, task):
     """No dropout, no PAD or BOS: the first ratio of PPO is one, and training mode is back afterwards."""
-    policy = make(len(task.vocabulary), dropout=0.5, generator=torch.Generator().manual_seed(0)).train()
+    policy = make(len(task.vocabulary), dropout=0.5).train()
     batch = Batches(task.splits["train"], 100, 0, task).at(0)
     first, again = (act_log_probs(policy, batch)[0] for _ in range(2))
     torch.testing.assert_close(first, again, rtol=0, atol=0)
@@ -431,7 +431,7 @@ def test_a_restored_state_goes_on_to_the_bit(name):
 @pytest.mark.parametrize("name", [name for name in LEARNERS if not name.startswith("gold")])
 def test_every_cost_is_booked(name, task):
     """A reward that asks the oracle about every action is teacher tokens scored."""
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0))
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
     oracle, asked = expert(task), []
 
     def pays(index, written):

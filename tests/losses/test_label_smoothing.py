@@ -31,7 +31,7 @@ ON_DATA = {  # as they are where every prefix is the data's
 def loss(task: Task, make: Any, smoothing: float) -> float:
     generator = torch.Generator().manual_seed(0)
     size = len(task.vocabulary)
-    policy = Transformer(size, layers=1, width=16, heads=2, ffn=16, dropout=0.0, generator=generator)
+    policy = Transformer(size, layers=1, width=16, heads=2, ffn=16, dropout=0.0)
     settings = {**getattr(make, "keywords", {}), "label_smoothing": smoothing}
     available = {"policy": policy, "oracle": expert(task), "generator": generator}
     algorithm = build(getattr(make, "func", make), settings, **available)
