@@ -109,8 +109,9 @@ def label_error(epsilon: float, vocabulary_size: int) -> float:
 def student(task: Task, make: Make, seed: int, steps: int | None = None) -> Policy:
     """A small GRU, trained by the algorithm ``make(task, policy)`` in the ordinary trainer."""
     steps = steps or STEPS
-    weights = torch.Generator().manual_seed(seed)
-    policy: Any = RNN(len(task.vocabulary), "gru", 1, 1, WIDTH // 2, WIDTH, WIDTH, dropout=0.0, generator=weights)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        policy: Any = RNN(len(task.vocabulary), "gru", 1, 1, WIDTH // 2, WIDTH, WIDTH, dropout=0.0)
     batches = Batches(task.splits["train"], EPISODES * task.horizon, seed, task.limit)
     validate = validator(policy, task, rows=8, amp="float32", device="cpu")
     config = TrainConfig(steps, LR, warmup=steps // 10, clip=1.0, validations=1, seed=seed)  # the last weights are kept
