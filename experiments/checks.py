@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from groups import algorithm_class
+from agents.discovery import find_algorithm
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.tasks import task as task
 
@@ -139,12 +137,12 @@ def of_algorithm(key: str) -> bool:
 
 def learns_from_rewards(algorithm: str) -> bool:
     """Whether the algorithm's constructor takes a reward."""
-    return "reward" in inspect.signature(algorithm_class(algorithm)).parameters
+    return "reward" in inspect.signature(find_algorithm(algorithm).func).parameters
 
 
 def demonstrations_of(algorithm: DictConfig) -> str:
     """Whose demonstrations the algorithm learns from: a setting of it, or fixed by its class."""
-    return algorithm.get("demonstrations") or algorithm_class(algorithm.name).demonstrations  # type: ignore[attr-defined]
+    return algorithm.get("demonstrations") or find_algorithm(algorithm.name).func.demonstrations  # type: ignore[attr-defined]
 
 
 def _idle_of_teacher(name: str, config: DictConfig) -> str:
@@ -174,18 +172,6 @@ def _idle_of_corpus(name: str, env: DictConfig) -> str:
     if (env.corpus, name) in {("bundled", key) for key in HUB} | {("hub", key) for key in BUNDLED}:
         return f"the corpus is env.corpus={env.corpus}"
     return ""
-
-
-@contextmanager
-def keys_of(group: str, settings: Iterable[str]) -> Iterator[None]:
-    """A UserError about one of the ``settings`` of ``group`` names its key: ``rate=3: …`` → ``algorithm.rate=3: …``."""
-    try:
-        yield
-    except UserError as error:
-        named = re.match(r"(\w+)=", str(error))
-        if named and named[1] in settings:
-            raise UserError(f"{group}.{error}") from error
-        raise
 
 
 def check_single_process(environment: Mapping[str, str]) -> None:

@@ -10,19 +10,17 @@ import torch
 from torch import nn
 
 import agents.policies
-from agents.discovery import build, settings, variants
+from agents.discovery import POLICY, build, find_policy, settings, variants
 from agents.training.checkpoint import load_tensors, load_weights
 from textgen_env.data.files import DamagedFile
 from textgen_env.data.vocabulary import Vocabulary
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import UserError
 
 
-def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, seed: int) -> nn.Module:
-    """A fresh policy of the architecture that the command line calls ``name``; ``seed`` decides its weights."""
-    known = variants(agents.policies)
-    if name not in known:
-        raise unknown("architecture", name, known)
-    return build(known[name].func, settings, vocabulary_size=len(vocabulary), generator=torch.Generator().manual_seed(seed))
+def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, seed: int) -> Any:
+    """A fresh policy of the architecture that the command line calls ``name``, with weights drawn by ``seed``."""
+    generator = torch.Generator().manual_seed(seed)
+    return build(find_policy(name).func, settings, vocabulary_size=len(vocabulary), generator=generator)
 
 
 def describe_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:
@@ -44,7 +42,7 @@ def save_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
     vocabulary.save(folder / "vocabulary.json")
 
 
-def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[nn.Module, dict[str, Any]]:
+def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, Any]]:
     """The best policy of a run folder and its checkpoint's header; it must speak ``vocabulary``."""
     if not folder.is_dir():
         raise UserError(f"no run folder at {folder}")
@@ -61,7 +59,7 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[nn.Module, dict[s
         )
     name, chosen = header["architecture"]["name"], header["architecture"]["settings"]
     known = variants(agents.policies)
-    if name not in known or chosen.keys() - settings(known[name]):
+    if name not in known or chosen.keys() - settings(known[name], POLICY):
         raise UserError(f"{path} is of another version of this project: there is no {name} with {', '.join(chosen)} now")
     try:
         policy = build_policy(name, chosen, vocabulary, seed=0)

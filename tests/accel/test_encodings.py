@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-import distil
 from agents.accel import encodings
 from agents.accel.encodings import Encodings
 from agents.generation.decoding import greedy
 from agents.policies.transformer import Transformer
+from agents.runs.training import cached_encodings
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.types import EOS
 
@@ -87,7 +87,7 @@ def test_a_source_is_encoded_once_and_the_bound_is_kept(policy: Transformer, sou
 @pytest.mark.parametrize(("device", "megabytes", "kept"), [("cpu", 1, True), ("cpu", 0, False), ("cuda", 1, False)])
 def test_a_teacher_keeps_them_for_a_training_on_a_processor(policy: Transformer, task, device: str, megabytes: int, kept: bool):
     oracle = PolicyOracle(policy, greedy, task.vocabulary, task.vocabulary)
-    with distil.remembering(oracle, task, megabytes, device):
+    with cached_encodings(oracle, task, megabytes, device):
         assert (policy.encodings is not None) == kept
     assert policy.encodings is None
 

@@ -15,7 +15,7 @@ from test_scripts import run as run_script
 
 from agents.algorithms.bc import BC
 from agents.policies.transformer import Transformer
-from command_line import help_table, read
+from cli import help_table, read
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import expert

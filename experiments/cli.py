@@ -23,9 +23,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 import checks
+from agents.runs.config import leaves
 from agents.training import signals
 from agents.training.trainer import Interrupted
-from groups import Groups, groups, help_of, store
+from options import Groups, groups, help_of, store
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks import tasks
 from textgen_env.terminal import Terminal, console
@@ -141,14 +142,6 @@ def passing(script: str, words: list[str], algorithm: str, student: str) -> list
 def chosen_algorithm(name: str) -> str:
     """The word that chooses an algorithm: one of the project's own, or ``module.Class``."""
     return f"algorithm._target_={name}" if "." in name else f"algorithm={name}"
-
-
-def leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
-    """``{dotted key: value}`` of everything that can be set."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= leaves(value, f"{prefix}{key}.") if isinstance(value, DictConfig) else {f"{prefix}{key}": value}
-    return flat
 
 
 def help_table(script: str, words: list[str]) -> Table:
