@@ -20,7 +20,7 @@ from agents.algorithms import Algorithm
 from textgen_env.errors import UserError, unknown
 
 # What the caller provides by the parameter's name; every other parameter is a setting and needs a default.
-ALGORITHM = ("policy", "oracle", "reward", "generator")
+ALGORITHM = ("policy", "oracle", "reward")
 POLICY = ("vocabulary_size", "generator")
 
 
