@@ -14,6 +14,7 @@ import cli
 import dagger
 from agents.evaluation.outputs import outputs, outputs_name, subset
 from agents.generation.decoder import Decoder
+from agents.model import fingerprint
 from agents.reporting import read_metrics, versus
 from agents.reporting.comparison import COSTS, TEACHER, Curve, Entry, System, gains_by_length, rows
 from agents.reporting.facts import wording
@@ -23,7 +24,6 @@ from agents.runs.locks import locked
 from agents.runs.machine import find_machine
 from agents.runs.reopen import reopen_student
 from agents.runs.results import read_results
-from agents.runs.store import fingerprint
 from agents.runs.student import check_start, needs_start
 from agents.runs.task import load_task
 from agents.runs.teacher import find_teacher, outputs_folder

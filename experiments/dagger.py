@@ -15,7 +15,6 @@ from agents.runs.evaluation import evaluate, generate_outputs, publish
 from agents.runs.folder import open_folder
 from agents.runs.machine import use_machine
 from agents.runs.run import Run
-from agents.runs.store import save_vocabulary
 from agents.runs.student import build_student
 from agents.runs.task import load_task
 from agents.runs.teacher import find_teacher
@@ -46,7 +45,7 @@ def main(config: DictConfig) -> None:
 def distill(run: Run) -> tuple[Progress, Demonstrations]:
     """Train the student; returns the end of the training, and what the student learned from."""
     config, task, student, machine = run.config, run.task, run.student, run.machine
-    save_vocabulary(run.folder, task.vocabulary)
+    task.vocabulary.save(run.folder / "vocabulary.json")
     algorithm = build_algorithm(config, task, student, run.teacher.oracle)
     learned = demonstrations(algorithm.demonstrations, task, run.teacher.oracle, *machine, config.teacher.length_penalty)
     with cached_encodings(run.teacher.oracle, task, config.teacher.encodings, machine.device):

@@ -16,14 +16,13 @@ import cli
 from agents.evaluation.outputs import generate, subset
 from agents.generation.decoder import Decoder
 from agents.interop import Settings, trainer
+from agents.model import Model
 from agents.runs.config import chosen
 from agents.runs.folder import begun, make_folder, unused
 from agents.runs.locks import locked
 from agents.runs.machine import Machine, use_machine, versions
-from agents.runs.store import describe_policy, save_vocabulary
 from agents.runs.student import build_student
 from agents.runs.task import load_task
-from agents.training.checkpoint import save_tensors
 from textgen_env.data.files import write_atomically
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range
@@ -57,9 +56,7 @@ def main(config: DictConfig) -> None:
             "settings": OmegaConf.to_container(config),
             "versions": versions(),
         }
-        save_vocabulary(folder, task.vocabulary)
-        header = describe_policy(*chosen(config.student), task.vocabulary)
-        save_tensors(folder / "checkpoints" / "best.safetensors", student.state_dict(), header)
+        Model.of(student, *chosen(config.student), task).save(folder)
         write_atomically(folder / "results.json", json.dumps(results, indent=1).encode())
     console.print(table(results))
     console.print(f"{folder / 'results.json'}; its student: init={folder} or teacher.path={folder}", soft_wrap=True)

@@ -15,13 +15,13 @@ from agents import reporting as report
 from agents.accel.workers import most_workers
 from agents.evaluation.outputs import outputs, outputs_name, samples, subset
 from agents.evaluation.speed import speed
-from agents.generation.decoder import Decoder
+from agents.generation.decoder import Decode, Decoder
+from agents.model import fingerprint
 from agents.runs.config import read_config
 from agents.runs.demonstrations import Demonstrations
 from agents.runs.machine import versions
 from agents.runs.results import read_results
 from agents.runs.run import Run
-from agents.runs.store import fingerprint
 from agents.runs.teacher import outputs_folder, parameters
 from agents.training.progress import Progress
 from textgen_env.data.files import write_atomically
@@ -42,7 +42,7 @@ class Outputs(NamedTuple):
 def decoders(run: Run) -> dict[str, Decode]:
     """How teacher and student generate their test outputs."""
     settings = run.config.evaluate
-    student = Decoder(run.student, settings.beam, *machine, settings.length_penalty)
+    student = Decoder(run.student, settings.beam, *run.machine, settings.length_penalty)
     return {"teacher": run.teacher.decode, "student": student}
 
 

@@ -12,12 +12,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from agents.discovery import settings
+from agents.model import load_policy
 from agents.runs.config import read_config
 from agents.runs.folder import finished
 from agents.runs.machine import find_machine
 from agents.runs.results import read_results
 from agents.runs.run import Run
-from agents.runs.store import load_policy
 from agents.runs.task import load_task
 from agents.runs.teacher import find_teacher
 from textgen_env.data.hub import local_only

@@ -7,9 +7,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from agents.discovery import find_algorithm, keys_of
+from agents.model import build_policy, load_policy
 from agents.runs.config import chosen
 from agents.runs.folder import finished
-from agents.runs.store import build_policy, load_policy
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
 

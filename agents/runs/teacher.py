@@ -19,6 +19,7 @@ from agents.evaluation.validation import validator
 from agents.generation.decoder import Decode, Decoder
 from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM
+from agents.model import build_policy, describe, fingerprint, load_policy
 from agents.policies import pretrained
 from agents.policies.transformer import Transformer
 from agents.runs.config import chosen, train_config
@@ -26,7 +27,6 @@ from agents.runs.folder import finished
 from agents.runs.locks import locked
 from agents.runs.machine import Machine
 from agents.runs.results import read_results
-from agents.runs.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
 from agents.runs.task import pretrained_name
 from agents.training.checkpoint import fault
 from agents.training.saving import Checkpoints
@@ -137,7 +137,7 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
     settings = {key: value for key, value in settings.items() if key not in TEACHER_KEYS}
     seed, smoothing, training = config.teacher.seed, config.teacher.label_smoothing, config.teacher.train
     header = {
-        **describe_policy(name, settings, task.vocabulary),
+        **describe(name, settings, task),
         "corpus": task.corpus.fingerprint,
         "limits": [*task.limits, task.target_limit],
         "metric": task.metric,  # chooses the best checkpoint
@@ -154,7 +154,7 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
         if done.exists():
             console.print(f"teacher: cached in {folder}", soft_wrap=True)
             return folder
-        save_vocabulary(folder, task.vocabulary)
+        task.vocabulary.save(folder / "vocabulary.json")
         with keys_of("teacher", [*settings, "label_smoothing"]):
             policy = build_policy(name, settings, task.vocabulary, seed).to(machine.device)
             algorithm = BC(policy, smoothing)

@@ -15,10 +15,10 @@ from agents.algorithms import Algorithm
 from agents.discovery import build, find_algorithm, keys_of
 from agents.generation.decoding import DECODER
 from agents.generation.demonstrations import KINDS
+from agents.model import describe
 from agents.policies.transformer import Transformer
 from agents.runs.config import chosen
 from agents.runs.run import Run
-from agents.runs.store import describe_policy
 from agents.runs.student import check_start
 from agents.training.learning_rate import learning_rate
 from agents.training.saving import Checkpoints
@@ -62,7 +62,7 @@ def check_settings(config: DictConfig, task: Task, student: Any) -> None:
 def student_checkpoints(run: Run, demonstrations: str) -> Checkpoints:
     """The student's checkpoints; a training by other settings than those in their header is not resumed."""
     header = {
-        **describe_policy(*chosen(run.config.student), run.task.vocabulary),
+        **describe(*chosen(run.config.student), run.task),
         "algorithm": run.config.algorithm.name,
         "corpus": run.task.corpus.fingerprint,
         "seed": run.config.seed,

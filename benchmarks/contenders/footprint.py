@@ -15,9 +15,9 @@ import cli
 import dagger
 from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM
+from agents.model import build_policy
 from agents.runs.machine import find_machine
 from agents.runs.run import Run
-from agents.runs.store import build_policy
 from agents.runs.student import build_student
 from agents.runs.task import load_task
 from agents.runs.teacher import TEACHER_KEYS, Teacher

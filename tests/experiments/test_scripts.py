@@ -145,7 +145,7 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
     foreign = run(
         "dagger.py", *[word for word in other if word not in TEACHER], "out=four", "teacher.path=one", cwd=tmp_path, code=2
     )
-    assert "speaks another vocabulary" in foreign
+    assert "has another vocabulary" in foreign
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import interop as command
 from agents.algorithms.bc import BC
 from agents.generation.rollout import roll_out
 from agents.interop import TRAINERS, Settings, sb3, trainer
+from agents.model import load_policy
 from agents.policies.transformer import Transformer
-from agents.runs.store import load_policy
 from agents.runs.task import load_task
 from cli import help_table, read
 from textgen_env.data.batching import Batches

@@ -56,7 +56,11 @@ def test_settings_are_the_parameters_that_nobody_provides(own):
 
 @pytest.mark.parametrize(
     ("name", "parameter", "hint"),
-    [("NoDefault", "rate", "give it a default"), ("KeywordOnly", "rate", "give it a default"), ("Noise", "generator", "clock.uniform")],
+    [
+        ("NoDefault", "rate", "give it a default"),
+        ("KeywordOnly", "rate", "give it a default"),
+        ("Noise", "generator", "clock.uniform"),
+    ],
 )
 def test_a_parameter_without_default_that_nobody_provides_is_refused_by_name(own, name, parameter, hint):
     words = [f"algorithm._target_={own}.{name}"]
@@ -95,4 +99,3 @@ def test_a_policy_and_a_task_are_held_to_the_same_rule():
 def test_an_unknown_name_is_told_the_nearest(find, name, message):
     with pytest.raises(UserError, match=re.escape(message)):
         find(name)
-

@@ -148,7 +148,7 @@ def another_architecture(folder: Path) -> None:
         (lambda folder: spoilt(folder, env__beams=3), "IWSLT-v0 has no beams now"),
         (lambda folder: spoilt(folder, env__vocabulary="x"), "IWSLT-v0 has another kind of vocabulary now"),
         (lambda folder: spoilt(folder, env__data_dir=["a"]), "IWSLT-v0 has another kind of data_dir now"),
-        (lambda folder: spoilt(folder, env__vocabulary=200), "speaks another vocabulary"),
+        (lambda folder: spoilt(folder, env__vocabulary=200), "has another vocabulary"),
         (lambda folder: spoilt(folder, env__bundled_pairs=110), "was made from another corpus"),
         (another_format, "textgen-env/2 expected, textgen-env/3 found"),
         (another_architecture, "is of another version of this project: there is no transformer with"),
