@@ -76,7 +76,9 @@ def evaluate(run: Run, outputs: Outputs, progress: Progress, learned: Demonstrat
         learned: what that training learned from.
     """
     config, task, corpus = run.config, run.task, run.task.corpus
-    before = results_before(run.folder)
+    before, evaluation = results_before(run.folder), outputs.seconds["student"]
+    if evaluation is None:
+        evaluation = before.get("cost", {}).get("evaluation_seconds")
     return {
         "env": task.id,
         "algorithm": config.algorithm.name,
@@ -93,7 +95,7 @@ def evaluate(run: Run, outputs: Outputs, progress: Progress, learned: Demonstrat
             for who, texts in outputs.texts.items()
         },
         "speed": _speed(run, subset(outputs.test, config.evaluate.speed_rows)),
-        "cost": {**_training_cost(progress, learned), **_other_costs(run, outputs.seconds["student"], before)},
+        "cost": _cost(run, progress, learned, evaluation),
         "profile": progress.profile,
         "versions": versions(),
         **({"exported": before["exported"]} if before.get("exported") else {}),
@@ -113,18 +115,16 @@ def _speed(run: Run, split: Split) -> dict[str, Any]:
     }
 
 
-def _training_cost(progress: Progress, learned: Demonstrations) -> dict[str, Any]:
-    cost = asdict(progress.cost)
-    cost["oracle_queries"] += learned.tokens
-    return {**cost, "demonstrations_seconds": learned.seconds, "demonstrations_tokens": learned.tokens}
-
-
-def _other_costs(run: Run, evaluation: float | None, before: dict[str, Any]) -> dict[str, float | None]:
-    """Seconds beside the student's training: of generating its outputs, and of the teacher's training, which runs share."""
-    training = run.teacher.about["cost"]
+def _cost(run: Run, progress: Progress, learned: Demonstrations, evaluation: float | None) -> dict[str, Any]:
+    """The cost of the student's training; the seconds of its evaluation, and of the teacher's training, which runs share."""
+    cost, teacher = asdict(progress.cost), run.teacher.about["cost"]
     return {
-        "evaluation_seconds": before.get("cost", {}).get("evaluation_seconds") if evaluation is None else evaluation,
-        "teacher_seconds": training and training["seconds"] + training.get("validation_seconds", 0.0),
+        **cost,
+        "oracle_queries": cost["oracle_queries"] + learned.tokens,
+        "demonstrations_seconds": learned.seconds,
+        "demonstrations_tokens": learned.tokens,
+        "evaluation_seconds": evaluation,
+        "teacher_seconds": teacher and teacher["seconds"] + teacher.get("validation_seconds", 0.0),
     }
 
 

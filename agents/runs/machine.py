@@ -15,9 +15,7 @@ from agents.accel.heap import tune_allocator
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
-PACKAGES = (
-    *("torch", "gymnasium", "stable-baselines3", "imitation", "sacrebleu", "rouge-score", "tokenizers", "numpy", "scipy"),
-)
+PACKAGES = ["torch", "gymnasium", "stable-baselines3", "imitation", "sacrebleu", "rouge-score", "tokenizers", "numpy", "scipy"]
 
 
 class Machine(NamedTuple):

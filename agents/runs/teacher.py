@@ -61,37 +61,43 @@ class Teacher(NamedTuple):
 
 def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
     """The teacher that ``config.teacher`` names; one that has to be trained is cached by everything that shapes it."""
-    settings, name = config.teacher, pretrained_name(config)
-    compiled = settings.get("compile")  # which runs of earlier versions do not have
-    if compiled and (name or (not settings.path and settings.name != "transformer")):
-        raise _not_compiled(settings.path or settings.name)
+    settings, pretrained_model = config.teacher, pretrained_name(config)
+    compiled = settings.get("compile")  # runs of earlier versions do not have it
+    not_compiled = UserError(
+        f"teacher.compile=true: only a transformer of this project is compiled, not {settings.path or settings.name}"
+    )
+    if compiled and (pretrained_model or (not settings.path and settings.name != "transformer")):
+        raise not_compiled  # before it is trained or downloaded
     if settings.path:
-        opened = Path(name or settings.path)
+        opened = Path(pretrained_model or settings.path)
         where = opened.resolve() if opened.is_dir() else opened
         console.print(f"teacher: opened from {where}", markup=False, soft_wrap=True)
+    elif settings.name == "exact":
+        return _exact(task)
     policy: Any
-    vocabulary = task.vocabulary
-    if name:
-        policy = pretrained.load(name, settings.source_prefix, settings.separator)
+    if pretrained_model:
+        policy = pretrained.load(pretrained_model, settings.source_prefix, settings.separator)
         policy.check_room(task.source_limit, task.horizon)
         vocabulary, architecture, path = policy.vocabulary, policy.model.config.model_type, settings.path
-    elif settings.name == "exact" and not settings.path:
-        return _exact(task)
     else:
         folder = finished(settings.path) if settings.path else _cached_teacher(config, task, machine)
-        policy, header = load_policy(folder, vocabulary)
-        architecture, path = header["architecture"]["name"], str(folder)
+        policy, header = load_policy(folder, task.vocabulary)
+        vocabulary, architecture, path = task.vocabulary, header["architecture"]["name"], str(folder)
     policy.to(machine.device).requires_grad_(False)
     if compiled:
         if not isinstance(policy, Transformer):
-            raise _not_compiled(architecture)
+            raise not_compiled
         policy.compile_layers()
-    decode = partial(beam, width=BEAM, length_penalty=settings.length_penalty)
-    about = {"architecture": architecture, "parameters": parameters(policy), "path": path, "cost": training_cost(path)}
+    search = partial(beam, width=BEAM, length_penalty=settings.length_penalty)
     return Teacher(
-        PolicyOracle(policy, decode, vocabulary, task.vocabulary),
-        Decoder(policy, config.evaluate.beam, *machine, config.evaluate.length_penalty),
-        about,
+        oracle=PolicyOracle(policy, search, vocabulary, task.vocabulary),
+        decode=Decoder(policy, config.evaluate.beam, *machine, config.evaluate.length_penalty),
+        about={
+            "architecture": architecture,
+            "parameters": parameters(policy),
+            "path": path,
+            "cost": training_cost(path),
+        },
     )
 
 
@@ -101,10 +107,6 @@ def _exact(task: Task) -> Teacher:
     oracle = task.oracle()
     about = {"architecture": "exact", "parameters": None, "path": None, "cost": None}
     return Teacher(oracle, oracle.demonstrate, about)
-
-
-def _not_compiled(what: str) -> UserError:
-    return UserError(f"teacher.compile=true: only a transformer of this project is compiled, not {what}")
 
 
 def parameters(policy: nn.Module) -> int:
