@@ -1,4 +1,4 @@
-"""What the command line may say: the range of every number, keys that apply to what was chosen, and one process only."""
+"""What the command line accepts: the range of every number, keys that have an effect, and one process only."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def check_empty(key: str, text: str) -> None:
 
 
 def check_given(keys: Iterable[str], config: DictConfig) -> None:
-    """UserError for the first of ``keys``, those on the command line, that changes nothing beside the other choices."""
+    """UserError for the first of ``keys``, those on the command line, that has no effect beside the other choices."""
     keys = list(keys)
     for key in keys:
         if reason := why_idle(key, config):
@@ -103,7 +103,7 @@ def check_given(keys: Iterable[str], config: DictConfig) -> None:
 
 
 def why_idle(key: str, config: DictConfig) -> str:
-    """Why ``key`` changes nothing in a run of ``config``, in words; empty where it does."""
+    """Why ``key`` has no effect in a run of ``config``, in words; empty where it has one."""
     group, _, name = key.partition(".")
     if group == "teacher":
         return _idle_of_teacher(name, config)
@@ -131,7 +131,7 @@ def _unread(key: str, config: DictConfig) -> str:
 
 
 def of_algorithm(key: str) -> bool:
-    """Whether it depends on the algorithm if ``key`` changes anything."""
+    """Whether the effect of ``key`` depends on the algorithm."""
     return key.startswith("algorithm.") or key in ("reward", "teacher.length_penalty")
 
 
@@ -156,8 +156,9 @@ def _idle_of_teacher(name: str, config: DictConfig) -> str:
     if name == "length_penalty":
         if not path and teacher.name == "exact":
             return "teacher=exact does no beam search"
-        asked = demonstrations_of(config.algorithm) != "references"
-        return "" if asked else f"algorithm={config.algorithm.name} asks the teacher for no demonstrations"
+        if demonstrations_of(config.algorithm) != "references":
+            return ""
+        return f"algorithm={config.algorithm.name} asks the teacher for no demonstrations"
     if name == "encodings":
         kept = not pretrained and (path or teacher.name == "transformer")
         return "" if kept else "only a transformer of this project keeps what its encoder made"

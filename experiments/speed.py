@@ -59,12 +59,12 @@ def measure(config: DictConfig, run: Run) -> Iterator[dict[str, Any]]:
     for threads in config.threads:
         torch.set_num_threads(threads)
         for beam in config.beams:
-            writers = {
+            decoders = {
                 who: Decoder(policy, beam, *run.machine, config.length_penalty)
                 for who, policy in (("teacher", run.teacher.policy), ("student", run.student))
             }
             for batch_size in config.batch_sizes:
-                rates = speed(writers, run.task, test, batch_size, config.rounds)
+                rates = speed(decoders, run.task, test, batch_size, config.rounds)
                 ratio = rates["student_tokens_per_second"] / rates["teacher_tokens_per_second"]
                 yield {"threads": threads, "beam": beam, "batch_size": batch_size, **rates, "speedup": ratio}
 
