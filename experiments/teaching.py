@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from agents.algorithms.bc import BC
+from agents.generation.beam import beam
 from agents.generation.decoder import Decode, Decoder
-from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM
 from agents.policies import pretrained
 from agents.policies.transformer import Transformer

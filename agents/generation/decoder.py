@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from agents.accel.fast import precision
-from agents.generation.decoding import beam, greedy
+from agents.generation.beam import beam
+from agents.generation.decoding import greedy
 from agents.generation.rollout import acting
 from textgen_env.errors import Range, check_range
 from textgen_env.types import Policy, Trajectories

@@ -11,7 +11,7 @@ from agents.accel.fast import precision
 from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from agents.algorithms.dagger import NAMES
-from agents.generation.decoding import beam
+from agents.generation.beam import beam
 from agents.generation.demonstrations import BEAM
 from agents.generation.rollout import roll_out
 from benchmarks.material import Setup, Work, batches, training, transformer

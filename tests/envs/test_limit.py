@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
+import agents.generation.mixture
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,6 @@ from hypothesis import strategies as st
 from tiny import tiny_task
 
 import agents.algorithms
-import agents.generation.mixture
 import agents.generation.rollout
 from agents.algorithms.mixer import Mixer
 from agents.algorithms.mrt import MRT
@@ -25,8 +25,8 @@ from agents.estimators.returns import Player
 from agents.evaluation.outputs import generate
 from agents.evaluation.sentence import look
 from agents.evaluation.speed import speed
+from agents.generation.beam import beam
 from agents.generation.decoder import Decoder
-from agents.generation.decoding import beam
 from agents.policies.transformer import Transformer
 from agents.runs.demonstrations import demonstrations
 from command_line import read

@@ -18,7 +18,8 @@ from torch.nn.utils.rnn import pad_sequence
 import command_line
 import dagger
 import export as script
-from agents.generation.decoding import beam, greedy
+from agents.generation.beam import beam
+from agents.generation.decoding import greedy
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from textgen_env.data.corpus import Corpus, Pairs

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import torch
 
+from agents.generation.beam import beam
 from agents.generation.decoder import Decoder
-from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM
 from agents.policies.transformer import Transformer
 from agents.runs import demonstrations as module
