@@ -12,15 +12,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-import command_line
-import distil
-from agents.training.logger import console
+import cli
+from agents.runs.machine import installed, versions
 from benchmarks import suites
 from benchmarks.machine import described, product_rates
 from benchmarks.material import SIZES, Setup
 from benchmarks.runner import NEEDS, missing
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range, unknown
+from textgen_env.terminal import console
 
 BY_NAME = ("memory", "threads", "beam")  # long, not to be run beside others, or in need of a run
 
@@ -35,7 +35,7 @@ def main(config: DictConfig) -> None:
     results: dict[str, Any] = {
         "settings": OmegaConf.to_container(config),
         "machine": described(cores),
-        "versions": distil.versions() | {package: distil.installed(package) for package in NEEDS.values()},
+        "versions": versions() | {package: installed(package) for package in NEEDS.values()},
         "missing": missing(),
         "rows": [],
     }
@@ -72,4 +72,4 @@ def check(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, "bench")
+    cli.run(main, "bench")

@@ -14,8 +14,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from agents.training.logger import console
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 ROOT = Path(__file__).parents[1]
 DATA = (".json", ".jsonl", ".safetensors", ".txt", ".model", ".parquet", ".csv", ".yaml")
@@ -65,10 +65,10 @@ def load_data(folder: str) -> None:
 
 
 def run(script: str, *words: str) -> None:
-    import command_line
+    import cli
 
     sys.argv = [f"{script}.py", *words]
-    command_line.run(importlib.import_module(script).main, script, passes_on=script == "compare")
+    cli.run(importlib.import_module(script).main, script, passes_on=script == "compare")
 
 
 def main(jobs: str, results: str) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 PAD, BOS, EOS, UNK = range(4)
+LOG_ZERO = -1e4  # the log-probability of "never": exp is exactly 0, yet 0 · LOG_ZERO is 0 and not NaN, in half precision too
 
 
 def pad(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
@@ -61,11 +62,17 @@ class Trajectories:
 class Batch:
     """Episodes to learn from, padded to one shape.
 
-    index ``[B]`` row in the split · source ``[B, S]`` ends in EOS, PAD after · target ``[B, T]`` the actions y_1 … y_L,
-    EOS included, PAD after · length ``[B]`` = L; positions at and after L carry no loss · limit ``[B]`` the most actions
-    that may be generated for each source (``Task.limit``); a reference may be longer · row ``[B]`` place in the global
-    batch, the key of its random numbers.  ``to`` leaves length, limit and row on the CPU: they are read at every step, and
-    a GPU would have to be waited for.
+    ``to`` leaves length, limit and row on the CPU: they are read at every step, without waiting for a GPU.
+
+    Args:
+        index: ``[B]``, the row in the split
+        source: ``[B, S]``, ends in EOS, PAD after
+        target: ``[B, T]``, the actions y_1 … y_L, EOS included, PAD after
+        length: ``[B]`` = L; positions at and after L carry no loss
+        limit: ``[B]``, the most actions that may be generated for each source (``Task.limit``);
+            a reference may be longer
+        row: ``[B]`` int64, the place of each row in the global batch, which keys every coin and
+            sample drawn for it; by default 0 … B-1, as in a batch that is the global one
     """
 
     index: Tensor
@@ -73,7 +80,11 @@ class Batch:
     target: Tensor
     length: Tensor
     limit: Tensor
-    row: Tensor
+    row: Tensor = None  # type: ignore[assignment]  # set below
+
+    def __post_init__(self) -> None:
+        if self.row is None:
+            object.__setattr__(self, "row", torch.arange(len(self.length)))
 
     def __len__(self) -> int:
         return len(self.length)
@@ -123,8 +134,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on ``device``, but for its length, limit and row."""
-        index, source, target = (_moved(part, device) for part in (self.index, self.source, self.target))
-        return Batch(index, source, target, self.length.cpu(), self.limit.cpu(), self.row.cpu())
+        there, here = (self.index, self.source, self.target), (self.length, self.limit, self.row)
+        return Batch(*(_moved(part, device) for part in there), *(part.cpu() for part in here))
 
 
 class Oracle(Protocol):
@@ -180,7 +191,6 @@ class Policy(Stepper, Protocol):
 
     vocabulary_size: int
     feature_width: int
-    generator: torch.Generator  # of its dropout; the trainer saves its state
     training: bool
 
     def train(self, mode: bool = True) -> Self:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from agents.losses.loss import Loss
 from textgen_env.errors import UserError
 from textgen_env.randomness import uniform
-from textgen_env.types import Batch, Oracle
+from textgen_env.types import Batch
 
 UPDATES_PER_ROUND = 64  # between two chances to save and stop
 
@@ -41,21 +41,21 @@ class Clock:
 class Algorithm(nn.Module):
     """roll-in × label × loss. A subclass defines ``loss``; ``updates`` is for more than one update a batch, or a group.
 
-    A policy that is assigned to an attribute is held, not registered: it is trained, saved and switched between modes by
-    the trainer. What has to survive a resume is a buffer, a parameter or ``get_extra_state``, as in any module.
+    A policy or oracle that is assigned to an attribute is held, not registered: it is trained, saved and switched between
+    modes by others. What has to survive a resume is a buffer, a parameter or ``get_extra_state``, as in any module.
 
     Attributes:
         demonstrations: the sequences of its batches: "references", the best of the teacher's beam ("teacher"), or the one
             with the best sentence score ("best_of_beam").
         needs_start: it only improves a policy that can already generate (``init=RUN``).
         batches_per_round: how many batches ``updates`` gets at once.
-        oracle: whose queries the trainer counts.
+        oracle: an Oracle whose queries the trainer counts, or None.
     """
 
     demonstrations: str = "references"
     needs_start: bool = False
     batches_per_round: int = 1
-    oracle: Oracle | None = None
+    oracle: Any = None
 
     def loss(self, batch: Batch, clock: Clock) -> Tensor | Loss:
         """The loss of one batch. A plain scalar is the mean over the batch's real tokens."""
@@ -70,7 +70,7 @@ class Algorithm(nn.Module):
         """Called with the metrics of each validation."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, nn.Module) and hasattr(value, "features") and hasattr(value, "head"):
+        if isinstance(value, nn.Module) and hasattr(value, "vocabulary_size"):
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
@@ -99,4 +99,10 @@ def as_loss(algorithm: Algorithm, output: Any, tokens: int) -> Loss:
         raise UserError(f"{who} a Loss with a sum {kind}; give a scalar tensor computed from the policy's logits")
     if not loss.sum.requires_grad:
         raise UserError(f"{who} a loss without a gradient; compute it from the policy's logits, not detached or under no_grad")
+    if loss.weight <= 0:
+        raise UserError(f"{who} a Loss with the weight {loss.weight}; give the number of positions or episodes")
+    for name, metric in loss.metrics.items():
+        if isinstance(metric, Tensor) and metric.dim():
+            shape = list(metric.shape)
+            raise UserError(f"{who} a Loss with a metric {name!r} of shape {shape}; give numbers or scalar tensors")
     return loss

@@ -122,9 +122,7 @@ def relabel(oracle: Oracle, batch: Batch, which: Tensor) -> Tensor:
     """Targets ``[B, T]``, with the oracle's action at every prefix of the rows ``which``, bool ``[B]`` on the CPU."""
     rows, target = batch.rows(which), batch.target.clone()
     if len(rows):
-        label = rows.target.clone()
-        label[rows.actual] = oracle.action(rows.source, rows.prefix, rows.actual)
-        target[which] = label
+        target[which[:, None] & batch.actual] = oracle.action(rows.source, rows.prefix, rows.actual)
     return target
 
 

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from textgen_env.oracles.oracle import LOG_ZERO
-from textgen_env.types import BOS, EOS, PAD, Stepper, Trajectories
+from textgen_env.types import BOS, EOS, LOG_ZERO, PAD, Stepper, Trajectories
 
 Step = Callable[[Tensor, Any, Tensor, int], tuple[Tensor, Any]]
 DECODER = 2  # version of the search rules: part of the name of every cache of generated text

@@ -16,8 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from agents.losses.loss import Loss
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.oracle import LOG_ZERO, keep_top
-from textgen_env.types import Batch, Oracle, Policy
+from textgen_env.oracles.policy import keep_top
+from textgen_env.types import LOG_ZERO, Batch, Oracle, Policy
 
 PositionLoss = Callable[[Tensor, Tensor], Tensor]  # logits [n, V], log-probabilities [n, V] or tokens [n] → their mean
 CHUNK = 1 << 25  # logits that are in memory at once

@@ -23,11 +23,11 @@ from agents.training.checkpoint import (
     save_tensors,
     state_tensors,
 )
-from agents.training.logger import console
 from agents.training.progress import Progress, read_progress
 from agents.training.unsaved import check_saved, unsaved
 from textgen_env.data.files import DamagedFile
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 Validate = Callable[[], dict[str, float]]  # metrics; the first is the score, higher is better
 

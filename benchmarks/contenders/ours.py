@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from agents.accel.fast import precision
-from agents.accel.workers import limit
 from agents.algorithms.bc import BC
 from agents.evaluation.outputs import writer
+from agents.precision import precision
 from benchmarks.material import Setup, Work, batches, gru, sources, training, transformer
 from textgen_env.types import Batch
 
@@ -59,7 +58,6 @@ class Contender:
         work = [torch.cat(work)] if workers > 1 else work
 
         def run() -> float:
-            limit(workers)
             return sum(int(write(source, steps).length.sum()) for source in work)
 
         return Work(run)

@@ -18,7 +18,7 @@ from agents.policies.layers import Dropout
 from agents.policies.transformer import Transformer
 from agents.training.trainer import Meter
 from textgen_env.data.vocabulary import Vocabulary
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.types import Batch, picked
 
 WORDS = Vocabulary.words([str(i) for i in range(36)])

@@ -12,31 +12,35 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from learners import ALGORITHMS, batch_of, first_loss
 from tiny import tiny_task
 
-import agents.algorithms
-import agents.generation.decoding
-import agents.generation.interleaved
+from agents.algorithms import Clock
 from agents.algorithms.mixer import Mixer
 from agents.algorithms.mrt import MRT
-from agents.discovery import build, settings, variants
-from agents.estimators.cost_to_go import someplace
-from agents.estimators.returns import Player
-from agents.evaluation.outputs import speed, write_split, writer
+from agents.discovery import build, settings
+from agents.estimators.cost_to_go import random_step
+from agents.evaluation.outputs import generate
 from agents.evaluation.sentence import look
+from agents.evaluation.speed import speed
+from agents.generation import decoding, interleaved
 from agents.generation.beam import beam
-from agents.generation.decoding import roll
-from agents.generation.demonstrations import demonstrations
+from agents.generation.decoder import Decoder
 from agents.policies.transformer import Transformer
-from command_line import read
+from agents.runs.demonstrations import demonstrations
+from cli import read
 from textgen_env.data.batching import Batches, in_order
 from textgen_env.data.files import cache_dir
+from textgen_env.data.limit import Limit
 from textgen_env.envs import rewards
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import PolicyOracle, ReferenceOracle, expert
-from textgen_env.oracles.wrappers import CachedOracle, NoisyOracle
+from textgen_env.oracles.cached import CachedOracle
+from textgen_env.oracles.noisy import NoisyOracle
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.references import ReferenceOracle
 from textgen_env.tasks import copy, tasks
+from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, Trajectories
 
 TRANSLATION = ("IWSLT-v0", "WMT16-v0", "Multi30k-v0", "ParallelText-v0")
@@ -46,14 +50,14 @@ NOTHING_GENERATED = {  # they learn from what is there; any other algorithm is t
 
 
 def limited(task, ratio=1.0, offset=20, horizon=40):
-    return replace(task, horizon=horizon, limit_ratio=ratio, limit_offset=offset)
+    return replace(task, limit=Limit(horizon, ratio, offset))
 
 
 def endless(task):
     """A policy that never generates EOS."""
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0))
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
     with torch.no_grad():
-        policy.decoder_norm.bias.copy_(-99 * policy.target_embedding[EOS])
+        policy.decoder_norm.bias.copy_(-99 * policy.target_embedding.weight[EOS])
     return policy
 
 
@@ -80,7 +84,7 @@ def test_it_is_the_line_rounded_up_within_the_horizon_for_numbers_arrays_and_ten
     assert array.dtype == np.int64
     assert tensor.dtype == torch.int64
     assert array.tolist() == tensor.tolist() == expected
-    assert [eval(rule.limit_code("length"), {"length": length, "min": min}) for length in lengths] == expected
+    assert [eval(rule.limit.code("length"), {"length": length, "min": min}) for length in lengths] == expected
 
 
 def test_translations_are_bounded_by_their_sources_and_other_tasks_by_the_horizon_alone():
@@ -144,7 +148,7 @@ def test_a_task_takes_it_and_says_which_references_are_longer():
 
 def test_a_batch_carries_it_and_keeps_references_whole():
     task = limited(tiny_task(), 0.5, 1, 9)
-    for batch in (Batches(task.splits["train"], 50, 0, task).at(0), next(in_order(task.splits["train"], 50, task))):
+    for batch in (Batches(task.splits["train"], 50, 0, task.limit).at(0), next(in_order(task.splits["train"], 50, task.limit))):
         assert torch.equal(batch.limit, of_sources(task, batch.source))
         assert batch.length.tolist() == [len(task.splits["train"].target[i]) for i in batch.index]
         assert (batch.length > batch.limit).any()
@@ -153,7 +157,7 @@ def test_a_batch_carries_it_and_keeps_references_whole():
 @pytest.mark.parametrize("kind", ["exact", "references", "noisy", "cached", "policy"])
 def test_demonstrations_end_at_the_limit_of_their_row(kind, task):
     task = limited(task, 0.5, 1)
-    batch = Batches(task.splits["train"], 400, 0, task).at(0)
+    batch = Batches(task.splits["train"], 400, 0, task.limit).at(0)
     exact, policy = expert(task), endless(task)
     oracle = {
         "exact": exact,
@@ -174,41 +178,74 @@ def test_demonstrations_end_at_the_limit_of_their_row(kind, task):
 def test_whoever_is_evaluated_is_given_the_limit_of_each_sentence(task):
     task, asked = limited(task, 0.7, 2), []
     policy = endless(task)
-    write = writer(policy, 1, "float32", "cpu")
+    write = Decoder(policy, 1, "float32", "cpu")
 
-    def watched(monkeypatch):
-    """What is generated from now on: (limits, trajectories) of every rollout, interleaved or not."""
-    rolled = []
+    def watched(source, steps):
+        asked.append((source, steps))
+        return write(source, steps)
+
+    split = task.splits["test"]
+    generate(watched, task, split)
+    speed({"student": watched}, task, split, batch_size=7, rounds=1)
+    seen = look(policy, watched, expert(task), task, "test", 3)
+    assert len(asked) > 3
+    assert all(torch.equal(steps, of_sources(task, source)) for source, steps in asked)
+    assert len(seen.steps) == task.limit(len(split.source[3]))
+
+
+def test_demonstrations_that_were_made_under_another_limit_are_not_taken(task):
+    made = {}
+    for offset in (1, 2):
+        rule = limited(task, 0.5, offset)
+        split = demonstrations("teacher", rule, expert(rule), "float32", "cpu").split
+        made[offset] = [row for row, target in enumerate(split.target) if len(target)]
+        for row in made[offset]:
+            assert split.target[row][-1] == EOS
+            assert len(split.target[row]) <= rule.limit(len(split.source[row]))
+    assert 0 < len(made[1]) < len(made[2])
+    assert len(list((cache_dir() / "demonstrations").glob("Copy-v0-*"))) >= 2
+
+
+def test_the_screen_counts_up_to_the_limit(task):
+    task = limited(task)
+    env = TextGenEnv(task, "test", render_mode="ansi")
+    env.reset(options={"index": 4})
+    assert f"step 0 of {task.limit(len(task.splits['test'].source[4]))}" in env.render()
+
+
+# --- who never ends pays for it
+
+
+def watched(monkeypatch):
+    """What is generated from now on: limit ``[B]`` and trajectories of every decode, of policy or oracle or both."""
+    rolled, roll = [], decoding.roll
 
     def record(step, start, limit, most):
         rolled.append((limit, roll(step, start, limit, most)))
         return rolled[-1][1]
 
-    for module in (agents.generation.decoding, agents.generation.interleaved):
+    for module in (decoding, interleaved):
         monkeypatch.setattr(module, "roll", record)
     return rolled
 
 
-@pytest.mark.parametrize("name", variants(agents.algorithms))
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_every_step(name, task, monkeypatch):
     task = limited(task)
-    batch, oracle, rolled, paid = Batches(task.splits["train"], 200, 0, task).at(0), expert(task), watched(monkeypatch), []
-    scorer = rewards.make("zero_one", task, oracle)
+    batch, oracle = batch_of(task, tokens=200), expert(task)
+    rolled, paid, scorer = watched(monkeypatch), [], rewards.make("zero_one", task, oracle)
 
     def pay(index, written):
         paid.append((index.numpy(), written, rewards.score(scorer, task, "train", index.numpy(), written)))
         return paid[-1][2]
 
     alone = {"teacher_mix": 0.0} if name == "minillm" else {}  # else its oracle, which shares in the sampling, ends every row
-    generator = torch.Generator().manual_seed(0)
-    algorithm = build(
-        variants(agents.algorithms)[name], alone, policy=endless(task), oracle=oracle, generator=generator, reward=pay
-    )
-    output = algorithm.loss(batch, 0.99)
+    algorithm = build(ALGORITHMS[name], alone, policy=endless(task), oracle=oracle, reward=pay)
+    loss = first_loss(algorithm, batch, Clock(0, 99, 100))
     assert bool(rolled) == (name not in NOTHING_GENERATED)
     for limit, written in rolled:
         going_on = ~(written.action == EOS).any(1)
-        assert torch.isin(limit, of_sources(task, batch.source)).all()
+        assert set(limit.tolist()) <= set(of_sources(task, batch.source).tolist())
         assert torch.equal(written.length[going_on], limit[going_on])
         assert (written.length <= limit).all()
     for index, written, earned in paid:  # as the oracle would have ended it after its source's length
@@ -218,7 +255,7 @@ def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_
     for lengths in ([written.length for _, written in rolled], [written.length for _, written, _ in paid]):
         assert not lengths or torch.cat(lengths).max() == batch.limit.max() > 2 * batch.target.shape[1]
     if name == "minillm":  # its return sums over all that was generated
-        assert output.tokens == batch.limit.sum()
+        assert loss.tokens == batch.limit.sum()
 
 
 @pytest.mark.parametrize("reward", ["zero_one", "expert_logprob", "bleu", "rouge", "accuracy"])
@@ -241,22 +278,27 @@ def test_an_episode_that_goes_on_after_its_text_earns_less_than_the_text(reward)
 
 def test_a_state_beyond_the_limit_is_never_chosen():
     task = limited(tiny_task(), 0.5, 1, 9)
-    batch = next(in_order(task.splits["train"], 100, task))
-    generator = torch.Generator().manual_seed(0)
-    times = torch.stack([someplace(batch, generator)[0] for _ in range(200)])  # [200, B]
+    batch = next(in_order(task.splits["train"], 100, task.limit))
+    noise = Clock(0, 0, 1).uniform("step", batch.row, 200)  # [B, 200]
+    times = torch.stack([random_step(batch, one)[0] for one in noise.unbind(1)])  # [200, B]
     assert torch.equal(times.amax(0) + 1, torch.minimum(batch.length, batch.limit))
 
 
 def test_a_reference_among_what_is_learned_from_stays_whole():
     """MRT's candidate and MIXER's head are teacher-forced."""
     task = limited(tiny_task(), 0.5, 1, 9)
-    batch, policy = next(in_order(task.splits["train"], 100, task)), endless(task)
-    given = {"policy": policy, "oracle": expert(task), "generator": torch.Generator()}
-    pay = lambda index, written: np.zeros(written.action.shape)  # noqa: E731
-    played = Player(*given.values(), pay).write(batch, 2, reference=True).batch
-    assert played.length.view(-1, 3)[:, 2].tolist() == batch.length.tolist()
-    assert torch.equal(played.length.view(-1, 3)[:, :2], batch.limit[:, None].expand(-1, 2))
-    assert MRT(**given, reward=pay, samples=2, reference=True).loss(batch, 0.0).tokens == played.tokens
-    head = Mixer(**given, reward=pay)
-    assert head.loss(batch, 0.0).tokens == batch.tokens
-    assert head.loss(batch, 0.99).tokens == int(batch.limit.sum())
+    batch, lengths = next(in_order(task.splits["train"], 100, task.limit)), []
+
+    def pay(index, written):
+        lengths.append(written.length)
+        return np.zeros(written.action.shape)
+
+    given, start = {"policy": endless(task), "reward": pay}, Clock(0, 0, 100)
+    loss = MRT(**given, samples=2, reference=True).loss(batch, start)
+    candidates = lengths[0].view(-1, 3)
+    assert torch.equal(candidates[:, 2], batch.length)
+    assert torch.equal(candidates[:, :2], batch.limit[:, None].expand(-1, 2))
+    assert loss.tokens == candidates.sum()
+    mixer = Mixer(**given)
+    assert mixer.loss(batch, start).tokens == batch.tokens
+    assert mixer.loss(batch, start.later(99)).tokens == batch.limit.sum()

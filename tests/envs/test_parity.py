@@ -10,23 +10,24 @@ import pytest
 import torch
 from tiny import REWARDS, play, small_task, some_actions
 
-from agents.algorithms.base import Clock
+from agents.algorithms import Clock
 from agents.algorithms.bc import BC
 from agents.algorithms.word_kd import WordKD
 from agents.generation.rollout import rollout
 from agents.policies.transformer import Transformer
 from textgen_env.data.batching import in_order
 from textgen_env.data.corpus import Pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.split import Split
 from textgen_env.envs import rewards
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.vector import TextGenVectorEnv
-from textgen_env.oracles.oracle import expert
 from textgen_env.tasks import tasks
+from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, Batch, Trajectories
 
 B = 6
-LIMITS = {"its own": {}, "a tenth": {"limit_ratio": 0.1, "limit_offset": 2}}
+LIMITS = ("its own", "a tenth")
 
 
 class Episodes(NamedTuple):
@@ -75,8 +76,8 @@ def vector(task, split, reward, index, actions):
 
 def replay(task, split, reward, index, actions):
     """From a decoder that generates a whole batch, as roll-outs do, scored afterwards."""
-    policy, batch = student(task), batch_of(task, split, index)
-    written = rollout(policy, batch.source, batch.limit, forced=torch.from_numpy(actions))
+    batch = batch_of(task, split, index)
+    written = rollout(student(task), batch.source, batch.limit, forced=torch.from_numpy(actions))
     batch = batch.with_rows(torch.ones(len(batch), dtype=torch.bool), written)
     scorer = rewards.make(reward, task, TextGenEnv(task).oracle)
     earned = rewards.score(scorer, task, split, index, Trajectories(batch.target, batch.length, written.score))
@@ -90,15 +91,19 @@ def replay(task, split, reward, index, actions):
 
 
 def student(task):
-    generator = torch.Generator().manual_seed(0)
-    return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, dropout=0.0, generator=generator)
+    torch.manual_seed(0)
+    return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, dropout=0.0)
+
+
+def limited(task, limit):
+    return task if limit == "its own" else replace(task, limit=Limit(task.horizon, 0.1, 2))
 
 
 def batch_of(task, split, index):
     """The rows ``index`` of ``split``, in that order, as training and evaluation get them."""
     rows = task.splits[split]
     texts = Pairs([rows.texts.sources[i] for i in index], [rows.texts.references[i] for i in index])
-    batch = next(in_order(Split([rows.source[i] for i in index], [rows.target[i] for i in index], texts), 10**6, task))
+    batch = next(in_order(Split([rows.source[i] for i in index], [rows.target[i] for i in index], texts), 10**6, task.limit))
     return batch.rows(batch.index.argsort())
 
 
@@ -106,9 +111,9 @@ def losses(task, episodes):
     """What cloning these episodes costs a student, by their actions and by the expert's distributions."""
     length = torch.from_numpy(episodes.length)
     source, tokens = torch.from_numpy(episodes.source), torch.from_numpy(episodes.tokens)
-    batch = Batch(torch.arange(B), source, tokens, length, limit=length)
+    batch = Batch(torch.arange(B), source, tokens, length, limit=length, row=torch.arange(B))
     policy = student(task)
-    return [made.loss(batch, Clock(0, 0, 1)).mean.item() for made in (BC(policy), WordKD(policy, expert(task)))]
+    return [made.loss(batch, Clock(0, 0, 1)).sum.item() for made in (BC(policy), WordKD(policy, expert(task)))]
 
 
 def planned(task, split):
@@ -127,7 +132,7 @@ def planned(task, split):
 @pytest.mark.parametrize("reward", REWARDS)
 @pytest.mark.parametrize("id", list(tasks()))
 def test_three_ways_to_run_an_episode_agree(id, reward, limit):
-    task = replace(small_task(id), **LIMITS[limit])
+    task = limited(small_task(id), limit)
     for split in ("train", "test"):
         index, actions = planned(task, split)
         results = [way(task, split, REWARDS[reward], index, actions) for way in (single, vector, replay)]
@@ -139,14 +144,14 @@ def test_three_ways_to_run_an_episode_agree(id, reward, limit):
         assert (length[~terminated] == limits[~terminated]).all()
         assert length[0] == length[1] == limits[0]
         assert (terminated[0], terminated[1]) == (False, True)
-        if LIMITS[limit]:
+        if limit == "a tenth":
             assert (limits < task.horizon).any()
 
 
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("id", list(tasks()))
 def test_they_cost_a_student_the_same(id, limit):
-    task = replace(small_task(id), **LIMITS[limit])
+    task = limited(small_task(id), limit)
     index, actions = planned(task, "train")
     found = [losses(task, way(task, "train", "zero_one", index, actions)) for way in (single, vector, replay)]
     assert found[0] == found[1] == found[2]

@@ -13,10 +13,11 @@ from agents.generation.beam import beam
 from agents.generation.decoding import greedy, pick, sample
 from agents.generation.interleaved import interleaved, stepper
 from agents.generation.rollout import rollout
-from agents.runs.store import build_policy
-from textgen_env.oracles.oracle import PolicyOracle, expert
+from agents.model import build_policy
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.profiler import Profiler
 from textgen_env.randomness import uniform
+from textgen_env.tasks.task import expert
 from textgen_env.types import BOS, EOS, PAD, shift
 
 STEPS = 7

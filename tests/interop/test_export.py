@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-import command_line
+import cli
 import dagger
 import export as script
 from agents.generation.beam import beam
@@ -23,10 +23,11 @@ from agents.generation.decoding import greedy
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.tasks import iwslt, multi30k, parallel_text, wmt16
-from textgen_env.tasks.task import build
+from textgen_env.tasks.task import Task
 from textgen_env.types import BOS, EOS, PAD, UNK, shift
 
 pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed (extra: export)")
@@ -35,7 +36,7 @@ from agents.interop import ctranslate2 as export
 WORDS, LIMIT, HORIZON = Vocabulary.words([f"w{i}" for i in range(40)]), 12, 15
 PAIRS = Pairs(["w1 w2 w3"], [("w3 w2 w1",)])
 CORPUS = Corpus("words", "local", "by hand", dict.fromkeys(("train", "valid", "test"), PAIRS))
-WORLD = build("X-v0", CORPUS, WORDS, source_limit=LIMIT, horizon=HORIZON, metric="bleu", reward="bleu")
+WORLD = Task("X-v0", CORPUS, WORDS, source_limit=LIMIT, limit=Limit(HORIZON), metric="bleu", reward="bleu")
 SHAPES = {
     "one embedding, more decoder layers": {"layers": 1, "decoder_layers": 2, "share_source_embedding": True},
     "two embeddings, more encoder layers": {"layers": 2, "decoder_layers": 1},
@@ -45,11 +46,11 @@ SHAPES = {
 def student(tokens: int = len(WORDS), **shape) -> Transformer:
     """Random in every weight, biases and norms too."""
     generator = torch.Generator().manual_seed(3)
-    policy = Transformer(tokens, width=16, heads=4, ffn=24, generator=generator, **shape).eval().requires_grad_(False)
+    policy = Transformer(tokens, width=16, heads=4, ffn=24, **shape).eval().requires_grad_(False)
     for weight in policy.parameters():
         weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.1)
     policy.decoder_norm.weight.normal_(generator=generator)  # else a tied output repeats what came in
-    policy.decoder_norm.bias.add_(policy.target_embedding[EOS], alpha=6)  # else it hardly ever ends
+    policy.decoder_norm.bias.add_(policy.target_embedding.weight[EOS], alpha=6)  # else it hardly ever ends
     for layer in policy.decoder:
         layer.cross_output.weight *= 3  # else the source hardly matters
     return policy
@@ -68,22 +69,22 @@ def test_five_hundred_sentences_come_out_token_for_token(shape, tmp_path):
     policy, source = student(**shape), sources(500)
     export.export(policy, WORLD, tmp_path / "model", "float32")
     ours = greedy(policy, source, HORIZON)
-    theirs = export.writer(tmp_path / "model", WORDS, batch_size=64, workers=2)(source, HORIZON)
+    theirs = export.writer(export.load(tmp_path / "model", workers=2), WORDS)(source, HORIZON)
     assert torch.equal(ours.action, theirs.action)
     assert torch.equal(ours.length, theirs.length)
     ended = (ours.action == EOS).any(1)
     assert 0.01 < ended.float().mean() < 0.99, "both ways to end an episode must occur"
-    assert len(ours.action.unique(dim=0)) > 200, "a student that always writes the same shows nothing"
-    limit, write = 1 + torch.arange(500) % HORIZON, export.writer(tmp_path / "model", WORDS)
+    assert len(ours.action.unique(dim=0)) > 200, "a student that always generates the same shows nothing"
+    limit, write = 1 + torch.arange(500) % HORIZON, export.writer(export.load(tmp_path / "model"), WORDS)
     assert torch.equal(greedy(policy, source, limit).action, write(source, limit).action)
     with pytest.raises(ValueError, match="one limit for all rows"):
-        export.writer(tmp_path / "model", WORDS, width=2)(source, limit)
+        export.writer(export.load(tmp_path / "model"), WORDS, width=2)(source, limit)
 
 
 @pytest.fixture(scope="module")
 def half_trained() -> Transformer:
     """A student that has half learned to copy, so that beams find something else than greedy search."""
-    policy = Transformer(len(WORDS), layers=1, width=32, heads=4, ffn=32, generator=torch.Generator().manual_seed(3))
+    policy = Transformer(len(WORDS), layers=1, width=32, heads=4, ffn=32)
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.005)
     for batch in sources(150 * 64).split(64):
         logits = policy(batch, shift(batch))
@@ -107,7 +108,9 @@ def test_beams_come_out_token_for_token_where_they_end(width, length_penalty, ha
     ours = widened(beam(policy, source, HORIZON, width, length_penalty).action)
     powers = (length_penalty,) if length_penalty or width == 1 else (1e-7, 0.0)
     theirs = [
-        widened(export.writer(tmp_path / "model", WORDS, width=width, length_penalty=power)(source, HORIZON).action)
+        widened(
+            export.writer(export.load(tmp_path / "model"), WORDS, width=width, length_penalty=power)(source, HORIZON).action
+        )
         for power in powers
     ]
     same, ended = (ours == theirs[0]).all(1), (theirs[0] == EOS).any(1)
@@ -134,22 +137,22 @@ def test_eight_bits_change_little_and_take_less(tmp_path):
     for name in ("float32", "int8"):
         export.export(policy, WORLD, tmp_path / name, name)
     ours = greedy(policy, source, HORIZON)
-    theirs = export.writer(tmp_path / "int8", WORDS)(source, HORIZON)
+    theirs = export.writer(export.load(tmp_path / "int8"), WORDS)(source, HORIZON)
     first = (ours.action[:, 0] == theirs.action[:, 0]).float().mean()
     by_chance = (ours.action[:, 0] == ours.action[:, 0].roll(1)).float().mean()
-    assert first > (1 + by_chance) / 2, "a processor without products of 8 bits rounds coarsely, but not like this"
+    assert first > (1 + by_chance) / 2, "a CPU without 8-bit matmuls rounds coarsely, but not like this"
     assert not torch.equal(ours.action[:, :3], theirs.action[:, :3])
     sizes = [(tmp_path / name / "model.bin").stat().st_size for name in ("int8", "float32")]
     assert sizes[0] < 0.8 * sizes[1]
 
 
-def test_what_our_decoders_never_write_it_does_not_write_either(tmp_path):
+def test_it_never_generates_what_our_decoders_never_generate(tmp_path):
     policy, source = student(layers=1), sources(50)
     policy.decoder_norm.bias.fill_(3.0)
-    policy.target_embedding[[PAD, BOS]] = 1.0  # their logits are far above all others
+    policy.target_embedding.weight[[PAD, BOS]] = 1.0  # their logits are far above all others
     assert set(policy(source, source[:, :1]).argmax(-1).unique().tolist()) <= {PAD, BOS}
     export.export(policy, WORLD, tmp_path / "model", "float32")
-    theirs = export.writer(tmp_path / "model", WORDS)(source, HORIZON)
+    theirs = export.writer(export.load(tmp_path / "model"), WORDS)(source, HORIZON)
     assert torch.equal(greedy(policy, source, HORIZON).action, theirs.action)
 
 
@@ -204,7 +207,7 @@ def test_the_notes_code_translates_raw_text_as_the_run_does(module, options, lim
     limit = task.limit(torch.tensor([*map(len, source)]))
     ours = greedy(policy, pad_sequence(list(map(torch.from_numpy, source)), True), limit)
     texts = [task.vocabulary.decode(row) for row in ours.action.tolist()]
-    assert len(set(texts)) > len(RAW) // 2, "a student that always writes the same shows nothing"
+    assert len(set(texts)) > len(RAW) // 2, "a student that always generates the same shows nothing"
     assert translated(tmp_path / "model", (data / "test.de").read_bytes()) == texts
 
 
@@ -235,7 +238,9 @@ def test_a_second_export_takes_the_place_of_the_first(tmp_path):
     export.export(policy, WORLD, folder, "float32")
     names = {"model.bin", "config.json", "shared_vocabulary.json", "tokenizer.json", "README.md", "thesis.tex"}
     assert {path.name for path in folder.iterdir()} == names
-    assert torch.equal(greedy(policy, source, HORIZON).action, export.writer(folder, WORDS)(source, HORIZON).action)
+    assert torch.equal(
+        greedy(policy, source, HORIZON).action, export.writer(export.load(folder), WORDS)(source, HORIZON).action
+    )
     with pytest.raises(UserError, match="cannot write"):
         export.export(policy, WORLD, folder / "README.md" / "model", "int8")
 
@@ -248,11 +253,11 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 
 def test_what_cannot_be_exported_is_said_in_a_line(tmp_path):
-    recurrent = RNN(len(WORDS), generator=torch.Generator().manual_seed(0))
+    recurrent = RNN(len(WORDS))
     for policy, quantization, message in (
         (recurrent, "int8", "runs transformers and has no RNN"),
         (student(), "int9", "unknown quantization 'int9'; did you mean 'int8'"),
-        (student(), "float16", "quantization=float16: CTranslate2 has no such arithmetic on this processor"),
+        (student(), "float16", "quantization=float16: CTranslate2 has no such arithmetic on this CPU"),
     ):
         with pytest.raises(UserError, match=re.escape(message)):
             export.export(policy, WORLD, tmp_path / "model", quantization)
@@ -267,19 +272,19 @@ RUN += ["train.steps=20", "train.validations=1", "train.batch_tokens=64", "evalu
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, hardly trained."""
     folder = tmp_path_factory.mktemp("run") / "run"
-    dagger.main(command_line.read("dagger", [*RUN, f"out={folder}"]))
+    dagger.main(cli.read("dagger", [*RUN, f"out={folder}"]))
     return folder
 
 
 def test_the_command_compares_the_model_with_the_run(run, tmp_path, capsys):
-    script.main(command_line.read("export", [f"run={run}", "rows=20", f"out={tmp_path / 'model'}"]))
-    assert "processor threads" in capsys.readouterr().err
+    script.main(cli.read("export", [f"run={run}", "rows=20", f"out={tmp_path / 'model'}"]))
+    assert "CPU threads" in capsys.readouterr().err
     found = json.loads((tmp_path / "model" / "export.json").read_text())
     assert found["equal"] == found["settings"]["rows"] == 20
     assert found["scores"]["exported"] == found["scores"]["student"]
     assert [row["batch_size"] for row in found["speeds"]] == [1, 64]
     assert all(row["exported_tokens_per_second"] > 0 for row in found["speeds"])
-    dagger.main(command_line.read("dagger", [*RUN, f"out={run}", "resume=true"]))  # finished before: nothing gets lost
+    dagger.main(cli.read("dagger", [*RUN, f"out={run}", "resume=true"]))  # finished before: nothing gets lost
     assert [row["batch_size"] for row in json.loads((run / "results.json").read_text())["exported"]["float32"]] == [1, 64]
     page = (run / "report.html").read_text()
     assert all(f"Exported in float32, greedy, batch {size}" in page for size in (1, 64))
@@ -289,7 +294,7 @@ def test_a_report_whose_texts_are_gone_stays_as_it_is(run, tmp_path):
     (texts,) = (run / "outputs").iterdir()
     hidden, before = texts.rename(tmp_path / "away"), (run / "report.html").read_bytes()
     try:
-        script.main(command_line.read("export", [f"run={run}", "rows=4", "quantization=int8", f"out={tmp_path / 'model'}"]))
+        script.main(cli.read("export", [f"run={run}", "rows=4", "quantization=int8", f"out={tmp_path / 'model'}"]))
         assert (tmp_path / "model" / "export.json").is_file()
         assert "int8" not in json.loads((run / "results.json").read_text()).get("exported", {})
         assert (run / "report.html").read_bytes() == before
@@ -308,7 +313,7 @@ def test_a_report_whose_texts_are_gone_stays_as_it_is(run, tmp_path):
 )
 def test_a_mistake_is_one_line(words, message):
     with pytest.raises(UserError, match=re.escape(message)) as error:
-        script.main(command_line.read("export", words))
+        script.main(cli.read("export", words))
     assert "\n" not in str(error.value)
 
 
@@ -317,7 +322,7 @@ def test_a_run_that_lost_its_student_is_refused(run):
     hidden = best.rename(best.with_suffix(".away"))
     try:
         with pytest.raises(UserError, match="no checkpoint at"):
-            script.main(command_line.read("export", [f"run={run}"]))
+            script.main(cli.read("export", [f"run={run}"]))
     finally:
         hidden.rename(best)
 
@@ -327,4 +332,4 @@ def test_without_the_library_the_command_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "agents.interop.ctranslate2")
     monkeypatch.delattr("agents.interop.ctranslate2")
     with pytest.raises(UserError, match=re.escape("ctranslate2 is not installed: python -m pip install")):
-        script.main(command_line.read("export", ["run=."]))
+        script.main(cli.read("export", ["run=."]))

@@ -12,9 +12,12 @@ from torch import nn
 from agents.policies.transformer import Transformer
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import LOG_ZERO, PolicyOracle, ReferenceOracle, expert
-from textgen_env.oracles.wrappers import CachedOracle, NoisyOracle, follow
-from textgen_env.types import BOS, EOS, PAD, Trajectories, shift
+from textgen_env.oracles.cached import CachedOracle
+from textgen_env.oracles.noisy import NoisyOracle, follow
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.references import ReferenceOracle
+from textgen_env.tasks.task import expert
+from textgen_env.types import BOS, EOS, LOG_ZERO, PAD, Trajectories, shift
 
 
 class Toy(nn.Module):
@@ -160,8 +163,8 @@ def test_top_k_out_of_range_is_refused(task, k):
 
 def test_top_k_holds_step_by_step_too(task, asked):
     source, _, _ = asked
-    generator = torch.Generator().manual_seed(0)
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator)
+    torch.manual_seed(0)
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
     oracle = PolicyOracle(policy, decode, task.vocabulary, task.vocabulary, top_k=2)
     first = torch.full((len(source),), BOS)
     stepped, _ = oracle.step(first, oracle.start(source, 3))

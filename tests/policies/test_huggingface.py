@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from pretrained_models import FAMILIES, LINES, copier
+from pretrained_models import FAMILIES, LINES, SMALL, copier
 from safetensors.torch import load_file, save_file
 from test_policies import (  # the contract of agents/policy.py, which ``policy`` below is put to
     close,
@@ -29,16 +29,24 @@ from test_policies import (  # the contract of agents/policy.py, which ``policy`
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-import command_line
-import distil
-import teaching
-from agents.evaluation.outputs import write_split, writer
+import cli
+import dagger
+from agents.evaluation.outputs import generate, outputs, outputs_name, samples, subset
+from agents.evaluation.speed import speed
 from agents.generation.beam import beam
+from agents.generation.decoder import Decode, Decoder
 from agents.generation.decoding import greedy
+from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.pretrained import load, load_tokens
+from agents.runs.machine import find_machine
+from agents.runs.run import Run
+from agents.runs.student import build_student
+from agents.runs.task import load_task
+from agents.runs.teacher import find_teacher
+from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.types import BOS, EOS, PAD
 
 KEYS = {  # family → how it is asked; together every branch of the prompt's layout
@@ -104,6 +112,40 @@ def test_a_batch_is_scored_as_transformers_scores_each_pair_alone(name, policy, 
         theirs = theirs[:, [ids[token] for token in known]].log_softmax(-1)  # [T, known]
         assert len(theirs) == len(answer) + 1
         close(logits[row, : len(theirs)].log_softmax(-1)[:, known], theirs)
+
+
+DECODER = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "hidden_size": 16, "head_dim": 8}
+DECODER |= {"intermediate_size": 24, "pad_token_id": 1, "eos_token_id": 2, "bos_token_id": 3}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("marian", {**SMALL, "decoder_start_token_id": 2, "pad_token_id": 1, "eos_token_id": 2}),  # a bias of its own
+        ("t5", {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}),
+        ("gemma2", {**DECODER, "final_logit_softcapping": 0.5}),
+        ("cohere", {**DECODER, "logit_scale": 0.1}),
+        ("granite", {**DECODER, "logits_scaling": 7.0}),
+    ],
+)
+@torch.no_grad()
+def test_head_gives_the_logits_of_the_model_from_the_features(kind, settings):
+    """Scale, bias and cap behind the output layer included."""
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(kind, vocab_size=40, **settings)
+    auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+    model = auto.from_config(config).eval()
+    if kind == "marian":
+        model.final_logits_bias.normal_()
+    policy = HuggingFacePolicy(model, Vocabulary.words([f"w{i}" for i in range(30)]), [None, None, *range(2, 34)], [], [2])
+    source, prefix = sources([5, 3], 5), prefixes(2, 6)
+    state = policy.start(source, 6)
+    tokens = torch.cat([state.prompt, policy.ids[prefix[:, 1:]]], 1)
+    logits = policy.ours(model(**policy.inputs(tokens, state)).logits)[:, state.prompt.shape[1] - 1 :]  # [B, T, V]
+    features, mask = policy.features(source, prefix), torch.arange(6) < torch.tensor([[6], [2]])
+    assert features.shape == (2, 6, policy.feature_width)
+    close(policy.head(features), logits)
+    close(policy.head(policy.features(source, prefix, mask)), logits[mask])
 
 
 @torch.no_grad()
@@ -191,23 +233,23 @@ def test_what_the_decoder_has_read_before_the_first_action(settings, read, copy)
 
 
 @torch.no_grad()
-def test_padding_takes_no_room(policy):
+def test_padding_takes_no_positions(policy):
     source, prefix = sources([5, 3], 5), prefixes(2, 6)
     close(policy(torch.cat([source, torch.full((2, 200), PAD)], 1), prefix), policy(source, prefix))  # of 128 positions
 
 
-def test_the_teacher_has_no_more_room_than_its_positions(folders):
+def test_a_task_longer_than_the_positions_of_the_teacher_is_refused(folders):
     policy = load(str(folders["bart"]), source_prefix="a man")  # the prefix: 2 tokens and <s>
     most, before = 128, len(policy.opening)
-    policy.check_room(most - before, 128 - 1)
-    for limits in ((most - before + 1, 20), (20, 128)):  # the decoder reads its start token and <s> first
+    policy.check_limits(most - before, 128 - 1)
+    for limits in ((most - before + 1, 20), (20, 128)):  # the decoder is given its start token and <s> first
         with pytest.raises(UserError, match=r"128 positions and needs 129"):
-            policy.check_room(*limits)
+            policy.check_limits(*limits)
     policy = load(str(folders["gpt2"]))
-    policy.check_room(64, 65)  # the last action is not read
+    policy.check_limits(64, 65)  # the last action is no input
     with pytest.raises(UserError, match="needs 129"):
-        policy.check_room(65, 65)
-    load(str(folders["t5"])).check_room(10_000, 10_000)
+        policy.check_limits(65, 65)
+    load(str(folders["t5"])).check_limits(10_000, 10_000)
 
 
 def test_a_student_learns_from_such_a_teacher_alone(task, tmp_path):
@@ -224,19 +266,19 @@ def test_a_student_learns_from_such_a_teacher_alone(task, tmp_path):
     ]
     words += [f"teacher.path=hf:{teacher_folder}", "algorithm=imitkd", "algorithm.beta=constant", "algorithm.rate=0"]
     words += ["train.steps=300", "train.batch_tokens=256", "train.validations=1", "precision=float32"]
-    config = command_line.read("dagger", words)
-    on = distil.machine(config)
-    own = distil.load_task(config)
+    config = cli.read("dagger", words)
+    on = find_machine(config)
+    own = load_task(config)
     assert own.vocabulary.fingerprint != task.vocabulary.fingerprint
     assert sorted(own.vocabulary.tokens) == sorted(task.vocabulary.tokens)
-    teacher = teaching.find_teacher(config, own, on)
+    teacher = find_teacher(config, own, on)
     assert teacher.about["architecture"] == "marian"
-    student = distil.build_student(config, own)
-    distil.train_student(config, own, student, teacher.oracle, tmp_path, on)
-    for write in (teacher.write, writer(student, 1, on.precision, on.device)):
+    student = build_student(config, own)
+    dagger.distill(Run(tmp_path, config, on, own, teacher, student))
+    for decode in (teacher.decode, Decoder(student, 1, *on)):
         test = own.splits["test"]
-        assert score("accuracy", write_split(write, own, test), test.texts.references)["accuracy"].value >= 90
-    assert distil.build_student(command_line.read("dagger", [*words, f"init={tmp_path}"]), own).vocabulary_size == 9
+        assert score("accuracy", generate(decode, own, test), test.texts.references)["accuracy"].value >= 90
+    assert build_student(cli.read("dagger", [*words, f"init={tmp_path}"]), own).vocabulary_size == 9
 
 
 # What cannot serve: one line, exit code 2.
@@ -247,9 +289,7 @@ def refused(words: list[str], monkeypatch, capsys) -> str:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the environment is read when it is imported
     monkeypatch.setattr(sys, "argv", ["dagger.py", "env=Copy-v0", "env.train=20", *words])
     with pytest.raises(SystemExit) as stop:
-        command_line.run(
-            lambda config: teaching.find_teacher(config, distil.load_task(config), distil.machine(config)), "dagger"
-        )
+        cli.run(lambda config: find_teacher(config, load_task(config), find_machine(config)), "dagger")
     assert stop.value.code == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
@@ -385,9 +425,9 @@ def test_a_wrong_key_is_refused_in_one_line(words, message, folders, monkeypatch
 
 def test_text_arrives_as_it_was_written():
     words = ["teacher.path=hf:t5", "teacher.source_prefix=translate German to English: ", "teacher.separator=:"]
-    teacher = command_line.read("dagger", words).teacher
+    teacher = cli.read("dagger", words).teacher
     assert (teacher.source_prefix, teacher.separator) == ("translate German to English: ", ":")
-    assert command_line.read("dagger", ["teacher.path=hf:gpt2", "teacher.separator=[SEP]"]).teacher.separator == "[SEP]"
+    assert cli.read("dagger", ["teacher.path=hf:gpt2", "teacher.separator=[SEP]"]).teacher.separator == "[SEP]"
 
 
 def test_without_transformers_it_says_how_to_install_it(folders, monkeypatch, capsys):

@@ -16,7 +16,7 @@ import torch
 
 from agents.algorithms import Algorithm, Loss
 from agents.algorithms.bc import BC
-from agents.runs.store import build_policy
+from agents.model import build_policy
 from agents.training import trainer
 from agents.training.checkpoint import load_tensors, save_tensors
 from agents.training.saving import Checkpoints
@@ -69,7 +69,7 @@ def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None, make=BC,
         score = next(values) if scores else sum(weight.abs().sum().item() for weight in policy.parameters())
         return {"valid_score": float(score), "valid_loss": 0.0}
 
-    batches = Batches(task.splits["train"], 128, seed, task)
+    batches = Batches(task.splits["train"], 128, seed, task.limit)
     config = TrainConfig(STEPS, lr=lr, warmup=2, clip=1.0, validations=3, seed=seed, resume=resume, **more)
     progress = train(algorithm, policy, batches, validate, config, Checkpoints(folder, "student", {"vocabulary": "v"}))
     return policy, progress
