@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from agents.generation.rollout import acting, rollout
-from agents.runs.store import build_policy
+from agents.model import build_policy
 from textgen_env.profiler import Profiler
 from textgen_env.randomness import uniform
 from textgen_env.types import PAD
