@@ -83,7 +83,9 @@ def batches(setup: Setup, count: int = 2) -> list[Batch]:
     found = []
     for _ in range(count):
         (source, _), (target, length) = sentences(setup, rows, generator), sentences(setup, rows, generator)
-        found.append(Batch(torch.arange(rows), source, target, length, limit=torch.full((rows,), LENGTH)))
+        found.append(
+            Batch(torch.arange(rows), source, target, length, limit=torch.full((rows,), LENGTH), row=torch.arange(rows))
+        )
     return found
 
 

@@ -24,12 +24,11 @@ from rich.text import Text
 
 import checks
 from agents.training import signals
-from agents.training.logger import console
 from agents.training.trainer import Interrupted
 from groups import Groups, groups, help_of, store
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks import tasks
-from textgen_env.terminal import Terminal
+from textgen_env.terminal import Terminal, console
 
 CONF = Path(__file__).parent / "conf"
 
@@ -206,10 +205,23 @@ def _preset(given: dict[str, str], default: DictConfig) -> dict[str, Any]:
     known, name = tasks(), given.get("env", default.env.name)
     if name not in known:
         raise unknown("env", name, known)
-    presets, preset = known[name].PRESETS, given.get("preset", default.preset)
-    if preset not in presets:
-        raise unknown("preset", preset, presets)
-    return presets[preset]
+    valid, preset = presets(name), given.get("preset", default.preset)
+    if preset not in valid:
+        raise unknown("preset", preset, valid)
+    return valid[preset]
+
+
+def presets(env: str) -> dict[str, dict[str, Any]]:
+    """``{preset: its settings}`` of a task: the module's own ``PRESETS``, else ``conf/preset/ENV.yaml``.
+
+    Under ``like`` stands another task, whose preset of the same name comes first.
+    """
+    if own := getattr(tasks()[env], "PRESETS", None):
+        return own
+    named: dict[str, dict[str, Any]] = OmegaConf.to_container(OmegaConf.load(CONF / "preset" / f"{env}.yaml"))  # type: ignore[assignment]
+    return {
+        name: (presets(settings.pop("like"))[name] if "like" in settings else {}) | settings for name, settings in named.items()
+    }
 
 
 def applying(preset: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:

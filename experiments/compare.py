@@ -14,13 +14,13 @@ import command_line
 import dagger
 import distil
 import teaching
-from agents.evaluation.outputs import outputs, outputs_name, subset, writer
+from agents.evaluation.outputs import outputs, outputs_name, subset
+from agents.generation.decoder import Decoder
 from agents.reporting import read_metrics, versus
 from agents.reporting.comparison import COSTS, TEACHER, Curve, Entry, System, gains_by_length, rows
 from agents.reporting.facts import wording
 from agents.runs.locks import locked
 from agents.runs.store import fingerprint
-from agents.training.logger import console
 from agents.training.trainer import Interrupted
 from groups import needs_start
 from reopen import reopen_student
@@ -28,9 +28,9 @@ from run_folder import ALWAYS, UNFINISHED, begun, check_same, interrupted, read_
 from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
-from textgen_env.terminal import safe_json, visible
+from textgen_env.terminal import console, safe_json, visible
 
 Key = tuple[str, str, int]  # algorithm, student, seed
 INTERVALS = {  # of the table, by whether there are several seeds
@@ -130,7 +130,7 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_p
         test = subset(task.splits["test"], config.evaluate.rows)
         texts, whose = {}, fingerprint(policy)
         for width in beams:
-            write = writer(policy, width, on.precision, on.device, length_penalty)
+            write = Decoder(policy, width, on.precision, on.device, length_penalty)
             path = run / "outputs" / outputs_name(len(test), width, length_penalty)
             texts[width] = outputs(write, task, test, path, whose)
         entries.append(Entry(algorithm, student, seed, results, texts))
@@ -176,7 +176,7 @@ def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int],
     for width in beams:
         write = teacher.write
         if isinstance(teacher.oracle, PolicyOracle):
-            write = writer(teacher.oracle.policy, width, on.precision, on.device, penalty)
+            write = Decoder(teacher.oracle.policy, width, on.precision, on.device, penalty)
         texts[width] = outputs(write, task, test, folder / outputs_name(len(test), width, penalty))
     speed, cost = {"speedup": None}, teacher.about["cost"] or {}
     results = {"student": {"parameters": teacher.about["parameters"]}, "speed": speed, "cost": cost}

@@ -18,19 +18,17 @@ import distil
 import judged
 import teaching
 from agents import reporting as report
-from agents.accel.heap import tune_allocator
-from agents.accel.workers import most_workers
-from agents.evaluation.outputs import speed, subset
-from agents.training.logger import console
+from agents.evaluation.outputs import subset
+from agents.evaluation.speed import speed
 from agents.training.trainer import Interrupted
 from run_folder import how_to_go_on, interrupted, locked_folder
 from textgen_env.metrics.scores import scores
 from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:
     """Corpus → teacher → student → scores → report."""
-    tune_allocator()
     on = distil.machine(config)
     distil.use_processor(config, on)
     task = distil.load_task(config)
@@ -79,7 +77,7 @@ def distilled(config: DictConfig, task: Task, student: nn.Module, folder: Path, 
             "device": on.device,
             "precision": on.precision,
             "threads": torch.get_num_threads(),
-            "workers": most_workers(),
+            "workers": config.workers or torch.get_num_threads(),
         },
         "cost": {**asdict(progress.cost), **made, **judged.costs(teacher, seconds["student"], before)},
         "profile": progress.profile,

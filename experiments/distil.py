@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,17 +13,18 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from agents.accel import workers
 from agents.algorithms import Algorithm
 from agents.discovery import build
-from agents.evaluation.outputs import validator
+from agents.evaluation.validation import validator
 from agents.generation.decoding import DECODER
-from agents.generation.demonstrations import KINDS, demonstrations
+from agents.generation.demonstrations import KINDS
 from agents.policies import pretrained
 from agents.precision import resolve_precision
+from agents.runs.demonstrations import demonstrations
 from agents.runs.store import build_policy, describe_policy, load_policy, save_vocabulary
-from agents.training.logger import console
-from agents.training.trainer import Progress, learning_rate, train
+from agents.training.learning_rate import learning_rate
+from agents.training.saving import Checkpoints
+from agents.training.trainer import Progress, TrainConfig, train
 from checks import keys_of
 from groups import algorithm_class
 from textgen_env.data.batching import Batches
@@ -30,9 +32,9 @@ from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.oracles.oracle import expert
 from textgen_env.tasks import tasks
-from textgen_env.tasks.task import Task
+from textgen_env.tasks.task import Task, expert
+from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
 
@@ -54,14 +56,20 @@ def machine(config: DictConfig) -> Machine:
 
 
 def use_processor(config: DictConfig, on: Machine) -> None:
-    """As many threads and decoding workers as the configuration says; tells what was chosen."""
+    """Take as many threads and decoding workers as the configuration says; print what was chosen."""
     if config.threads:
         torch.set_num_threads(config.threads)
-    workers.limit(config.workers)
-    words = [f"{on.precision} on {on.device}", f"{torch.get_num_threads()} processor threads"]
-    if on.device == "cpu" and workers.most_workers() > 1:
-        words.append(f"large decodes over {workers.most_workers()} processes")
+    words = [f"{on.precision} on {on.device}", f"{torch.get_num_threads()} CPU threads", f"accel: {accelerate(config.workers)}"]
     console.print(f"computing: {', '.join(words)}")
+
+
+def accelerate(workers: int | None) -> str:
+    """Install what agents/accel has, and say what it is; "none" without that folder."""
+    if find_spec("agents.accel") is None:
+        return "none"
+    from agents import accel
+
+    return accel.install(workers)
 
 
 def load_task(config: DictConfig) -> Task:
@@ -150,8 +158,7 @@ def train_student(
     """
     save_vocabulary(folder, task.vocabulary)
     student.to(on.device)
-    generator = torch.Generator().manual_seed(config.seed + 1)
-    algorithm = _algorithm(config, task, student, oracle, generator)
+    algorithm = _algorithm(config, task, student, oracle)
     header = {
         **describe_policy(*named(config.student), task.vocabulary),
         "algorithm": config.algorithm.name,
@@ -159,17 +166,12 @@ def train_student(
         "seed": config.seed,
         **({} if algorithm.demonstrations == "references" else {"decoder": DECODER}),
     }
-    spent = {"demonstrations_seconds": 0.0}
-    penalty = config.teacher.length_penalty
-    split = demonstrations(algorithm.demonstrations, task, oracle, on.precision, on.device, penalty, spent)
-    progress = fit(
-        *(config.train, config.seed, task, split, algorithm, student),
-        *(folder, "student", header, generator, on, config.resume),
-        validate_first=config.init is not None,
-    )
-    written = 0 if algorithm.demonstrations == "references" else sum(map(len, split.target))
-    progress.cost.oracle_queries += written
-    return progress, {**spent, "demonstrations_tokens": written}
+    learned = demonstrations(algorithm.demonstrations, task, oracle, on.precision, on.device, config.teacher.length_penalty)
+    settings = train_config(config.train, config.seed, on, config.resume, config.init is not None)
+    files = Checkpoints(folder, "student", header)
+    progress = fit(config.train, settings, task, learned.split, algorithm, files)
+    progress.cost.oracle_queries += learned.tokens
+    return progress, {"demonstrations_seconds": learned.seconds, "demonstrations_tokens": learned.tokens}
 
 
 def check(config: DictConfig, task: Task, student: nn.Module) -> None:
@@ -179,57 +181,37 @@ def check(config: DictConfig, task: Task, student: nn.Module) -> None:
         check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))
     for settings in (config.teacher.train, config.train):
         learning_rate(settings.schedule, settings.warmup, settings.steps)
-    algorithm = _algorithm(config, task, student, expert(task), torch.Generator())
+    algorithm = _algorithm(config, task, student, expert(task))
     if algorithm.demonstrations not in KINDS:
         raise unknown("demonstrations", algorithm.demonstrations, KINDS)
 
 
-def _algorithm(config: DictConfig, task: Task, student: nn.Module, oracle: Oracle, generator: torch.Generator) -> Algorithm:
+def _algorithm(config: DictConfig, task: Task, student: nn.Module, oracle: Oracle) -> Algorithm:
     name, settings = named(config.algorithm)
     reward = partial(rewards.score, rewards.make(config.reward or task.reward, task, oracle), task, "train")
-    given = {"policy": student, "oracle": oracle, "generator": generator, "reward": reward}
     with keys_of("algorithm", settings):
-        return build(algorithm_class(name), settings, **given)
+        algorithm = build(algorithm_class(name), settings, policy=student, oracle=oracle, reward=reward)
+    algorithm.oracle = oracle  # whose queries the trainer counts
+    return algorithm
+
+
+def train_config(settings: DictConfig, seed: int, on: Machine, resume: bool, validate_first: bool = False) -> TrainConfig:
+    """How to train, from the keys ``train`` of student or teacher."""
+    names = ("steps", "lr", "schedule", "warmup", "clip", "validations")
+    values = {name: settings[name] for name in names}
+    return TrainConfig(
+        **values, seed=seed, precision=on.precision, device=on.device, resume=resume, validate_first=validate_first
+    )
 
 
 def fit(
-    settings: DictConfig,
-    seed: int,
-    task: Task,
-    split: Split,
-    algorithm: Algorithm,
-    policy: nn.Module,
-    folder: Path,
-    phase: str,
-    header: dict[str, Any],
-    generator: torch.Generator,
-    on: Machine,
-    resume: bool,
-    validate_first: bool = False,
+    settings: DictConfig, config: TrainConfig, task: Task, split: Split, algorithm: Algorithm, files: Checkpoints
 ) -> Progress:
-    """Train ``policy`` as ``settings``, the keys ``train`` of student or teacher, say."""
-    policy.to(on.device)
-    torch.manual_seed(seed)
-    return train(
-        algorithm,
-        policy,
-        Batches(split, settings.batch_tokens, seed, task),
-        validator(policy, task, settings.validation_rows, on.precision, on.device),
-        folder=folder,
-        phase=phase,
-        header=header,
-        generators={"algorithm": generator, "dropout": torch.default_generator},
-        steps=settings.steps,
-        lr=settings.lr,
-        schedule=settings.schedule,
-        warmup=settings.warmup,
-        clip=settings.clip,
-        validations=settings.validations,
-        amp=on.precision,
-        device=on.device,
-        resume=resume,
-        validate_first=validate_first,
-    )
+    """Train the algorithm's policy on ``split``."""
+    policy = algorithm.policy.to(config.device)
+    batches = Batches(split, settings.batch_tokens, config.seed, task.limit)
+    validate = validator(policy, task, settings.validation_rows, config.precision, config.device)
+    return train(algorithm, policy, batches, validate, config, files)
 
 
 def parameters(policy: nn.Module) -> int:

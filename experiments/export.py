@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from rich.table import Table
 import command_line
 import distil
 import judged
-from agents.accel.heap import tune_allocator
-from agents.evaluation.outputs import Writer, speed, subset, write_split, writer
-from agents.training.logger import console
+from agents.evaluation.outputs import generate, subset
+from agents.evaluation.speed import speed
+from agents.generation.decoder import Decode, Decoder
 from distil import Machine
 from reopen import Run, reopen
 from run_folder import read_config, read_results
@@ -26,8 +25,9 @@ from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
 
 FORMATS = ("ctranslate2",)
 
@@ -43,7 +43,6 @@ def main(config: DictConfig) -> None:
     if config.format not in FORMATS:
         raise unknown("format", config.format, FORMATS)
     export.check_quantization(config.quantization)
-    tune_allocator()
     run = reopen(config.run, config.device, config.precision)
     folder = Path(config.out or f"{config.run}/export-{config.quantization}")
     task, on, test = run.task, distil.machine(run.config), subset(run.task.splits["test"], config.rows)
@@ -53,12 +52,12 @@ def main(config: DictConfig) -> None:
     policies = {"student": run.student}
     if isinstance(run.teacher.oracle, PolicyOracle):
         policies["teacher"] = run.teacher.oracle.policy
-    write = partial(export.writer, folder, task.vocabulary)
+    model = export.load(folder, workers=threads)
     results = {
-        **agreement(write(), writer(run.student, 1, "float32", on.device), task, test),
+        **agreement(export.writer(model, task.vocabulary), Decoder(run.student, 1, "float32", on.device), task, test),
         "speeds": [
-            speed({who: writer(policy, 1, on.precision, on.device) for who, policy in policies.items()}, task, test, size)
-            | speed({"exported": write(size, threads)}, task, test, 1 if size == 1 else len(test))
+            speed({who: Decoder(policy, 1, on.precision, on.device) for who, policy in policies.items()}, task, test, size)
+            | speed({"exported": export.writer(model, task.vocabulary, size)}, task, test, 1 if size == 1 else len(test))
             | {"batch_size": size}
             for size in config.batch_sizes
         ],
@@ -89,9 +88,9 @@ def add_to_report(run: Run, folder: Path, results: dict[str, Any]) -> None:
         console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
-def agreement(exported: Writer, own: Writer, task: Task, test: Split) -> dict[str, Any]:
+def agreement(exported: Decode, own: Decode, task: Task, test: Split) -> dict[str, Any]:
     """Scores of both against the references, and how many sentences come out the same."""
-    texts = {"exported": write_split(exported, task, test), "student": write_split(own, task, test)}
+    texts = {"exported": generate(exported, task, test), "student": generate(own, task, test)}
     scores = {
         who: {name: each.value for name, each in score(task.metric, text, test.texts.references, resamples=0).items()}
         for who, text in texts.items()

@@ -10,20 +10,18 @@ from omegaconf import DictConfig, OmegaConf
 
 import command_line
 import distil
-from agents.accel.heap import tune_allocator
 from agents.evaluation import exposure_bias
 from agents.evaluation.outputs import subset
 from agents.reporting import exposure_report
-from agents.training.logger import console
 from reopen import Run, reopen
 from run_folder import made_folder
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range, unknown
+from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:
     """Run folders → one table, exposure_bias.json and exposure_bias.png."""
-    tune_allocator()
     runs = open_all(config)
     first = next(iter(runs.values()))
     if config.split not in first.task.splits:
@@ -36,13 +34,15 @@ def main(config: DictConfig) -> None:
         first.teacher.oracle,
         first.task,
         subset(split, config.rows),
-        top_k=config.top_k,
-        corrupt_at=config.corrupt_at,
-        corrupt=config.corrupt,
-        resamples=config.resamples,
-        seed=config.seed,
-        amp=on.precision,
-        device=on.device,
+        exposure_bias.Settings(
+            top_k=config.top_k,
+            corrupt_at=config.corrupt_at,
+            corrupt=config.corrupt,
+            resamples=config.resamples,
+            seed=config.seed,
+            precision=on.precision,
+            device=on.device,
+        ),
     )
     results = {
         "settings": OmegaConf.to_container(config),

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,20 @@ from torch import nn
 
 import command_line
 import distil
-from agents import interop
-from agents.discovery import variants
-from agents.evaluation.outputs import subset, write_split, writer
+from agents.evaluation.outputs import generate, subset
+from agents.generation.decoder import Decoder
+from agents.interop import Settings, trainer
 from agents.runs.locks import locked
 from agents.runs.store import describe_policy, save_vocabulary
 from agents.training.checkpoint import save_tensors
-from agents.training.logger import console
 from run_folder import begun, made_folder, unused
 from textgen_env.data.files import write_atomically
 from textgen_env.envs import rewards
-from textgen_env.errors import Range, UserError, check_range, unknown
+from textgen_env.errors import Range, UserError, check_range
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.oracle import expert
-from textgen_env.tasks.task import Task
+from textgen_env.tasks.task import Task, expert
+from textgen_env.terminal import console
 
-EXTRA = {"imitation": ("imitation", "imitation"), "sb3_maskable": ("sb3_contrib", "contrib")}  # trainers → package, extra
 STEPS = {"sb3": 60_000, "imitation": 4_000}  # rewards tell less than labels
 
 
@@ -48,7 +45,7 @@ def main(config: DictConfig) -> None:
     student, header = load_student(config, task)
     distil.use_processor(config, on)
     student.to(on.device)
-    settings = interop.Settings(
+    settings = Settings(
         steps,
         **{key: config[key] for key in ("lr", "epochs", "batch", "envs", "seed")},
         gamma=discount(config, task),
@@ -64,11 +61,9 @@ def main(config: DictConfig) -> None:
     console.print(f"{folder / 'results.json'}; its student: init={folder} or teacher.path={folder}", soft_wrap=True)
 
 
-def trained(
-    config: DictConfig, task: Task, student: nn.Module, settings: interop.Settings, on: distil.Machine
-) -> dict[str, Any]:
+def trained(config: DictConfig, task: Task, student: nn.Module, settings: Settings, on: distil.Machine) -> dict[str, Any]:
     """Train ``student`` in place; its scores before and after."""
-    train = variants(interop)[config.trainer]
+    train = trainer(config.trainer)
     scores, began = {"before": judged(student, task, config.rows, on)}, time.perf_counter()
     steps = train(student, task, expert(task), settings)
     seconds = time.perf_counter() - began
@@ -78,19 +73,14 @@ def trained(
 
 
 def check(config: DictConfig) -> None:
-    """Mistakes that the trainers would answer with a traceback."""
-    if config.trainer not in (known := variants(interop)):
-        raise unknown("trainer", str(config.trainer), known)
+    """UserError for what the trainers would answer with a traceback."""
+    trainer(config.trainer)
     if config.trainer.startswith("imitation") and (given := [key for key in ("gamma", "reward") if config[key] is not None]):
         raise UserError(f"{given[0]}={config[given[0]]}: trainer={config.trainer} learns from the expert, not from rewards")
     if config.steps is not None and config.steps < config.batch:
         raise UserError(f"steps={config.steps} batch={config.batch}: fewer steps than one gradient step needs")
     if config.gamma is not None and not 0 <= config.gamma <= 1:
         raise UserError(f"gamma={config.gamma}: a number from 0 to 1 expected")
-    for trainers, (package, extra) in EXTRA.items():
-        if config.trainer.startswith(trainers) and find_spec(package) is None:
-            install = f"python -m pip install -c constraints.txt -e '.[{extra}]'"
-            raise UserError(f"trainer={config.trainer} needs {package}, which is not installed: {install}")
 
 
 def discount(config: DictConfig, task: Task) -> float:
@@ -124,7 +114,7 @@ def load_student(config: DictConfig, task: Task) -> tuple[nn.Module, dict[str, A
 def judged(student: Any, task: Task, rows: int | None, on: distil.Machine) -> dict[str, float]:
     """The task's figures of what the student writes greedily for the test split."""
     test = subset(task.splits["test"], rows)
-    texts = write_split(writer(student, 1, on.precision, on.device), task, test)
+    texts = generate(Decoder(student, 1, on.precision, on.device), task, test)
     return {name: each.value for name, each in score(task.metric, texts, test.texts.references, resamples=0).items()}
 
 

@@ -12,7 +12,8 @@ from torch import nn
 
 import teaching
 from agents import reporting as report
-from agents.evaluation.outputs import Writer, outputs, outputs_name, samples, subset, writer
+from agents.evaluation.outputs import outputs, outputs_name, samples, subset
+from agents.generation.decoder import Decode, Decoder
 from agents.runs.store import fingerprint
 from distil import Machine
 from run_folder import read_results
@@ -32,10 +33,10 @@ class Written(NamedTuple):
     seconds: dict[str, float | None]
 
 
-def writers(config: DictConfig, teacher: Teacher, student: nn.Module, on: Machine) -> dict[str, Writer]:
+def writers(config: DictConfig, teacher: Teacher, student: nn.Module, on: Machine) -> dict[str, Decode]:
     """How both write when they are judged."""
     evaluate = config.evaluate
-    write = writer(student, evaluate.beam, on.precision, on.device, evaluate.length_penalty)
+    write = Decoder(student, evaluate.beam, on.precision, on.device, evaluate.length_penalty)
     return {"teacher": teacher.write, "student": write}
 
 

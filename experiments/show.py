@@ -8,14 +8,14 @@ from omegaconf import DictConfig
 
 import command_line
 import distil
-from agents.evaluation.outputs import writer
 from agents.evaluation.sentence import look
+from agents.generation.decoder import Decoder
 from agents.precision import precision
 from agents.reporting import sentence as view
-from agents.training.logger import console
 from reopen import reopen
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:
@@ -24,9 +24,9 @@ def main(config: DictConfig) -> None:
         raise UserError("name a finished run folder: run=RUN")
     on = distil.machine(config)
     run = reopen(config.run, config.device, config.precision)
-    write = writer(run.student, config.beam, on.precision, on.device, config.length_penalty)
+    write = Decoder(run.student, config.beam, on.precision, on.device, config.length_penalty)
     with precision(on.precision, on.device):
-        seen = look(run.student, write, run.teacher.oracle, run.task, config.split, config.sentence, on.device)
+        seen = look(run.student, write, run.teacher.oracle, run.task, config.split, config.sentence)
     console.print(view.drawing(seen, config.run))
     path = Path(config.run) / f"sentence-{seen.split}-{seen.index}.html"
     write_atomically(path, view.page(seen, config.run).encode())

@@ -13,20 +13,21 @@ from rich.table import Table
 
 import command_line
 import distil
-from agents.accel.heap import tune_allocator
-from agents.evaluation.outputs import speed, subset, writer
-from agents.training.logger import console
+from agents.evaluation.outputs import subset
+from agents.evaluation.speed import speed
+from agents.generation.decoder import Decoder
 from reopen import reopen
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:
     """Tokens a second of both on the same sentences by batch size, beam and threads → a table and RUN/speed.json."""
     if config.run is None:
         raise UserError("give run=RUN, a finished run folder")
-    tune_allocator()
+    distil.accelerate(None)
     run = reopen(config.run, config.device, config.precision)
     if not isinstance(run.teacher.oracle, PolicyOracle):
         raise UserError(f"{config.run}: its teacher is {run.teacher.about['architecture']}, nothing that decodes")
@@ -42,7 +43,7 @@ def main(config: DictConfig) -> None:
         torch.set_num_threads(threads)
         for beam in config.beams:
             writers = {
-                who: writer(policy, beam, on.precision, on.device, config.length_penalty) for who, policy in policies.items()
+                who: Decoder(policy, beam, on.precision, on.device, config.length_penalty) for who, policy in policies.items()
             }
             for batch_size in config.batch_sizes:
                 rates = speed(writers, run.task, test, batch_size, config.rounds)

@@ -14,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 import command_line
 from agents.theory import figure, lab, mixtures, neural
 from agents.theory.tables import tables
-from agents.training.logger import console
 from run_folder import made_folder
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:
@@ -44,7 +44,7 @@ def check(config: DictConfig) -> None:
         ("neural_seeds", 1, np.inf),
         ("neural_shortest", 1, np.inf),  # a fall at the last step is never seen on the ground
         ("demonstrations", 0, np.inf),
-        ("tasks", 5, np.inf),
+        ("mdps", 5, np.inf),
     ):
         if not low < config[key] < high:
             raise UserError(

@@ -10,11 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from agents.algorithms.bc import BC
-from agents.evaluation.outputs import Writer, writer
+from agents.generation.decoder import Decode, Decoder
 from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM
 from agents.policies import pretrained
@@ -22,14 +21,15 @@ from agents.policies.transformer import Transformer
 from agents.runs.locks import locked
 from agents.runs.store import build_policy, describe_policy, fingerprint, load_policy, save_vocabulary
 from agents.training.checkpoint import fault
-from agents.training.logger import console
+from agents.training.saving import Checkpoints
 from checks import keys_of
-from distil import Machine, finished, fit, named, parameters, pretrained_name
+from distil import Machine, finished, fit, named, parameters, pretrained_name, train_config
 from run_folder import read_results
 from textgen_env.data.files import DamagedFile, cache_dir, load_json, save_json, write_atomically
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
 # of the group teacher, the keys that are not its architecture's
@@ -43,7 +43,7 @@ class Teacher(NamedTuple):
     """The oracle, how it writes when judged, and what the report says of it."""
 
     oracle: Oracle
-    write: Writer
+    write: Decode
     about: dict[str, Any]
 
 
@@ -59,7 +59,7 @@ def find_teacher(config: DictConfig, task: Task, on: Machine) -> Teacher:
         console.print(f"teacher: opened from {where}", markup=False, soft_wrap=True)
     if name := pretrained_name(config):
         policy = pretrained.load(name, config.teacher.source_prefix, config.teacher.separator)
-        policy.check_room(task.source_limit, task.horizon)
+        policy.check_limits(task.source_limit, task.horizon)
         vocabulary, architecture, path = policy.vocabulary, policy.model.config.model_type, config.teacher.path
     elif config.teacher.name == "exact" and not config.teacher.path:
         if task.oracle is None:
@@ -81,7 +81,7 @@ def find_teacher(config: DictConfig, task: Task, on: Machine) -> Teacher:
     decode = partial(beam, width=BEAM, length_penalty=config.teacher.length_penalty)
     oracle = PolicyOracle(policy, decode, vocabulary, task.vocabulary)
     evaluate = config.evaluate
-    write = writer(policy, evaluate.beam, on.precision, on.device, evaluate.length_penalty)
+    write = Decoder(policy, evaluate.beam, on.precision, on.device, evaluate.length_penalty)
     return Teacher(oracle, write, about)
 
 
@@ -130,15 +130,12 @@ def _train_teacher(config: DictConfig, task: Task, on: Machine) -> Path:
             console.print(f"teacher: cached in {folder}", soft_wrap=True)
             return folder
         save_vocabulary(folder, task.vocabulary)
-        generator = torch.Generator().manual_seed(config.teacher.seed)
         with keys_of("teacher", [*settings, "label_smoothing"]):
             policy = build_policy(name, settings, task.vocabulary, config.teacher.seed)
             algorithm = BC(policy, config.teacher.label_smoothing)
-        progress = fit(
-            *(config.teacher.train, config.teacher.seed, task, task.splits["train"], algorithm, policy),
-            *(folder, "teacher", header, generator, on),
-            resume=True,
-        )
+        how = train_config(config.teacher.train, config.teacher.seed, on, resume=True)
+        files = Checkpoints(folder, "teacher", header)
+        progress = fit(config.teacher.train, how, task, task.splits["train"], algorithm, files)
         save_json(folder / "cost.json", asdict(progress.cost))
         write_atomically(done, b"")
     return folder

@@ -14,8 +14,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from agents.training.logger import console
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 ROOT = Path(__file__).parents[1]
 DATA = (".json", ".jsonl", ".safetensors", ".txt", ".model", ".parquet", ".csv", ".yaml")

@@ -81,7 +81,7 @@ def episodes(sentences: list[tuple[int, ...]]) -> Batch:
     length = torch.tensor([len(sentence) for sentence in sentences])
     target = nn.utils.rnn.pad_sequence([torch.tensor(sentence) for sentence in sentences], batch_first=True)
     source, limit = torch.full((len(length), 2), EOS), torch.full_like(length, target.shape[1])
-    return Batch(torch.zeros_like(length), source, target, length, limit)
+    return Batch(torch.zeros_like(length), source, target, length, limit, torch.arange(len(length)))
 
 
 def next_token(policy: Any, before: tuple[int, ...]) -> Tensor:

@@ -11,10 +11,11 @@ import numpy as np
 
 import textgen_env
 from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs.rewards import EXPERT, TERMINAL
 from textgen_env.tasks import tasks
-from textgen_env.tasks.task import Task, build
+from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, UNK
 
 WORDS = ["the", "a", "dog", "cat", "man", "sees", "hears", "likes", "der", "die", "ein", "hund", "katze", "mann", "sieht"]
@@ -48,7 +49,7 @@ REWARDS["function"] = progress
 def tiny_task(metric: str = "bleu", reward: str = "bleu", horizon: int = 9) -> Task:
     """Four sentence pairs with one to three references in every split, one token a word."""
     corpus = Corpus("tiny", "local", "written by hand", {"train": PAIRS, "valid": PAIRS.rows([2, 0]), "test": PAIRS.rows([1])})
-    return build("Tiny-v0", corpus, Vocabulary.words(WORDS), source_limit=10, horizon=horizon, metric=metric, reward=reward)
+    return Task("Tiny-v0", corpus, Vocabulary.words(WORDS), source_limit=10, limit=Limit(horizon), metric=metric, reward=reward)
 
 
 def small_task(id: str) -> Task:

@@ -1,4 +1,4 @@
-"""Sequence generation as a gymnasium MDP whose expert is the teacher.  Importing this registers every task's id.
+"""Text generation as a gymnasium MDP whose expert is the teacher.  Importing this registers every task's id.
 
     gymnasium.make("textgen_env:Copy-v0", expert=True)
     gymnasium.make_vec("textgen_env:Copy-v0", num_envs=64)
@@ -6,6 +6,9 @@
 Keywords are the task's (``load``'s: ``symbols=5``) and the environment's (``TextGenEnv``'s: ``reward="bleu"``); ``task=``
 shares a Task that is loaded already.  gymnasium 0.29 wants them apart to choose the native vector environment:
 ``make_vec(id, num_envs=64, vectorization_mode="custom", vector_kwargs={"symbols": 5})``.
+
+The modules terminal, errors, profiler and types come first; then the folders data, metrics, oracles, tasks and envs,
+each of which imports only from what stands before it.
 """
 
 from __future__ import annotations
@@ -17,14 +20,17 @@ from typing import Any
 
 import gymnasium
 
+from textgen_env.data.limit import Limit
 from textgen_env.data.split import Split
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.shell import TIME_LIMIT
 from textgen_env.envs.vector import TextGenVectorEnv
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError, unknown
-from textgen_env.oracles.oracle import PolicyOracle, ReferenceOracle
-from textgen_env.oracles.wrappers import CachedOracle, NoisyOracle
+from textgen_env.oracles.cached import CachedOracle
+from textgen_env.oracles.noisy import NoisyOracle
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.references import ReferenceOracle
 from textgen_env.tasks import tasks as all_tasks
 from textgen_env.tasks.task import Task
 from textgen_env.types import BOS, EOS, PAD, UNK, Batch, Oracle, Trajectories
@@ -37,6 +43,7 @@ __all__ = [
     "Batch",
     "CachedOracle",
     "FlatObservation",
+    "Limit",
     "NoisyOracle",
     "Oracle",
     "PolicyOracle",

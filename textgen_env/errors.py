@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Literal, NamedTuple, SupportsFloat
+from typing import Any, Literal, NamedTuple, SupportsFloat
+
+import numpy as np
 
 from textgen_env.terminal import visible
+
+KINDS: dict[type, tuple[Any, str]] = {  # of a setting, by its default: the types it may have, and their name
+    bool: ((bool, np.bool_), "True or False"),
+    int: ((int, np.integer), "a whole number"),
+    float: ((int, float, np.integer, np.floating), "a number"),
+    str: ((str,), "a text"),
+}
 
 
 class UserError(ValueError):
@@ -49,3 +58,12 @@ def check_range(name: str, value: float, allowed: Range) -> None:
     """UserError ``name=value: … expected`` unless ``value`` lies in ``allowed``."""
     if value not in allowed:
         raise UserError(f"{name}={value}: {allowed}")
+
+
+def check_kind(name: str, value: object, default: object) -> None:
+    """UserError ``name=value: … expected`` unless ``value`` is of the kind of ``default``."""
+    if type(default) not in KINDS:
+        return
+    types, words = KINDS[type(default)]
+    if not isinstance(value, types) or (isinstance(value, bool) and not isinstance(default, bool)):
+        raise UserError(f"{name}={value!r}: {words} expected")

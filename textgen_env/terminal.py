@@ -49,3 +49,6 @@ class Terminal(Console):
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+console = Terminal(stderr=True)  # the one place for messages to the user

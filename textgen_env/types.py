@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 PAD, BOS, EOS, UNK = range(4)
+LOG_ZERO = -1e4  # the log-probability of "never": exp is exactly 0, yet 0 · LOG_ZERO is 0 and not NaN, in half precision too
 
 
 def pad(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
@@ -61,10 +62,17 @@ class Trajectories:
 class Batch:
     """Episodes to learn from, padded to one shape.
 
-    index ``[B]`` row in the split · source ``[B, S]`` ends in EOS, PAD after · target ``[B, T]`` the actions y_1 … y_L,
-    EOS included, PAD after · length ``[B]`` = L; positions at and after L carry no loss · limit ``[B]`` the most actions
-    that may be generated for each source (``Task.limit``); a reference may be longer.  ``to`` leaves length and limit on
-    the CPU: they are read at every step, and a GPU would have to be waited for.
+    ``to`` leaves length, limit and row on the CPU: they are read at every step, without waiting for a GPU.
+
+    Args:
+        index: ``[B]``, the row in the split
+        source: ``[B, S]``, ends in EOS, PAD after
+        target: ``[B, T]``, the actions y_1 … y_L, EOS included, PAD after
+        length: ``[B]`` = L; positions at and after L carry no loss
+        limit: ``[B]``, the most actions that may be generated for each source (``Task.limit``);
+            a reference may be longer
+        row: ``[B]`` int64, the place of each row in the global batch, which keys every coin and
+            sample drawn for it; by default 0 … B-1, as in a batch that is the global one
     """
 
     index: Tensor
@@ -72,6 +80,11 @@ class Batch:
     target: Tensor
     length: Tensor
     limit: Tensor
+    row: Tensor = None  # type: ignore[assignment]  # set below
+
+    def __post_init__(self) -> None:
+        if self.row is None:
+            object.__setattr__(self, "row", torch.arange(len(self.length)))
 
     def __len__(self) -> int:
         return len(self.length)
@@ -98,29 +111,31 @@ class Batch:
         return int(self.length.sum())
 
     def rows(self, which: Tensor) -> Batch:
-        """The rows that ``which`` (bool ``[B]`` or indices) selects."""
-        here = which.to(self.length.device)
-        return Batch(self.index[which], self.source[which], self.target[which], self.length[here], self.limit[here])
+        """The rows that ``which`` (bool ``[B]`` or indices, on any device) selects."""
+        here, there = which.to(self.length.device), _moved(which, self.source.device)
+        parts = (self.index[there], self.source[there], self.target[there], self.length[here], self.limit[here])
+        return Batch(*parts, self.row[here])
 
-    def with_rows(self, which: Tensor, written: Trajectories) -> Batch:
-        """This batch with the targets of rows ``which`` (bool ``[B]``) replaced by ``written`` (in order).
+    def with_rows(self, which: Tensor, episodes: Trajectories) -> Batch:
+        """This batch with the targets of rows ``which`` (bool ``[B]``, on any device) replaced by ``episodes``, in order.
 
         Its targets are as wide as the longest of them.
         """
         length = self.length.clone()
-        length[which.to(length.device)] = written.length.to(length.device)
+        length[which.to(length.device)] = episodes.length.to(length.device)
         width = int(length.max())
-        kept, new = self.target[:, :width], written.action[:, :width]
+        kept, new = self.target[:, :width], episodes.action[:, :width]
         target = torch.full((len(self), width), PAD, dtype=torch.int64, device=self.target.device)
         target[:, : kept.shape[1]] = kept
-        target[which] = PAD
-        target[which, : new.shape[1]] = new
+        there = _moved(which, target.device)
+        target[there] = PAD
+        target[there, : new.shape[1]] = new
         return replace(self, target=target, length=length)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on ``device``, but for its length and limit."""
-        index, source, target = (_moved(part, device) for part in (self.index, self.source, self.target))
-        return Batch(index, source, target, self.length.cpu(), self.limit.cpu())
+        """The same batch on ``device``, but for its length, limit and row."""
+        there, here = (self.index, self.source, self.target), (self.length, self.limit, self.row)
+        return Batch(*(_moved(part, device) for part in there), *(part.cpu() for part in here))
 
 
 class Oracle(Protocol):

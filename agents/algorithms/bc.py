@@ -1,11 +1,12 @@
-"""Behavioural cloning: maximum likelihood on the references' prefixes and actions."""
+"""Behavioral cloning: maximum likelihood on the references' prefixes and actions."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from agents.algorithms import Algorithm, LossOutput
-from agents.losses.sequence import checked_smoothing, cloning
+from agents.algorithms.base import Algorithm, Clock
+from agents.losses.loss import Loss
+from agents.losses.sequence import checked_smoothing, clone
 from textgen_env.types import Batch, Policy, picked
 
 
@@ -20,13 +21,13 @@ class BC(Algorithm):
     """
 
     def __init__(self, policy: Policy, label_smoothing: float = 0.0, demonstrations: str = "references") -> None:
+        super().__init__()
         self.policy, self.demonstrations = policy, demonstrations
         self.label_smoothing = checked_smoothing(label_smoothing)
 
-    def loss(self, batch: Batch, progress: float) -> LossOutput:
+    def loss(self, batch: Batch, clock: Clock) -> Loss:
         """NLL of the batch's own actions."""
-        action = picked(batch.target, batch.actual)  # [N]
-        return LossOutput(cloning(self.policy, batch, action, self.label_smoothing), tokens=len(action))
+        return clone(self.policy, batch, picked(batch.target, batch.actual), self.label_smoothing)
 
 
 NAMES = {"bc": partial(BC), "mle": partial(BC), "seqkd": partial(BC, demonstrations="teacher")}

@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
+from heapq import heappop, heappush
+from typing import NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from agents.algorithms import Algorithm, LossOutput
-from agents.algorithms.dagger import DAgger
-from agents.losses.sequence import checked_smoothing, cloning
+from agents.algorithms.base import UPDATES_PER_ROUND, Algorithm, Clock
+from agents.algorithms.dagger import DAgger, relabel
+from agents.losses.loss import Loss
+from agents.losses.sequence import checked_smoothing, clone
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.types import PAD, Batch, Oracle, Policy, picked
+from textgen_env.types import PAD, Batch, Oracle, Policy, pad
 
-PARTS = ("source", "action", "label", "length")
+OVERHEAD = 256  # bytes that an episode takes beside its tokens
 
 
 class DAggerAggregate(Algorithm):
-    """Roll in as ``DAgger`` does, label by the oracle's actions, add to the data set, clone a sample of the whole of it.
+    """Roll in as ``DAgger`` does, label by the oracle's actions, add to the data set, clone samples of the whole of it.
 
-    Labels are stored, so that each state costs one query for ever.  Beyond ``memory_mb`` the data set is a uniform sample of
-    everything that was ever added (reservoir sampling: Vitter 1985, algorithm R).
+    Labels are stored, so that each state costs one query for ever. Beyond ``memory_mb`` the data set is a uniform sample of
+    everything that was ever added.
 
     Args:
         beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant
         rate: the schedule's parameter; null: its kind's own (exponential 1/200 and linear 0, β at the end;
             reverse_sigmoid 0.1, its width; constant 1/2)
-        top_k: the student writes greedily (1), by top-k sampling (k) or from its whole distribution (0)
+        top_k: the student generates greedily (1), by top-k sampling (k) or from its whole distribution (0)
         mixture: what a coin decides about: a step, a sequence or the whole batch
-        every: updates between two roll-ins: the length of a DAgger iteration
+        every: updates between two roll-ins, at most 64: the length of a DAgger iteration
         memory_mb: the most that the data set may take, in MiB
         label_smoothing: probability mass spread evenly over the vocabulary, in [0, 1)
     """
@@ -37,7 +42,6 @@ class DAggerAggregate(Algorithm):
         self,
         policy: Policy,
         oracle: Oracle,
-        generator: torch.Generator,
         beta: str = "exponential",
         rate: float | None = None,
         top_k: int = 1,
@@ -46,108 +50,105 @@ class DAggerAggregate(Algorithm):
         memory_mb: float = 64.0,
         label_smoothing: float = 0.0,
     ) -> None:
-        check_range("every", every, Range(1, 10**6))
+        super().__init__()
+        check_range("every", every, Range(1, UPDATES_PER_ROUND))
         check_range("memory_mb", memory_mb, Range(0, 10**6, "least"))
-        self.dagger = DAgger(policy, oracle, generator, "action", beta, rate, top_k, mixture)
-        self.policy, self.every, self.steps = policy, every, 0
+        self.policy, self.oracle, self.every = policy, oracle, every
+        self.dagger = DAgger(policy, oracle, "action", beta, rate, top_k, mixture)
         self.label_smoothing = checked_smoothing(label_smoothing)
-        self.data = Reservoir(int(memory_mb * 2**20), generator)
+        self.data = Reservoir(int(memory_mb * 2**20))
 
-    def loss(self, batch: Batch, progress: float) -> LossOutput:
-        """NLL of the oracle's actions on as many tokens as ``batch`` has, drawn from all roll-ins so far."""
-        tokens, decoded, scored = batch.tokens, 0, 0
-        if self.steps % self.every == 0:
-            batch, on_policy, decoded, asked = self.dagger.mix(batch, self.dagger.beta(progress))
-            label, scored = self.dagger.relabel(batch, torch.ones_like(on_policy))
-            scored += asked
-            self.data.add(batch, label)
-        self.steps += 1
-        drawn, label = self.data.draw(tokens)
-        drawn, action = drawn.to(batch.source.device), picked(label, drawn.actual).to(batch.source.device)  # [N]
-        figures = {"aggregated": float(self.data.kept), "seen": float(self.data.seen)}
-        loss = cloning(self.policy, drawn, action, self.label_smoothing)
-        return LossOutput(loss, len(action), figures, decoded, scored)
-
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"steps": torch.tensor(self.steps), **self.data.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.steps = int(state["steps"])
-        self.data.load_state_dict(state)
+    def updates(self, batches: list[Batch], clock: Clock) -> Iterator[Loss]:
+        """One iteration a batch; each update is on about as many tokens as the batch has."""
+        for batch in batches:
+            rolled_in, _ = self.dagger.roll_in(batch, clock)
+            label = relabel(self.oracle, rolled_in, torch.ones(len(batch), dtype=torch.bool))
+            self.data.add(rolled_in, label, clock.uniform("reservoir", batch.row))
+            for _ in range(self.every):
+                sample, action = self.data.sample(batch.tokens, clock)
+                sample, action = sample.to(batch.source.device), action.to(batch.source.device)
+                loss = clone(self.policy, sample, action, self.label_smoothing)
+                loss.metrics = {"aggregated": len(self.data), "seen": self.data.seen}
+                yield loss
+                clock = clock.later(1)
 
 
-class Reservoir:
-    """A uniform sample, within ``capacity`` bytes, of all episodes that were ever added.
+class Episode(NamedTuple):
+    """An episode of the data set; those with the largest keys are the first to go."""
 
-    parts: source ``[M, S]``, action ``[M, T]``, label ``[M, T]`` and length ``[M, 1]``, int32, as wide as the widest episode so
-    far; their first ``kept`` rows are in use.  Wider rows are fewer: then a random choice of those at hand stays.
+    order: float  # minus the key
+    number: int  # how many were added before
+    source: int  # tokens of the source
+    tokens: np.ndarray  # int32: source, actions and labels
+
+    @property
+    def parts(self) -> list[np.ndarray]:
+        """The source, the actions and their labels."""
+        return np.split(self.tokens, [self.source, (self.source + len(self.tokens)) // 2])
+
+
+class Reservoir(nn.Module):
+    """A uniform sample of all episodes that were ever added: those with the smallest random keys.
+
+    It keeps as many as would fit ``capacity`` bytes if all were as long as the longest ever added, which does not depend on
+    the keys: so each is as likely to be kept as any other, whatever its length.
     """
 
-    def __init__(self, capacity: int, generator: torch.Generator) -> None:
-        self.capacity, self.generator = capacity, generator
-        self.seen, self.kept = 0, 0
-        self.parts = [torch.zeros(0, 0, dtype=torch.int32) for _ in PARTS]
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity, self.largest = capacity, 0  # bytes
+        self.seen, self.actions = 0, 0  # episodes and actions ever added
+        self.heap: list[Episode] = []
 
-    def add(self, batch: Batch, label: Tensor) -> None:
-        """Add episodes with their labels ``[B, T]``."""
-        arrived = [part.cpu() for part in (batch.source, batch.target, label, batch.length[:, None])]
-        self.make_room([part.shape[1] for part in arrived])
-        rows, place = len(self.parts[0]), {}
-        for row, draw in enumerate(torch.rand(len(batch), generator=self.generator, dtype=torch.float64).tolist()):
+    def __len__(self) -> int:
+        return len(self.heap)
+
+    def add(self, batch: Batch, labels: Tensor, keys: Tensor) -> None:
+        """Add episodes with their labels ``[B, T]`` and uniform random keys ``[B]``."""
+        parts = (part.cpu().numpy().astype(np.int32) for part in (batch.source, batch.target, labels))
+        for source, target, label, length, key in zip(*parts, batch.length.tolist(), keys.tolist(), strict=True):
+            source = source[source != PAD]
+            tokens = np.concatenate([source, target[:length], label[:length]])
+            heappush(self.heap, Episode(-key, self.seen, len(source), tokens))
+            self.largest = max(self.largest, OVERHEAD + tokens.nbytes)
             self.seen += 1
-            slot = self.kept if self.kept < rows else int(draw * self.seen)
-            if slot < rows:
-                place[slot] = row
-                self.kept = max(self.kept, slot + 1)
-        slots, chosen = (torch.tensor([*each], dtype=torch.int64) for each in (place.keys(), place.values()))
-        for part, new in zip(self.parts, arrived, strict=True):
-            part[slots, : new.shape[1]] = new[chosen].int()
-            part[slots, new.shape[1] :] = PAD
+        self.actions += batch.tokens
+        if self.largest > self.capacity:
+            raise UserError(f"memory_mb={self.capacity / 2**20:g} does not hold one episode of this task; raise it")
+        while len(self.heap) * self.largest > self.capacity:
+            heappop(self.heap)
 
-    def draw(self, tokens: int) -> tuple[Batch, Tensor]:
-        """Episodes, with replacement, of about ``tokens`` actions together, and their labels ``[B, T]``.
+    def sample(self, tokens: int, clock: Clock) -> tuple[Batch, Tensor]:
+        """Episodes, with replacement, of about ``tokens`` actions together, and their labels ``[N]``.
 
         Their number is settled before their lengths are known, so that all are equally likely; ``index`` is their place here.
         """
-        source, action, label, length = (part[: self.kept] for part in self.parts)
-        count = max(1, round(tokens / length.float().mean().item()))
-        rows = torch.randint(self.kept, (count,), generator=self.generator)
-        source, action, label, length = (part[rows].long() for part in (source, action, label, length))
-        wide, long = _trimmed(int((source != PAD).sum(1).max())), _trimmed(int(length.max()))
-        length = length[:, 0]
-        return Batch(rows, source[:, :wide], action[:, :long], length, limit=length), label[:, :long]
+        row = torch.arange(max(1, round(tokens * self.seen / self.actions)))
+        place = (clock.uniform("sample", row) * len(self)).long()  # [B]
+        source, target, label = zip(*(self.heap[index].parts for index in place.tolist()), strict=True)
+        length = torch.tensor([len(action) for action in target])
+        sources, targets = (torch.from_numpy(pad(rows, max(map(len, rows)))) for rows in (source, target))
+        batch = Batch(place, sources, targets, length, limit=length, row=row)
+        return batch, torch.from_numpy(np.concatenate(label)).long()
 
-    def make_room(self, widths: list[int]) -> None:
-        """Widen the parts to ``widths`` where they are narrower."""
-        before = [part.shape[1] for part in self.parts]
-        widths = [max(pair) for pair in zip(widths, before, strict=True)]
-        if widths == before:
-            return
-        rows = self.capacity // (sum(widths) * torch.int32.itemsize)
-        if rows < 1:
-            raise UserError(f"memory_mb={self.capacity / 2**20:g} does not hold one episode of this task; raise it")
-        stay = torch.randperm(self.kept, generator=self.generator)[:rows] if self.kept > rows else slice(self.kept)
-        old, self.kept = [part[: self.kept][stay] for part in self.parts], min(self.kept, rows)
-        self.parts = [torch.zeros(rows, width, dtype=torch.int32) for width in widths]
-        for part, kept in zip(self.parts, old, strict=True):
-            part[: self.kept, : kept.shape[1]] = kept
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """All of it, as tensors."""
+        order, number, source, tokens = zip(*self.heap, strict=True) if self.heap else ([], [], [], [])
+        return {
+            "counts": torch.tensor([self.largest, self.seen, self.actions]),
+            "order": torch.tensor(order, dtype=torch.float64),
+            "number": torch.tensor(number, dtype=torch.int64),
+            "source": torch.tensor(source, dtype=torch.int64),
+            "size": torch.tensor([*map(len, tokens)], dtype=torch.int64),
+            "tokens": torch.from_numpy(np.concatenate([np.zeros(0, np.int32), *tokens])),
+        }
 
-    def state_dict(self) -> dict[str, Tensor]:
-        parts = {name: part[: self.kept] for name, part in zip(PARTS, self.parts, strict=True)}
-        return {"seen": torch.tensor(self.seen), **parts}
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        self.kept, self.seen = 0, int(state["seen"])
-        saved = [state[name] for name in PARTS]
-        self.make_room([part.shape[1] for part in saved])
-        self.kept = len(saved[0])
-        for part, kept in zip(self.parts, saved, strict=True):
-            part[: self.kept] = kept
-
-
-def _trimmed(width: int) -> int:
-    """The next multiple of 8: few shapes."""
-    return -(-width // 8) * 8
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """What ``get_extra_state`` gave."""
+        self.largest, self.seen, self.actions = state["counts"].tolist()
+        tokens = (part.clone().numpy() for part in state["tokens"].split(state["size"].tolist()))
+        fields = (state[name].tolist() for name in ("order", "number", "source"))
+        self.heap = [Episode(*episode) for episode in zip(*fields, tokens, strict=True)]
 
 
 NAMES = {"dagger_aggregate": partial(DAggerAggregate)}

@@ -1,4 +1,4 @@
-"""GOLD: policy gradient on demonstrations alone.  Not TRL's trainer of that name."""
+"""GOLD: policy gradient on demonstrations alone. Not TRL's trainer of that name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agents.algorithms import Algorithm, LossOutput
+from agents.algorithms.base import Algorithm, Clock
 from agents.generation.rollout import acting, frozen, without_dropout
+from agents.losses.loss import Loss
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import Batch, Policy
 
@@ -19,8 +20,8 @@ CREDITS = ("delta", "product", "sum")
 class Gold(Algorithm):
     """∇J ≈ E_demonstrations[Σ_t max(u, π(a_t | s_t)) Q̂_t ∇log π(a_t | s_t)] (Pang & He 2021, Algorithm 1): nothing is decoded.
 
-    π(a_t | s_t) without gradient stands for the importance weight of the whole prefix.  (Theirs is of a copy of the policy
-    that lags behind.)  A demonstration's action earns r_t, and Q̂_t = Σ_{k=0}^{window} γ^k r_{t+k}; after the end π₀ is 1.
+    π(a_t | s_t) without gradient stands for the importance weight of the whole prefix. (Theirs is of a copy of the policy
+    that lags behind.) A demonstration's action earns r_t, and Q̂_t = Σ_{k=0}^{window} γ^k r_{t+k}; after the end π₀ is 1.
 
     Args:
         credit: delta: Q̂_t is 1; product (GOLD-p): r_t is log π₀(a_t | s_t) - log_floor, at least floor, with π₀ the starting
@@ -46,6 +47,7 @@ class Gold(Algorithm):
         discount: float = 0.5,
         cold_start: bool = False,
     ) -> None:
+        super().__init__()
         if credit not in CREDITS:
             raise unknown("credit", credit, CREDITS)
         check_range("weight_floor", weight_floor, Range(0, 1))
@@ -57,28 +59,29 @@ class Gold(Algorithm):
         self.floor, self.log_floor, self.window, self.discount = floor, log_floor, window, discount
         self.start = None if credit == "delta" else frozen(policy)
 
-    def loss(self, batch: Batch, progress: float) -> LossOutput:
-        with without_dropout(self.policy):  # the weight is of the policy that writes
-            log_probs = _log_probs(self.policy, batch)  # [N]
+    def loss(self, batch: Batch, clock: Clock) -> Loss:
+        """The weighted NLL, whose gradient is minus the one above."""
+        with without_dropout(self.policy):  # as it decodes: dropout would make π another policy
+            log_probs = action_log_probs(self.policy, batch)  # [N]
         weight = log_probs.detach().exp().clamp(min=self.weight_floor)
-        loss = -(weight * self.values(batch) * log_probs).mean()
-        return LossOutput(loss, len(log_probs), {"weight": weight.mean().item(), "nll": -log_probs.mean().item()})
+        loss = -(weight * self.values(batch) * log_probs).sum()
+        return Loss(loss, len(log_probs), {"weight": weight.mean(), "nll": -log_probs.detach().mean()})
 
     def values(self, batch: Batch) -> Tensor:
         """Q̂ of every action, ``[N]``."""
-        mask = batch.mask  # [B, T]
         if self.start is None:
-            return torch.ones(batch.tokens, device=mask.device)
+            return torch.ones(batch.tokens, device=batch.target.device)
+        mask = batch.mask  # [B, T]
+        log_probs = torch.zeros(len(mask), mask.shape[1] + self.window, device=mask.device)  # log 1 after the end
         with acting(self.start):
-            log_probs = _log_probs(self.start, batch)  # [N]
-        sure = torch.zeros(len(mask), mask.shape[1] + self.window, device=mask.device)
-        sure[:, : mask.shape[1]][mask] = log_probs
-        reward = (sure - self.log_floor if self.credit == "product" else sure.exp()).clamp(min=self.floor)
+            log_probs[:, : mask.shape[1]][mask] = action_log_probs(self.start, batch)
+        reward = (log_probs - self.log_floor if self.credit == "product" else log_probs.exp()).clamp(min=self.floor)
         discount = self.discount ** torch.arange(self.window + 1, device=mask.device)
         return (reward.unfold(1, self.window + 1, 1) * discount).sum(-1)[mask]  # unfold: [B, T, window + 1]
 
 
-def _log_probs(policy: Policy, batch: Batch) -> Tensor:
+def action_log_probs(policy: Policy, batch: Batch) -> Tensor:
+    """log π(a_t | s_t) of every action of ``batch``, ``[N]``."""
     mask = batch.mask
     logits = policy(batch.source, batch.prefix, mask).float()  # [N, V]
     return -F.cross_entropy(logits, batch.target[mask], reduction="none")

@@ -6,11 +6,12 @@ from functools import partial
 
 import torch
 
-from agents.algorithms import Algorithm, LossOutput
-from agents.estimators.cost_to_go import roll_out_costs, someplace
-from agents.estimators.returns import Reward
+from agents.algorithms.base import Algorithm, Clock, Loss
+from agents.estimators.cost_to_go import by_oracle, by_student, cost_to_go, random_step
+from agents.estimators.episodes import Reward
 from agents.generation.decoding import writable
-from agents.generation.rollout import roll_out, without_dropout
+from agents.generation.roll_in import with_rollouts
+from agents.generation.rollout import without_dropout
 from textgen_env.errors import Range, check_range
 from textgen_env.types import Batch, Oracle, Policy
 
@@ -18,9 +19,9 @@ from textgen_env.types import Batch, Oracle, Policy
 class LOLS(Algorithm):
     """Roll in with the student, try actions at one step, roll out with the oracle or the student, learn which were cheap.
 
-    A roll-in is greedy.  At one random step of every row the oracle's action and the student's likeliest are tried; a coin
-    says who writes them all to their end, and the reward judges the results.  The loss is cost-sensitive: what the student,
-    choosing among the tried, would pay more than for the cheapest.  Rolling out with the student as well is what lets it
+    A roll-in is greedy. At one random step of every row the oracle's action and the student's most likely are tried; a coin
+    says who generates what follows, and the reward scores the results. The loss is cost-sensitive: what the student,
+    choosing among the tried, would pay more than for the cheapest. Rolling out with the student as well is what lets it
     become better than its oracle.
 
     Args:
@@ -30,39 +31,39 @@ class LOLS(Algorithm):
     """
 
     needs_start = True
+    oracle: Oracle
 
     def __init__(
         self,
         policy: Policy,
         oracle: Oracle,
-        generator: torch.Generator,
         reward: Reward,
         expert_share: float = 0.5,
         actions: int = 4,
         cold_start: bool = False,
     ) -> None:
+        super().__init__()
         check_range("expert_share", expert_share, Range(0, 1))
         check_range("actions", actions, Range(2, policy.vocabulary_size - 2))  # all but PAD and BOS
-        self.policy, self.oracle, self.generator, self.reward = policy, oracle, generator, reward
+        self.policy, self.oracle, self.reward = policy, oracle, reward
         self.expert_share, self.actions, self.needs_start = expert_share, actions, not cold_start
 
-    def loss(self, batch: Batch, progress: float) -> LossOutput:
-        before = self.oracle.queries
-        written = roll_out(self.policy, batch.source, batch.limit, self.generator)
-        batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), written)
-        time, now = someplace(batch, self.generator)
-        with without_dropout(self.policy):  # as it wrote: with dropout its likeliest would be another's
+    def loss(self, batch: Batch, clock: Clock) -> Loss:
+        """Σ_a π(a | s, tried) regret(a) at one state of each row."""
+        batch = with_rollouts(batch, torch.ones_like(batch.length, dtype=torch.bool), self.policy)
+        time, now = random_step(batch, clock.uniform("step", batch.row))  # [B], [B, T]
+        with without_dropout(self.policy):  # as it generated: with dropout its most likely would be another's
             log_probs = writable(self.policy(batch.source, batch.prefix, now))  # [B, V]
         best = self.oracle.action(batch.source, batch.prefix, now)  # [B]
         action = log_probs.detach().scatter(1, best[:, None], torch.inf).topk(self.actions).indices  # [B, K]
-        expert = (torch.rand(len(batch), 1, generator=self.generator) < self.expert_share).to(time.device).expand_as(action)
-        cost, decoded = roll_out_costs(
-            self.policy, self.oracle, self.reward, batch, time, action, expert, self.generator
-        )  # [B, K]
-        regret = cost - cost.amin(1, keepdim=True)
-        loss = (log_probs.gather(1, action).softmax(-1) * regret).sum(1).mean()
-        figures = {"regret": regret.mean().item(), "oracle_cheapest": (regret[:, 0] == 0).float().mean().item()}
-        return LossOutput(loss, len(batch), figures, batch.tokens + decoded, self.oracle.queries - before)
+        cost = torch.zeros_like(action, dtype=torch.float32)
+        expert = clock.uniform("coin", batch.row) < self.expert_share  # [B]
+        for rows, roll_out in ((expert, by_oracle(self.oracle)), (~expert, by_student(self.policy))):
+            if rows.any():
+                cost[rows] = cost_to_go(roll_out, self.reward, batch.rows(rows), time[rows], action[rows])
+        regret = cost - cost.amin(1, keepdim=True)  # [B, K]
+        loss = (log_probs.gather(1, action).softmax(-1) * regret).sum()
+        return Loss(loss, len(batch), {"regret": regret.mean(), "oracle_cheapest": (regret[:, 0] == 0).float().mean()})
 
 
 NAMES = {"lols": partial(LOLS)}

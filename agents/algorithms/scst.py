@@ -1,49 +1,37 @@
-"""Self-critical sequence training: a sample has to beat what the policy writes when it is tested."""
+"""Self-critical sequence training: a sample has to beat what the policy generates when it is tested."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
-import torch
-
-from agents.algorithms import Algorithm, LossOutput
-from agents.estimators.returns import Player, Reward, act_log_probs, per_episode
+from agents.algorithms.base import Algorithm, Clock, Loss
+from agents.estimators.episodes import Reward, generate_episodes, log_probs_of
 from textgen_env.errors import Range, check_range
-from textgen_env.types import Batch, Oracle, Policy
+from textgen_env.types import Batch, Policy
 
 
 class SCST(Algorithm):
     """REINFORCE with the return of the greedy output as the baseline (Rennie et al. 2017, equation 8).
 
     Args:
-        samples: sequences written for each source, beside the greedy one; the batch grows by as much.
+        samples: sequences generated for each source, beside the greedy one; the batch grows by as much.
         cold_start: allow a student that was not trained before.
     """
 
     needs_start = True
 
-    def __init__(
-        self,
-        policy: Policy,
-        oracle: Oracle,
-        generator: torch.Generator,
-        reward: Reward,
-        samples: int = 1,
-        cold_start: bool = False,
-    ) -> None:
+    def __init__(self, policy: Policy, reward: Reward, samples: int = 1, cold_start: bool = False) -> None:
+        super().__init__()
         check_range("samples", samples, Range(1, 1000))
-        self.policy, self.samples, self.needs_start = policy, samples, not cold_start
-        self.player = Player(policy, oracle, generator, reward)
+        self.policy, self.reward, self.samples, self.needs_start = policy, reward, samples, not cold_start
 
-    def loss(self, batch: Batch, progress: float) -> LossOutput:
-        tested = self.player.write(batch, samples=0)
-        played = self.player.write(batch, self.samples)
-        advantage = played.total - tested.total.repeat_interleave(self.samples)  # [B·K]
-        log_probs, _ = act_log_probs(self.policy, played.batch)  # [N]
-        loss = -(advantage * per_episode(log_probs, played.batch.length)).mean()
-        output = played.output(loss, greedy_reward=tested.total.mean().item())
-        return replace(output, decoded=output.decoded + tested.decoded, scored=output.scored + tested.scored)
+    def loss(self, batch: Batch, clock: Clock) -> Loss:
+        """-(G of the sample - G of the greedy output) log π(sample | x)."""
+        greedy = generate_episodes(self.policy, self.reward, batch, None)
+        episodes = generate_episodes(self.policy, self.reward, batch, clock.uniform, self.samples)
+        advantage = episodes.returns - greedy.returns.repeat_interleave(self.samples)  # [B·K]
+        log_probs, _ = log_probs_of(self.policy, episodes.batch)  # [B·K, T]
+        return episodes.loss(-advantage * log_probs.sum(1), greedy_reward=greedy.returns.mean())
 
 
 NAMES = {"scst": partial(SCST)}

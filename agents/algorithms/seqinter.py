@@ -1,11 +1,12 @@
-"""Sequence-level interpolation: fine-tune on that hypothesis of the teacher's beam which is closest to the reference."""
+"""Sequence-level interpolation: fine-tune on the hypothesis of the teacher's beam that is closest to the reference."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from agents.algorithms import Algorithm, LossOutput
-from agents.losses.sequence import checked_smoothing, cloning
+from agents.algorithms.base import Algorithm, Clock
+from agents.losses.loss import Loss
+from agents.losses.sequence import checked_smoothing, clone
 from textgen_env.types import Batch, Policy, picked
 
 
@@ -13,7 +14,7 @@ class SeqInter(Algorithm):
     """NLL on the hypothesis with the best sentence score, from a trained student on (Kim & Rush 2016, section 3.3).
 
     Args:
-        cold_start: begin without a trained student (init=RUN) all the same
+        cold_start: allow a student that was not trained before (without init=RUN)
         label_smoothing: probability mass spread evenly over the vocabulary, in [0, 1)
     """
 
@@ -21,14 +22,13 @@ class SeqInter(Algorithm):
     needs_start = True
 
     def __init__(self, policy: Policy, cold_start: bool = False, label_smoothing: float = 0.0) -> None:
+        super().__init__()
         self.policy, self.needs_start = policy, not cold_start
         self.label_smoothing = checked_smoothing(label_smoothing)
 
-    def loss(self, batch: Batch, progress: float) -> LossOutput:
+    def loss(self, batch: Batch, clock: Clock) -> Loss:
         """NLL of the batch's own actions."""
-        action = picked(batch.target, batch.actual)  # [N]
-        loss = cloning(self.policy, batch, action, self.label_smoothing)
-        return LossOutput(loss, tokens=len(action))
+        return clone(self.policy, batch, picked(batch.target, batch.actual), self.label_smoothing)
 
 
 NAMES = {"seqinter": partial(SeqInter)}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from agents.algorithms import Algorithm, LossOutput
-from agents.losses.sequence import full
+from agents.algorithms.base import Algorithm, Clock
+from agents.losses.loss import Loss
+from agents.losses.sequence import cross_entropy, distill
 from textgen_env.errors import Range, check_range
 from textgen_env.types import Batch, Oracle, Policy
 
@@ -15,18 +16,18 @@ class WordKD(Algorithm):
 
     Args:
         demonstrations: whose sequences: references, teacher (its beam's best) or best_of_beam (best sentence score)
-        label_top_k: the teacher's distribution is cut to its k likeliest tokens, renormalised; 0: whole
+        label_top_k: the teacher's distribution is cut to its k most probable tokens, renormalized; 0: whole
     """
 
     def __init__(self, policy: Policy, oracle: Oracle, demonstrations: str = "references", label_top_k: int = 0) -> None:
+        super().__init__()
         check_range("label_top_k", label_top_k, Range(0, policy.vocabulary_size))
         self.policy, self.oracle = policy, oracle
         self.demonstrations, self.label_top_k = demonstrations, label_top_k
 
-    def loss(self, batch: Batch, progress: float) -> LossOutput:
-        """Cross-entropy over every position of ``batch``; its excess over the teacher's entropy is logged as ``kl``."""
-        loss, excess = full(self.policy, self.oracle, batch, self.label_top_k)
-        return LossOutput(loss, batch.tokens, {"kl": excess}, scored=batch.tokens)
+    def loss(self, batch: Batch, clock: Clock) -> Loss:
+        """Cross-entropy at every position of ``batch``; its excess over the teacher's entropy is logged as ``kl``."""
+        return distill(self.policy, self.oracle, batch, cross_entropy, self.label_top_k)
 
 
 NAMES = {"word_kd": partial(WordKD), "seqkd_full": partial(WordKD, demonstrations="teacher")}

@@ -1,1 +1,1 @@
-"""Test outputs, speed, exposure bias."""
+"""How good, how fast and how far from its teacher a policy is: outputs, speed, exposure bias."""

@@ -1,13 +1,13 @@
 """Exposure bias of trained students: how far each is from its teacher, on whose prefixes, and how that adds up.
 
 With o the teacher, p a student, and d^t the prefixes of t - 1 tokens that the expert (d_o) or the student's decoder F (d_p,F)
-writes, Arora et al. 2022 ("Why Exposure Bias Matters") define the error a step, the regret, and what of it is accumulation::
+generates, Arora et al. 2022 ("Why Exposure Bias Matters") define the error a step, the regret, and how much accumulates::
 
     ε_t     = E[KL(o ‖ p)] over d_o^t             ε_≤l = (ε_1 + … + ε_l) / l
     R_≤l    = Σ_{t ≤ l} E[KL(o ‖ p)] over d_p,F^t
     AccErr_≤(l) = R_≤l / ε_≤l                     %ExAccErr_≤(l) = 100 (R_≤l - l ε_≤l) / (l ε_≤l)
 
-Without accumulation AccErr_≤(l) = l and %ExAccErr_≤(l) = 0.  d_o is taken from the references, as the paper does, and from the
+Without accumulation AccErr_≤(l) = l and %ExAccErr_≤(l) = 0.  d_o comes from the references, as in the paper, and from the
 teacher's own outputs.  Texts end at different lengths: d^t, and so every mean by position, is over those that reach step t.
 %ExAccErr can be below 0: a greedy F keeps to likely prefixes, on which a student may be closer to its teacher than on d_o.
 """
@@ -15,7 +15,7 @@ teacher's own outputs.  Texts end at different lengths: d^t, and so every mean b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,14 @@ from torch import Tensor
 
 from agents.evaluation.tally import LEAST, Tally, band, weigh
 from agents.generation.decoding import greedy
-from agents.generation.rollout import acting, roll_out
+from agents.generation.rollout import acting, rollout
 from agents.precision import precision
 from textgen_env.data.batching import in_order
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError
+from textgen_env.randomness import uniform
 from textgen_env.tasks.task import Task
-from textgen_env.types import UNK, Batch, Oracle, Policy, Trajectories
+from textgen_env.types import UNK, Batch, Oracle, Policy
 
 EXPERTS = ("reference", "teacher")
 ROLL_INS = (*EXPERTS, "student")
@@ -39,110 +40,123 @@ GRAM = 4  # tokens that have to recur to count as repetition
 TOKENS = 2048  # positions scored side by side: [TOKENS, V] is what has to fit
 
 
-def measure(
-    students: Mapping[str, Policy],
-    oracle: Oracle,
-    task: Task,
-    split: Split,
-    *,
-    top_k: int,
-    corrupt_at: int,
-    corrupt: int,
-    resamples: int,
-    seed: int,
-    amp: str,
-    device: str,
-) -> dict[str, Any]:
-    """``{name: report}`` of ``students`` that share a teacher, on the sentences of ``split``, in one pass over them.
+@dataclass(frozen=True)
+class Settings:
+    """How to measure.
 
-    top_k: how a student writes, as in ``roll_out``.  corrupt_at, corrupt: after so many tokens of the reference
-    so many random ones stand in its place, and the student goes on greedily.  resamples: of the bootstrap; all students
-    are resampled by the same sentences.
+    Args:
+        top_k: How a student samples, as in ``rollout``; 1: greedy.
+        corrupt_at: Tokens of the reference before the corrupted ones.
+        corrupt: How many random tokens replace the reference's; from there the student decodes greedily.
+        resamples: Of the bootstrap; all students are resampled by the same sentences.
+        seed: Of samples, corruption and bootstrap.
+        precision: "float32" or "bf16".
+        device: Torch device.
     """
-    if len(split) < LEAST:
-        raise UserError(f"{len(split)} sentences: at least {LEAST} are needed for a mean by position")
-    going_on = sum(
-        min(len(target), task.limit(len(source))) > corrupt_at + corrupt
-        for source, target in zip(split.source, split.target, strict=True)
-    )
-    if corrupt_at < 0 or corrupt < 1 or going_on < LEAST:
-        raise UserError(
-            f"corrupt_at={corrupt_at} corrupt={corrupt}: fewer than {LEAST} references go on after that; choose less"
-        )
-    tallies = {name: {who: Tally(task.horizon, resamples) for who in (*ROLL_INS, *STARTS)} for name in students}
-    generators = {name: torch.Generator().manual_seed(seed) for name in students}
-    for batch in in_order(split, TOKENS, task):
-        draws = [np.random.default_rng((seed, row)) for row in batch.index.tolist()]  # a sentence's own, whatever its batch
-        weights = weigh(draws, resamples)  # [B, 1 + R]
-        batch = batch.to(device)
-        starts = {"clean": batch.target[:, : corrupt_at + corrupt]}
-        starts["corrupted"] = spoil(starts["clean"], batch.length, corrupt_at, len(task.vocabulary), draws)
-        with precision(amp, device):
-            taught = oracle.demonstrate(batch.source, batch.limit)
+
+    top_k: int
+    corrupt_at: int
+    corrupt: int
+    resamples: int
+    seed: int
+    precision: str
+    device: str
+
+    @property
+    def start(self) -> int:
+        """Length of the prefix, corrupted or not, that recovery starts from."""
+        return self.corrupt_at + self.corrupt
+
+
+def measure(students: Mapping[str, Policy], oracle: Oracle, task: Task, split: Split, settings: Settings) -> dict[str, Any]:
+    """``{name: report}`` of ``students`` that share a teacher, on the sentences of ``split``, in one pass.
+
+    Raises:
+        UserError: There are too few sentences, or too few references go on after the corrupted tokens.
+    """
+    _check(task, split, settings)
+    tallies = {name: {who: Tally(task.horizon, settings.resamples) for who in (*ROLL_INS, *STARTS)} for name in students}
+    for batch in in_order(split, TOKENS, task.limit):
+        rngs = [np.random.default_rng((settings.seed, row)) for row in batch.index.tolist()]  # one a sentence
+        weights = weigh(rngs, settings.resamples)  # [B, 1 + R]
+        noise = uniform((settings.seed,), "sample", batch.index, int(batch.limit.max()))  # the same for all students
+        batch = batch.to(settings.device)
+        starts = {"clean": batch.target[:, : settings.start]}  # [B, start]
+        starts["corrupted"] = corrupted(starts["clean"], batch.length, settings.corrupt_at, len(task.vocabulary), rngs)
+        with precision(settings.precision, settings.device):
+            demonstration = oracle.demonstrate(batch.source, batch.limit)
             for name, student in students.items():
-                written = {
-                    "teacher": taught,
-                    "student": roll_out(student, batch.source, batch.limit, generators[name], top_k),
-                }
+                sampled = rollout(student, batch.source, batch.limit, noise, settings.top_k)
+                outputs = {"teacher": demonstration, "student": sampled}
                 with acting(student):
                     for who, start in starts.items():
-                        written[who] = greedy(student, batch.source, batch.limit, start, scored=False)
+                        outputs[who] = greedy(student, batch.source, batch.limit, start, scored=False)
                     for who, tally in tallies[name].items():
-                        rows = batch if who == "reference" else wrote(batch, written[who])
-                        skip = starts[who].shape[1] if who in starts else 0
-                        values = {figure: value[:, skip:] for figure, value in compare(student, oracle, rows).items()}
+                        own = outputs.get(who)
+                        rows = batch if own is None else replace(batch, target=own.action, length=own.length)
+                        skip = settings.start if who in starts else 0
+                        values = {key: value[:, skip:] for key, value in compare(student, oracle, rows).items()}
                         tally.add(weights, values, rows.mask[:, skip:])
     return {name: report(tally) for name, tally in tallies.items()}
 
 
-def wrote(batch: Batch, text: Trajectories) -> Batch:
-    """The same sources with what was written for them."""
-    return replace(batch, target=text.action, length=text.length)
+def _check(task: Task, split: Split, settings: Settings) -> None:
+    if len(split) < LEAST:
+        raise UserError(f"{len(split)} sentences: at least {LEAST} are needed for a mean by position")
+    lengths = [min(len(target), task.limit(len(source))) for source, target in zip(split.source, split.target, strict=True)]
+    longer = sum(length > settings.start for length in lengths)
+    if settings.corrupt_at < 0 or settings.corrupt < 1 or longer < LEAST:
+        raise UserError(
+            f"corrupt_at={settings.corrupt_at} corrupt={settings.corrupt}: "
+            f"fewer than {LEAST} references go on after that; choose less"
+        )
 
 
 def compare(student: Policy, oracle: Oracle, batch: Batch) -> dict[str, Tensor]:
-    """What the teacher thinks of the student at every prefix of ``batch``, ``[B, T]`` each, 0 after a row's end.
+    """Metrics of the student against the teacher at every prefix of ``batch``, ``[B, T]`` each, 0 after a row's end.
 
-    disagreement: 1 where their likeliest tokens differ.  regret: KL(o ‖ p) in nats.  loss: log-probability that the teacher
-    gives away by the student's choice, in nats.  repetition: 1 where the ``GRAM`` tokens up to here already stood in the row;
-    its mean is seq-rep-4 of Welleck et al. 2020.
+    Returns:
+        disagreement: 1 where their most likely tokens differ.  regret: KL(o ‖ p) in nats.  loss: teacher's log-probability
+        lost by the student's choice, in nats.  repetition: 1 where the last ``GRAM`` tokens occurred in the row before; its
+        mean is seq-rep-4 of Welleck et al. 2020.
     """
     mask = batch.mask
-    ours = student(batch.source, batch.prefix, mask).log_softmax(-1, dtype=torch.float32)  # [N, V]
-    theirs = oracle.log_probs(batch.source, batch.prefix, mask)  # [N, V]
-    best, wanted = theirs.max(-1)
-    choice = ours.argmax(-1)
-    figures = {
-        "disagreement": (choice != wanted).float(),
-        "regret": (theirs.exp() * (theirs - ours)).sum(-1),
-        "loss": best - theirs.gather(1, choice[:, None]).squeeze(1),
+    own = student(batch.source, batch.prefix, mask).log_softmax(-1, dtype=torch.float32)  # [N, V]
+    expert = oracle.log_probs(batch.source, batch.prefix, mask)  # [N, V]
+    best, action = expert.max(-1)
+    choice = own.argmax(-1)
+    metrics = {
+        "disagreement": (choice != action).float(),
+        "regret": (expert.exp() * (expert - own)).sum(-1),
+        "loss": best - expert.gather(1, choice[:, None]).squeeze(1),
     }
-    spread = {name: torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, value) for name, value in figures.items()}
-    return {**spread, "repetition": repeats(batch.target).float()}
+    zeros = torch.zeros(mask.shape, device=mask.device)
+    padded = {name: zeros.masked_scatter(mask, value) for name, value in metrics.items()}
+    return {**padded, "repetition": repeats(batch.target).float()}
 
 
 def repeats(action: Tensor) -> Tensor:
-    """``[B, T]`` bool: the ``GRAM`` tokens that end at t stood in the row before."""
-    found = torch.zeros_like(action, dtype=torch.bool)
+    """``[B, T]`` bool: the ``GRAM`` tokens that end at t occurred in the row before."""
+    repeated = torch.zeros_like(action, dtype=torch.bool)
     if action.shape[1] >= GRAM:
         grams = action.unfold(1, GRAM, 1)  # [B, T - GRAM + 1, GRAM]
         same = (grams[:, :, None] == grams[:, None]).all(-1)  # [B, T - GRAM + 1, T - GRAM + 1]
-        found[:, GRAM - 1 :] = same.tril(-1).any(-1)
-    return found
+        repeated[:, GRAM - 1 :] = same.tril(-1).any(-1)
+    return repeated
 
 
-def spoil(start: Tensor, length: Tensor, at: int, vocabulary_size: int, draws: Sequence[np.random.Generator]) -> Tensor:
-    """``start`` ``[B, F]`` with other tokens, drawn evenly, from ``at`` on in rows that go on after it (``length`` ``[B]``)."""
-    broken, ordinary = start.clone(), vocabulary_size - UNK
-    for row, rng in enumerate(draws):
+def corrupted(start: Tensor, length: Tensor, at: int, vocabulary_size: int, rngs: Sequence[np.random.Generator]) -> Tensor:
+    """``start`` ``[B, F]`` with other tokens, drawn uniformly, from ``at`` on in rows longer than it (``length`` ``[B]``)."""
+    start, ordinary = start.clone(), vocabulary_size - UNK
+    for row, rng in enumerate(rngs):
         if length[row] > start.shape[1]:
             other = torch.from_numpy(rng.integers(1, ordinary, start.shape[1] - at)).to(start.device)
-            broken[row, at:] = (start[row, at:] - UNK + other) % ordinary + UNK
-    return broken
+            start[row, at:] = (start[row, at:] - UNK + other) % ordinary + UNK
+    return start
 
 
 def report(tallies: Mapping[str, Tally]) -> dict[str, Any]:
-    """The figures of one student by whose prefixes they are on, JSON-able; each is a ``band``."""
+    """The metrics of one student by the prefixes they are on, ready for JSON; each is a ``band``."""
     rows = {who: tallies[who] for who in ROLL_INS}
     tokens = {who: tally.count.sum(1) for who, tally in rows.items()}  # [1 + R]
     return {
@@ -157,7 +171,7 @@ def report(tallies: Mapping[str, Tally]) -> dict[str, Any]:
 
 
 def by_position(tally: Tally) -> dict[str, Any]:
-    """Every figure at every reached position, and "alive": the share of the sentences that are as long."""
+    """Every metric at every reached position, and "alive": the share of the sentences that are as long."""
     alive = tally.count[:, : tally.reached] / tally.count[:, :1]
     return {"alive": band(alive)} | {name: band(tally.curve(name)) for name in tally.sums}
 
@@ -167,7 +181,7 @@ def accumulated(student: np.ndarray, expert: np.ndarray) -> dict[str, Any]:
     longest = min(student.shape[1], expert.shape[1])
     regret = student[:, :longest].cumsum(1)  # R_≤l
     error = expert[:, :longest].cumsum(1)  # l · ε_≤l
-    with np.errstate(invalid="ignore", divide="ignore"):  # a student that is its teacher errs nowhere
+    with np.errstate(invalid="ignore", divide="ignore"):  # a student that is its teacher has no error
         ratio = regret / error
     return {
         "regret": band(regret),

@@ -1,4 +1,4 @@
-"""One sentence, step by step: what the student wrote, and what its teacher would have written at each of its prefixes."""
+"""One sentence step by step: the student's output, and its teacher's choice at each of its prefixes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from agents.evaluation.outputs import Writer
+from agents.generation.decoder import Decode
 from agents.generation.rollout import acting
-from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs.rendering import pieces
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks.task import Task
@@ -26,84 +25,83 @@ class Choice(NamedTuple):
     probability: float
 
 
+class Side(NamedTuple):
+    """One policy at a step: its probability of the student's token, that token's rank from 1, and its own best first."""
+
+    probability: float
+    rank: int
+    best: list[Choice]
+
+    def choices(self, token: str) -> list[tuple[int, str, float]]:
+        """Rank, token and probability of the best, and of the student's ``token`` where it is none of them."""
+        choices = [(rank, *choice) for rank, choice in enumerate(self.best, start=1)]
+        known = token in [choice.token for choice in self.best]
+        return choices if known else [*choices, (self.rank, token, self.probability)]
+
+
 class Step(NamedTuple):
-    """One action of the student.  piece: what it adds to the text.  teacher, student: their likeliest tokens, best first."""
+    """One action of the student, and the text that it adds."""
 
     token: str
     piece: str
-    teacher_probability: float
-    student_probability: float
-    teacher_rank: int  # of the student's token, from 1
-    teacher: list[Choice]
-    student: list[Choice]
+    teacher: Side
+    student: Side
 
     @property
-    def parts(self) -> bool:
-        """Whether the teacher would have written another token."""
-        return self.token != self.teacher[0].token
+    def diverges(self) -> bool:
+        """Whether the teacher's most likely token is another one."""
+        return self.token != self.teacher.best[0].token
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """Everything there is to show."""
+    """Everything there is to show.  teacher: its own output for the source; student: the text of ``steps``."""
 
     split: str
     index: int
     source: str
     reference: str
-    teacher: str  # what the teacher writes for the source by itself
+    teacher: str
     student: str
     steps: list[Step]
 
 
-def look(student: Policy, write: Writer, oracle: Oracle, task: Task, split: str, index: int, device: str) -> Sentence:
-    """What ``write`` makes of sentence ``index`` of ``split``, beside both policies' distributions at each of its prefixes."""
+def look(student: Policy, decode: Decode, oracle: Oracle, task: Task, split: str, index: int) -> Sentence:
+    """Decode sentence ``index`` of ``split``, and score it by both policies at each of its prefixes."""
     if split not in task.splits:
         raise unknown("split", split, task.splits)
     rows = task.splits[split]
     if not 0 <= index < len(rows):
         raise UserError(f"sentence={index}: {split} has sentences 0 to {len(rows) - 1}")
-    source = torch.from_numpy(rows.source[index])[None].to(device)  # [1, S]
+    source = torch.from_numpy(rows.source[index])[None].to(next(student.parameters()).device)  # [1, S]
     limit = torch.tensor([task.limit(source.shape[1])])
-    written = write(source, limit)
-    batch = Batch(torch.tensor([index]), source, written.action, written.length, limit)
+    output = decode(source, limit)
+    batch = Batch(torch.tensor([index]), source, output.action, output.length, limit)
     with acting(student):
-        ours = student(source, batch.prefix, batch.mask).log_softmax(-1, dtype=torch.float32)  # [L, V]
-        theirs = oracle.log_probs(source, batch.prefix, batch.mask)  # [L, V]
-        taught = oracle.demonstrate(source, limit)
-    action = batch.target[batch.mask]  # [L]
-    decode = task.vocabulary.decode
+        own = student(source, batch.prefix, batch.mask).log_softmax(-1, dtype=torch.float32)  # [T, V]
+        expert = oracle.log_probs(source, batch.prefix, batch.mask)  # [T, V]
+        demonstration = oracle.demonstrate(source, limit)
+    action, vocabulary = batch.target[batch.mask], task.vocabulary
+    names, tokens = vocabulary.tokens, action.tolist()
+    columns = [names[token] for token in tokens], pieces(vocabulary, tokens), _sides(names, action, expert)
     return Sentence(
         split,
         index,
         rows.texts.sources[index],
         rows.texts.references[index][0],
-        decode(taught.action[0].tolist()),
-        decode(action.tolist()),
-        _steps(task.vocabulary, action, ours, theirs),
+        vocabulary.decode(demonstration.action[0].tolist()),
+        vocabulary.decode(tokens),
+        [Step(*row) for row in zip(*columns, _sides(names, action, own), strict=True)],
     )
 
 
-def _steps(vocabulary: Vocabulary, action: Tensor, ours: Tensor, theirs: Tensor) -> list[Step]:
-    """A step for each of ``action`` ``[L]`` from the student's and the teacher's log-probabilities ``[L, V]``."""
-    chosen = theirs.gather(1, action[:, None])  # [L, 1]
-    rank = (theirs > chosen).sum(1) + 1
-    mine = ours.gather(1, action[:, None]).exp().squeeze(1)
-    return [
-        Step(vocabulary.tokens[token], piece, *figures, *sides)
-        for token, piece, figures, sides in zip(
-            action.tolist(),
-            pieces(vocabulary, action.tolist()),
-            zip(chosen.exp().squeeze(1).tolist(), mine.tolist(), rank.tolist(), strict=True),
-            zip(_best(vocabulary, theirs), _best(vocabulary, ours), strict=True),
-            strict=True,
-        )
+def _sides(names: list[str], action: Tensor, log_probs: Tensor) -> list[Side]:
+    """One policy at each of ``action`` ``[T]``, from its log-probabilities ``[T, V]``."""
+    chosen = log_probs.gather(1, action[:, None])  # [T, 1]
+    rank = 1 + (log_probs > chosen).sum(1)
+    top, token = log_probs.exp().topk(min(CHOICES, log_probs.shape[1]))  # [T, CHOICES] each
+    best = [
+        [Choice(names[index], chance) for index, chance in zip(*row, strict=True)]
+        for row in zip(token.tolist(), top.tolist(), strict=True)
     ]
-
-
-def _best(vocabulary: Vocabulary, log_probs: Tensor) -> list[list[Choice]]:
-    top, token = log_probs.topk(min(CHOICES, log_probs.shape[1]))
-    return [
-        [Choice(vocabulary.tokens[index], probability) for index, probability in zip(*row, strict=True)]
-        for row in zip(token.tolist(), top.exp().tolist(), strict=True)
-    ]
+    return [Side(*row) for row in zip(chosen.exp().squeeze(1).tolist(), rank.tolist(), best, strict=True)]

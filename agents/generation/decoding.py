@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from textgen_env.oracles.oracle import LOG_ZERO, likeliest
-from textgen_env.types import BOS, EOS, PAD, Stepper, Trajectories
+from textgen_env.types import BOS, EOS, LOG_ZERO, PAD, Stepper, Trajectories
 
 Choose = Callable[[Tensor, Tensor, int], Tensor]  # logits [N, V], rows [N], time → token [N]
 STEP = 8  # rows are dropped down to a multiple of this: a processor compiles its products for each number of rows
@@ -26,11 +25,11 @@ DROP = 0.75  # finished rows leave the batch once fewer than this share of its r
 def direct(
     decode: Callable[..., Trajectories], policy: Stepper, most: int, rows: dict[str, Tensor], **settings: Any
 ) -> Trajectories:
-    """Decode ``rows``, at most ``most`` steps each, here and at once."""
+    """``decode`` all rows at once, here."""
     return decode(policy, most, **rows, **settings)
 
 
-runner: Callable[..., Trajectories] = direct  # how the decoders below run; may be replaced by what spreads rows
+runner: Callable[..., Trajectories] = direct  # may be replaced by what splits rows over processes
 
 
 def greedy(
@@ -44,8 +43,8 @@ def greedy(
 def sample(
     policy: Stepper,
     source: Tensor,
-    steps: int | Tensor,
-    generator: torch.Generator,
+    limit: int | Tensor,
+    noise: Tensor,
     top_k: int = 0,
     temperature: float = 1.0,
     forced: Tensor | None = None,
@@ -53,11 +52,20 @@ def sample(
 ) -> Trajectories:
     """A token of the policy's distribution at ``temperature``, among the ``top_k`` most probable (0: among all).
 
-    ``generator`` (on the processor) is read once, ``[B, steps]`` numbers: what a row writes does not depend on later rows.
-    forced: as in ``greedy``.
+    Args:
+        policy: generates one cached step at a time.
+        source: ``[B, S]``.
+        limit: on the length, EOS included: one number, or int64 ``[B]``.
+        noise: uniform numbers ``[B, T]``, one for every step that ``limit`` allows.
+        top_k: how many tokens may be drawn.
+        temperature: divides the logits.
+        forced: as in ``greedy``.
+        scored: whether scores are computed.
     """
-    rows, most = _rows(source, steps, forced)
-    rows["noise"] = torch.rand(len(source), most, generator=generator).to(source.device)
+    rows, most = _rows(source, limit, forced)
+    if noise.shape[1] < most:
+        raise ValueError(f"noise has {noise.shape[1]} steps, and {most} may be generated")
+    rows["noise"] = noise.to(source.device)
     return runner(_sample, policy, most, rows, top_k=top_k, temperature=temperature, scored=scored)
 
 
@@ -92,14 +100,15 @@ def beam(
     if not 0 <= length_penalty < torch.inf:
         raise ValueError(f"length_penalty must be a number from 0, not {length_penalty}")
     rows, most = _rows(source, steps)
-    return runner(_beam, policy, most, rows, width=width, length_penalty=length_penalty, keep=keep)
+    settings = {"width": width, "length_penalty": length_penalty, "keep": keep}
+    return runner(_beam, policy, most, rows, **settings)
 
 
 def _greedy(
     policy: Stepper, most: int, source: Tensor, limit: Tensor, forced: Tensor | None = None, scored: bool = True
 ) -> Trajectories:
     def choose(logits: Tensor, rows: Tensor, time: int) -> Tensor:
-        return likeliest(logits[:, EOS:]) + EOS
+        return logits[:, EOS:].argmax(-1) + EOS
 
     return _roll(policy, most, source, limit, _after(forced, choose), scored)
 
@@ -256,7 +265,12 @@ def _after(forced: Tensor | None, choose: Choose) -> Choose:
     """The tokens ``forced`` ``[B, F]``, then what ``choose`` would."""
     if forced is None:
         return choose
-    return lambda logits, rows, time: forced[rows, time] if time < forced.shape[1] else choose(logits, rows, time)
+
+    def forced_or_chosen(logits: Tensor, rows: Tensor, time: int) -> Tensor:
+        token = choose(logits, rows, time)
+        return token if time >= forced.shape[1] else token.where(forced[rows, time] == PAD, forced[rows, time])
+
+    return forced_or_chosen
 
 
 def _log_probs(logits: Tensor) -> Tensor:

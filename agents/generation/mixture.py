@@ -13,17 +13,17 @@ from torch import Tensor
 
 from agents.generation.decoding import greedy, sample, writable
 from agents.generation.rollout import acting
-from textgen_env.oracles.oracle import LOG_ZERO, PolicyOracle
-from textgen_env.types import EOS, PAD, DecodeState, Oracle, Policy, Stepper, Trajectories
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.types import EOS, LOG_ZERO, PAD, DecodeState, Oracle, Policy, Stepper, Trajectories
 
 
-def mixed(mixture: Mixture, source: Tensor, steps: int | Tensor, generator: torch.Generator, top_k: int = 1) -> Trajectories:
-    """Episodes for ``source`` ``[B, S]`` of at most ``steps`` actions, which its plan covers; ``top_k`` as in ``roll_out``."""
+def mixed(mixture: Mixture, source: Tensor, steps: int | Tensor, noise: Tensor | None = None, top_k: int = 0) -> Trajectories:
+    """Episodes for ``source`` ``[B, S]`` of at most ``steps`` actions, which its plan covers; the rest as in ``rollout``."""
     writer: Any = mixture
     with acting(mixture.policy):
-        if top_k == 1:
+        if noise is None or top_k == 1:
             return greedy(writer, source, steps, scored=False)
-        return sample(writer, source, steps, generator, top_k=top_k, scored=False)
+        return sample(writer, source, steps, noise, top_k=top_k, scored=False)
 
 
 class Mixture:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from agents.generation.decoding import greedy, sample
-from textgen_env.profiler import phase
-from textgen_env.types import Policy, Trajectories
+from textgen_env.profiler import count, phase
+from textgen_env.types import PAD, Policy, Trajectories
 
 
 @contextmanager
 def acting(policy: Policy) -> Iterator[None]:
-    """Evaluation mode and no gradient, booked as decoding; training mode is restored afterwards."""
+    """Evaluation mode and no gradient, recorded as decoding; training mode is restored afterwards."""
     training = policy.training
     policy.train(False)
     try:
@@ -47,19 +47,29 @@ def frozen(policy: Policy) -> Policy:
     return copy
 
 
-def roll_out(
+def rollout(
     policy: Policy,
     source: Tensor,
-    steps: int | Tensor,
-    generator: torch.Generator,
-    top_k: int = 1,
+    limit: int | Tensor,
+    noise: Tensor | None = None,
+    top_k: int = 0,
     forced: Tensor | None = None,
 ) -> Trajectories:
-    """Its own episodes for ``source`` ``[B, S]``: greedy for ``top_k`` 1, else sampled from the k likeliest (0: all).
+    """The policy's own episodes, in evaluation mode and without a gradient.
 
-    forced ``[B, F]``: the first actions of each, if given.  Scores are not reckoned.
+    Args:
+        policy: generates.
+        source: ``[B, S]``.
+        limit: on the length, EOS included: one number, or int64 ``[B]``.
+        noise: uniform numbers ``[B, T]`` to sample with; None: greedily.
+        top_k: sample among this many most probable tokens; 0: among all, 1: greedily.
+        forced: ``[B, F]``, the first actions of each.
     """
     with acting(policy):
-        if top_k == 1:
-            return greedy(policy, source, steps, forced, scored=False)
-        return sample(policy, source, steps, generator, top_k=top_k, forced=forced, scored=False)
+        if noise is None or top_k == 1:
+            episodes = greedy(policy, source, limit, forced, scored=False)
+        else:
+            episodes = sample(policy, source, limit, noise, top_k=top_k, forced=forced, scored=False)
+    generated = episodes.length if forced is None else (episodes.length - (forced != PAD).sum(1)).clamp(min=0)
+    count("decoded", int(generated.sum()))
+    return episodes

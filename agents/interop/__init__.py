@@ -1,20 +1,32 @@
-"""Other people's trainers on our environments and our policies, as they are: what each of them needs to be handed.
+"""Other libraries on our environments and policies: trainers of Stable-Baselines3 and imitation, inference in CTranslate2.
 
-A module's ``NAMES`` are trainers ``(student, task, oracle, settings) -> steps``: they train ``student`` in place and say in
-how many environment steps.
+A trainer is a function ``(student, task, oracle, settings) -> steps``: it trains ``student`` in place and returns how many
+environment steps it took.
 """
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from typing import NamedTuple
+
+from textgen_env.errors import UserError, unknown
+
+TRAINERS = {  # name → module of this package; all but sb3 are also the extra that installs what it imports
+    "sb3_ppo": "sb3",
+    "sb3_a2c": "sb3",
+    "sb3_maskable_ppo": "contrib",
+    "imitation_bc": "imitation",
+    "imitation_dagger": "imitation",
+}
 
 
 class Settings(NamedTuple):
-    """What every trainer is told.
+    """The settings that every trainer takes.
 
-    steps: environment steps to take, at least.  lr: learning rate (Adam).  epochs: passes over what was collected.
-    batch: states in a gradient step.  envs: environments side by side.  gamma: discount of the rewards.  reward: its name.
-    seed: of the trainer.  device: torch's.
+    steps: minimum number of environment steps.  lr: learning rate (Adam).  epochs: passes over the collected data.
+    batch: states per gradient step.  envs: parallel environments.  gamma: discount.  reward: name of the reward.
+    seed: of the trainer.  device: torch device.
     """
 
     steps: int
@@ -26,3 +38,20 @@ class Settings(NamedTuple):
     reward: str
     seed: int
     device: str
+
+
+def trainer(name: str) -> Callable[..., int]:
+    """The trainer ``name``; its library is imported only here.
+
+    Raises:
+        UserError: There is no such trainer, or its library is not installed.
+    """
+    if name not in TRAINERS:
+        raise unknown("trainer", name, TRAINERS)
+    module = TRAINERS[name]
+    try:
+        return getattr(importlib.import_module(f"{__name__}.{module}"), name.partition("_")[2])  # type: ignore[no-any-return]
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        install = f"python -m pip install -c constraints.txt -e '.[{module}]'"
+        raise UserError(f"trainer={name} needs {package}, which is not installed: {install}") from error

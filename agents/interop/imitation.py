@@ -1,34 +1,38 @@
-"""The imitation library's BC and DAgger on our environments, with our oracle as their expert and our policy as their learner.
+"""imitation's BC and DAgger on our environments: our oracle is the expert, our policy the learner (extra: imitation).
 
-Observations are the flat view: its DAgger takes no ``Dict``.  A row is one (source, prefix, token), as that library sees an
-episode: it is the yardstick of our sequence-level training, not its rival (``python experiments/bench.py suite=train``).
+Observations are the flat view, as imitation's DAgger takes no ``Dict``.  One row is one (source, prefix, token), so this is
+the yardstick of our sequence-level training, not its rival (``python experiments/bench.py suite=train``).
 """
 
 from __future__ import annotations
 
-from functools import partial
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
+from datasets import disable_progress_bars
+from imitation.algorithms.bc import BC
+from imitation.algorithms.dagger import LinearBetaSchedule, SimpleDAggerTrainer
+from imitation.data import rollout
+from imitation.util.logger import HierarchicalLogger
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.interop import Settings
-from agents.interop.sb3 import TextPolicy, around, states
-from textgen_env.envs.env import TextGenEnv
+from agents.interop.sb3 import TextPolicy, around, states, vector_env
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle, Policy
 
-NEVER = 10**9
+QUIET: dict[str, Any] = {"progress_bar": False, "log_interval": 10**9}
 
 
 class OraclePolicy(BasePolicy):
-    """Our oracle as an expert of theirs; nothing in it can be trained."""
+    """Our oracle as an expert for imitation; it has no parameters."""
 
     def __init__(self, observation_space: gym.Space, action_space: Any, oracle: Oracle) -> None:
         super().__init__(observation_space, action_space)
@@ -38,16 +42,17 @@ class OraclePolicy(BasePolicy):
         return self.oracle.action(*states(self.observation_space, observation))
 
 
-def flat(count: int, task: Task, **options: Any) -> DummyVecEnv:
-    """``count`` environments of ``task`` with flat observations, as imitation takes them."""
-    return DummyVecEnv([lambda: FlatObservation(TextGenEnv(task, **options))] * count)
+def flat_env(task: Task, oracle: Oracle, settings: Settings) -> VecEnv:
+    """Seeded environments with flat observations."""
+    options = {"oracle": oracle, "reward": settings.reward, "text": "never"}
+    envs = vector_env(settings.envs, task, FlatObservation, **options)
+    envs.seed(settings.seed)
+    return envs
 
 
-def learner(student: Policy, envs: VecEnv, settings: Settings) -> Any:
-    """imitation's BC trainer of ``student``; ``bc_trainer.policy`` is what it trains."""
-    from imitation.algorithms.bc import BC
-
-    torch.manual_seed(settings.seed)  # its data loader shuffles by the global generator
+def learner(student: Policy, envs: VecEnv, settings: Settings) -> BC:
+    """imitation's BC trainer of ``student``."""
+    torch.manual_seed(settings.seed)  # its data loader shuffles by torch's global generator
     return BC(
         observation_space=envs.observation_space,
         action_space=envs.action_space,
@@ -57,35 +62,27 @@ def learner(student: Policy, envs: VecEnv, settings: Settings) -> Any:
         optimizer_kwargs={"lr": settings.lr},
         ent_weight=0.0,
         device=settings.device,
-        custom_logger=_silent(),
+        custom_logger=HierarchicalLogger(Logger(None, [])),
     )
 
 
 def bc(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> int:
-    """Behavioural cloning of the oracle's own episodes."""
-    from imitation.data import rollout
-
-    envs = flat(settings.envs, task, oracle=oracle, reward=settings.reward, text="never")
-    envs.seed(settings.seed)
+    """Behavioral cloning of the oracle's own episodes."""
+    envs = flat_env(task, oracle, settings)
     trainer = learner(student, envs, settings)
-    expert = OraclePolicy(envs.observation_space, envs.action_space, oracle)
     until = rollout.make_sample_until(min_timesteps=settings.steps, min_episodes=None)
+    expert = OraclePolicy(envs.observation_space, envs.action_space, oracle)
     episodes = rollout.rollout(expert, envs, until, rng=trainer.rng, unwrap=False)
     transitions = rollout.flatten_trajectories(episodes)
     trainer.set_demonstrations(transitions)
-    trainer.train(n_epochs=settings.epochs, progress_bar=False, log_interval=NEVER)
+    trainer.train(n_epochs=settings.epochs, **QUIET)
     return len(transitions)
 
 
 def dagger(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> int:
     """DAgger: eight rounds of equally many steps, aggregated; β falls to 0 in the first four."""
-    from datasets import disable_progress_bars
-    from imitation.algorithms.dagger import LinearBetaSchedule, SimpleDAggerTrainer
-
-    disable_progress_bars()  # it has one for every episode that it saves
-    envs = flat(settings.envs, task, oracle=oracle, reward=settings.reward, text="never")
-    envs.seed(settings.seed)
-    training = {"n_epochs": settings.epochs, "progress_bar": False, "log_interval": NEVER, "log_rollouts_venv": None}
+    disable_progress_bars()  # of ``datasets``, with which imitation saves every episode
+    envs = flat_env(task, oracle, settings)
     with TemporaryDirectory() as scratch:
         trainer = SimpleDAggerTrainer(
             venv=envs,
@@ -94,22 +91,12 @@ def dagger(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> i
             rng=np.random.default_rng(settings.seed),
             beta_schedule=LinearBetaSchedule(4),
             bc_trainer=learner(student, envs, settings),
-            custom_logger=_silent(),
+            custom_logger=HierarchicalLogger(Logger(None, [])),
         )
         trainer.train(
             settings.steps,
             rollout_round_min_episodes=1,
             rollout_round_min_timesteps=-(-settings.steps // 8),
-            bc_train_kwargs=training,
+            bc_train_kwargs={"n_epochs": settings.epochs, "log_rollouts_venv": None, **QUIET},
         )
     return sum(map(len, trainer._all_demos))
-
-
-def _silent() -> Any:
-    from imitation.util.logger import HierarchicalLogger
-    from stable_baselines3.common.logger import Logger
-
-    return HierarchicalLogger(Logger(None, []))
-
-
-NAMES = {"imitation_bc": partial(bc), "imitation_dagger": partial(dagger)}

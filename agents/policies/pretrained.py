@@ -1,6 +1,6 @@
 """Teachers from elsewhere: ``hf:FOLDER_OR_NAME`` → a policy.
 
-Such a folder is data: no code of its own runs, and only safetensors are read (agents/policies/untrusted.py).
+Such a folder is data: none of its code runs, and only safetensors are read (agents/policies/untrusted.py).
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from agents.policies.untrusted import clean_view
 from textgen_env.data.foreign import adopt
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import LOG_ZERO
-from textgen_env.types import BOS, EOS, PAD
+from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
 
 LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 
@@ -28,7 +27,7 @@ LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 class Tokens(NamedTuple):
     """A model's tokenizer.
 
-    ids: its id for each of the vocabulary's, None where it has none.  before, after: what it puts around every text.
+    ids: its id of each token of the vocabulary, None where it has none.  before, after: ids that it puts around every text.
     """
 
     vocabulary: Vocabulary
@@ -38,18 +37,21 @@ class Tokens(NamedTuple):
     after: list[int]
 
     def encode(self, text: str) -> list[int]:
-        """The model's ids of ``text``, in which special tokens may be written out."""
+        """The model's ids of ``text``, in which special tokens may be spelled out."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
 
 def load_tokens(name: str) -> Tokens:
-    """The tokenizer of the model in folder ``name``, or of that name on the hub.  UserError where it cannot be had or used."""
-    with _reading(name) as (transformers, view):
+    """The tokenizer of the model in folder ``name``, or of that name on the hub.
+
+    Raises:
+        UserError: It cannot be loaded or used.
+    """
+    with _opened(name) as (transformers, view):
         tokenizer = transformers.AutoTokenizer.from_pretrained(view, **LOCAL)
         if not tokenizer.is_fast:
-            raise UserError(
-                f"it has only a slow tokenizer ({type(tokenizer).__name__}); a fast one, a tokenizer.json, is needed"
-            )
+            kind = type(tokenizer).__name__
+            raise UserError(f"it has only a slow tokenizer ({kind}); a fast one, a tokenizer.json, is needed")
         if tokenizer.eos_token is None:
             raise UserError("its tokenizer names no eos_token, with which a sequence could end")
         backend = tokenizer.backend_tokenizer
@@ -64,16 +66,20 @@ def load_tokens(name: str) -> Tokens:
 def load(name: str, source_prefix: str = "", separator: str = "") -> HuggingFacePolicy:
     """The model in folder ``name``, or of that name on the hub, in float32.
 
-    source_prefix: text before every source.  separator: decoder-only, text between source and target; empty: EOS.  Each is put
-    into tokens by itself.  UserError where the model cannot be had, or is no policy over the vocabulary of its tokenizer.
+    Args:
+        name: The folder or name.
+        source_prefix: Text before every source, tokenized by itself.
+        separator: Decoder-only: text between source and target, tokenized by itself; empty: EOS.
+
+    Raises:
+        UserError: The model cannot be loaded, or is no policy over the vocabulary of its tokenizer.
     """
     tokens = load_tokens(name)
-    with _reading(name) as (transformers, view):
+    with _opened(name) as (transformers, view):
         config = transformers.AutoConfig.from_pretrained(view, **LOCAL)
         kind = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
-        model, report = kind.from_pretrained(
-            view, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **LOCAL
-        )
+        options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True, **LOCAL}
+        model, report = kind.from_pretrained(view, config=config, **options)
         if report["missing_keys"]:
             raise UserError(f"its weights are not those of a {type(model).__name__}: {min(report['missing_keys'])} is missing")
         if config.is_encoder_decoder and separator:
@@ -87,11 +93,8 @@ def load(name: str, source_prefix: str = "", separator: str = "") -> HuggingFace
 
 
 @contextmanager
-def _reading(name: str) -> Iterator[tuple[ModuleType, Path]]:
-    """The transformers package, and a folder with what may be read of the model.
-
-    Whatever goes wrong is one line that names the model.
-    """
+def _opened(name: str) -> Iterator[tuple[ModuleType, Path]]:
+    """The transformers package, and a folder with what may be read of the model; any error is one line with its name."""
     try:
         import transformers
     except ImportError:
@@ -99,12 +102,12 @@ def _reading(name: str) -> Iterator[tuple[ModuleType, Path]]:
     try:
         with clean_view(name, transformers) as view:
             yield transformers, view
-    except Exception as error:  # whatever the packages raise is the same news to the user
+    except Exception as error:  # whatever the packages raise means the same to the user
         raise UserError(f"teacher.path=hf:{name}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _decoder_start(model: Any, before: list[int]) -> list[int]:
-    """What the decoder has read when it is to write a text's first token; models learn with ``before`` in front of it."""
+    """The ids that the decoder is given before the first token of a text; models are trained with ``before`` in front of it."""
     start, first = model.generation_config.decoder_start_token_id, model.generation_config.forced_bos_token_id
     if start is None:
         raise UserError("its config names no decoder_start_token_id")
@@ -126,17 +129,23 @@ def _check_vocabulary(model: Any, tokens: Tokens) -> None:
 
 @torch.no_grad()
 def _check_identities(policy: HuggingFacePolicy) -> None:
-    """Not every architecture is causal, masks padding, and has a cache to take rows from: try on two short rows."""
+    """UserError unless the model is causal, masks padding, has a cache, and computes the logits that ``head`` does.
+
+    Two short rows show it.
+    """
     word = policy.vocabulary_size - 1
     source = torch.tensor([[word, word, word, EOS], [word, EOS, PAD, PAD]])
     prefix = torch.tensor([[BOS, word, EOS], [BOS, EOS, word]])
-    name = policy.model.config.model_type
+    kind = policy.model.config.model_type
     try:
         whole, alone = policy(source, prefix)[1, :2], policy(source[1:, :2], prefix[1:, :2])[0]
-        _, state = policy.step(prefix[:, 0], policy.start(source, 2))
+        state = policy.start(source, 2)
+        own = policy.ours(policy.model(**policy.inputs(state.prompt, state)).logits[1, -1])
+        _, state = policy.step(prefix[:, 0], state)
         cached, _ = policy.step(prefix[1:, 1], state.select(torch.tensor([1])))
     except Exception as error:
-        raise UserError(f"a {name} model cannot be a teacher ({error})") from error
-    allowed = 1e-3 * max(1.0, whole[whole > LOG_ZERO].abs().max().item())
-    if not max((alone - whole).abs().max(), (cached[0] - whole[1]).abs().max()) < allowed:
-        raise UserError(f"a {name} model cannot be a teacher: it sees later tokens, or padding, or its cache forgets")
+        raise UserError(f"a {kind} model cannot be a teacher ({error})") from error
+    tolerance = 1e-3 * max(1.0, whole[whole > LOG_ZERO].abs().max().item())
+    gaps = torch.stack([(alone[0] - whole[0]), alone[1] - whole[1], own - whole[0], cached[0] - whole[1]]).abs()
+    if not gaps.max() < tolerance:
+        raise UserError(f"a {kind} model cannot be a teacher: it sees later tokens, or padding, or its cache or output differs")

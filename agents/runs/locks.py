@@ -8,8 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from agents.training.logger import console
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 LOCK = "lock"  # the file's name; it stays in the folder and means nothing when nobody holds it
 

@@ -18,7 +18,7 @@ from textgen_env.errors import UserError, unknown
 
 
 def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, seed: int) -> nn.Module:
-    """A fresh policy of the architecture that the command line calls ``name``; ``seed`` alone decides its weights."""
+    """A fresh policy of the architecture that the command line calls ``name``; ``seed`` decides its weights."""
     known = variants(agents.policies)
     if name not in known:
         raise unknown("architecture", name, known)

@@ -28,17 +28,17 @@ from torch import Tensor
 from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from agents.algorithms.dagger import DAgger
-from agents.evaluation.outputs import validator
+from agents.evaluation.validation import validator
 from agents.generation.decoding import sample, writable
 from agents.generation.rollout import acting
 from agents.policies.rnn import RNN
 from agents.theory.lab import Curve, Slope, horizon_curves
 from agents.theory.mdps import Array
-from agents.training.logger import console
 from agents.training.trainer import train
 from textgen_env.data.batching import Batches
 from textgen_env.tasks.task import Task
 from textgen_env.tasks.tightrope import CLIMB, TightropeOracle, load
+from textgen_env.terminal import console
 from textgen_env.types import UNK, Policy, shift
 
 Make = Callable[[Task, Policy, torch.Generator], Algorithm]
@@ -110,7 +110,7 @@ def student(task: Task, make: Make, seed: int, steps: int | None = None) -> Poli
         train(
             make(task, policy, coins),
             policy,
-            Batches(task.splits["train"], EPISODES * task.horizon, seed, task),
+            Batches(task.splits["train"], EPISODES * task.horizon, seed, task.limit),
             validator(policy, task, rows=8, amp="float32", device="cpu"),
             folder=Path(folder),
             phase="student",

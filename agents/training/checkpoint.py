@@ -19,7 +19,7 @@ from torch import Tensor
 from textgen_env.data.files import DamagedFile, checksum, write_atomically
 from textgen_env.errors import UserError
 
-FORMAT = "textgen-env/2"
+FORMAT = "textgen-env/3"
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what Adam keeps for each parameter
 
 
@@ -95,46 +95,8 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str:
     return ""
 
 
-def pack(optimizer: torch.optim.Optimizer, generators: dict[str, torch.Generator]) -> dict[str, Tensor]:
-    """The optimizer's moments and the generators' states as named tensors.
-
-    Every parameter has its three tensors: one that was never stepped has zeros, with which Adam starts it.
-    """
-    tensors = {f"generator.{name}": generator.get_state() for name, generator in generators.items()}
-    return tensors | _moments(optimizer)
-
-
-def unpack(
-    tensors: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    generators: dict[str, torch.Generator],
-    path: Path | str = "the checkpoint",
-) -> None:
-    """Put back what ``pack`` took.
-
-    Raises:
-        UserError: a tensor is missing or unknown, has another shape or dtype, or is not a valid state; names it.
-    """
-    expected = pack(optimizer, generators)
-    _check_layout(expected, tensors, f"{path} does not fit this training")
-    moments = {name: tensor for name, tensor in tensors.items() if name.startswith("optimizer.")}
-    if name := not_finite(moments):
-        raise UserError(f"{path}: {name} is NaN or infinite; delete the file, and resume=true trains from the start")
-    for name, generator in generators.items():
-        try:
-            generator.set_state(tensors[f"generator.{name}"])
-        except RuntimeError as error:
-            why = str(error).splitlines()[0]
-            raise UserError(f"{path}: generator.{name} is not the state of a random generator ({why})") from error
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in moments.items():
-        _, index, key = name.split(".", 2)
-        state.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-
-
-def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """``{"optimizer.3.exp_avg": …}`` for every parameter."""
+def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """``{"optimizer.3.exp_avg": …}``: what Adam keeps for every parameter; zeros, as it starts, where it took no step yet."""
     tensors: dict[str, Tensor] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for index, parameter in enumerate(parameters):
@@ -142,6 +104,52 @@ def _moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         state = optimizer.state.get(parameter) or zeros
         tensors |= {f"optimizer.{index}.{key}": state[key].detach() for key in MOMENTS}
     return tensors
+
+
+def load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], path: Path | str) -> None:
+    """Put back what ``moments`` gave.
+
+    Raises:
+        UserError: a tensor is missing or unknown, has another shape or dtype, or is not finite; names it.
+    """
+    _check_layout(moments(optimizer), tensors, f"{path} does not fit this training")
+    if name := not_finite(tensors):
+        raise UserError(f"{path}: {name} is NaN or infinite; delete the file, and resume=true trains from the start")
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        _, index, key = name.split(".", 2)
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def state_tensors(module: torch.nn.Module) -> dict[str, Tensor]:
+    """``module.state_dict()``, with the tensors of an extra state, a dict, as ``…_extra_state.name``."""
+    tensors: dict[str, Tensor] = {}
+    for name, value in module.state_dict().items():
+        tensors |= {name: value} if isinstance(value, Tensor) else {f"{name}.{key}": each for key, each in value.items()}
+    return tensors
+
+
+def load_state(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load what ``state_tensors`` gave.
+
+    Raises:
+        UserError: they are the state of another module: a name, shape or dtype differs from what it has afterwards.
+    """
+    what = f"{path} holds the state of another {type(module).__name__}"
+    state: dict[str, Any] = {}
+    for name, tensor in tensors.items():
+        owner, extra, key = name.partition("_extra_state.")
+        if extra:
+            state.setdefault(f"{owner}_extra_state", {})[key] = tensor
+        else:
+            state[name] = tensor
+    try:
+        module.load_state_dict(state)
+        loaded = state_tensors(module)
+    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{what} ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from error
+    _check_layout(loaded, tensors, what)
 
 
 def _check_layout(here: Mapping[str, Tensor], there: Mapping[str, Tensor], what: str) -> None:

@@ -18,9 +18,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
-from textgen_env.terminal import Terminal
+from textgen_env.terminal import console
 
-console = Terminal(stderr=True)
 _numbers = count()
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from agents.algorithms import LossOutput
 from textgen_env.errors import UserError
 
 
@@ -22,12 +22,12 @@ class Cost:
     oracle_queries: int = 0  # tokens scored, and those of the demonstrations that were learned from
     validation_seconds: float = 0.0
 
-    def add(self, output: LossOutput, seconds: float) -> None:
-        """Add one step; ``seconds``: of all steps so far."""
-        self.student_tokens_decoded += output.decoded
-        self.teacher_tokens_scored += output.scored
-        self.gradient_tokens += output.tokens
-        self.oracle_queries += output.scored
+    def add(self, counts: Mapping[str, int], seconds: float) -> None:
+        """Add one round: its ``counts`` of decoded, scored and learned tokens; ``seconds`` are of all rounds so far."""
+        self.student_tokens_decoded += counts.get("decoded", 0)
+        self.teacher_tokens_scored += counts.get("scored", 0)
+        self.oracle_queries += counts.get("scored", 0)
+        self.gradient_tokens += counts.get("learned", 0)
         self.seconds = seconds
 
 
@@ -36,6 +36,7 @@ class Progress:
     """Where a training stands; saved with every checkpoint."""
 
     step: int = 0
+    batches: int = 0  # taken by the algorithm so far
     best: float | None = None
     best_step: int = 0
     cost: Cost = field(default_factory=Cost)
@@ -58,7 +59,7 @@ def read_progress(saved: Any, steps: int, path: Path) -> Progress:
     profile = values["profile"]
     if not isinstance(profile, dict):
         raise _wrong(path, "progress.profile", profile)
-    counts = {f"progress.{name}": values[name] for name in ("step", "best_step")}
+    counts = {f"progress.{name}": values[name] for name in ("step", "batches", "best_step")}
     numbers = {f"progress.{owner}.{name}": v for owner, of in (("cost", cost), ("profile", profile)) for name, v in of.items()}
     for name, value in {**counts, **numbers}.items():
         whole = name in counts or isinstance(getattr(Cost, name.rpartition(".")[2], 0.0), int)

@@ -1,4 +1,4 @@
-"""What a training saves, and what it continues with: checked on the way out and on the way in."""
+"""What a training saves, and what it resumes from: checked on the way out and on the way in."""
 
 from __future__ import annotations
 
@@ -12,42 +12,77 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents.algorithms import Algorithm
-from agents.training.checkpoint import load_tensors, load_weights, not_finite, pack, save_tensors, unpack
-from agents.training.logger import console
+from agents.algorithms.base import Algorithm
+from agents.training.checkpoint import (
+    load_moments,
+    load_state,
+    load_tensors,
+    load_weights,
+    moments,
+    not_finite,
+    save_tensors,
+    state_tensors,
+)
 from agents.training.progress import Progress, read_progress
+from agents.training.unsaved import check_saved, unsaved
 from textgen_env.data.files import DamagedFile
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 Validate = Callable[[], dict[str, float]]  # metrics; the first is the score, higher is better
 
 
 class Checkpoints:
-    """The checkpoints of a training: ``last.safetensors`` to resume from, ``best.safetensors`` to use."""
+    """The checkpoints of a training: ``last.safetensors`` to resume from, ``best.safetensors`` to use.
 
-    def __init__(
+    Args:
+        folder: of the run.
+        phase: "teacher" or "student", for messages.
+        header: what describes the policy; kept in each checkpoint.
+    """
+
+    def __init__(self, folder: Path, phase: str, header: dict[str, Any]) -> None:
+        self.folder, self.phase, self.header = folder, phase, header
+        self.last, self.best = (folder / "checkpoints" / f"{name}.safetensors" for name in ("last", "best"))
+        self.saved = 0  # step of the last good state
+
+    def open(
         self,
-        folder: Path,
-        phase: str,
         policy: nn.Module,
         algorithm: Algorithm,
         optimizer: torch.optim.Optimizer,
-        generators: dict[str, torch.Generator],
-        header: dict[str, Any],
-    ) -> None:
-        self.folder, self.phase, self.header = folder, phase, header
-        self.last, self.best = (folder / "checkpoints" / f"{name}.safetensors" for name in ("last", "best"))
-        self.policy, self.algorithm, self.optimizer, self.generators = policy, algorithm, optimizer, generators
-        self.saved = 0  # step of the last good state
+        steps: int,
+        validate: Validate | None,
+    ) -> Progress:
+        """Take charge of a training, and resume it from ``last`` where there is one and ``validate`` is given.
+
+        Args:
+            policy: the student.
+            algorithm: its own state is saved with the policy.
+            optimizer: of both.
+            steps: of the whole training.
+            validate: evaluates the policy where ``best`` is gone; None: start anew.
+
+        Returns:
+            Where the training stands.
+
+        Raises:
+            UserError: ``last`` is damaged, or of another training.
+        """
+        self.policy, self.algorithm, self.optimizer = policy, algorithm, optimizer
+        state = self._restore(steps, validate) if validate else Progress()
+        self._beside = unsaved(algorithm)
+        return state
 
     def save(self, state: Progress) -> None:
         """Save ``last``, then ``best`` if this step is the best: a run killed in between restores ``best`` from ``last``."""
         self._check_weights(state.step)
+        check_saved(self.algorithm, self._beside)
         if not self.folder.is_dir():
             raise UserError(f"{self.folder} is gone: it was deleted during the training, which cannot be saved")
-        tensors = _prefixed("policy", self.policy.state_dict()) | _prefixed("algorithm", self.algorithm.state_dict())
-        tensors |= pack(self.optimizer, self.generators)
-        save_tensors(self.last, tensors, {**self.header, "progress": asdict(state)})
+        parts = {"policy": self.policy.state_dict(), "algorithm": state_tensors(self.algorithm)}
+        tensors = {f"{owner}.{name}": tensor for owner, part in parts.items() for name, tensor in part.items()}
+        save_tensors(self.last, tensors | moments(self.optimizer), {**self.header, "progress": asdict(state)})
         self.saved = state.step
         if state.best_step == state.step:
             self._save_best(state)
@@ -55,8 +90,8 @@ class Checkpoints:
     def _save_best(self, state: Progress) -> None:
         save_tensors(self.best, self.policy.state_dict(), {**self.header, "step": state.best_step, "score": state.best})
 
-    def restore(self, steps: int, validate: Validate) -> Progress:
-        """The state in ``last``, or a fresh one where there is none.  UserError where it is not of this training."""
+    def _restore(self, steps: int, validate: Validate) -> Progress:
+        """The state in ``last``, or a fresh one where there is none. UserError where it is not of this training."""
         if not self.last.exists():
             if self.best.exists():
                 console.print(f"{self.phase}: {self.last} is gone: training starts again", markup=False, soft_wrap=True)
@@ -71,11 +106,10 @@ class Checkpoints:
             different = ", ".join(names) or "no progress"
             raise UserError(f"{self.last} belongs to another run: {different} differ; choose another out=")
         state = read_progress(progress, steps, self.last)
-        parts = {owner: _part(owner, tensors) for owner in ("policy", "algorithm")}
-        load_weights(self.policy, parts["policy"], self.last)
-        _load_algorithm(self.algorithm, parts["algorithm"], self.last)
-        rest = {name: each for name, each in tensors.items() if name.partition(".")[0] not in parts}
-        unpack(rest, self.optimizer, self.generators, self.last)
+        load_weights(self.policy, _part("policy.", tensors), self.last)
+        load_state(self.algorithm, _part("algorithm.", tensors), self.last)
+        rest = {name: tensor for name, tensor in tensors.items() if not name.startswith(("policy.", "algorithm."))}
+        load_moments(self.optimizer, rest, self.last)
         self.saved = state.step
         self._restore_best(state, validate)
         return state
@@ -86,11 +120,11 @@ class Checkpoints:
             return
         if self.best.exists():
             try:
-                found = load_tensors(self.best)[1]
+                header = load_tensors(self.best)[1]
             except DamagedFile as error:
                 instead = f"delete it, and resume=true evaluates the weights of step {state.step} in its place"
                 raise UserError(f"{error}: restore a copy; or {instead}") from error
-            if found.get("step") == state.best_step:
+            if header.get("step") == state.best_step:
                 return
         if state.best_step != state.step:
             console.print(
@@ -102,17 +136,17 @@ class Checkpoints:
         self._save_best(state)
 
     def validate(self, validate: Validate, state: Progress) -> dict[str, float]:
-        """Metrics of the policy as it is; ``state`` remembers the best.  UserError where weights or metrics are not finite."""
+        """Metrics of the policy as it is; ``state`` remembers the best. UserError where weights or metrics are not finite."""
         self._check_weights(state.step)
         began = time.perf_counter()
-        figures = validate()
+        metrics = validate()
         state.cost.validation_seconds += time.perf_counter() - began
-        if not all(map(math.isfinite, figures.values())):
-            raise self._stopped(f"validation after step {state.step}: {figures}")
-        score = next(iter(figures.values()))
+        if not all(map(math.isfinite, metrics.values())):
+            raise self._stopped(f"validation after step {state.step}: {metrics}")
+        score = next(iter(metrics.values()))
         if state.best is None or score >= state.best:  # of equals the later: at the top of the scale the loss still falls
             state.best, state.best_step = score, state.step
-        return figures
+        return metrics
 
     def check_finite(self, worst: Tensor | None) -> None:
         """Stop a training whose loss or gradient is not finite; on a GPU some steps later, before they are saved.
@@ -136,8 +170,8 @@ class Checkpoints:
             raise self._stopped(f"the weights of {name} are NaN or infinite at step {since}")
 
     def _not_finite(self) -> str:
-        states = {**self.policy.state_dict(), **_prefixed("algorithm", self.algorithm.state_dict())}
-        return not_finite({**states, **pack(self.optimizer, {})})
+        algorithm = {f"algorithm.{name}": tensor for name, tensor in state_tensors(self.algorithm).items()}
+        return not_finite({**self.policy.state_dict(), **algorithm, **moments(self.optimizer)})
 
     def _stopped(self, why: str) -> UserError:
         kept = f"{self.last} holds the last good state" if self.last.exists() else "no checkpoint was due yet"
@@ -146,27 +180,5 @@ class Checkpoints:
         )
 
 
-def _load_algorithm(algorithm: Algorithm, tensors: dict[str, Tensor], path: Path) -> None:
-    """``algorithm.load_state_dict``; UserError unless its state then has the names, shapes and dtypes of ``tensors``."""
-    try:
-        algorithm.load_state_dict(tensors)
-        loaded = algorithm.state_dict()
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise UserError(f"{path} holds the state of another {type(algorithm).__name__} ({why})") from error
-    for name in sorted(tensors.keys() | loaded.keys()):
-        layouts = [(tuple(each[name].shape), each[name].dtype) if name in each else "absent" for each in (tensors, loaded)]
-        if layouts[0] != layouts[1]:
-            there, here = layouts
-            raise UserError(
-                f"{path} holds the state of another {type(algorithm).__name__}: {name} is {there} there, {here} here"
-            )
-
-
-def _prefixed(owner: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{owner}.{name}": tensor for name, tensor in tensors.items()}
-
-
 def _part(owner: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What ``_prefixed`` named."""
-    return {name.removeprefix(f"{owner}."): tensor for name, tensor in tensors.items() if name.startswith(f"{owner}.")}
+    return {name.removeprefix(owner): tensor for name, tensor in tensors.items() if name.startswith(owner)}

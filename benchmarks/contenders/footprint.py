@@ -19,7 +19,7 @@ from agents.generation.demonstrations import BEAM
 from agents.runs.store import build_policy
 from benchmarks.material import Setup
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 
 PROC = Path("/proc")
 FIGURE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
@@ -69,7 +69,7 @@ class Contender:
         on, task = distil.machine(config), distil.load_task(config)
         vocabulary, own = task.vocabulary, ("name", *teaching.TEACHER_KEYS)
         settings = {key: value for key, value in config.teacher.items() if key not in own}
-        teacher = build_policy(config.teacher.name, settings, vocabulary, torch.Generator().manual_seed(0))
+        teacher = build_policy(config.teacher.name, settings, vocabulary, seed=0)
         oracle = Watched(teacher.to(on.device).requires_grad_(False), partial(beam, width=BEAM), vocabulary, vocabulary)
         oracle.resident, oracle.peak = [], []
         with TemporaryDirectory() as folder:

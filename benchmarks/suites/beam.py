@@ -13,7 +13,8 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from agents.evaluation.outputs import Writer, subset, writer
+from agents.evaluation.outputs import subset
+from agents.generation.decoder import Decode, Decoder
 from benchmarks.material import Setup
 from benchmarks.table import Row, row
 from reopen import reopen_student
@@ -50,10 +51,10 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
     with TemporaryDirectory() as work:
         folder = Path(work) / "model"
         export.export(student, task, folder, "float32")
-        peer = partial(export.writer, folder, task.vocabulary)
+        peer = partial(export.writer, export.load(folder), task.vocabulary)
         for width in WIDTHS:
             for power in LENGTH_PENALTIES:
-                ours, mine = generated(writer(student, width, "float32", "cpu", power), task, test)
+                ours, mine = generated(Decoder(student, width, "float32", "cpu", power), task, test)
                 for their_power in (power,) if power or width == 1 else (0.0, ALMOST_0):
                     theirs, their = generated(peer(width=width, length_penalty=their_power), task, test)
                     ended = [i for i, tokens in enumerate(theirs) if tokens and tokens[-1] == EOS]
@@ -72,14 +73,14 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
                 yield row("beam", f"beam {width}, length penalty {power}: ours", [metric(task, test, ours)], task.metric)
 
 
-def generated(write: Writer, task: Task, split: Split) -> tuple[list[list[int]], float]:
+def generated(write: Decode, task: Task, split: Split) -> tuple[list[list[int]], float]:
     """The tokens of every row of ``split`` within the horizon, and the seconds that it took.
 
     CTranslate2's beam search has one limit for all rows, so the limit of each source is left aside.
     """
     found: list[list[int]] = [[]] * len(split)
     start = perf_counter()
-    for batch in in_order(split, TOKENS, task):
+    for batch in in_order(split, TOKENS, task.limit):
         said = write(batch.source, task.horizon)
         for index, action, length in zip(batch.index.tolist(), said.action.tolist(), said.length.tolist(), strict=True):
             found[index] = action[:length]

@@ -1,149 +1,136 @@
-"""The aggregated data set: a uniform sample of all that came, within its cap, the same after a resume."""
+"""The aggregated data set: a uniform sample of all that came, within its cap."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from learners import START, batch_of, make, small_policy
 
-from agents.algorithms.dagger_aggregate import DAggerAggregate, Reservoir
-from agents.policies.transformer import Transformer
-from agents.training.checkpoint import load_tensors
-from agents.training.trainer import train
-from textgen_env.data.batching import Batches
+from agents.algorithms import Clock
+from agents.algorithms.dagger_aggregate import Reservoir
+from agents.training.checkpoint import load_state, state_tensors
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import expert
+from textgen_env.profiler import Profiler
+from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, Batch
 
 
-def numbered(first, count, width):
-    """Episodes ``first`` … whose source says their number, and labels that are the actions plus one."""
+def numbered(first, count, width, seed=0):
+    """Episodes ``first`` … whose source says their number, labels that are the actions plus one, and random keys."""
     number = torch.arange(first, first + count)
     length = 1 + number % width
     target = torch.where(torch.arange(width) < length[:, None], 3 + number[:, None], PAD)
     source = torch.stack([number + 3, torch.full_like(number, EOS)], 1)
-    return Batch(number, source, target, length, limit=length), torch.where(target == PAD, PAD, target + 1)
+    batch = Batch(number, source, target, length, limit=length, row=torch.arange(count))
+    return batch, torch.where(target == PAD, PAD, target + 1), Clock(seed, first, 1).uniform("key", batch.row)
+
+
+def numbers_kept(data):
+    """Which episodes are in the data set."""
+    return {episode.number for episode in data.heap}
 
 
 def size(data):
-    return sum(part.nbytes for part in data.parts)
+    """Bytes of its tokens."""
+    return sum(episode.tokens.nbytes for episode in data.heap)
 
 
 def test_every_episode_is_as_likely_to_be_kept_whenever_it_came_and_whatever_its_width():
     rounds, added = 300, 36
     counts = torch.zeros(added)
+    longest = Reservoir(10**6)
+    longest.add(*numbered(0, 36, width=4))
     for seed in range(rounds):
-        data = Reservoir(capacity=10 * 4 * (2 + 4 + 4 + 1), generator=torch.Generator().manual_seed(seed))
+        data = Reservoir(capacity=10 * longest.largest)
         for first in range(0, added, 6):
-            data.add(*numbered(first, 6, width=2 if first < 18 else 4))  # wider halfway: fewer rows
-        assert data.kept == 10
-        counts[data.parts[0][: data.kept, 0].long() - 3] += 1
+            data.add(*numbered(first, 6, width=2 if first < 18 else 4, seed=seed))  # wider halfway: fewer episodes
+        assert len(data) == 10
+        counts[list(numbers_kept(data))] += 1
     chance = 10 / added
     assert ((counts / rounds - chance).abs() < 4 * (chance * (1 - chance) / rounds) ** 0.5).all()
 
 
 def test_it_keeps_everything_until_it_is_full_and_never_exceeds_its_cap():
-    capacity = 2_000
-    data = Reservoir(capacity, torch.Generator().manual_seed(0))
+    capacity, full = 40_000, []
+    data = Reservoir(capacity)
     for step in range(60):
         data.add(*numbered(7 * step, 7, width=2 + step // 10))
-        assert size(data) <= capacity
-        full = data.kept < data.seen
-        assert full or data.kept == 7 * (step + 1)
-    assert full
-    assert size(data) > 0.9 * capacity
+        assert len(data) * data.largest <= capacity
+        assert size(data) < capacity
+        full.append(len(data) < data.seen)
+        assert full[-1] or len(data) == 7 * (step + 1)
+        assert not full[-1] or (len(data) + 1) * data.largest > capacity
+    assert full == sorted(full)
+    assert (full[0], full[-1]) == (False, True)
 
 
-def test_what_is_drawn_is_what_was_added():
-    data = Reservoir(10_000, torch.Generator().manual_seed(0))
+def test_a_sample_is_of_what_was_added():
+    data = Reservoir(10_000)
     for first, width in ((0, 3), (6, 11), (12, 2)):
         data.add(*numbered(first, 6, width))
-    drawn, label = data.draw(tokens=400)
-    assert len(set(drawn.source[:, 0].tolist())) == 18
-    number = drawn.source[:, 0] - 3
+    sample, action = data.sample(400, START)
+    assert len(set(sample.source[:, 0].tolist())) == 18
+    number = sample.source[:, 0] - 3
     width = torch.tensor([3, 11, 2])[number // 6]
-    assert torch.equal(drawn.length, 1 + number % width)
-    assert (drawn.source[:, 1] == EOS).all()
-    assert torch.equal(drawn.target[drawn.mask], (number[:, None] + 3).expand_as(drawn.target)[drawn.mask])
-    assert torch.equal(label[drawn.mask], drawn.target[drawn.mask] + 1)
-    assert (drawn.target[~drawn.mask] == PAD).all()
-    assert abs(drawn.tokens / 400 - 1) < 0.2
+    assert torch.equal(sample.length, 1 + number % width)
+    assert (sample.source[:, 1] == EOS).all()
+    assert torch.equal(sample.target[sample.mask], (number[:, None] + 3).expand_as(sample.target)[sample.mask])
+    assert torch.equal(action, sample.target[sample.mask] + 1)
+    assert (sample.target[~sample.mask] == PAD).all()
+    assert abs(sample.tokens / 400 - 1) < 0.2
+
+
+def test_another_step_samples_other_episodes_and_the_same_step_the_same():
+    data = Reservoir(10_000)
+    data.add(*numbered(0, 18, 3))
+    first, again, later = (data.sample(100, clock)[0].index for clock in (START, START, START.later(1)))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+
+
+@pytest.mark.parametrize("added", [0, 5, 40])
+def test_its_state_is_tensors_and_restores_it(added, tmp_path):
+    left, right = Reservoir(2_000), Reservoir(2_000)
+    for first in range(0, added, 5):
+        left.add(*numbered(first, 5, 3))
+    load_state(right, state_tensors(left), tmp_path)
+    for data in (left, right):
+        data.add(*numbered(added, 5, 4))
+    states = state_tensors(left), state_tensors(right)
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert torch.equal(left.sample(50, START)[1], right.sample(50, START)[1])
 
 
 def test_a_cap_below_one_episode_is_one_clear_line():
-    data = Reservoir(20, torch.Generator())
     with pytest.raises(UserError, match=r"memory_mb=.* does not hold one episode of this task; raise it"):
-        data.add(*numbered(0, 3, width=8))
+        Reservoir(200).add(*numbered(0, 3, width=8))
 
 
 def learner(task, **settings):
-    generator = torch.Generator().manual_seed(0)
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
-    return DAggerAggregate(policy, expert(task), generator, **settings)
+    return make("dagger_aggregate", task, small_policy(task), beta="constant", rate=0.0, **settings)
 
 
-def test_a_roll_in_every_so_many_updates_is_all_that_is_labelled(task):
-    batches = Batches(task.splits["train"], 200, 0, task)
-    algorithm = learner(task, every=3, beta="constant", rate=0.0)
-    outputs = [algorithm.loss(batches.at(step), 0.0) for step in range(7)]
-    assert [output.decoded > 0 for output in outputs] == [True, False, False, True, False, False, True]
-    assert all(output.scored == output.decoded for output in outputs)
-    assert algorithm.data.seen == sum(len(batches.at(step)) for step in (0, 3, 6))
+def test_a_round_is_one_roll_in_and_its_updates(task):
+    algorithm = learner(task, every=3)
+    for number, batch in enumerate((batch_of(task, 0), batch_of(task, 1))):
+        with Profiler({}, "rest") as profiler:
+            before = algorithm.oracle.queries
+            losses = list(algorithm.updates([batch], START.later(3 * number)))
+        assert len(losses) == 3
+        assert profiler.counts["decoded"] == algorithm.oracle.queries - before > 0
+        assert len({loss.sum.item() for loss in losses}) == 3  # each on a sample of its own
+    assert algorithm.data.seen == len(batch_of(task, 0)) + len(batch_of(task, 1))
 
 
 def test_labels_are_the_oracles_at_the_students_prefixes(task):
-    algorithm = learner(task, beta="constant", rate=0.0)
-    batches = Batches(task.splits["train"], 200, 0, task)
-    algorithm.loss(batches.at(0), 0.0)
-    drawn, label = algorithm.data.draw(300)
-    assert torch.equal(label[drawn.mask], expert(task).action(drawn.source, drawn.prefix, drawn.mask))
-    assert not torch.equal(label[drawn.mask], drawn.target[drawn.mask])  # an untrained student is wrong
+    algorithm = learner(task)
+    next(algorithm.updates([batch_of(task)], START))
+    sample, action = algorithm.data.sample(300, START)
+    assert torch.equal(action, expert(task).action(sample.source, sample.prefix, sample.mask))
+    assert not torch.equal(action, sample.target[sample.mask])  # an untrained student is wrong
 
 
-class Stop(Exception):
-    pass
-
-
-def fit(task, folder, stop=None, resume=False):
-    algorithm = learner(task, every=2, memory_mb=0.01)
-    plain, calls = algorithm.loss, iter(range(100))
-
-    def loss(batch, progress):
-        if next(calls) == stop:
-            raise Stop
-        return plain(batch, progress)
-
-    algorithm.loss = loss
-    train(
-        algorithm,
-        algorithm.policy,
-        Batches(task.splits["train"], 200, 0, task),
-        lambda: {"valid_score": 0.0},
-        folder=folder,
-        phase="student",
-        header={},
-        generators={"algorithm": algorithm.policy.generator},
-        steps=12,
-        lr=0.01,
-        schedule="linear",
-        warmup=2,
-        clip=1.0,
-        validations=4,
-        amp="float32",
-        device="cpu",
-        resume=resume,
-    )
-    return algorithm
-
-
-def test_a_killed_run_resumes_to_the_bit(task, tmp_path):
-    straight = fit(task, tmp_path / "straight")
-    assert straight.data.kept < straight.data.seen  # what is resumed has replaced rows and will again
-    with pytest.raises(Stop):
-        fit(task, tmp_path / "killed", stop=8)
-    fit(task, tmp_path / "killed", resume=True)
-    (left, _), (right, _) = (
-        load_tensors(tmp_path / name / "checkpoints" / "last.safetensors") for name in ("straight", "killed")
-    )
-    assert left.keys() == right.keys()
-    assert {"algorithm.source", "algorithm.label", "algorithm.seen", "algorithm.steps"} < left.keys()
-    assert all(torch.equal(left[name], right[name]) for name in left)
+def test_more_updates_than_a_round_may_have_are_refused(task):
+    with pytest.raises(UserError, match="every=65"):
+        learner(task, every=65)

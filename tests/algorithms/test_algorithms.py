@@ -1,22 +1,23 @@
 """Every algorithm that can be named solves Copy-v0; the roll-in is the mixture it claims to be."""
 
-import itertools
-
 import pytest
 import torch
+from learners import START, batch_of, first_loss, make, small_policy
 
 import agents.algorithms
-from agents.algorithms.dagger import DAgger
+from agents.algorithms import Clock
+from agents.algorithms.dagger import relabel
 from agents.discovery import variants
-from agents.evaluation.outputs import write_split, writer
-from agents.policies.transformer import Transformer
-from agents.training.checkpoint import load_tensors
+from agents.evaluation.outputs import generate
+from agents.generation.decoder import Decoder
+from agents.generation.rollout import rollout
 from command_line import passing, read
 from distil import build_student, load_task, machine, train_student
-from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.oracle import expert
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.profiler import Profiler
+from textgen_env.tasks.task import expert
 
 SHORT = ["env=Copy-v0", "env.symbols=5", "env.max_length=5", "env.horizon=8"]
 FROM_SCRATCH = [*SHORT, "train.steps=300"]
@@ -42,7 +43,7 @@ def fit(folder, words):
     config, task, student = made(words)
     on = machine(config)
     train_student(config, task, student, expert(task), folder, on)
-    texts = write_split(writer(student, 1, on.precision, on.device), task, task.splits["test"])
+    texts = generate(Decoder(student, 1, on.precision, on.device), task, task.splits["test"])
     (accuracy,) = score(task.metric, texts, task.splits["test"].texts.references).values()
     return accuracy.value
 
@@ -70,129 +71,121 @@ def test_one_that_only_improves_a_student_wants_one(name):
     made(["env=Copy-v0", f"algorithm={name}", "algorithm.cold_start=true"])
 
 
-def learner(task, **settings):
-    generator = torch.Generator().manual_seed(0)
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
-    return DAgger(policy, expert(task), generator, **settings), policy
+# --- DAgger
 
 
-def batch_of(task):
-    return Batches(task.splits["train"], 400, 0, task).at(0)
+def dagger(task, **settings):
+    return make("imitkd_full", task, small_policy(task), **settings)
+
+
+def at(progress):
+    return Clock(seed=0, step=round(progress * 1000), steps=1000)
+
+
+def spent(algorithm, batch, clock=START):
+    """The loss, how many tokens the student decoded for it, and at how many positions the oracle was queried."""
+    before = algorithm.oracle.queries
+    with Profiler({}, "rest") as profiler:
+        loss = first_loss(algorithm, batch, clock)
+    return loss, profiler.counts.get("decoded", 0), algorithm.oracle.queries - before
 
 
 def test_beta_one_is_the_data_and_beta_zero_the_student(task):
-    batch = batch_of(task)
     for rate, share in ((1.0, 0.0), (0.0, 1.0)):
-        algorithm, _ = learner(task, beta="constant", rate=rate)
-        output = algorithm.loss(batch, 0.5)
-        assert output.figures["on_policy"] == share
-        assert (output.decoded > 0) == (share == 1)
+        loss, decoded, _ = spent(dagger(task, beta="constant", rate=rate), batch_of(task), at(0.5))
+        assert loss.metrics["on_policy"] == share
+        assert (decoded > 0) == (share == 1)
 
 
 def test_the_coin_is_per_sequence(task):
-    batch = batch_of(task)
-    algorithm, _ = learner(task, beta="constant", rate=0.5)
-    mixed, on_policy = batch, torch.arange(len(batch)) % 2 == 0
-    ((mixed, _, decoded, _),) = algorithm.roll_in.rewrite([batch], [on_policy])
-    assert torch.equal(mixed.target[~on_policy][:, : batch.target.shape[1]], batch.target[~on_policy])
-    assert torch.equal(mixed.length[~on_policy], batch.length[~on_policy])
-    assert decoded == mixed.length[on_policy].sum()
-    shares = [algorithm.loss(batch, 0.0).figures["on_policy"] for _ in range(30)]
+    batch, algorithm = batch_of(task), dagger(task, beta="constant", rate=0.5)
+    shares = []
+    for step in range(30):
+        mixed, on_policy = algorithm.roll_in(batch, START.later(step))
+        width = min(mixed.target.shape[1], batch.target.shape[1])
+        assert torch.equal(mixed.target[~on_policy, :width], batch.target[~on_policy, :width])
+        assert torch.equal(mixed.length[~on_policy], batch.length[~on_policy])
+        rows = batch.rows(on_policy)
+        alone = rollout(algorithm.policy, rows.source, rows.limit)
+        assert torch.equal(mixed.length[on_policy], alone.length)
+        assert torch.equal(mixed.rows(on_policy).target[:, : alone.action.shape[1]], alone.action)
+        shares.append(on_policy.float().mean().item())
     assert 0 < min(shares) < max(shares) < 1
     assert abs(sum(shares) / 30 - 0.5) < 4 * (0.25 / (30 * len(batch))) ** 0.5
 
 
-def test_hard_labels_ask_the_oracle_only_about_the_students_rows(task):
-    batch = batch_of(task)
-    algorithm, _ = learner(task, labels="action", top_k=1)
-    on_policy = torch.arange(len(batch)) % 3 == 0
-    ((mixed, *_),) = algorithm.roll_in.rewrite([batch], [on_policy])
-    before = algorithm.oracle.queries
-    target, scored = algorithm.relabel(mixed, on_policy)
-    assert algorithm.oracle.queries - before == scored == mixed.rows(on_policy).tokens
+def test_one_coin_may_decide_about_the_whole_batch(task):
+    batch, algorithm = batch_of(task), dagger(task, beta="constant", rate=0.5, mixture="batch")
+    coins = {algorithm.roll_in(batch, START.later(step))[1].float().mean().item() for step in range(20)}
+    assert coins == {0.0, 1.0}
+
+
+def test_by_steps_the_share_of_the_oracles_actions_is_beta(task):
+    """The oracle copies and the student is untrained, so that a right action is the oracle's."""
+    batch, algorithm = batch_of(task), dagger(task, beta="constant", rate=0.5, mixture="step")
+    right = []
+    for step in range(20):
+        mixed, _ = algorithm.roll_in(batch, START.later(step))
+        right.append((algorithm.oracle.action(mixed.source, mixed.prefix) == mixed.target)[mixed.mask])
+    student = dagger(task, beta="constant", rate=0.0, mixture="step")
+    mixed, on_policy = student.roll_in(batch, START)
+    assert on_policy.all()
+    chance = (student.oracle.action(mixed.source, mixed.prefix) == mixed.target)[mixed.mask].float().mean()
+    assert torch.cat(right).float().mean() == pytest.approx(0.5 + 0.5 * chance.item(), abs=0.08)
+
+
+def test_hard_labels_query_the_oracle_only_about_the_students_rows(task):
+    algorithm, batch = dagger(task, labels="action", beta="constant", rate=0.7), batch_of(task)
+    mixed, on_policy = algorithm.roll_in(batch, START)
+    assert 0 < on_policy.sum() < len(batch)
+    before, rows = algorithm.oracle.queries, mixed.rows(on_policy)
+    target = relabel(algorithm.oracle, mixed, on_policy)
+    assert algorithm.oracle.queries - before == rows.tokens
     assert torch.equal(target[~on_policy], mixed.target[~on_policy])
-    rows = mixed.rows(on_policy)
     assert torch.equal(target[on_policy][rows.mask], expert(task).action(rows.source, rows.prefix, rows.mask))
 
 
 def test_full_labels_cost_nothing_where_student_and_oracle_agree(task):
-    """KL is the reported figure; a student that *is* the oracle has none."""
+    """The metric is KL; a student that *is* the oracle has none."""
+    policy = small_policy(task)
+    oracle = PolicyOracle(policy, None, task.vocabulary, task.vocabulary)
+    assert abs(first_loss(make("imitkd_full", task, policy, oracle), batch_of(task)).metrics["kl"]) < 1e-5
+
+
+def test_no_gradient_flows_through_the_students_roll_in(task):
+    """The loss of a mixed batch is that of the same batch given as data."""
+    student, data = dagger(task, beta="constant", rate=0.0), dagger(task, beta="constant", rate=1.0)
+    mixed, _ = student.roll_in(batch_of(task), START)
+    losses = first_loss(student, batch_of(task)), first_loss(data, mixed)
+    sides = (
+        (loss.sum, *torch.autograd.grad(loss.sum, [*owner.policy.parameters()]))
+        for loss, owner in zip(losses, (student, data), strict=True)
+    )
+    torch.testing.assert_close(*sides)
+
+
+def test_relabeling_everywhere_queries_about_every_row(task):
     batch = batch_of(task)
-    algorithm, policy = learner(task)
-
-    class Itself:
-        queries = 0
-        vocabulary_size = len(task.vocabulary)
-
-        def log_probs(self, source, prefix, mask=None):
-            return policy(source, prefix, mask).detach().log_softmax(-1)
-
-    algorithm.oracle = Itself()
-    policy.eval()
-    assert abs(algorithm.loss(batch, 1.0).figures["kl"]) < 1e-5
-
-
-def test_no_gradient_flows_through_the_students_writing(task):
-    algorithm, policy = learner(task, beta="constant", rate=0.0)
-    output = algorithm.loss(batch_of(task), 0.0)
-    output.loss.backward()
-    assert policy.training
-    assert all(parameter.grad is not None for parameter in policy.parameters())
-
-
-def test_relabelling_everywhere_asks_about_every_row(task):
-    batch = batch_of(task)
-    algorithm, _ = learner(task, labels="action", relabel="all", beta="constant", rate=1.0)
-    assert algorithm.loss(batch, 0.0).scored == batch.tokens
-    algorithm, _ = learner(task, labels="action", beta="constant", rate=1.0)
-    assert algorithm.loss(batch, 0.0).scored == 0
+    for relabel_rows, queries in (("all", batch.tokens), ("student", 0)):
+        algorithm = dagger(task, labels="action", relabel=relabel_rows, beta="constant", rate=1.0)
+        assert spent(algorithm, batch)[2] == queries
 
 
 def test_labels_cut_to_one_token_are_the_oracles_action(task):
-    batch = batch_of(task)
-    cut, _ = learner(task, label_top_k=1)
-    hard, _ = learner(task, labels="action", relabel="all")
-    left, right = (algorithm.loss(batch, 0.0).loss for algorithm in (cut, hard))
-    torch.testing.assert_close(left, right)
+    cut, hard = dagger(task, label_top_k=1), dagger(task, labels="action", relabel="all")
+    torch.testing.assert_close(*(first_loss(algorithm, batch_of(task)).sum for algorithm in (cut, hard)))
 
 
-def test_roll_ins_written_at_once_are_those_written_one_by_one(task):
-    """Greedy writing draws no noise, so the coins are the same too."""
-    batches = [Batches(task.splits["train"], 200, 0, task).at(step) for step in range(4)]
-    progress = [0.1, 0.2, 0.3, 0.4]
-    alone, _ = learner(task, beta="linear", rate=0.0)
-    ahead, _ = learner(task, beta="linear", rate=0.0, group=4)
-    ahead.look_ahead(batches, progress)
-    for batch, share in zip(batches, progress, strict=True):
-        one, other = alone.mix(batch, alone.beta(share)), ahead.ahead[0]
-        assert torch.equal(one.on_policy, other.on_policy)
-        assert torch.equal(one.batch.target, other.batch.target)
-        assert ahead.loss(batch, share).decoded == one.decoded > 0
-
-
-class Killed(Exception):
-    pass
-
-
-def test_a_training_killed_amid_a_group_ends_in_the_same_bits(tmp_path, monkeypatch):
-    words = [*SHORT, "algorithm=imitkd", "algorithm.group=4", "algorithm.rate=0.5", "train.batch_tokens=100"]
-    words += ["train.steps=10", "train.validations=5", "train.validation_rows=20"]  # checkpoints after 2, 4, 6 …
-    calls, loss = itertools.count(), DAgger.loss
-
-    def stopped(self, batch, progress):
-        if next(calls) == 7:
-            raise Killed
-        return loss(self, batch, progress)
-
-    def last(name):
-        return load_tensors(tmp_path / name / "checkpoints" / "last.safetensors")[0]
-
-    fit(tmp_path / "straight", words)
-    monkeypatch.setattr(DAgger, "loss", stopped)
-    with pytest.raises(Killed):
-        fit(tmp_path / "killed", words)
-    assert {"algorithm.0.on_policy", "algorithm.1.target"} < last("killed").keys()  # two roll-ins were still to be used
-    fit(tmp_path / "killed", [*words, "resume=true", f"out={tmp_path}"])
-    left, right = last("straight"), last("killed")
-    assert left.keys() == right.keys()
-    assert all(torch.equal(left[name], right[name]) for name in left)
+@pytest.mark.parametrize("name", ["imitkd", "imitkd_full"])
+def test_the_roll_ins_of_a_group_are_the_students_before_its_first_update(task, name):
+    """Each batch has the coins and samples that it would have alone, whatever the updates in between do."""
+    batches = [batch_of(task, step, 200) for step in range(4)]
+    algorithm = make(name, task, small_policy(task), beta="linear", group=4)
+    assert algorithm.batches_per_round == 4
+    expected = [first_loss(algorithm, batch, at(0.1).later(number)) for number, batch in enumerate(batches)]
+    with Profiler({}, "rest") as profiler:
+        updates = algorithm.updates(batches, at(0.1))
+        losses, decoded = [next(updates)], profiler.counts["decoded"]
+        losses += updates
+        assert profiler.counts["decoded"] == decoded > 0
+    torch.testing.assert_close([loss.sum for loss in losses], [loss.sum for loss in expected])

@@ -18,7 +18,7 @@ from agents.policies.transformer import Transformer
 from command_line import help_table, read
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import expert
+from textgen_env.tasks.task import expert
 
 EXAMPLES = ROOT / "docs" / "examples"
 LAZY = "algorithm._target_=lazy_dagger.LazyDAgger"
@@ -43,7 +43,7 @@ def run(monkeypatch):
 def learner(task, lazy, **settings):
     torch.manual_seed(1)
     policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, dropout=0.0)
-    return lazy.LazyDAgger(policy, expert(task), **settings), Batches(task.splits["train"], 400, 0, task).at(0)
+    return lazy.LazyDAgger(policy, expert(task), **settings), Batches(task.splits["train"], 400, 0, task.limit).at(0)
 
 
 def test_the_example_is_short_and_the_readme_shows_it():

@@ -26,7 +26,7 @@ from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import expert
+from textgen_env.tasks.task import expert
 from textgen_env.types import BOS, EOS, Batch
 
 A, B = 3, 4  # the vocabulary's words; with EOS there are three things to write
@@ -375,7 +375,7 @@ def test_baselines_find_the_mean_and_the_values():
 @pytest.mark.parametrize("make", [Transformer, RNN])
 def test_features_are_what_logits_are_made_of(make, task):
     policy = make(len(task.vocabulary)).train(False)
-    batch = Batches(task.splits["train"], 100, 0, task).at(0)
+    batch = Batches(task.splits["train"], 100, 0, task.limit).at(0)
     features = policy.features(batch.source, batch.prefix, batch.mask)
     assert features.shape == (batch.tokens, policy.feature_width)
     torch.testing.assert_close(policy.head(features), policy(batch.source, batch.prefix, batch.mask))
@@ -385,7 +385,7 @@ def test_features_are_what_logits_are_made_of(make, task):
 def test_the_policy_that_learns_is_the_one_that_wrote(make, task):
     """No dropout, no PAD or BOS: the first ratio of PPO is one, and training mode is back afterwards."""
     policy = make(len(task.vocabulary), dropout=0.5).train()
-    batch = Batches(task.splits["train"], 100, 0, task).at(0)
+    batch = Batches(task.splits["train"], 100, 0, task.limit).at(0)
     first, again = (act_log_probs(policy, batch)[0] for _ in range(2))
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert first.requires_grad
@@ -448,7 +448,7 @@ def test_every_cost_is_booked(name, task):
         generator=torch.Generator().manual_seed(0),
         reward=pays,
     )
-    output = algorithm.loss(Batches(task.splits["train"], 100, 0, task).at(0), 0.99)
+    output = algorithm.loss(Batches(task.splits["train"], 100, 0, task.limit).at(0), 0.99)
     assert output.scored == output.decoded == sum(int(written.length.sum()) for written in asked)
     assert output.tokens == int(asked[-1].length.sum())
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import tiny_task
 
 from textgen_env.data.batching import WIDTHS, Batches, in_order
 from textgen_env.data.corpus import Pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
@@ -21,12 +19,7 @@ from textgen_env.types import EOS, PAD, Batch
 HORIZON = 40
 
 
-def limited(horizon: int, ratio: float | None = None, offset: int | None = None) -> Task:
-    """A task of which batches need no more than what limits them."""
-    return replace(tiny_task(), horizon=horizon, limit_ratio=ratio, limit_offset=offset)
-
-
-WORLD = limited(HORIZON, 0.5, 3)
+LIMIT = Limit(HORIZON, 0.5, 3)
 lengths = st.lists(st.tuples(st.integers(1, 60), st.integers(1, HORIZON)), min_size=1, max_size=80)
 
 
@@ -42,7 +35,7 @@ def check_rows(split: Split, batch: Batch, horizon: int = HORIZON) -> None:
     for row, index in enumerate(batch.index.tolist()):
         source, target = split.source[index], split.target[index][:horizon]
         assert batch.length[row] == len(target)
-        assert batch.limit[row] == WORLD.limit(len(source)) or horizon != HORIZON
+        assert batch.limit[row] == LIMIT(len(source)) or horizon != HORIZON
         assert batch.source[row].tolist() == [*source, *[PAD] * (batch.source.shape[1] - len(source))]
         assert batch.target[row].tolist() == [*target, *[PAD] * (batch.target.shape[1] - len(target))]
 
@@ -54,7 +47,7 @@ def equal(a: Batch, b: Batch) -> bool:
 @given(lengths, st.integers(1, 400), st.integers(0, 5))
 def test_an_epoch_is_every_row_once_within_the_budget(lengths: list[tuple[int, int]], tokens: int, epoch: int) -> None:
     split = split_of(lengths)
-    batches = Batches(split, tokens, seed=1, task=WORLD)
+    batches = Batches(split, tokens, seed=1, limit=LIMIT)
     epoch_batches = [batches.at(epoch * batches.per_epoch + i) for i in range(batches.per_epoch)]
     assert sorted(i for batch in epoch_batches for i in batch.index.tolist()) == list(range(len(split)))
     for batch in epoch_batches:
@@ -69,16 +62,16 @@ def test_an_epoch_is_every_row_once_within_the_budget(lengths: list[tuple[int, i
 @given(lengths, st.integers(1, 400), st.integers(0, 200))
 def test_a_step_gives_the_same_batch_however_it_is_reached(lengths: list[tuple[int, int]], tokens: int, step: int) -> None:
     split = split_of(lengths)
-    straight = Batches(split, tokens, seed=3, task=WORLD)
+    straight = Batches(split, tokens, seed=3, limit=LIMIT)
     for before in range(step):
         straight.at(before)
-    assert equal(straight.at(step), Batches(split, tokens, seed=3, task=WORLD).at(step))
+    assert equal(straight.at(step), Batches(split, tokens, seed=3, limit=LIMIT).at(step))
 
 
 @given(lengths, st.integers(1, 400))
 def test_in_order_gives_every_row_once_longest_source_first(lengths: list[tuple[int, int]], tokens: int) -> None:
     split = split_of(lengths)
-    batches = list(in_order(split, tokens, WORLD))
+    batches = list(in_order(split, tokens, LIMIT))
     rows = [i for batch in batches for i in batch.index.tolist()]
     assert sorted(rows) == list(range(len(split)))
     assert [len(split.source[i]) for i in rows] == sorted((s for s, _ in lengths), reverse=True)
@@ -90,10 +83,10 @@ def test_in_order_gives_every_row_once_longest_source_first(lengths: list[tuple[
 
 def test_epochs_and_seeds_shuffle_differently() -> None:
     split = split_of([(10, 10)] * 64)
-    batches = Batches(split, 160, seed=0, task=WORLD)
+    batches = Batches(split, 160, seed=0, limit=LIMIT)
     first = [batches.at(i).index.tolist() for i in range(batches.per_epoch)]
     second = [batches.at(i + batches.per_epoch).index.tolist() for i in range(batches.per_epoch)]
-    other = Batches(split, 160, seed=1, task=WORLD)
+    other = Batches(split, 160, seed=1, limit=LIMIT)
     assert first != second
     assert {frozenset(rows) for rows in first} != {
         frozenset(rows) for rows in second
@@ -103,21 +96,21 @@ def test_epochs_and_seeds_shuffle_differently() -> None:
 
 def test_one_long_source_does_not_widen_a_batch_of_short_targets() -> None:
     split = split_of([(5, 5)] * 350 + [(125, 5)])
-    batches = Batches(split, 1600, seed=0, task=limited(125))
+    batches = Batches(split, 1600, seed=0, limit=Limit(125))
     largest = max(batches.at(i).source.numel() for i in range(batches.per_epoch))
     assert largest <= 2 * 1600
 
 
 def test_shapes_repeat(task: Task) -> None:
     """Memory stays bounded because a run of any length sees a handful of shapes."""
-    batches = Batches(task.splits["train"], 256, seed=0, task=task)
+    batches = Batches(task.splits["train"], 256, seed=0, limit=task.limit)
     shapes = {(batch.source.shape, batch.target.shape) for batch in map(batches.at, range(5 * batches.per_epoch))}
     assert len(shapes) <= 4
     assert len({batches.at(i).target.shape[0] for i in range(batches.per_epoch)}) > 1  # the last batch of a bucket is smaller
 
 
 def test_rows_of_one_token() -> None:
-    batches = Batches(split_of([(1, 1)] * 3), 1, seed=0, task=limited(1))
+    batches = Batches(split_of([(1, 1)] * 3), 1, seed=0, limit=Limit(1))
     assert batches.per_epoch == 3
     assert batches.at(0).target.tolist() == [[EOS]]
     assert batches.at(0).source.shape == (1, 8)
@@ -125,7 +118,7 @@ def test_rows_of_one_token() -> None:
 
 def test_a_target_beyond_the_horizon_ends_there() -> None:
     split = split_of([(3, 30), (4, 5)])
-    for batch in in_order(split, 100, limited(12)):
+    for batch in in_order(split, 100, Limit(12)):
         check_rows(split, batch, horizon=12)
         assert batch.target.shape[1] <= 12
         assert batch.mask.sum() == batch.tokens
@@ -133,7 +126,7 @@ def test_a_target_beyond_the_horizon_ends_there() -> None:
 
 def test_nothing_to_draw_from_is_an_error() -> None:
     with pytest.raises(UserError, match="0 tokens"):
-        Batches(split_of([(3, 3)]), 0, seed=0, task=WORLD)
+        Batches(split_of([(3, 3)]), 0, seed=0, limit=LIMIT)
     with pytest.raises(UserError, match="0 training pairs"):
-        Batches(split_of([]), 10, seed=0, task=WORLD)
-    assert list(in_order(split_of([]), 10, WORLD)) == []
+        Batches(split_of([]), 10, seed=0, limit=LIMIT)
+    assert list(in_order(split_of([]), 10, LIMIT)) == []

@@ -16,6 +16,7 @@ from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.files import is_blank, stamp, stream_lines, write_atomically
 from textgen_env.data.hub import PARQUET, HubSet
 from textgen_env.data.readers import HOLD_OUT, clean, read_folder, read_iwslt_xml, read_parallel, read_wmt, unescape_text
+from textgen_env.data.sources import Origin
 from textgen_env.data.vocabulary import subwords
 from textgen_env.errors import UserError
 from textgen_env.tasks import iwslt
@@ -429,7 +430,7 @@ def test_reachability_is_bounded_and_gives_its_reason(monkeypatch: pytest.Monkey
 
 
 def find(kind: str, data_dir: str | None = None, source: str = "de", hub: HubSet | None = None, pairs: int = 20):
-    return find_parallel(kind, data_dir, source, "en" if source != "en" else "de", hub, False, pairs)
+    return find_parallel(Origin(kind, data_dir, pairs, hub), source, "en" if source != "en" else "de")
 
 
 def test_auto_takes_the_folder_then_the_hub_then_the_bundled_and_says_why(

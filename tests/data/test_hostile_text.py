@@ -11,19 +11,20 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from agents.evaluation.sentence import Choice, Sentence, Step
+from agents.evaluation.sentence import Choice, Sentence, Side, Step
 from agents.reporting import sentence as view
-from agents.reporting.page import element
+from agents.reporting.page import html
 from agents.reporting.text import samples_text
 from textgen_env import TextGenEnv
 from textgen_env.data import files
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.files import is_blank, stream_lines
 from textgen_env.data.jsonl import read_pairs, read_summaries, write_pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.readers import clean, read_folder
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.tasks.task import build
+from textgen_env.tasks.task import Task
 from textgen_env.terminal import Terminal, safe_json, visible
 
 # One of each kind: clears the screen, sets the title, the same as a C1 control, an override of direction, erases, rings.
@@ -190,18 +191,19 @@ def test_an_error_quotes_controls_as_escapes_on_one_line(tmp_path: Path) -> None
     assert r"a\nb\x1b[2J" in refusal(read_folder, folder, "de", "en")
 
 
-def test_samples_and_pages_show_controls() -> None:
+def test_samples_and_pages_show_controls(tmp_path: Path) -> None:
     sample = {"index": 0, "source": HOSTILE, "reference": HOSTILE, "teacher": HOSTILE, "student": HOSTILE}
     assert not CONTROL.search(samples_text([sample]))
     assert samples_text([sample]).count(r"\u202e") == 4
-    page = element("p", HOSTILE, title=HOSTILE)
-    assert not CONTROL.search(page)
-    assert page.count(r"\x1b[2J") == 2
+    page = html(tmp_path, {"env": HOSTILE, "versions": {HOSTILE: HOSTILE}}, [], [sample], HOSTILE).read_text()
+    assert not CONTROL.search(page.replace("\t", ""))
+    assert page.count(r"\x1b[2J") == 2 + 2 + 4 + 1
 
 
 def test_a_sentence_in_the_terminal_and_on_its_page_shows_controls() -> None:
     choices = [Choice(HOSTILE, 0.9), Choice("a", 0.1)]
-    step = Step(HOSTILE, HOSTILE, 0.9, 0.9, 1, choices, choices)
+    side = Side(0.9, 1, choices)
+    step = Step(HOSTILE, HOSTILE, side, side)
     sentence = Sentence("test", 0, HOSTILE, HOSTILE, HOSTILE, HOSTILE, [step])
     terminal = Terminal(width=300, color_system=None)
     with terminal.capture() as captured:
@@ -215,7 +217,7 @@ def test_an_episode_shows_controls(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["a", "\x1b[2J\u202e"]
     pairs = Pairs(["a \x1b[2J\u202e"], [("\x1b[2J\u202e a",)])
     corpus = Corpus("c\x1b[2J", "local", "here", dict.fromkeys(("train", "valid", "test"), pairs))
-    task = build("W-v0", corpus, Vocabulary.words(words), source_limit=4, horizon=4, metric="bleu", reward="bleu")
+    task = Task("W-v0", corpus, Vocabulary.words(words), source_limit=4, limit=Limit(4), metric="bleu", reward="bleu")
     assert not CONTROL.search("\n".join(task.describe()))
     for mode in ("ansi", "human"):
         env = TextGenEnv(task, render_mode=mode)

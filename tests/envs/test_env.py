@@ -21,9 +21,10 @@ from textgen_env.envs import dynamics
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import ReferenceOracle, expert
-from textgen_env.oracles.wrappers import CachedOracle
+from textgen_env.oracles.cached import CachedOracle
+from textgen_env.oracles.references import ReferenceOracle
 from textgen_env.tasks import tasks
+from textgen_env.tasks.task import expert
 from textgen_env.types import BOS, EOS, PAD
 
 IDS = list(tasks())

@@ -22,20 +22,26 @@ from agents.algorithms.mrt import MRT
 from agents.discovery import build, settings, variants
 from agents.estimators.cost_to_go import someplace
 from agents.estimators.returns import Player
-from agents.evaluation.outputs import speed, write_split, writer
+from agents.evaluation.outputs import generate
 from agents.evaluation.sentence import look
+from agents.evaluation.speed import speed
+from agents.generation.decoder import Decoder
 from agents.generation.decoding import beam
-from agents.generation.demonstrations import demonstrations
 from agents.policies.transformer import Transformer
+from agents.runs.demonstrations import demonstrations
 from command_line import read
 from textgen_env.data.batching import Batches, in_order
 from textgen_env.data.files import cache_dir
+from textgen_env.data.limit import Limit
 from textgen_env.envs import rewards
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import PolicyOracle, ReferenceOracle, expert
-from textgen_env.oracles.wrappers import CachedOracle, NoisyOracle
+from textgen_env.oracles.cached import CachedOracle
+from textgen_env.oracles.noisy import NoisyOracle
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.references import ReferenceOracle
 from textgen_env.tasks import copy, tasks
+from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, Trajectories
 
 TRANSLATION = ("IWSLT-v0", "WMT16-v0", "Multi30k-v0", "ParallelText-v0")
@@ -45,7 +51,7 @@ NOTHING_GENERATED = {  # they learn from what is there; any other algorithm is t
 
 
 def limited(task, ratio=1.0, offset=20, horizon=40):
-    return replace(task, horizon=horizon, limit_ratio=ratio, limit_offset=offset)
+    return replace(task, limit=Limit(horizon, ratio, offset))
 
 
 def endless(task):
@@ -79,7 +85,7 @@ def test_it_is_the_line_rounded_up_within_the_horizon_for_numbers_arrays_and_ten
     assert array.dtype == np.int64
     assert tensor.dtype == torch.int64
     assert array.tolist() == tensor.tolist() == expected
-    assert [eval(rule.limit_code("length"), {"length": length, "min": min}) for length in lengths] == expected
+    assert [eval(rule.limit.code("length"), {"length": length, "min": min}) for length in lengths] == expected
 
 
 def test_translations_are_bounded_by_their_sources_and_other_tasks_by_the_horizon_alone():
@@ -143,7 +149,7 @@ def test_a_task_takes_it_and_says_which_references_are_longer():
 
 def test_a_batch_carries_it_and_keeps_references_whole():
     task = limited(tiny_task(), 0.5, 1, 9)
-    for batch in (Batches(task.splits["train"], 50, 0, task).at(0), next(in_order(task.splits["train"], 50, task))):
+    for batch in (Batches(task.splits["train"], 50, 0, task.limit).at(0), next(in_order(task.splits["train"], 50, task.limit))):
         assert torch.equal(batch.limit, of_sources(task, batch.source))
         assert batch.length.tolist() == [len(task.splits["train"].target[i]) for i in batch.index]
         assert (batch.length > batch.limit).any()
@@ -152,7 +158,7 @@ def test_a_batch_carries_it_and_keeps_references_whole():
 @pytest.mark.parametrize("kind", ["exact", "references", "noisy", "cached", "policy"])
 def test_demonstrations_end_at_the_limit_of_their_row(kind, task):
     task = limited(task, 0.5, 1)
-    batch = Batches(task.splits["train"], 400, 0, task).at(0)
+    batch = Batches(task.splits["train"], 400, 0, task.limit).at(0)
     exact, policy = expert(task), endless(task)
     oracle = {
         "exact": exact,
@@ -173,16 +179,16 @@ def test_demonstrations_end_at_the_limit_of_their_row(kind, task):
 def test_whoever_is_evaluated_is_given_the_limit_of_each_sentence(task):
     task, asked = limited(task, 0.7, 2), []
     policy = endless(task)
-    write = writer(policy, 1, "float32", "cpu")
+    write = Decoder(policy, 1, "float32", "cpu")
 
     def watched(source, steps):
         asked.append((source, steps))
         return write(source, steps)
 
     split = task.splits["test"]
-    write_split(watched, task, split)
+    generate(watched, task, split)
     speed({"student": watched}, task, split, batch_size=7, rounds=1)
-    seen = look(policy, watched, expert(task), task, "test", 3, "cpu")
+    seen = look(policy, watched, expert(task), task, "test", 3)
     assert len(asked) > 3
     assert all(torch.equal(steps, of_sources(task, source)) for source, steps in asked)
     assert len(seen.steps) == task.limit(len(split.source[3]))
@@ -192,7 +198,7 @@ def test_demonstrations_that_were_made_under_another_limit_are_not_taken(task):
     made = {}
     for offset in (1, 2):
         rule = limited(task, 0.5, offset)
-        split = demonstrations("teacher", rule, expert(rule), "float32", "cpu")
+        split = demonstrations("teacher", rule, expert(rule), "float32", "cpu").split
         made[offset] = [row for row, target in enumerate(split.target) if len(target)]
         for row in made[offset]:
             assert split.target[row][-1] == EOS
@@ -231,7 +237,12 @@ def watched(monkeypatch):
 @pytest.mark.parametrize("name", variants(agents.algorithms))
 def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_every_step(name, task, monkeypatch):
     task = limited(task)
-    batch, oracle, rolled, paid = Batches(task.splits["train"], 200, 0, task).at(0), expert(task), watched(monkeypatch), []
+    batch, oracle, rolled, paid = (
+        Batches(task.splits["train"], 200, 0, task.limit).at(0),
+        expert(task),
+        watched(monkeypatch),
+        [],
+    )
     scorer = rewards.make("zero_one", task, oracle)
 
     def pay(index, written):
@@ -279,7 +290,7 @@ def test_an_episode_that_goes_on_after_its_text_earns_less_than_the_text(reward)
 
 def test_a_state_beyond_the_limit_is_never_chosen():
     task = limited(tiny_task(), 0.5, 1, 9)
-    batch = next(in_order(task.splits["train"], 100, task))
+    batch = next(in_order(task.splits["train"], 100, task.limit))
     generator = torch.Generator().manual_seed(0)
     times = torch.stack([someplace(batch, generator)[0] for _ in range(200)])  # [200, B]
     assert torch.equal(times.amax(0) + 1, torch.minimum(batch.length, batch.limit))
@@ -288,7 +299,7 @@ def test_a_state_beyond_the_limit_is_never_chosen():
 def test_a_reference_among_what_is_learned_from_stays_whole():
     """MRT's candidate and MIXER's head are teacher-forced."""
     task = limited(tiny_task(), 0.5, 1, 9)
-    batch, policy = next(in_order(task.splits["train"], 100, task)), endless(task)
+    batch, policy = next(in_order(task.splits["train"], 100, task.limit)), endless(task)
     given = {"policy": policy, "oracle": expert(task), "generator": torch.Generator()}
     pay = lambda index, written: np.zeros(written.action.shape)  # noqa: E731
     played = Player(*given.values(), pay).write(batch, 2, reference=True).batch

@@ -16,16 +16,17 @@ from agents.generation.mixture import Mixture, mixed
 from agents.policies.transformer import Transformer
 from textgen_env.data.batching import in_order
 from textgen_env.data.corpus import Pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.split import Split
 from textgen_env.envs import rewards
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.vector import TextGenVectorEnv
-from textgen_env.oracles.oracle import expert
 from textgen_env.tasks import tasks
+from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, Batch, Trajectories
 
 B = 6
-LIMITS = {"its own": {}, "a tenth": {"limit_ratio": 0.1, "limit_offset": 2}}
+LIMITS = ("its own", "a tenth")
 
 
 class Episodes(NamedTuple):
@@ -94,11 +95,15 @@ def student(task):
     return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, dropout=0.0)
 
 
+def limited(task, limit):
+    return task if limit == "its own" else replace(task, limit=Limit(task.horizon, 0.1, 2))
+
+
 def batch_of(task, split, index):
     """The rows ``index`` of ``split``, in that order, as training and evaluation get them."""
     rows = task.splits[split]
     texts = Pairs([rows.texts.sources[i] for i in index], [rows.texts.references[i] for i in index])
-    batch = next(in_order(Split([rows.source[i] for i in index], [rows.target[i] for i in index], texts), 10**6, task))
+    batch = next(in_order(Split([rows.source[i] for i in index], [rows.target[i] for i in index], texts), 10**6, task.limit))
     return batch.rows(batch.index.argsort())
 
 
@@ -127,7 +132,7 @@ def planned(task, split):
 @pytest.mark.parametrize("reward", REWARDS)
 @pytest.mark.parametrize("id", list(tasks()))
 def test_three_ways_to_run_an_episode_agree(id, reward, limit):
-    task = replace(small_task(id), **LIMITS[limit])
+    task = limited(small_task(id), limit)
     for split in ("train", "test"):
         index, actions = planned(task, split)
         results = [way(task, split, REWARDS[reward], index, actions) for way in (single, vector, replay)]
@@ -139,14 +144,14 @@ def test_three_ways_to_run_an_episode_agree(id, reward, limit):
         assert (length[~terminated] == limits[~terminated]).all()
         assert length[0] == length[1] == limits[0]
         assert (terminated[0], terminated[1]) == (False, True)
-        if LIMITS[limit]:
+        if limit == "a tenth":
             assert (limits < task.horizon).any()
 
 
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("id", list(tasks()))
 def test_they_cost_a_student_the_same(id, limit):
-    task = replace(small_task(id), **LIMITS[limit])
+    task = limited(small_task(id), limit)
     index, actions = planned(task, "train")
     found = [losses(task, way(task, "train", "zero_one", index, actions)) for way in (single, vector, replay)]
     assert found[0] == found[1] == found[2]

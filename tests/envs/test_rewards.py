@@ -10,14 +10,15 @@ import torch
 from tiny import REWARDS, progress, tiny_task
 
 from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs import rewards
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import sentence_score
-from textgen_env.oracles.oracle import expert
-from textgen_env.oracles.wrappers import CachedOracle, NoisyOracle
+from textgen_env.oracles.cached import CachedOracle
+from textgen_env.oracles.noisy import NoisyOracle
 from textgen_env.tasks import copy
-from textgen_env.tasks.task import Task, build
+from textgen_env.tasks.task import Task, expert
 from textgen_env.types import EOS, Trajectories, shift
 
 
@@ -156,8 +157,7 @@ def chinese(metric: str) -> Task:
     pairs = Pairs(["我 们 今 天 去 学 校 。"], [("我们今天去学校。",)])
     splits = dict.fromkeys(("train", "valid", "test"), pairs)
     corpus = Corpus("tiny", "local", "by hand", splits)
-    limits = {"source_limit": 20, "horizon": 20}
-    return build("Tiny-v0", corpus, Vocabulary.words(list("我们今天去学校。")), **limits, metric=metric, reward="bleu")
+    return Task("Tiny-v0", corpus, Vocabulary.words(list("我们今天去学校。")), 20, Limit(20), metric=metric, reward="bleu")
 
 
 @pytest.mark.parametrize("metric", ["bleu:zh", "rouge"])
@@ -172,7 +172,7 @@ def test_the_reward_bleu_has_the_tokens_of_the_texts_language(metric):
 
 def test_a_reward_without_a_tokenizer_is_refused():
     thai = Corpus("tiny", "local", "by hand", dict.fromkeys(("train", "valid", "test"), Pairs(["a"], [("แมวนอนหลับอยู่",)])))
-    task = build("Tiny-v0", thai, Vocabulary.words(["a"]), source_limit=9, horizon=9, metric="rouge", reward="rouge")
+    task = Task("Tiny-v0", thai, Vocabulary.words(["a"]), source_limit=9, limit=Limit(9), metric="rouge", reward="rouge")
     with pytest.raises(UserError, match=r"no tokenizer for text in Thai script.*: use reward=chrf$"):
         rewards.make("bleu", task)
 

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from agents.evaluation import exposure_bias
-from agents.evaluation.exposure_bias import GRAM, accumulated, compare, measure, repeats, spoil
+from agents.evaluation.exposure_bias import GRAM, Settings, accumulated, compare, corrupted, measure, repeats
 from agents.evaluation.outputs import subset
 from agents.evaluation.tally import Tally, band, weigh
 from agents.policies.transformer import Transformer
@@ -20,22 +20,26 @@ from agents.reporting import exposure_report
 from textgen_env.data.batching import in_order
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import bootstrap
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, UNK
 
-SETTINGS = {"top_k": 1, "corrupt_at": 1, "corrupt": 1, "resamples": 40, "seed": 3, "amp": "float32", "device": "cpu"}
+SETTINGS = {"top_k": 1, "corrupt_at": 1, "corrupt": 1, "resamples": 40, "seed": 3}
 
 
 def report(task: Task, oracle=None, rows: int = 40, **students):
     settings = {name: students.pop(name, value) for name, value in SETTINGS.items()}
-    return measure(students, oracle or task.oracle(), task, subset(task.splits["train"], rows), **settings)
+    return measure(
+        students,
+        oracle or task.oracle(),
+        task,
+        subset(task.splits["train"], rows),
+        Settings(**settings, precision="float32", device="cpu"),
+    )
 
 
 def random_student(task: Task, seed: int = 0) -> Transformer:
-    return Transformer(
-        len(task.vocabulary), layers=1, width=16, heads=2, ffn=16
-    ).eval()
+    return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
 
 
 def test_the_definition_on_numbers_by_hand():
@@ -51,7 +55,7 @@ def test_the_definition_on_numbers_by_hand():
 
 def test_regret_disagreement_and_loss_are_what_a_loop_over_positions_gives(task: Task):
     student, oracle = random_student(task), task.oracle()
-    batch = next(in_order(task.splits["test"], 200, task))
+    batch = next(in_order(task.splits["test"], 200, task.limit))
     with torch.no_grad():
         found = compare(student, oracle, batch)
         ours = student(batch.source, batch.prefix).log_softmax(-1)
@@ -83,11 +87,11 @@ def test_recovery_is_the_students_own(task: Task, recovers: bool):
     oracle = task.oracle()
     student = Follower(oracle, recovers)
     found = report(task, rows=200, resamples=5, copier=student)["copier"]
-    clean, corrupted = (found["recovery"][who]["disagreement"]["value"] for who in ("clean", "corrupted"))
+    clean, after = (found["recovery"][who]["disagreement"]["value"] for who in ("clean", "corrupted"))
     assert len(clean) >= 3
     assert set(clean) == {0.0}
-    assert corrupted[0] > 0.5  # right after the wrong token
-    assert set(corrupted[1:]) == {0.0 if recovers else 1.0}
+    assert after[0] > 0.5  # right after the wrong token
+    assert set(after[1:]) == {0.0 if recovers else 1.0}
     assert found["mean"]["student"]["disagreement"]["value"] == 0
     assert found["length_ratio"]["reference"]["value"] == 1
 
@@ -146,10 +150,10 @@ def test_repetition_sums_to_the_share_of_repeated_grams():
     assert not repeats(action[:, : GRAM - 1]).any()
 
 
-def test_only_rows_that_go_on_are_spoilt_and_every_spoilt_token_is_another_ordinary_one():
+def test_only_rows_that_go_on_are_corrupted_and_every_corrupted_token_is_another_ordinary_one():
     start = torch.tensor([[5, 6, 7, 8]] * 60 + [[5, 6, 7, EOS]])
     draws = [np.random.default_rng(row) for row in range(61)]
-    broken = spoil(start, torch.tensor([5] * 60 + [4]), at=2, vocabulary_size=10, draws=draws)
+    broken = corrupted(start, torch.tensor([5] * 60 + [4]), at=2, vocabulary_size=10, rngs=draws)
     assert torch.equal(broken[:, :2], start[:, :2])
     assert torch.equal(broken[60], start[60])
     assert (broken[:60, 2:] != start[:60, 2:]).all()

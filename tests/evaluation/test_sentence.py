@@ -25,7 +25,7 @@ HOSTILE = "</script><script>document.title='broken'</script> & \"q\" $title ${ru
 
 @pytest.fixture(scope="module")
 def student(task: Task) -> Transformer:
-    """One that has learnt nothing, so that it parts from its teacher early and often."""
+    """One that has learnt nothing, so that it diverges from its teacher early and often."""
     torch.manual_seed(2)
     return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
 
@@ -33,7 +33,7 @@ def student(task: Task) -> Transformer:
 @pytest.fixture(scope="module")
 def seen(task: Task, student: Transformer) -> Sentence:
     """What that student makes of a sentence."""
-    return look(student, partial(greedy, student), task.oracle(), task, "test", 3, "cpu")
+    return look(student, partial(greedy, student), task.oracle(), task, "test", 3)
 
 
 def test_every_figure_is_the_policies_own(task: Task, student: Transformer, seen: Sentence):
@@ -47,25 +47,25 @@ def test_every_figure_is_the_policies_own(task: Task, student: Transformer, seen
     assert len(seen.steps) == int(written.length)
     for t, (token, step) in enumerate(zip(written.action[0].tolist(), seen.steps, strict=True)):
         assert step.token == names[token]
-        assert step.teacher_probability == pytest.approx(theirs[t, token].item())
-        assert step.student_probability == pytest.approx(ours[t, token].item(), abs=1e-6)
-        assert step.parts == (theirs[t].argmax() != token)
-        assert step.teacher_rank == 1 + int((theirs[t] > theirs[t, token]).sum())
+        assert step.teacher.probability == pytest.approx(theirs[t, token].item())
+        assert step.student.probability == pytest.approx(ours[t, token].item(), abs=1e-6)
+        assert step.diverges == (theirs[t].argmax() != token)
         for side, known in ((step.teacher, theirs[t]), (step.student, ours[t])):
             top = known.topk(5)
-            assert [choice.probability for choice in side] == pytest.approx(top.values.tolist(), abs=1e-6)
-        assert [choice.token for choice in step.student] == [names[token] for token in ours[t].topk(5).indices.tolist()]
+            assert side.rank == 1 + int((known > known[token]).sum())
+            assert [choice.probability for choice in side.best] == pytest.approx(top.values.tolist(), abs=1e-6)
+        assert [choice.token for choice in step.student.best] == [names[token] for token in ours[t].topk(5).indices.tolist()]
     assert "".join(step.piece for step in seen.steps).removesuffix(" </s>") == seen.student
     assert seen.teacher == seen.source == seen.reference  # the exact expert copies
-    assert any(step.parts for step in seen.steps)
+    assert any(step.diverges for step in seen.steps)
 
 
 def test_a_sentence_that_is_not_there(task: Task, student: Transformer):
     seek = partial(look, student, partial(greedy, student), task.oracle(), task)
     with pytest.raises(UserError, match="sentence=20: test has sentences 0 to 19"):
-        seek("test", 20, "cpu")
+        seek("test", 20)
     with pytest.raises(UserError, match="unknown split 'tests'; did you mean 'test'"):
-        seek("tests", 0, "cpu")
+        seek("tests", 0)
 
 
 def drawn(seen: Sentence, **options) -> str:
@@ -78,19 +78,19 @@ def drawn(seen: Sentence, **options) -> str:
 def test_the_terminal_says_all_with_and_without_colours(seen: Sentence):
     text = drawn(seen, color_system=None)
     assert "runs/[bold]one, test 3" in text
-    apart = [number for number, step in enumerate(seen.steps, start=1) if step.parts]
-    assert f"They part at {len(apart)} of {len(seen.steps)} tokens, first at token {apart[0]}." in text
+    apart = [number for number, step in enumerate(seen.steps, start=1) if step.diverges]
+    assert f"They diverge at {len(apart)} of {len(seen.steps)} tokens, first at token {apart[0]}." in text
     for step in seen.steps:
-        if step.parts:
-            assert f"‹{step.piece.strip()}≠{step.teacher[0].token}›" in text
-        for choice in step.teacher:
+        if step.diverges:
+            assert f"‹{step.piece.strip()}≠{step.teacher.best[0].token}›" in text
+        for choice in step.teacher.best:
             assert f"{choice.token} {view.probability(choice.probability)}" in text
     assert "\x1b[" in drawn(seen, force_terminal=True, color_system="truecolor")
 
 
 def hostile(seen: Sentence) -> Sentence:
     """The same, but it agrees at its first, third and fourth step, and the texts and a token would like to be markup."""
-    steps = [step._replace(token=step.teacher[0].token) if t in (0, 2, 3) else step for t, step in enumerate(seen.steps)]
+    steps = [step._replace(token=step.teacher.best[0].token) if t in (0, 2, 3) else step for t, step in enumerate(seen.steps)]
     steps[1] = steps[1]._replace(token=HOSTILE, piece=HOSTILE)
     return Sentence(seen.split, seen.index, HOSTILE, HOSTILE, seen.teacher, HOSTILE, steps)
 
@@ -122,7 +122,7 @@ def shown(page: Page) -> int:
 def test_arrow_keys_step_through_the_page(opened: tuple[Page, str], seen: Sentence):
     page, url = opened
     page.open(url)
-    apart = [number for number, step in enumerate(hostile(seen).steps, start=1) if step.parts]
+    apart = [number for number, step in enumerate(hostile(seen).steps, start=1) if step.diverges]
     assert shown(page) == apart[0] == 2
     assert apart[1] == 5
     page.press("ArrowLeft")

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 import distil
 from agents.accel import workers
 from agents.algorithms.schedules import BETA
-from command_line import help_table, leaves, read, run
+from command_line import help_table, leaves, presets, read, run
 from groups import groups
 from run_folder import how_to_go_on, locked_folder
 from textgen_env.errors import UserError
@@ -21,7 +21,7 @@ CONF = Path(__file__).parents[2] / "experiments" / "conf"
 
 
 def test_words_go_over_the_preset_and_the_preset_over_the_defaults():
-    preset = tasks()["Copy-v0"].PRESETS["quick"]
+    preset = presets("Copy-v0")["quick"]
     config = read("dagger", ["env=Copy-v0"])
     assert config.teacher.name == "exact"
     assert config.train.steps == preset["train.steps"]
@@ -40,7 +40,7 @@ def keys():
 @pytest.mark.parametrize("preset", ["quick", "paper"])
 def test_every_preset_composes_and_sets_keys_that_exist(env, preset, keys):
     config = read("dagger", [f"env={env}", f"preset={preset}"])
-    settings = tasks()[env].PRESETS[preset]
+    settings = presets(env)[preset]
     plain = {key: value for key, value in settings.items() if not isinstance(value, dict)}
     assert not plain.keys() - keys - leaves(config).keys()
     for key in plain.keys() & leaves(config).keys():
@@ -103,7 +103,7 @@ def test_a_mistake_is_one_line_with_the_nearest_valid_name(words, message):
         ("speed", "beams=[x]", "int expected"),
         ("speed", "batch_sizes=[2.5]", "int expected"),
         ("speed", "threads=[]", "give at least one"),
-        ("bench", "lengths=[16,a]", "int expected"),
+        ("speed", "batch_sizes=[16,a]", "int expected"),
         ("bench", "episodes=0", "a number of at least 1"),
         ("exposure_bias", "resamples=0", "a number of at least 1"),
         ("interop", "gamma=much", "float expected"),
@@ -221,5 +221,5 @@ def test_threads_and_workers_are_used_and_told(capsys):
         torch.set_num_threads(before)
         workers.limit(None)
     said = " ".join(capsys.readouterr().err.split())
-    assert "computing: float32 on cpu, 2 processor threads, large decodes over 2 processes" in said
-    assert "computing: bf16 on cpu, 2 processor threads, large decodes over 3 processes" in said
+    assert "computing: float32 on cpu, 2 CPU threads, accel: large decodes over 2 processes" in said
+    assert "computing: bf16 on cpu, 2 CPU threads, accel: large decodes over 3 processes" in said

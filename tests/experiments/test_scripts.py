@@ -59,7 +59,7 @@ def straight(tmp_path_factory):
 def test_a_run_leaves_what_it_promises(straight):
     folder, said = straight
     assert "report: run/report.html" in said
-    assert "on cpu, 1 processor threads" in said
+    assert "on cpu, 1 CPU threads" in said
     names = {path.name for path in folder.iterdir()}
     wanted = {"config.yaml", "results.json", "metrics.jsonl", "tensorboard", "curves.png", "samples.txt", "report.html"}
     assert wanted | {"checkpoints", "vocabulary.json"} <= names

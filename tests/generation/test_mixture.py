@@ -11,7 +11,8 @@ from agents.generation.decoding import beam, greedy, sample
 from agents.generation.mixture import Mixture, mixed
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
-from textgen_env.oracles.oracle import PolicyOracle, expert
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, shift
 
 STEPS = 7

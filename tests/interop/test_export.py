@@ -22,10 +22,11 @@ from agents.generation.decoding import beam, greedy
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.tasks import iwslt, multi30k, parallel_text, wmt16
-from textgen_env.tasks.task import build
+from textgen_env.tasks.task import Task
 from textgen_env.types import BOS, EOS, PAD, UNK, shift
 
 pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed (extra: export)")
@@ -34,7 +35,7 @@ from agents.interop import ctranslate2 as export
 WORDS, LIMIT, HORIZON = Vocabulary.words([f"w{i}" for i in range(40)]), 12, 15
 PAIRS = Pairs(["w1 w2 w3"], [("w3 w2 w1",)])
 CORPUS = Corpus("words", "local", "by hand", dict.fromkeys(("train", "valid", "test"), PAIRS))
-WORLD = build("X-v0", CORPUS, WORDS, source_limit=LIMIT, horizon=HORIZON, metric="bleu", reward="bleu")
+WORLD = Task("X-v0", CORPUS, WORDS, source_limit=LIMIT, limit=Limit(HORIZON), metric="bleu", reward="bleu")
 SHAPES = {
     "one embedding, more decoder layers": {"layers": 1, "decoder_layers": 2, "share_source_embedding": True},
     "two embeddings, more encoder layers": {"layers": 2, "decoder_layers": 1},
@@ -67,16 +68,16 @@ def test_five_hundred_sentences_come_out_token_for_token(shape, tmp_path):
     policy, source = student(**shape), sources(500)
     export.export(policy, WORLD, tmp_path / "model", "float32")
     ours = greedy(policy, source, HORIZON)
-    theirs = export.writer(tmp_path / "model", WORDS, batch_size=64, workers=2)(source, HORIZON)
+    theirs = export.writer(export.load(tmp_path / "model", workers=2), WORDS)(source, HORIZON)
     assert torch.equal(ours.action, theirs.action)
     assert torch.equal(ours.length, theirs.length)
     ended = (ours.action == EOS).any(1)
     assert 0.01 < ended.float().mean() < 0.99, "both ways to end an episode must occur"
-    assert len(ours.action.unique(dim=0)) > 200, "a student that always writes the same shows nothing"
-    limit, write = 1 + torch.arange(500) % HORIZON, export.writer(tmp_path / "model", WORDS)
+    assert len(ours.action.unique(dim=0)) > 200, "a student that always generates the same shows nothing"
+    limit, write = 1 + torch.arange(500) % HORIZON, export.writer(export.load(tmp_path / "model"), WORDS)
     assert torch.equal(greedy(policy, source, limit).action, write(source, limit).action)
     with pytest.raises(ValueError, match="one limit for all rows"):
-        export.writer(tmp_path / "model", WORDS, width=2)(source, limit)
+        export.writer(export.load(tmp_path / "model"), WORDS, width=2)(source, limit)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,9 @@ def test_beams_come_out_token_for_token_where_they_end(width, length_penalty, ha
     ours = widened(beam(policy, source, HORIZON, width, length_penalty).action)
     powers = (length_penalty,) if length_penalty or width == 1 else (1e-7, 0.0)
     theirs = [
-        widened(export.writer(tmp_path / "model", WORDS, width=width, length_penalty=power)(source, HORIZON).action)
+        widened(
+            export.writer(export.load(tmp_path / "model"), WORDS, width=width, length_penalty=power)(source, HORIZON).action
+        )
         for power in powers
     ]
     same, ended = (ours == theirs[0]).all(1), (theirs[0] == EOS).any(1)
@@ -133,22 +136,22 @@ def test_eight_bits_change_little_and_take_less(tmp_path):
     for name in ("float32", "int8"):
         export.export(policy, WORLD, tmp_path / name, name)
     ours = greedy(policy, source, HORIZON)
-    theirs = export.writer(tmp_path / "int8", WORDS)(source, HORIZON)
+    theirs = export.writer(export.load(tmp_path / "int8"), WORDS)(source, HORIZON)
     first = (ours.action[:, 0] == theirs.action[:, 0]).float().mean()
     by_chance = (ours.action[:, 0] == ours.action[:, 0].roll(1)).float().mean()
-    assert first > (1 + by_chance) / 2, "a processor without products of 8 bits rounds coarsely, but not like this"
+    assert first > (1 + by_chance) / 2, "a CPU without 8-bit matmuls rounds coarsely, but not like this"
     assert not torch.equal(ours.action[:, :3], theirs.action[:, :3])
     sizes = [(tmp_path / name / "model.bin").stat().st_size for name in ("int8", "float32")]
     assert sizes[0] < 0.8 * sizes[1]
 
 
-def test_what_our_decoders_never_write_it_does_not_write_either(tmp_path):
+def test_it_never_generates_what_our_decoders_never_generate(tmp_path):
     policy, source = student(layers=1), sources(50)
     policy.decoder_norm.bias.fill_(3.0)
     policy.target_embedding.weight[[PAD, BOS]] = 1.0  # their logits are far above all others
     assert set(policy(source, source[:, :1]).argmax(-1).unique().tolist()) <= {PAD, BOS}
     export.export(policy, WORLD, tmp_path / "model", "float32")
-    theirs = export.writer(tmp_path / "model", WORDS)(source, HORIZON)
+    theirs = export.writer(export.load(tmp_path / "model"), WORDS)(source, HORIZON)
     assert torch.equal(greedy(policy, source, HORIZON).action, theirs.action)
 
 
@@ -203,7 +206,7 @@ def test_the_notes_code_translates_raw_text_as_the_run_does(module, options, lim
     limit = task.limit(torch.tensor([*map(len, source)]))
     ours = greedy(policy, pad_sequence(list(map(torch.from_numpy, source)), True), limit)
     texts = [task.vocabulary.decode(row) for row in ours.action.tolist()]
-    assert len(set(texts)) > len(RAW) // 2, "a student that always writes the same shows nothing"
+    assert len(set(texts)) > len(RAW) // 2, "a student that always generates the same shows nothing"
     assert translated(tmp_path / "model", (data / "test.de").read_bytes()) == texts
 
 
@@ -234,7 +237,9 @@ def test_a_second_export_takes_the_place_of_the_first(tmp_path):
     export.export(policy, WORLD, folder, "float32")
     names = {"model.bin", "config.json", "shared_vocabulary.json", "tokenizer.json", "README.md", "thesis.tex"}
     assert {path.name for path in folder.iterdir()} == names
-    assert torch.equal(greedy(policy, source, HORIZON).action, export.writer(folder, WORDS)(source, HORIZON).action)
+    assert torch.equal(
+        greedy(policy, source, HORIZON).action, export.writer(export.load(folder), WORDS)(source, HORIZON).action
+    )
     with pytest.raises(UserError, match="cannot write"):
         export.export(policy, WORLD, folder / "README.md" / "model", "int8")
 
@@ -251,7 +256,7 @@ def test_what_cannot_be_exported_is_said_in_a_line(tmp_path):
     for policy, quantization, message in (
         (recurrent, "int8", "runs transformers and has no RNN"),
         (student(), "int9", "unknown quantization 'int9'; did you mean 'int8'"),
-        (student(), "float16", "quantization=float16: CTranslate2 has no such arithmetic on this processor"),
+        (student(), "float16", "quantization=float16: CTranslate2 has no such arithmetic on this CPU"),
     ):
         with pytest.raises(UserError, match=re.escape(message)):
             export.export(policy, WORLD, tmp_path / "model", quantization)
@@ -272,7 +277,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_command_compares_the_model_with_the_run(run, tmp_path, capsys):
     script.main(command_line.read("export", [f"run={run}", "rows=20", f"out={tmp_path / 'model'}"]))
-    assert "processor threads" in capsys.readouterr().err
+    assert "CPU threads" in capsys.readouterr().err
     found = json.loads((tmp_path / "model" / "export.json").read_text())
     assert found["equal"] == found["settings"]["rows"] == 20
     assert found["scores"]["exported"] == found["scores"]["student"]

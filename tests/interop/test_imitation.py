@@ -21,8 +21,8 @@ from agents.estimators.cost_to_go import roll_out_costs
 from agents.losses.divergences import NAMED, divergence
 from textgen_env.envs import rewards
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import expert
 from textgen_env.tasks import copy, tightrope
+from textgen_env.tasks.task import expert
 from textgen_env.types import BOS, EOS, Batch
 
 DATA = (A, B, EOS)

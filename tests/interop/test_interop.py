@@ -11,9 +11,8 @@ from stable_baselines3 import PPO
 import distil
 import interop as command
 from agents.algorithms.bc import BC
-from agents.discovery import variants
 from agents.generation.rollout import roll_out
-from agents.interop import Settings, sb3
+from agents.interop import TRAINERS, Settings, sb3, trainer
 from agents.policies.transformer import Transformer
 from agents.runs.store import load_policy
 from command_line import help_table, read
@@ -23,8 +22,8 @@ from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.shell import allowed
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import expert
 from textgen_env.tasks import copy
+from textgen_env.tasks.task import expert
 from textgen_env.types import BOS, EOS, PAD, shift
 
 NEEDS = {"sb3_maskable_ppo": "sb3_contrib", "imitation_bc": "imitation", "imitation_dagger": "imitation"}
@@ -52,7 +51,7 @@ def student(task, dropout=0.0):
 
 def agreement(policy, task):
     """How much of what it writes for the test split the expert would have written too; chance: one token in V."""
-    batch = Batches(task.splits["test"], 10**4, 0, task).at(0)
+    batch = Batches(task.splits["test"], 10**4, 0, task.limit).at(0)
     written = roll_out(policy, batch.source, task.horizon, torch.Generator())
     mask = torch.arange(written.action.shape[1]) < written.length[:, None]
     right = expert(task).action(batch.source, shift(written.action), mask)
@@ -106,11 +105,11 @@ def test_there_is_nothing_between_us_and_them_but_a_value(task):
 
 def test_their_mask_forbids_and_the_rest_keeps_its_odds(task):
     pytest.importorskip("sb3_contrib", reason="sb3-contrib is not installed (extra: contrib)")
-    from agents.interop.contrib import MaskableTextPolicy
+    from agents.interop.contrib import ActionMasks, MaskableTextPolicy
 
     own = student(task)
     tensors, _ = theirs(MaskableTextPolicy, task, own).obs_to_tensor(walk(task, False, seed=2)[0])
-    envs = sb3.side_by_side(2, task, action_mask=True)
+    envs = sb3.vector_env(2, task, ActionMasks, action_mask=True)
     envs.reset()
     masks = envs.env_method("action_masks")
     assert np.flatnonzero(~masks[0]).tolist() == [PAD, BOS]
@@ -136,14 +135,14 @@ def test_their_mask_takes_a_vocabulary_of_thousands():
             policy.features_extractor.policy.target_embedding *= 1.2  # ever surer of itself
 
 
-@pytest.mark.parametrize("name", variants(command.interop))
+@pytest.mark.parametrize("name", TRAINERS)
 def test_each_of_them_teaches_our_student(name, task):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
     own, oracle = student(task), expert(task)
     before = agreement(own, task)
     settings = SETTINGS._replace(**OWN.get(name, {}))
-    assert variants(command.interop)[name](own, task, oracle, settings) >= settings.steps
+    assert trainer(name)(own, task, oracle, settings) >= settings.steps
     after = agreement(own, task)
     assert before < 0.2 < ENOUGH < after, (before, after)
 
@@ -173,7 +172,7 @@ def test_they_learn_from_the_policy_that_acted_which_is_without_dropout(task):
 
 def test_their_cloning_loss_and_its_gradient_are_ours(task):
     bc = pytest.importorskip("imitation.algorithms.bc", reason="imitation is not installed (extra: imitation)")
-    batch = Batches(task.splits["train"], 400, 0, task).at(0)
+    batch = Batches(task.splits["train"], 400, 0, task.limit).at(0)
     own, twin = student(task), student(task)
     ours = BC(own).loss(batch, 0.0).loss
     row, step = batch.mask.nonzero(as_tuple=True)  # [N] each: one of their transitions is one action of ours
@@ -206,7 +205,7 @@ def test_the_command_leaves_a_student_that_ours_can_read(task, tmp_path, capsys)
     command.main(config)
     said = capsys.readouterr().err
     assert "accuracy" in said
-    assert "processor threads" in said
+    assert "CPU threads" in said
     results = json.loads((tmp_path / "one" / "results.json").read_text())
     assert results["steps"] >= 64
     assert results["scores"].keys() == {"before", "after"}
@@ -249,10 +248,15 @@ def test_a_folder_that_cannot_be_made_is_said_before_the_work(tmp_path):
             command.main(read("interop", words(tmp_path / out, "trainer=sb3_ppo")))
 
 
-@pytest.mark.parametrize(("name", "module", "extra"), [("imitation_bc", "imitation", "imitation"), ("sb3_maskable_ppo", "sb3_contrib", "contrib")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "module", "extra"),
+    [("imitation_bc", "imitation", "imitation"), ("sb3_maskable_ppo", "sb3_contrib", "contrib")],
+)
 def test_a_package_that_is_not_installed_is_named_with_its_extra(name, module, extra, tmp_path, monkeypatch):
-    for loaded in [module, f"{module}.algorithms.bc"]:
-        monkeypatch.setitem(sys.modules, loaded, None)
+    for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.delitem(sys.modules, f"agents.interop.{extra}", raising=False)
     with pytest.raises(UserError, match=rf"trainer={name} needs {module}, which is not installed: .*'\.\[{extra}\]'"):
         command.main(read("interop", words(tmp_path / "out", f"trainer={name}")))
     assert not (tmp_path / "out").exists()
@@ -262,4 +266,4 @@ def test_every_key_has_help_and_every_trainer_is_named_there():
     table = help_table("interop", [])
     keys, meanings = ([str(cell) for cell in table.columns[i].cells] for i in (0, 2))
     assert all(len(meaning) > 5 for meaning in meanings)
-    assert set(variants(command.interop)) == set(meanings[keys.index("trainer")].split(", "))
+    assert set(TRAINERS) == set(meanings[keys.index("trainer")].split(", "))

@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from agents.algorithms.schedules import BETA, beta
-from agents.losses import divergences
-from agents.losses import sequence as losses
+from agents.losses import divergences, sequence
 from agents.losses.divergences import divergence
-from agents.losses.sequence import cross_entropy, nll
-from agents.policies.transformer import Transformer
+from agents.losses.sequence import clone, cross_entropy, distill, nll
 from agents.training.learning_rate import LEARNING_RATE, learning_rate
 from textgen_env.types import Batch
 
@@ -66,92 +64,120 @@ def test_learning_rates_peak_at_one_at_the_end_of_the_warm_up():
         assert min(factors) > 0
 
 
+# --- in chunks
+
+
 class Fixed:
-    """An oracle with one distribution for each last token; it notes how many positions it is asked about."""
+    """An oracle with one distribution for each last token; it notes at how many positions it is queried."""
 
     vocabulary_size = 11
 
-    def __init__(self) -> None:
-        self.table = torch.randn(11, 11, generator=torch.Generator().manual_seed(2)).log_softmax(-1)
-        self.asked: list[int] = []
+    def __init__(self):
+        self.table = random_logits(2, 11, 11).log_softmax(-1)
+        self.queried = []
 
     def log_probs(self, source, prefix, mask):
-        self.asked.append(int(mask.sum()))
+        self.queried.append(int(mask.sum()))
         return self.table[prefix[mask]]
 
 
+class Tiny(torch.nn.Module):
+    """A policy whose features are embeddings of source and last token; it notes how many logits its head makes at once."""
+
+    vocabulary_size = 11
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.source, self.token = torch.nn.Embedding(11, 8), torch.nn.Embedding(11, 8)
+        self.output, self.dropout = torch.nn.Linear(8, 11), torch.nn.Dropout(0.5)
+        self.sizes = []
+
+    def features(self, source, prefix, mask):
+        return self.dropout(self.token(prefix) + self.source(source).mean(1, keepdim=True))[mask]
+
+    def head(self, features):
+        logits = self.output(features)
+        self.sizes.append(logits.numel())
+        return logits
+
+
 ORACLE = Fixed()
-IN_PARTS = {
-    "cloning": lambda policy, batch: losses.cloning(policy, batch, batch.target[batch.mask]),
-    "smoothed": lambda policy, batch: losses.cloning(policy, batch, batch.target[batch.mask], 0.1),
-    "full": lambda policy, batch: losses.full(policy, ORACLE, batch)[0],
-    "top_3": lambda policy, batch: losses.full(policy, ORACLE, batch, 3)[0],
+LOSSES = {
+    "clone": lambda policy, batch: clone(policy, batch, batch.target[batch.mask]),
+    "smoothed": lambda policy, batch: clone(policy, batch, batch.target[batch.mask], 0.1),
+    "cross_entropy": lambda policy, batch: distill(policy, ORACLE, batch, cross_entropy),
+    "top_3": lambda policy, batch: distill(policy, ORACLE, batch, cross_entropy, 3),
     **{
-        name: lambda policy, batch, name=name: losses.distilling(policy, ORACLE, batch, divergence(name, 0.3))
+        name: lambda policy, batch, name=name: distill(policy, ORACLE, batch, divergence(name, 0.3))
         for name in divergences.NAMED
     },
 }
 
 
-@pytest.mark.parametrize("loss_of", IN_PARTS.values(), ids=IN_PARTS)
-def test_a_loss_in_parts_is_the_same_with_the_same_gradient_and_no_more_logits_than_allowed(loss_of, monkeypatch):
-    policy = Transformer(11, layers=1, width=8, heads=2, ffn=8).eval()
-    length = torch.tensor([3, 5, 1, 1])
-    generator = torch.Generator().manual_seed(1)
-    target = torch.randint(4, 11, (4, 5), generator=generator).masked_fill(torch.arange(5) >= length[:, None], 0)
-    batch = Batch(torch.arange(4), torch.randint(4, 11, (4, 4), generator=generator), target, length, limit=length)
-    sizes = []
+@pytest.fixture
+def batch():
+    """Rows of 3, 5, 1 and 1 positions."""
+    length, generator = torch.tensor([3, 5, 1, 1]), torch.Generator().manual_seed(1)
+    source, target = (torch.randint(4, 11, (4, width), generator=generator) for width in (4, 5))
+    target = target.masked_fill(torch.arange(5) >= length[:, None], 0)
+    return Batch(torch.arange(4), source, target, length, limit=length, row=torch.arange(4))
 
-    def logits(features: torch.Tensor) -> torch.Tensor:
-        sizes.append(len(features))
-        return Transformer.head(policy, features)
 
-    monkeypatch.setattr(policy, "head", logits, raising=False)
-    found = []
-    for limit, expected in ((1 << 20, [10]), (66, [3, 6, 1]), (1, [3, 5, 1, 1])):
-        sizes.clear()
-        ORACLE.asked.clear()
-        monkeypatch.setattr(losses, "LOGITS", limit)
-        policy.zero_grad()
+@pytest.mark.parametrize("loss_of", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize(("chunk", "rows"), [(66, [3, 6, 1]), (90, [8, 2]), (1, [3, 5, 1, 1])])
+def test_chunks_change_neither_value_nor_gradient_and_bound_the_logits(loss_of, chunk, rows, batch, monkeypatch):
+    policy, results = Tiny().eval(), []
+    for limit, expected in ((1 << 20, [10]), (chunk, rows)):
+        monkeypatch.setattr(sequence, "CHUNK", limit)
+        policy.sizes.clear()
+        ORACLE.queried.clear()
         loss = loss_of(policy, batch)
-        (3 * loss).backward()
-        found.append([loss.detach(), *(weight.grad.clone() for weight in policy.parameters())])
-        assert sizes == expected
-        assert ORACLE.asked in ([], expected)
-    for other in found[1:]:
-        torch.testing.assert_close(other, found[0], rtol=1e-4, atol=1e-6)
+        assert ORACLE.queried in ([], expected)
+        gradients = torch.autograd.grad(loss.mean, [*policy.parameters()])
+        assert max(policy.sizes) <= max(limit, 5 * 11)
+        assert ORACLE.queried in ([], expected)  # once, not again for the gradient
+        assert loss.weight == batch.tokens == 10
+        results.append([loss.sum.detach(), *loss.metrics.values(), *gradients])
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
 
 
-def test_a_loss_in_parts_and_blocks_is_the_plain_loss_with_its_gradient(monkeypatch):
-    policy = Transformer(11, layers=1, width=8, heads=2, ffn=8).eval()
-    generator = torch.Generator().manual_seed(1)
-    target = torch.randint(4, 11, (3, 5), generator=generator)
-    length = torch.tensor([5, 2, 4])
-    batch = Batch(torch.arange(3), torch.randint(4, 11, (3, 4), generator=generator), target, length, limit=length)
-    logits, log_probs = policy(batch.source, batch.prefix, batch.mask), ORACLE.table[batch.prefix[batch.mask]]
-    monkeypatch.setattr(losses, "LOGITS", 44)
-    monkeypatch.setattr(losses, "BLOCK", 22)  # two positions
-    said, weights, (full, excess) = target[batch.mask], [*policy.parameters()], losses.full(policy, ORACLE, batch)
-    for mine, plain in (
-        (losses.cloning(policy, batch, said), nll(logits, said)),
-        (losses.cloning(policy, batch, said, 0.1), nll(logits, said, 0.1)),
-        (full, losses.cross_entropy(logits, log_probs)),
-        (losses.distilling(policy, ORACLE, batch, divergences.total_variation), divergences.total_variation(logits, log_probs)),
+@pytest.mark.parametrize("chunk", [1 << 20, 44])
+def test_a_loss_of_a_batch_is_that_of_its_logits(batch, chunk, monkeypatch):
+    monkeypatch.setattr(sequence, "CHUNK", chunk)
+    policy = Tiny().eval()
+    logits = policy.head(policy.features(batch.source, batch.prefix, batch.mask))
+    log_probs, target = ORACLE.table[batch.prefix[batch.mask]], batch.target[batch.mask]
+    weights, full = [*policy.parameters()], distill(policy, ORACLE, batch, cross_entropy)
+    for loss, plain in (
+        (clone(policy, batch, target), nll(logits, target)),
+        (clone(policy, batch, target, 0.1), nll(logits, target, 0.1)),
+        (full, cross_entropy(logits, log_probs)),
+        (distill(policy, ORACLE, batch, divergences.reverse_kl), divergences.reverse_kl(logits, log_probs)),
     ):
-        torch.testing.assert_close(mine, plain)
-        gradients = (torch.autograd.grad(each, weights, retain_graph=True) for each in (mine, plain))
-        torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(excess, divergences.forward_kl(logits, log_probs).detach())
+        torch.testing.assert_close(loss.mean, plain)
+        torch.testing.assert_close(*(torch.autograd.grad(x, weights, retain_graph=True) for x in (loss.mean, plain)))
+    torch.testing.assert_close(full.metrics["kl"], divergences.forward_kl(logits, log_probs).detach())
+
+
+def test_chunks_do_not_change_what_dropout_drops(batch, monkeypatch):
+    policy, losses = Tiny(), []
+    for limit in (1 << 20, 44):
+        monkeypatch.setattr(sequence, "CHUNK", limit)
+        torch.manual_seed(5)
+        losses.append(distill(policy, ORACLE, batch, cross_entropy).mean)
+        losses.append(torch.rand(1))
+    torch.testing.assert_close(losses[:2], losses[2:])
 
 
 def test_a_loss_is_computed_in_float32_whatever_the_precision():
-    policy = Transformer(11, layers=1, width=8, heads=2, ffn=8).eval()
+    policy, length = Tiny().eval(), torch.full((64,), 5)
     target = torch.randint(4, 11, (64, 5), generator=torch.Generator().manual_seed(1))
-    length = torch.full((64,), 5)
-    batch = Batch(torch.arange(64), target[:, :4], target, length, limit=length)
+    batch = Batch(torch.arange(64), target[:, :4], target, length, limit=length, row=torch.arange(64))
     with torch.autocast("cpu", torch.bfloat16):
-        logits, (loss, excess) = policy(batch.source, batch.prefix, batch.mask), losses.full(policy, ORACLE, batch)
+        logits = policy.head(policy.features(batch.source, batch.prefix, batch.mask))
+        loss = distill(policy, ORACLE, batch, cross_entropy)
     log_probs = ORACLE.table[batch.prefix[batch.mask]]
     assert logits.dtype == torch.bfloat16
-    torch.testing.assert_close(loss, losses.cross_entropy(logits, log_probs), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(excess, divergences.forward_kl(logits, log_probs), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(loss.mean, cross_entropy(logits, log_probs), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(loss.metrics["kl"], divergences.forward_kl(logits, log_probs), rtol=1e-5, atol=1e-5)

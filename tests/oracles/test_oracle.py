@@ -12,9 +12,12 @@ from torch import nn
 from agents.policies.transformer import Transformer
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import LOG_ZERO, PolicyOracle, ReferenceOracle, expert
-from textgen_env.oracles.wrappers import CachedOracle, NoisyOracle, follow
-from textgen_env.types import BOS, EOS, PAD, Trajectories, shift
+from textgen_env.oracles.cached import CachedOracle
+from textgen_env.oracles.noisy import NoisyOracle, follow
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.references import ReferenceOracle
+from textgen_env.tasks.task import expert
+from textgen_env.types import BOS, EOS, LOG_ZERO, PAD, Trajectories, shift
 
 
 class Toy(nn.Module):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from pretrained_models import FAMILIES, LINES, copier
+from pretrained_models import FAMILIES, LINES, SMALL, copier
 from safetensors.torch import load_file, save_file
 from test_policies import (  # the contract of agents/policy.py, which ``policy`` below is put to
     close,
@@ -32,12 +32,15 @@ from torch.nn.utils.rnn import pad_sequence
 import command_line
 import distil
 import teaching
-from agents.evaluation.outputs import write_split, writer
+from agents.evaluation.outputs import generate
+from agents.generation.decoder import Decoder
 from agents.generation.decoding import beam, greedy
+from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.pretrained import load, load_tokens
+from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.oracle import PolicyOracle
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.types import BOS, EOS, PAD
 
 KEYS = {  # family → how it is asked; together every branch of the prompt's layout
@@ -103,6 +106,40 @@ def test_a_batch_is_scored_as_transformers_scores_each_pair_alone(name, policy, 
         theirs = theirs[:, [ids[token] for token in known]].log_softmax(-1)  # [T, known]
         assert len(theirs) == len(answer) + 1
         close(logits[row, : len(theirs)].log_softmax(-1)[:, known], theirs)
+
+
+DECODER = {"num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "hidden_size": 16, "head_dim": 8}
+DECODER |= {"intermediate_size": 24, "pad_token_id": 1, "eos_token_id": 2, "bos_token_id": 3}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("marian", {**SMALL, "decoder_start_token_id": 2, "pad_token_id": 1, "eos_token_id": 2}),  # a bias of its own
+        ("t5", {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}),
+        ("gemma2", {**DECODER, "final_logit_softcapping": 0.5}),
+        ("cohere", {**DECODER, "logit_scale": 0.1}),
+        ("granite", {**DECODER, "logits_scaling": 7.0}),
+    ],
+)
+@torch.no_grad()
+def test_head_gives_the_logits_of_the_model_from_the_features(kind, settings):
+    """Scale, bias and cap behind the output layer included."""
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(kind, vocab_size=40, **settings)
+    auto = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
+    model = auto.from_config(config).eval()
+    if kind == "marian":
+        model.final_logits_bias.normal_()
+    policy = HuggingFacePolicy(model, Vocabulary.words([f"w{i}" for i in range(30)]), [None, None, *range(2, 34)], [], [2])
+    source, prefix = sources([5, 3], 5), prefixes(2, 6)
+    state = policy.start(source, 6)
+    tokens = torch.cat([state.prompt, policy.ids[prefix[:, 1:]]], 1)
+    logits = policy.ours(model(**policy.inputs(tokens, state)).logits)[:, state.prompt.shape[1] - 1 :]  # [B, T, V]
+    features, mask = policy.features(source, prefix), torch.arange(6) < torch.tensor([[6], [2]])
+    assert features.shape == (2, 6, policy.feature_width)
+    close(policy.head(features), logits)
+    close(policy.head(policy.features(source, prefix, mask)), logits[mask])
 
 
 @torch.no_grad()
@@ -190,23 +227,23 @@ def test_what_the_decoder_has_read_before_the_first_action(settings, read, copy)
 
 
 @torch.no_grad()
-def test_padding_takes_no_room(policy):
+def test_padding_takes_no_positions(policy):
     source, prefix = sources([5, 3], 5), prefixes(2, 6)
     close(policy(torch.cat([source, torch.full((2, 200), PAD)], 1), prefix), policy(source, prefix))  # of 128 positions
 
 
-def test_the_teacher_has_no_more_room_than_its_positions(folders):
+def test_a_task_longer_than_the_positions_of_the_teacher_is_refused(folders):
     policy = load(str(folders["bart"]), source_prefix="a man")  # the prefix: 2 tokens and <s>
     most, before = 128, len(policy.opening)
-    policy.check_room(most - before, 128 - 1)
-    for limits in ((most - before + 1, 20), (20, 128)):  # the decoder reads its start token and <s> first
+    policy.check_limits(most - before, 128 - 1)
+    for limits in ((most - before + 1, 20), (20, 128)):  # the decoder is given its start token and <s> first
         with pytest.raises(UserError, match=r"128 positions and needs 129"):
-            policy.check_room(*limits)
+            policy.check_limits(*limits)
     policy = load(str(folders["gpt2"]))
-    policy.check_room(64, 65)  # the last action is not read
+    policy.check_limits(64, 65)  # the last action is no input
     with pytest.raises(UserError, match="needs 129"):
-        policy.check_room(65, 65)
-    load(str(folders["t5"])).check_room(10_000, 10_000)
+        policy.check_limits(65, 65)
+    load(str(folders["t5"])).check_limits(10_000, 10_000)
 
 
 def test_a_student_learns_from_such_a_teacher_alone(task, tmp_path):
@@ -232,9 +269,9 @@ def test_a_student_learns_from_such_a_teacher_alone(task, tmp_path):
     assert teacher.about["architecture"] == "marian"
     student = distil.build_student(config, own)
     distil.train_student(config, own, student, teacher.oracle, tmp_path, on)
-    for write in (teacher.write, writer(student, 1, on.precision, on.device)):
+    for write in (teacher.write, Decoder(student, 1, on.precision, on.device)):
         test = own.splits["test"]
-        assert score("accuracy", write_split(write, own, test), test.texts.references)["accuracy"].value >= 90
+        assert score("accuracy", generate(write, own, test), test.texts.references)["accuracy"].value >= 90
     assert distil.build_student(command_line.read("dagger", [*words, f"init={tmp_path}"]), own).vocabulary_size == 9
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from agents import reporting as report
 from agents.reporting.facts import amount, duration
-from agents.reporting.page import marked
+from agents.reporting.page import differences
 from agents.reporting.plots import PANEL, panel_svg, panels
 from textgen_env.data.corpus import Preprocessing
 from textgen_env.errors import UserError
@@ -376,13 +376,13 @@ def test_text_that_utf8_cannot_hold_does_not_stop_the_report(tmp_path: Path) -> 
     assert "\\udcff" in page(tmp_path, metrics=[], config_yaml="out: a\udcffb").text
 
 
-def test_words_where_teacher_and_student_part_are_marked() -> None:
-    assert marked("that is <b>fine .", "this is <b>fine , too .") == (
-        "<mark>that</mark> is &lt;b&gt;fine .",
-        "<mark>this</mark> is &lt;b&gt;fine <mark>, too</mark> .",
-    )
-    assert marked("the same", "the same") == ("the same", "the same")
-    assert marked("", "new") == ("", "<mark>new</mark>")
+def test_words_where_teacher_and_student_differ_are_marked(tmp_path: Path) -> None:
+    texts = {"teacher": "that is <b>fine .", "student": "this is <b>fine , too ."}
+    found = page(tmp_path, samples=[sample(**texts)])
+    for marked in ("<mark>that</mark> is &lt;b&gt;fine .", "<mark>this</mark> is &lt;b&gt;fine <mark>, too</mark> ."):
+        assert f">{marked}</dd>" in found.source
+    assert differences("the same", "the same") == ([(False, "the same")], [(False, "the same")])
+    assert differences("", "new") == ([], [(True, "new")])
 
 
 def test_the_profile_shows_shares_of_the_time(usual: Page) -> None:

@@ -23,14 +23,15 @@ import judged
 import show
 import speed
 import teaching
-from agents.evaluation.outputs import subset, write_split, writer
+from agents.evaluation.outputs import generate, subset
+from agents.generation.decoder import Decoder
 from agents.training.checkpoint import load_tensors, save_tensors
-from agents.training.logger import console
 from agents.training.trainer import Interrupted
 from benchmarks.suites import beam
 from reopen import reopen, reopen_student
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
+from textgen_env.terminal import console
 
 TINY = [
     *("student.layers=1", "student.width=16", "student.heads=2", "student.ffn=16", "student.dropout=0.0", "device=cpu"),
@@ -78,8 +79,8 @@ def test_the_same_student_and_teacher_get_the_same_scores_again(runs):
     results = json.loads((folder / "results.json").read_text())
     config, task, student, teacher = reopen(folder, *("cpu", "float32"))
     test = subset(task.splits["test"], 12)
-    for who, write in (("student", writer(student, config.evaluate.beam, "float32", "cpu")), ("teacher", teacher.write)):
-        again = score(task.metric, write_split(write, task, test), test.texts.references)
+    for who, write in (("student", Decoder(student, config.evaluate.beam, "float32", "cpu")), ("teacher", teacher.write)):
+        again = score(task.metric, generate(write, task, test), test.texts.references)
         assert again[task.metric].value == results["scores"][who][task.metric]
     assert teacher.about == results["teacher"]
     assert not student.training
@@ -219,7 +220,7 @@ def test_two_runs_in_one_report(runs, tmp_path):
     words = [*(f"run={runs[name]}" for name in ("bc", "imitkd")), "rows=60", "resamples=20", "corrupt_at=1", "corrupt=1"]
     said = command(exposure_bias, *words, *CPU, f"out={out}")
     assert "imitkd" in said
-    assert "processor threads" in said
+    assert "CPU threads" in said
     results = json.loads((out / "exposure_bias.json").read_text())
     assert list(results["runs"]) == ["bc", "imitkd"]
     assert {report["sentences"] for report in results["runs"].values()} == {60}

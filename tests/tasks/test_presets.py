@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.algorithms.schedules import BETA, beta
-from command_line import applying, leaves, read
+from command_line import applying, leaves, presets, read
 from groups import groups
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
@@ -29,7 +29,7 @@ def chosen(env: str, preset: str, algorithm: str) -> dict[str, Any]:
     """What ``read`` makes of these three; Hydra composes only once a task and preset."""
     config = {key: value for key, value in composed(env, preset).items() if not key.startswith("algorithm.")}
     config |= {f"algorithm.{key}": value for key, value in ALGORITHMS[algorithm].node.items()}
-    preset_of_it = applying(tasks()[env].PRESETS[preset], config)
+    preset_of_it = applying(presets(env)[preset], config)
     return config | {key: value for key, value in preset_of_it.items() if key in config}
 
 
@@ -49,7 +49,7 @@ def test_every_algorithm_gets_a_consistent_configuration(env: str, preset: str) 
             assert 0 < warmup < steps, algorithm
             assert config[f"{who}train.lr"] > 0
             assert config[f"{who}train.validations"] <= steps
-        for condition, settings in tasks()[env].PRESETS[preset].items():
+        for condition, settings in presets(env)[preset].items():
             if condition.startswith("algorithm=") and algorithm in condition[10:].split("|"):
                 assert settings.items() <= config.items(), algorithm
         for name in ("algorithm.beta", "algorithm.epsilon"):

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.tasks import copy, iwslt, multi30k, parallel_text, tasks, tightrope, wmt16
-from textgen_env.tasks.task import Task, build, once
+from textgen_env.tasks.task import Task, once
 from textgen_env.types import BOS, EOS, PAD, UNK, shift
 
 TRANSLATION = [iwslt, multi30k, parallel_text, wmt16]
@@ -26,7 +27,7 @@ LETTERS = Vocabulary.words("abcdefgh")
 def task_of(train: list[tuple[str, str]], test: list[tuple[str, str]], source_limit: int = 5, horizon: int = 4) -> Task:
     splits = {name: Pairs([s for s, _ in rows], [(t,) for _, t in rows]) for name, rows in (("train", train), ("test", test))}
     corpus = Corpus("c", "local", "here", splits)
-    return build("X-v0", corpus, LETTERS, source_limit=source_limit, horizon=horizon, metric="bleu", reward="bleu")
+    return Task("X-v0", corpus, LETTERS, source_limit=source_limit, limit=Limit(horizon), metric="bleu", reward="bleu")
 
 
 def folder_of(folder: Path) -> Path:

@@ -16,10 +16,9 @@ from agents.theory.mdps import GROUND, RIGHT, ROPE, Array, tightrope, walker
 from textgen_env.envs import rewards
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.errors import UserError
-from textgen_env.oracles.oracle import expert
 from textgen_env.tasks import copy
 from textgen_env.tasks import tightrope as words
-from textgen_env.tasks.task import Task
+from textgen_env.tasks.task import Task, expert
 from textgen_env.types import Trajectories
 
 T = 5

@@ -6,7 +6,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from agents.training.checkpoint import load_tensors, load_weights, pack, save_tensors, unpack
+from agents.training.checkpoint import (
+    load_moments,
+    load_state,
+    load_tensors,
+    load_weights,
+    moments,
+    save_tensors,
+    state_tensors,
+)
 from textgen_env.errors import UserError
 
 
@@ -57,20 +65,46 @@ def test_a_full_disk_is_one_line_and_the_file_before_survives(tmp_path, monkeypa
     assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
 
 
-def test_optimiser_and_generators_round_trip():
-    model = torch.nn.Linear(3, 3)
-    optimiser = torch.optim.Adam(model.parameters(), fused=True)
+def test_moments_round_trip():
+    model, twin = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+    optimizer, fresh = (torch.optim.Adam(module.parameters(), fused=True) for module in (model, twin))
+    assert all(not tensor.any() for tensor in moments(optimizer).values())  # as Adam starts
     model(torch.randn(5, 3)).sum().backward()
-    optimiser.step()
-    generator = torch.Generator().manual_seed(7)
-    torch.rand(3, generator=generator)
-    packed = {name: tensor.clone() for name, tensor in pack(optimiser, {"g": generator}).items()}
-    expected = torch.rand(4, generator=generator)
-
-    twin = torch.nn.Linear(3, 3)
-    fresh, other = torch.optim.Adam(twin.parameters(), fused=True), torch.Generator()
-    unpack(packed, fresh, {"g": other})
-    assert torch.equal(torch.rand(4, generator=other), expected)
-    before, after = optimiser.state_dict()["state"], fresh.state_dict()["state"]
+    optimizer.step()
+    load_moments(fresh, {name: tensor.clone() for name, tensor in moments(optimizer).items()}, "x")
+    before, after = moments(optimizer), moments(fresh)
     assert before.keys() == after.keys()
-    assert all(torch.equal(before[i][name], after[i][name]) for i in before for name in before[i])
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    for module in (model, twin):
+        module.load_state_dict({"weight": torch.eye(3), "bias": torch.zeros(3)})
+        module(torch.ones(2, 3)).square().sum().backward()
+    twin.weight.grad, twin.bias.grad = model.weight.grad.clone(), model.bias.grad.clone()
+    optimizer.step()
+    fresh.step()
+    assert torch.equal(model.weight, twin.weight)
+
+
+def test_a_state_with_an_extra_state_round_trips_and_another_is_refused(tmp_path):
+    left, right = Counter(3), Counter(0)
+    load_state(right, state_tensors(left), tmp_path)
+    assert (right.count, right.weight.item()) == (3, left.weight.item())
+    assert state_tensors(left).keys() == {"weight", "_extra_state.count"}
+    with pytest.raises(UserError, match=r"holds the state of another Counter: _extra_state\.more is \(\) there, absent here"):
+        load_state(right, {**state_tensors(left), "_extra_state.more": torch.tensor(1)}, tmp_path)
+    with pytest.raises(UserError, match=r"another Counter \(KeyError: 'count'\)"):
+        load_state(right, {"weight": torch.ones(()), "_extra_state.other": torch.tensor(1)}, tmp_path)
+
+
+class Counter(torch.nn.Module):
+    """A buffer and an extra state."""
+
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+        self.register_buffer("weight", torch.tensor(count / 2))
+
+    def get_extra_state(self):
+        return {"count": torch.tensor(self.count)}
+
+    def set_extra_state(self, state):
+        self.count = state["count"].item()

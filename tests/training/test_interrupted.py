@@ -25,14 +25,14 @@ import dagger
 import interop
 import show
 from agents.algorithms.bc import BC
-from agents.evaluation import outputs as evaluation
-from agents.generation import demonstrations
+from agents.evaluation import validation
+from agents.runs import demonstrations
 from agents.runs.locks import locked
 from agents.training.checkpoint import load_tensors, save_tensors
-from agents.training.logger import console
 from textgen_env.data.files import load_json
 from textgen_env.data.vocabulary import subwords
 from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
 SIGNALS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 
@@ -246,7 +246,7 @@ PHASES = {
     "the teacher's training": (BC, "loss", "(teacher); saved in "),
     "demonstrations": (demonstrations, "save_tensors", "interrupted"),
     "the training": (dagger.distil.algorithm_class("seqkd"), "loss", "saved in "),
-    "a validation": (evaluation, "mean_nll", "saved in "),
+    "a validation": (validation, "mean_nll", "saved in "),
     "the evaluation": (dagger.judged, "written", "interrupted"),
     "the speed": (dagger, "speed", "interrupted"),
     "the report": (dagger.judged, "publish", "interrupted"),

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from textgen_env.data.limit import Limit
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError
-from textgen_env.tasks.task import Task
 from textgen_env.types import PAD, Batch
 
 WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # T is one of these or the horizon
@@ -28,19 +28,19 @@ class Batches:
     batch may be longer, up to the limit of each source.
 
     Args:
-        split: rows to train on: a split of ``task``, or one with the same sources and other targets
+        split: rows to train on
         tokens: target positions in a batch
         seed: of the order of the rows
-        task: whose horizon and limits hold
+        limit: of what a policy generates for a source; targets end at its horizon
     """
 
-    def __init__(self, split: Split, tokens: int, seed: int, task: Task) -> None:
+    def __init__(self, split: Split, tokens: int, seed: int, limit: Limit) -> None:
         if tokens < 1 or not any(map(len, split.target)):
             raise UserError(f"no batch of {tokens} tokens can be drawn from {len(split)} training pairs")
         self.seed = seed
-        self._table = _Table(split, task)
+        self._table = _Table(split, limit)
         need = np.maximum(self._table.target_length, -(-self._table.source_length // 2))
-        bucket = np.searchsorted(self._table.widths, np.minimum(need, task.horizon))
+        bucket = np.searchsorted(self._table.widths, np.minimum(need, limit.horizon))
         bucket[self._table.target_length == 0] = -1
         self._buckets = [
             (np.flatnonzero(bucket == i), max(1, tokens // int(self._table.widths[i]))) for i in np.unique(bucket[bucket >= 0])
@@ -66,12 +66,12 @@ class Batches:
         return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def in_order(split: Split, tokens: int, task: Task) -> Iterator[Batch]:
+def in_order(split: Split, tokens: int, limit: Limit) -> Iterator[Batch]:
     """Every row once, longest source first: for validation and decoding.  ``batch.index`` says which row is which.
 
     A batch has as many rows as keep B·max(S, T), before padding, within ``tokens``; at least one.
     """
-    table = _Table(split, task)
+    table = _Table(split, limit)
     left = np.lexsort((table.target_length, table.source_length))[::-1]
     longest = np.maximum(table.source_length, table.target_length)
     while len(left):
@@ -89,12 +89,12 @@ def _fitting(longest: np.ndarray, tokens: int) -> int:
 class _Table:
     """A split as two flat arrays, so that a batch is two gathers.  Targets end at the horizon: no policy need go further."""
 
-    def __init__(self, split: Split, task: Task) -> None:
+    def __init__(self, split: Split, limit: Limit) -> None:
         self.source, self.source_start, self.source_length = _flatten(split.source)
         self.target, self.target_start, length = _flatten(split.target)
-        self.target_length = np.minimum(length, task.horizon)
-        self.limit = task.limit(self.source_length)
-        self.widths = np.array([*(width for width in WIDTHS if width < task.horizon), task.horizon])
+        self.target_length = np.minimum(length, limit.horizon)
+        self.limit = limit(self.source_length)
+        self.widths = np.array([*(width for width in WIDTHS if width < limit.horizon), limit.horizon])
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Rows padded to the next width (target) and the next multiple of 8 (source)."""
@@ -107,6 +107,7 @@ class _Table:
             target=_padded(self.target, self.target_start[rows], length, t),
             length=torch.from_numpy(length.astype(np.int64)),
             limit=torch.from_numpy(self.limit[rows]),
+            row=torch.arange(len(rows)),
         )
 
 

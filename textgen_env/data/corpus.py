@@ -106,6 +106,10 @@ class Corpus:
         splits = {split: pairs.mapped(change) for split, pairs in self.splits.items()}
         return replace(self, splits=splits, preprocessing=replace(self.preprocessing, **recorded))
 
+    def lowercased(self) -> Corpus:
+        """The same corpus in lower case."""
+        return self.mapped(str.lower, lowercase=True)
+
     def describe(self) -> str:
         """The banner: what was taken, its sizes and fingerprint, then a line for each note."""
         sizes = " · ".join(f"{split} {size:,}" for split, size in self.sizes.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from textgen_env.data.corpus import Corpus
@@ -13,43 +13,63 @@ from textgen_env.errors import UserError, unknown
 KINDS = ("auto", "local", "hub", "bundled")
 
 
-def find_corpus(
-    kind: str, data_dir: str | None, read: Callable[[Path], Corpus], read_own: Callable[[], Corpus], hub: HubSet | None
-) -> Corpus:
-    """``auto``: ``data_dir`` if given, else the hub's data if prepared before, else the hub if it answers, else bundled.
+@dataclass(frozen=True)
+class Origin:
+    """Where a task's text may come from.
 
-    read, read_own: read this kind of text from a folder, and the bundled corpus.
-    UserError when the kind asked for cannot be had; only ``auto`` ever goes on to the next, and says why.
+    Args:
+        kind: ``local``, ``hub`` or ``bundled``; ``auto``: ``data_dir`` if given, else the hub's data if
+            prepared before, else the hub if it answers, else bundled
+        data_dir: the user's folder
+        bundled_pairs: training pairs of the bundled corpus
+        hub: the data set, where the task has one
     """
-    if kind not in KINDS:
-        raise unknown("corpus", kind, KINDS)
-    if kind == "local" and not data_dir:
-        raise UserError("env.corpus=local needs env.data_dir=FOLDER")
-    if kind in ("hub", "bundled") and data_dir:
-        raise UserError(f"env.corpus={kind} does not read env.data_dir={data_dir}; drop one of the two")
-    if data_dir:
-        return read(Path(data_dir).expanduser())
-    if kind == "bundled":
-        return _named(read_own(), hub)
-    if hub is None:
-        if kind == "hub":
+
+    kind: str
+    data_dir: str | None
+    bundled_pairs: int
+    hub: HubSet | None = None
+
+    def find(self, read: Callable[[Path], Corpus], read_bundled: Callable[[int], Corpus]) -> Corpus:
+        """The corpus; only ``auto`` ever goes on to the next place, and a note says why.
+
+        Args:
+            read: reads this kind of text from a folder
+            read_bundled: the bundled corpus with so many training pairs
+
+        Raises:
+            UserError: the kind asked for cannot be had.
+        """
+        if self.kind not in KINDS:
+            raise unknown("corpus", self.kind, KINDS)
+        if self.kind == "local" and not self.data_dir:
+            raise UserError("env.corpus=local needs env.data_dir=FOLDER")
+        if self.kind in ("hub", "bundled") and self.data_dir:
+            raise UserError(f"env.corpus={self.kind} does not read env.data_dir={self.data_dir}; drop one of the two")
+        if self.kind == "hub" and self.hub is None:
             raise UserError("this task has no data set on the hub; use env.data_dir=FOLDER or env.corpus=bundled")
-        reason = "no env.data_dir given"
-    elif kind == "hub" or is_prepared(hub):
-        return load_hub(hub)
-    else:
-        reason = why_unreachable(hub.name)
-        if not reason:
-            try:
-                return load_hub(hub)
-            except UserError as error:
-                reason = str(error)
-    corpus = _named(read_own(), hub)
-    return replace(corpus, notes=(*corpus.notes, f"note: bundled was taken because: {reason}"))
+        if self.data_dir:
+            return read(Path(self.data_dir).expanduser())
+        notes: list[str] = []
+        if self.hub is not None:
+            notes.append(f"BUNDLED CORPUS in place of {self.hub.title}: these scores are not {self.hub.title}'s")
+        if self.kind != "bundled":
+            found = self._from_hub()
+            if isinstance(found, Corpus):
+                return found
+            notes.append(f"note: bundled was taken because: {found}")
+        corpus = read_bundled(self.bundled_pairs)
+        return replace(corpus, notes=(*corpus.notes, *notes))
 
-
-def _named(corpus: Corpus, hub: HubSet | None) -> Corpus:
-    """The bundled ``corpus``, saying whose place it takes."""
-    if hub is None:
-        return corpus
-    return replace(corpus, notes=(*corpus.notes, f"BUNDLED CORPUS in place of {hub.title}: these scores are not {hub.title}'s"))
+    def _from_hub(self) -> Corpus | str:
+        """The hub's corpus, or why ``auto`` cannot have it."""
+        if self.hub is None:
+            return "no env.data_dir given"
+        if self.kind == "hub" or is_prepared(self.hub):
+            return load_hub(self.hub)
+        if reason := why_unreachable(self.hub.name):
+            return reason
+        try:
+            return load_hub(self.hub)
+        except UserError as error:
+            return str(error)

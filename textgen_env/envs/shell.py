@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from textgen_env.envs.dynamics import State, query
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import UserError, check_kind, unknown
 from textgen_env.metrics.scores import sentence_score
-from textgen_env.oracles.oracle import expert
-from textgen_env.tasks.task import Task, check_option
+from textgen_env.tasks.task import Task, expert
 from textgen_env.types import BOS, PAD, Oracle
 
 Observation = dict[str, NDArray[np.int64]]
@@ -42,7 +41,7 @@ def refuse_time_limit(env: gym.Env) -> None:
 def check_switches(**switches: bool) -> None:
     """UserError unless each is True or False."""
     for name, value in switches.items():
-        check_option(name, value, False)
+        check_kind(name, value, False)
 
 
 def checked_seed(seed: Any) -> int | None:

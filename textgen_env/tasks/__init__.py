@@ -1,7 +1,7 @@
-"""One file a task.  A task module has ``ID``, ``PRESETS`` and ``load(**options) -> Task``; nothing else has to know it.
+"""One file a task.  A task module has ``ID`` and ``load(**options) -> Task``; nothing else has to know it.
 
-``PRESETS``: ``{"quick": {…}, "paper": {…}}``, each the command-line keys that suit the task; what stands under a key like
-``"student=gru|lstm"`` or ``"algorithm.beta=exponential"`` holds for these choices only.
+Which command-line settings suit a task (``preset=quick|paper``) says ``experiments/conf/preset/ID.yaml``, or the
+module's own ``PRESETS``, a dict of the same form.
 """
 
 from __future__ import annotations

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 import string
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.limit import LONGEST, Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.oracles.exact import ExactOracle
-from textgen_env.tasks.task import LONGEST, Task, build, once
+from textgen_env.tasks.task import Task, once
 from textgen_env.types import EOS, PAD
 
 ID = "Copy-v0"
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {
-        "teacher": "exact",
-        "student.layers": 1,
-        "student.width": 64,
-        "student.ffn": 128,
-        "student.dropout": 0.0,
-        "train.steps": 400,
-        "train.batch_tokens": 512,
-        "train.lr": 3e-3,
-        "train.warmup": 40,
-    },
-    "paper": {},
-}
 
 
 @once
@@ -47,13 +33,13 @@ def load(
     test: int = 200,
     seed: int = 0,
 ) -> Task:
-    """Random strings, uniform in length and symbols, to be written down again.
+    """Random strings, uniform in length and symbols, to be repeated.
 
     Args:
         symbols: how many different symbols there are
         min_length: shortest string
         max_length: longest string
-        horizon: most tokens the student may write, EOS included
+        horizon: most tokens that may be generated, EOS included
         limit_ratio: a of a limit a·S + b on the tokens generated for a source of S tokens; null: the horizon alone
         limit_offset: b of that limit
         train: training strings
@@ -74,37 +60,27 @@ def load(
     splits = {name: Pairs(cuts[name], [(text,) for text in cuts[name]]) for name in ("train", "valid", "test")}
     corpus = Corpus("copy", "bundled", f"random strings of {symbols} symbols, seed {seed}", splits)
     vocabulary = Vocabulary.words(alphabet)
-    return build(
-        ID,
-        corpus,
-        vocabulary,
-        source_limit=max_length + 1,
-        horizon=horizon,
-        metric="accuracy",
-        reward="zero_one",
-        oracle=partial(CopyOracle, len(vocabulary)),
-        limit_ratio=limit_ratio,
-        limit_offset=limit_offset,
-    )
+    limit, oracle = Limit(horizon, limit_ratio, limit_offset), partial(CopyOracle, len(vocabulary))
+    return Task(ID, corpus, vocabulary, max_length + 1, limit, metric="accuracy", reward="zero_one", oracle=oracle)
 
 
 def _strings(alphabet: list[str], shortest: int, longest: int, count: int, generator: np.random.Generator) -> list[str]:
     """``count`` strings, all different if the space of strings is large enough, else filled up with repeats."""
-    found: dict[str, None] = {}
+    distinct: dict[str, None] = {}
     drawn: list[str] = []
     for _ in range(20):
         lengths = generator.integers(shortest, longest + 1, size=2 * count)
         letters = generator.integers(len(alphabet), size=(2 * count, longest))
         drawn = [" ".join(alphabet[i] for i in row[:length]) for row, length in zip(letters, lengths, strict=True)]
-        found.update(dict.fromkeys(drawn))
-        if len(found) >= count:
+        distinct.update(dict.fromkeys(drawn))
+        if len(distinct) >= count:
             break
-    texts = [*found, *drawn][:count]
-    return [texts[i] for i in generator.permutation(count)]  # strings found early are short: no split may get them all
+    texts = [*distinct, *drawn][:count]
+    return [texts[i] for i in generator.permutation(count)]  # the first are short: no split may get them all
 
 
 class CopyOracle(ExactOracle):
-    """The exact expert: whatever was written before, step t's best action is the source's t-th symbol, EOS after its end."""
+    """The exact expert: whatever the prefix, step t's best action is the source's t-th symbol, EOS after its end."""
 
     def right(self, source: Tensor, prefix: Tensor) -> Tensor:
         right = torch.full_like(prefix, EOS)

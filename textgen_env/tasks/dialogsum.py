@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from textgen_env.data.hub import HubSet
-from textgen_env.tasks import cnndm
-from textgen_env.tasks.summarization import find_summaries, summarisation
+from textgen_env.data.limit import Limit
+from textgen_env.data.sources import Origin
+from textgen_env.tasks.summarization import find_summaries, summarization
 from textgen_env.tasks.task import Task, once
 
 ID = "DialogSum-v0"
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": cnndm.PRESETS["quick"],
-    "paper": {  # not a task of the paper: CNN/DailyMail's sizes, and steps for a twentieth of its pairs
-        **cnndm.PRESETS["paper"],
-        "env.vocabulary": 10_000,
-        "teacher.train.steps": 10_000,
-        "teacher.train.batch_tokens": 2_400,  # 32 dialogues
-        "train.steps": 10_000,
-        "train.batch_tokens": 2_400,
-    },
-}
 
 
 @once
@@ -55,13 +43,8 @@ def load(
         hub: data set on the hub, or a folder in the same layout
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
+    limit = Limit(horizon, limit_ratio, limit_offset)
     data = HubSet("DialogSum", hub, "dialogue", "summary", join=True)
-    text = find_summaries(corpus, data_dir, "dialogues", data, bundled_pairs)
-    return summarisation(
-        *(ID, text, vocabulary, lowercase),
-        source_limit=source_limit,
-        target_limit=target_limit,
-        horizon=horizon,
-        limit_ratio=limit_ratio,
-        limit_offset=limit_offset,
-    )
+    text = find_summaries(Origin(corpus, data_dir, bundled_pairs, data), "dialogues")
+    text = text.lowercased() if lowercase else text
+    return summarization(ID, text, vocabulary, source_limit, target_limit, limit)

@@ -2,75 +2,13 @@
 
 from __future__ import annotations
 
-from math import sqrt
-from typing import Any
-
 from textgen_env.data.hub import PARQUET, HubSet
+from textgen_env.data.limit import Limit
+from textgen_env.data.sources import Origin
 from textgen_env.tasks.task import Task, once
 from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
 ID = "IWSLT-v0"
-SEQINTER = {"train.lr": 0.01 / sqrt(2_000), "train.warmup": 2_000}  # fine-tuning, in Lin et al. 2020
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {
-        "env.vocabulary": 4_000,
-        "teacher.layers": 2,
-        "teacher.ffn": 512,
-        "teacher.label_smoothing": 0.0,  # so few updates never come near overfitting
-        "teacher.train.steps": 900,
-        "teacher.train.batch_tokens": 1024,
-        "teacher.train.lr": 1.5e-3,
-        "teacher.train.validations": 4,
-        "teacher.train.validation_rows": 150,
-        "student.dropout": 0.0,
-        "student=transformer": {"student.layers": 1, "student.width": 64, "student.ffn": 256},
-        "student=gru|lstm|sru": {
-            "student.encoder_layers": 1,
-            "student.decoder_layers": 1,
-            "student.encoder_width": 64,
-            "student.width": 128,
-            "student.embedding": 64,
-        },
-        # The prefixes of a student that is barely trained teach little: half of the rows stay the
-        # training pairs to the end.
-        "algorithm.beta=exponential": {"algorithm.rate": 1 / 2},
-        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.group": 4},
-        "train.steps": 700,
-        "train.batch_tokens": 1024,
-        "train.lr": 5e-3,
-        "train.warmup": 100,
-        "train.validations": 3,
-        "train.validation_rows": 150,
-        "algorithm=seqinter": {"train.lr": 8e-4, "train.warmup": 40},  # in the paper's proportion
-    },
-    "paper": {  # Lin et al. 2020; a peak learning rate is their setting / √warm-up
-        "env.vocabulary": 10_000,
-        "teacher.layers": 8,
-        "teacher.width": 256,
-        "teacher.heads": 4,
-        "teacher.ffn": 1024,
-        "teacher.label_smoothing": 0.0,
-        "teacher.train.steps": 50_000,
-        "teacher.train.batch_tokens": 3_700,  # 128 of IWSLT14's sentences
-        "teacher.train.lr": 0.1 / sqrt(10_000),
-        "teacher.train.schedule": "inverse_sqrt",
-        "teacher.train.warmup": 10_000,
-        "teacher.train.clip": 5.0,
-        "teacher.train.validations": 50,
-        "teacher.train.validation_rows": 1_000,
-        "train.steps": 80_000,  # the students' sizes are the defaults
-        "train.batch_tokens": 3_700,
-        "train.lr": 0.1 / sqrt(5_000),
-        "train.schedule": "inverse_sqrt",
-        "train.warmup": 5_000,
-        "train.clip": 5.0,
-        "train.validations": 80,
-        "train.validation_rows": 1_000,
-        "algorithm.beta=exponential": {"algorithm.rate": 1 / 200},
-        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.group": 4},
-        "algorithm=seqinter": SEQINTER,
-    },
-}
 
 
 @once
@@ -114,13 +52,8 @@ def load(
         hub_revision: its revision; the parquet export needs no script to be trusted
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
+    limit = Limit(horizon, limit_ratio, limit_offset)
     data = HubSet("IWSLT", hub, source, target, hub_config or f"iwslt2017-{source}-{target}", hub_revision)
-    text = find_parallel(corpus, data_dir, source, target, data, unescape, bundled_pairs, tedx=tedx)
-    text = with_bleu(text, bleu_tokenizer, target)
-    return translation(
-        *(ID, text, vocabulary, lowercase),
-        source_limit=source_limit,
-        horizon=horizon,
-        limit_ratio=limit_ratio,
-        limit_offset=limit_offset,
-    )
+    text = find_parallel(Origin(corpus, data_dir, bundled_pairs, data), source, target, unescape, tedx)
+    text = text.lowercased() if lowercase else text
+    return translation(ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit)

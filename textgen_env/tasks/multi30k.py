@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from textgen_env.data.hub import HubSet
-from textgen_env.tasks import iwslt
+from textgen_env.data.limit import Limit
+from textgen_env.data.sources import Origin
 from textgen_env.tasks.task import Task, once
 from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
 ID = "Multi30k-v0"
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": iwslt.PRESETS["quick"],
-    "paper": {  # not a task of the paper: IWSLT14's rates, with a fifth of its steps for a fifth of its pairs
-        **iwslt.PRESETS["paper"],
-        "teacher.train.steps": 10_000,
-        "teacher.train.batch_tokens": 2_048,  # 124 sentences
-        "teacher.train.warmup": 2_000,
-        "train.steps": 16_000,
-        "train.batch_tokens": 2_048,
-        "train.warmup": 1_000,
-        "algorithm=seqinter": {**iwslt.SEQINTER, "train.warmup": 400},
-    },
-}
 
 
 @once
@@ -58,13 +44,8 @@ def load(
         hub: data set on the hub, or a folder in the same layout
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
+    limit = Limit(horizon, limit_ratio, limit_offset)
     data = HubSet("Multi30k", hub, source, target)
-    text = find_parallel(corpus, data_dir, source, target, data, False, bundled_pairs)
-    text = with_bleu(text, bleu_tokenizer, target)
-    return translation(
-        *(ID, text, vocabulary, lowercase),
-        source_limit=source_limit,
-        horizon=horizon,
-        limit_ratio=limit_ratio,
-        limit_offset=limit_offset,
-    )
+    text = find_parallel(Origin(corpus, data_dir, bundled_pairs, data), source, target)
+    text = text.lowercased() if lowercase else text
+    return translation(ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from textgen_env.tasks import iwslt
+from textgen_env.data.limit import Limit
+from textgen_env.data.sources import Origin
 from textgen_env.tasks.task import Task, once
 from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
 ID = "ParallelText-v0"
-PRESETS: dict[str, dict[str, Any]] = iwslt.PRESETS
 
 
 @once
@@ -45,12 +43,7 @@ def load(
         bleu_tokenizer: of BLEU: auto (by the target), 13a, intl, zh, ja-mecab, ko-mecab, char, none
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
-    text = find_parallel(corpus, data_dir, source, target, None, unescape, bundled_pairs)
-    text = with_bleu(text, bleu_tokenizer, target)
-    return translation(
-        *(ID, text, vocabulary, lowercase),
-        source_limit=source_limit,
-        horizon=horizon,
-        limit_ratio=limit_ratio,
-        limit_offset=limit_offset,
-    )
+    limit = Limit(horizon, limit_ratio, limit_offset)
+    text = find_parallel(Origin(corpus, data_dir, bundled_pairs), source, target, unescape)
+    text = text.lowercased() if lowercase else text
+    return translation(ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit)

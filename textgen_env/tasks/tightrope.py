@@ -15,35 +15,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.limit import LONGEST, Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import Range, check_range
 from textgen_env.oracles.exact import ExactOracle
-from textgen_env.tasks.task import LONGEST, Task, build, once
+from textgen_env.tasks.task import Task, once
 from textgen_env.types import BOS, EOS, UNK, shift
 
 ID = "Tightrope-v0"
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {
-        "teacher": "exact",
-        "student.layers": 1,
-        "student.width": 32,
-        "student.heads": 2,
-        "student.ffn": 64,
-        "student.dropout": 0.0,
-        "train.steps": 150,
-        "train.batch_tokens": 2048,
-        "train.lr": 2e-2,
-        "train.warmup": 15,
-    },
-    "paper": {},
-}
 FEET = ("left", "right")
 TRICKS = ("hop", "skip", "jump", "spin", "wave", "bow", "kneel", "dance", "sway", "juggle", "nod", "clap")
 LEFT, RIGHT, CLIMB = range(UNK + 1, UNK + 4)  # the first tokens of the vocabulary; tricks come after them
@@ -82,10 +67,9 @@ def load(
     corpus = Corpus("tightrope", "bundled", f"walks of {horizon} steps, seed {seed}", splits)
     vocabulary = Vocabulary.words([*FEET, "climb", *TRICKS[:tricks]])
     oracle = partial(TightropeOracle, len(vocabulary), horizon, recoverable, slip)
-    limits = {"source_limit": 2, "horizon": horizon + 1}
-    task = build(ID, corpus, vocabulary, **limits, metric="accuracy", reward="cost", oracle=oracle)
+    task = Task(ID, corpus, vocabulary, 2, Limit(horizon + 1), metric="accuracy", reward="cost", oracle=oracle)
     cut = {name: replace(split, target=[row[:-1] for row in split.target]) for name, split in task.splits.items()}
-    return replace(task, horizon=horizon, splits=cut)
+    return replace(task, limit=Limit(horizon), splits=cut)
 
 
 def _walks(generator: np.random.Generator, rows: int, horizon: int) -> Pairs:

@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from textgen_env.data.bundled import read_bundled
 from textgen_env.data.corpus import Corpus, Pairs
-from textgen_env.data.hub import HubSet
+from textgen_env.data.limit import Limit
 from textgen_env.data.readers import read_folder
-from textgen_env.data.sources import find_corpus
+from textgen_env.data.sources import Origin
 from textgen_env.data.vocabulary import subwords
 from textgen_env.errors import UserError
 from textgen_env.metrics.bleu_tokenizer import bleu_metric, check_agreement
-from textgen_env.tasks.task import Task, build
+from textgen_env.tasks.task import Task
 
 
-def find_parallel(
-    kind: str,
-    data_dir: str | None,
-    source: str,
-    target: str,
-    hub: HubSet | None,
-    unescape: bool,
-    bundled_pairs: int,
-    tedx: bool | None = None,
-) -> Corpus:
-    """Find text to translate from ``source`` to ``target``; see ``find_corpus`` for ``kind``.
+def find_parallel(origin: Origin, source: str, target: str, unescape: bool = False, tedx: bool | None = None) -> Corpus:
+    """Text to translate from ``source`` to ``target``; the bundled corpus is German and English, in either direction.
 
     Args:
-        unescape: Undo Moses escapes in a local folder.
-        bundled_pairs: Training pairs of the bundled corpus (German and English, in either direction).
-        tedx: As in ``read_folder``.
+        origin: where to look
+        source: language to translate from
+        target: language to translate into
+        unescape: undo Moses escapes in a local folder
+        tedx: as in ``read_folder``
     """
-    if tedx and not data_dir:
+    if tedx and not origin.data_dir:
         raise UserError("env.tedx=true: only a released XML folder has these sentences; give env.data_dir=FOLDER")
 
-    def read_own() -> Corpus:
+    def bundled(pairs: int) -> Corpus:
         if {source, target} != {"de", "en"}:
             raise UserError(f"the bundled corpus is German–English (de, en), not {source}–{target}; use env.data_dir=FOLDER")
-        corpus = read_bundled("translation", bundled_pairs)
+        corpus = read_bundled("translation", pairs)
         return corpus if source == "de" else _swapped(corpus)
 
-    return find_corpus(kind, data_dir, lambda folder: read_folder(folder, source, target, unescape, tedx), read_own, hub)
+    return origin.find(lambda folder: read_folder(folder, source, target, unescape, tedx), bundled)
 
 
 def _swapped(corpus: Corpus) -> Corpus:
@@ -58,6 +50,7 @@ def with_bleu(text: Corpus, tokenizer: str, target: str) -> Corpus:
     """``text`` with a tokenizer of BLEU for its targets; see ``bleu_metric``.
 
     Args:
+        text: the corpus
         tokenizer: the key ``env.bleu_tokenizer``
         target: the language of the targets
 
@@ -71,10 +64,6 @@ def with_bleu(text: Corpus, tokenizer: str, target: str) -> Corpus:
     return replace(text, bleu=name)
 
 
-def translation(id: str, text: Corpus, vocabulary: int, lowercase: bool, **limits: Any) -> Task:
-    """The task ``id`` over ``text``: a joint vocabulary, pairs beyond a limit skipped in training, evaluated by BLEU.
-
-    limits: ``build``'s source_limit, horizon, limit_ratio and limit_offset.
-    """
-    text = text.mapped(str.lower, lowercase=True) if lowercase else text
-    return build(id, text, subwords(text, vocabulary), metric=text.bleu or "bleu", reward="bleu", **limits)
+def translation(id: str, text: Corpus, vocabulary: int, source_limit: int, limit: Limit) -> Task:
+    """The task ``id`` over ``text``: a joint vocabulary, pairs beyond a limit skipped in training, evaluated by BLEU."""
+    return Task(id, text, subwords(text, vocabulary), source_limit, limit, metric=text.bleu, reward="bleu")

@@ -3,58 +3,14 @@
 from __future__ import annotations
 
 import re
-from math import sqrt
-from typing import Any
 
 from textgen_env.data.hub import HubSet
-from textgen_env.tasks import iwslt
+from textgen_env.data.limit import Limit
+from textgen_env.data.sources import Origin
 from textgen_env.tasks.task import Task, once
 from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
 ID = "WMT16-v0"
-GREEDY = {"algorithm=imitkd|imitkd_star": {"algorithm.top_k": 1}}  # the roll-in of L_opt
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {**iwslt.PRESETS["quick"], **GREEDY},
-    # Lin et al. 2020: 15 epochs of 4.5 million pairs; a peak learning rate is their setting / √warm-up.
-    # Their teacher was published by others, a Transformer-big: here one is trained at the students' rate.
-    "paper": {
-        "env.vocabulary": 32_000,
-        "teacher.layers": 6,
-        "teacher.width": 1024,
-        "teacher.heads": 16,
-        "teacher.ffn": 4096,
-        "teacher.share_source_embedding": True,
-        "teacher.train.steps": 132_000,
-        "teacher.train.batch_tokens": 16_384,  # 512 sentences
-        "teacher.train.lr": 0.05 / sqrt(4_000),
-        "teacher.train.clip": 2.0,
-        "teacher.train.schedule": "inverse_sqrt",
-        "teacher.train.warmup": 4_000,
-        "teacher.train.validations": 60,
-        "student": "sru",
-        "student.share_source_embedding": True,
-        "student=gru|lstm|sru": {
-            "student.encoder_layers": 4,
-            "student.decoder_layers": 4,
-            "student.encoder_width": 1024,
-            "student.width": 2048,
-            "student.projection": 256,
-            "student.layer_norm": True,
-        },
-        "train.steps": 132_000,
-        "train.batch_tokens": 16_384,
-        "train.lr": 0.05 / sqrt(4_000),
-        "train.schedule": "inverse_sqrt",
-        "train.warmup": 4_000,
-        "train.clip": 2.0,
-        "train.validations": 60,
-        "train.validation_rows": 1_000,
-        "algorithm.beta=exponential": {"algorithm.rate": 1 / 2},
-        "algorithm=imitkd|imitkd_full|imitkd_star|imitkd_star_full|dagger": {"algorithm.group": 4},
-        **GREEDY,
-        "algorithm=seqinter": iwslt.SEQINTER,  # which the paper states for IWSLT14 alone
-    },
-}
 _WORD_OR_MARK = re.compile(r"\w+|[^\w\s]")
 
 
@@ -95,19 +51,12 @@ def load(
         hub: data set on the hub, or a folder in the same layout
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
-    other = source if target == "en" else target
-    text = find_parallel(
-        corpus, data_dir, source, target, HubSet("WMT16", hub, source, target, f"{other}-en"), unescape, bundled_pairs
-    )
+    limit = Limit(horizon, limit_ratio, limit_offset)
+    data = HubSet("WMT16", hub, source, target, f"{source if target == 'en' else target}-en")
+    text = find_parallel(Origin(corpus, data_dir, bundled_pairs, data), source, target, unescape)
     text = text.mapped(_split_marks, split_marks=True) if split_marks else text
-    text = with_bleu(text, bleu_tokenizer, target)
-    return translation(
-        *(ID, text, vocabulary, lowercase),
-        source_limit=source_limit,
-        horizon=horizon,
-        limit_ratio=limit_ratio,
-        limit_offset=limit_offset,
-    )
+    text = text.lowercased() if lowercase else text
+    return translation(ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit)
 
 
 def _split_marks(text: str) -> str:

@@ -6,17 +6,19 @@ from functools import partial
 import pytest
 import torch
 
-from agents.evaluation.outputs import writer
-from agents.generation import demonstrations as module
+from agents.generation.decoder import Decoder
 from agents.generation.decoding import beam
-from agents.generation.demonstrations import BEAM, demonstrations, generate
+from agents.generation.demonstrations import BEAM
 from agents.policies.transformer import Transformer
+from agents.runs import demonstrations as module
+from agents.runs.demonstrations import demonstrations, generate
 from command_line import read
 from distil import build_student, load_task
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import sentence_score
-from textgen_env.oracles.oracle import PolicyOracle, expert
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, Trajectories
 
 
@@ -56,12 +58,12 @@ def fresh(monkeypatch, tmp_path):
 
 def test_targets_are_what_the_beam_writes_for_each_source(policy, task, fresh):
     before = task.splits["train"]
-    split = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu")
+    split = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu").split
     assert split.texts is before.texts
     for row in range(0, len(split), 7):
         found = beam(policy, torch.from_numpy(before.source[row])[None], task.horizon, width=BEAM)
         assert split.target[row].tolist() == (found.action[0].tolist() if found.action[0, -1] == EOS else [])
-    again = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu")
+    again = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu").split
     assert all((left == right).all() for left, right in zip(split.target, again.target, strict=True))
 
 
@@ -80,13 +82,13 @@ class Breathless:
 
 @pytest.mark.parametrize("kind", ["teacher", "best_of_beam"])
 def test_what_the_teacher_did_not_end_is_left_out_and_counted(kind, task, fresh, capsys):
-    split = demonstrations(kind, task, Breathless(task), "float32", "cpu")
+    split = demonstrations(kind, task, Breathless(task), "float32", "cpu").split
     endless = [row for row, target in enumerate(split.target) if not len(target)]
     assert 0 < len(endless) < len(split), "some must end and some must not"
     assert all(target[-1] == EOS for target in split.target if len(target))
     message = f"teacher's demonstrations: {len(endless)} of {len(split)} do not end by EOS and are left out"
     assert message in " ".join("".join(capsys.readouterr()).split())
-    batches = Batches(split, 64, 0, task)
+    batches = Batches(split, 64, 0, task.limit)
     drawn = [batches.at(step) for step in range(batches.per_epoch)]
     assert sorted(torch.cat([batch.index for batch in drawn]).tolist()) == sorted(set(range(len(split))) - set(endless))
     for batch in drawn:  # of the rewards: an index still means the same pair
@@ -107,7 +109,7 @@ def test_another_search_has_other_files(change, policy, task, fresh, monkeypatch
     if change == "decoder":
         monkeypatch.setattr(module, "DECODER", module.DECODER + 1)
     power = 0.0 if change == "length_penalty" else 1.0
-    split = demonstrations("teacher", task, oracle, "float32", "cpu", length_penalty=power)
+    split = demonstrations("teacher", task, oracle, "float32", "cpu", length_penalty=power).split
     assert len(list((fresh / "demonstrations").iterdir())) == 2
     for row in range(0, len(split), 7):
         source = torch.from_numpy(split.source[row])[None]
@@ -116,14 +118,13 @@ def test_another_search_has_other_files(change, policy, task, fresh, monkeypatch
 
 
 def test_a_run_that_finds_demonstrations_in_the_cache_is_told_what_they_took(policy, task, fresh):
-    first, second = {}, {}
-    for spent in (first, second):
-        demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu", spent=spent)
-    assert second["demonstrations_seconds"] == first["demonstrations_seconds"] > 0
+    first, second = (demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu") for _ in range(2))
+    assert second.seconds == first.seconds > 0
+    assert second.tokens == first.tokens == sum(map(len, first.split.target))
 
 
 def test_an_interrupted_generation_goes_on_where_it_stopped(policy, task, fresh):
-    write, calls = writer(policy, BEAM, "float32", "cpu"), []
+    write, calls = Decoder(policy, BEAM, "float32", "cpu"), []
 
     def dies(source, steps):
         calls.append(len(source))
@@ -140,7 +141,7 @@ def test_an_interrupted_generation_goes_on_where_it_stopped(policy, task, fresh)
 
 def test_the_best_of_the_beam_is_the_best_and_the_beam_is_the_teachers(policy, task, fresh):
     oracle = oracle_of(policy, task)
-    first, best = (demonstrations(kind, task, oracle, "float32", "cpu") for kind in ("teacher", "best_of_beam"))
+    first, best = (demonstrations(kind, task, oracle, "float32", "cpu").split for kind in ("teacher", "best_of_beam"))
     texts = task.splits["train"].texts.references
 
     def value(split, row):
@@ -156,7 +157,7 @@ def test_the_best_of_the_beam_is_the_best_and_the_beam_is_the_teachers(policy, t
 
 def test_an_exact_expert_demonstrates_the_optimum(task, fresh):
     for kind in ("references", "teacher", "best_of_beam"):
-        split = demonstrations(kind, task, expert(task), "float32", "cpu")
+        split = demonstrations(kind, task, expert(task), "float32", "cpu").split
         assert all((source == target).all() for source, target in zip(split.source, split.target, strict=True))
     with pytest.raises(UserError, match="unknown demonstrations 'teachers'; did you mean 'teacher'"):
         demonstrations("teachers", task, expert(task), "float32", "cpu")

@@ -1,0 +1,102 @@
+"""What an algorithm is: it turns batches into losses; the trainer does everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from agents.losses.loss import Loss
+from textgen_env.errors import UserError
+from textgen_env.randomness import uniform
+from textgen_env.types import Batch
+
+UPDATES_PER_ROUND = 64  # between two chances to save and stop
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where a training stands, and the key of its randomness."""
+
+    seed: int
+    step: int
+    steps: int
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, in [0, 1)."""
+        return self.step / self.steps
+
+    def later(self, updates: int) -> Clock:
+        """The clock after ``updates`` more updates."""
+        return replace(self, step=self.step + updates)
+
+    def uniform(self, purpose: str, row: Tensor, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1), ``[B, *shape]``: a row of the batch always gets the same at this step."""
+        return uniform((self.seed, self.step), purpose, row, *shape)
+
+
+class Algorithm(nn.Module):
+    """roll-in × label × loss. A subclass defines ``loss``; ``updates`` is for more than one update a batch, or a group.
+
+    A policy or oracle that is assigned to an attribute is held, not registered: it is trained, saved and switched between
+    modes by others. What has to survive a resume is a buffer, a parameter or ``get_extra_state``, as in any module.
+
+    Attributes:
+        demonstrations: the sequences of its batches: "references", the best of the teacher's beam ("teacher"), or the one
+            with the best sentence score ("best_of_beam").
+        needs_start: it only improves a policy that can already generate (``init=RUN``).
+        batches_per_round: how many batches ``updates`` gets at once.
+        oracle: an Oracle whose queries the trainer counts, or None.
+    """
+
+    demonstrations: str = "references"
+    needs_start: bool = False
+    batches_per_round: int = 1
+    oracle: Any = None
+
+    def loss(self, batch: Batch, clock: Clock) -> Tensor | Loss:
+        """The loss of one batch. A plain scalar is the mean over the batch's real tokens."""
+        raise NotImplementedError
+
+    def updates(self, batches: list[Batch], clock: Clock) -> Iterator[Tensor | Loss]:
+        """One round: each loss that it yields is one optimizer step."""
+        for number, batch in enumerate(batches):
+            yield self.loss(batch, clock.later(number))
+
+    def validated(self, metrics: Mapping[str, float]) -> None:
+        """Called with the metrics of each validation."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, nn.Module) and hasattr(value, "vocabulary_size"):
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+
+def as_loss(algorithm: Algorithm, output: Any, tokens: int) -> Loss:
+    """``output`` of ``algorithm.updates`` as a ``Loss``.
+
+    Args:
+        algorithm: for messages.
+        output: a ``Loss``, or a scalar: the mean over ``tokens`` positions.
+        tokens: real tokens of the batch.
+
+    Raises:
+        UserError: there is nothing to train on; says what to yield instead.
+    """
+    who = f"{type(algorithm).__name__}.loss gives"
+    loss = Loss(output * tokens, tokens) if isinstance(output, Tensor) and not output.dim() else output
+    if isinstance(loss, Tensor):
+        raise UserError(f"{who} a tensor of shape {list(loss.shape)}; give a scalar, for example its mean")
+    if not isinstance(loss, Loss):
+        kind = "None" if loss is None else f"a {type(loss).__name__}"
+        raise UserError(f"{who} {kind}; give a scalar tensor or a Loss(sum, weight, metrics) of agents.algorithms")
+    if not isinstance(loss.sum, Tensor) or loss.sum.dim():
+        kind = f"of shape {list(loss.sum.shape)}" if isinstance(loss.sum, Tensor) else f"that is a {type(loss.sum).__name__}"
+        raise UserError(f"{who} a Loss with a sum {kind}; give a scalar tensor computed from the policy's logits")
+    if not loss.sum.requires_grad:
+        raise UserError(f"{who} a loss without a gradient; compute it from the policy's logits, not detached or under no_grad")
+    return loss

@@ -1,0 +1,29 @@
+"""A template of this folder, filled in: every value is escaped, and its control characters are made visible."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from textgen_env.terminal import visible
+
+FOLDER = Path(__file__).parent
+
+
+def render(template: str, values: dict[str, Any]) -> str:
+    """The page that ``template`` makes of ``values``."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        finalize=_finalize,
+        lstrip_blocks=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    return environment.get_template(template).render(values)
+
+
+def _finalize(value: Any) -> Any:
+    return value if hasattr(value, "__html__") else visible(str(value), "\n\t")

@@ -1,0 +1,132 @@
+"""The cache of the teacher's demonstrations, one folder for each teacher, corpus and search.
+
+It is filled shard by shard: an interrupted generation resumes with the first missing shard, and no
+more than a shard is held in memory while it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from hashlib import blake2b
+from itertools import count, islice, takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
+
+from agents.generation.decoder import Decode, Decoder
+from agents.generation.decoding import DECODER
+from agents.generation.demonstrations import BEAM, KINDS, best, demonstrate, finished
+from agents.runs.locks import locked
+from agents.runs.store import fingerprint
+from agents.training.checkpoint import fault, load_tensors, save_tensors
+from textgen_env.data.batching import in_order
+from textgen_env.data.files import cache_dir
+from textgen_env.data.split import Split
+from textgen_env.errors import UserError, unknown
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
+from textgen_env.types import Oracle
+
+TOKENS = 4096  # target positions decoded side by side
+SHARD = 16  # batches in a file
+
+
+class Demonstrations(NamedTuple):
+    """What a student learns from, and what its generation took, in this run or an earlier one."""
+
+    split: Split
+    seconds: float = 0.0
+    tokens: int = 0
+
+
+def demonstrations(
+    kind: str, task: Task, oracle: Oracle, precision: str, device: str, length_penalty: float = 1.0
+) -> Demonstrations:
+    """The training split with its targets replaced by ``kind``; its texts stay the references.
+
+    A demonstration that does not end with EOS within the limit would teach the student not to end:
+    such a row gets an empty target, which ``Batches`` leaves out, and a message counts them.
+
+    Args:
+        kind: "references": the split as it is. "teacher": the best hypothesis of the teacher's beam
+            search. "best_of_beam": the hypothesis of its beam with the best sentence score against
+            the references (an oracle that is no policy has one demonstration only).
+        task: The task.
+        oracle: The teacher.
+        precision: "float32" or "bf16".
+        device: Torch device.
+        length_penalty: As in ``beam``.
+
+    Raises:
+        UserError: ``kind`` is unknown, or no demonstration ends.
+    """
+    if kind not in KINDS:
+        raise unknown("demonstrations", kind, KINDS)
+    split = task.splits["train"]
+    if kind == "references":
+        return Demonstrations(split)
+    decode: Decode = oracle.demonstrate
+    keep, teacher = 1, task.id
+    if isinstance(oracle, PolicyOracle):
+        keep, teacher = BEAM if kind == "best_of_beam" else 1, fingerprint(oracle.policy)
+        decode = Decoder(oracle.policy, BEAM, precision, device, length_penalty, keep)
+    about = {
+        "teacher": teacher,
+        "corpus": task.corpus.fingerprint,
+        "vocabulary": task.vocabulary.fingerprint,
+        "limits": task.limits,
+        "decoder": DECODER,
+        "beam": BEAM,
+        "length_penalty": length_penalty,
+        "keep": keep,
+        "precision": precision,
+    }
+    key = blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
+    folder = cache_dir() / "demonstrations" / f"{task.id}-{key}"
+    generate(decode, task, folder)
+    seconds, targets = 0.0, [np.empty(0, np.int64)] * len(split)
+    for path in folder.glob("*.safetensors"):
+        tensors, header = load_tensors(path)
+        seconds += header["seconds"]
+        for row, actions in finished(tensors):
+            if actions:
+                targets[row] = best(task, row, actions).numpy()
+    _report_endless(sum(not len(target) for target in targets), len(targets))
+    return Demonstrations(replace(split, target=targets), seconds, sum(map(len, targets)))
+
+
+def generate(decode: Decode, task: Task, folder: Path) -> None:
+    """Fill ``folder`` with the outputs of ``decode`` for every training source; whole shards are kept.
+
+    A shard holds the tensors of ``demonstrate``; its header the ``seconds`` that they took.
+    """
+    split = task.splits["train"]
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    batches = in_order(split, TOKENS, task.limit)
+    shards = takewhile(bool, (list(islice(batches, SHARD)) for _ in count()))
+    with locked(folder, wait=True), Progress(*columns, console=console) as bar:
+        rows = bar.add_task("teacher's demonstrations", total=len(split))
+        for number, shard in enumerate(shards):
+            path = folder / f"{number:05}.safetensors"
+            if why := fault(path):
+                if path.exists():
+                    console.print(f"cached demonstrations are generated again: {why}", soft_wrap=True)
+                start = time.perf_counter()
+                tensors = demonstrate(decode, shard)
+                save_tensors(path, tensors, {"seconds": time.perf_counter() - start})
+            bar.advance(rows, sum(map(len, shard)))
+
+
+def _report_endless(count: int, rows: int) -> None:
+    if count == rows:
+        raise UserError(
+            f"the teacher ended none of its {rows:,} demonstrations by EOS within the limit of its source: "
+            "train it longer (teacher.train.steps), or raise env.limit_ratio, env.limit_offset and env.horizon"
+        )
+    if count:
+        console.print(f"teacher's demonstrations: {count:,} of {rows:,} do not end by EOS and are left out")

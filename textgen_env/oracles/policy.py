@@ -1,0 +1,100 @@
+"""A trained teacher as an oracle: any policy, queried in evaluation mode and without gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from textgen_env.data.vocabulary import Vocabulary, check_vocabulary
+from textgen_env.errors import Range, check_range
+from textgen_env.profiler import phase
+from textgen_env.types import LOG_ZERO, Trajectories
+
+
+class PolicyOracle:
+    """A policy whose distribution is the expert's.
+
+    Args:
+        policy: the teacher
+        decode: ``(policy, source, limit) → Trajectories``, how it demonstrates (say, beam search)
+        vocabulary: the teacher's
+        student: the student's vocabulary, in which every id must mean the same
+        top_k: keep the k most likely tokens, renormalized; every other gets ``LOG_ZERO``
+
+    Raises:
+        UserError: the vocabularies differ, or ``top_k`` is out of range.
+    """
+
+    def __init__(
+        self,
+        policy: nn.Module,
+        decode: Callable[[nn.Module, Tensor, int | Tensor], Trajectories],
+        vocabulary: Vocabulary,
+        student: Vocabulary,
+        top_k: int | None = None,
+    ) -> None:
+        check_vocabulary(vocabulary, student)
+        if top_k is not None:
+            check_range("top_k", top_k, Range(1, len(vocabulary)))
+        self.policy: Any = policy
+        self.decode, self.top_k = decode, top_k
+        self.vocabulary_size = len(vocabulary)
+        self.queries = 0
+
+    @phase("teacher")
+    def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        logits = self._logits(source, prefix, mask)
+        return keep_top(logits.log_softmax(-1, dtype=torch.float32), self.top_k or 0)
+
+    @phase("teacher")
+    def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self._logits(source, prefix, mask).argmax(-1)
+
+    def demonstrate(self, source: Tensor, limit: int | Tensor) -> Trajectories:
+        with _evaluation(self.policy) as device:
+            trajectories = self.decode(self.policy, source.to(device), limit)
+        self.queries += int(trajectories.length.sum())
+        return trajectories
+
+    def start(self, source: Tensor, limit: int) -> Any:
+        """With ``step``, the policy's cached decode: to generate step by step among others' actions."""
+        with _evaluation(self.policy) as device:
+            return self.policy.start(source.to(device), limit)
+
+    @phase("teacher")
+    def step(self, token: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """The last token ``[B]`` → next-token logits ``[B, V]``, of the ``top_k`` alone, and the state after it."""
+        self.queries += len(token)
+        with _evaluation(self.policy):
+            logits, state = self.policy.step(token, state)
+        return (keep_top(logits.log_softmax(-1, dtype=torch.float32), self.top_k) if self.top_k else logits), state
+
+    def _logits(self, source: Tensor, prefix: Tensor, mask: Tensor | None) -> Tensor:
+        self.queries += prefix.numel() if mask is None else int(mask.sum())
+        with _evaluation(self.policy) as device:
+            mask = mask if mask is None or mask.device.type == "cpu" else mask.to(device)
+            return self.policy(source.to(device), prefix.to(device), mask)
+
+
+def keep_top(log_probs: Tensor, k: int) -> Tensor:
+    """The k largest of ``[…, V]`` renormalized, ``LOG_ZERO`` elsewhere; 0 keeps all."""
+    if not 0 < k < log_probs.shape[-1]:
+        return log_probs
+    top, index = log_probs.topk(k, dim=-1)
+    return torch.full_like(log_probs, LOG_ZERO).scatter_(-1, index, top.log_softmax(dim=-1))
+
+
+@contextmanager
+def _evaluation(policy: nn.Module) -> Iterator[torch.device]:
+    """Evaluation mode, no gradient; training mode is restored.  Gives the policy's device."""
+    training = policy.training
+    policy.eval()
+    try:
+        with torch.no_grad(), phase("teacher"):
+            yield next((parameter.device for parameter in policy.parameters()), torch.device("cpu"))
+    finally:
+        policy.train(training)
