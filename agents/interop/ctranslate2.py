@@ -81,23 +81,22 @@ def specification(policy: Transformer, vocabulary: Vocabulary, length: int) -> T
 
     An output bias forbids PAD and BOS, which our decoders never generate: a user cannot forget an option.
     """
-    layers = (len(policy.encoder), len(policy.decoder))
-    spec = TransformerSpec.from_config(layers, policy.heads, activation=Activation.RELU)
-    source = policy.source_embedding or policy.target_embedding
-    spec.encoder.embeddings[0].weight = _array(source.weight)
-    spec.decoder.embeddings.weight = _array(policy.target_embedding.weight)
+    spec = TransformerSpec.from_config((len(policy.encoder), len(policy.decoder)), policy.heads, activation=Activation.RELU)
+    source, target = policy.source_embedding or policy.target_embedding, policy.target_embedding
+    spec.encoder.embeddings[0].weight, spec.decoder.embeddings.weight = _array(source.weight), _array(target.weight)
     for side, norm in ((spec.encoder, policy.encoder_norm), (spec.decoder, policy.decoder_norm)):
         side.position_encodings.encodings = _array(positions(length, policy.width, torch.device("cpu")))
         _norm(side.layer_norm, norm)
-    layer: Any
-    for target, layer in zip(spec.encoder.layer, policy.encoder, strict=True):
-        _self_attention(target.self_attention, layer.self_norm, layer.self_attention)
-        _ffn(target.ffn, layer.ffn_norm, layer.ffn)
-    for target, layer in zip(spec.decoder.layer, policy.decoder, strict=True):
-        _self_attention(target.self_attention, layer.self_norm, layer.self_attention)
+    encoder: Any = policy.encoder
+    decoder: Any = policy.decoder
+    for written, layer in zip(spec.encoder.layer, encoder, strict=True):
+        _self_attention(written.self_attention, layer.self_norm, layer.self_attention)
+        _ffn(written.ffn, layer.ffn_norm, layer.ffn)
+    for written, layer in zip(spec.decoder.layer, decoder, strict=True):
+        _self_attention(written.self_attention, layer.self_norm, layer.self_attention)
         cross = layer.cross_attention
-        _attention(target.attention, layer.cross_norm, cross.query, cross.key_value, cross.output)
-        _ffn(target.ffn, layer.ffn_norm, layer.ffn)
+        _attention(written.attention, layer.cross_norm, cross.query, cross.key_value, cross.output)
+        _ffn(written.ffn, layer.ffn_norm, layer.ffn)
     never = torch.zeros(len(vocabulary))
     never[[PAD, BOS]] = -1e9
     _linear(spec.decoder.projection, (policy.target_embedding.weight, never))

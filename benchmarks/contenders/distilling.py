@@ -9,7 +9,7 @@ import torch
 from agents.algorithms.base import Algorithm, Clock, Loss
 from agents.algorithms.bc import BC
 from agents.algorithms.dagger import NAMES
-from agents.generation.decoding import beam
+from agents.generation.beam import beam
 from agents.generation.demonstrations import BEAM
 from agents.generation.rollout import rollout
 from agents.precision import precision

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from agents import accel
 from agents.accel import workers
 from agents.generation import decoding
-from agents.generation.decoding import beam, greedy, sample
+from agents.generation.beam import beam
+from agents.generation.decoding import greedy, sample
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from textgen_env.types import EOS, Stepper, Trajectories
