@@ -1,18 +1,17 @@
-"""Documents and their summaries as JSON lines; prepared data sets of the hub are kept in the same form."""
+"""Documents and their summaries as JSON lines."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from textgen_env.data.corpus import SPLITS, Corpus, Pairs
-from textgen_env.data.files import stream_lines, write_atomically
+from textgen_env.data.files import stream_lines
 from textgen_env.data.folders import check_folder, find_split
 from textgen_env.data.readers import check_length, clean
 from textgen_env.errors import UserError
-from textgen_env.terminal import safe_json
 
 DOCUMENT = ("document", "dialogue", "article", "text", "source")  # the field's names, the first that is there counts
 SUMMARY = ("summary", "highlights", "target")
@@ -56,12 +55,6 @@ def read_pairs(path: Path) -> Pairs:
         sources.append(document)
         references.append(_texts(row, SUMMARY, where, several=True))
     return Pairs(sources, references)
-
-
-def write_pairs(path: Path, rows: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """(source, its references) a line, for ``read_pairs``."""
-    pairs = ({"source": source, "target": list(references)} for source, references in rows)
-    write_atomically(path, "".join(f"{safe_json(json.dumps(pair, ensure_ascii=False))}\n" for pair in pairs).encode())
 
 
 def _texts(row: dict[str, Any], names: Sequence[str], where: str, several: bool) -> tuple[str, ...]:

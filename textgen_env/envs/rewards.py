@@ -100,15 +100,12 @@ def _bleu(task: Task) -> str:
     return bleu_metric("auto", "", references, "use reward=chrf")
 
 
-def score(reward: Reward, task: Task, split: str, index: Sequence[int], written: Trajectories) -> np.ndarray:
-    """Rewards float64 ``[B, T]`` of finished ``written`` for rows ``index`` of ``split``, step by step; 0 after the end."""
-    with phase("reward"):
-        return _score(reward, task, split, np.asarray(index), written)
-
-
-def _score(reward: Reward, task: Task, split: str, rows: np.ndarray, written: Trajectories) -> np.ndarray:
+@phase("reward")
+def score(reward: Reward, task: Task, split: str, index: Sequence[int], trajectories: Trajectories) -> np.ndarray:
+    """Rewards float64 ``[B, T]`` of finished episodes for rows ``index`` of ``split``, step by step; 0 after the end."""
+    rows = np.asarray(index)
     source = pad([task.splits[split].source[row] for row in rows], task.source_limit)
-    action, length = written.action.cpu().numpy(), written.length.cpu().numpy()
+    action, length = trajectories.action.cpu().numpy(), trajectories.length.cpu().numpy()
     episodes = Episodes([split] * len(rows), rows, source, action, length, np.ones(len(rows), dtype=bool))
     taken = episodes.taken
     rewards = np.zeros(action.shape)
