@@ -16,7 +16,6 @@ from torch import nn
 
 from agents.accel import workers
 from agents.accel.encodings import Encodings
-from agents.accel.fast import resolve_precision
 from agents.algorithms import Algorithm
 from agents.discovery import build
 from agents.evaluation.validation import validator
@@ -24,6 +23,7 @@ from agents.generation.decoding import DECODER
 from agents.generation.demonstrations import KINDS
 from agents.policies import pretrained
 from agents.policies.transformer import Transformer
+from agents.precision import resolve_precision
 from agents.runs.demonstrations import demonstrations
 from agents.runs.store import build_policy, describe_policy, load_policy, save_vocabulary
 from agents.training.learning_rate import learning_rate

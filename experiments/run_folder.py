@@ -23,7 +23,7 @@ from textgen_env.data.files import read_text, write_atomically
 from textgen_env.errors import UserError
 
 # keys that a run may be given anew: at any time; once it is finished, to be judged again; before that, to go on
-ALWAYS = ("out", "resume", "threads", "workers", "teacher.encodings", "teacher.compile")
+ALWAYS = ("out", "resume", "threads", "workers", "teacher.compile")
 FINISHED = (*ALWAYS, "evaluate.")
 UNFINISHED = (*FINISHED, "train.lr", "train.clip")
 MOST_SETTINGS, DEEPEST_SETTING = 1 << 16, 8  # characters of a config.yaml, and lists within keys

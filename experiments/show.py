@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 
 import command_line
 import distil
-from agents.accel.fast import precision
 from agents.evaluation.sentence import look
 from agents.generation.decoder import Decoder
+from agents.precision import precision
 from agents.reporting import sentence as view
 from reopen import reopen
 from textgen_env.data.files import write_atomically

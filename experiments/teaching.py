@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from agents.algorithms.bc import BC
+from agents.generation.beam import beam
 from agents.generation.decoder import Decode, Decoder
-from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM
 from agents.policies import pretrained
 from agents.policies.transformer import Transformer
@@ -35,7 +35,7 @@ from textgen_env.types import Oracle
 # of the group teacher, the keys that are not its architecture's
 TEACHER_KEYS = (
     *("path", "source_prefix", "separator", "length_penalty", "label_smoothing"),
-    *("encodings", "compile", "seed", "train"),
+    *("compile", "seed", "train"),
 )
 
 
@@ -75,7 +75,8 @@ def find_teacher(config: DictConfig, task: Task, on: Machine) -> Teacher:
     if wanted:
         if not isinstance(policy, Transformer):
             raise _not_compiled(architecture)
-        policy.compile_layers()
+        for layer in (*policy.encoder, *policy.decoder):
+            layer.compile(dynamic=True)
     about = {"architecture": architecture, "parameters": parameters(policy), "path": path, "cost": training_cost(path)}
     decode = partial(beam, width=BEAM, length_penalty=config.teacher.length_penalty)
     oracle = PolicyOracle(policy, decode, vocabulary, task.vocabulary)

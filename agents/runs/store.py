@@ -18,11 +18,13 @@ from textgen_env.errors import UserError, unknown
 
 
 def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, seed: int) -> nn.Module:
-    """A fresh policy of the architecture that the command line calls ``name``; ``seed`` decides its weights."""
+    """A fresh policy of the architecture that the command line calls ``name``; ``seed`` alone decides its weights."""
     known = variants(agents.policies)
     if name not in known:
         raise unknown("architecture", name, known)
-    return build(known[name].func, settings, vocabulary_size=len(vocabulary), generator=torch.Generator().manual_seed(seed))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return build(known[name].func, settings, vocabulary_size=len(vocabulary))
 
 
 def describe_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary) -> dict[str, Any]:

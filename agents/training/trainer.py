@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 from torch.random import fork_rng
 
-from agents.accel.fast import precision
 from agents.algorithms.base import UPDATES_PER_ROUND, Algorithm, Clock, Loss, as_loss
+from agents.precision import precision
 from agents.training.checkpoint import load_tensors, load_weights
 from agents.training.learning_rate import learning_rate
 from agents.training.logger import Logger

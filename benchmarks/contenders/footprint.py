@@ -14,7 +14,7 @@ from torch import Tensor
 import command_line
 import distil
 import teaching
-from agents.generation.decoding import beam
+from agents.generation.beam import beam
 from agents.generation.demonstrations import BEAM
 from agents.runs.store import build_policy
 from benchmarks.material import Setup

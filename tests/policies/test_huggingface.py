@@ -33,8 +33,9 @@ import command_line
 import distil
 import teaching
 from agents.evaluation.outputs import generate
+from agents.generation.beam import beam
 from agents.generation.decoder import Decoder
-from agents.generation.decoding import beam, greedy
+from agents.generation.decoding import greedy
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.pretrained import load, load_tokens
 from textgen_env.data.vocabulary import Vocabulary

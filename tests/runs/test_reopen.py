@@ -93,13 +93,6 @@ def test_an_exact_expert_comes_back_too(runs):
     assert run.teacher.oracle.demonstrate(source, 12).action.tolist() == source.tolist()
 
 
-def test_a_student_that_goes_on_drops_out_by_the_seed_of_its_own_run(runs):
-    words = ["env=Copy-v0", "env.train=200", "algorithm=bc", *TINY, f"init={runs['bc']}"]
-    for seed in (3, 4):
-        student = distil.build_student(command_line.read("dagger", [*words, f"seed={seed}"]), reopen(runs["bc"], "cpu").task)
-        assert student.generator.initial_seed() == seed
-
-
 def test_a_run_teaches_also_where_there_is_an_exact_expert(runs):
     config = command_line.read("dagger", ["env=Copy-v0", "env.train=200", f"teacher.path={runs['bc']}"])
     teacher = teaching.find_teacher(config, reopen(runs["bc"], "cpu").task, distil.Machine("cpu", "float32"))
