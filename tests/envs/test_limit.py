@@ -28,7 +28,7 @@ from agents.generation.beam import beam
 from agents.generation.decoder import Decoder
 from agents.policies.transformer import Transformer
 from agents.runs.demonstrations import demonstrations
-from command_line import read
+from cli import read
 from textgen_env.data.batching import Batches, in_order
 from textgen_env.data.files import cache_dir
 from textgen_env.data.limit import Limit

@@ -25,7 +25,7 @@ from agents.generation.decoder import Decoder
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from checks import CPUS
-from command_line import passing, presets, read, read_given, run
+from cli import passing, presets, read, read_given, run
 from textgen_env import CachedOracle, NoisyOracle, ReferenceOracle, TextGenEnv, TextGenVectorEnv
 from textgen_env.errors import Range, UserError
 from textgen_env.tasks import tasks

@@ -12,8 +12,8 @@ from agents.generation.demonstrations import BEAM
 from agents.policies.transformer import Transformer
 from agents.runs import demonstrations as module
 from agents.runs.demonstrations import demonstrations, generate
-from command_line import read
-from distil import build_student, load_task
+from agents.runs.student import check_start
+from cli import read
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import sentence_score
@@ -165,5 +165,5 @@ def test_an_exact_expert_demonstrates_the_optimum(task, fresh):
 
 def test_seqinter_fine_tunes_and_says_so():
     config = read("dagger", ["env=Copy-v0", "algorithm=seqinter"])
-    with pytest.raises(UserError, match="algorithm=seqinter improves a student that can already write: give init=RUN"):
-        build_student(config, load_task(config))
+    with pytest.raises(UserError, match="algorithm=seqinter improves a student that can already generate: give init=RUN"):
+        check_start(config)

@@ -272,11 +272,11 @@ def test_mistakes_are_named() -> None:
 
 def test_the_script_writes_its_figure_and_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    import command_line
+    import cli
     import t2_bound
 
     words = ["shortest=4", "longest=16", "epsilon=0.001", "mdps=60", "neural=false", f"out={tmp_path / 'new'}"]
-    t2_bound.main(command_line.read("t2_bound", words))
+    t2_bound.main(cli.read("t2_bound", words))
     results = json.loads((tmp_path / "new" / "t2_bound.json").read_text())
     assert results["settings"]["epsilon"] == 0.001
     curve = next(curve for curve in results["curves"] if curve["learner"] == "cloning")
@@ -287,9 +287,9 @@ def test_the_script_writes_its_figure_and_its_numbers(tmp_path: Path, monkeypatc
     assert header[16:] == (1920).to_bytes(4) + (1080).to_bytes(4)
     for wrong in ("epsilon=1", "mdps=0", "longest=9", "neural_epsilon=0", "neural_seeds=1"):
         with pytest.raises(UserError, match=wrong.partition("=")[0]):
-            t2_bound.main(command_line.read("t2_bound", [wrong, f"out={tmp_path}"]))
+            t2_bound.main(cli.read("t2_bound", [wrong, f"out={tmp_path}"]))
     with pytest.raises(UserError, match="did you mean 'epsilon'"):
-        command_line.read("t2_bound", ["epsilonn=0.1"])
+        cli.read("t2_bound", ["epsilonn=0.1"])
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="name a folder that can be written"):
-        t2_bound.main(command_line.read("t2_bound", ["neural=false", f"out={tmp_path / 'file'}"]))
+        t2_bound.main(cli.read("t2_bound", ["neural=false", f"out={tmp_path / 'file'}"]))

@@ -100,11 +100,11 @@ def test_the_script_trains_students_and_writes_their_curves(tmp_path: Path, monk
     monkeypatch.syspath_prepend(str(EXPERIMENTS))
     monkeypatch.setattr(neural, "STEPS", 5)
     monkeypatch.setattr(neural, "TEST_TOKENS", 4096)
-    import command_line
+    import cli
     import t2_bound
 
     words = ["shortest=4", "longest=16", "mdps=60", "neural_shortest=2", "neural_longest=8", "neural_seeds=2"]
-    t2_bound.main(command_line.read("t2_bound", [*words, f"out={tmp_path}"]))
+    t2_bound.main(cli.read("t2_bound", [*words, f"out={tmp_path}"]))
     results = json.loads((tmp_path / "t2_bound.json").read_text())
     curves = {(curve["learner"], curve["kind"]): curve for curve in results["curves"] if curve["kind"] != "exact"}
     assert len(results["students"]) == 2 * 3 * 2
