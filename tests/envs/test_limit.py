@@ -28,7 +28,7 @@ from agents.generation.beam import beam
 from agents.generation.decoder import Decoder
 from agents.policies.transformer import Transformer
 from agents.runs.demonstrations import demonstrations
-from command_line import read
+from cli import read
 from textgen_env.data.batching import Batches, in_order
 from textgen_env.data.files import cache_dir
 from textgen_env.data.limit import Limit
@@ -55,9 +55,9 @@ def limited(task, ratio=1.0, offset=20, horizon=40):
 
 def endless(task):
     """A policy that never generates EOS."""
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0))
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
     with torch.no_grad():
-        policy.decoder_norm.bias.copy_(-99 * policy.target_embedding[EOS])
+        policy.decoder_norm.bias.copy_(-99 * policy.target_embedding.weight[EOS])
     return policy
 
 
