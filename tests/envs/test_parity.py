@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from agents.generation.mixture import Mixture, mixed
 from tiny import REWARDS, play, small_task, some_actions
 
 from agents.algorithms.bc import BC
 from agents.algorithms.word_kd import WordKD
-from agents.generation.mixture import Mixture, mixed
 from agents.policies.transformer import Transformer
 from textgen_env.data.batching import in_order
 from textgen_env.data.corpus import Pairs
