@@ -12,8 +12,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-import command_line
-import distil
+import cli
+from agents.runs.machine import installed, versions
 from benchmarks import suites
 from benchmarks.machine import described, product_rates
 from benchmarks.material import SIZES, Setup
@@ -35,7 +35,7 @@ def main(config: DictConfig) -> None:
     results: dict[str, Any] = {
         "settings": OmegaConf.to_container(config),
         "machine": described(cores),
-        "versions": distil.versions() | {package: distil.installed(package) for package in NEEDS.values()},
+        "versions": versions() | {package: installed(package) for package in NEEDS.values()},
         "missing": missing(),
         "rows": [],
     }
@@ -72,4 +72,4 @@ def check(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, "bench")
+    cli.run(main, "bench")

@@ -1,17 +1,15 @@
-"""What the command line may say: the range of every number, keys that apply to what was chosen, and one process only."""
+"""What the command line accepts: the range of every number, keys that have an effect, and one process only."""
 
 from __future__ import annotations
 
 import inspect
 import os
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from groups import algorithm_class
+from agents.discovery import find_algorithm
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.tasks import task as task
 
@@ -40,7 +38,7 @@ RANGES: dict[str, Range] = {
     **_same(Range(1, 1000), "beam beams samples epochs passes actions delta neural_seeds"),
     **_same(Range(1, 256), "layers decoder_layers encoder_layers"),
     **_same(Range(0, 10**9), "warmup sentence"),
-    **_same(Range(0, 10**6), "top_k label_top_k encodings corrupt_at"),
+    **_same(Range(0, 10**6), "top_k label_top_k corrupt_at"),
     **_same(Range(0, 16_384), "projection window"),
     **_same(Range(2, 65_536), "shortest longest neural_shortest neural_longest"),
     **_same(SHARE, "gamma discount trace expert_share student_fraction weight_floor"),
@@ -91,7 +89,7 @@ def check_empty(key: str, text: str) -> None:
 
 
 def check_given(keys: Iterable[str], config: DictConfig) -> None:
-    """UserError for the first of ``keys``, those on the command line, that changes nothing beside the other choices."""
+    """UserError for the first of ``keys``, those on the command line, that has no effect beside the other choices."""
     keys = list(keys)
     for key in keys:
         if reason := why_idle(key, config):
@@ -105,7 +103,7 @@ def check_given(keys: Iterable[str], config: DictConfig) -> None:
 
 
 def why_idle(key: str, config: DictConfig) -> str:
-    """Why ``key`` changes nothing in a run of ``config``, in words; empty where it does."""
+    """Why ``key`` has no effect in a run of ``config``, in words; empty where it has one."""
     group, _, name = key.partition(".")
     if group == "teacher":
         return _idle_of_teacher(name, config)
@@ -133,18 +131,18 @@ def _unread(key: str, config: DictConfig) -> str:
 
 
 def of_algorithm(key: str) -> bool:
-    """Whether it depends on the algorithm if ``key`` changes anything."""
+    """Whether the effect of ``key`` depends on the algorithm."""
     return key.startswith("algorithm.") or key in ("reward", "teacher.length_penalty")
 
 
 def learns_from_rewards(algorithm: str) -> bool:
     """Whether the algorithm's constructor takes a reward."""
-    return "reward" in inspect.signature(algorithm_class(algorithm)).parameters
+    return "reward" in inspect.signature(find_algorithm(algorithm).func).parameters
 
 
 def demonstrations_of(algorithm: DictConfig) -> str:
     """Whose demonstrations the algorithm learns from: a setting of it, or fixed by its class."""
-    return algorithm.get("demonstrations") or algorithm_class(algorithm.name).demonstrations  # type: ignore[attr-defined]
+    return algorithm.get("demonstrations") or find_algorithm(algorithm.name).func.demonstrations  # type: ignore[attr-defined]
 
 
 def _idle_of_teacher(name: str, config: DictConfig) -> str:
@@ -158,11 +156,9 @@ def _idle_of_teacher(name: str, config: DictConfig) -> str:
     if name == "length_penalty":
         if not path and teacher.name == "exact":
             return "teacher=exact does no beam search"
-        asked = demonstrations_of(config.algorithm) != "references"
-        return "" if asked else f"algorithm={config.algorithm.name} asks the teacher for no demonstrations"
-    if name == "encodings":
-        kept = not pretrained and (path or teacher.name == "transformer")
-        return "" if kept else "only a transformer of this project keeps what its encoder made"
+        if demonstrations_of(config.algorithm) != "references":
+            return ""
+        return f"algorithm={config.algorithm.name} asks the teacher for no demonstrations"
     if path:
         return f"the teacher is teacher.path={path}"
     return f"teacher={teacher.name} is not trained" if name and teacher.name == "exact" else ""
@@ -174,18 +170,6 @@ def _idle_of_corpus(name: str, env: DictConfig) -> str:
     if (env.corpus, name) in {("bundled", key) for key in HUB} | {("hub", key) for key in BUNDLED}:
         return f"the corpus is env.corpus={env.corpus}"
     return ""
-
-
-@contextmanager
-def keys_of(group: str, settings: Iterable[str]) -> Iterator[None]:
-    """A UserError about one of the ``settings`` of ``group`` names its key: ``rate=3: …`` → ``algorithm.rate=3: …``."""
-    try:
-        yield
-    except UserError as error:
-        named = re.match(r"(\w+)=", str(error))
-        if named and named[1] in settings:
-            raise UserError(f"{group}.{error}") from error
-        raise
 
 
 def check_single_process(environment: Mapping[str, str]) -> None:

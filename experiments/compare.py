@@ -10,25 +10,26 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-import command_line
+import cli
 import dagger
-import distil
-import teaching
 from agents.evaluation.outputs import outputs, outputs_name, subset
 from agents.generation.decoder import Decoder
+from agents.model import fingerprint
 from agents.reporting import read_metrics, versus
 from agents.reporting.comparison import COSTS, TEACHER, Curve, Entry, System, gains_by_length, rows
 from agents.reporting.facts import wording
+from agents.runs.config import check_same
+from agents.runs.folder import ALWAYS, UNFINISHED, begun, resumable
 from agents.runs.locks import locked
-from agents.runs.store import fingerprint
-from agents.training.trainer import Interrupted
-from groups import needs_start
-from reopen import reopen_student
-from run_folder import ALWAYS, UNFINISHED, begun, check_same, interrupted, read_results
+from agents.runs.machine import find_machine
+from agents.runs.reopen import reopen_student
+from agents.runs.results import read_results
+from agents.runs.student import check_start, needs_start
+from agents.runs.task import load_task
+from agents.runs.teacher import find_teacher, outputs_folder
 from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console, safe_json, visible
 
@@ -54,42 +55,23 @@ LISTS = {"algorithms": "algorithm", "students": "student", "seeds": "seed", "bea
 def main(config: DictConfig, words: list[str]) -> None:
     """Every run that is not finished yet → comparison.md, .csv, .json and the figures."""
     check(config, words)
-    folder = Path(config.out or f"runs/compare-{_env(words)}")
-    plan = {
-        (algorithm, student, seed): folder / f"{algorithm}-{student}-seed{seed}"
-        for student in config.students
-        for algorithm in config.algorithms
-        for seed in config.seeds
-    }
-    known = [command_line.passing("dagger", words, algorithm=key[0], student=key[1]) for key in plan]
-    if unused := [word for word in words if not any(word in passed for passed in known)]:
-        raise UserError(f"{' '.join(unused)}: none of these runs has such a key (python experiments/dagger.py --help)")
-    configs = {}
-    for (key, run), passed in zip(plan.items(), known, strict=True):
-        judging = [f"evaluate.beam={config.beams[0]}"]  # the teacher too, as the students' first score
-        judging += [f"evaluate.length_penalty={config.length_penalty}"]
-        configs[key] = command_line.read("dagger", [*passed, *judging, *own_words(key, run, plan, words)])
-        if configs[key].init is None:
-            distil.check_start(configs[key])
-        if begun(run) and (run / "config.yaml").is_file():
-            check_same(run / "config.yaml", configs[key], ALWAYS if (run / "results.json").is_file() else UNFINISHED)
-    vocabulary = distil.load_task(next(iter(configs.values()))).vocabulary
+    env = cli.read("dagger", [word for word in words if word.startswith("env=")]).env.name
+    folder = Path(config.out or f"runs/compare-{env}")
+    runs = plan(config, words, folder)
+    vocabulary = load_task(next(iter(runs.values()))).vocabulary
     for width in config.beams:
         check_range("beams", width, Range(1, len(vocabulary)))
-    try:
-        with locked(folder):
-            for key in sorted(plan, key=lambda key: needs_start(key[0])):  # those start from mle's student
-                run, done = plan[key], (plan[key] / "results.json").is_file()
-                console.print(run.name + (": finished before" if done else ""))
-                if not done:
-                    dagger.main(configs[key])
-            report(folder, configs, list(config.beams), config.length_penalty)
-    except (Interrupted, KeyboardInterrupt) as stop:
-        raise interrupted(stop, shlex.join(["python", "experiments/compare.py", *sys.argv[1:]])) from stop
+    with locked(folder), resumable(shlex.join(["python", "experiments/compare.py", *sys.argv[1:]])):
+        for run in sorted(runs.values(), key=needs_start):  # those start from mle's student
+            finished = (Path(run.out) / "results.json").is_file()
+            console.print(Path(run.out).name + (": finished before" if finished else ""))
+            if not finished:
+                dagger.main(run)
+        report(folder, runs, list(config.beams), config.length_penalty)
 
 
 def check(config: DictConfig, words: list[str]) -> None:
-    """UserError where ``words`` hold a key of one run which this command sets itself, or a list says something twice."""
+    """UserError where ``words`` hold a key of one run which this command sets itself, or a list repeats a value."""
     given = dict(word.partition("=")[::2] for word in words)
     if "evaluate.length_penalty" in given:
         power = given["evaluate.length_penalty"]
@@ -98,63 +80,91 @@ def check(config: DictConfig, words: list[str]) -> None:
         if one in given:
             raise UserError(f"{one}={given[one]}: here it is {many}=[{given[one].strip('[]')}]")
         values = list(config[many])
-        if twice := [value for value in values if values.count(value) > 1]:
-            raise UserError(f"{many}: {twice[0]} is given {values.count(twice[0])} times; give it once")
+        if repeated := [value for value in values if values.count(value) > 1]:
+            raise UserError(f"{many}: {repeated[0]} is given {values.count(repeated[0])} times; give it once")
     if "resume" in given:
-        raise UserError("resume: leave it out; this command always goes on where it was stopped")
+        raise UserError("resume: leave it out; this command always resumes where it was stopped")
 
 
-def _env(words: list[str]) -> str:
-    """The name of the task that ``words`` choose."""
-    return command_line.read("dagger", [word for word in words if word.startswith("env=")]).env.name
+def plan(config: DictConfig, words: list[str], folder: Path) -> dict[Key, DictConfig]:
+    """The settings of every run: the user's ``words``, as far as its algorithm and student read them, and its own.
 
-
-def own_words(key: Key, run: Path, plan: dict[Key, Path], words: list[str]) -> list[str]:
-    """What sets the run ``key`` apart; an algorithm that improves a student gets mle's, unless the command gives another."""
-    algorithm, student, seed = key
-    own = [f"student={student}", f"seed={seed}", f"out={run}", f"resume={str(begun(run)).lower()}"]
-    start = plan.get(("mle", student, seed))
-    told = any(word.startswith("init=") or word.lower() == "algorithm.cold_start=true" for word in words)
-    if start is not None and needs_start(algorithm) and not told:
-        own.append(f"init={start}")
-    return [*own, command_line.chosen_algorithm(algorithm)]
+    Raises:
+        UserError: no run reads one of the words; or there is such a run with other settings.
+    """
+    keys: list[Key] = [
+        (algorithm, student, seed) for student in config.students for algorithm in config.algorithms for seed in config.seeds
+    ]
+    passed = {key: cli.passing("dagger", words, algorithm=key[0], student=key[1]) for key in keys}
+    if unused := [word for word in words if not any(word in known for known in passed.values())]:
+        raise UserError(f"{' '.join(unused)}: none of these runs has such a key (python experiments/dagger.py --help)")
+    # the teacher is evaluated like the students' first score
+    evaluation = [f"evaluate.beam={config.beams[0]}", f"evaluate.length_penalty={config.length_penalty}"]
+    runs = {}
+    for key in keys:
+        algorithm, student, seed = key
+        out = folder / f"{algorithm}-{student}-seed{seed}"
+        own = [f"student={student}", f"seed={seed}", f"out={out}", f"resume={str(begun(out)).lower()}"]
+        run = cli.read("dagger", [*passed[key], *evaluation, *own, cli.chosen_algorithm(algorithm)])
+        if needs_start(run) and run.init is None and ("mle", student, seed) in keys:
+            run.init = str(folder / f"mle-{student}-seed{seed}")
+        check_start(run)
+        if begun(out) and (out / "config.yaml").is_file():
+            check_same(out / "config.yaml", run, ALWAYS if (out / "results.json").is_file() else UNFINISHED)
+        runs[key] = run
+    return runs
 
 
 def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_penalty: float) -> None:
     """The table and figures of finished runs."""
     entries, curves = [], {}
-    for (algorithm, student, seed), asked in runs.items():
-        run = Path(asked.out)
-        config, task, policy = reopen_student(run, asked.device, asked.precision)
-        on, results = distil.machine(config), read_results(run / "results.json")
+    for (algorithm, student, seed), run in runs.items():
+        out = Path(run.out)
+        config, task, policy = reopen_student(out, run.device, run.precision)
+        machine, results = find_machine(config), read_results(out / "results.json")
         test = subset(task.splits["test"], config.evaluate.rows)
-        texts, whose = {}, fingerprint(policy)
+        texts = {}
         for width in beams:
-            write = Decoder(policy, width, on.precision, on.device, length_penalty)
-            path = run / "outputs" / outputs_name(len(test), width, length_penalty)
-            texts[width] = outputs(write, task, test, path, whose)
+            decode = Decoder(policy, width, *machine, length_penalty)
+            path = out / "outputs" / outputs_name(len(test), width, length_penalty)
+            texts[width] = outputs(decode, task, test, path, fingerprint(policy))
         entries.append(Entry(algorithm, student, seed, results, texts))
-        curves.setdefault((student, algorithm), []).append((read_metrics(run), results["cost"]))
+        curves.setdefault((student, algorithm), []).append((read_metrics(out), results["cost"]))
     shared_teacher(entries)
-    entries.insert(0, teacher_entry(asked, task, test, beams, on))
-    references, metric = test.texts.references, task.metric
-    table = rows(entries, metric, references)
-    figures: dict[str, bytes] = {"scores.png": versus.scores_png(table)}
-    algorithms, score = list(dict.fromkeys(key[0] for key in runs)), wording(metric.partition(":")[0])
-    if gains := gains_by_length(entries, metric, references):
-        labels = "reference length, words", f"gain over mle, {score}, beam {beams[0]}"
-        figures["gain_by_length.png"] = versus.lines_png(gains, *labels, algorithms, zero=True)
-    for cost in COSTS:
-        labels = AXES[cost], f"validation {score}, greedy"
-        figures[f"score_by_{cost}.png"] = versus.lines_png(_by_cost(curves, cost), *labels, algorithms)
+    entries.insert(0, teacher_entry(run, task, test, beams))
+    table = rows(entries, task.metric, test.texts.references)
     text = visible(versus.markdown(table, f"{task.id}: {len(runs)} runs", notes(runs, results, len(test))), "\n")
-    written = {"rows": table, "teacher": results["teacher"] | results["scores"]["teacher"], "corpus": results["corpus"]}
-    figures |= {"comparison.md": text.encode(), "comparison.csv": versus.comma_separated(table).encode()}
-    figures["comparison.json"] = safe_json(json.dumps(written, indent=1, ensure_ascii=False)).encode()
-    for name, data in figures.items():
+    content = {
+        "rows": table,
+        "teacher": results["teacher"] | results["scores"]["teacher"],
+        "corpus": results["corpus"],
+    }
+    files = {
+        **figures(entries, curves, task.metric, test),
+        "scores.png": versus.scores_png(table),
+        "comparison.md": text.encode(),
+        "comparison.csv": versus.comma_separated(table).encode(),
+        "comparison.json": safe_json(json.dumps(content, indent=1, ensure_ascii=False)).encode(),
+    }
+    for name, data in files.items():
         write_atomically(folder / name, data)
     console.print(text, markup=False, soft_wrap=True)
-    console.print(f"{folder / 'comparison.md'}, .csv, .json; figures: {', '.join(n for n in figures if n.endswith('.png'))}")
+    images = ", ".join(name for name in files if name.endswith(".png"))
+    console.print(f"{folder / 'comparison.md'}, .csv, .json; figures: {images}")
+
+
+def figures(entries: list[Entry], curves: Any, metric: str, test: Split) -> dict[str, bytes]:
+    """The gain by reference length, and the validation score by each cost."""
+    algorithms = list(dict.fromkeys(entry.algorithm for entry in entries if entry.algorithm != TEACHER))
+    score, beam = wording(metric.partition(":")[0]), next(iter(entries[0].outputs))
+    images = {}
+    if gains := gains_by_length(entries, metric, test.texts.references):
+        labels = "reference length, words", f"gain over mle, {score}, beam {beam}"
+        images["gain_by_length.png"] = versus.lines_png(gains, *labels, algorithms, zero=True)
+    for cost in COSTS:
+        labels = AXES[cost], f"validation {score}, greedy"
+        images[f"score_by_{cost}.png"] = versus.lines_png(_by_cost(curves, cost), *labels, algorithms)
+    return images
 
 
 def shared_teacher(entries: list[Entry]) -> None:
@@ -163,55 +173,59 @@ def shared_teacher(entries: list[Entry]) -> None:
     if len(paths) > 1:
         (one, first), (other, second), *_ = paths.items()
         raise UserError(
-            f"{first.algorithm} seed {first.seed} had the teacher {one}, {second.algorithm} seed {second.seed} {other}: "
+            f"{first.algorithm} seed {first.seed} had the teacher {one}, "
+            f"{second.algorithm} seed {second.seed} {other}: "
             "runs of one comparison share their teacher; choose another out="
         )
 
 
-def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int], on: distil.Machine) -> Entry:
-    """The teacher's own row: its test outputs at every beam width, and what its training cost."""
-    teacher = teaching.find_teacher(config, task, on)
-    folder, texts = teaching.outputs_folder(teacher, task, on.precision), {}
-    penalty = config.evaluate.length_penalty
+def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int]) -> Entry:
+    """The teacher's own row: its test outputs at every beam width, and the cost of its training."""
+    machine, penalty = find_machine(config), config.evaluate.length_penalty
+    teacher = find_teacher(config, task, machine)
+    folder, texts = outputs_folder(teacher, task, machine.precision), {}
     for width in beams:
-        write = teacher.write
-        if isinstance(teacher.oracle, PolicyOracle):
-            write = Decoder(teacher.oracle.policy, width, on.precision, on.device, penalty)
-        texts[width] = outputs(write, task, test, folder / outputs_name(len(test), width, penalty))
-    speed, cost = {"speedup": None}, teacher.about["cost"] or {}
-    results = {"student": {"parameters": teacher.about["parameters"]}, "speed": speed, "cost": cost}
+        decode = teacher.decode
+        if teacher.policy is not None:
+            decode = Decoder(teacher.policy, width, *machine, penalty)
+        texts[width] = outputs(decode, task, test, folder / outputs_name(len(test), width, penalty))
+    results = {
+        "student": {"parameters": teacher.about["parameters"]},
+        "speed": {"speedup": None},
+        "cost": teacher.about["cost"] or {},
+    }
     return Entry(TEACHER, teacher.about["architecture"], config.teacher.get("seed", 0), results, texts)
 
 
 def notes(runs: dict[Key, DictConfig], results: dict[str, Any], sentences: int) -> list[str]:
     """What a reader must know below the table."""
     corpus, several = results["corpus"], len({key[2] for key in runs}) > 1
-    found = [
+    teacher = results["scores"]["teacher"]
+    lines = [
         f"Corpus: {corpus['name']} ({corpus['source']}), {sentences:,} test sentences.",
-        f"Metric: {results['scores']['teacher']['signature']}; "
-        f"preprocessing: {results['scores']['teacher'].get('preprocessing', 'not recorded')}.",
+        f"Metric: {teacher['signature']}; preprocessing: {teacher.get('preprocessing', 'not recorded')}.",
         "One teacher, shared by all runs. Its row has the cost of its training, which no other row contains.",
         INTERVALS[several],
         TESTS[several],
-        "Wall-clock time: of the updates alone. Beside it: generating the teacher's demonstrations (once for all runs that use "
-        "them), the validations, and generating the test outputs at the first beam width.",
+        "Wall-clock time: of the updates alone. Beside it: generating the teacher's demonstrations (once for all "
+        "runs that use them), the validations, and generating the test outputs at the first beam width.",
     ]
     if started := sorted({key[0] for key, config in runs.items() if config.init is not None}):
-        found.append(f"{', '.join(started)}: from a trained student, whose training their updates and costs do not contain.")
-    return found
+        lines.append(f"{', '.join(started)}: from a trained student, whose training their updates and costs do not contain.")
+    return lines
 
 
 def _by_cost(curves: dict[System, list[tuple[list[dict[str, Any]], dict[str, Any]]]], cost: str) -> dict[System, list[Curve]]:
     """The first validation score of each run, seed by seed, against what it had cost by then."""
-    found: dict[System, list[Curve]] = {}
+    points: dict[System, list[Curve]] = {}
     for key, seeds in curves.items():
         for metrics, costs in seeds:
             before = (costs.get("demonstrations_seconds") or 0.0) if cost == "seconds" else 0.0
             scored = [row for row in metrics if {"valid_loss", cost} <= row.keys() and row["phase"] == "student"]
-            points = [(before + row[cost], next(v for k, v in row.items() if k.startswith("valid_"))) for row in scored]
-            found.setdefault(key, []).append(points)
-    return found
+            curve = [(before + row[cost], next(v for k, v in row.items() if k.startswith("valid_"))) for row in scored]
+            points.setdefault(key, []).append(curve)
+    return points
 
 
 if __name__ == "__main__":
-    command_line.run(main, "compare", passes_on=True)
+    cli.run(main, "compare", passes_on=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +14,19 @@ import torch
 from omegaconf import DictConfig
 from rich.table import Table
 
-import command_line
-import distil
-import judged
-from agents.accel.heap import tune_allocator
+import cli
 from agents.evaluation.outputs import generate, subset
 from agents.evaluation.speed import speed
 from agents.generation.decoder import Decode, Decoder
-from distil import Machine
-from reopen import Run, reopen
-from run_folder import read_config, read_results
+from agents.runs.evaluation import generate_outputs, output_files, publish
+from agents.runs.machine import use_machine, versions
+from agents.runs.reopen import reopen
+from agents.runs.results import read_results
+from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import score
-from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 
@@ -44,64 +44,74 @@ def main(config: DictConfig) -> None:
     if config.format not in FORMATS:
         raise unknown("format", config.format, FORMATS)
     export.check_quantization(config.quantization)
-    tune_allocator()
+    use_machine(config)
     run = reopen(config.run, config.device, config.precision)
     folder = Path(config.out or f"{config.run}/export-{config.quantization}")
-    task, on, test = run.task, distil.machine(run.config), subset(run.task.splits["test"], config.rows)
-    distil.use_processor(config, on)
-    threads = torch.get_num_threads()
-    export.export(run.student, task, folder, config.quantization)
-    policies = {"student": run.student}
-    if isinstance(run.teacher.oracle, PolicyOracle):
-        policies["teacher"] = run.teacher.oracle.policy
-    model = export.load(folder, workers=threads)
-    results = {
-        **agreement(export.writer(model, task.vocabulary), Decoder(run.student, 1, "float32", on.device), task, test),
+    export.export(run.student, run.task, folder, config.quantization)
+    model = export.load(folder, workers=torch.get_num_threads())
+    results = compare(config, run, partial(export.writer, model, run.task.vocabulary))
+    results["versions"] = versions() | {"ctranslate2": export.ctranslate2.__version__}
+    write_atomically(folder / "export.json", json.dumps(results, indent=1).encode())
+    show(results, folder)
+    add_to_report(run, results)
+
+
+def compare(config: DictConfig, run: Run, exported: Any) -> dict[str, Any]:
+    """Scores and speeds of the exported model beside those of the run's own student and teacher."""
+    task, threads = run.task, torch.get_num_threads()
+    test = subset(task.splits["test"], config.rows)
+    policies = {"student": run.student} | ({} if run.teacher.policy is None else {"teacher": run.teacher.policy})
+    own = {who: Decoder(policy, 1, *run.machine) for who, policy in policies.items()}
+    return {
+        **agreement(exported(), Decoder(run.student, 1, "float32", run.machine.device), task, test),
         "speeds": [
-            speed({who: Decoder(policy, 1, on.precision, on.device) for who, policy in policies.items()}, task, test, size)
-            | speed({"exported": export.writer(model, task.vocabulary, size)}, task, test, 1 if size == 1 else len(test))
+            speed(own, task, test, size)
+            | speed({"exported": exported(size)}, task, test, 1 if size == 1 else len(test))
             | {"batch_size": size}
             for size in config.batch_sizes
         ],
-        "settings": {"quantization": config.quantization, "rows": len(test), "threads": threads, **on._asdict()},
-        "versions": distil.versions() | {"ctranslate2": export.ctranslate2.__version__},
+        "settings": {
+            "quantization": config.quantization,
+            "rows": len(test),
+            "threads": threads,
+            **run.machine._asdict(),
+        },
     }
-    write_atomically(folder / "export.json", json.dumps(results, indent=1).encode())
-    show(results, folder)
-    add_to_report(run, Path(config.run), results)
-
-
-def add_to_report(run: Run, folder: Path, results: dict[str, Any]) -> None:
-    """The exported model's speed stands beside the teacher's in the run's results.json and report.html."""
-    found = read_results(folder / "results.json")
-    settings = {name: results["settings"][name] for name in ("device", "precision", "threads")}
-    found.setdefault("exported", {})[results["settings"]["quantization"]] = [row | settings for row in results["speeds"]]
-    on = Machine(run.config.device, found["speed"]["precision"])  # as the run's own outputs were written
-    for path in judged.files(run.config, run.task, run.teacher, folder, on).values():
-        if not path.is_file():
-            console.print(f"exported, but not in the run's report: {path} is gone", soft_wrap=True)
-            return
-    try:
-        test, texts, _ = judged.written(run.config, run.task, run.teacher, run.student, folder, on)
-        judged.publish(folder, found, test, texts, read_config(folder / "config.yaml"))
-    except (OSError, UserError) as error:
-        console.print(f"exported, but not in the run's report: {error}", soft_wrap=True)
-    else:
-        console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
 def agreement(exported: Decode, own: Decode, task: Task, test: Split) -> dict[str, Any]:
     """Scores of both against the references, and how many sentences come out the same."""
     texts = {"exported": generate(exported, task, test), "student": generate(own, task, test)}
+    references = test.texts.references
     scores = {
-        who: {name: each.value for name, each in score(task.metric, text, test.texts.references, resamples=0).items()}
+        who: {name: value.value for name, value in score(task.metric, text, references, resamples=0).items()}
         for who, text in texts.items()
     }
     return {"scores": scores, "equal": sum(a == b for a, b in zip(*texts.values(), strict=True))}
 
 
+def add_to_report(run: Run, exported: dict[str, Any]) -> None:
+    """Add the exported model's speed to the run's results.json and report.html."""
+    results = read_results(run.folder / "results.json")
+    settings = {name: exported["settings"][name] for name in ("device", "precision", "threads")}
+    rows = [row | settings for row in exported["speeds"]]
+    results.setdefault("exported", {})[exported["settings"]["quantization"]] = rows
+    machine = run.machine._replace(precision=results["speed"]["precision"])  # as the run's outputs were generated
+    run = replace(run, machine=machine)
+    for path in output_files(run).values():
+        if not path.is_file():
+            console.print(f"exported, but not in the run's report: {path} is gone", soft_wrap=True)
+            return
+    try:
+        publish(run.folder, results, generate_outputs(run))
+    except (OSError, UserError) as error:
+        console.print(f"exported, but not in the run's report: {error}", soft_wrap=True)
+    else:
+        console.print(f"report: {run.folder / 'report.html'}", soft_wrap=True)
+
+
 def show(results: dict[str, Any], folder: Path) -> None:
-    """The results for a person."""
+    """Print the results."""
     settings = results["settings"]
     for name, value in results["scores"]["exported"].items():
         console.print(f"{name}: {value:.2f} exported, {results['scores']['student'][name]:.2f} student in float32")
@@ -110,12 +120,12 @@ def show(results: dict[str, Any], folder: Path) -> None:
     table = Table("batch", "exported tok/s", *(f"{who} tok/s" for who in others), *(f"× {who}" for who in others))
     table.title = f"greedy, {settings['threads']} threads; teacher and student {settings['precision']}"
     for row in results["speeds"]:
-        mine, *theirs = (row[f"{who}_tokens_per_second"] for who in ("exported", *others))
-        rates, ratios = [f"{each:,.0f}" for each in (mine, *theirs)], [f"{mine / each:.1f}" for each in theirs]
+        exported, *own = (row[f"{who}_tokens_per_second"] for who in ("exported", *others))
+        rates, ratios = [f"{rate:,.0f}" for rate in (exported, *own)], [f"{exported / rate:.1f}" for rate in own]
         table.add_row(str(row["batch_size"]), *rates, *ratios)
     console.print(table)
     console.print(f"{folder / 'README.md'} says how to use it; {folder / 'export.json'}", soft_wrap=True)
 
 
 if __name__ == "__main__":
-    command_line.run(main, "export")
+    cli.run(main, "export")

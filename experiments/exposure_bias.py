@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-import command_line
-import distil
-from agents.accel.heap import tune_allocator
+import cli
 from agents.evaluation import exposure_bias
 from agents.evaluation.outputs import subset
 from agents.reporting import exposure_report
-from reopen import Run, reopen
-from run_folder import made_folder
+from agents.runs.folder import make_folder
+from agents.runs.machine import use_machine
+from agents.runs.reopen import reopen
+from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.terminal import console
@@ -23,27 +22,21 @@ from textgen_env.terminal import console
 
 def main(config: DictConfig) -> None:
     """Run folders → one table, exposure_bias.json and exposure_bias.png."""
-    tune_allocator()
+    machine = use_machine(config)
     runs = open_all(config)
     first = next(iter(runs.values()))
     if config.split not in first.task.splits:
         raise unknown("split", config.split, first.task.splits)
     check_range("top_k", config.top_k, Range(0, len(first.task.vocabulary)))
-    on, split, folder = distil.machine(config), first.task.splits[config.split], made_folder(config.out)
-    distil.use_processor(config, on)
+    folder = make_folder(config.out)
     reports = exposure_bias.measure(
         {name: run.student for name, run in runs.items()},
         first.teacher.oracle,
         first.task,
-        subset(split, config.rows),
+        subset(first.task.splits[config.split], config.rows),
         exposure_bias.Settings(
-            top_k=config.top_k,
-            corrupt_at=config.corrupt_at,
-            corrupt=config.corrupt,
-            resamples=config.resamples,
-            seed=config.seed,
-            precision=on.precision,
-            device=on.device,
+            **{name: config[name] for name in ("top_k", "corrupt_at", "corrupt", "resamples", "seed")},
+            **machine._asdict(),
         ),
     )
     results = {
@@ -65,19 +58,18 @@ def open_all(config: DictConfig) -> dict[str, Run]:
     runs = {folder: reopen(folder, config.device, config.precision) for folder in map(str, config.run)}
     shared: dict[tuple[Any, ...], str] = {}
     for folder, run in runs.items():
-        shared.setdefault(
-            (run.task.corpus.fingerprint, run.task.vocabulary.fingerprint, run.task.limits, run.teacher.about["path"]),
-            folder,
-        )
+        task = run.task
+        key = task.corpus.fingerprint, task.vocabulary.fingerprint, task.limits, run.teacher.about["path"]
+        shared.setdefault(key, folder)
     if len(shared) > 1:
         one, other, *_ = shared.values()
         raise UserError(
             f"{one} and {other} differ in corpus, vocabulary, limits or teacher; one figure compares students of one teacher"
         )
-    named = ([run.config.algorithm.name for run in runs.values()], [Path(folder).name for folder in runs], list(runs))
-    labels = next(names for names in named if len(set(names)) == len(runs))
+    names = ([run.config.algorithm.name for run in runs.values()], [run.folder.name for run in runs.values()], list(runs))
+    labels = next(labels for labels in names if len(set(labels)) == len(runs))
     return dict(zip(labels, runs.values(), strict=True))
 
 
 if __name__ == "__main__":
-    command_line.run(main, "exposure_bias")
+    cli.run(main, "exposure_bias")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 import openmp  # noqa: F401  (before torch)
 
@@ -11,17 +12,19 @@ import torch
 from omegaconf import DictConfig
 from rich.table import Table
 
-import command_line
-import distil
+import cli
 from agents.accel.heap import tune_allocator
 from agents.evaluation.outputs import subset
 from agents.evaluation.speed import speed
 from agents.generation.decoder import Decoder
-from reopen import reopen
+from agents.runs.machine import versions
+from agents.runs.reopen import reopen
+from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.terminal import console
+
+COLUMNS = ("threads", "beam", "batch", "teacher tok/s", "student tok/s", "speed-up")
 
 
 def main(config: DictConfig) -> None:
@@ -30,34 +33,41 @@ def main(config: DictConfig) -> None:
         raise UserError("give run=RUN, a finished run folder")
     tune_allocator()
     run = reopen(config.run, config.device, config.precision)
-    if not isinstance(run.teacher.oracle, PolicyOracle):
+    if run.teacher.policy is None:
         raise UserError(f"{config.run}: its teacher is {run.teacher.about['architecture']}, nothing that decodes")
     for beam in config.beams:
         check_range("beams", beam, Range(1, len(run.task.vocabulary)))
-    on, test = distil.machine(run.config), subset(run.task.splits["test"], config.rows)
-    policies = {"teacher": run.teacher.oracle.policy, "student": run.student}
-    table = Table(
-        *("threads", "beam", "batch", "teacher tok/s", "student tok/s", "speed-up"), title=f"{config.run}, {on.precision}"
-    )
-    rows = []
+    rows = list(measure(config, run))
+    results = {
+        **{name: config[name] for name in ("rounds", "length_penalty")},
+        "rows": len(subset(run.task.splits["test"], config.rows)),
+        **run.machine._asdict(),
+        "speeds": rows,
+        "versions": versions(),
+    }
+    write_atomically(run.folder / "speed.json", json.dumps(results, indent=1).encode())
+    table = Table(*COLUMNS, title=f"{config.run}, {run.machine.precision}")
+    for row in rows:
+        rates = [f"{row[f'{who}_tokens_per_second']:,.0f}" for who in ("teacher", "student")]
+        table.add_row(str(row["threads"]), str(row["beam"]), str(row["batch_size"]), *rates, f"{row['speedup']:.1f}×")
+    console.print(table)
+
+
+def measure(config: DictConfig, run: Run) -> Iterator[dict[str, Any]]:
+    """The speed of teacher and student under each of the settings."""
+    test = subset(run.task.splits["test"], config.rows)
     for threads in config.threads:
         torch.set_num_threads(threads)
         for beam in config.beams:
-            writers = {
-                who: Decoder(policy, beam, on.precision, on.device, config.length_penalty) for who, policy in policies.items()
+            decoders = {
+                who: Decoder(policy, beam, *run.machine, config.length_penalty)
+                for who, policy in (("teacher", run.teacher.policy), ("student", run.student))
             }
             for batch_size in config.batch_sizes:
-                rates = speed(writers, run.task, test, batch_size, config.rounds)
+                rates = speed(decoders, run.task, test, batch_size, config.rounds)
                 ratio = rates["student_tokens_per_second"] / rates["teacher_tokens_per_second"]
-                rows.append({"threads": threads, "beam": beam, "batch_size": batch_size, **rates, "speedup": ratio})
-                cells = [f"{rates[f'{who}_tokens_per_second']:,.0f}" for who in policies]
-                table.add_row(str(threads), str(beam), str(batch_size), *cells, f"{ratio:.1f}×")
-    settings = {name: config[name] for name in ("rounds", "length_penalty")}
-    settings |= {"rows": len(test), "device": on.device, "precision": on.precision}
-    written = {**settings, "speeds": rows, "versions": distil.versions()}
-    console.print(table)
-    write_atomically(Path(config.run) / "speed.json", json.dumps(written, indent=1).encode())
+                yield {"threads": threads, "beam": beam, "batch_size": batch_size, **rates, "speedup": ratio}
 
 
 if __name__ == "__main__":
-    command_line.run(main, "speed")
+    cli.run(main, "speed")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-import command_line
+import cli
+from agents.runs.folder import make_folder
 from agents.theory import figure, lab, mixtures, neural
 from agents.theory.tables import tables
-from run_folder import made_folder
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
@@ -23,7 +23,7 @@ from textgen_env.terminal import console
 def main(config: DictConfig) -> None:
     """Exact curves, trained students → tables, t2_bound.json and t2_bound.png."""
     check(config)
-    folder = made_folder(config.out)
+    folder = make_folder(config.out)
     results = exact(config)
     if config.neural:
         results |= trained(config, results["curves"])
@@ -44,7 +44,7 @@ def check(config: DictConfig) -> None:
         ("neural_seeds", 1, np.inf),
         ("neural_shortest", 1, np.inf),  # a fall at the last step is never seen on the ground
         ("demonstrations", 0, np.inf),
-        ("mdps", 5, np.inf),
+        ("tasks", 5, np.inf),
     ):
         if not low < config[key] < high:
             raise UserError(
@@ -69,10 +69,10 @@ def trained(config: DictConfig, curves: list[lab.Curve]) -> dict[str, Any]:
     """``curves`` and those of trained students, of the kind "neural"; ``students``: each of them."""
     steps = lab.horizons(config.neural_shortest, config.neural_longest)
     console.print(f"training {2 * len(steps) * config.neural_seeds} students, T = {steps[0]} … {steps[-1]}")
-    students = list(neural.walks(steps, config.neural_seeds, config.neural_epsilon))
+    students = list(neural.measurements(steps, config.neural_seeds, config.neural_epsilon))
     more = neural.curves(students, config.neural_epsilon)
     return {"curves": [*curves, *more], "students": [student._asdict() for student in students]}
 
 
 if __name__ == "__main__":
-    command_line.run(main, "t2_bound")
+    cli.run(main, "t2_bound")

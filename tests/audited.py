@@ -65,10 +65,10 @@ def load_data(folder: str) -> None:
 
 
 def run(script: str, *words: str) -> None:
-    import command_line
+    import cli
 
     sys.argv = [f"{script}.py", *words]
-    command_line.run(importlib.import_module(script).main, script, passes_on=script == "compare")
+    cli.run(importlib.import_module(script).main, script, passes_on=script == "compare")
 
 
 def main(jobs: str, results: str) -> None:

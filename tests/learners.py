@@ -10,7 +10,7 @@ from agents.algorithms import Algorithm, Clock, Loss
 from agents.algorithms.base import as_loss
 from agents.discovery import build, variants
 from agents.generation.decoding import greedy
-from agents.runs.store import build_policy
+from agents.model import build_policy
 from textgen_env.data.batching import Batches
 from textgen_env.envs import rewards
 from textgen_env.oracles.policy import PolicyOracle

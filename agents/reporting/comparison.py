@@ -84,7 +84,7 @@ def rows(entries: Sequence[Entry], metric: str, references: References, resample
             return None, None
         if len(gains) > 1:
             return statistics.fmean(gains), paired_p_value(gains)
-        other, run = (next(iter(each.outputs.values())) for each in pairs[0])
+        other, run = (next(iter(entry.outputs.values())) for entry in pairs[0])
         return gains[0], significance(metric, other, run, references, resamples)
 
     found = []
@@ -100,10 +100,10 @@ def rows(entries: Sequence[Entry], metric: str, references: References, resample
     return found
 
 
-def _score(name: str, values: list[Score]) -> dict[str, float]:
+def _score(name: str, scores: list[Score]) -> dict[str, float]:
     """Mean and interval."""
-    means = [each.value for each in values]
-    intervals = [(each.low, each.high) for each in values if each.low is not None and each.high is not None]
+    means = [score.value for score in scores]
+    intervals = [(score.low, score.high) for score in scores if score.low is not None and score.high is not None]
     low, high = score_interval(means, intervals)
     return {name: statistics.fmean(means), f"{name}_low": low, f"{name}_high": high}
 
@@ -143,24 +143,23 @@ def gains_by_length(
     Returns:
         ``{(student, algorithm): [[(mean length in words, gain), …] per seed]}``.
     """
-    length = np.array([len(known[0].split()) for known in references])
-    parts = [part for part in np.array_split(np.argsort(length, kind="stable"), buckets) if len(part)]
+    length = np.array([len(reference[0].split()) for reference in references])
+    groups = [rows for rows in np.array_split(np.argsort(length, kind="stable"), buckets) if len(rows)]
     width = next(iter(entries[0].outputs))
 
     def scores(run: Entry) -> list[float]:
-        split = (([run.outputs[width][i] for i in part], [references[i] for i in part]) for part in parts)
+        """The score of each group."""
+        split = (([run.outputs[width][i] for i in rows], [references[i] for i in rows]) for rows in groups)
         return [next(iter(corpus_score(metric, *texts, resamples=0).values())).value for texts in split]
 
-    runs = systems([entry for entry in entries if entry.algorithm != TEACHER])
-    scored = {id(run): scores(run) for some in runs.values() for run in some}
+    def gains(baseline: Entry, run: Entry) -> Curve:
+        pairs = zip(groups, scores(baseline), scores(run), strict=True)
+        return [(float(length[rows].mean()), after - before) for rows, before, after in pairs]
+
+    runs = systems([entry for entry in entries if entry.algorithm not in (TEACHER, "mle")])
+    others = systems(entries)
     return {
-        (student, algorithm): [
-            [
-                (float(length[part].mean()), after - before)
-                for part, before, after in zip(parts, scored[id(baseline)], scored[id(run)], strict=True)
-            ]
-            for baseline, run in pairs
-        ]
-        for (student, algorithm), some in runs.items()
-        if algorithm != "mle" and (pairs := _pairs(runs, student, "mle", some))
+        (student, algorithm): [gains(*pair) for pair in pairs]
+        for (student, algorithm), own in runs.items()
+        if (pairs := _pairs(others, student, "mle", own))
     }

@@ -1,4 +1,4 @@
-"""The figures of a run in words, the same for the terminal and for the page."""
+"""The values of a run in words, the same in the terminal and on the page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUNDLED = "This run took a corpus that the project writes itself: its scores com
 
 
 def wording(key: str) -> str:
-    """What a person reads for a key of the results: ``tokens_per_second`` → ``tokens per second``."""
+    """The words for a key of the results: ``tokens_per_second`` → ``tokens per second``."""
     return NAMES.get(key, key.replace("_", " "))
 
 
@@ -41,7 +41,7 @@ def duration(seconds: float) -> str:
 
 
 def amount(value: Any, key: str = "") -> str:
-    """A figure of the results as a person writes it: ``1,234,567``, ``3 min 12 s``; a dash for what is not known."""
+    """A value of the results for a reader: ``1,234,567``, ``3 min 12 s``; a dash where it is unknown."""
     if value is None:
         return NOTHING
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -78,7 +78,7 @@ def scores(scored: Mapping[str, Score], preprocessing: object = "none") -> dict[
 
 
 class Scores:
-    """Both sides' scores and how to write them.  The interval belongs to the first metric."""
+    """The scores of both sides, formatted.  The interval belongs to the first metric."""
 
     def __init__(self, results: Mapping[str, Any]) -> None:
         given = results.get("scores") or {}
@@ -99,7 +99,7 @@ class Scores:
         yield "preprocessing", " / ".join(dict.fromkeys(filter(None, (row.get("preprocessing") for row in sides))))
 
     def get(self, side: str, key: str) -> Any:
-        """The figure itself, None where it is not known."""
+        """The value itself, None where it is unknown."""
         return self.sides[side].get(key)
 
     def write(self, value: float | None) -> str:
@@ -138,7 +138,7 @@ class Row(NamedTuple):
 
 
 def comparison(results: Mapping[str, Any]) -> list[list[Row]]:
-    """Teacher beside student: what they score, what they are, how fast they write."""
+    """Teacher beside student: scores, sizes, speed."""
     known, speed = Scores(results), results.get("speed") or {}
     who = [results.get(side) or {} for side in SIDES]
     return [
@@ -173,7 +173,7 @@ def exported(results: Mapping[str, Any]) -> list[list[Row]]:
 
 
 def costs(results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the student's training cost, by the same axes for every algorithm; no demonstrations, no row of them."""
+    """The cost of the student's training, on the same axes for every algorithm; no demonstrations, no row of them."""
     found = (results.get("cost") or {}).items()
     return [(label(key), amount(value, key)) for key, value in found if value != 0 or key not in DEMONSTRATIONS]
 

@@ -1,4 +1,4 @@
-"""The run folder: read what was logged, write what is to be read."""
+"""The run folder: read its log, write its report."""
 
 from __future__ import annotations
 

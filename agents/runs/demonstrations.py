@@ -20,8 +20,8 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeR
 from agents.generation.decoder import Decode, Decoder
 from agents.generation.decoding import DECODER
 from agents.generation.demonstrations import BEAM, KINDS, best, demonstrate, finished
+from agents.model import fingerprint
 from agents.runs.locks import locked
-from agents.runs.store import fingerprint
 from agents.training.checkpoint import fault, load_tensors, save_tensors
 from textgen_env.data.batching import in_order
 from textgen_env.data.files import cache_dir

@@ -11,12 +11,16 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-import command_line
-import distil
-import teaching
+import cli
+import dagger
 from agents.generation.beam import beam
 from agents.generation.demonstrations import BEAM
-from agents.runs.store import build_policy
+from agents.model import build_policy
+from agents.runs.machine import find_machine
+from agents.runs.run import Run
+from agents.runs.student import build_student
+from agents.runs.task import load_task
+from agents.runs.teacher import TEACHER_KEYS, Teacher
 from benchmarks.material import Setup
 from textgen_env.errors import UserError
 from textgen_env.oracles.policy import PolicyOracle
@@ -65,13 +69,15 @@ class Contender:
     def train(self, words: list[str]) -> tuple[int, list[int], list[int]]:
         """Steps; bytes in use at every question; the most until then.  An untrained teacher takes what a trained one takes."""
         given = {word.partition("=")[0] for word in words}
-        config = command_line.read("dagger", [*(word for word in WORDS if word.partition("=")[0] not in given), *words])
-        on, task = distil.machine(config), distil.load_task(config)
-        vocabulary, own = task.vocabulary, ("name", *teaching.TEACHER_KEYS)
+        config = cli.read("dagger", [*(word for word in WORDS if word.partition("=")[0] not in given), *words])
+        machine, task = find_machine(config), load_task(config)
+        vocabulary, own = task.vocabulary, ("name", *TEACHER_KEYS)
         settings = {key: value for key, value in config.teacher.items() if key not in own}
-        teacher = build_policy(config.teacher.name, settings, vocabulary, torch.Generator().manual_seed(0))
-        oracle = Watched(teacher.to(on.device).requires_grad_(False), partial(beam, width=BEAM), vocabulary, vocabulary)
+        teacher = build_policy(config.teacher.name, settings, vocabulary, seed=0)
+        oracle = Watched(teacher.to(machine.device).requires_grad_(False), partial(beam, width=BEAM), vocabulary, vocabulary)
         oracle.resident, oracle.peak = [], []
         with TemporaryDirectory() as folder:
-            done, _ = distil.train_student(config, task, distil.build_student(config, task), oracle, Path(folder), on)
+            student = build_student(config, task).to(machine.device)
+            run = Run(Path(folder), config, machine, task, Teacher(oracle, oracle.demonstrate, {}), student)
+            done, _ = dagger.distill(run)
         return done.step, oracle.resident, oracle.peak

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from agents.evaluation.outputs import subset
 from agents.generation.decoder import Decode, Decoder
+from agents.runs.reopen import reopen_student
 from benchmarks.material import Setup
 from benchmarks.table import Row, row
-from reopen import reopen_student
 from textgen_env.data.batching import in_order
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError

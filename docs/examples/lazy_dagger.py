@@ -4,9 +4,9 @@ PYTHONPATH=docs/examples python experiments/dagger.py env=Copy-v0 algorithm._tar
 """
 
 import torch
-from agents.generation.interleaved import interleaved
 
 from agents.algorithms import Algorithm
+from agents.generation.interleaved import interleaved
 from agents.losses.sequence import clone
 from textgen_env.errors import UserError
 

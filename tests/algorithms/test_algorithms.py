@@ -11,8 +11,13 @@ from agents.discovery import variants
 from agents.evaluation.outputs import generate
 from agents.generation.decoder import Decoder
 from agents.generation.rollout import rollout
-from command_line import passing, read
-from distil import build_student, load_task, machine, train_student
+from agents.runs.machine import find_machine
+from agents.runs.run import Run
+from agents.runs.student import build_student
+from agents.runs.task import load_task
+from agents.runs.teacher import Teacher
+from cli import passing, read
+from dagger import distill
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
 from textgen_env.oracles.policy import PolicyOracle
@@ -41,9 +46,9 @@ def made(words):
 def fit(folder, words):
     """The test accuracy of a student trained as the command line says."""
     config, task, student = made(words)
-    on = machine(config)
-    train_student(config, task, student, expert(task), folder, on)
-    texts = generate(Decoder(student, 1, on.precision, on.device), task, task.splits["test"])
+    on, teacher = find_machine(config), expert(task)
+    distill(Run(folder, config, on, task, Teacher(teacher, teacher.demonstrate, {}), student))
+    texts = generate(Decoder(student, 1, *on), task, task.splits["test"])
     (accuracy,) = score(task.metric, texts, task.splits["test"].texts.references).values()
     return accuracy.value
 

@@ -16,7 +16,7 @@ from test_scripts import run as run_script
 
 from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
-from command_line import help_table, read
+from cli import help_table, read
 from textgen_env.errors import UserError
 from textgen_env.profiler import Profiler
 from textgen_env.tasks.task import expert

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import bench
-import command_line
+import cli
 from agents.losses.sequence import nll
 from agents.policies.transformer import Transformer
 from benchmarks import runner
@@ -220,7 +220,7 @@ def test_a_peer_that_is_not_installed_is_named(monkeypatch):
 )
 def test_a_mistake_is_one_line(word, message):
     with pytest.raises(UserError) as error:
-        bench.main(command_line.read("bench", [word]))
+        bench.main(cli.read("bench", [word]))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -59,7 +59,7 @@ def straight(tmp_path_factory):
 def test_a_run_leaves_what_it_promises(straight):
     folder, said = straight
     assert "report: run/report.html" in said
-    assert "on cpu, 1 processor threads" in said
+    assert "on cpu, 1 CPU threads" in said
     names = {path.name for path in folder.iterdir()}
     wanted = {"config.yaml", "results.json", "metrics.jsonl", "tensorboard", "curves.png", "samples.txt", "report.html"}
     assert wanted | {"checkpoints", "vocabulary.json"} <= names
@@ -145,7 +145,7 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
     foreign = run(
         "dagger.py", *[word for word in other if word not in TEACHER], "out=four", "teacher.path=one", cwd=tmp_path, code=2
     )
-    assert "speaks another vocabulary" in foreign
+    assert "has another vocabulary" in foreign
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
     [
         (["env=Copy"], "unknown env 'Copy'; did you mean 'Copy-v0'?"),
         (["env=IWSLT-v0", "env.data_dir=nowhere"], "nowhere"),
-        (["env=Copy-v0", "device=cuda:7"], "device=cuda:7 is not to be had here"),
+        (["env=Copy-v0", "device=cuda:7"], "device=cuda:7 is not available here"),
         (["env=IWSLT-v0", "env.corpus=bundled", "env.bundled_pairs=50", "teacher=exact"], "has no exact expert"),
         (["env=Copy-v0", "teacher=exact", "teacher.compile=true"], "only a transformer of this project is compiled, not exact"),
         (["env=Copy-v0", "workers=0"], "workers=0: a number of at least 1"),

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-import command_line
+import cli
 import dagger
 import export as script
 from agents.generation.beam import beam
@@ -46,11 +46,11 @@ SHAPES = {
 def student(tokens: int = len(WORDS), **shape) -> Transformer:
     """Random in every weight, biases and norms too."""
     generator = torch.Generator().manual_seed(3)
-    policy = Transformer(tokens, width=16, heads=4, ffn=24, generator=generator, **shape).eval().requires_grad_(False)
+    policy = Transformer(tokens, width=16, heads=4, ffn=24, **shape).eval().requires_grad_(False)
     for weight in policy.parameters():
         weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.1)
     policy.decoder_norm.weight.normal_(generator=generator)  # else a tied output repeats what came in
-    policy.decoder_norm.bias.add_(policy.target_embedding[EOS], alpha=6)  # else it hardly ever ends
+    policy.decoder_norm.bias.add_(policy.target_embedding.weight[EOS], alpha=6)  # else it hardly ever ends
     for layer in policy.decoder:
         layer.cross_output.weight *= 3  # else the source hardly matters
     return policy
@@ -84,7 +84,7 @@ def test_five_hundred_sentences_come_out_token_for_token(shape, tmp_path):
 @pytest.fixture(scope="module")
 def half_trained() -> Transformer:
     """A student that has half learned to copy, so that beams find something else than greedy search."""
-    policy = Transformer(len(WORDS), layers=1, width=32, heads=4, ffn=32, generator=torch.Generator().manual_seed(3))
+    policy = Transformer(len(WORDS), layers=1, width=32, heads=4, ffn=32)
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.005)
     for batch in sources(150 * 64).split(64):
         logits = policy(batch, shift(batch))
@@ -149,7 +149,7 @@ def test_eight_bits_change_little_and_take_less(tmp_path):
 def test_it_never_generates_what_our_decoders_never_generate(tmp_path):
     policy, source = student(layers=1), sources(50)
     policy.decoder_norm.bias.fill_(3.0)
-    policy.target_embedding[[PAD, BOS]] = 1.0  # their logits are far above all others
+    policy.target_embedding.weight[[PAD, BOS]] = 1.0  # their logits are far above all others
     assert set(policy(source, source[:, :1]).argmax(-1).unique().tolist()) <= {PAD, BOS}
     export.export(policy, WORLD, tmp_path / "model", "float32")
     theirs = export.writer(export.load(tmp_path / "model"), WORDS)(source, HORIZON)
@@ -253,7 +253,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 
 def test_what_cannot_be_exported_is_said_in_a_line(tmp_path):
-    recurrent = RNN(len(WORDS), generator=torch.Generator().manual_seed(0))
+    recurrent = RNN(len(WORDS))
     for policy, quantization, message in (
         (recurrent, "int8", "runs transformers and has no RNN"),
         (student(), "int9", "unknown quantization 'int9'; did you mean 'int8'"),
@@ -272,19 +272,19 @@ RUN += ["train.steps=20", "train.validations=1", "train.batch_tokens=64", "evalu
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, hardly trained."""
     folder = tmp_path_factory.mktemp("run") / "run"
-    dagger.main(command_line.read("dagger", [*RUN, f"out={folder}"]))
+    dagger.main(cli.read("dagger", [*RUN, f"out={folder}"]))
     return folder
 
 
 def test_the_command_compares_the_model_with_the_run(run, tmp_path, capsys):
-    script.main(command_line.read("export", [f"run={run}", "rows=20", f"out={tmp_path / 'model'}"]))
-    assert "processor threads" in capsys.readouterr().err
+    script.main(cli.read("export", [f"run={run}", "rows=20", f"out={tmp_path / 'model'}"]))
+    assert "CPU threads" in capsys.readouterr().err
     found = json.loads((tmp_path / "model" / "export.json").read_text())
     assert found["equal"] == found["settings"]["rows"] == 20
     assert found["scores"]["exported"] == found["scores"]["student"]
     assert [row["batch_size"] for row in found["speeds"]] == [1, 64]
     assert all(row["exported_tokens_per_second"] > 0 for row in found["speeds"])
-    dagger.main(command_line.read("dagger", [*RUN, f"out={run}", "resume=true"]))  # finished before: nothing gets lost
+    dagger.main(cli.read("dagger", [*RUN, f"out={run}", "resume=true"]))  # finished before: nothing gets lost
     assert [row["batch_size"] for row in json.loads((run / "results.json").read_text())["exported"]["float32"]] == [1, 64]
     page = (run / "report.html").read_text()
     assert all(f"Exported in float32, greedy, batch {size}" in page for size in (1, 64))
@@ -294,7 +294,7 @@ def test_a_report_whose_texts_are_gone_stays_as_it_is(run, tmp_path):
     (texts,) = (run / "outputs").iterdir()
     hidden, before = texts.rename(tmp_path / "away"), (run / "report.html").read_bytes()
     try:
-        script.main(command_line.read("export", [f"run={run}", "rows=4", "quantization=int8", f"out={tmp_path / 'model'}"]))
+        script.main(cli.read("export", [f"run={run}", "rows=4", "quantization=int8", f"out={tmp_path / 'model'}"]))
         assert (tmp_path / "model" / "export.json").is_file()
         assert "int8" not in json.loads((run / "results.json").read_text()).get("exported", {})
         assert (run / "report.html").read_bytes() == before
@@ -313,7 +313,7 @@ def test_a_report_whose_texts_are_gone_stays_as_it_is(run, tmp_path):
 )
 def test_a_mistake_is_one_line(words, message):
     with pytest.raises(UserError, match=re.escape(message)) as error:
-        script.main(command_line.read("export", words))
+        script.main(cli.read("export", words))
     assert "\n" not in str(error.value)
 
 
@@ -322,7 +322,7 @@ def test_a_run_that_lost_its_student_is_refused(run):
     hidden = best.rename(best.with_suffix(".away"))
     try:
         with pytest.raises(UserError, match="no checkpoint at"):
-            script.main(command_line.read("export", [f"run={run}"]))
+            script.main(cli.read("export", [f"run={run}"]))
     finally:
         hidden.rename(best)
 
@@ -332,4 +332,4 @@ def test_without_the_library_the_command_says_what_to_install(monkeypatch):
     monkeypatch.delitem(sys.modules, "agents.interop.ctranslate2")
     monkeypatch.delattr("agents.interop.ctranslate2")
     with pytest.raises(UserError, match=re.escape("ctranslate2 is not installed: python -m pip install")):
-        script.main(command_line.read("export", ["run=."]))
+        script.main(cli.read("export", ["run=."]))

@@ -8,18 +8,18 @@ import pytest
 import torch
 from stable_baselines3 import PPO
 
-import distil
 import interop as command
 from agents.algorithms.bc import BC
 from agents.generation.rollout import roll_out
 from agents.interop import TRAINERS, Settings, sb3, trainer
+from agents.model import load_policy
 from agents.policies.transformer import Transformer
-from agents.runs.store import load_policy
-from command_line import help_table, read
+from agents.runs.task import load_task
+from cli import help_table, read
 from textgen_env.data.batching import Batches
 from textgen_env.envs import dynamics
 from textgen_env.envs.env import TextGenEnv
-from textgen_env.envs.shell import allowed
+from textgen_env.envs.game import allowed
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError
 from textgen_env.tasks import copy
@@ -45,8 +45,8 @@ def task():
 
 
 def student(task, dropout=0.0):
-    generator = torch.Generator().manual_seed(0)
-    return Transformer(len(task.vocabulary), layers=1, width=32, heads=2, ffn=64, dropout=dropout, generator=generator)
+    torch.manual_seed(0)
+    return Transformer(len(task.vocabulary), layers=1, width=32, heads=2, ffn=64, dropout=dropout)
 
 
 def agreement(policy, task):
@@ -205,13 +205,13 @@ def test_the_command_leaves_a_student_that_ours_can_read(task, tmp_path, capsys)
     command.main(config)
     said = capsys.readouterr().err
     assert "accuracy" in said
-    assert "processor threads" in said
+    assert "CPU threads" in said
     results = json.loads((tmp_path / "one" / "results.json").read_text())
     assert results["steps"] >= 64
     assert results["scores"].keys() == {"before", "after"}
-    policy, header = load_policy(tmp_path / "one", distil.read_task(config).vocabulary)
+    policy, header = load_policy(tmp_path / "one", load_task(config).vocabulary)
     command.main(read("interop", words(tmp_path / "two", *settings, f"init={tmp_path / 'one'}")))
-    after, _ = load_policy(tmp_path / "two", distil.read_task(config).vocabulary)
+    after, _ = load_policy(tmp_path / "two", load_task(config).vocabulary)
     before = results["scores"]["after"]
     assert json.loads((tmp_path / "two" / "results.json").read_text())["scores"]["before"] == before
     assert header["architecture"]["settings"]["width"] == policy.width == after.width == 16

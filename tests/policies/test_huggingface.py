@@ -29,15 +29,20 @@ from test_policies import (  # the contract of agents/policy.py, which ``policy`
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-import command_line
-import distil
-import teaching
-from agents.evaluation.outputs import generate
+import cli
+import dagger
+from agents.evaluation.outputs import generate, outputs, outputs_name, samples, subset
+from agents.evaluation.speed import speed
 from agents.generation.beam import beam
-from agents.generation.decoder import Decoder
+from agents.generation.decoder import Decode, Decoder
 from agents.generation.decoding import greedy
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.pretrained import load, load_tokens
+from agents.runs.machine import find_machine
+from agents.runs.run import Run
+from agents.runs.student import build_student
+from agents.runs.task import load_task
+from agents.runs.teacher import find_teacher
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
@@ -261,19 +266,19 @@ def test_a_student_learns_from_such_a_teacher_alone(task, tmp_path):
     ]
     words += [f"teacher.path=hf:{teacher_folder}", "algorithm=imitkd", "algorithm.beta=constant", "algorithm.rate=0"]
     words += ["train.steps=300", "train.batch_tokens=256", "train.validations=1", "precision=float32"]
-    config = command_line.read("dagger", words)
-    on = distil.machine(config)
-    own = distil.load_task(config)
+    config = cli.read("dagger", words)
+    on = find_machine(config)
+    own = load_task(config)
     assert own.vocabulary.fingerprint != task.vocabulary.fingerprint
     assert sorted(own.vocabulary.tokens) == sorted(task.vocabulary.tokens)
-    teacher = teaching.find_teacher(config, own, on)
+    teacher = find_teacher(config, own, on)
     assert teacher.about["architecture"] == "marian"
-    student = distil.build_student(config, own)
-    distil.train_student(config, own, student, teacher.oracle, tmp_path, on)
-    for write in (teacher.write, Decoder(student, 1, on.precision, on.device)):
+    student = build_student(config, own)
+    dagger.distill(Run(tmp_path, config, on, own, teacher, student))
+    for decode in (teacher.decode, Decoder(student, 1, *on)):
         test = own.splits["test"]
-        assert score("accuracy", generate(write, own, test), test.texts.references)["accuracy"].value >= 90
-    assert distil.build_student(command_line.read("dagger", [*words, f"init={tmp_path}"]), own).vocabulary_size == 9
+        assert score("accuracy", generate(decode, own, test), test.texts.references)["accuracy"].value >= 90
+    assert build_student(cli.read("dagger", [*words, f"init={tmp_path}"]), own).vocabulary_size == 9
 
 
 # What cannot serve: one line, exit code 2.
@@ -284,9 +289,7 @@ def refused(words: list[str], monkeypatch, capsys) -> str:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the environment is read when it is imported
     monkeypatch.setattr(sys, "argv", ["dagger.py", "env=Copy-v0", "env.train=20", *words])
     with pytest.raises(SystemExit) as stop:
-        command_line.run(
-            lambda config: teaching.find_teacher(config, distil.load_task(config), distil.machine(config)), "dagger"
-        )
+        cli.run(lambda config: find_teacher(config, load_task(config), find_machine(config)), "dagger")
     assert stop.value.code == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(said) == 1
@@ -422,9 +425,9 @@ def test_a_wrong_key_is_refused_in_one_line(words, message, folders, monkeypatch
 
 def test_text_arrives_as_it_was_written():
     words = ["teacher.path=hf:t5", "teacher.source_prefix=translate German to English: ", "teacher.separator=:"]
-    teacher = command_line.read("dagger", words).teacher
+    teacher = cli.read("dagger", words).teacher
     assert (teacher.source_prefix, teacher.separator) == ("translate German to English: ", ":")
-    assert command_line.read("dagger", ["teacher.path=hf:gpt2", "teacher.separator=[SEP]"]).teacher.separator == "[SEP]"
+    assert cli.read("dagger", ["teacher.path=hf:gpt2", "teacher.separator=[SEP]"]).teacher.separator == "[SEP]"
 
 
 def test_without_transformers_it_says_how_to_install_it(folders, monkeypatch, capsys):

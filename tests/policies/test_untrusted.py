@@ -23,9 +23,10 @@ import transformers
 from pretrained_models import FAMILIES, copier
 from safetensors.torch import load_file, save_file
 
-import command_line
+import cli
 import dagger
 from agents.policies.pretrained import load
+from agents.runs.task import load_task
 from textgen_env.data.hub import HubSet, load_hub, local_only
 from textgen_env.errors import UserError
 
@@ -369,11 +370,11 @@ def commanded(tmp_path_factory, place) -> dict[str, dict[str, Any]]:
     """``{command or way in: what happened}``, with a teacher that holds custom_generate."""
     torch.manual_seed(0)
     teacher, run = place / "in" / "teacher", place / "runs" / "good"
-    task = command_line.read("dagger", WORLD)
-    texts = dagger.distil.load_task(task).splits["train"].texts.sources
+    task = cli.read("dagger", WORLD)
+    texts = load_task(task).splits["train"].texts.sources
     copier(teacher, texts, steps=1)
     taught = [*WORLD, *RUN, "algorithm=bc", f"teacher.path=hf:{teacher}"]
-    dagger.main(command_line.read("dagger", [*taught, f"out={run}"]))
+    dagger.main(cli.read("dagger", [*taught, f"out={run}"]))
     index_of_a_pickle(shutil.copytree(teacher, place / "in" / "pickle"))
     custom_generate(teacher)
     jobs = {name: ["run", name, f"run={run}", *words] for name, words in COMMANDS.items()}

@@ -10,7 +10,7 @@ from test_scripts import TINY, run
 
 import compare
 from agents.reporting.comparison import COSTS, OTHER_COSTS, TEACHER, Entry, gains_by_length, rows
-from command_line import read
+from cli import read
 from textgen_env.errors import UserError
 from textgen_env.metrics.statistics import paired_p_value, score_interval, wilson
 
@@ -126,7 +126,7 @@ def test_runs_of_different_teachers_are_not_compared():
         ("seeds=[0]", "seed=3", "seed=3: here it is seeds=[3]"),
         ("seeds=[0]", "evaluate.beam=5", "evaluate.beam=5: here it is beams=[5]"),
         ("seeds=[0]", "evaluate.length_penalty=0.6", "evaluate.length_penalty=0.6: here it is length_penalty=0.6"),
-        ("seeds=[0]", "resume=true", "resume: leave it out; this command always goes on"),
+        ("seeds=[0]", "resume=true", "resume: leave it out; this command always resumes"),
         ("seeds=[0,1,0]", "env=Copy-v0", "seeds: 0 is given 2 times; give it once"),
         ("algorithms=[mle,mle]", "env=Copy-v0", "algorithms: mle is given 2 times; give it once"),
         ("students=[rnn,rnn,rnn]", "env=Copy-v0", "students: rnn is given 3 times; give it once"),
@@ -187,7 +187,7 @@ def test_a_finished_run_is_reopened_where_it_was_asked_for(finished, tmp_path):
     [
         ("[2]", "evaluate.rows=4", "evaluate.rows=null there, 4 here"),
         ("[2]", "train.lr=1.0", "train.lr=0.003 there, 1.0 here"),
-        ("[5,2]", "threads=1", "evaluate.beam=2 there, 5 here"),  # the teacher is judged as the students are
+        ("[5,2]", "threads=1", "evaluate.beam=2 there, 5 here"),  # the teacher is evaluated as the students are
     ],
 )
 def test_a_finished_run_is_not_passed_off_as_another(finished, beams, word, message):

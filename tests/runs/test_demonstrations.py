@@ -12,8 +12,8 @@ from agents.generation.demonstrations import BEAM
 from agents.policies.transformer import Transformer
 from agents.runs import demonstrations as module
 from agents.runs.demonstrations import demonstrations, generate
-from command_line import read
-from distil import build_student, load_task
+from agents.runs.student import check_start
+from cli import read
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import sentence_score
@@ -25,8 +25,8 @@ from textgen_env.types import EOS, PAD, Trajectories
 @pytest.fixture(scope="module")
 def policy(task):
     """Random, but with the weights to tell its sources apart."""
-    generator = torch.Generator().manual_seed(0)
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator).eval()
+    torch.manual_seed(0)
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
     with torch.no_grad():
         policy.decoder_norm.weight.mul_(3)
         for layer in policy.decoder:
@@ -40,7 +40,7 @@ def endless(policy):
     policy = deepcopy(policy)
     with torch.no_grad():
         policy.decoder_norm.weight.zero_()
-        policy.decoder_norm.bias.copy_(-100 * policy.target_embedding[EOS])
+        policy.decoder_norm.bias.copy_(-100 * policy.target_embedding.weight[EOS])
     return policy
 
 
@@ -165,5 +165,5 @@ def test_an_exact_expert_demonstrates_the_optimum(task, fresh):
 
 def test_seqinter_fine_tunes_and_says_so():
     config = read("dagger", ["env=Copy-v0", "algorithm=seqinter"])
-    with pytest.raises(UserError, match="algorithm=seqinter improves a student that can already write: give init=RUN"):
-        build_student(config, load_task(config))
+    with pytest.raises(UserError, match="algorithm=seqinter improves a student that can already generate: give init=RUN"):
+        check_start(config)

@@ -14,21 +14,22 @@ import torch
 from matplotlib.image import imread
 from omegaconf import OmegaConf
 
-import command_line
+import cli
 import dagger
-import distil
 import export
 import exposure_bias
-import judged
 import show
 import speed
-import teaching
 from agents.evaluation.outputs import generate, subset
 from agents.generation.decoder import Decoder
+from agents.runs import evaluation
+from agents.runs.machine import Machine, find_machine
+from agents.runs.reopen import reopen, reopen_student
+from agents.runs.task import load_task
+from agents.runs.teacher import find_teacher, training_cost
 from agents.training.checkpoint import load_tensors, save_tensors
 from agents.training.trainer import Interrupted
 from benchmarks.suites import beam
-from reopen import reopen, reopen_student
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
 from textgen_env.terminal import console
@@ -56,7 +57,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         "text": TEXT,
     }
     for name, words in tasks.items():
-        dagger.main(command_line.read("dagger", [*words, *TINY, f"out={folder / name}"]))
+        dagger.main(cli.read("dagger", [*words, *TINY, f"out={folder / name}"]))
     return {name: folder / name for name in tasks}
 
 
@@ -70,16 +71,17 @@ def command(script, *words) -> str:
     """What a script says on the terminal, run in this process."""
     with pytest.MonkeyPatch.context() as patch, console.capture() as captured:
         patch.setattr(sys, "argv", [script.__name__, *map(str, words)])
-        command_line.run(script.main, script.__name__)
+        cli.run(script.main, script.__name__)
     return captured.get()
 
 
 def test_the_same_student_and_teacher_get_the_same_scores_again(runs):
     folder = runs["text"]
     results = json.loads((folder / "results.json").read_text())
-    config, task, student, teacher = reopen(folder, *("cpu", "float32"))
+    run = reopen(folder, "cpu", "float32")
+    config, task, student, teacher = run.config, run.task, run.student, run.teacher
     test = subset(task.splits["test"], 12)
-    for who, write in (("student", Decoder(student, config.evaluate.beam, "float32", "cpu")), ("teacher", teacher.write)):
+    for who, write in (("student", Decoder(student, config.evaluate.beam, "float32", "cpu")), ("teacher", teacher.decode)):
         again = score(task.metric, generate(write, task, test), test.texts.references)
         assert again[task.metric].value == results["scores"][who][task.metric]
     assert teacher.about == results["teacher"]
@@ -93,16 +95,9 @@ def test_an_exact_expert_comes_back_too(runs):
     assert run.teacher.oracle.demonstrate(source, 12).action.tolist() == source.tolist()
 
 
-def test_a_student_that_goes_on_drops_out_by_the_seed_of_its_own_run(runs):
-    words = ["env=Copy-v0", "env.train=200", "algorithm=bc", *TINY, f"init={runs['bc']}"]
-    for seed in (3, 4):
-        student = distil.build_student(command_line.read("dagger", [*words, f"seed={seed}"]), reopen(runs["bc"], "cpu").task)
-        assert student.generator.initial_seed() == seed
-
-
 def test_a_run_teaches_also_where_there_is_an_exact_expert(runs):
-    config = command_line.read("dagger", ["env=Copy-v0", "env.train=200", f"teacher.path={runs['bc']}"])
-    teacher = teaching.find_teacher(config, reopen(runs["bc"], "cpu").task, distil.Machine("cpu", "float32"))
+    config = cli.read("dagger", ["env=Copy-v0", "env.train=200", f"teacher.path={runs['bc']}"])
+    teacher = find_teacher(config, reopen(runs["bc"], "cpu").task, Machine("float32", "cpu"))
     assert (config.teacher.name, teacher.about["path"]) == ("exact", str(runs["bc"]))
     assert teacher.about["architecture"] == "transformer"
 
@@ -153,7 +148,7 @@ def another_architecture(folder: Path) -> None:
         (lambda folder: spoilt(folder, env__beams=3), "IWSLT-v0 has no beams now"),
         (lambda folder: spoilt(folder, env__vocabulary="x"), "IWSLT-v0 has another kind of vocabulary now"),
         (lambda folder: spoilt(folder, env__data_dir=["a"]), "IWSLT-v0 has another kind of data_dir now"),
-        (lambda folder: spoilt(folder, env__vocabulary=200), "speaks another vocabulary"),
+        (lambda folder: spoilt(folder, env__vocabulary=200), "has another vocabulary"),
         (lambda folder: spoilt(folder, env__bundled_pairs=110), "was made from another corpus"),
         (another_format, "textgen-env/2 expected, textgen-env/3 found"),
         (another_architecture, "is of another version of this project: there is no transformer with"),
@@ -196,9 +191,9 @@ def test_damaged_results_are_one_line_wherever_they_are_read(spoil, why, copied)
     spoil(copied)
     readers = (
         lambda: reopen_student(copied, "cpu"),
-        lambda: judged.before(copied),
-        lambda: export.add_to_report(None, copied, {}),
-        lambda: teaching.training_cost(str(copied)),
+        lambda: evaluation.results_before(copied),
+        lambda: export.add_to_report(SimpleNamespace(folder=copied), {}),
+        lambda: training_cost(str(copied)),
     )
     for read in readers:
         with pytest.raises(
@@ -210,15 +205,15 @@ def test_damaged_results_are_one_line_wherever_they_are_read(spoil, why, copied)
 
 def test_the_results_of_another_script_name_no_cost(copied):
     (copied / "results.json").write_text(json.dumps({"trainer": "sb3_ppo", "scores": {"before": {"bleu": 1.0}}, "seconds": 2}))
-    assert teaching.training_cost(str(copied)) is None
+    assert training_cost(str(copied)) is None
 
 
 def test_teachers_chosen_by_another_metric_are_trained_anew():
-    config = command_line.read("dagger", [*TEXT, *TINY])
-    on, paths = distil.machine(config), []
+    config = cli.read("dagger", [*TEXT, *TINY])
+    on, paths = find_machine(config), []
     for tokenizer in ("13a", "char", "13a"):
         config.env.bleu_tokenizer = tokenizer
-        paths.append(teaching.find_teacher(config, distil.load_task(config), on).about["path"])
+        paths.append(find_teacher(config, load_task(config), on).about["path"])
     assert paths[0] == paths[2] != paths[1]
 
 
@@ -227,7 +222,7 @@ def test_two_runs_in_one_report(runs, tmp_path):
     words = [*(f"run={runs[name]}" for name in ("bc", "imitkd")), "rows=60", "resamples=20", "corrupt_at=1", "corrupt=1"]
     said = command(exposure_bias, *words, *CPU, f"out={out}")
     assert "imitkd" in said
-    assert "processor threads" in said
+    assert "CPU threads" in said
     results = json.loads((out / "exposure_bias.json").read_text())
     assert list(results["runs"]) == ["bc", "imitkd"]
     assert {report["sentences"] for report in results["runs"].values()} == {60}
@@ -252,7 +247,7 @@ def test_a_mistake_is_one_line_and_exit_code_two(script, words, message, runs, m
     monkeypatch.chdir(runs["bc"].parent)
     monkeypatch.setattr(sys, "argv", [script.__name__, *words])
     with console.capture() as captured, pytest.raises(SystemExit, match="2"):
-        command_line.run(script.main, script.__name__)
+        cli.run(script.main, script.__name__)
     assert message in captured.get().split("error: ")[1]
 
 
@@ -273,12 +268,12 @@ def test_the_view_of_one_sentence_is_in_the_terminal_and_in_the_folder(runs):
         (["teacher=transformer", "teacher.train.schedule=cosine"], "unknown learning-rate schedule 'cosine'"),
         (["algorithm.beta=always"], "unknown beta schedule 'always'"),
         (["algorithm.demonstrations=teachers"], "unknown demonstrations 'teachers'; did you mean 'teacher'?"),
-        (["algorithm=scst"], "algorithm=scst improves a student that can already write"),
+        (["algorithm=scst"], "algorithm=scst improves a student that can already generate"),
     ],
 )
 def test_a_mistake_in_a_setting_is_said_before_the_teachers_training(words, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(teaching, "find_teacher", None)
-    config = command_line.read("dagger", ["env=Copy-v0", "env.train=20", f"out={tmp_path / 'run'}", *words])
+    monkeypatch.setattr(dagger, "find_teacher", None)
+    config = cli.read("dagger", ["env=Copy-v0", "env.train=20", f"out={tmp_path / 'run'}", *words])
     with pytest.raises(UserError, match=re.escape(message)):
         dagger.main(config)
     assert not (tmp_path / "run").exists()
@@ -289,9 +284,7 @@ def test_a_run_that_is_not_finished_neither_teaches_nor_starts_another(runs, tmp
     shutil.copytree(runs["bc"], copied)
     (copied / "results.json").unlink()
     for key in ("init", "teacher.path"):
-        config = command_line.read(
-            "dagger", ["env=Copy-v0", "env.train=20", *TINY, f"{key}={copied}", f"out={tmp_path / 'new'}"]
-        )
+        config = cli.read("dagger", ["env=Copy-v0", "env.train=20", *TINY, f"{key}={copied}", f"out={tmp_path / 'new'}"])
         with pytest.raises(
             UserError, match=f"^{copied} holds no .*; finish it by the run's command with resume=true out={copied}$"
         ):
@@ -302,9 +295,9 @@ def test_a_run_that_is_interrupted_after_its_training_says_how_to_go_on(tmp_path
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(dagger.judged, "written", interrupted)
-    config = command_line.read("dagger", ["env=Copy-v0", "env.train=20", *TINY, f"out={tmp_path / 'run'}"])
-    with pytest.raises(Interrupted, match=f"interrupted\ngo on with: .* out={tmp_path / 'run'} resume=true"):
+    monkeypatch.setattr(dagger, "generate_outputs", interrupted)
+    config = cli.read("dagger", ["env=Copy-v0", "env.train=20", *TINY, f"out={tmp_path / 'run'}"])
+    with pytest.raises(Interrupted, match=f"interrupted\nresume with: .* out={tmp_path / 'run'} resume=true"):
         dagger.main(config)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from agents.algorithms.schedules import BETA, beta
-from command_line import applying, leaves, presets, read
-from groups import groups
+from agents.runs.config import leaves
+from cli import applying, presets, read
+from options import groups
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
 

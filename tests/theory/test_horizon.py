@@ -227,7 +227,7 @@ def test_how_far_a_roll_in_is_from_the_learners_own_states(share: float) -> None
 def test_population_imitation_is_softmax_gradient_descent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The margin's one-number update against all V logits, each moved by its own gradient."""
     monkeypatch.setattr(mixtures, "SCHEDULES", {"one": ("exponential", 0.2)})
-    found = mixtures.train(7, "step", (1, 1), np.random.default_rng(0), iterations=5, rate=2.0, vocabulary=5)
+    found = mixtures.train(7, "step", 1, np.random.default_rng(0), mixtures.Descent(5, 2.0, 5))
     mdp, expert, logits = tightrope(7, climb=True, actions=5), walker(7, 0, 0, actions=5), np.zeros((2, 5))
     for step in range(6):
         policy = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
@@ -272,11 +272,11 @@ def test_mistakes_are_named() -> None:
 
 def test_the_script_writes_its_figure_and_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(EXPERIMENTS))
-    import command_line
+    import cli
     import t2_bound
 
     words = ["shortest=4", "longest=16", "epsilon=0.001", "mdps=60", "neural=false", f"out={tmp_path / 'new'}"]
-    t2_bound.main(command_line.read("t2_bound", words))
+    t2_bound.main(cli.read("t2_bound", words))
     results = json.loads((tmp_path / "new" / "t2_bound.json").read_text())
     assert results["settings"]["epsilon"] == 0.001
     curve = next(curve for curve in results["curves"] if curve["learner"] == "cloning")
@@ -287,9 +287,9 @@ def test_the_script_writes_its_figure_and_its_numbers(tmp_path: Path, monkeypatc
     assert header[16:] == (1920).to_bytes(4) + (1080).to_bytes(4)
     for wrong in ("epsilon=1", "mdps=0", "longest=9", "neural_epsilon=0", "neural_seeds=1"):
         with pytest.raises(UserError, match=wrong.partition("=")[0]):
-            t2_bound.main(command_line.read("t2_bound", [wrong, f"out={tmp_path}"]))
+            t2_bound.main(cli.read("t2_bound", [wrong, f"out={tmp_path}"]))
     with pytest.raises(UserError, match="did you mean 'epsilon'"):
-        command_line.read("t2_bound", ["epsilonn=0.1"])
+        cli.read("t2_bound", ["epsilonn=0.1"])
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="name a folder that can be written"):
-        t2_bound.main(command_line.read("t2_bound", ["neural=false", f"out={tmp_path / 'file'}"]))
+        t2_bound.main(cli.read("t2_bound", ["neural=false", f"out={tmp_path / 'file'}"]))

@@ -19,15 +19,17 @@ from test_damage import flipped
 from test_reopen import CPU, TEXT, TINY
 from test_scripts import COPY, environment
 
-import command_line
+import cli
 import compare
 import dagger
 import interop
 import show
 from agents.algorithms.bc import BC
+from agents.discovery import find_algorithm
 from agents.evaluation import validation
-from agents.runs import demonstrations
+from agents.runs import demonstrations, evaluation
 from agents.runs.locks import locked
+from agents.runs.task import load_task
 from agents.training.checkpoint import load_tensors, save_tensors
 from textgen_env.data.files import load_json
 from textgen_env.data.vocabulary import subwords
@@ -42,7 +44,7 @@ def call(script, *words, code=0) -> str:
     with pytest.MonkeyPatch.context() as patch, console.capture() as captured:
         patch.setattr(sys, "argv", [script.__name__, *map(str, words)])
         try:
-            command_line.run(script.main, script.__name__, passes_on=script is compare)
+            cli.run(script.main, script.__name__, passes_on=script is compare)
             found = 0
         except SystemExit as stop:
             found = stop.code
@@ -207,7 +209,7 @@ def test_damaged_demonstrations_are_said_and_generated_again(here, harm):
 
 @pytest.mark.filterwarnings("error")
 def test_a_damaged_vocabulary_is_said_and_trained_again(here):
-    corpus = dagger.distil.load_task(command_line.read("dagger", TEXT)).corpus
+    corpus = load_task(cli.read("dagger", TEXT)).corpus
     subwords(corpus, 300)  # the task may be in memory still, from before this cache
     (path,) = Path().glob("cache/vocabularies/*.json")
     whole = path.read_bytes()
@@ -245,11 +247,11 @@ def hangups(monkeypatch):
 PHASES = {
     "the teacher's training": (BC, "loss", "(teacher); saved in "),
     "demonstrations": (demonstrations, "save_tensors", "interrupted"),
-    "the training": (dagger.distil.algorithm_class("seqkd"), "loss", "saved in "),
+    "the training": (find_algorithm("seqkd").func, "loss", "saved in "),
     "a validation": (validation, "mean_nll", "saved in "),
-    "the evaluation": (dagger.judged, "written", "interrupted"),
-    "the speed": (dagger, "speed", "interrupted"),
-    "the report": (dagger.judged, "publish", "interrupted"),
+    "the evaluation": (dagger, "generate_outputs", "interrupted"),
+    "the speed": (evaluation, "speed", "interrupted"),
+    "the report": (dagger, "publish", "interrupted"),
 }
 
 
@@ -262,7 +264,7 @@ def test_a_signal_in_every_phase_says_how_to_go_on_and_that_ends_as_if_nothing_h
         patch.setattr(owner, function, raising(getattr(owner, function), signal.SIGTERM))
         said = call(dagger, *RUN, code=143)
     assert words in said
-    again = said.split("go on with: python experiments/dagger.py ")[1].split()
+    again = said.split("resume with: python experiments/dagger.py ")[1].split()
     assert again[-2:] == ["out=run", "resume=true"]
     call(dagger, *again)
     assert scores("run") == scores(str(made / "run"))
@@ -279,8 +281,8 @@ def test_every_signal_has_its_exit_code_in_a_comparison_too(name, code, when, tm
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(owner, when, raising(getattr(owner, when), getattr(signal, name)))
         said = call(compare, *words, code=code)
-    assert said.count("go on with") == 1
-    assert "go on with: python experiments/compare.py" in " ".join(said.replace(str(sys.argv[0]), "").split())
+    assert said.count("resume with") == 1
+    assert "resume with: python experiments/compare.py" in " ".join(said.replace(str(sys.argv[0]), "").split())
     assert {number: signal.getsignal(number) for number in before} == before
     call(compare, *words)
     assert Path("c/comparison.md").is_file()
@@ -299,7 +301,9 @@ def test_a_group_of_processes_that_is_ended_leaves_none_and_says_how_to_go_on(tm
     """As a cluster does it: SIGTERM to every process of the job, decoding workers too."""
     words = [*COPY, "algorithm=dagger", "train.steps=4000", "train.validations=400", "workers=2", "env.valid=200"]
     words += ["env.horizon=40", "out=run"]
-    script = f"import runpy, sys; sys.path.insert(0, {str(Path(compare.__file__).parent)!r}); from agents import workers; "
+    script = (
+        f"import runpy, sys; sys.path.insert(0, {str(Path(compare.__file__).parent)!r}); from agents.accel import workers; "
+    )
     script += "workers.ROWS, workers.WORK = 1, 0; sys.argv = ['dagger.py', *sys.argv[1:]]; "
     script += f"runpy.run_path({str(Path(dagger.__file__))!r}, run_name='__main__')"
     settings = {"cwd": tmp_path, "env": environment(), "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
@@ -312,7 +316,7 @@ def test_a_group_of_processes_that_is_ended_leaves_none_and_says_how_to_go_on(tm
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 143, said
     assert "Traceback" not in said
-    assert "go on with: " in said
+    assert "resume with: " in said
     assert children
     assert not any(child.is_running() for child in children)
 
@@ -329,7 +333,7 @@ class Slow(Transformer):
         time.sleep(60)
 workers.ROWS, workers.WORK = 1, 0
 workers.limit(3)
-greedy(Slow(9, layers=1, width=16, heads=2, ffn=16, generator=torch.Generator()).eval(), torch.full((6, 3), 4), 3)
+greedy(Slow(9, layers=1, width=16, heads=2, ffn=16).eval(), torch.full((6, 3), 4), 3)
 """
     settings = {"env": environment(), "stdout": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, "-c", script], **settings)
@@ -399,7 +403,7 @@ def test_a_disk_that_is_full_from_the_start_or_later_is_one_line_and_exit_code_t
     call(dagger, *RUN, *(["resume=true"] if Path("run/config.yaml").exists() else []))
 
 
-@pytest.mark.parametrize("when", ["written", "publish"])
+@pytest.mark.parametrize("when", ["generate_outputs", "publish"])
 def test_a_run_folder_that_is_deleted_before_its_report_is_one_line(when, tmp_path, monkeypatch):
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
@@ -408,7 +412,7 @@ def test_a_run_folder_that_is_deleted_before_its_report_is_one_line(when, tmp_pa
         return lambda *args, **settings: (shutil.rmtree("run"), function(*args, **settings))[1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dagger.judged, when, deleted(getattr(dagger.judged, when)))
+        patch.setattr(dagger, when, deleted(getattr(dagger, when)))
         said = call(dagger, *RUN, code=2)
-    assert "error: run/metrics.jsonl: no such file" in said
+    assert "error: run/config.yaml: No such file or directory" in said
     assert not Path("run/results.json").exists()

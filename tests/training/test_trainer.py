@@ -16,7 +16,7 @@ import torch
 
 from agents.algorithms import Algorithm, Loss
 from agents.algorithms.bc import BC
-from agents.runs.store import build_policy
+from agents.model import build_policy
 from agents.training import trainer
 from agents.training.checkpoint import load_tensors, save_tensors
 from agents.training.saving import Checkpoints

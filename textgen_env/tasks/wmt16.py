@@ -54,11 +54,11 @@ def load(
     limit = Limit(horizon, limit_ratio, limit_offset)
     data = HubSet("WMT16", hub, source, target, f"{source if target == 'en' else target}-en")
     text = find_parallel(Origin(corpus, data_dir, bundled_pairs, data), source, target, unescape)
-    text = text.mapped(_split_marks, split_marks=True) if split_marks else text
+    text = text.mapped(separate_marks, split_marks=True) if split_marks else text
     text = text.lowercased() if lowercase else text
     return translation(ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit)
 
 
-def _split_marks(text: str) -> str:
+def separate_marks(text: str) -> str:
     """The same words however a tokeniser left them: ``re-elect`` and ``re ##AT##-##AT## elect`` → ``re - elect``."""
     return " ".join(_WORD_OR_MARK.findall(text.replace("##AT##", "").replace("@-@", "-")))

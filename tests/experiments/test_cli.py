@@ -8,12 +8,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-import distil
 from agents.accel import workers
 from agents.algorithms.schedules import BETA
-from command_line import help_table, leaves, presets, read, run
-from groups import groups
-from run_folder import how_to_go_on, locked_folder
+from agents.runs.config import leaves
+from agents.runs.folder import open_folder, resume_command
+from agents.runs.machine import use_machine
+from cli import help_table, presets, read, run
+from options import groups
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
 
@@ -161,7 +162,7 @@ def test_every_key_of_every_choice_has_help():
 
 def opened(words):
     """The run folder that ``dagger.py`` takes, its lock given back."""
-    with locked_folder(read("dagger", words)) as folder:
+    with open_folder(read("dagger", words), "experiments/dagger.py", words) as folder:
         return folder
 
 
@@ -199,8 +200,8 @@ def test_default_folders_do_not_collide(tmp_path, monkeypatch):
     assert names == ["Copy-v0-imitkd_full-transformer-seed0" + suffix for suffix in ("", "-2", "-3")]
 
 
-def test_the_command_to_go_on_names_the_folder_once(tmp_path):
-    command = how_to_go_on("experiments/dagger.py", ["env=Copy-v0", "out=old", "resume=true"], tmp_path)
+def test_the_command_to_resume_names_the_folder_once(tmp_path):
+    command = resume_command("experiments/dagger.py", ["env=Copy-v0", "out=old", "resume=true"], tmp_path)
     assert command == f"python experiments/dagger.py env=Copy-v0 out={tmp_path} resume=true"
 
 
@@ -213,13 +214,13 @@ def test_what_writes_a_whole_split_can_be_told_how_to_compute(command):
 def test_threads_and_workers_are_used_and_told(capsys):
     before = torch.get_num_threads()
     try:
-        distil.use_processor(OmegaConf.create({"threads": 2, "workers": None}), distil.Machine("cpu", "float32"))
+        use_machine(OmegaConf.create({"device": "cpu", "precision": "float32", "threads": 2, "workers": None}))
         assert (torch.get_num_threads(), workers.most_workers()) == (2, 2)
-        distil.use_processor(OmegaConf.create({"threads": None, "workers": 3}), distil.Machine("cpu", "bf16"))
+        use_machine(OmegaConf.create({"device": "cpu", "precision": "float32", "threads": None, "workers": 3}))
         assert (torch.get_num_threads(), workers.most_workers()) == (2, 3)
     finally:
         torch.set_num_threads(before)
         workers.limit(None)
     said = " ".join(capsys.readouterr().err.split())
-    assert "computing: float32 on cpu, 2 processor threads, large decodes over 2 processes" in said
-    assert "computing: bf16 on cpu, 2 processor threads, large decodes over 3 processes" in said
+    assert "computing: float32 on cpu, 2 CPU threads, large decodes over 2 processes" in said
+    assert "computing: float32 on cpu, 2 CPU threads, large decodes over 3 processes" in said

@@ -1,6 +1,6 @@
-"""``key=value`` words → one checked configuration; one line and an exit code for every mistake.
+"""``key=value`` overrides → one checked configuration; one line and an exit code for every mistake.
 
-Hydra composes the groups; over them go the task's preset and then the user's own words.
+Hydra composes the groups; the task's preset overrides them, and the user's words override both.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 import checks
+from agents.runs.config import leaves
 from agents.training import signals
 from agents.training.trainer import Interrupted
-from groups import Groups, groups, help_of, store
+from options import Groups, groups, help_of, store
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks import tasks
 from textgen_env.terminal import Terminal, console
@@ -40,54 +41,55 @@ NUMBERS: dict[str, type] = {
 
 
 def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None:
-    """Run ``main`` with what the command line says.
+    """Run ``main`` with the configuration of the command line.
 
-    A user's mistake, a full disk too, exits with 2, Ctrl-C with 130, SIGTERM with 143, SIGHUP with 129: each with one line.
+    A user's mistake, a full disk too, exits with 2, Ctrl-C with 130, SIGTERM with 143, SIGHUP with 129, each with one line.
 
-    passes_on: words whose key is not the script's own are ``main``'s second argument instead of a mistake.
+    Args:
+        main: of the command.
+        script: the command's name.
+        passes_on: words with keys of other commands are ``main``'s second argument instead of a mistake.
     """
+    code = 2
     with signals.handled(signals.stop):
-        code = _run(main, script, passes_on)
-    if code:
-        sys.exit(code)
+        try:
+            checks.check_single_process(os.environ)
+            _run(main, script, passes_on)
+            return
+        except UserError as error:
+            _print(f"error: {error}")
+        except OSError as error:  # a full disk, a folder that was deleted or may not be written
+            where = f"{error.filename}: " if error.filename else ""
+            _print(f"error: {where}{error.strerror or error}")
+        except (Interrupted, KeyboardInterrupt) as error:
+            _print(str(error) or "interrupted")
+            code = signals.exit_code(error)
+    sys.exit(code)
 
 
-def _run(main: Callable[..., None], script: str, passes_on: bool) -> int:
-    """``run``; gives the exit code."""
-    try:
-        checks.check_single_process(os.environ)
-        words = sys.argv[1:]
-        if {"--help", "-h"} & set(words):
-            words = [word for word in words if not word.startswith("-")]
-            Terminal().print(help_table(script, _own(script, words) if passes_on else words))
-        else:
-            own = _own(script, words) if passes_on else words
-            main(read_given(script, own), *([[word for word in words if word not in own]] if passes_on else []))
-    except UserError as error:
-        _say(f"error: {error}")
-        return 2
-    except OSError as error:  # a full disk, a folder that was deleted or may not be written
-        where = f"{error.filename}: " if error.filename else ""
-        _say(f"error: {where}{error.strerror or error}")
-        return 2
-    except (Interrupted, KeyboardInterrupt) as error:
-        _say(str(error) or "interrupted")
-        return signals.exit_code(error)
-    return 0
+def _run(main: Callable[..., None], script: str, passes_on: bool) -> None:
+    keys = leaves(read(script, [])) if passes_on else {}
+    words = [word for word in sys.argv[1:] if word not in ("--help", "-h")]
+    own = [word for word in words if word.partition("=")[0] in keys] if passes_on else words
+    if len(words) < len(sys.argv) - 1:
+        Terminal().print(help_table(script, own))
+    elif passes_on:
+        main(read_given(script, own), [word for word in words if word not in own])
+    else:
+        main(read_given(script, own))
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     with suppress(OSError):  # the terminal may be gone, or a file on the full disk
         console.print(text, markup=False, soft_wrap=True)
 
 
-def _own(script: str, words: list[str]) -> list[str]:
-    keys = leaves(read(script, []))
-    return [word for word in words if word.partition("=")[0] in keys]
-
-
 def read(script: str, words: list[str]) -> DictConfig:
-    """The configuration of ``script`` for ``words``; UserError for unknown names, wrong types and numbers out of range."""
+    """The configuration of ``script`` for the overrides ``words``.
+
+    Raises:
+        UserError: a name is unknown, a value of another type, or a number out of range.
+    """
     given = _parse(words)
     custom = given.pop("algorithm._target_", None)
     if custom is not None:
@@ -115,16 +117,16 @@ def read(script: str, words: list[str]) -> DictConfig:
 
 
 def read_given(script: str, words: list[str]) -> DictConfig:
-    """``read`` for the words of a user; UserError for a key that changes nothing beside the others."""
+    """``read`` for a user's words; UserError also for a key that has no effect beside the others."""
     config = read(script, words)
     checks.check_given([word.partition("=")[0] for word in words], config)
     return config
 
 
 def passing(script: str, words: list[str], algorithm: str, student: str) -> list[str]:
-    """Of a user's ``words`` those that a run of ``algorithm`` and ``student`` reads.
+    """Those of a user's ``words`` that have an effect on a run of ``algorithm`` and ``student``.
 
-    Left out are keys that another algorithm or student may read; a key that none reads is a UserError.
+    Keys that another algorithm or student may have are left out; one that none has is a UserError.
     """
     choice = [chosen_algorithm(algorithm), f"student={student}"]
     keys = {word: word.partition("=")[0] for word in words}
@@ -141,14 +143,6 @@ def passing(script: str, words: list[str], algorithm: str, student: str) -> list
 def chosen_algorithm(name: str) -> str:
     """The word that chooses an algorithm: one of the project's own, or ``module.Class``."""
     return f"algorithm._target_={name}" if "." in name else f"algorithm={name}"
-
-
-def leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
-    """``{dotted key: value}`` of everything that can be set."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        flat |= leaves(value, f"{prefix}{key}.") if isinstance(value, DictConfig) else {f"{prefix}{key}": value}
-    return flat
 
 
 def help_table(script: str, words: list[str]) -> Table:
@@ -169,7 +163,7 @@ def help_table(script: str, words: list[str]) -> Table:
 
 
 def _parse(words: list[str]) -> dict[str, list[str]]:
-    """``{key: what stands behind its equals signs}``."""
+    """``{key: its values as text}``."""
     given: dict[str, list[str]] = {}
     for word in words:
         key, equals, text = word.partition("=")
@@ -251,19 +245,19 @@ def _checked(key: str, texts: list[str], valid: dict[str, Any], made: Groups) ->
 
 
 def _entries(key: str, text: str) -> list[str]:
-    """Those of ``[a, b]``, each as it was written; any other text is one."""
+    """The entries of ``[a, b]`` as text; any other text is one entry."""
     try:
-        found = yaml.load(text, yaml.BaseLoader) if text.startswith("[") else text
+        value = yaml.load(text, yaml.BaseLoader) if text.startswith("[") else text
     except yaml.YAMLError:
-        found = text
-    entries = [str(each) for each in found] if isinstance(found, list) else [text]
+        value = text
+    entries = [str(entry) for entry in value] if isinstance(value, list) else [text]
     for entry in entries:
         checks.check_empty(key, entry)
     return entries
 
 
 def _typed(key: str, text: str, default: Any) -> Any:
-    """``text`` as what ``default`` is: text stays as it was written, everything else is YAML."""
+    """``text`` in the type of ``default``: text stays as it is, everything else is YAML."""
     kind = type(default)
     if default is None:
         if text == "null":
@@ -281,7 +275,7 @@ def _typed(key: str, text: str, default: Any) -> Any:
 
 
 def _yaml(text: str) -> Any:
-    """What it is in a YAML file, where Hydra's ``1e-3`` is a number; text where it is none of YAML's."""
+    """The value in a YAML file, where Hydra's ``1e-3`` is a number; the text where it is not YAML."""
     try:
         return OmegaConf.to_container(OmegaConf.create(f"value: {text}"))["value"]  # type: ignore[call-overload, index]
     except (yaml.YAMLError, OmegaConfBaseException, ValueError):

@@ -1,0 +1,87 @@
+"""The configuration of a run: reading it from a folder that may come from the net, and comparing it with another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from agents.runs.machine import Machine
+from agents.training.trainer import TrainConfig
+from textgen_env.data.files import read_text
+from textgen_env.errors import UserError
+
+MAX_CHARACTERS, MAX_DEPTH = 1 << 16, 8  # of a config.yaml
+
+
+def leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
+    """``{dotted key: value}`` of everything that can be set."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        key = prefix + str(name)
+        flat |= leaves(value, f"{key}.") if isinstance(value, DictConfig) else {key: value}
+    return flat
+
+
+def chosen(group: DictConfig) -> tuple[str, dict[str, Any]]:
+    """The name and the settings that a group, such as ``config.student``, chooses."""
+    settings: dict[str, Any] = OmegaConf.to_container(group)  # type: ignore[assignment]
+    return settings.pop("name"), settings
+
+
+def train_config(settings: DictConfig, seed: int, machine: Machine, resume: bool, validate_first: bool = False) -> TrainConfig:
+    """The trainer's settings, from the keys ``train`` of student or teacher."""
+    names = ("steps", "lr", "schedule", "warmup", "clip", "validations")
+    values = {name: settings[name] for name in names}
+    return TrainConfig(**values, seed=seed, **machine._asdict(), resume=resume, validate_first=validate_first)
+
+
+def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> None:
+    """UserError unless the ``config.yaml`` at ``path`` equals ``config``; keys that start with one of ``free`` may differ."""
+    old, new = (
+        {key: "null" if value is None else value for key, value in leaves(node).items()} for node in (read_config(path), config)
+    )
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key) and not key.startswith(free):
+            raise UserError(f"{path} holds another run: {key}={old.get(key)} there, {new.get(key)} here; choose another out=")
+
+
+def read_config(path: Path) -> DictConfig:
+    """The settings in ``path``, a run's ``config.yaml``.
+
+    The folder may come from the net, so only plain values are accepted: nothing that YAML or OmegaConf
+    would expand (tags, aliases, and ``${…}``, which can read the environment).
+
+    Raises:
+        UserError: the file is damaged, too large, or holds anything else.
+    """
+    text = read_text(path)
+    if len(text) > MAX_CHARACTERS:
+        raise UserError(f"{path} is no run's settings: it has {len(text):,} characters, at most {MAX_CHARACTERS:,} are read")
+    try:
+        _check_plain(text, path)
+        config = OmegaConf.create(text)
+        if not isinstance(config, DictConfig):
+            raise ValueError("no keys in it")
+    except UserError:
+        raise
+    except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        why = next(iter(str(error).splitlines()), "")
+        raise UserError(f"{path} is damaged ({why}): restore a copy; or delete {path.parent} and start again") from error
+    return config
+
+
+def _check_plain(text: str, path: Path) -> None:
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        expanded = getattr(event, "tag", None) or "${" in getattr(event, "value", "")
+        if expanded or isinstance(event, yaml.AliasEvent) or depth > MAX_DEPTH:
+            raise UserError(
+                f"{path}:{event.start_mark.line + 1}: a tag, an alias, ${{…}} or too deep; "
+                "a run's settings are plain values: write the value"
+            )

@@ -1,0 +1,32 @@
+"""The task that a configuration chooses."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from agents.discovery import keys_of
+from agents.policies import pretrained
+from agents.runs.config import chosen
+from textgen_env.errors import UserError
+from textgen_env.tasks import tasks
+from textgen_env.tasks.task import Task
+from textgen_env.terminal import console
+
+
+def load_task(config: DictConfig) -> Task:
+    """The task with its corpus, in its own tokens or in those of a pretrained teacher; prints what was loaded."""
+    name, options = chosen(config.env)
+    with keys_of("env", options):
+        task = tasks()[name].load(**options)
+    if model := pretrained_name(config):
+        task = task.with_vocabulary(pretrained.load_tokens(model).vocabulary)
+    console.print("\n".join(task.describe()), markup=False, soft_wrap=True)
+    return task
+
+
+def pretrained_name(config: DictConfig) -> str:
+    """The model that ``teacher.path=hf:…`` names; empty for every other teacher, and for a command without one."""
+    scheme, _, name = str(config.teacher.path if "teacher" in config else "").partition(":")
+    if scheme == "hf" and not name:
+        raise UserError("teacher.path=hf: names no model; write hf:NAME or hf:FOLDER")
+    return name if scheme == "hf" else ""

@@ -1,0 +1,58 @@
+"""What the trainer needs for a run: the algorithm, its targets, its settings and its checkpoints."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from omegaconf import DictConfig
+
+from agents.algorithms import Algorithm
+from agents.discovery import build, find_algorithm, keys_of
+from agents.generation.decoding import DECODER
+from agents.generation.demonstrations import KINDS
+from agents.model import describe
+from agents.runs.config import chosen
+from agents.runs.run import Run
+from agents.runs.student import check_start
+from agents.training.learning_rate import learning_rate
+from agents.training.saving import Checkpoints
+from textgen_env.envs import rewards
+from textgen_env.errors import Range, check_range, unknown
+from textgen_env.tasks.task import Task, expert
+from textgen_env.types import Oracle
+
+
+def build_algorithm(config: DictConfig, task: Task, student: Any, oracle: Oracle) -> Algorithm:
+    """The algorithm that ``config`` chooses, with what its constructor asks for."""
+    name, settings = chosen(config.algorithm)
+    reward = partial(rewards.score, rewards.make(config.reward or task.reward, task, oracle), task, "train")
+    with keys_of("algorithm", settings):
+        algorithm: Algorithm = build(find_algorithm(name).func, settings, policy=student, oracle=oracle, reward=reward)
+    algorithm.oracle = oracle  # whose queries the trainer counts
+    return algorithm
+
+
+def check_settings(config: DictConfig, task: Task, student: Any) -> None:
+    """UserError for a mistake that would otherwise show after the teacher's training, as far as the task's expert shows it."""
+    check_start(config)
+    check_range("evaluate.beam", config.evaluate.beam, Range(1, len(task.vocabulary)))
+    if config.evaluate.rows is not None:
+        check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))
+    for settings in (config.teacher.train, config.train):
+        learning_rate(settings.schedule, settings.warmup, settings.steps)
+    algorithm = build_algorithm(config, task, student, expert(task))
+    if algorithm.demonstrations not in KINDS:
+        raise unknown("demonstrations", algorithm.demonstrations, KINDS)
+
+
+def student_checkpoints(run: Run, demonstrations: str) -> Checkpoints:
+    """The student's checkpoints; a training by other settings than those in their header is not resumed."""
+    header = {
+        **describe(*chosen(run.config.student), run.task),
+        "algorithm": run.config.algorithm.name,
+        "corpus": run.task.corpus.fingerprint,
+        "seed": run.config.seed,
+        **({} if demonstrations == "references" else {"decoder": DECODER}),
+    }
+    return Checkpoints(run.folder, "student", header)

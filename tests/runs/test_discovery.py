@@ -1,0 +1,101 @@
+"""What a constructor may ask for: what the caller provides, and settings with a default."""
+
+from __future__ import annotations
+
+import re
+import sys
+from functools import partial
+
+import pytest
+
+import agents.algorithms
+import agents.policies
+from agents.discovery import ALGORITHM, POLICY, find_algorithm, find_policy, settings, variants
+from agents.policies.transformer import Transformer
+from cli import help_table, read
+from textgen_env.errors import UserError
+from textgen_env.tasks import tasks
+
+OWN = """
+from agents.algorithms import Algorithm
+class Good(Algorithm):
+    def __init__(self, policy, oracle, reward, rate=0.5): pass
+class NoDefault(Algorithm):
+    def __init__(self, policy, rate): pass
+class KeywordOnly(Algorithm):
+    def __init__(self, policy, *, rate): pass
+class Noise(Algorithm):
+    def __init__(self, policy, generator): pass
+class Anything(Algorithm):
+    def __init__(self, policy, *args, rate=0.5, **kwargs): pass
+"""
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A user's file of algorithms."""
+    (tmp_path / "own_algorithms.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "own_algorithms"
+    sys.modules.pop("own_algorithms", None)
+
+
+def test_every_variant_has_settings_with_defaults_only():
+    for package, provided in ((agents.algorithms, ALGORITHM), (agents.policies, POLICY)):
+        for variant in variants(package).values():
+            assert not settings(variant, provided).keys() & set(provided)
+    for task in tasks().values():
+        assert settings(task.load)
+
+
+def test_settings_are_the_parameters_that_nobody_provides(own):
+    assert settings(find_algorithm(f"{own}.Good"), ALGORITHM) == {"rate": 0.5}
+    assert settings(find_algorithm(f"{own}.Anything"), ALGORITHM) == {"rate": 0.5}
+    assert read("dagger", [f"algorithm._target_={own}.Good", "algorithm.rate=0.1"]).algorithm.rate == 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "hint"),
+    [
+        ("NoDefault", "rate", "give it a default"),
+        ("KeywordOnly", "rate", "give it a default"),
+        ("Noise", "generator", "clock.uniform"),
+    ],
+)
+def test_a_parameter_without_default_that_nobody_provides_is_refused_by_name(own, name, parameter, hint):
+    words = [f"algorithm._target_={own}.{name}"]
+    message = f"{name}: parameter '{parameter}' has no default and is not one of policy, oracle, reward; "
+    for refused in (lambda: read("dagger", words), lambda: help_table("dagger", words)):
+        with pytest.raises(UserError, match=re.escape(message)) as error:
+            refused()
+        assert hint in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_a_default_of_the_variant_is_a_default(own):
+    algorithm = find_algorithm(f"{own}.NoDefault").func
+    assert settings(partial(algorithm, rate=0.25), ALGORITHM) == {"rate": 0.25}
+
+
+def test_a_policy_and_a_task_are_held_to_the_same_rule():
+    class Deep(Transformer):
+        def __init__(self, vocabulary_size, generator, depth): ...
+
+    def load(folder, size=3): ...
+
+    with pytest.raises(UserError, match=r"Deep: parameter 'depth' has no default and is not one of vocabulary_size"):
+        settings(partial(Deep, layers=1), POLICY)
+    with pytest.raises(UserError, match=r"load: parameter 'folder' has no default; give it a default"):
+        settings(load)
+
+
+@pytest.mark.parametrize(
+    ("find", "name", "message"),
+    [
+        (find_algorithm, "imitkd_ful", "unknown algorithm 'imitkd_ful'; did you mean 'imitkd_full'?"),
+        (find_policy, "transfomer", "unknown architecture 'transfomer'; did you mean 'transformer'?"),
+    ],
+)
+def test_an_unknown_name_is_told_the_nearest(find, name, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        find(name)
