@@ -414,5 +414,5 @@ def test_a_run_folder_that_is_deleted_before_its_report_is_one_line(when, tmp_pa
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dagger, when, deleted(getattr(dagger, when)))
         said = call(dagger, *RUN, code=2)
-    assert "error: run/config.yaml: No such file or directory" in said
+    assert "error: run/config.yaml: cannot be read" in said
     assert not Path("run/results.json").exists()
