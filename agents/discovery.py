@@ -21,7 +21,7 @@ from textgen_env.errors import UserError, unknown
 
 # What the caller provides by the parameter's name; every other parameter is a setting and needs a default.
 ALGORITHM = ("policy", "oracle", "reward")
-POLICY = ("vocabulary_size", "generator")
+POLICY = ("vocabulary_size",)
 
 
 def variants(package: ModuleType) -> dict[str, partial[Any]]:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from agents.accel.fast import resolve_precision
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
+from agents.precision import resolve_precision
 from textgen_env.types import EOS, PAD, Batch
 
 SIZES = {"2+2": (2, 3), "8+8": (8, 4)}  # layers each side, ffn in widths: the paper's student and teacher
@@ -44,21 +44,23 @@ def precisions() -> list[str]:
 
 def transformer(setup: Setup, size: str) -> Transformer:
     """Random weights, always the same."""
+    torch.manual_seed(0)
     layers, ffn = SIZES[size]
     sizes = {"layers": layers, "width": setup.width, "heads": HEADS, "ffn": ffn * setup.width}
-    return _endless(Transformer(setup.vocabulary, **sizes, dropout=DROPOUT, generator=torch.Generator().manual_seed(0)))
+    return _endless(Transformer(setup.vocabulary, **sizes, dropout=DROPOUT))
 
 
 def gru(setup: Setup) -> RNN:
     """The recurrent student at its usual proportions."""
+    torch.manual_seed(0)
     sizes = {"encoder_width": setup.width, "width": 2 * setup.width, "embedding": setup.width}
-    return _endless(RNN(setup.vocabulary, **sizes, dropout=DROPOUT, generator=torch.Generator().manual_seed(0)))
+    return _endless(RNN(setup.vocabulary, **sizes, dropout=DROPOUT))
 
 
 def _endless(policy: Any) -> Any:
     """EOS gets no embedding, so that decoding runs to its limit."""
     with torch.no_grad():
-        policy.target_embedding[EOS] = 0
+        policy.target_embedding.weight[EOS] = 0
     return policy
 
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 import torch
 
-from agents.accel.heap import tune_allocator, use_huge_pages
 from benchmarks.material import Setup, Work
 
 NEEDS = {"huggingface": "transformers", "ctranslate2": "ctranslate2", "imitation_bc": "imitation"}  # contender → package
@@ -98,7 +97,6 @@ _works: dict[str, Work] = {}
 def _open(contender: str, setup: Setup) -> None:
     global _contender
     warnings.simplefilter("ignore")  # what peers say of themselves
-    tune_allocator()
     _contender = importlib.import_module(f"benchmarks.contenders.{contender}").Contender(setup)
 
 
@@ -115,7 +113,6 @@ def _rate(name: str, settings: dict[str, Any], threads: int, seconds: float) -> 
     work = _works[key]
     work.before()
     work.run()
-    use_huge_pages()
     count = spent = 0.0
     while True:
         work.before()

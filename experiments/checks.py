@@ -38,7 +38,7 @@ RANGES: dict[str, Range] = {
     **_same(Range(1, 1000), "beam beams samples epochs passes actions delta neural_seeds"),
     **_same(Range(1, 256), "layers decoder_layers encoder_layers"),
     **_same(Range(0, 10**9), "warmup sentence"),
-    **_same(Range(0, 10**6), "top_k label_top_k encodings corrupt_at"),
+    **_same(Range(0, 10**6), "top_k label_top_k corrupt_at"),
     **_same(Range(0, 16_384), "projection window"),
     **_same(Range(2, 65_536), "shortest longest neural_shortest neural_longest"),
     **_same(SHARE, "gamma discount trace expert_share student_fraction weight_floor"),
@@ -159,9 +159,6 @@ def _idle_of_teacher(name: str, config: DictConfig) -> str:
         if demonstrations_of(config.algorithm) != "references":
             return ""
         return f"algorithm={config.algorithm.name} asks the teacher for no demonstrations"
-    if name == "encodings":
-        kept = not pretrained and (path or teacher.name == "transformer")
-        return "" if kept else "only a transformer of this project keeps what its encoder made"
     if path:
         return f"the teacher is teacher.path={path}"
     return f"teacher={teacher.name} is not trained" if name and teacher.name == "exact" else ""

@@ -18,7 +18,7 @@ from agents.runs.run import Run
 from agents.runs.student import build_student
 from agents.runs.task import load_task
 from agents.runs.teacher import find_teacher
-from agents.runs.training import build_algorithm, cached_encodings, check_settings, student_checkpoints
+from agents.runs.training import build_algorithm, check_settings, student_checkpoints
 from agents.training.progress import Progress
 from agents.training.trainer import train
 from textgen_env.data.batching import Batches
@@ -48,15 +48,14 @@ def distill(run: Run) -> tuple[Progress, Demonstrations]:
     task.vocabulary.save(run.folder / "vocabulary.json")
     algorithm = build_algorithm(config, task, student, run.teacher.oracle)
     learned = demonstrations(algorithm.demonstrations, task, run.teacher.oracle, *machine, config.teacher.length_penalty)
-    with cached_encodings(run.teacher.oracle, task, config.teacher.encodings, machine.device):
-        progress = train(
-            algorithm,
-            student,
-            Batches(learned.split, config.train.batch_tokens, config.seed, task.limit),
-            validator(student, task, config.train.validation_rows, *machine),
-            train_config(config.train, config.seed, machine, config.resume, validate_first=config.init is not None),
-            student_checkpoints(run, algorithm.demonstrations),
-        )
+    progress = train(
+        algorithm,
+        student,
+        Batches(learned.split, config.train.batch_tokens, config.seed, task.limit),
+        validator(student, task, config.train.validation_rows, *machine),
+        train_config(config.train, config.seed, machine, config.resume, validate_first=config.init is not None),
+        student_checkpoints(run, algorithm.demonstrations),
+    )
     return progress, learned
 
 

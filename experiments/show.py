@@ -5,9 +5,9 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 import cli
-from agents.accel.fast import precision
 from agents.evaluation.sentence import look
 from agents.generation.decoder import Decoder
+from agents.precision import precision
 from agents.reporting import sentence as view
 from agents.runs.reopen import reopen
 from textgen_env.data.files import write_atomically

@@ -69,7 +69,7 @@ def trained(config: DictConfig, curves: list[lab.Curve]) -> dict[str, Any]:
     """``curves`` and those of trained students, of the kind "neural"; ``students``: each of them."""
     steps = lab.horizons(config.neural_shortest, config.neural_longest)
     console.print(f"training {2 * len(steps) * config.neural_seeds} students, T = {steps[0]} … {steps[-1]}")
-    students = list(neural.walks(steps, config.neural_seeds, config.neural_epsilon))
+    students = list(neural.measurements(steps, config.neural_seeds, config.neural_epsilon))
     more = neural.curves(students, config.neural_epsilon)
     return {"curves": [*curves, *more], "students": [student._asdict() for student in students]}
 

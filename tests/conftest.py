@@ -31,6 +31,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The global generator begins every test alike."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def task() -> Task:
     """Copy-v0, small: five symbols, strings of one to five, horizon 8."""

@@ -22,7 +22,7 @@ SENTENCES = [
 class Table(nn.Module):
     """A policy with five logits for each of the thirteen strings of fewer than three tokens, EOS in the middle included."""
 
-    vocabulary_size = 5
+    vocabulary_size, feature_width = 5, 13
 
     def __init__(self, seed: int) -> None:
         super().__init__()

@@ -22,8 +22,7 @@ import gymnasium
 
 from textgen_env.data.limit import Limit
 from textgen_env.data.split import Split
-from textgen_env.envs.env import TextGenEnv
-from textgen_env.envs.shell import TIME_LIMIT
+from textgen_env.envs.env import TIME_LIMIT, TextGenEnv
 from textgen_env.envs.vector import TextGenVectorEnv
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError, unknown

@@ -191,7 +191,6 @@ class Policy(Stepper, Protocol):
 
     vocabulary_size: int
     feature_width: int
-    generator: torch.Generator  # of its dropout; the trainer saves its state
     training: bool
 
     def train(self, mode: bool = True) -> Self:

@@ -99,4 +99,10 @@ def as_loss(algorithm: Algorithm, output: Any, tokens: int) -> Loss:
         raise UserError(f"{who} a Loss with a sum {kind}; give a scalar tensor computed from the policy's logits")
     if not loss.sum.requires_grad:
         raise UserError(f"{who} a loss without a gradient; compute it from the policy's logits, not detached or under no_grad")
+    if loss.weight <= 0:
+        raise UserError(f"{who} a Loss with the weight {loss.weight}; give the number of positions or episodes")
+    for name, metric in loss.metrics.items():
+        if isinstance(metric, Tensor) and metric.dim():
+            shape = list(metric.shape)
+            raise UserError(f"{who} a Loss with a metric {name!r} of shape {shape}; give numbers or scalar tensors")
     return loss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -9,11 +10,10 @@ from torch import Tensor
 
 from agents.algorithms.base import Algorithm, Clock, Loss
 from agents.estimators.returns import padded, to_go
-from agents.generation.decoding import writable
-from agents.generation.mixture import Mixture, mixed
+from agents.generation.decoding import pick, writable
+from agents.generation.interleaved import interleaved
 from agents.generation.rollout import without_dropout
 from textgen_env.errors import Range, check_range
-from textgen_env.profiler import count
 from textgen_env.types import Batch, Oracle, Policy, picked
 
 
@@ -67,13 +67,15 @@ class MiniLLM(Algorithm):
         return Loss((ratio * (single - long)).sum(), weight, {"reverse_kl": single.detach().mean()}, batch.tokens)
 
     def generate(self, batch: Batch, clock: Clock) -> Batch:
-        """The batch with every row drawn anew from p̃: a coin per step says who draws."""
-        steps = int(batch.limit.max())
-        expert = clock.uniform("coin", batch.row, steps) < self.teacher_mix  # [B, T]
-        mixture = Mixture(self.policy, self.oracle, expert.to(batch.source.device), draws=True)
-        episodes = mixed(mixture, batch.source, batch.limit, clock.uniform("episodes", batch.row, steps))
-        count("decoded", int(episodes.length.sum()))
-        return batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), episodes)
+        """The batch with every row drawn anew from p̃."""
+
+        def choose(own: Tensor, expert: Tensor, _: None, noise: Tensor) -> tuple[Tensor, Tensor, None]:
+            mixture = self.teacher_mix * expert.softmax(-1) + (1 - self.teacher_mix) * own.softmax(-1)  # [N, V]
+            return pick(mixture.log(), noise), torch.zeros_like(noise, dtype=torch.bool), None
+
+        noise = clock.uniform("episodes", batch.row, int(batch.limit.max()))  # [B, T]
+        episodes = interleaved(self.policy, self.oracle, choose)(batch.source, batch.limit, noise).episodes
+        return replace(batch, target=episodes.action, length=episodes.length.cpu())
 
     def after(self, reward: Tensor, mask: Tensor) -> Tensor:
         """R_{t+1} ``[N]``: what the steps after t bring, from the ``reward`` ``[N]`` of each step at ``mask`` ``[B, T]``."""

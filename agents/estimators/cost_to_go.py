@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agents.estimators.episodes import Reward, finite
 from agents.generation.decoding import greedy
-from agents.generation.mixture import stepper
+from agents.generation.interleaved import stepper
 from agents.generation.rollout import rollout
 from textgen_env.types import PAD, Batch, Oracle, Policy, Trajectories
 
@@ -40,7 +40,7 @@ def cost_to_go(roll_out: RollOut, reward: Reward, batch: Batch, time: Tensor, ac
     batch = batch.rows(torch.arange(len(batch)).repeat_interleave(action.shape[1]))  # [B·K]
     start = time.to(action.device).repeat_interleave(action.shape[1])[:, None]  # [B·K, 1]
     step = torch.arange(batch.target.shape[1], device=action.device)  # [T]
-    forced = batch.target.masked_fill(step > start, PAD).scatter(1, start, action.view(-1, 1))  # [B·K, T]
+    forced = batch.target.masked_fill(step > start, PAD).scatter(1, start, action.reshape(-1, 1))  # [B·K, T]
     episodes = roll_out(batch.source, batch.limit, forced)
     rewards = torch.from_numpy(finite(reward(batch.index.cpu(), episodes), batch.index)).to(action.device)  # [B·K, T']
     step = torch.arange(rewards.shape[1], device=action.device)  # [T']

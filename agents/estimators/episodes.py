@@ -38,7 +38,8 @@ class Episodes:
 
     def loss(self, losses: Tensor, **metrics: float | Tensor) -> Loss:
         """The mean of ``losses``, one an episode ``[R]`` or one a source ``[B]``, with what every such algorithm logs."""
-        metrics |= {"reward": self.returns.mean(), "length": self.batch.tokens / len(self.batch)}
+        length = self.batch.tokens / len(self.batch)
+        metrics = {"reward": self.returns.mean(), "length": length, **metrics}
         return Loss(losses.sum(), len(losses), metrics, self.batch.tokens)
 
 

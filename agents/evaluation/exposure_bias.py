@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.accel.fast import precision
 from agents.evaluation.tally import LEAST, Tally, band, weigh
 from agents.generation.decoding import greedy
 from agents.generation.rollout import acting, rollout
+from agents.precision import precision
 from textgen_env.data.batching import in_order
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError

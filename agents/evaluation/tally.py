@@ -23,7 +23,7 @@ class Tally:
         self.sums: dict[str, np.ndarray] = {}
 
     def add(self, weights: np.ndarray, values: Mapping[str, Tensor], mask: Tensor) -> None:
-        """Sentences: weights ``[B, 1 + R]``, any number of figures ``[B, T']`` and where they hold, bool ``[B, T']``."""
+        """Sentences: weights ``[B, 1 + R]``, any number of metrics ``[B, T']`` and where they hold, bool ``[B, T']``."""
         inside, width = mask.cpu().numpy(), mask.shape[1]
         self.count[:, :width] += weights.T @ inside
         for name, value in values.items():
@@ -36,7 +36,7 @@ class Tally:
         return int((self.count[0] >= max(LEAST, SHARE * self.count[0, 0])).sum())
 
     def curve(self, name: str) -> np.ndarray:
-        """Mean of a figure at every reached position, ``[1 + R, reached]``."""
+        """Mean of a metric at every reached position, ``[1 + R, reached]``."""
         with np.errstate(invalid="ignore"):  # a resample may lack every sentence that is so long
             return self.sums[name][:, : self.reached] / self.count[:, : self.reached]
 
@@ -54,7 +54,7 @@ def band(samples: np.ndarray) -> dict[str, Any]:
     """``{"value", "low", "high"}``: row 0 of ``[1 + R, …]`` and the others' 95 % percentile interval; None for no number."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # no resample may have a number
-        figures = np.stack([samples[0], *np.nanpercentile(samples[1:], (2.5, 97.5), axis=0)])
-    known: Any = figures.astype(object)
-    known[~np.isfinite(figures)] = None
+        values = np.stack([samples[0], *np.nanpercentile(samples[1:], (2.5, 97.5), axis=0)])
+    known: Any = values.astype(object)
+    known[~np.isfinite(values)] = None
     return dict(zip(("value", "low", "high"), known.tolist(), strict=True))

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torch.nn.functional as F
 
-from agents.accel.fast import precision
 from agents.evaluation.outputs import generate, subset
 from agents.generation.decoder import Decoder
 from agents.generation.rollout import acting
+from agents.precision import precision
 from textgen_env.data.batching import in_order
 from textgen_env.data.split import Split
 from textgen_env.metrics.scores import score

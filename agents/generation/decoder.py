@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from agents.accel.fast import precision
-from agents.generation.decoding import beam, greedy
+from agents.generation.beam import beam
+from agents.generation.decoding import greedy
 from agents.generation.rollout import acting
+from agents.precision import precision
 from textgen_env.errors import Range, check_range
 from textgen_env.types import Policy, Trajectories
 

@@ -9,7 +9,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from agents.generation.decoding import greedy, sample
+from agents.generation.decoding import decode
 from textgen_env.profiler import count, phase
 from textgen_env.types import PAD, Policy, Trajectories
 
@@ -62,14 +62,14 @@ def rollout(
         source: ``[B, S]``.
         limit: on the length, EOS included: one number, or int64 ``[B]``.
         noise: uniform numbers ``[B, T]`` to sample with; None: greedily.
-        top_k: sample among this many most probable tokens; 0: among all, 1: greedily.
-        forced: ``[B, F]``, the first actions of each.
+        top_k: sample among this many most likely tokens; 0: among all, 1: greedily.
+        forced: ``[B, F]``, the first actions of each; PAD where the policy is free.
     """
     with acting(policy):
-        if noise is None or top_k == 1:
-            episodes = greedy(policy, source, limit, forced, scored=False)
-        else:
-            episodes = sample(policy, source, limit, noise, top_k=top_k, forced=forced, scored=False)
-    generated = episodes.length if forced is None else (episodes.length - (forced != PAD).sum(1)).clamp(min=0)
-    count("decoded", int(generated.sum()))
+        episodes = decode(policy, source, limit, False, top_k, noise=noise, forced=forced)
+    total = int(episodes.length.sum())
+    if forced is not None:
+        given = forced[:, : episodes.action.shape[1]] != PAD
+        total -= int((given & (episodes.action[:, : given.shape[1]] != PAD)).sum())
+    count("decoded", total)
     return episodes

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.generation.decoder import Decode
-from agents.policies.layers import NEVER, positions
-from agents.policies.transformer import FeedForward, Transformer
+from agents.policies.layers import positions
+from agents.policies.transformer import Attention, Transformer
 from textgen_env.data.readers import ESCAPE
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
@@ -81,27 +81,25 @@ def specification(policy: Transformer, vocabulary: Vocabulary, length: int) -> T
 
     An output bias forbids PAD and BOS, which our decoders never generate: a user cannot forget an option.
     """
-    layers = (len(policy.encoder), len(policy.decoder))
-    spec = TransformerSpec.from_config(layers, policy.heads, activation=Activation.RELU)
-    source = policy.target_embedding if policy.source_embedding is None else policy.source_embedding
-    spec.encoder.embeddings[0].weight = _array(source)
-    spec.decoder.embeddings.weight = _array(policy.target_embedding)
+    spec = TransformerSpec.from_config((len(policy.encoder), len(policy.decoder)), policy.heads, activation=Activation.RELU)
+    source, target = policy.source_embedding or policy.target_embedding, policy.target_embedding
+    spec.encoder.embeddings[0].weight, spec.decoder.embeddings.weight = _array(source.weight), _array(target.weight)
     for side, norm in ((spec.encoder, policy.encoder_norm), (spec.decoder, policy.decoder_norm)):
         side.position_encodings.encodings = _array(positions(length, policy.width, torch.device("cpu")))
         _norm(side.layer_norm, norm)
-    layer: Any
-    for target, layer in zip(spec.encoder.layer, policy.encoder, strict=True):
-        _attention(target.self_attention, layer.self_norm, layer.self_input, layer.self_output)
-        _ffn(target.ffn, layer.ffn)
-    count = len(policy.decoder)
-    memories = zip(policy.memory.weight.chunk(count), policy.memory.bias.chunk(count), strict=True)
-    for target, layer, memory in zip(spec.decoder.layer, policy.decoder, memories, strict=True):
-        _attention(target.self_attention, layer.self_norm, layer.self_input, layer.self_output)
-        _attention(target.attention, layer.cross_norm, layer.cross_input, memory, layer.cross_output)
-        _ffn(target.ffn, layer.ffn)
+    encoder: Any = policy.encoder
+    decoder: Any = policy.decoder
+    for written, layer in zip(spec.encoder.layer, encoder, strict=True):
+        _self_attention(written.self_attention, layer.self_norm, layer.self_attention)
+        _ffn(written.ffn, layer.ffn_norm, layer.ffn)
+    for written, layer in zip(spec.decoder.layer, decoder, strict=True):
+        _self_attention(written.self_attention, layer.self_norm, layer.self_attention)
+        cross = layer.cross_attention
+        _attention(written.attention, layer.cross_norm, cross.query, cross.key_value, cross.output)
+        _ffn(written.ffn, layer.ffn_norm, layer.ffn)
     never = torch.zeros(len(vocabulary))
-    never[[PAD, BOS]] = NEVER
-    _linear(spec.decoder.projection, (policy.target_embedding, never))
+    never[[PAD, BOS]] = -1e9
+    _linear(spec.decoder.projection, (policy.target_embedding.weight, never))
     spec.register_source_vocabulary(vocabulary.tokens)
     spec.register_target_vocabulary(vocabulary.tokens)
     spec.config.layer_norm_epsilon = policy.encoder_norm.eps
@@ -186,14 +184,21 @@ def _attention(spec: MultiHeadAttentionSpec, norm: nn.LayerNorm, *linears: nn.Li
         _linear(target, linear)
 
 
-def _ffn(spec: FeedForwardSpec, ffn: FeedForward) -> None:
-    _norm(spec.layer_norm, ffn.norm)
-    _linear(spec.linear_0, ffn.up)
-    _linear(spec.linear_1, ffn.down)
+def _self_attention(spec: MultiHeadAttentionSpec, norm: nn.LayerNorm, attention: Attention) -> None:
+    """Query, key and value are one matrix there."""
+    pairs = zip(attention.query.parameters(), attention.key_value.parameters(), strict=True)
+    weight, bias = (torch.cat(pair) for pair in pairs)
+    _attention(spec, norm, (weight, bias), attention.output)
 
 
-def _linear(spec: LinearSpec, linear: nn.Linear | tuple[Tensor, Tensor]) -> None:
-    weight, bias = (linear.weight, linear.bias) if isinstance(linear, nn.Linear) else linear
+def _ffn(spec: FeedForwardSpec, norm: nn.LayerNorm, ffn: nn.Sequential) -> None:
+    _norm(spec.layer_norm, norm)
+    _linear(spec.linear_0, ffn[0])
+    _linear(spec.linear_1, ffn[3])
+
+
+def _linear(spec: LinearSpec, linear: nn.Module | tuple[Tensor, Tensor]) -> None:
+    weight, bias = linear.parameters() if isinstance(linear, nn.Module) else linear
     spec.weight, spec.bias = _array(weight), _array(bias)
 
 

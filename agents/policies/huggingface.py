@@ -50,7 +50,6 @@ class HuggingFacePolicy(nn.Module):
         self.model, self.vocabulary, self.vocabulary_size = model, vocabulary, len(vocabulary)
         self.feature_width = model.get_output_embeddings().weight.shape[1]
         self.keeps_eos = keeps_eos
-        self.generator = torch.Generator()  # no randomness: a teacher is queried in evaluation mode
         self.has_encoder = bool(model.config.is_encoder_decoder)
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
         known = [ids[EOS] if theirs is None else theirs for theirs in ids]

@@ -18,7 +18,7 @@ from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
 
 # Keys that may change in a run: at any time; once it is finished, for another evaluation; before that, on a resume.
-ALWAYS = ("out", "resume", "threads", "workers", "teacher.encodings", "teacher.compile")
+ALWAYS = ("out", "resume", "threads", "workers", "teacher.compile")
 FINISHED = (*ALWAYS, "evaluate.")
 UNFINISHED = (*FINISHED, "train.lr", "train.clip")
 

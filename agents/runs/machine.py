@@ -10,8 +10,8 @@ import torch
 from omegaconf import DictConfig
 
 from agents.accel import workers
-from agents.accel.fast import resolve_precision
 from agents.accel.heap import tune_allocator
+from agents.precision import resolve_precision
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 

@@ -16,8 +16,8 @@ from torch import nn
 from agents.algorithms.bc import BC
 from agents.discovery import keys_of
 from agents.evaluation.validation import validator
+from agents.generation.beam import beam
 from agents.generation.decoder import Decode, Decoder
-from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM
 from agents.model import build_policy, describe, fingerprint, load_policy
 from agents.policies import pretrained
@@ -42,7 +42,7 @@ from textgen_env.types import Oracle
 # Keys of the group teacher that are not its architecture's.
 TEACHER_KEYS = (
     *("path", "source_prefix", "separator", "length_penalty", "label_smoothing"),
-    *("encodings", "compile", "seed", "train"),
+    *("compile", "seed", "train"),
 )
 
 
@@ -87,7 +87,8 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
     if compiled:
         if not isinstance(policy, Transformer):
             raise not_compiled
-        policy.compile_layers()
+        for layer in (*policy.encoder, *policy.decoder):
+            layer.compile(dynamic=True)
     search = partial(beam, width=BEAM, length_penalty=settings.length_penalty)
     return Teacher(
         oracle=PolicyOracle(policy, search, vocabulary, task.vocabulary),

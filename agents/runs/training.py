@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
-from agents.accel.encodings import Encodings
 from agents.algorithms import Algorithm
 from agents.discovery import build, find_algorithm, keys_of
 from agents.generation.decoding import DECODER
 from agents.generation.demonstrations import KINDS
 from agents.model import describe
-from agents.policies.transformer import Transformer
 from agents.runs.config import chosen
 from agents.runs.run import Run
 from agents.runs.student import check_start
@@ -24,9 +19,7 @@ from agents.training.learning_rate import learning_rate
 from agents.training.saving import Checkpoints
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, check_range, unknown
-from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task, expert
-from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
 
@@ -63,27 +56,3 @@ def student_checkpoints(run: Run, demonstrations: str) -> Checkpoints:
         **({} if demonstrations == "references" else {"decoder": DECODER}),
     }
     return Checkpoints(run.folder, "student", header)
-
-
-@contextmanager
-def cached_encodings(oracle: Oracle, task: Task, megabytes: int, device: str) -> Iterator[None]:
-    """A transformer teacher keeps its encoder's outputs for training sources, up to ``megabytes``.
-
-    On a CPU only: the sources are looked up there, and a GPU encodes them again in less time than the look-up takes.
-    """
-    policy = oracle.policy if isinstance(oracle, PolicyOracle) else None
-    if not isinstance(policy, Transformer) or not megabytes or torch.device(device).type != "cpu":
-        yield
-        return
-
-    @cache
-    def encodings() -> Encodings:
-        made = Encodings(policy.read, task.splits["train"].source, policy.width, megabytes)
-        console.print(f"teacher: keeps its encoder's outputs for {made.share:.0%} of the training sources")
-        return made
-
-    policy.encodings = lambda source: encodings()(source)
-    try:
-        yield
-    finally:
-        policy.encodings = None

@@ -1,15 +1,15 @@
-"""Both sides of every inequality, exact: what an imitator pays, and what its losses promise.
+"""Both sides of every inequality, exact: the regret of an imitator, and the bounds that its losses give.
 
 With e_t = E_{s ~ d_t^{π*}} [0–1 loss] and ε their mean over t, T ε is the expected number of disagreements.
 
 **Cloning** (Ross & Bagnell 2010, Theorem 2.1).  J(π̂) ≤ J(π*) + Σ_t (T − t) e_t ≤ J(π*) + T² ε.
-Let both act together, as alike as they can (a maximal coupling).  Until they first differ they share a state, and are in it
-no more often than the expert is, so they first differ at step t with a chance of at most e_t; from there T − t costs are left,
-each at most 1.  It needs costs in [0, 1] and nothing else: experts, learners and transitions may be stochastic.
+Couple their actions maximally.  Until they first differ they share a state, and they reach it no more often than the expert
+does, so they first differ at step t with a chance of at most e_t; from there T − t costs are left, each at most 1.  The only
+condition is costs in [0, 1]: experts, learners and transitions may be stochastic.
 
 **DAgger** (Ross, Gordon & Bagnell 2011, Theorem 2.2).  J(π̂) ≤ J(π*) + u T ε, with ε under the *learner's* own states d_t^{π̂}.
 J(π̂) − J(π*) = Σ_t E_{s ~ d_t^{π̂}} E_{a ~ π̂, a* ~ π*} [Q*(s, a) − Q*(s, a*)], Q* the cost when the expert takes over after a;
-coupled as above, a ≠ a* has the chance that the 0–1 loss is, and then the difference is at most u (``recoverability``).
+coupled as above, the chance of a ≠ a* is the 0–1 loss, and then the difference is at most u (``recoverability``).
 
 **Log loss** (Foster, Block & Misra 2024, Section 2; the constant is this short proof's).  For a *deterministic* expert
 J(π̂) ≤ J(π*) + R D² ≤ J(π*) + R Σ_t E_{s ~ d_t^{π*}} [−log π̂(π*(s) | s)], R the range of an episode's total cost and D² the
@@ -30,7 +30,7 @@ from agents.theory.horizon import action_values, disagreement, expected, log_los
 from agents.theory.mdps import MDP, Array
 from textgen_env.errors import unknown
 
-GRANULARITIES = ("step", "sequence", "batch")  # who is asked at a toss of the β coin to follow the expert
+GRANULARITIES = ("step", "sequence", "batch")  # of one toss of the β coin
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,24 @@ class Audit:
     hellinger: Array  # D², of trajectories
     recoverability: Array  # u
     cost_range: Array  # R
-    deterministic: np.ndarray  # bool: is the expert so, wherever it may come?
+    deterministic: np.ndarray  # bool: whether the expert is so in every reachable state
 
     def bounds(self) -> dict[str, Array]:
-        """``{name: the most that the regret can be}``; infinite where a theorem is silent, as R·D² is on stochastic experts."""
-        left = self.horizon - np.arange(self.horizon)  # T − t
-        clear = np.where(self.deterministic, self.cost_range, np.inf)
+        """``{name: upper bound of the regret}``; infinite where a theorem does not hold, as R·D² for a stochastic expert."""
+        remaining = self.horizon - np.arange(self.horizon)  # T − t
+        applicable = np.where(self.deterministic, self.cost_range, np.inf)
         return {
             "T²ε": self.horizon * self.zero_one_expert.sum(-1),
-            "Σ(T−t)ε_t": (left * self.zero_one_expert).sum(-1),
+            "Σ(T−t)ε_t": (remaining * self.zero_one_expert).sum(-1),
             "uTε": self.recoverability * self.zero_one_learner.sum(-1),
-            "R·D²": clear * self.hellinger,
-            "R·log loss": clear * self.log_loss_expert.sum(-1),
+            "R·D²": applicable * self.hellinger,
+            "R·log loss": applicable * self.log_loss_expert.sum(-1),
             "R·D": self.cost_range * np.sqrt(self.hellinger),
         }
 
 
 def audit(mdp: MDP, expert: Array, learner: Array) -> Audit:
-    """Everything above for ``learner`` ``[…, T, S, A]`` and ``expert`` in ``mdp``."""
+    """The regret and all bounds for ``learner`` ``[…, T, S, A]`` and ``expert`` in ``mdp``."""
     visits, own = states(mdp, expert), states(mdp, learner)
     zero_one, log = disagreement(expert, learner), log_loss(expert, learner)
     return Audit(
@@ -81,7 +81,7 @@ def audit(mdp: MDP, expert: Array, learner: Array) -> Audit:
 
 
 def recoverability(mdp: MDP, expert: Array) -> Array:
-    """u ``[…]``: the most that one wrong action costs when the expert takes over again, at any state that can be reached.
+    """u ``[…]``: the highest cost of one wrong action when the expert takes over again, over all reachable states.
 
     max_{t, s} (max_a Q*(s, a) − min_{a*: π*(a*|s) > 0} Q*(s, a*)); for a deterministic expert max (Q*(s, a) − V*(s)).
     For a stochastic one Q* − V* would be too small: V* averages over actions that the learner may never take.
@@ -92,18 +92,18 @@ def recoverability(mdp: MDP, expert: Array) -> Array:
 
 
 def cost_range(mdp: MDP) -> Array:
-    """R ``[…]``: the dearest possible episode's total cost minus the cheapest's."""
-    dear, cheap = np.zeros_like(mdp.start), np.zeros_like(mdp.start)  # [..., S]
+    """R ``[…]``: the highest minus the lowest total cost of any possible episode."""
+    highest, lowest = np.zeros_like(mdp.start), np.zeros_like(mdp.start)  # [..., S]
     for t in reversed(range(mdp.horizon)):
         possible, cost = mdp.transition[..., t, :, :, :] > 0, mdp.cost[..., t, :, :]
-        dear = (cost + np.where(possible, dear[..., None, None, :], -np.inf).max(-1)).max(-1)
-        cheap = (cost + np.where(possible, cheap[..., None, None, :], np.inf).min(-1)).min(-1)
-    return np.where(mdp.start > 0, dear, -np.inf).max(-1) - np.where(mdp.start > 0, cheap, np.inf).min(-1)
+        highest = (cost + np.where(possible, highest[..., None, None, :], -np.inf).max(-1)).max(-1)
+        lowest = (cost + np.where(possible, lowest[..., None, None, :], np.inf).min(-1)).min(-1)
+    return np.where(mdp.start > 0, highest, -np.inf).max(-1) - np.where(mdp.start > 0, lowest, np.inf).min(-1)
 
 
 def hellinger(mdp: MDP, expert: Array, learner: Array) -> Array:
     """D² ``[…]`` = Σ_trajectories (√p* − √p̂)² = 2 − 2 Σ √(p* p̂), in [0, 2]; the MDP's own chances factor out of the root."""
-    overlap: Array = np.ones_like(mdp.start)  # Σ √(p* p̂) over what is left of an episode, [..., S]
+    overlap: Array = np.ones_like(mdp.start)  # Σ √(p* p̂) over the rest of an episode, [..., S]
     both = np.sqrt(expert * learner)
     for t in reversed(range(mdp.horizon)):
         overlap = (both[..., t, :, :] * np.einsum("...saz,...z->...sa", mdp.transition[..., t, :, :, :], overlap)).sum(-1)
@@ -113,9 +113,9 @@ def hellinger(mdp: MDP, expert: Array, learner: Array) -> Array:
 def roll_in(mdp: MDP, expert: Array, learner: Array, beta: ArrayLike, granularity: str) -> Array:
     """The expected states ``[…, T, S]`` of a roll-in in which the expert acts with probability ``beta`` (a number, or ``[…]``).
 
-    step: a coin a step (Ross, Gordon & Bagnell 2011) · sequence: a coin an episode (Lin et al. 2020) · batch: one coin for all
-    episodes of a mini-batch; in expectation as "sequence", with the variance of B rows in one.
-    The learner's own states are missed by a total variation of at most 1 − (1 − β)^t with "step", and of β with the others.
+    step: one coin per step (Ross, Gordon & Bagnell 2011) · sequence: one per episode (Lin et al. 2020) · batch: one for all
+    episodes of a mini-batch; the expectation of "sequence", with the variance of a single row.
+    Its total variation from the learner's own states is at most 1 − (1 − β)^t with "step", and β with the others.
     """
     if granularity not in GRANULARITIES:
         raise unknown("mixture granularity", granularity, GRANULARITIES)
@@ -126,10 +126,10 @@ def roll_in(mdp: MDP, expert: Array, learner: Array, beta: ArrayLike, granularit
 
 
 def cloning_regret(horizon: ArrayLike, epsilon: ArrayLike) -> Array:
-    """The regret of falling for ever with chance ``epsilon`` a step: Σ_t (1 − (1 − ε)^t), t = 1 … T, in closed form.
+    """The regret where each step has a chance ``epsilon`` of a fall for ever: Σ_t (1 − (1 − ε)^t), t = 1 … T, in closed form.
 
     Its ratio to T² ε tends to (T + 1) / 2T as ε → 0, so to ½ for long horizons: the mean mistake comes half-way.  The
-    constant 1 is attained by the learner that makes all of its T ε expected mistakes at the first step; see ``lab.tight``.
+    learner that makes all of its T ε expected mistakes at the first step attains the constant 1; see ``lab.tight``.
     """
     horizon, epsilon = np.asarray(horizon, dtype=float), np.asarray(epsilon, dtype=float)
     return horizon - (1 - epsilon) * -np.expm1(horizon * np.log1p(-epsilon)) / epsilon

@@ -1,4 +1,4 @@
-"""Exact quantities of a policy in a table MDP, by dynamic programming: d_t, J, Q, and both losses under anybody's states.
+"""Exact quantities of a policy in a table MDP, by dynamic programming: d_t, J, Q, and both losses.
 
 Policies are ``[…, T, S, A]``; batch axes of MDPs and policies broadcast against each other.
 """
@@ -56,22 +56,21 @@ def simulate(mdp: MDP, policy: Array, episodes: int, rng: np.random.Generator) -
 
 
 def disagreement(expert: Array, learner: Array) -> Array:
-    """0–1 loss ``[…, T, S]``: total variation 1 − Σ_a min(π*, π̂), the chance that two actions differ, drawn as alike as can be.
-
-    A deterministic expert makes this the plain P(a ≠ π*(s)) of Ross & Bagnell (2010).
+    """0–1 loss ``[…, T, S]``: total variation 1 − Σ_a min(π*, π̂), the chance that two maximally coupled
+    actions differ.  With a deterministic expert it is the plain P(a ≠ π*(s)) of Ross & Bagnell (2010).
     """
     return 1 - np.minimum(expert, learner).sum(-1)
 
 
 def log_loss(expert: Array, learner: Array) -> Array:
-    """Cross-entropy −Σ_a π* log π̂ ``[…, T, S]`` in nats; infinite where π̂ rules an expert's action out."""
+    """Cross-entropy −Σ_a π* log π̂ ``[…, T, S]`` in nats; infinite where π̂ gives an action of the expert no chance."""
     with np.errstate(divide="ignore"):
         surprise = -np.log(learner)
     return _weighted(expert, surprise)
 
 
 def expected(visits: Array, loss: Array) -> Array:
-    """E_{s ~ d_t} loss ``[…, T]``, for ``visits`` = d ``[…, T, S]``; a state never visited counts nothing."""
+    """E_{s ~ d_t} loss ``[…, T]``, for ``visits`` = d ``[…, T, S]``; a state never visited does not count."""
     return _weighted(visits, loss)
 
 

@@ -1,4 +1,4 @@
-"""The T² laboratory: how regret grows with the horizon, exactly, for the worst learner that each training guarantee allows."""
+"""How regret grows with the horizon, exactly, for the worst learner that each training guarantee allows."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from agents.theory.horizon import action_values, states
 from agents.theory.mdps import MDP, Array, random_mdp, random_policy, tightrope, walker
 from textgen_env.errors import UserError
 
-VOCABULARY = 64  # of the learner that guesses where it was never trained
+VOCABULARY = 64  # of the learner that guesses in states it was not trained on
 
 
 class Slope(NamedTuple):
     """The exponent p of regret ∝ T^p."""
 
     value: float  # by least squares over all horizons
-    low: float  # between neighbouring horizons: the least
-    high: float  # and the largest
+    low: float  # the lowest between neighboring horizons
+    high: float  # the highest
 
 
 class Curve(NamedTuple):
-    """One learner over the horizons.  ``kind`` "exact": computed here; trained students' points are curves of another kind."""
+    """One learner over the horizons.  ``kind``: "exact" where it is computed here; trained students have another."""
 
     setting: str
     learner: str
     kind: str
     horizon: list[int]
     regret: list[float]  # J(π̂) − J(π*)
-    bound: list[float]  # what the theorem named by ``theorem`` promises
+    bound: list[float]  # of the theorem named by ``theorem``
     theorem: str
     slope: Slope
 
 
 def horizons(shortest: int, longest: int) -> list[int]:
     """Doubling from ``shortest`` to at most ``longest``; UserError where that leaves fewer than three."""
-    found = [shortest * 2**k for k in range(32) if shortest * 2**k <= longest] if shortest > 0 else []
-    if len(found) < 3:
+    doubled = [shortest * 2**k for k in range(32) if shortest * 2**k <= longest] if shortest > 0 else []
+    if len(doubled) < 3:
         raise UserError(f"shortest={shortest} longest={longest}: a slope takes three doubled horizons; try longest=1024")
-    return found
+    return doubled
 
 
 def fit_slope(horizon: list[int], regret: list[float]) -> Slope:
-    """A line through log regret over log T.  The values are exact: the interval is the curve's bend, no sampling error."""
+    """A line through log regret over log T.  The values are exact: the interval is the curve's bend, not a sampling error."""
     x, y = np.log(horizon), np.log(regret)
     local = np.diff(y) / np.diff(x)
     return Slope(float(np.polyfit(x, y, 1)[0]), float(local.min()), float(local.max()))
@@ -55,10 +55,10 @@ def fit_slope(horizon: list[int], regret: list[float]) -> Slope:
 def horizon_curves(steps: list[int], epsilon: float) -> list[Curve]:
     """Regret at the same error ``epsilon`` a step on the states that each algorithm trains on.
 
-    Cloning trains on the expert's states, which are all on the rope: what it does on the ground is nobody's promise, at worst
-    always wrong, or a guess among 64 actions.  DAgger trains on its own states and errs with chance ε on the ground as well.
+    Cloning trains on the expert's states, which are all on the rope.  On the ground nothing is promised: at worst it is always
+    wrong, or it guesses among 64 actions.  DAgger trains on its own states and errs with chance ε on the ground as well.
     """
-    cases = [  # setting, learner, theorem, can it be climbed back on, chance of a wrong action on the ground
+    cases = [  # setting, learner, theorem, whether one can climb back, chance of a wrong action on the ground
         ("climb back", "cloning", "T²ε", True, 1.0),
         ("climb back", "cloning, guessing", "T²ε", True, 1 - 1 / VOCABULARY),
         ("climb back", "DAgger", "uTε", True, epsilon),
@@ -76,23 +76,24 @@ def horizon_free(steps: list[int], demonstrations: int) -> list[Curve]:
 
     The conditions (Foster, Block & Misra 2024, Section 2): a deterministic expert in the policy class, log loss, and a range
     R of an episode's cost and a size log |Π| of the class that do not grow with T.  Here R = 1, and one policy for all steps
-    learns from T labels a demonstration: its error a step falls as 1 / T and the summed log loss stays where it is.  Give every
-    step a policy of its own (log |Π| ∝ T) and each has one label a demonstration: the error a step stays, the regret grows.
-    Both count, adding half a label to each action (Krichevsky & Trofimov 1981); all demonstrations are alike here, so that
-    nothing is drawn.  Nothing here contradicts T²ε: at a *fixed* ε a step the summed log loss T ε grows with T as well.
+    learns from T labels per demonstration: its error per step falls as 1 / T and the summed log loss is constant.  With a
+    policy for each step (log |Π| ∝ T), each has one label per demonstration: the error per step is constant, the regret
+    grows.  Both estimate by counting, with half a label added to each action (Krichevsky & Trofimov 1981); all
+    demonstrations are alike here, so nothing is sampled.  This does not contradict T²ε: at a
+    *fixed* ε a step the summed log loss T ε grows with T as well.
     """
 
     def mdp(horizon: int) -> MDP:
         dense = tightrope(horizon, climb=False)
         return MDP(dense.start, dense.transition, dense.cost / horizon)
 
-    def counted(horizon: int, shared: bool) -> Array:
+    def estimated(horizon: int, shared: bool) -> Array:
         labels = demonstrations * (horizon if shared else 1)  # all of them the right action: the expert never errs
         return walker(horizon, rope=0.5 / (labels + 1), ground=1)
 
     return [
-        _curve(steps, "for ever, R = 1", "one policy for all", "R·D²", mdp, partial(counted, shared=True)),
-        _curve(steps, "for ever, R = 1", "a policy each step", "R·D²", mdp, partial(counted, shared=False)),
+        _curve(steps, "for ever, R = 1", "one policy for all", "R·D²", mdp, partial(estimated, shared=True)),
+        _curve(steps, "for ever, R = 1", "a policy each step", "R·D²", mdp, partial(estimated, shared=False)),
     ]
 
 
@@ -103,8 +104,8 @@ def tight(steps: list[int], epsilon: float) -> dict[str, list[float]]:
         first = np.zeros(horizon)
         first[0] = min(1.0, horizon * epsilon)
         for name, rope in zip(ratios, (first, np.full(horizon, epsilon)), strict=False):
-            found = audit(tightrope(horizon, climb=False), walker(horizon, 0, 0), walker(horizon, rope, 1))
-            ratios[name].append(float(found.regret / found.bounds()["T²ε"]))
+            result = audit(tightrope(horizon, climb=False), walker(horizon, 0, 0), walker(horizon, rope, 1))
+            ratios[name].append(float(result.regret / result.bounds()["T²ε"]))
         ratios["its limit (T + 1) / 2T"].append((horizon + 1) / (2 * horizon))
     return ratios
 
@@ -117,19 +118,20 @@ def cost_by_step(horizon: int, epsilon: float) -> dict[str, list[float]]:
 
 
 def random_mdps(rng: np.random.Generator, draws: int, horizon: int = 6, size: int = 4, actions: int = 3) -> dict[str, Any]:
-    """All bounds in ``draws`` random MDPs: how often each is broken (0, or something here is wrong), how near regret comes.
+    """All bounds in ``draws`` random MDPs: how often each is broken (0, or there is a bug), and how tight it is at best.
 
-    Half of the experts are deterministic.  A learner is its expert, but with a random chance between 0.01 % and 1 a step of
-    something else: a third of them something random, a third one random action, a third the action that costs the expert most.
+    Half of the experts are deterministic.  A learner is its expert, except that with a random chance between 0.01 % and 1 per
+    step it acts otherwise: a third by a random policy, a third by one random action, a third by the most expensive action.
     """
-    found: dict[str, Any] = {"draws": draws, "broken": {}, "largest_ratio": {}}
+    broken: dict[str, int] = {}
+    largest: dict[str, float] = {}
     for mdp, expert, learner in _pairs(rng, draws, horizon, size, actions):
         result = audit(mdp, expert, learner)
         for name, bound in result.bounds().items():
             ratio = np.divide(result.regret, bound, where=bound > 1e-12, out=np.zeros_like(bound))
-            found["broken"][name] = found["broken"].get(name, 0) + int((result.regret > bound + 1e-9).sum())
-            found["largest_ratio"][name] = max(found["largest_ratio"].get(name, 0.0), float(ratio.max()))
-    return found
+            broken[name] = broken.get(name, 0) + int((result.regret > bound + 1e-9).sum())
+            largest[name] = max(largest.get(name, 0.0), float(ratio.max()))
+    return {"draws": draws, "broken": broken, "largest_ratio": largest}
 
 
 def _pairs(rng: np.random.Generator, draws: int, horizon: int, size: int, actions: int) -> list[tuple[MDP, Array, Array]]:
@@ -149,7 +151,7 @@ def _curve(
 ) -> Curve:
     regret, bound = [], []
     for horizon in steps:
-        found = audit(mdp(horizon), walker(horizon, rope=0, ground=0), policy(horizon))
-        regret.append(float(found.regret))
-        bound.append(float(found.bounds()[theorem]))
+        result = audit(mdp(horizon), walker(horizon, rope=0, ground=0), policy(horizon))
+        regret.append(float(result.regret))
+        bound.append(float(result.bounds()[theorem]))
     return Curve(setting, learner, "exact", steps, regret, bound, theorem, fit_slope(steps, regret))

@@ -1,7 +1,7 @@
-"""Sequence MDPs small enough to be tables, and the policies that walk in them.
+"""Sequence MDPs small enough to be tables, and policies in them.
 
-``T`` horizon · ``S`` states a step · ``A`` actions; every table may have batch axes in front (``…``), so that thousands of
-MDPs are one array.  Step t is counted from 0 here: a mistake at step t spoils at most T − t costs, its own included.
+``T`` horizon · ``S`` states a step · ``A`` actions; every table may have batch axes in front (``…``), so that one array
+holds thousands of MDPs.  Steps count from 0: a mistake at step t affects at most T − t costs, its own included.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from textgen_env.errors import UserError
 
 Array = NDArray[np.float64]
 ROPE, GROUND = 0, 1  # the states of a tightrope
-RIGHT = 0  # the one action that keeps the balance; all others are wrong
+RIGHT = 0  # the one action that keeps the balance
 
 
 @dataclass(frozen=True)
 class MDP:
-    """A finite-horizon MDP, everything known.
+    """A known finite-horizon MDP.
 
     start ``[…, S]`` · transition ``[…, T, S, A, S]``, p(s' | s, a) at every step · cost ``[…, T, S, A]`` in [0, 1].
-    UserError where a row is no distribution or a cost lies outside.
+    UserError for any other.
     """
 
     start: Array
@@ -46,8 +46,8 @@ class MDP:
 def tightrope(horizon: int, climb: bool, actions: int = 2) -> MDP:
     """A step costs 1 unless it is the right one on the rope; a wrong one there ends on the ground.
 
-    climb False: the ground is for ever (u = T).  True: the right action, which costs 1 as every step on the ground does, leads
-    back on the rope (u = 2).  ``Tightrope-v0`` is the same in text, and its reward is minus this cost.
+    climb False: the ground is for ever (u = T).  True: the right action leads back on the rope; it costs 1, as every step on
+    the ground does (u = 2).  ``Tightrope-v0`` is the same in text, and its reward is minus this cost.
     """
     transition = np.zeros((2, actions, 2))
     transition[:, :, GROUND] = 1
@@ -69,7 +69,7 @@ def walker(horizon: int, rope: ArrayLike, ground: ArrayLike, actions: int = 2) -
 
 
 def prefix_tree(rng: np.random.Generator, horizon: int, actions: int, batch: tuple[int, ...] = ()) -> MDP:
-    """Text in small: the state is the whole prefix, appending is deterministic, costs are random.
+    """A small text MDP: the state is the whole prefix, appending is deterministic, costs are random.
 
     S = A^(T−1): prefix y_1 … y_t, read as a number in base A, is its index in layer t.
     """
@@ -82,7 +82,7 @@ def prefix_tree(rng: np.random.Generator, horizon: int, actions: int, batch: tup
 
 
 def random_mdp(rng: np.random.Generator, horizon: int, states: int, actions: int, batch: tuple[int, ...] = ()) -> MDP:
-    """Every table random: near-deterministic as well as spread-out rows, costs mostly near 0 and 1, where bounds are tight."""
+    """Random tables: near-deterministic and spread-out rows, costs mostly near 0 and 1, where bounds are tight."""
     shape = (*batch, horizon, states, actions)
     start = distributions(rng, (*batch, states), 0.5)
     return MDP(start, distributions(rng, (*shape, states), 0.3), rng.beta(0.3, 0.3, shape))

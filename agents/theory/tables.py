@@ -1,4 +1,4 @@
-"""The T² laboratory's results on a terminal."""
+"""The lab's results as terminal tables."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def _slopes(results: dict[str, Any]) -> Table:
 
 
 def _students(results: dict[str, Any]) -> Table:
-    """Beside each learner's curve what exact learners of the same ε have; ε as it came out, on the expert's and own states."""
+    """Each learner beside exact learners of the same ε, with its measured ε on the expert's and on its own states."""
     curves, kinds = results["curves"], ("neural", "exact, as neural")
-    found, exact = ({curve.learner: curve for curve in curves if curve.kind == kind} for kind in kinds)
-    first, *_, last = found["cloning"].horizon
+    students, exact = ({curve.learner: curve for curve in curves if curve.kind == kind} for kind in kinds)
+    first, *_, last = students["cloning"].horizon
     title = f"Trained students, ε = {results['settings']['neural_epsilon']:g}, T = {first} … {last}"
     table = _table(title, "learner", "regret", "slope, 95 %", "exact slope", "÷ bound", "ε: expert’s, own states")
-    for name, curve in found.items():
-        last_ones = [row for row in results["students"] if LEARNERS[row["learner"]] == name and row["horizon"] == last]
-        errors = (sum(row[key] for row in last_ones) / len(last_ones) for key in ("error_expert", "error_own"))
+    for name, curve in students.items():
+        rows = [row for row in results["students"] if LEARNERS[row["learner"]] == name and row["horizon"] == last]
+        errors = (sum(row[key] for row in rows) / len(rows) for key in ("error_expert", "error_own"))
         slope, ratio = curve.slope, curve.regret[-1] / curve.bound[-1]
         interval = f"{slope.value:z.2f}, {slope.low:z.2f} to {slope.high:z.2f}"
         bound, at = f"{ratio:.2f} {curve.theorem}", ", ".join(f"{error:.4f}" for error in errors)

@@ -1,4 +1,4 @@
-"""What a training writes down as it goes: metrics.jsonl, TensorBoard events and a progress bar."""
+"""The log of a training: metrics.jsonl, TensorBoard events and a progress bar."""
 
 from __future__ import annotations
 
@@ -23,40 +23,33 @@ from textgen_env.terminal import console
 _numbers = count()
 
 
-class Board:
-    """TensorBoard scalars in ``folder``.
+class Events:
+    """A file of TensorBoard scalars in ``folder``, that hides what other files there hold after step ``start``.
 
-    Written by the caller, not by a thread as ``SummaryWriter`` does: a full disk is an error where it happens.
-
-    Args:
-        folder: where the event file goes.
-        start: what an earlier part of the training wrote after this step no longer counts.
+    Written by the caller, not by a thread as in ``SummaryWriter``: a full disk is an error where it happens.
     """
 
     def __init__(self, folder: Path, start: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
         self.path = folder / name
-        opening = Event(wall_time=time.time(), file_version="brain.Event:2")
-        purge = Event(wall_time=time.time(), step=start + 1, session_log=SessionLog(status=SessionLog.START))
-        self._append([opening, purge])
+        opening = SessionLog(status=SessionLog.START)
+        self.write(Event(file_version="brain.Event:2"), Event(step=start + 1, session_log=opening))
 
-    def add(self, figures: dict[str, float], step: int) -> None:
-        """One value for each name."""
-        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in figures.items()]
-        self._append([Event(wall_time=time.time(), step=step, summary=Summary(value=[each])) for each in scalars])
-
-    def _append(self, events: list[Event]) -> None:
+    def write(self, *events: Event) -> None:
+        """Append ``events``."""
         with open(self.path, "ab") as file:
             writer = RecordWriter(file)
             for event in events:
+                event.wall_time = time.time()
                 writer.write(event.SerializeToString())
 
 
-class Journal:
-    """One phase ("teacher" or "student") of a run folder; rows after ``start`` are dropped: a resumed run has no doubles.
+class Logger:
+    """The log of one phase ("teacher" or "student") of a run folder.
 
-    Where nothing was saved, ``start`` is 0, and a validation before the first update goes too: it is made again.
+    Rows after step ``start`` are dropped: a resumed run has no doubles.  Where nothing was saved, ``start`` is 0, and the
+    row of a validation before the first update goes too, as it is made again.
     """
 
     def __init__(self, folder: Path, phase: str, start: int, steps: int) -> None:
@@ -64,62 +57,50 @@ class Journal:
         self.path = folder / "metrics.jsonl"
         self._drop_rows_after(start)
         try:
-            self.board = Board(folder / "tensorboard", start)
+            self.events = Events(folder / "tensorboard", start)
         except OSError as error:
             raise UserError(f"cannot write {folder / 'tensorboard'}: {error.strerror}") from error
-        columns = (
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        self.progress = Progress(TextColumn("{task.description}"), *columns, console=console)
+        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[metrics]}")]
+        self.progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
 
     def __enter__(self) -> Self:
         self.progress.start()
-        self.bar = self.progress.add_task(self.phase, total=self.steps, completed=self.start, figures="")
+        self.bar = self.progress.add_task(self.phase, total=self.steps, completed=self.start, metrics="")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.progress.stop()
 
     def advance(self) -> None:
-        """One step is done."""
+        """Move the progress bar by a step."""
         self.progress.advance(self.bar)
 
-    def write(self, step: int, figures: dict[str, float]) -> None:
-        """One row: ``figures`` after ``step`` updates.  UserError where it cannot be written."""
-        row = {"step": step, "phase": self.phase, **figures}
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Log ``metrics`` after ``step`` updates.  UserError where they cannot be written."""
+        scalars = [Summary.Value(tag=f"{self.phase}/{name}", simple_value=value) for name, value in metrics.items()]
         try:
             with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
-            self.board.add({f"{self.phase}/{name}": value for name, value in figures.items()}, step)
+                file.write(json.dumps({"step": step, "phase": self.phase, **metrics}) + "\n")
+            self.events.write(*(Event(step=step, summary=Summary(value=[scalar])) for scalar in scalars))
         except OSError as error:
             raise UserError(f"cannot write {error.filename or self.path}: {error.strerror}") from error
-        shown = ("loss", "tokens_per_second", *(name for name in figures if name.startswith("valid_")))
-        text = "  ".join(
-            f"{name.replace('valid_', 'valid ').replace('tokens_per_second', 'tok/s')} {figures[name]:.4g}"
-            for name in shown
-            if name in figures
-        )
-        self.progress.update(self.bar, figures=text)
+        names = {"loss": "loss", "tokens_per_second": "tok/s"}
+        names |= {name: name.replace("valid_", "valid ") for name in metrics if name.startswith("valid_")}
+        text = "  ".join(f"{short} {metrics[name]:.4g}" for name, short in names.items() if name in metrics)
+        self.progress.update(self.bar, metrics=text)
         if not console.is_terminal and step % max(1, self.steps // 10) == 0:
             console.print(f"{self.phase} {step}/{self.steps}  {text}")
 
     def _drop_rows_after(self, start: int) -> None:
         if not self.path.exists():
             return
+        *lines, _torn = self.path.read_bytes().split(b"\n")  # the last line is empty, or torn where the run was killed
         kept = []
-        lines = self.path.read_bytes().split(b"\n")
         for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
-                later = row["phase"] == self.phase and (not start or row["step"] > start)
+                if row["phase"] != self.phase or (start and row["step"] <= start):
+                    kept.append(line + b"\n")
             except (ValueError, KeyError, TypeError):
-                if number == len(lines):  # empty, or the torn last line of a killed run
-                    break
                 raise UserError(f"{self.path}:{number}: not a row of this file; remove the line") from None
-            if not later:
-                kept.append(line + b"\n")
         write_atomically(self.path, b"".join(kept))

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 from torch.random import fork_rng
 
-from agents.accel.fast import precision
 from agents.algorithms.base import UPDATES_PER_ROUND, Algorithm, Clock, Loss, as_loss
+from agents.precision import precision
 from agents.training.checkpoint import load_tensors, load_weights
 from agents.training.learning_rate import learning_rate
-from agents.training.logger import Journal
+from agents.training.logger import Logger
 from agents.training.progress import Cost, Progress
 from agents.training.saving import Checkpoints, Validate
 from agents.training.signals import deferred
@@ -103,9 +103,9 @@ def train(
     rate = learning_rate(config.schedule, config.warmup, config.steps)
     state = files.open(policy, algorithm, optimizer, config.steps, validate if config.resume else None)
     policy.train()
-    with Journal(files.folder, files.phase, state.step, config.steps) as logger, deferred() as signals, fork_rng():
+    with Logger(files.folder, files.phase, state.step, config.steps) as logger, deferred() as signals, fork_rng():
         if config.validate_first and state.step == 0:
-            logger.write(0, {**files.validate(validate, state), **asdict(state.cost)})
+            logger.log(0, {**files.validate(validate, state), **asdict(state.cost)})
             files.save(state)
         meter = Meter(state.cost)
         while state.step < config.steps:
@@ -129,7 +129,7 @@ def train(
                 if due:
                     metrics |= files.validate(validate, state)
                     algorithm.validated(metrics)
-                logger.write(state.step, {**metrics, **asdict(state.cost)})
+                logger.log(state.step, {**metrics, **asdict(state.cost)})
                 meter = Meter(state.cost)
             if due or signals:
                 files.save(state)

@@ -6,20 +6,17 @@ from functools import partial
 
 import torch
 
-from agents.accel.encodings import Encodings
-from agents.accel.fast import precision
 from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from agents.algorithms.dagger import NAMES
 from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM
 from agents.generation.rollout import roll_out
+from agents.precision import precision
 from benchmarks.material import Setup, Work, batches, training, transformer
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.oracles.policy import PolicyOracle
-from textgen_env.types import PAD, Batch, Policy
-
-KEPT = 512  # MiB, as ``teacher.encodings``
+from textgen_env.types import Batch, Policy
 
 
 class Contender:
@@ -86,8 +83,5 @@ class Contender:
     def oracle(self, teacher: str, known: bool = False) -> PolicyOracle:
         """An untrained teacher costs what a trained one does."""
         policy = transformer(self.setup, teacher).requires_grad_(False)
-        if known:
-            sources = [row[row != PAD].numpy() for row in self.batch.source]
-            policy.encodings = Encodings(policy.read, sources, policy.width, KEPT)
         vocabulary = Vocabulary.words([str(i) for i in range(self.setup.vocabulary - 4)])
         return PolicyOracle(policy, partial(beam, width=BEAM), vocabulary, vocabulary)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import cli
 import dagger
-from agents.generation.decoding import beam
+from agents.generation.beam import beam
 from agents.generation.demonstrations import BEAM
 from agents.model import build_policy
 from agents.runs.machine import find_machine

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import MarianConfig, MarianMTModel
 from transformers.utils import logging
 
-from agents.accel.fast import precision
+from agents.precision import precision
 from benchmarks.material import DROPOUT, HEADS, SIZES, Setup, Work, batches, sources, training
 from textgen_env.types import BOS, PAD, Batch
 

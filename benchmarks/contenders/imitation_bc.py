@@ -13,7 +13,7 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
-from agents.accel.fast import precision
+from agents.precision import precision
 from benchmarks.material import LENGTH, Setup, Work, batches, transformer
 from textgen_env.types import PAD, Batch
 

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.accel.fast import precision
 from agents.losses.sequence import nll
 from agents.policies.layers import positions
 from agents.policies.transformer import Transformer
+from agents.precision import precision
 from benchmarks.material import DROPOUT, HEADS, SIZES, Setup, Work, batches, training, transformer
 from textgen_env.types import PAD, Batch
 

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from agents.accel.fast import precision
-from agents.accel.workers import limit
 from agents.algorithms.bc import BC
-from agents.generation.decoder import Decoder
+from agents.evaluation.outputs import writer
+from agents.precision import precision
 from benchmarks.material import Setup, Work, batches, gru, sources, training, transformer
 from textgen_env.types import Batch
 
@@ -55,11 +54,10 @@ class Contender:
 
     def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int = 1) -> Work:
         """``count`` batches of ``rows``, greedy or with a beam of ``width``; handed over at once to ``workers``, if several."""
-        write, work = Decoder(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
+        write, work = writer(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
         work = [torch.cat(work)] if workers > 1 else work
 
         def run() -> float:
-            limit(workers)
             return sum(int(write(source, steps).length.sum()) for source in work)
 
         return Work(run)

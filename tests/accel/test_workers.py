@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from agents.accel import workers
 from agents.accel.fast import weights_at_rest
-from agents.generation.decoding import beam, greedy, sample
+from agents.generation.beam import beam
+from agents.generation.decoding import greedy, sample
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from textgen_env.types import EOS, PAD, Stepper, Trajectories

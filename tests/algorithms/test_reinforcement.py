@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from agents.runs.store import build_policy
+from enumerable import SENTENCES, A, B, Table, assert_mean, episodes, gradient
 from torch import nn
 
 import agents.algorithms
+from agents.algorithms import Clock
 from agents.algorithms.gold import Gold
 from agents.algorithms.mixer import Mixer
 from agents.algorithms.mrt import MRT, repeated
@@ -21,66 +23,16 @@ from agents.algorithms.rloo import RLOO
 from agents.algorithms.scst import SCST
 from agents.discovery import build, variants
 from agents.estimators.baselines import Critic, Running
-from agents.estimators.returns import Player, act_log_probs, generalised_advantage, per_episode, to_go
-from agents.policies.rnn import RNN
-from agents.policies.transformer import Transformer
+from agents.estimators.episodes import generate_episodes, log_probs_of
+from agents.estimators.returns import generalized_advantage, padded, to_go
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
+from textgen_env.profiler import Profiler
 from textgen_env.tasks.task import expert
-from textgen_env.types import BOS, EOS, Batch
+from textgen_env.types import BOS, EOS, Trajectories
 
-A, B = 3, 4  # the vocabulary's words; with EOS there are three things to write
-WIDTH = 3
-SENTENCES = [
-    s for n in (1, 2, 3) for s in itertools.product((EOS, A, B), repeat=n) if EOS not in s[:-1] and (n == 3 or s[-1] == EOS)
-]
 LEARNERS = ("reinforce", "rloo", "scst", "mixer", "mrt", "ppo", "gold", "gold_p", "gold_s")
-
-
-class Table(nn.Module):
-    """A policy with five logits for each of the seven prefixes; its features say which prefix it is."""
-
-    vocabulary_size, feature_width = 5, 7
-
-    def __init__(self, seed: int = 0) -> None:
-        super().__init__()
-        self.generator = torch.Generator().manual_seed(seed)
-        self.table = nn.Parameter(torch.randn(7, 5, generator=self.generator))
-
-    def forward(self, source, prefix, mask=None):
-        return self.head(self.features(source, prefix, mask))
-
-    def features(self, source, prefix, mask=None):
-        word = (prefix - A).clamp(0, 1)  # [B, T]; what stands after an end does not matter
-        state = torch.zeros_like(prefix)
-        for time in range(1, prefix.shape[1]):
-            state[:, time] = 2 * state[:, time - 1] + 1 + word[:, time]
-        features = nn.functional.one_hot(state.clamp(max=6), 7).float()
-        return features if mask is None else features[mask]
-
-    def head(self, features):
-        return features @ self.table
-
-    def start(self, source, steps):
-        return Prefix(source[:, :0])
-
-    def step(self, token, state):
-        prefix = torch.cat([state.tokens, token[:, None]], 1)
-        return self(prefix, prefix)[:, -1], Prefix(prefix)
-
-
-@dataclass
-class Prefix:
-    tokens: torch.Tensor
-
-    def select(self, index):
-        return Prefix(self.tokens[index])
-
-
-class Silent:
-    """An oracle nobody asks."""
-
-    vocabulary_size, queries = 5, 0
+DATA = (A, B, EOS)
 
 
 def worth(sentence, index=0):
@@ -91,70 +43,94 @@ def worth(sentence, index=0):
     ]
 
 
-def reward(index, written):
-    earned = np.zeros(written.action.shape)
-    for row, (number, action, length) in enumerate(zip(index, written.action.tolist(), written.length.tolist(), strict=True)):
-        earned[row, :length] = worth(action[:length], int(number))
-    return earned
+def reward(index, trajectories):
+    rewards = np.zeros(trajectories.action.shape)
+    rows = zip(index, trajectories.action.tolist(), trajectories.length.tolist(), strict=True)
+    for row, (number, action, length) in enumerate(rows):
+        rewards[row, :length] = worth(action[:length], int(number))
+    return rewards
 
 
-def episodes(sentences, index=0):
-    """Those sentences as a batch."""
-    length = torch.tensor([len(sentence) for sentence in sentences])
-    target = nn.utils.rnn.pad_sequence([torch.tensor(sentence) for sentence in sentences], batch_first=True)
-    source, limit = torch.full((len(length), 2), EOS), torch.full_like(length, target.shape[1])
-    return Batch(torch.full_like(length, index), source, target, length, limit)
+def learner(make, policy=None, reward=reward, **settings):
+    return build(make, settings, policy=policy or Table(0), reward=reward)
 
 
-def learner(make, policy=None, seed=0, pays=reward, **settings):
-    policy = Table() if policy is None else policy
-    generator = torch.Generator().manual_seed(seed)
-    return build(make, settings, policy=policy, oracle=Silent(), generator=generator, reward=pays)
+def first_loss(algorithm, batch, progress=0.5, seed=0):
+    """The first loss of a round at that share of the training."""
+    return next(algorithm.updates([batch], Clock(seed, round(progress * 1000), 1000)))
 
 
-def gradient(policy, value):
-    policy.zero_grad()
-    value.backward()
-    return policy.table.grad.clone()
+def estimates(algorithm, rounds=100, rows=120, progress=0.5):
+    """Gradients ``[rounds, 13, 5]`` of the loss, turned into those of what is maximized."""
+    batch = episodes([DATA] * rows)
+    losses = (first_loss(algorithm, batch, progress, seed) for seed in range(rounds))
+    return torch.stack([-gradient(algorithm.policy, loss.mean) for loss in losses])
+
+
+def total(sentence):
+    return sum(worth(sentence))
 
 
 def exact(policy, value, forced=()):
     """The gradient of Σ_y π(y) value(y) over all sentences that begin with ``forced``, by enumeration."""
     sentences = [s for s in SENTENCES if s[: len(forced)] == forced[: len(s)]]
-    batch = episodes(sentences)
-    mask = batch.mask
-    log_probs = torch.zeros(mask.shape).masked_scatter(mask, act_log_probs(policy, batch)[0])
-    chance = log_probs[:, len(forced) :].sum(1).exp()
+    chance = log_probs_of(policy, episodes(sentences))[0][:, len(forced) :].sum(1).exp()
     return gradient(policy, (chance * torch.tensor([value(s) for s in sentences])).sum())
 
 
-def estimates(algorithm, rounds=100, rows=120, progress=0.5):
-    """Gradients ``[rounds, 7, 5]`` of the loss, turned into those of what is maximised."""
-    batch = episodes([(A, B, EOS)] * rows)
-    return torch.stack([-gradient(algorithm.policy, algorithm.loss(batch, progress).loss) for _ in range(rounds)])
+def moved(policy, seed=9):
+    """``policy``, whose weights are others now."""
+    policy.table.data += torch.randn(13, 5, generator=torch.Generator().manual_seed(seed))
+    return policy
 
 
-def assert_mean(samples, expected):
-    """The mean is the expected gradient within its standard error, and that is small enough to notice a wrong one."""
-    error = samples.std(0) / len(samples) ** 0.5
-    assert error.norm() < 0.15 * expected.norm()
-    assert ((samples.mean(0) - expected).abs() <= 4 * error + 1e-5).all()
+def small(task, dropout=0.0):
+    settings = {"layers": 1, "width": 16, "heads": 2, "ffn": 16, "dropout": dropout}
+    return build_policy("transformer", settings, task.vocabulary, seed=0)
+
+
+# --- episodes
 
 
 def test_there_are_fifteen_sentences_and_their_probabilities_sum_to_one():
-    policy, batch = Table(), episodes(SENTENCES)
     assert len(SENTENCES) == 15
-    chance = per_episode(act_log_probs(policy, batch)[0], batch.length).exp()
+    chance = log_probs_of(Table(0), episodes(SENTENCES))[0].sum(1).exp()
     torch.testing.assert_close(chance.sum(), torch.tensor(1.0))
 
 
 def test_sentences_come_as_often_as_the_log_probabilities_say():
-    policy, batch = Table(), episodes(SENTENCES)
-    chance = per_episode(act_log_probs(policy, batch)[0], batch.length).exp().tolist()
-    played = Player(policy, Silent(), torch.Generator().manual_seed(0), reward).write(episodes([(A, B, EOS)] * 4000))
-    written = [tuple(row[:n]) for row, n in zip(played.batch.target.tolist(), played.batch.length.tolist(), strict=True)]
-    for sentence, p in zip(SENTENCES, chance, strict=True):
-        assert abs(written.count(sentence) / 4000 - p) < 4 * (p * (1 - p) / 4000) ** 0.5
+    policy = Table(0)
+    chances = log_probs_of(policy, episodes(SENTENCES))[0].sum(1).exp().tolist()
+    batch = generate_episodes(policy, reward, episodes([DATA] * 1000), Clock(0, 0, 1).uniform, samples=4).batch
+    generated = [tuple(row[:n]) for row, n in zip(batch.target.tolist(), batch.length.tolist(), strict=True)]
+    for sentence, chance in zip(SENTENCES, chances, strict=True):
+        assert abs(generated.count(sentence) / 4000 - chance) < 4 * (chance * (1 - chance) / 4000) ** 0.5
+
+
+def test_a_row_has_the_same_samples_in_whatever_batch_it_stands():
+    """Also in one with a smaller limit."""
+    batch, uniform = episodes([DATA] * 20), Clock(3, 5, 9).uniform
+    batch.limit[::2] = 1
+    whole = generate_episodes(Table(0), reward, batch, uniform, samples=3)
+    for which in (slice(0, None, 2), slice(1, None, 2)):
+        part = generate_episodes(Table(0), reward, batch.rows(torch.arange(20)[which]), uniform, samples=3)
+        for one, other in ((whole.batch.target, part.batch.target), (whole.rewards, part.rewards)):
+            assert torch.equal(one.unflatten(0, (20, 3))[which].flatten(0, 1)[:, : other.shape[1]], other)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_reward_that_is_not_finite_stops_the_training(bad):
+    def pays(index, trajectories):
+        rewards = np.zeros(trajectories.action.shape)
+        rewards[2, 0] = bad
+        return rewards
+
+    batch = replace(episodes([(A, EOS)] * 3), index=torch.full((3,), 5))
+    with pytest.raises(UserError, match=f"the reward of training row 5 at step 1 is {bad}: rewards must be finite"):
+        first_loss(learner(Reinforce, reward=pays), batch)
+
+
+# --- gradients
 
 
 @pytest.mark.parametrize(
@@ -174,94 +150,89 @@ def test_sentences_come_as_often_as_the_log_probabilities_say():
 def test_policy_gradients_are_unbiased(make, settings):
     """With a baseline far from zero, which must not matter."""
     algorithm = learner(make, **settings)
-    for baseline in (getattr(algorithm, name, None) for name in ("baseline", "critic")):
-        if isinstance(baseline, Critic):
-            nn.init.normal_(baseline.weight, generator=algorithm.policy.generator)
-    assert_mean(estimates(algorithm, progress=0.9), exact(algorithm.policy, lambda sentence: sum(worth(sentence))))
+    for module in algorithm.modules():
+        if isinstance(module, Critic):
+            nn.init.normal_(module.weight, generator=torch.Generator().manual_seed(0))
+    assert_mean(estimates(algorithm, progress=0.9), exact(algorithm.policy, total))
 
 
 def test_ppo_pays_for_the_distance_to_the_start():
     """The gradient is that of E[reward] - kl · KL(π ‖ π₀)."""
-    policy = Table()
+    policy = Table(0)
     algorithm = learner(PPO, policy, epochs=1, trace=1.0, kl=0.7, samples=1)
-    start = algorithm.start
-    policy.table.data += torch.randn(7, 5, generator=policy.generator)
+    moved(policy)
 
+    @torch.no_grad()
     def value(sentence):
-        one = episodes([sentence])
-        with torch.no_grad():
-            away = act_log_probs(policy, one)[0].sum() - act_log_probs(start, one)[0].sum()
-        return sum(worth(sentence)) - 0.7 * float(away)
+        now, start = (log_probs_of(p, episodes([sentence]))[0].sum() for p in (policy, algorithm.start))
+        return total(sentence) - 0.7 * float(now - start)
 
     assert_mean(estimates(algorithm), exact(policy, value))
 
 
-def test_generalised_advantages_with_the_true_values_are_unbiased_for_any_trace():
+@pytest.mark.parametrize("trace", [0.0, 0.5])
+def test_generalized_advantages_with_the_true_values_are_unbiased_for_any_trace(trace):
     """A one-step estimate needs the true value of every state: here the critic is a table, and can hold it."""
-    policy = Table()
-    values = torch.zeros(7)
-    states = {(): 0, (A,): 1, (B,): 2, (A, A): 3, (A, B): 4, (B, A): 5, (B, B): 6}
-    for prefix, state in states.items():
-        sentences = [s for s in SENTENCES if s[: len(prefix)] == prefix]
-        batch = episodes(sentences)
-        log_probs = torch.zeros(batch.mask.shape).masked_scatter(batch.mask, act_log_probs(policy, batch)[0].detach())
-        chance = log_probs[:, len(prefix) :].sum(1).exp()
-        values[state] = (chance * torch.tensor([sum(worth(s)[len(prefix) :]) for s in sentences])).sum()
-    expected = exact(policy, lambda sentence: sum(worth(sentence)))
-    for trace in (0.0, 0.5):
-        algorithm = learner(PPO, policy, epochs=1, trace=trace, kl=0.0)
-        algorithm.critic.weight.data = values.clone()
-        algorithm.critic.running.rate, algorithm.critic.running.seen = 0.0, torch.tensor(torch.inf)  # and the mean stays 0
-        assert_mean(estimates(algorithm), expected)
+    policy, values = Table(0), torch.zeros(13)
+    for prefix in ((), (A,), (B,), (A, A), (A, B), (B, A), (B, B)):
+        batch = episodes([s for s in SENTENCES if s[: len(prefix)] == prefix])
+        chance = log_probs_of(policy, batch)[0].detach()[:, len(prefix) :].sum(1).exp()
+        state = policy.features(batch.source, batch.prefix)[0, len(prefix)].argmax()
+        rewards = torch.from_numpy(reward(batch.index, Trajectories(batch.target, batch.length, chance)))
+        values[state] = (chance * rewards[:, len(prefix) :].sum(1)).sum()
+    algorithm = learner(PPO, policy, epochs=1, trace=trace, kl=0.0)
+    algorithm.critic.weight.data = values
+    algorithm.critic.running.rate, algorithm.critic.running.updates = 0.0, torch.tensor(torch.inf)  # and the mean stays 0
+    assert_mean(estimates(algorithm), exact(policy, total))
 
 
 def test_mixer_learns_the_head_by_cross_entropy_and_the_tail_by_reinforce():
     algorithm = learner(Mixer, delta=1, anneal=1.0)
-    assert [algorithm.head(3, progress) for progress in (0.0, 0.2, 0.3, 0.6, 0.8, 0.999)] == [3, 3, 2, 1, 0, 0]
-    policy, target = algorithm.policy, episodes([(A, B, EOS)])
-    log_prob = act_log_probs(policy, target)[0]
-    torch.testing.assert_close(-gradient(policy, algorithm.loss(target, 0.0).loss), gradient(policy, log_prob.sum()))
-    head = gradient(policy, act_log_probs(policy, target)[0][0])
-    tail = exact(policy, lambda sentence: sum(worth(sentence)), forced=(A,))
+    heads = [algorithm.head(torch.tensor([3, 1]), progress).tolist() for progress in (0.0, 0.2, 0.3, 0.6, 0.8, 0.999)]
+    assert heads == [[3, 1], [3, 1], [2, 1], [1, 0], [0, 0], [0, 0]]
+    policy, data = algorithm.policy, episodes([DATA])
+    log_probs = log_probs_of(policy, data)[0]
+    likelihood = gradient(policy, log_probs.sum())
+    torch.testing.assert_close(-gradient(policy, first_loss(algorithm, data, 0.0).mean), likelihood)
+    head = gradient(policy, log_probs_of(policy, data)[0][0, 0])
+    tail = exact(policy, total, forced=(A,))
     assert_mean(estimates(algorithm, progress=0.6), head + tail)
-    output = algorithm.loss(target, 0.6)
-    assert output.figures["head"] == 1
-    assert output.decoded == output.tokens - 1
+    with Profiler({}, "") as profiler:
+        loss = first_loss(algorithm, data, 0.6)
+    assert loss.metrics["head"] == 1
+    assert profiler.counts["decoded"] == loss.tokens - 1
 
 
 @pytest.mark.parametrize("reference", [False, True])
 def test_mrt_is_the_expected_risk_over_its_distinct_candidates(reference):
-    algorithm = learner(MRT, samples=6, alpha=0.3, reference=reference)
-    policy, batch = algorithm.policy, episodes([(A, B, EOS), (B, EOS)])
-    seen = []
+    scored = []
 
-    def spy(index, written):
-        seen.append(written)
-        return reward(index, written)
+    def spy(index, trajectories):
+        scored.append(trajectories)
+        return reward(index, trajectories)
 
-    algorithm.player = Player(policy, Silent(), torch.Generator().manual_seed(3), spy)
-    loss = algorithm.loss(batch, 0.0).loss
-    (written,) = seen
-    rows = [tuple(row[:n]) for row, n in zip(written.action.tolist(), written.length.tolist(), strict=True)]
-    risk = torch.zeros(())
-    for one, target in ((rows[: len(rows) // 2], (A, B, EOS)), (rows[len(rows) // 2 :], (B, EOS))):
+    algorithm = learner(MRT, reward=spy, samples=12, alpha=0.3, reference=reference)
+    policy, targets = algorithm.policy, (DATA, (B, EOS))
+    loss = first_loss(algorithm, episodes(list(targets))).mean
+    (candidates,) = scored
+    rows = [tuple(row[:n]) for row, n in zip(candidates.action.tolist(), candidates.length.tolist(), strict=True)]
+    risk, size = torch.zeros(()), 12 + reference
+    for one, target in zip((rows[:size], rows[size:]), targets, strict=True):
         assert (one[-1] == target) or not reference
         distinct = sorted(set(one))
         assert len(distinct) < len(one)
-        candidates = episodes(distinct)
-        chance = per_episode(act_log_probs(policy, candidates)[0], candidates.length).exp() ** 0.3
-        risk = risk - (chance / chance.sum() * torch.tensor([sum(worth(s)) for s in distinct])).sum() / 2
+        chance = log_probs_of(policy, episodes(distinct))[0].sum(1).exp() ** 0.3
+        risk = risk - (chance / chance.sum() * torch.tensor([total(s) for s in distinct])).sum() / 2
     torch.testing.assert_close(loss, risk)
     torch.testing.assert_close(gradient(policy, loss), gradient(policy, risk))
 
 
 def test_mrt_over_every_sentence_is_the_expected_reward():
     """With α = 1 and all there is to say as candidates, Q is the policy."""
-    policy, batch = Table(), episodes(SENTENCES)
-    log_probs = per_episode(act_log_probs(policy, batch)[0], batch.length)
-    total = torch.tensor([sum(worth(sentence)) for sentence in SENTENCES])
-    risk = -(log_probs.softmax(0) * total).sum()
-    torch.testing.assert_close(-gradient(policy, risk), exact(policy, lambda sentence: sum(worth(sentence))))
+    policy = Table(0)
+    log_probs = log_probs_of(policy, episodes(SENTENCES))[0].sum(1)
+    risk = -(log_probs.softmax(0) * torch.tensor([total(sentence) for sentence in SENTENCES])).sum()
+    torch.testing.assert_close(-gradient(policy, risk), exact(policy, total))
 
 
 def test_only_later_candidates_are_repeats():
@@ -270,47 +241,44 @@ def test_only_later_candidates_are_repeats():
 
 
 def test_ppo_steps_several_times_on_the_same_episodes():
-    algorithm = learner(PPO, epochs=3)
-    optimiser = torch.optim.SGD(algorithm.policy.parameters(), lr=0.05)
-    batch, outputs, seen = episodes([(A, B, EOS)] * 30), [], []
-    for step in range(6):
-        optimiser.zero_grad()
-        outputs.append(algorithm.loss(batch if step % 3 == 0 else episodes([(B, EOS)]), 0.0))
-        outputs[-1].loss.backward()
-        optimiser.step()
-        seen.append(algorithm.memory)
-    assert [output.decoded > 0 for output in outputs] == [True, False, False, True, False, False]
-    assert seen[0] is seen[2] is not seen[3] is seen[5]
-    assert [output.tokens for output in outputs[:3]] == [outputs[0].decoded] * 3
-    assert outputs[0].figures["clipped"] == outputs[3].figures["clipped"] == 0
+    scored = []
+
+    def spy(index, trajectories):
+        scored.append(trajectories)
+        return reward(index, trajectories)
+
+    algorithm = learner(PPO, reward=spy, epochs=3)
+    optimizer = torch.optim.SGD(algorithm.policy.parameters(), lr=1.0)
+    losses = []
+    for step in (0, 3):
+        for loss in algorithm.updates([episodes([DATA] * 30)], Clock(0, step, 6)):
+            optimizer.zero_grad()
+            loss.mean.backward()
+            optimizer.step()
+            losses.append(loss)
+    assert [loss.tokens for loss in losses] == [int(one.length.sum()) for one in scored for _ in range(3)]
+    assert [float(loss.metrics["clipped"]) > 0 for loss in losses] == [False, True, True] * 2
 
 
-def test_ppo_clips_only_what_would_go_further_the_same_way():
+@pytest.mark.parametrize(
+    ("shift", "advantage", "flows"),
+    [(1.0, 1.0, False), (1.0, -1.0, True), (-1.0, -1.0, False), (-1.0, 1.0, True), (0.0, 1.0, True)],
+)
+def test_ppo_clips_only_what_would_go_further_the_same_way(shift, advantage, flows):
     """A ratio outside the range carries no gradient if its advantage pushes it on, and all of it if that pulls it back."""
-    for shift, advantage, flows in (
-        (1.0, 1.0, False),
-        (1.0, -1.0, True),
-        (-1.0, -1.0, False),
-        (-1.0, 1.0, True),
-        (0.0, 1.0, True),
-    ):
-        algorithm = learner(PPO, epochs=2, clip=0.2)
-        algorithm.loss(episodes([(A, B, EOS)] * 5), 0.0)
-        memory = algorithm.memory
-        memory.log_probs.sub_(shift)  # now the policy makes what it wrote more (less) likely than the one that wrote it
-        memory.advantage.fill_(advantage)
-        moved = gradient(algorithm.policy, algorithm.loss(memory.batch, 0.0).loss)
-        assert bool(moved.any()) == flows
+    algorithm = learner(PPO, clip=0.2)
+    old = algorithm.collect(episodes([DATA] * 5), Clock(0, 0, 1))  # and now it makes its actions more, or less, likely
+    old = replace(old, log_probs=old.log_probs - shift, advantage=torch.full_like(old.advantage, advantage))
+    assert bool(gradient(algorithm.policy, algorithm.surrogate(old).mean).any()) == flows
 
 
 @pytest.mark.parametrize("credit", ["delta", "product", "sum"])
 def test_gold_weighs_demonstrations_as_defined(credit):
     settings = {"weight_floor": 0.25, "floor": 0.15, "log_floor": -1.2, "window": 1, "discount": 0.6}
-    policy = Table()
+    policy, start = Table(0), Table(0)
     algorithm = build(Gold, {"credit": credit, **settings}, policy=policy)
-    start = Table()
-    policy.table.data += torch.randn(7, 5, generator=policy.generator)
-    batch = episodes([(A, B, EOS), (B, EOS), (A, A, B)])
+    moved(policy)
+    sentences = [DATA, (B, EOS), (A, A, B)]
 
     def one(sentence):
         """By hand: Σ_t max(u, π_t) Q_t log π_t of one demonstration."""
@@ -320,148 +288,123 @@ def test_gold_weighs_demonstrations_as_defined(credit):
         )
         earned = [max(0.15, float(p + 1.2 if credit == "product" else p.exp())) for p in before.detach()]
         earned.append(1.2 if credit == "product" else 1.0)  # after the end all is certain
-        total = torch.zeros(())
+        value = torch.zeros(())
         for t in range(len(sentence)):
             q = 1.0 if credit == "delta" else earned[t] + 0.6 * earned[t + 1]
-            total = total + max(0.25, float(now[t].detach().exp())) * q * now[t]
-        return total
+            value = value + max(0.25, float(now[t].detach().exp())) * q * now[t]
+        return value
 
-    expected = -sum(one(s) for s in ((A, B, EOS), (B, EOS), (A, A, B))) / batch.tokens
-    output = algorithm.loss(batch, 0.0)
-    torch.testing.assert_close(output.loss, expected)
-    torch.testing.assert_close(gradient(policy, output.loss), gradient(policy, expected))
-    assert (output.decoded, output.scored, output.tokens) == (0, 0, 8)
-
-
-def seven_at_once(index, written):
-    paid = np.zeros(written.action.shape)
-    paid[:, 0] = 7.0
-    return paid
+    expected = -sum(one(s) for s in sentences) / 8
+    loss = first_loss(algorithm, episodes(sentences))
+    assert loss.weight == 8
+    torch.testing.assert_close(loss.mean, expected)
+    torch.testing.assert_close(gradient(policy, loss.mean), gradient(policy, expected))
 
 
-def test_advantages_of_the_samples_of_a_source_sum_to_zero():
-    """A reward that is the same for all samples teaches nothing, whatever it is."""
-    for make in (RLOO, SCST, MRT):
-        algorithm = learner(make, samples=3, pays=seven_at_once)
-        moved = gradient(algorithm.policy, algorithm.loss(episodes([(A, B, EOS)] * 4), 0.0).loss)
-        torch.testing.assert_close(moved, torch.zeros(7, 5))
+@pytest.mark.parametrize("make", [RLOO, SCST, MRT])
+def test_a_reward_that_is_the_same_for_all_samples_teaches_nothing(make):
+    def pays(index, trajectories):
+        rewards = np.zeros(trajectories.action.shape)
+        rewards[:, 0] = 7.0
+        return rewards
+
+    algorithm = learner(make, reward=pays, samples=3)
+    loss = first_loss(algorithm, episodes([DATA] * 4))
+    torch.testing.assert_close(gradient(algorithm.policy, loss.mean), torch.zeros(13, 5))
+
+
+# --- credit and baselines
 
 
 def test_advantages_are_what_their_sums_say():
     rewards, values = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 0.0]]), torch.tensor([[0.5, -1.0, 2.0], [1.0, 3.0, 0.0]])
     assert to_go(rewards).tolist() == [[6.0, 5.0, 3.0], [9.0, 5.0, 0.0]]
-    surprise = torch.tensor([[1.0 - 1.0 - 0.5, 2.0 + 2.0 + 1.0, 3.0 - 2.0], [4.0 + 3.0 - 1.0, 5.0 - 3.0, 0.0]])
-    torch.testing.assert_close(generalised_advantage(rewards, values, 1.0), to_go(rewards) - values)
-    torch.testing.assert_close(generalised_advantage(rewards, values, 0.0), surprise)
-    torch.testing.assert_close(generalised_advantage(rewards, values, 0.5)[0, 0], surprise[0] @ torch.tensor([1.0, 0.5, 0.25]))
-    assert per_episode(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([2, 0, 1])).tolist() == [3.0, 0.0, 3.0]
+    error = torch.tensor([[1.0 - 1.0 - 0.5, 2.0 + 2.0 + 1.0, 3.0 - 2.0], [4.0 + 3.0 - 1.0, 5.0 - 3.0, 0.0]])
+    torch.testing.assert_close(generalized_advantage(rewards, values, 1.0), to_go(rewards) - values)
+    torch.testing.assert_close(generalized_advantage(rewards, values, 0.0), error)
+    torch.testing.assert_close(generalized_advantage(rewards, values, 0.5)[0, 0], error[0] @ torch.tensor([1.0, 0.5, 0.25]))
 
 
 def test_baselines_find_the_mean_and_the_values():
+    mask = torch.tensor([[True, True], [True, False]]).repeat(10, 1)  # what lies outside must not count
+    features = torch.eye(2)[[0, 1, 0]].repeat(10, 1)
+    returns = torch.tensor([[3.0, -1.0], [3.0, 99.0]]).repeat(10, 1)
     running, critic = Running(), Critic(2)
-    features, returns = torch.eye(2).repeat(20, 1), torch.tensor([3.0, -1.0]).repeat(20)
-    for module in (running, critic):
-        optimiser = torch.optim.SGD([*module.parameters(), torch.zeros(1, requires_grad=True)], lr=0.3)
-        for _ in range(60):
-            optimiser.zero_grad()
-            loss = module.loss(module(features), returns)
-            if loss.requires_grad:
-                loss.backward()
-            optimiser.step()
-    torch.testing.assert_close(running(features), torch.ones(40))
-    torch.testing.assert_close(critic(features), returns, atol=1e-3, rtol=0)
+    optimizer = torch.optim.SGD(critic.parameters(), lr=0.3)
+    for _ in range(100):
+        assert not running.loss(running(features, mask), returns, mask).any()
+        optimizer.zero_grad()
+        critic.loss(critic(features, mask), returns, mask).mean().backward()
+        optimizer.step()
+    torch.testing.assert_close(running(features, mask), 5 / 3 * mask)
+    torch.testing.assert_close(critic(features, mask), returns * mask, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("make", [Transformer, RNN])
-def test_features_are_what_logits_are_made_of(make, task):
-    policy = make(len(task.vocabulary), generator=torch.Generator().manual_seed(0)).train(False)
-    batch = Batches(task.splits["train"], 100, 0, task.limit).at(0)
-    features = policy.features(batch.source, batch.prefix, batch.mask)
-    assert features.shape == (batch.tokens, policy.feature_width)
-    torch.testing.assert_close(policy.head(features), policy(batch.source, batch.prefix, batch.mask))
-
-
-@pytest.mark.parametrize("make", [Transformer, RNN])
-def test_the_policy_that_learns_is_the_one_that_wrote(make, task):
+@pytest.mark.parametrize("name", ["transformer", "gru"])
+def test_the_policy_that_learns_is_the_one_that_generated(name, task):
     """No dropout, no PAD or BOS: the first ratio of PPO is one, and training mode is back afterwards."""
-    policy = make(len(task.vocabulary), dropout=0.5, generator=torch.Generator().manual_seed(0)).train()
+    policy = build_policy(name, {"dropout": 0.5}, task.vocabulary, seed=0).train()
     batch = Batches(task.splits["train"], 100, 0, task.limit).at(0)
-    first, again = (act_log_probs(policy, batch)[0] for _ in range(2))
+    (first, features), (again, _) = (log_probs_of(policy, batch) for _ in range(2))
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert first.requires_grad
     assert all(module.training for module in policy.modules())
     log_probs = policy.train(False)(batch.source, batch.prefix, batch.mask)[:, BOS + 1 :].log_softmax(-1)
-    torch.testing.assert_close(first, log_probs.gather(1, batch.target[batch.mask][:, None] - BOS - 1)[:, 0])
+    expected = log_probs.gather(1, batch.target[batch.mask][:, None] - BOS - 1)[:, 0]
+    torch.testing.assert_close(first, padded(expected, batch.mask))
+    torch.testing.assert_close(features, policy.features(batch.source, batch.prefix, batch.mask))
+    assert features.shape == (batch.tokens, policy.feature_width)
+
+
+# --- state and cost
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_restored_state_goes_on_to_the_bit(name):
-    """Each of them, stopped after three of six steps; PPO in the middle of its epochs."""
+    """Each of them, stopped after three of six rounds."""
 
-    def steps(algorithm, optimiser, generator, first, last):
+    def rounds(algorithm, optimizer, first, last):
         for step in range(first, last):
-            optimiser.zero_grad()
-            algorithm.loss(episodes([SENTENCES[step], SENTENCES[-step]] * 5), step / 6).loss.backward()
-            optimiser.step()
+            batch = episodes([SENTENCES[step], SENTENCES[-step]] * 5)
+            for loss in algorithm.updates([batch], Clock(1, step, 6)):
+                optimizer.zero_grad()
+                loss.mean.backward()
+                optimizer.step()
 
     def fresh():
-        generator, policy = torch.Generator().manual_seed(1), Table()
-        algorithm = build(
-            variants(agents.algorithms)[name], {}, policy=policy, oracle=Silent(), generator=generator, reward=reward
-        )
-        return algorithm, torch.optim.SGD([*policy.parameters(), *algorithm.parameters()], lr=0.1), generator
+        algorithm = learner(variants(agents.algorithms)[name])
+        return algorithm, torch.optim.SGD([*algorithm.policy.parameters(), *algorithm.parameters()], lr=0.1)
 
-    straight, optimiser, generator = fresh()
-    steps(straight, optimiser, generator, 0, 3)
-    state = {key: tensor.clone() for key, tensor in straight.state_dict().items()}
-    weights, noise = [weight.detach().clone() for weight in optimiser.param_groups[0]["params"]], generator.get_state()
-    steps(straight, optimiser, generator, 3, 6)
+    straight, optimizer = fresh()
+    rounds(straight, optimizer, 0, 3)
+    states = [{key: tensor.clone() for key, tensor in module.state_dict().items()} for module in (straight.policy, straight)]
+    rounds(straight, optimizer, 3, 6)
 
-    resumed, optimiser, generator = fresh()
-    for weight, kept in zip(optimiser.param_groups[0]["params"], weights, strict=True):
-        weight.data.copy_(kept)
-    resumed.load_state_dict(state)
-    generator.set_state(noise)
-    steps(resumed, optimiser, generator, 3, 6)
+    resumed, optimizer = fresh()
+    resumed.policy.load_state_dict(states[0])
+    resumed.load_state_dict(states[1])
+    rounds(resumed, optimizer, 3, 6)
     assert torch.equal(straight.policy.table, resumed.policy.table)
-    assert straight.state_dict().keys() == resumed.state_dict().keys()
+    assert straight.state_dict().keys() == resumed.state_dict().keys() == states[1].keys()
     assert all(torch.equal(tensor, resumed.state_dict()[key]) for key, tensor in straight.state_dict().items())
 
 
 @pytest.mark.parametrize("name", [name for name in LEARNERS if not name.startswith("gold")])
-def test_every_cost_is_booked(name, task):
-    """A reward that asks the oracle about every action is teacher tokens scored."""
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0))
-    oracle, asked = expert(task), []
+def test_every_cost_is_recorded(name, task):
+    """A reward that queries the oracle about every action is teacher tokens scored."""
+    oracle, scored = expert(task), []
 
-    def pays(index, written):
-        asked.append(written)
-        mask = torch.arange(written.action.shape[1]) < written.length[:, None]
-        oracle.action(written.action, written.action, mask)
-        return np.zeros(written.action.shape)
+    def pays(index, trajectories):
+        scored.append(int(trajectories.length.sum()))
+        mask = torch.arange(trajectories.action.shape[1]) < trajectories.length[:, None]
+        oracle.action(trajectories.action, trajectories.action, mask)
+        return np.zeros(trajectories.action.shape)
 
-    algorithm = build(
-        variants(agents.algorithms)[name],
-        {},
-        policy=policy,
-        oracle=oracle,
-        generator=torch.Generator().manual_seed(0),
-        reward=pays,
-    )
-    output = algorithm.loss(Batches(task.splits["train"], 100, 0, task.limit).at(0), 0.99)
-    assert output.scored == output.decoded == sum(int(written.length.sum()) for written in asked)
-    assert output.tokens == int(asked[-1].length.sum())
-
-
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_a_reward_that_is_not_finite_stops_the_training(bad):
-    def pays(index, written):
-        earned = np.zeros(written.action.shape)
-        earned[2, 0] = bad
-        return earned
-
-    with pytest.raises(UserError, match=f"the reward of training row 5 at step 1 is {bad}: rewards must be finite"):
-        learner(Reinforce, pays=pays).loss(episodes([(A, EOS)] * 3, index=5), 0.0)
+    algorithm = learner(variants(agents.algorithms)[name], small(task), pays)
+    with Profiler({}, "") as profiler:
+        loss = first_loss(algorithm, Batches(task.splits["train"], 100, 0, task.limit).at(0), 0.99)
+    assert profiler.counts["decoded"] == oracle.queries == sum(scored)
+    assert loss.tokens == scored[-1]
 
 
 @pytest.mark.parametrize(
@@ -472,6 +415,7 @@ def test_a_reward_that_is_not_finite_stops_the_training(bad):
         (SCST, {"samples": 0}, "samples=0: a number of at least 1"),
         (PPO, {"samples": 0}, "samples=0: a number of at least 1"),
         (PPO, {"kl": math.nan}, "kl=nan: a number of at least 0"),
+        (PPO, {"epochs": 65}, "epochs=65: a number of at least 1 and at most 64"),
         (RLOO, {"samples": 1}, "samples=1: a number of at least 2"),
         (MRT, {"samples": 1}, "samples=1: a number of at least 2"),
         (MRT, {"alpha": 0.0}, "alpha=0.0: more than 0"),

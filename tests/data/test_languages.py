@@ -14,8 +14,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from textgen_env.data.jsonl import read_summaries
 from textgen_env.errors import UserError
 from textgen_env.metrics.bleu_tokenizer import bleu_metric
-from textgen_env.metrics.rouge import FIGURES, sentences
-from textgen_env.metrics.scores import METRICS, compare, score, sentence_score, significance
+from textgen_env.metrics.rouge import VALUES, sentences
+from textgen_env.metrics.scores import METRICS, score, sentence_score, significance
 from textgen_env.tasks import iwslt, multi30k, parallel_text, wmt16
 
 TEXTS = {  # two sentences a language
@@ -153,9 +153,7 @@ def test_one_tokenizer_for_scores_sentences_and_tests(tmp_path: Path) -> None:
     value = score(task.metric, good, references, resamples=20)["bleu"]
     assert "|tok:zh|" in value.signature
     assert value.low <= value.value <= value.high
-    comparison = compare(bad, good, references, resamples=200, metric=task.metric)
-    assert comparison.system.value == value.value
-    assert significance(task.metric, bad, good, references, resamples=200) == comparison.p_value < 0.05
+    assert significance(task.metric, bad, good, references, resamples=200) < 0.05
 
 
 # --- ROUGE
@@ -163,7 +161,7 @@ def test_one_tokenizer_for_scores_sentences_and_tests(tmp_path: Path) -> None:
 
 def plain(text: str, reference: str) -> dict[str, float]:
     """rouge-score's own values."""
-    found = RougeScorer(list(FIGURES), use_stemmer=True).score(reference, text)
+    found = RougeScorer(list(VALUES), use_stemmer=True).score(reference, text)
     return {name: 100 * value.fmeasure for name, value in found.items()}
 
 

@@ -374,7 +374,9 @@ def test_the_flat_view_and_back(id):
     flat, _ = env.reset(seed=0)
     assert flat.shape == (task.source_limit + task.horizon + 2,)
     flat, *_ = env.step(5)
-    plain = env.unwrapped._observation()
+    twin = TextGenEnv(task)
+    twin.reset(seed=0)
+    plain, *_ = twin.step(5)
     for given in (flat, flat[None, None]):
         parts = FlatObservation.unflatten(given, task.source_limit)
         assert set(parts) == set(plain)

@@ -12,21 +12,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from learners import ALGORITHMS, batch_of, first_loss
 from tiny import tiny_task
 
-import agents.algorithms
-import agents.generation.mixture
-import agents.generation.rollout
+from agents.algorithms import Clock
 from agents.algorithms.mixer import Mixer
 from agents.algorithms.mrt import MRT
-from agents.discovery import build, settings, variants
-from agents.estimators.cost_to_go import someplace
-from agents.estimators.returns import Player
+from agents.discovery import build, settings
+from agents.estimators.cost_to_go import random_step
 from agents.evaluation.outputs import generate
 from agents.evaluation.sentence import look
 from agents.evaluation.speed import speed
+from agents.generation import decoding, interleaved
+from agents.generation.beam import beam
 from agents.generation.decoder import Decoder
-from agents.generation.decoding import beam
 from agents.policies.transformer import Transformer
 from agents.runs.demonstrations import demonstrations
 from cli import read
@@ -56,9 +55,9 @@ def limited(task, ratio=1.0, offset=20, horizon=40):
 
 def endless(task):
     """A policy that never generates EOS."""
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=torch.Generator().manual_seed(0))
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
     with torch.no_grad():
-        policy.decoder_norm.bias.copy_(-99 * policy.target_embedding[EOS])
+        policy.decoder_norm.bias.copy_(-99 * policy.target_embedding.weight[EOS])
     return policy
 
 
@@ -218,46 +217,35 @@ def test_the_screen_counts_up_to_the_limit(task):
 
 
 def watched(monkeypatch):
-    """What is generated from now on: (sources, trajectories) of every roll-out and every mixture."""
-    rolled = []
+    """What is generated from now on: limit ``[B]`` and trajectories of every decode, of policy or oracle or both."""
+    rolled, roll = [], decoding.roll
 
-    def wrapped(decode):
-        def record(policy, source, *rest, **options):
-            rolled.append((source, decode(policy, source, *rest, **options)))
-            return rolled[-1][1]
+    def record(step, start, limit, most):
+        rolled.append((limit, roll(step, start, limit, most)))
+        return rolled[-1][1]
 
-        return record
-
-    for module in (agents.generation.rollout, agents.generation.mixture):
-        for decode in ("greedy", "sample"):
-            monkeypatch.setattr(module, decode, wrapped(getattr(module, decode)))
+    for module in (decoding, interleaved):
+        monkeypatch.setattr(module, "roll", record)
     return rolled
 
 
-@pytest.mark.parametrize("name", variants(agents.algorithms))
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_every_step(name, task, monkeypatch):
     task = limited(task)
-    batch, oracle, rolled, paid = (
-        Batches(task.splits["train"], 200, 0, task.limit).at(0),
-        expert(task),
-        watched(monkeypatch),
-        [],
-    )
-    scorer = rewards.make("zero_one", task, oracle)
+    batch, oracle = batch_of(task, tokens=200), expert(task)
+    rolled, paid, scorer = watched(monkeypatch), [], rewards.make("zero_one", task, oracle)
 
     def pay(index, written):
         paid.append((index.numpy(), written, rewards.score(scorer, task, "train", index.numpy(), written)))
         return paid[-1][2]
 
     alone = {"teacher_mix": 0.0} if name == "minillm" else {}  # else its oracle, which shares in the sampling, ends every row
-    generator = torch.Generator().manual_seed(0)
-    algorithm = build(
-        variants(agents.algorithms)[name], alone, policy=endless(task), oracle=oracle, generator=generator, reward=pay
-    )
-    output = algorithm.loss(batch, 0.99)
+    algorithm = build(ALGORITHMS[name], alone, policy=endless(task), oracle=oracle, reward=pay)
+    loss = first_loss(algorithm, batch, Clock(0, 99, 100))
     assert bool(rolled) == (name not in NOTHING_GENERATED)
-    for source, written in rolled:
-        limit, going_on = of_sources(task, source), ~(written.action == EOS).any(1)
+    for limit, written in rolled:
+        going_on = ~(written.action == EOS).any(1)
+        assert set(limit.tolist()) <= set(of_sources(task, batch.source).tolist())
         assert torch.equal(written.length[going_on], limit[going_on])
         assert (written.length <= limit).all()
     for index, written, earned in paid:  # as the oracle would have ended it after its source's length
@@ -267,7 +255,7 @@ def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_
     for lengths in ([written.length for _, written in rolled], [written.length for _, written, _ in paid]):
         assert not lengths or torch.cat(lengths).max() == batch.limit.max() > 2 * batch.target.shape[1]
     if name == "minillm":  # its return sums over all that was generated
-        assert output.tokens == batch.limit.sum()
+        assert loss.tokens == batch.limit.sum()
 
 
 @pytest.mark.parametrize("reward", ["zero_one", "expert_logprob", "bleu", "rouge", "accuracy"])
@@ -291,21 +279,26 @@ def test_an_episode_that_goes_on_after_its_text_earns_less_than_the_text(reward)
 def test_a_state_beyond_the_limit_is_never_chosen():
     task = limited(tiny_task(), 0.5, 1, 9)
     batch = next(in_order(task.splits["train"], 100, task.limit))
-    generator = torch.Generator().manual_seed(0)
-    times = torch.stack([someplace(batch, generator)[0] for _ in range(200)])  # [200, B]
+    noise = Clock(0, 0, 1).uniform("step", batch.row, 200)  # [B, 200]
+    times = torch.stack([random_step(batch, one)[0] for one in noise.unbind(1)])  # [200, B]
     assert torch.equal(times.amax(0) + 1, torch.minimum(batch.length, batch.limit))
 
 
 def test_a_reference_among_what_is_learned_from_stays_whole():
     """MRT's candidate and MIXER's head are teacher-forced."""
     task = limited(tiny_task(), 0.5, 1, 9)
-    batch, policy = next(in_order(task.splits["train"], 100, task.limit)), endless(task)
-    given = {"policy": policy, "oracle": expert(task), "generator": torch.Generator()}
-    pay = lambda index, written: np.zeros(written.action.shape)  # noqa: E731
-    played = Player(*given.values(), pay).write(batch, 2, reference=True).batch
-    assert played.length.view(-1, 3)[:, 2].tolist() == batch.length.tolist()
-    assert torch.equal(played.length.view(-1, 3)[:, :2], batch.limit[:, None].expand(-1, 2))
-    assert MRT(**given, reward=pay, samples=2, reference=True).loss(batch, 0.0).tokens == played.tokens
-    head = Mixer(**given, reward=pay)
-    assert head.loss(batch, 0.0).tokens == batch.tokens
-    assert head.loss(batch, 0.99).tokens == int(batch.limit.sum())
+    batch, lengths = next(in_order(task.splits["train"], 100, task.limit)), []
+
+    def pay(index, written):
+        lengths.append(written.length)
+        return np.zeros(written.action.shape)
+
+    given, start = {"policy": endless(task), "reward": pay}, Clock(0, 0, 100)
+    loss = MRT(**given, samples=2, reference=True).loss(batch, start)
+    candidates = lengths[0].view(-1, 3)
+    assert torch.equal(candidates[:, 2], batch.length)
+    assert torch.equal(candidates[:, :2], batch.limit[:, None].expand(-1, 2))
+    assert loss.tokens == candidates.sum()
+    mixer = Mixer(**given)
+    assert mixer.loss(batch, start).tokens == batch.tokens
+    assert mixer.loss(batch, start.later(99)).tokens == batch.limit.sum()

@@ -18,7 +18,8 @@ from torch.nn.utils.rnn import pad_sequence
 import cli
 import dagger
 import export as script
-from agents.generation.decoding import beam, greedy
+from agents.generation.beam import beam
+from agents.generation.decoding import greedy
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
 from textgen_env.data.corpus import Corpus, Pairs
@@ -45,11 +46,11 @@ SHAPES = {
 def student(tokens: int = len(WORDS), **shape) -> Transformer:
     """Random in every weight, biases and norms too."""
     generator = torch.Generator().manual_seed(3)
-    policy = Transformer(tokens, width=16, heads=4, ffn=24, generator=generator, **shape).eval().requires_grad_(False)
+    policy = Transformer(tokens, width=16, heads=4, ffn=24, **shape).eval().requires_grad_(False)
     for weight in policy.parameters():
         weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.1)
     policy.decoder_norm.weight.normal_(generator=generator)  # else a tied output repeats what came in
-    policy.decoder_norm.bias.add_(policy.target_embedding[EOS], alpha=6)  # else it hardly ever ends
+    policy.decoder_norm.bias.add_(policy.target_embedding.weight[EOS], alpha=6)  # else it hardly ever ends
     for layer in policy.decoder:
         layer.cross_output.weight *= 3  # else the source hardly matters
     return policy
@@ -83,7 +84,7 @@ def test_five_hundred_sentences_come_out_token_for_token(shape, tmp_path):
 @pytest.fixture(scope="module")
 def half_trained() -> Transformer:
     """A student that has half learned to copy, so that beams find something else than greedy search."""
-    policy = Transformer(len(WORDS), layers=1, width=32, heads=4, ffn=32, generator=torch.Generator().manual_seed(3))
+    policy = Transformer(len(WORDS), layers=1, width=32, heads=4, ffn=32)
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.005)
     for batch in sources(150 * 64).split(64):
         logits = policy(batch, shift(batch))
@@ -148,7 +149,7 @@ def test_eight_bits_change_little_and_take_less(tmp_path):
 def test_it_never_generates_what_our_decoders_never_generate(tmp_path):
     policy, source = student(layers=1), sources(50)
     policy.decoder_norm.bias.fill_(3.0)
-    policy.target_embedding[[PAD, BOS]] = 1.0  # their logits are far above all others
+    policy.target_embedding.weight[[PAD, BOS]] = 1.0  # their logits are far above all others
     assert set(policy(source, source[:, :1]).argmax(-1).unique().tolist()) <= {PAD, BOS}
     export.export(policy, WORLD, tmp_path / "model", "float32")
     theirs = export.writer(export.load(tmp_path / "model"), WORDS)(source, HORIZON)
@@ -252,7 +253,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 
 def test_what_cannot_be_exported_is_said_in_a_line(tmp_path):
-    recurrent = RNN(len(WORDS), generator=torch.Generator().manual_seed(0))
+    recurrent = RNN(len(WORDS))
     for policy, quantization, message in (
         (recurrent, "int8", "runs transformers and has no RNN"),
         (student(), "int9", "unknown quantization 'int9'; did you mean 'int8'"),

@@ -3,46 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from enumerable import SENTENCES, A, B, Table, TableOracle, assert_mean, episodes, gradient, log_prob, next_token
 
-from agents.algorithms.aggrevated import AggreVaTeD
 from agents.algorithms.dagger import DAgger
 from agents.algorithms.gkd import GKD
-from agents.algorithms.lols import LOLS
-from agents.algorithms.minillm import MiniLLM
 from agents.algorithms.scheduled_sampling import ScheduledSampling
 from agents.discovery import build
-from agents.estimators.cost_to_go import roll_out_costs
 from agents.losses.divergences import NAMED, divergence
-from textgen_env.envs import rewards
 from textgen_env.errors import UserError
-from textgen_env.tasks import copy, tightrope
-from textgen_env.tasks.task import expert
-from textgen_env.types import BOS, EOS, Batch
+from textgen_env.types import BOS, EOS
 
 DATA = (A, B, EOS)
 
 
-def worth(sentence):
-    """What each action earns: something at every step, that depends on all before it."""
-    return [((5 * sum(a * 3**i for i, a in enumerate(sentence[: t + 1])) + 3 * t) % 11 - 5) / 3 for t in range(len(sentence))]
-
-
-def reward(index, written):
-    earned = np.zeros(written.action.shape)
-    for row, (action, length) in enumerate(zip(written.action.tolist(), written.length.tolist(), strict=True)):
-        earned[row, :length] = worth(action[:length])
-    return earned
-
-
 def learner(make, **settings):
     generator = torch.Generator().manual_seed(1)
-    return build(make, settings, policy=Table(1), oracle=TableOracle(2), generator=generator, reward=reward)
+    return build(make, settings, policy=Table(1), oracle=TableOracle(2), generator=generator)
 
 
 def estimates(algorithm, sentence=DATA, rounds=50, rows=200, a_row=False):
@@ -59,11 +39,6 @@ def followed(policy, sentence, steps=3):
     while len(sentence) < steps and sentence[-1:] != (EOS,):
         sentence = (*sentence, int(next_token(policy, sentence).argmax()))
     return sentence
-
-
-def cost_to_go(policy, before, action):
-    """Minus what ``action`` and all that ``policy`` then writes earn."""
-    return -sum(worth(followed(policy, (*before, action)))[len(before) :])
 
 
 # --- mixtures
@@ -150,132 +125,6 @@ def test_gkd_descends_the_divergence_on_both_kinds_of_prefix(name, student_fract
         torch.testing.assert_close(estimates(algorithm, rounds=1, a_row=True)[0], expected)
 
 
-def test_minillm_is_an_unbiased_gradient_of_the_reverse_kl_of_sequences():
-    algorithm = learner(MiniLLM, teacher_mix=0.0, length_normalised=False)
-    expected = sequence_kl(algorithm, SENTENCES)
-    for sizes in ({"rounds": 50, "rows": 200}, {"rounds": 2000, "rows": 1}):
-        assert_mean(len(DATA) * estimates(algorithm, **sizes), expected)
-
-
-def test_minillm_weighs_what_the_teacher_helped_to_write():
-    """With a single step, the approximate weight is the exact one."""
-    algorithm = learner(MiniLLM, teacher_mix=0.5)
-    expected = sequence_kl(algorithm, [(EOS,), (A,), (B,)])
-    assert_mean(estimates(algorithm, sentence=(A,)), expected)
-
-
-def sequence_kl(algorithm, sentences):
-    q = torch.stack([log_prob(algorithm.policy, sentence) for sentence in sentences])
-    p = torch.stack([log_prob(algorithm.oracle, sentence) for sentence in sentences])
-    return gradient(algorithm.policy, (q.exp() * (q - p)).sum())
-
-
-def test_the_single_step_split_has_less_variance_than_the_plain_likelihood_ratio():
-    algorithm = learner(MiniLLM, teacher_mix=0.0, length_normalised=False)
-    policy, oracle = algorithm.policy, algorithm.oracle
-    plain = torch.stack(
-        [gradient(policy, (log_prob(policy, y) - log_prob(oracle, y)).detach() * log_prob(policy, y)) for y in SENTENCES]
-    )
-    chance = torch.stack([log_prob(policy, y) for y in SENTENCES]).exp().detach()[:, None, None]
-    spread = (chance * plain.square()).sum(0) - (chance * plain).sum(0).square()
-    assert (len(DATA) * estimates(algorithm, rounds=200, rows=1)).var(0).sum() < spread.sum()
-
-
-def test_what_comes_after_a_step_is_summed_or_averaged():
-    mask = torch.tensor([[True, True, True], [True, False, False]])
-    rewards = torch.tensor([1.0, 2.0, 4.0, 8.0])
-    assert learner(MiniLLM, length_normalised=False).after(rewards, mask).tolist() == [6.0, 4.0, 0.0, 0.0]
-    assert learner(MiniLLM).after(rewards, mask).tolist() == [3.0, 4.0, 0.0, 0.0]
-
-
-@pytest.mark.parametrize("rate", [0.0, 0.7])
-def test_aggrevated_is_an_unbiased_gradient_of_the_expected_cost_to_go(rate):
-    algorithm = learner(AggreVaTeD, beta="constant", rate=rate, actions=3)
-    policy, expected = algorithm.policy, 0.0
-    for sentence in SENTENCES:
-        chance = (1 - rate) * log_prob(policy, sentence).exp().detach() + rate * (sentence == DATA)
-        for time in range(len(sentence)):
-            now = next_token(policy, sentence[:time]).exp()
-            costs = sum(now[a] * cost_to_go(algorithm.oracle, sentence[:time], a) for a in (EOS, A, B))
-            expected = expected + chance * costs / len(sentence)
-    assert_mean(estimates(algorithm), gradient(policy, expected))
-
-
-def test_lols_is_an_unbiased_gradient_of_the_regret_under_both_roll_outs():
-    algorithm = learner(LOLS, actions=2, expert_share=0.3)
-    policy, oracle, expected = algorithm.policy, algorithm.oracle, 0.0
-    sentence = followed(policy, ())
-    for time in range(len(sentence)):
-        before = sentence[:time]
-        now, best = next_token(policy, before), int(next_token(oracle, before).argmax())
-        tried = [best, next(a for a in now.argsort(descending=True).tolist() if a != best)]
-        costs = [0.3 * cost_to_go(oracle, before, a) + 0.7 * cost_to_go(policy, before, a) for a in tried]
-        expected = expected + (now[tried].softmax(-1) * torch.tensor(costs)).sum() / len(sentence)
-    assert_mean(estimates(algorithm), gradient(policy, expected))
-
-
-def test_where_all_actions_cost_the_same_lols_learns_nothing():
-    algorithm = learner(LOLS, actions=2)
-    algorithm.reward = lambda index, written: np.zeros(written.action.shape)
-    assert estimates(algorithm, rounds=3).abs().max() == 0
-
-
-# --- cost-to-go
-
-
-@pytest.mark.parametrize("load", [copy.load, tightrope.load, partial(tightrope.load, recoverable=False)])
-def test_the_exact_cost_to_go_is_that_of_rolling_out_the_oracle(load):
-    task = load(train=30, valid=5, test=5)
-    oracle, size = expert(task), len(task.vocabulary)
-    pay = lambda index, written: rewards.score(rewards.make(task.reward, task, oracle), task, "train", index, written)  # noqa: E731
-    generator = torch.Generator().manual_seed(0)
-    index = torch.arange(20)
-    source = torch.nn.utils.rnn.pad_sequence(
-        [torch.from_numpy(task.splits["train"].source[i]) for i in index], batch_first=True
-    )
-    written = torch.randint(3, size, (20, task.horizon), generator=generator)
-    length = torch.full((20,), task.horizon)
-    batch = Batch(index, source, written, length, limit=length)
-    time = torch.randint(task.horizon, (20,), generator=generator)
-    now = torch.arange(task.horizon) == time[:, None]
-    action = torch.arange(EOS, size).expand(20, -1)
-    asked = (Always(size, token=3), oracle, pay, batch, time, action, torch.ones_like(action, dtype=torch.bool), generator)
-    costs, decoded = roll_out_costs(*asked)
-    torch.testing.assert_close(costs, oracle.cost_to_go(batch.source, batch.prefix, now)[:, EOS:])
-    assert decoded == 0
-
-
-@pytest.mark.parametrize("make", [MiniLLM, LOLS, AggreVaTeD])
-def test_actions_are_judged_by_the_policy_that_writes_which_is_without_dropout(make):
-    algorithm, modes = learner(make, **{} if make is MiniLLM else {"actions": 2}), set()
-    algorithm.policy.register_forward_hook(lambda policy, *_: modes.add(policy.training))
-    algorithm.policy.train()
-    algorithm.loss(episodes([DATA] * 4), 0.5)
-    assert modes == {False}
-    assert algorithm.policy.training
-
-
-def test_aggrevated_exact_is_the_mean_cost_over_all_steps():
-    task = copy.load(train=30, valid=5, test=5)
-    oracle = expert(task)
-    policy = Always(len(task.vocabulary), token=3)
-    algorithm = AggreVaTeD(policy, oracle, torch.Generator(), reward, cost_to_go="exact", beta="constant", rate=1.0)
-    target = torch.tensor([[3, 4, 3, EOS]])
-    length = torch.tensor([4])
-    batch = Batch(torch.zeros(1, dtype=torch.int64), target, target, length, limit=length)
-    assert algorithm.loss(batch, 0.0).figures["cost"] == pytest.approx(0.5, abs=1e-3)  # right twice in four steps
-
-
-class Always(torch.nn.Module):
-    def __init__(self, size, token):
-        super().__init__()
-        self.vocabulary_size = size
-        self.logits = torch.nn.Parameter(torch.zeros(size).index_fill(0, torch.tensor([token]), 20.0))
-
-    def forward(self, source, prefix, mask):
-        return self.logits.expand(int(mask.sum()), -1)
-
-
 # --- mistakes
 
 
@@ -285,16 +134,10 @@ class Always(torch.nn.Module):
         (GKD, {"student_fraction": 1.2}, "student_fraction=1.2: a number of at least 0 and at most 1"),
         (GKD, {"divergence": "kl"}, "unknown divergence 'kl'"),
         (GKD, {"beta": -0.1}, r"beta=-0.1: .* between 0 \(forward KL\) and 1"),
-        (MiniLLM, {"teacher_mix": 1.0}, "teacher_mix=1.0: a number of at least 0 and less than 1"),
         (DAgger, {"mixture": "token"}, "unknown mixture 'token'"),
         (ScheduledSampling, {"epsilon": "sigmoid"}, "unknown beta schedule 'sigmoid'; did you mean 'reverse_sigmoid'"),
         (ScheduledSampling, {"top_k": 5}, "top_k=5: a number of at least 0 and at most 1"),
         (ScheduledSampling, {"passes": 0}, "passes=0"),
-        (AggreVaTeD, {"cost_to_go": "true"}, "unknown cost_to_go 'true'"),
-        (AggreVaTeD, {"cost_to_go": "exact"}, "cost_to_go=exact: only the exact oracle of a tabular task"),
-        (AggreVaTeD, {"actions": 1}, "actions=1"),
-        (LOLS, {"expert_share": 2}, "expert_share=2: a number of at least 0 and at most 1"),
-        (LOLS, {"actions": 9}, "actions=9: a number of at least 2 and at most 3"),
     ],
 )
 def test_settings_out_of_range_are_one_clear_line(make, settings, message):
@@ -302,15 +145,7 @@ def test_settings_out_of_range_are_one_clear_line(make, settings, message):
         learner(make, **settings)
 
 
-@pytest.mark.parametrize("make", [GKD, MiniLLM, DAgger, AggreVaTeD, LOLS])
+@pytest.mark.parametrize("make", [GKD, DAgger])
 def test_without_an_expert_an_imitator_says_so(make):
     with pytest.raises(UserError, match=f"{make.__name__} needs an oracle, and there is none here"):
-        build(make, {}, policy=Table(0), oracle=None, generator=torch.Generator(), reward=reward)
-
-
-@pytest.mark.parametrize("make", [AggreVaTeD, LOLS])
-def test_a_reward_that_is_not_finite_is_named(make):
-    algorithm = learner(make, actions=2)
-    algorithm.reward = lambda index, written: np.full(written.action.shape, np.nan)
-    with pytest.raises(UserError, match="the reward of training row 0 at step 1 is nan"):
-        algorithm.loss(episodes([DATA]), 0.5)
+        build(make, {}, policy=Table(0), oracle=None, generator=torch.Generator())

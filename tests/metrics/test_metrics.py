@@ -9,7 +9,8 @@ import pytest
 import sacrebleu
 
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import bootstrap, compare, score, sentence_score, significance
+from textgen_env.metrics.scores import score, sentence_score, significance
+from textgen_env.metrics.statistics import bootstrap
 
 REFERENCES = [
     ("the old man sees a small dog .", "an old man can see a little dog ."),
@@ -87,12 +88,11 @@ def test_bootstrap_covers_the_mean_about_as_often_as_it_says():
     assert 180 <= inside <= 199  # 95 % of 200, give or take three standard deviations
 
 
-def test_compare_tells_better_from_equal():
+@pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge"])
+def test_significance_tells_better_from_equal(metric):
     good = [texts[0] for texts in REFERENCES]
-    better = compare(GARBLED, good, REFERENCES, resamples=200)
-    assert better.system.value > better.baseline.value
-    assert better.p_value < 0.01
-    assert compare(good, good, REFERENCES, resamples=200).p_value == pytest.approx(1)
+    assert significance(metric, GARBLED, good, REFERENCES, resamples=200) < 0.01
+    assert significance(metric, good, good, REFERENCES, resamples=200) == pytest.approx(1)
 
 
 def test_text_that_is_tokenised_already_is_no_warning(caplog):

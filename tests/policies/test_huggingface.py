@@ -33,8 +33,9 @@ import cli
 import dagger
 from agents.evaluation.outputs import generate, outputs, outputs_name, samples, subset
 from agents.evaluation.speed import speed
+from agents.generation.beam import beam
 from agents.generation.decoder import Decode, Decoder
-from agents.generation.decoding import beam, greedy
+from agents.generation.decoding import greedy
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.pretrained import load, load_tokens
 from agents.runs.machine import find_machine

@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import torch
 
+from agents.generation.beam import beam
 from agents.generation.decoder import Decoder
-from agents.generation.decoding import beam
 from agents.generation.demonstrations import BEAM
 from agents.policies.transformer import Transformer
 from agents.runs import demonstrations as module
@@ -25,8 +25,8 @@ from textgen_env.types import EOS, PAD, Trajectories
 @pytest.fixture(scope="module")
 def policy(task):
     """Random, but with the weights to tell its sources apart."""
-    generator = torch.Generator().manual_seed(0)
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator).eval()
+    torch.manual_seed(0)
+    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
     with torch.no_grad():
         policy.decoder_norm.weight.mul_(3)
         for layer in policy.decoder:
@@ -40,7 +40,7 @@ def endless(policy):
     policy = deepcopy(policy)
     with torch.no_grad():
         policy.decoder_norm.weight.zero_()
-        policy.decoder_norm.bias.copy_(-100 * policy.target_embedding[EOS])
+        policy.decoder_norm.bias.copy_(-100 * policy.target_embedding.weight[EOS])
     return policy
 
 

@@ -227,7 +227,7 @@ def test_how_far_a_roll_in_is_from_the_learners_own_states(share: float) -> None
 def test_population_imitation_is_softmax_gradient_descent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The margin's one-number update against all V logits, each moved by its own gradient."""
     monkeypatch.setattr(mixtures, "SCHEDULES", {"one": ("exponential", 0.2)})
-    found = mixtures.train(7, "step", (1, 1), np.random.default_rng(0), iterations=5, rate=2.0, vocabulary=5)
+    found = mixtures.train(7, "step", 1, np.random.default_rng(0), mixtures.Descent(5, 2.0, 5))
     mdp, expert, logits = tightrope(7, climb=True, actions=5), walker(7, 0, 0, actions=5), np.zeros((2, 5))
     for step in range(6):
         policy = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)

@@ -15,27 +15,27 @@ nbformat = pytest.importorskip("nbformat")
 LESSON = Path(__file__).resolve().parents[2] / "docs" / "lesson.ipynb"
 REPORT = "import json; print(json.dumps([slopes, neural_slopes, exposure, checked]))"
 CLONING = """
-def cloning(self, batch, progress):
+def cloning(self, batch, clock):
     logits = self.policy(batch.source, batch.prefix, batch.mask)
-    return LossOutput(torch.nn.functional.cross_entropy(logits, batch.target[batch.mask]), tokens=len(logits))
+    return torch.nn.functional.cross_entropy(logits, batch.target[batch.mask])
 
 Cloning.loss = cloning
-check("cloning", lambda setting, policy, generator: Cloning(policy), lambda walk: walk.error_expert < 0.02, "")
+check("cloning", lambda task, policy: Cloning(policy), lambda result: result.error_expert < 0.02, "")
 """
 DAGGER = """
-def dagger(self, batch, progress):
+def dagger(self, batch, clock):
     every = torch.ones(len(batch), dtype=torch.bool)
     if OWN:
-        written = roll_out(self.policy, batch.source, batch.target.shape[1], self.generator, top_k=0)
-        batch = batch.with_rows(every, written)
+        T = batch.target.shape[1]
+        episodes = rollout(self.policy, batch.source, T, clock.uniform("rollout", batch.row, T))
+        batch = batch.with_rows(every, episodes)
     logits = self.policy(batch.source, batch.prefix, batch.mask)
-    return LossOutput(cross_entropy(logits, self.oracle.log_probs(batch.source, batch.prefix, batch.mask)), tokens=len(logits))
+    return cross_entropy(logits, self.oracle.log_probs(batch.source, batch.prefix, batch.mask))
 
 MyDAgger.loss = dagger
 answers = {}
 for OWN in (False, True):
-    check("dagger", lambda setting, policy, generator: MyDAgger(policy, setting.oracle(), generator),
-          lambda walk: walk.error_ground < 0.6, "")
+    check("dagger", lambda task, policy: MyDAgger(policy, task.oracle()), lambda result: result.error_ground < 0.6, "")
     answers[OWN] = checked["dagger"]
 print(json.dumps([checked["cloning"], answers[False], answers[True]]))
 """
@@ -79,9 +79,9 @@ def test_a_right_answer_passes_and_cloning_is_no_dagger(lesson: Any) -> None:
 
 
 def test_a_right_clone_which_never_falls_has_an_error_on_the_ground(lesson: Any) -> None:
-    said = re.search(r"P\(wrong \| fallen\) (\S+)", printed(lesson.cells[-2]))
-    assert said is not None
-    assert 0.9 < float(said[1]) <= 1
+    match = re.search(r"P\(wrong \| fallen\) (\S+)", printed(lesson.cells[-2]))
+    assert match is not None
+    assert 0.9 < float(match[1]) <= 1
 
 
 def test_what_is_rendered_is_the_cost_that_the_text_states(lesson: Any) -> None:

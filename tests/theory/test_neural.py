@@ -20,7 +20,7 @@ from textgen_env.types import EOS, Policy
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 T, EPSILON = 8, 0.02
-WORLD = tightrope.load(horizon=T, slip=EPSILON, train=200)
+TASK = tightrope.load(horizon=T, slip=EPSILON, train=200)
 ROPE, GROUND, OVER = range(3)
 STAY, FALL, UP, END = range(4)  # on the rope: the right foot, a wrong word, a needless climb, EOS
 
@@ -34,18 +34,18 @@ def rope_of_text() -> MDP:
     return MDP(np.eye(3)[ROPE], np.broadcast_to(np.eye(3)[after], (T, 3, 4, 3)), np.broadcast_to(cost, (T, 3, 4)))
 
 
-def table_of(seen: neural.Episodes) -> Array:
+def table_of(episodes: neural.Episodes) -> Array:
     """The mean policy ``[T, 3, 4]`` on the rope and on the ground at every step: a table that errs as the student does."""
     policy = np.zeros((T, 3, 4))
     policy[:, OVER, END] = 1
-    stay = seen.chance.gather(-1, seen.right[..., None])[..., 0]
-    up, end = seen.chance[..., CLIMB], seen.chance[..., EOS]
+    stay = episodes.chance.gather(-1, episodes.right[..., None])[..., 0]
+    up, end = episodes.chance[..., CLIMB], episodes.chance[..., EOS]
     for state, fallen in ((ROPE, False), (GROUND, True)):
-        here = seen.taken & (seen.fallen == fallen)
+        taken = episodes.taken & (episodes.fallen == fallen)
         right = stay if state == ROPE else torch.zeros_like(stay)
         actions = torch.stack([right, 1 - right - up - end, up, end], -1)
         for t in range(T):
-            rows = actions[here[:, t], t].double()
+            rows = actions[taken[:, t], t].double()
             policy[t, state] = rows.mean(0).numpy() if len(rows) else np.eye(4)[UP]
     return policy / policy.sum(-1, keepdims=True)
 
@@ -53,24 +53,24 @@ def table_of(seen: neural.Episodes) -> Array:
 @pytest.fixture(scope="module")
 def students() -> dict[str, Policy]:
     return {
-        name: neural.student(WORLD, partial(neural.algorithm, name, epsilon=EPSILON), seed=0, steps=100)
+        name: neural.student(TASK, partial(neural.algorithm, name, epsilon=EPSILON), seed=0, steps=100)
         for name in neural.LEARNERS
     }
 
 
 @pytest.mark.parametrize("name", ["bc", "dagger"])
 def test_sampled_regret_is_that_of_a_table_that_errs_alike(students: dict[str, Policy], name: str) -> None:
-    seen = neural.walk(students[name], WORLD, 6000, torch.Generator().manual_seed(1))
-    cost = ((seen.fallen | (seen.action != seen.right)) & seen.taken).sum(1).double().numpy()
-    exact = total_cost(rope_of_text(), table_of(seen))
+    episodes = neural.sample_episodes(students[name], TASK, 6000, seed=1)
+    cost = ((episodes.fallen | (episodes.action != episodes.right)) & episodes.taken).sum(1).double().numpy()
+    exact = total_cost(rope_of_text(), table_of(episodes))
     assert abs(cost.mean() - exact) < 4 * cost.std() / np.sqrt(len(cost))
-    expected = neural.measure(students[name], WORLD, name, seed=2)
+    expected = neural.measure(students[name], TASK, name, seed=2)
     assert abs(expected.regret - exact) < 5 * cost.std() / np.sqrt(len(cost))
     assert exact > 0.02  # it does err
 
 
-def test_students_err_as_they_were_told_and_only_dagger_knows_the_way_back(students: dict[str, Policy]) -> None:
-    clone, dagger = (neural.measure(students[name], WORLD, name, seed=0) for name in ("bc", "dagger"))
+def test_students_err_as_their_labels_and_only_dagger_knows_the_way_back(students: dict[str, Policy]) -> None:
+    clone, dagger = (neural.measure(students[name], TASK, name, seed=0) for name in ("bc", "dagger"))
     assert clone.error_expert == pytest.approx(EPSILON, rel=0.3)
     assert clone.error_ground > 0.95
     assert dagger.error_ground < 0.6
@@ -79,8 +79,8 @@ def test_students_err_as_they_were_told_and_only_dagger_knows_the_way_back(stude
         assert found.regret <= 1.1 * found.bound  # the theorems; a tenth for sampling
 
 
-def test_a_student_of_the_labels_it_is_told_errs_as_it_should() -> None:
-    size, label = len(WORLD.vocabulary), neural.told(EPSILON, len(WORLD.vocabulary))
+def test_a_perfect_student_of_the_labels_errs_with_epsilon() -> None:
+    size, label = len(TASK.vocabulary), neural.label_error(EPSILON, len(TASK.vocabulary))
     log_probs = torch.full((1, size), label / (size - 1)).index_fill(1, torch.tensor([CLIMB]), 1 - label).log()
     assert 1 - writable(log_probs).exp()[0, CLIMB] == pytest.approx(EPSILON)
 
@@ -88,10 +88,10 @@ def test_a_student_of_the_labels_it_is_told_errs_as_it_should() -> None:
 def test_slope_and_its_interval() -> None:
     rng, horizons = np.random.default_rng(0), [4, 8, 16, 32]
     exact = np.array(horizons, float)[:, None] ** 1.5 * np.ones((1, 3))
-    assert neural.fitted(horizons, exact) == pytest.approx((1.5, 1.5, 1.5))
+    assert neural.fit_slope(horizons, exact) == pytest.approx((1.5, 1.5, 1.5))
     covered = 0
     for _ in range(200):
-        slope = neural.fitted(horizons, exact * np.exp(rng.normal(0, 0.3, exact.shape)))
+        slope = neural.fit_slope(horizons, exact * np.exp(rng.normal(0, 0.3, exact.shape)))
         covered += slope.low < 1.5 < slope.high
     assert 180 <= covered <= 199  # 95 %
 

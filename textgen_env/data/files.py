@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import tempfile
+import secrets
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -27,9 +27,6 @@ MAX_JSON = 256 * 2**20  # bytes of a file that is read whole, such as a vocabula
 _INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")  # categories: controls, formats, separators
 _ZERO_WIDTH = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0") | {chr(code) for code in range(0xFE00, 0xFE10)}
 
-UMASK = os.umask(0o022)  # to be read it must be set
-os.umask(UMASK)
-
 
 def cache_dir() -> Path:
     """Where prepared corpora, vocabularies and teachers are kept: ``$TEXTGEN_CACHE``, else ``~/.cache/textgen_env``."""
@@ -38,19 +35,18 @@ def cache_dir() -> Path:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """The file appears whole or not at all; if it cannot be written (a full disk), a UserError, and the old one is intact."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # not tempfile's, which only its owner may read
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(beside, "xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o666 & ~UMASK)  # a temporary file is for its owner only
-            os.replace(name, path)
+            os.replace(beside, path)
         except BaseException:
             with suppress(OSError):  # the folder may be gone
-                os.unlink(name)
+                os.unlink(beside)
             raise
     except OSError as error:
         kept = "; the file that was there is intact" if path.exists() else ""

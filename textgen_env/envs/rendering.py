@@ -19,7 +19,7 @@ WIDTH = 100
 
 
 class Transcript:
-    """One episode as it is written; ``show`` draws where it stands.  Nothing is kept of the episode before."""
+    """One episode as it is generated; ``show`` draws where it stands.  Nothing is kept of the episode before."""
 
     def __init__(self, vocabulary: Vocabulary, task_id: str) -> None:
         self.vocabulary, self.task_id = vocabulary, task_id
@@ -29,7 +29,7 @@ class Transcript:
         self.place, self.source, self.limit = f"{split} {index}", source, limit
         self.actions: list[int] = []
         self.rewards: list[float] = []
-        self.wanted: list[int] = []  # the expert's likeliest token at every state so far
+        self.wanted: list[int] = []  # the expert's most likely token at every state so far
         self.verdict = ""
         self.closing: dict[str, object] = {}
         self.expert = np.zeros(0)
@@ -54,7 +54,7 @@ class Transcript:
         self.closing = closing
 
     def show(self) -> Table:
-        """A drawing for any width and any number of colours."""
+        """A drawing for any width and any number of colors."""
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
@@ -78,7 +78,7 @@ class Transcript:
         return Text(steps + earned, style="bold")
 
     def _written(self) -> Text:
-        """The text so far; ``‹taken≠expert's›`` where they part."""
+        """The text so far; ``‹taken≠expert's›`` where they differ."""
         text = Text()
         shown = map(visible, pieces(self.vocabulary, self.actions))
         for piece, action, wanted in zip(shown, self.actions, self.wanted, strict=False):
@@ -117,13 +117,13 @@ def pieces(vocabulary: Vocabulary, tokens: Sequence[int]) -> list[str]:
 
 
 def plain(drawing: Table) -> str:
-    """As text without colours, ``WIDTH`` characters wide, no trailing blanks."""
+    """As text without colors, ``WIDTH`` characters wide, no trailing blanks."""
     console = Terminal(file=io.StringIO(), width=WIDTH, color_system=None)
     with console.capture() as captured:
         console.print(drawing)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
-def coloured(drawing: Table) -> None:
-    """Print it, in colour where the terminal has any."""
+def colored(drawing: Table) -> None:
+    """Print it, in color where the terminal has any."""
     Terminal().print(drawing, "")

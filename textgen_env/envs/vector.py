@@ -1,4 +1,4 @@
-"""Many episodes in lockstep: ``TextGenEnv`` on arrays, the oracle asked once a step for all of them.
+"""Many episodes in lockstep: ``TextGenEnv`` on arrays, the oracle queried once a step for all of them.
 
 It does what gymnasium's ``SyncVectorEnv`` over single environments does, episode for episode and seed for seed.
 """
@@ -16,23 +16,8 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector.utils import batch_space
 
-from textgen_env.envs import dynamics, rewards
-from textgen_env.envs.dynamics import State
-from textgen_env.envs.shell import (
-    OVER,
-    Observation,
-    allowed,
-    ask,
-    check_switches,
-    checked_actions,
-    checked_oracle,
-    checked_seed,
-    checked_split,
-    checked_text,
-    closing,
-    draw,
-    observation_space,
-)
+from textgen_env.envs import rewards
+from textgen_env.envs.game import OVER, Game, Observation, allowed, check_switches, checked_seed, observation_space
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle
@@ -62,7 +47,7 @@ class TextGenVectorEnv(VectorEnv):
 
     Arguments are those of ``TextGenEnv`` without ``render_mode`` (watch one episode with ``gymnasium.make``), and
 
-    text: "never" by default here: scoring thousands of texts takes longer than writing them.
+    text: "never" by default here: scoring thousands of texts takes longer than generating them.
     autoreset_mode: ``NEXT_STEP`` (the step after the end resets and is no transition: its action is ignored, its reward 0),
     ``SAME_STEP`` (the last observation is in ``info``; the default on gymnasium 0.29, where it is the custom) or ``DISABLED``
     (call ``reset(options={"reset_mask": bool [B]})``); the enum or its value.
@@ -93,23 +78,16 @@ class TextGenVectorEnv(VectorEnv):
         self.mode = _mode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.mode}
         self.task, self.num_envs, self.copy = task, num_envs, copy
-        self.split, self.text = checked_split(task, split), checked_text(text)
-        self.oracle = checked_oracle(task, oracle)
-        self.reward = rewards.make(task.reward if reward is None else reward, task, self.oracle)
+        self._game = Game(task, num_envs, split, reward, oracle, text)
+        self.split, self.oracle, self.reward, self.text = split, self._game.oracle, self._game.reward, text
         self.single_observation_space = observation_space(task)
         self.single_action_space = spaces.Discrete(len(task.vocabulary))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._mask = allowed(task) if action_mask else None
         self._expert = expert
-        self._expert_action = np.zeros(num_envs, dtype=np.int64)  # at the present states, where asked for
         self._generators: list[np.random.Generator] = []
         self._seeds: list[int] = []
-        self._splits = [self.split] * num_envs
-        self._index = np.zeros(num_envs, dtype=np.int64)
-        self._state = dynamics.initial([np.zeros(0, np.int64)] * num_envs, task.source_limit, task.horizon)
-        self._limit = np.ones(num_envs, dtype=np.int64)  # of the present episodes
-        self._over = np.ones(num_envs, dtype=bool)  # slots that cannot act before they are reset
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
@@ -133,21 +111,13 @@ class TextGenVectorEnv(VectorEnv):
     def step(  # type: ignore[override]
         self, actions: np.ndarray
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Infos]:
-        action = checked_actions(self.task, actions, self.num_envs)  # [B]
-        starting, moved = np.flatnonzero(self._over), ~self._over
+        starting = np.flatnonzero(self._game.over)
         if len(starting) and (not self._generators or self.mode is not AutoresetMode.NEXT_STEP):
             raise ResetNeeded(f"slots {starting[:5].tolist()}: {OVER}")
-        rows = np.flatnonzero(moved)
-        dynamics.transition(self._state, action, rows, out=self._state)
-        terminated = moved & dynamics.terminated(action)
-        truncated = moved & dynamics.truncated(self._state, action, self._limit)
-        self._over = terminated | truncated
-        reward = self._earn(rows)
-        infos: Infos = {}
-        self._conclude(np.flatnonzero(self._over), infos)
-        if self.mode is AutoresetMode.SAME_STEP:
-            starting = np.flatnonzero(self._over)
-        self._begin(starting, {}, infos)
+        reward, terminated, truncated = self._game.act(actions)
+        ended, infos = np.flatnonzero(terminated | truncated), Infos()
+        self._conclude(ended, infos)
+        self._begin(ended if self.mode is AutoresetMode.SAME_STEP else starting, {}, infos)
         self._arrive(np.arange(self.num_envs), infos)
         return self._observation(), reward, terminated, truncated, infos
 
@@ -176,75 +146,44 @@ class TextGenVectorEnv(VectorEnv):
             chosen = [{**options, "index": index[slot]} for slot in slots]
         else:
             chosen = [options] * len(slots)
-        drawn = [draw(self.task, self.split, self._generators[i], each) for i, each in zip(slots, chosen, strict=True)]
-        for slot, (split, row) in zip(slots, drawn, strict=True):
-            self._splits[slot], self._index[slot] = split, row
-        sources = [self.task.splits[split].source[row] for split, row in drawn]
-        fresh = dynamics.initial(sources, self.task.source_limit, self.task.horizon)
-        for part, new in zip(self._state, fresh, strict=True):
-            part[slots] = new
-        self._limit[slots] = self.task.limit(fresh.source_length[:, 0])
-        self._over[slots] = False
-        self._inform(infos, "index", slots, self._index[slots])
-
-    def _earn(self, rows: np.ndarray) -> np.ndarray:
-        """``[B]`` rewards of the actions just taken in ``rows``."""
-        reward = np.zeros(self.num_envs)
-        if self.reward.terminal:
-            rows = rows[self._over[rows]]
-        if len(rows):
-            state, split = self._at(rows), [self._splits[row] for row in rows]
-            length = state.prefix_length[:, 0]
-            episodes = rewards.Episodes(split, self._index[rows], state.source, state.prefix, length, self._over[rows])
-            reward[rows] = self.reward(episodes, episodes.last, self._expert_action[rows] if self._expert else None)
-        return reward
+        self._game.begin(slots, [self._game.draw(self._generators[i], row) for i, row in zip(slots, chosen, strict=True)])
+        self._inform(infos, "index", slots, self._game.index[slots])
 
     def _conclude(self, slots: np.ndarray, infos: Infos) -> None:
-        """What there is to say of the episodes in ``slots``, which are over."""
+        """``info`` of the episodes in ``slots``, which are over."""
         for slot in slots:
-            info: Infos = {}
-            if self.text != "never":
-                info = closing(self.task, self._splits[slot], int(self._index[slot]), self._text(slot))
+            info: Infos = {} if self.text == "never" else self._game.closing(slot)
             if self.mode is AutoresetMode.SAME_STEP:
-                observation = {name: part[slot].copy() for name, part in self._state._asdict().items()}
                 if self.text == "always":
                     info["text"] = info["hypothesis"]
                 if self._mask is not None:
                     info["action_mask"] = self._mask.copy()
-                info = {FINAL_OBSERVATION: observation, "final_info": info}
+                info = {FINAL_OBSERVATION: self._game.observation(slot), "final_info": info}
             self._add_info(infos, info, int(slot))
 
     def _arrive(self, slots: np.ndarray, infos: Infos) -> None:
-        """What there is to say of the states that ``slots`` are in."""
+        """``info`` of the states that ``slots`` are in."""
         if self._expert:
-            acting = slots[~self._over[slots]]
+            acting = slots[~self._game.over[slots]]
             if len(acting):
-                self._expert_action[acting] = ask(self.oracle.action, self._at(acting))
-                self._inform(infos, "expert_action", acting, self._expert_action[acting])
+                self._inform(infos, "expert_action", acting, self._game.advise(acting))
         if self._mask is not None:
             self._inform(infos, "action_mask", slots, np.broadcast_to(self._mask, (len(slots), len(self._mask))))
         if self.text == "always":
             for slot in slots:
-                self._add_info(infos, {"text": self._text(slot)}, int(slot))
+                self._add_info(infos, {"text": self._game.text(slot)}, int(slot))
 
     def _inform(self, infos: Infos, name: str, slots: np.ndarray, value: np.ndarray) -> None:
         """``infos[name]`` with ``value`` in ``slots``, and which slots those are: gymnasium's form."""
-        whole, given = value, np.zeros(self.num_envs, dtype=bool)
-        given[slots] = True
+        present = np.zeros(self.num_envs, dtype=bool)
+        present[slots] = True
         if len(slots) < self.num_envs:
-            whole = np.zeros((self.num_envs, *value.shape[1:]), dtype=value.dtype)
-            whole[slots] = value
-        infos[name], infos[f"_{name}"] = whole, given
-
-    def _at(self, rows: np.ndarray) -> State:
-        """The states of ``rows``; the arrays themselves when that is all of them."""
-        return self._state if len(rows) == self.num_envs else State(*(part[rows] for part in self._state))
-
-    def _text(self, slot: int) -> str:
-        return self.task.vocabulary.decode(self._state.prefix[slot, : self._state.prefix_length[slot, 0]].tolist())
+            value, part = np.zeros((self.num_envs, *value.shape[1:]), dtype=value.dtype), value
+            value[slots] = part
+        infos[name], infos[f"_{name}"] = value, present
 
     def _observation(self) -> Observation:
-        return (self._state.copy() if self.copy else self._state)._asdict()
+        return (self._game.state.copy() if self.copy else self._game.state)._asdict()
 
 
 def _mode(mode: AutoresetMode | str | None) -> AutoresetMode:

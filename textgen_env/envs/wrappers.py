@@ -12,7 +12,7 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import NDArray
 
 from textgen_env.envs.dynamics import State
-from textgen_env.envs.shell import Observation
+from textgen_env.envs.game import Observation
 
 
 class FlatObservation(gym.ObservationWrapper, RecordConstructorArgs):

@@ -16,6 +16,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache, lru_cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from textgen_env.metrics.scripts import script
@@ -23,18 +24,22 @@ from textgen_env.metrics.scripts import script
 if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
 
-FIGURES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-CHOICES = "stem:english|tok:unicode|lsum:lines-or-marks"  # for the signature
+VALUES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 _END = re.compile(r"""(?<=[.!?])(["'”’)\]]*)\s+|(?<=[。！？])(["'”’」』）]*)\s*""")
 
 
 def rouge_sentence(hypothesis: str, references: Sequence[str]) -> dict[str, float]:
-    """F1 of every figure in percent; of several references the best one counts, for each figure by itself."""
+    """F1 of every value in percent; of several references the best one counts, for each value by itself."""
     if not any(map(str.isalnum, hypothesis)):
         same = bool(hypothesis.split()) and any(hypothesis.split() == text.split() for text in references)
-        return dict.fromkeys(FIGURES, 100.0 * same)
+        return dict.fromkeys(VALUES, 100.0 * same)
     best = _scorer().score_multi([sentences(text) for text in references], sentences(hypothesis))
-    return {name: 100.0 * best[name].fmeasure for name in FIGURES}
+    return {name: 100.0 * best[name].fmeasure for name in VALUES}
+
+
+def rouge_choices() -> str:
+    """The choices behind the values, for the signature."""
+    return f"stem:english|tok:unicode|lsum:lines-or-marks|f1:best-reference|rouge-score:{version('rouge-score')}"
 
 
 def sentences(text: str) -> str:
@@ -73,4 +78,4 @@ class Tokens:
 def _scorer() -> RougeScorer:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(list(FIGURES), tokenizer=Tokens())
+    return RougeScorer(list(VALUES), tokenizer=Tokens())

@@ -1,0 +1,44 @@
+"""The precision that policies compute in: float32, or bfloat16 by torch.autocast where the hardware has it."""
+
+from __future__ import annotations
+
+import torch
+
+from textgen_env.errors import UserError, unknown
+
+PRECISIONS = ("auto", "bf16", "float32")
+
+
+def has_bf16(device: torch.device | str) -> bool:
+    """Whether ``device`` multiplies bfloat16 matrices in hardware; emulated bfloat16 is slower than float32."""
+    kind = torch.device(device).type
+    if kind == "cpu":
+        names = ("avx512_bf16", "amx_bf16", "sve_bf16")
+        return any(torch.cpu.get_capabilities().get(name, False) for name in names)
+    return kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def resolve_precision(name: str, device: torch.device | str) -> str:
+    """Replace ``auto`` by what suits the device.
+
+    Args:
+        name: auto, bf16 or float32.
+        device: A torch device.
+
+    Returns:
+        "bf16" or "float32".
+
+    Raises:
+        UserError: There is no such precision, or the device has no bfloat16 arithmetic.
+    """
+    if name not in PRECISIONS:
+        raise unknown("precision", name, PRECISIONS)
+    if name == "bf16" and not has_bf16(device):
+        raise UserError(f"precision=bf16: this {device} device has no bfloat16 arithmetic; use precision=float32 or auto")
+    return name if name != "auto" else "bf16" if has_bf16(device) else "float32"
+
+
+def precision(name: str, device: torch.device | str) -> torch.autocast:
+    """``with precision(name, device):`` any module computes in that precision."""
+    bf16 = resolve_precision(name, device) == "bf16"
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16)

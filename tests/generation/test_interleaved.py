@@ -1,0 +1,211 @@
+"""Student and expert generate together: each acts exactly where it is to, with or without a cache, in any batch."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from agents.runs.store import build_policy
+from torch import nn
+
+from agents.generation import decoding
+from agents.generation.beam import beam
+from agents.generation.decoding import greedy, pick, sample
+from agents.generation.interleaved import interleaved, stepper
+from agents.generation.rollout import rollout
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.profiler import Profiler
+from textgen_env.randomness import uniform
+from textgen_env.tasks.task import expert
+from textgen_env.types import BOS, EOS, PAD, shift
+
+STEPS = 7
+
+
+@pytest.fixture(scope="module")
+def student(task):
+    return build_policy("gru", {"encoder_width": 8, "width": 16, "embedding": 8}, task.vocabulary, seed=1)
+
+
+@pytest.fixture(scope="module")
+def teacher(task):
+    policy = build_policy("transformer", {"layers": 1, "width": 16, "heads": 2, "ffn": 16}, task.vocabulary, seed=2)
+    return PolicyOracle(policy, partial(beam, width=2), task.vocabulary, task.vocabulary)
+
+
+@pytest.fixture(scope="module")
+def source(task):
+    return nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in task.splits["train"].source[:40]], True)
+
+
+def noise(rows, *shape):
+    return uniform((0, 0), "test", torch.arange(rows), STEPS, *shape)
+
+
+def coin(own, expert, memory, noise):
+    """The expert acts where its coin is below a half; whoever acts takes the most likely token."""
+    acts = noise < 0.5
+    return torch.where(acts, pick(expert), pick(own)), acts, memory
+
+
+def always(who, top_k=1):
+    """One of the two acts at every step."""
+
+    def choose(own, expert, memory, noise):
+        acts = torch.full((len(own),), who == "expert")
+        return pick(expert if who == "expert" else own, noise, top_k), acts, memory
+
+    return choose
+
+
+class Uncached:
+    """The same oracle without its cache."""
+
+    def __init__(self, oracle):
+        self.oracle, self.vocabulary_size, self.queries = oracle, oracle.vocabulary_size, 0
+
+    def log_probs(self, source, prefix, mask=None):
+        self.queries += int(mask.sum())
+        return self.oracle.log_probs(source, prefix, mask)
+
+
+def same(one, other):
+    assert torch.equal(one.action, other.action)
+    assert torch.equal(one.length, other.length)
+
+
+def test_each_acts_at_its_own_steps(student, teacher, source):
+    """At every step stands what the one who acted does after the prefix that both have made."""
+    mixed = interleaved(student, teacher, coin)(source, STEPS, noise(len(source)))
+    action = mixed.episodes.action
+    taken, prefix = action != PAD, shift(action)
+    assert torch.equal(mixed.expert, (noise(len(source)) < 0.5)[:, : action.shape[1]] & taken)
+    with torch.no_grad():
+        student.eval()
+        for acted, logits in (
+            (taken & ~mixed.expert, student(source, prefix)),
+            (mixed.expert, teacher.log_probs(source, prefix)),
+        ):
+            assert acted.any()
+            assert torch.equal(action[acted], (logits[..., EOS:].argmax(-1) + EOS)[acted])
+        student.train()
+
+
+def test_a_cached_oracle_and_a_queried_one_generate_the_same(student, teacher, source):
+    uncached = Uncached(teacher)
+    one, other = (interleaved(student, oracle, coin)(source, STEPS, noise(len(source))) for oracle in (teacher, uncached))
+    same(one.episodes, other.episodes)
+    assert torch.equal(one.expert, other.expert)
+    assert uncached.queries >= int(one.episodes.length.sum())
+
+
+@pytest.mark.parametrize("top_k", [0, 1, 3])
+def test_the_student_alone_is_its_rollout_and_the_expert_alone_its_own(student, teacher, source, top_k):
+    draws = noise(len(source))
+    mine = interleaved(student, teacher, always("student", top_k))(source, STEPS, draws)
+    same(mine.episodes, rollout(student, source, STEPS, draws, top_k))
+    assert not mine.expert.any()
+    theirs = interleaved(student, teacher, always("expert", top_k))(source, STEPS, draws)
+    teacher.policy.eval()
+    alone = sample(teacher.policy, source, STEPS, draws, top_k, scored=False)
+    same(theirs.episodes, alone)
+    assert torch.equal(theirs.expert, alone.action != PAD)
+    same(alone, sample(stepper(Uncached(teacher)), source, STEPS, draws, top_k, scored=False))
+
+
+def test_an_exact_expert_alone_is_right(student, source, task):
+    alone = interleaved(student, expert(task), always("expert"))(source, task.horizon)
+    same(alone.episodes, expert(task).demonstrate(source, task.horizon))
+
+
+def test_neither_pad_nor_bos_can_be_chosen(student, source, task):
+    class Confused(Uncached):
+        def log_probs(self, source, prefix, mask=None):
+            log_probs = self.oracle.log_probs(source, prefix, mask)
+            log_probs[:, [PAD, BOS]] = 9.0
+            return log_probs
+
+    def choose(own, expert, memory, noise):
+        return expert.argmax(-1), torch.ones(len(expert), dtype=torch.bool), memory
+
+    action = interleaved(student, Confused(expert(task)), choose)(source, STEPS).episodes.action
+    assert torch.equal(action, expert(task).demonstrate(source, STEPS).action)
+
+
+@pytest.mark.parametrize("kind", [tuple, dict, torch.Tensor])
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_memory_follows_its_rows_when_finished_ones_leave(student, teacher, source, share, kind, monkeypatch):
+    """It holds each row's number and its time; the number picks the row's coins out of all."""
+    monkeypatch.setattr(decoding, "DROP", share)
+    coins = noise(len(source))
+
+    def choose(own, expert, memory, _):
+        row, time = memory.values() if kind is dict else memory if kind is tuple else memory.unbind(1)
+        token, acts, _ = coin(own, expert, None, coins[row, time])
+        memory = {"row": row, "time": time + 1} if kind is dict else (row, time + 1)
+        return token, acts, torch.stack(memory, 1) if kind is torch.Tensor else memory
+
+    row, time = torch.arange(len(source)), torch.zeros(len(source), dtype=torch.int64)
+    memory = {"row": row, "time": time} if kind is dict else (row, time)
+    memory = torch.stack(memory, 1) if kind is torch.Tensor else memory
+    remembered = interleaved(student, teacher, choose)(source, STEPS, memory=memory)
+    same(remembered.episodes, interleaved(student, teacher, coin)(source, STEPS, coins).episodes)
+    assert len(remembered.episodes.length.unique()) > 2
+
+
+def test_a_row_does_not_depend_on_its_batch(student, source, task):
+    generate, limit = interleaved(student, expert(task), coin), torch.arange(len(source)) % STEPS + 1
+    batched = generate(source, limit, noise(len(source)))
+    assert (batched.episodes.length <= limit).all()
+    assert len(batched.episodes.length.unique()) > 2
+    for row in range(0, len(source), 7):
+        rows = slice(row, row + 1)
+        single = generate(source[rows], limit[rows], noise(len(source))[rows])
+        length = int(batched.episodes.length[row])
+        assert single.episodes.action[0].tolist() == batched.episodes.action[row, :length].tolist()
+        assert single.expert[0].tolist() == batched.expert[row, :length].tolist()
+
+
+def test_noise_of_any_shape_reaches_every_step(student, teacher, source):
+    """Two numbers a step: a coin, and what to sample with."""
+
+    def choose(own, expert, memory, noise):
+        acts = noise[:, 0] < 0.5
+        return torch.where(acts, pick(expert, noise[:, 1]), pick(own, noise[:, 1])), acts, memory
+
+    draws = noise(len(source), 2)
+    mixed = interleaved(student, teacher, choose)(source, STEPS, draws)
+    wanted = (draws[..., 0] < 0.5)[:, : mixed.expert.shape[1]]
+    assert torch.equal(mixed.expert, wanted & (mixed.episodes.action != PAD))
+
+
+def test_modes_are_restored_nothing_has_a_gradient_and_tokens_are_counted(student, teacher, source):
+    student.train()
+    teacher.policy.train()
+    seen = []
+
+    def choose(own, expert, memory, noise):
+        seen.append((student.training, teacher.policy.training, own.requires_grad or expert.requires_grad))
+        return pick(own), torch.zeros(len(own), dtype=torch.bool), memory
+
+    with Profiler({}, "rest") as profiler:
+        mixed = interleaved(student, teacher, choose)(source, STEPS)
+    assert {(training, grad) for training, _, grad in seen} == {(False, False)}
+    assert student.training
+    assert teacher.policy.training
+    assert profiler.counts["decoded"] == int(mixed.episodes.length.sum())
+
+
+def test_greedy_search_with_forced_tokens_goes_on_from_them_for_any_oracle(student, teacher, source, task):
+    """PAD is where the expert is free: each row has as many given tokens as it likes."""
+    forced = torch.full((len(source), 3), PAD)
+    forced[:, 0], forced[::2, 1] = 5, 6
+    for oracle in (teacher, Uncached(teacher)):
+        episodes = greedy(stepper(oracle), source, STEPS, forced, scored=False)
+        assert torch.equal(episodes.action[:, 0], forced[:, 0])
+        assert torch.equal(episodes.action[::2, 1], forced[::2, 1])
+        answer = teacher.log_probs(source, shift(episodes.action))[..., EOS:].argmax(-1) + EOS
+        free = (episodes.action != PAD) & (torch.arange(episodes.action.shape[1]) > 1)
+        assert torch.equal(episodes.action[free], answer[free])
+        assert torch.equal(episodes.action[1::2, 1], answer[1::2, 1])
