@@ -25,6 +25,7 @@ from agents.discovery import build, variants
 from agents.estimators.baselines import Critic, Running
 from agents.estimators.episodes import generate_episodes, log_probs_of
 from agents.estimators.returns import generalized_advantage, padded, to_go
+from agents.model import build_policy
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.profiler import Profiler

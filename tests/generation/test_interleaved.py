@@ -14,6 +14,7 @@ from agents.generation.beam import beam
 from agents.generation.decoding import greedy, pick, sample
 from agents.generation.interleaved import interleaved, stepper
 from agents.generation.rollout import rollout
+from agents.model import build_policy
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.profiler import Profiler
 from textgen_env.randomness import uniform
