@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from agents.runs.store import build_policy
 from enumerable import SENTENCES, A, B, Table, assert_mean, episodes, gradient
 from torch import nn
 

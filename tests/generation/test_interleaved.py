@@ -6,7 +6,6 @@ from functools import partial
 
 import pytest
 import torch
-from agents.runs.store import build_policy
 from torch import nn
 
 from agents.generation import decoding
