@@ -94,7 +94,8 @@ def settings(function: Callable[..., Any], provided: Collection[str] = ()) -> di
 
 def _without_default(function: Callable[..., Any], parameter: str, provided: Collection[str]) -> UserError:
     known = f" and is not one of {', '.join(provided)}" if provided else ""
-    hint = "draw noise by clock.uniform instead" if parameter == "generator" else "give it a default"
+    noise = parameter == "generator" and provided == ALGORITHM
+    hint = "draw noise by clock.uniform instead" if noise else "give it a default"
     return UserError(f"{function.__qualname__}: parameter {parameter!r} has no default{known}; {hint}")
 
 

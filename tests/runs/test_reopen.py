@@ -41,7 +41,8 @@ TINY = [
 ]
 TEXT = [
     *("env=IWSLT-v0", "env.corpus=bundled", "env.bundled_pairs=120", "env.vocabulary=300", "env.horizon=24"),
-    *("teacher.layers=1", "teacher.width=16", "teacher.heads=2", "teacher.ffn=16", "teacher.train.steps=4"),
+    *("teacher.layers=1", "teacher.width=16", "teacher.heads=2", "teacher.ffn=16", "teacher.train.steps=15"),
+    *("teacher.train.lr=0.05", "teacher.train.warmup=1"),  # enough for its outputs to end
     *("teacher.train.validations=1", "teacher.train.validation_rows=4", "teacher.train.batch_tokens=128"),
 ]
 CPU = ("device=cpu", "precision=float32")
