@@ -54,13 +54,17 @@ class Contender:
 
         return Work(run)
 
-    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int = 1) -> Work:
-        """``count`` batches of ``rows``, greedy or with a beam of ``width``; handed over at once to ``workers``, if several."""
+    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int | None = 1) -> Work:
+        """``count`` batches of ``rows``, greedy or with a beam of ``width``; handed over at once to ``workers``, if several.
+
+        workers: None leaves what is installed.
+        """
         write, work = Decoder(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
-        work = [torch.cat(work)] if workers > 1 else work
+        work = [torch.cat(work)] if workers != 1 else work
 
         def run() -> float:
-            accel.install(workers)
+            if workers is not None:
+                accel.install(workers)
             return sum(int(write(source, steps).length.sum()) for source in work)
 
         return Work(run)
