@@ -148,11 +148,11 @@ def _download(data: HubSet) -> dict[str, Any]:
     splits: dict[str, list[Any]] = {}
     empty = 0
     try:
-        found = _files(_folder(data, offline))
+        files = _files(_folder(data, offline))
         for split, theirs in zip(SPLITS, SPLIT_NAMES, strict=True):
-            if theirs not in found:
-                raise UserError(f"it has no {theirs} split of {', '.join(FORMATS)} files (it has: {', '.join(found)})")
-            rows = list(_pairs(_rows(datasets, found[theirs]), data, theirs))
+            if theirs not in files:
+                raise UserError(f"it has no {theirs} split of {', '.join(FORMATS)} files (it has: {', '.join(files)})")
+            rows = list(_pairs(_rows(datasets, files[theirs]), data, theirs))
             kept = [row for row in rows if all(row)]
             empty += len(rows) - len(kept)
             splits[split] = [(source, [target]) for source, target in kept]
@@ -173,21 +173,21 @@ def _folder(data: HubSet, offline: bool) -> Path:
 
     under = f"{data.folder}/" if data.folder else ""
     patterns = [f"{under}*{suffix}" for suffix in FORMATS]
-    found = snapshot_download(
+    path = snapshot_download(
         data.name,
         repo_type="dataset",
         revision=data.revision or None,
         allow_patterns=patterns,
         local_files_only=offline,
     )
-    return Path(found, data.folder)
+    return Path(path, data.folder)
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
     """``{split: its files}``, all of the first of ``FORMATS`` that is there; their paths name the split."""
     roots = [folder.resolve(), *(parent.parent / "blobs" for parent in folder.resolve().parents if parent.name == "snapshots")]
     for suffix in FORMATS:
-        found: dict[str, list[Path]] = {}
+        files: dict[str, list[Path]] = {}
         for path in sorted(folder.rglob(f"*{suffix}")):
             words = re.split(r"[^a-z]+", str(path.relative_to(folder)).lower())
             split = next((split for split, names in SPLIT_NAMES.items() if set(names) & set(words)), None)
@@ -197,9 +197,9 @@ def _files(folder: Path) -> dict[str, list[Path]]:
                 raise UserError(f"{path.name!r}: letters, digits and . _ = - expected in a file's name; rename it")
             if not path.is_file() or not any(path.resolve().is_relative_to(root) for root in roots):
                 raise UserError(f"{path.name} is a link out of the folder, or no file; put the file itself there")
-            found.setdefault(split, []).append(path)
-        if found:
-            return found
+            files.setdefault(split, []).append(path)
+        if files:
+            return files
     return {}
 
 

@@ -23,7 +23,7 @@ KEPT_FROM = 10_000  # pairs; fewer are encoded as fast as they are read
 
 
 class Rows(NamedTuple):
-    """Texts in tokens, EOS after each, one behind the other.  tokens int32 · length int64, a number a text."""
+    """Texts in tokens, EOS after each, concatenated.  tokens int32 · length int64, a number a text."""
 
     tokens: np.ndarray
     length: np.ndarray
@@ -62,7 +62,7 @@ def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> 
 
 
 def _read(path: Path, corpus: Corpus) -> Encoded:
-    """What ``encode_corpus`` wrote; an error where the file is damaged."""
+    """What ``encode_corpus`` saved; an error where the file is damaged."""
     with safe_open(path, framework="numpy") as file:
         known = (file.metadata() or {}).get("checksum")
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
