@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from agents.estimators.episodes import Reward, finite
+from agents.estimators.episodes import Reward, score
 from agents.generation.decoding import greedy
 from agents.generation.interleaved import stepper
 from agents.generation.rollout import rollout
@@ -42,7 +42,7 @@ def cost_to_go(roll_out: RollOut, reward: Reward, batch: Batch, time: Tensor, ac
     step = torch.arange(batch.target.shape[1], device=action.device)  # [T]
     forced = batch.target.masked_fill(step > start, PAD).scatter(1, start, action.reshape(-1, 1))  # [B·K, T]
     episodes = roll_out(batch.source, batch.limit, forced)
-    rewards = torch.from_numpy(finite(reward(batch.index.cpu(), episodes), batch.index)).to(action.device)  # [B·K, T']
+    rewards = score(reward, batch.index, episodes)  # [B·K, T']
     step = torch.arange(rewards.shape[1], device=action.device)  # [T']
     return -(rewards * (step >= start)).sum(1).view(action.shape).float()
 

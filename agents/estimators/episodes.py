@@ -69,9 +69,9 @@ def generate_episodes(
     if uniform is not None:  # in this order, a row's numbers are the same whatever T its batch has
         noise = uniform("episodes", batch.row[::samples], int(limit.max()), samples).mT.flatten(0, 1)  # [R, T]
     trajectories = rollout(policy, batch.source, limit, noise, forced=forced)
-    rewards = torch.from_numpy(finite(reward(batch.index.cpu(), trajectories), batch.index))
+    rewards = score(reward, batch.index, trajectories)
     batch = replace(batch, target=trajectories.action, length=trajectories.length.cpu())
-    return Episodes(batch, rewards.to(batch.target.device, torch.float32))
+    return Episodes(batch, rewards.float())
 
 
 def log_probs_of(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -87,8 +87,13 @@ def log_probs_of(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
     return padded(-F.cross_entropy(logits, action, reduction="none"), batch.mask), features
 
 
-def finite(rewards: np.ndarray, index: Tensor) -> np.ndarray:
-    """``rewards`` of the training rows ``index``; UserError where one is not finite: it would spoil every weight."""
+def score(reward: Reward, index: Tensor, trajectories: Trajectories) -> Tensor:
+    """Rewards ``[R, T]`` of trajectories for the training rows ``index`` ``[R]``.
+
+    Raises:
+        UserError: one is not finite, which would spoil every weight.
+    """
+    rewards = reward(index.cpu(), trajectories)
     wrong = np.argwhere(~np.isfinite(rewards))
     if len(wrong):
         row, step = wrong[0].tolist()
@@ -96,4 +101,4 @@ def finite(rewards: np.ndarray, index: Tensor) -> np.ndarray:
             f"the reward of training row {int(index[row])} at step {step + 1} is {rewards[row, step]}: "
             "rewards must be finite; choose another reward= or mend the function"
         )
-    return rewards
+    return torch.from_numpy(rewards).to(trajectories.action.device)
