@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import agents.policies
-from agents.discovery import help_lines, settings, variants
+from agents.discovery import POLICY, help_lines, settings, variants
 from agents.policies.cells import CELLS, HIGHWAY, SRU, Layer, backwards, reverse
 from agents.policies.rnn import NAMES, RNN
 from agents.precision import has_bf16
@@ -221,5 +221,5 @@ def test_every_setting_has_help():
     found = variants(agents.policies)
     assert found.keys() >= {"gru", "lstm", "sru"}
     for name in NAMES:
-        assert settings(found[name])["cell"] == name
-        assert settings(found[name]).keys() <= help_lines(found[name]).keys()
+        assert settings(found[name], POLICY)["cell"] == name
+        assert settings(found[name], POLICY).keys() <= help_lines(found[name]).keys()
