@@ -21,7 +21,7 @@ from textgen_env.errors import UserError, unknown
 
 # What the caller provides by the parameter's name; every other parameter is a setting and needs a default.
 ALGORITHM = ("policy", "oracle", "reward")
-POLICY = ("vocabulary_size", "generator")
+POLICY = ("vocabulary_size",)
 
 
 def variants(package: ModuleType) -> dict[str, partial[Any]]:
@@ -94,7 +94,8 @@ def settings(function: Callable[..., Any], provided: Collection[str] = ()) -> di
 
 def _without_default(function: Callable[..., Any], parameter: str, provided: Collection[str]) -> UserError:
     known = f" and is not one of {', '.join(provided)}" if provided else ""
-    hint = "draw noise by clock.uniform instead" if parameter == "generator" else "give it a default"
+    noise = parameter == "generator" and provided == ALGORITHM
+    hint = "draw noise by clock.uniform instead" if noise else "give it a default"
     return UserError(f"{function.__qualname__}: parameter {parameter!r} has no default{known}; {hint}")
 
 

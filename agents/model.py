@@ -155,7 +155,7 @@ def _header(architecture: dict[str, Any], vocabulary: Vocabulary, rules: TextRul
 
 
 def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, seed: int) -> Any:
-    """A fresh policy of the architecture that the command line calls ``name``, with weights drawn by ``seed``."""
+    """A fresh policy of the architecture that the command line calls ``name``; ``seed`` alone decides its weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build(find_policy(name).func, settings, vocabulary_size=len(vocabulary))

@@ -22,7 +22,7 @@ from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.terminal import console
 
-BY_NAME = ("memory", "threads", "beam")  # long, not to be run beside others, or in need of a run
+BY_NAME = ("memory", "beam")  # long, or in need of a run
 
 
 def main(config: DictConfig) -> None:
@@ -67,8 +67,6 @@ def check(config: DictConfig) -> None:
         if config[key] < least:
             raise UserError(f"{key}={config[key]}: a number of at least {least} expected")
     check_range("steps", config.steps, Range(1, 65_536))
-    if len(set(config.lengths)) < 2:
-        raise UserError(f"lengths={config.lengths}: a slope takes at least two different ones")
 
 
 if __name__ == "__main__":

@@ -123,33 +123,28 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_p
         config, task, policy = reopen_student(out, run.device, run.precision)
         machine, results = find_machine(config), read_results(out / "results.json")
         test = subset(task.splits["test"], config.evaluate.rows)
-        texts = {}
-        for width in beams:
-            decode = Decoder(policy, width, *machine, length_penalty)
-            path = out / "outputs" / outputs_name(len(test), width, length_penalty)
-            texts[width] = outputs(decode, task, test, path, fingerprint(policy))
+        decoders = {width: Decoder(policy, width, *machine, length_penalty) for width in beams}
+        files = {width: out / "outputs" / outputs_name(len(test), width, length_penalty) for width in beams}
+        texts = {width: outputs(decoders[width], task, test, files[width], fingerprint(policy)) for width in beams}
         entries.append(Entry(algorithm, student, seed, results, texts))
         curves.setdefault((student, algorithm), []).append((read_metrics(out), results["cost"]))
     shared_teacher(entries)
     entries.insert(0, teacher_entry(run, task, test, beams))
     table = rows(entries, task.metric, test.texts.references)
     text = visible(versus.markdown(table, f"{task.id}: {len(runs)} runs", notes(runs, results, len(test))), "\n")
-    content = {
-        "rows": table,
-        "teacher": results["teacher"] | results["scores"]["teacher"],
-        "corpus": results["corpus"],
-    }
-    files = {
-        **figures(entries, curves, task.metric, test),
+    teacher = results["teacher"] | results["scores"]["teacher"]
+    content = {"rows": table, "teacher": teacher, "corpus": results["corpus"]}
+    written = {
         "scores.png": versus.scores_png(table),
+        **figures(entries, curves, task.metric, test),
         "comparison.md": text.encode(),
         "comparison.csv": versus.comma_separated(table).encode(),
         "comparison.json": safe_json(json.dumps(content, indent=1, ensure_ascii=False)).encode(),
     }
-    for name, data in files.items():
+    for name, data in written.items():
         write_atomically(folder / name, data)
     console.print(text, markup=False, soft_wrap=True)
-    images = ", ".join(name for name in files if name.endswith(".png"))
+    images = ", ".join(name for name in written if name.endswith(".png"))
     console.print(f"{folder / 'comparison.md'}, .csv, .json; figures: {images}")
 
 
@@ -185,15 +180,10 @@ def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int])
     teacher = find_teacher(config, task, machine)
     folder, texts = outputs_folder(teacher, task, machine.precision), {}
     for width in beams:
-        decode = teacher.decode
-        if teacher.policy is not None:
-            decode = Decoder(teacher.policy, width, *machine, penalty)
+        decode = teacher.decode if teacher.policy is None else Decoder(teacher.policy, width, *machine, penalty)
         texts[width] = outputs(decode, task, test, folder / outputs_name(len(test), width, penalty))
-    results = {
-        "student": {"parameters": teacher.about["parameters"]},
-        "speed": {"speedup": None},
-        "cost": teacher.about["cost"] or {},
-    }
+    size, cost = {"parameters": teacher.about["parameters"]}, teacher.about["cost"] or {}
+    results = {"student": size, "speed": {"speedup": None}, "cost": cost}
     return Entry(TEACHER, teacher.about["architecture"], config.teacher.get("seed", 0), results, texts)
 
 

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 
 import cli
 from agents import reporting
+from agents.algorithms import Algorithm
 from agents.evaluation.validation import validator
 from agents.runs.config import train_config
 from agents.runs.demonstrations import Demonstrations, demonstrations
@@ -29,12 +30,13 @@ def main(config: DictConfig) -> None:
     """Task → teacher → student → algorithm → train → evaluate → report."""
     machine = use_machine(config)
     task = load_task(config)
-    student = build_student(config, task).to(machine.device)
-    check_settings(config, task, student)  # a mistake shows before the teacher is trained
+    check_settings(config, task)  # mistakes that would otherwise show after the teacher's training
     with open_folder(config, "experiments/dagger.py", sys.argv[1:]) as folder:
         teacher = find_teacher(config, task, machine)
+        student = build_student(config, task).to(machine.device)
+        algorithm = build_algorithm(config, task, student, teacher.oracle)
         run = Run(folder, config, machine, task, teacher, student)
-        progress, learned = distill(run)
+        progress, learned = distill(run, algorithm)
         outputs = generate_outputs(run)
         results = evaluate(run, outputs, progress, learned)
         publish(folder, results, outputs)
@@ -42,17 +44,16 @@ def main(config: DictConfig) -> None:
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
-def distill(run: Run) -> tuple[Progress, Demonstrations]:
+def distill(run: Run, algorithm: Algorithm) -> tuple[Progress, Demonstrations]:
     """Train the student; returns the end of the training, and what the student learned from."""
-    config, task, student, machine = run.config, run.task, run.student, run.machine
+    config, task, machine, oracle = run.config, run.task, run.machine, run.teacher.oracle
     task.vocabulary.save(run.folder / "vocabulary.json")
-    algorithm = build_algorithm(config, task, student, run.teacher.oracle)
-    learned = demonstrations(algorithm.demonstrations, task, run.teacher.oracle, *machine, config.teacher.length_penalty)
+    learned = demonstrations(algorithm.demonstrations, task, oracle, *machine, config.teacher.length_penalty)
     progress = train(
         algorithm,
-        student,
+        run.student,
         Batches(learned.split, config.train.batch_tokens, config.seed, task.limit),
-        validator(student, task, config.train.validation_rows, *machine),
+        validator(run.student, task, config.train.validation_rows, *machine),
         train_config(config.train, config.seed, machine, config.resume, validate_first=config.init is not None),
         student_checkpoints(run, algorithm.demonstrations),
     )

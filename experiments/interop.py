@@ -46,13 +46,12 @@ def main(config: DictConfig) -> None:
         before = evaluate(student, task, config.rows, machine)
         began = time.perf_counter()
         steps = trainer(config.trainer)(student, task, expert(task), settings)
-        seconds = time.perf_counter() - began
         results = {
             "trainer": config.trainer,
             "env": task.id,
-            "scores": {"before": before, "after": evaluate(student, task, config.rows, machine)},
             "steps": steps,
-            "seconds": seconds,
+            "seconds": time.perf_counter() - began,
+            "scores": {"before": before, "after": evaluate(student, task, config.rows, machine)},
             "settings": OmegaConf.to_container(config),
             "versions": versions(),
         }

@@ -13,11 +13,10 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 import cli
-from agents.accel.heap import tune_allocator
 from agents.evaluation.outputs import subset
 from agents.evaluation.speed import speed
 from agents.generation.decoder import Decoder
-from agents.runs.machine import versions
+from agents.runs.machine import accelerate, versions
 from agents.runs.reopen import reopen
 from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
@@ -31,7 +30,7 @@ def main(config: DictConfig) -> None:
     """Tokens a second of both on the same sentences by batch size, beam and threads → a table and RUN/speed.json."""
     if config.run is None:
         raise UserError("give run=RUN, a finished run folder")
-    tune_allocator()
+    accelerate(None)
     run = reopen(config.run, config.device, config.precision)
     if run.teacher.policy is None:
         raise UserError(f"{config.run}: its teacher is {run.teacher.about['architecture']}, nothing that decodes")

@@ -33,7 +33,7 @@ def shift(action: Tensor) -> Tensor:
 def picked(x: Tensor, mask: Tensor) -> Tensor:
     """What stands where the bool ``mask`` ``[B, T]`` is True, in row-major order: ``[B, T, …]`` → ``[N, …]``.
 
-    The mask may be on the processor whatever the device of ``x``: then nothing waits for that device.
+    The mask may be on the CPU whatever the device of ``x``: then nothing waits for that device.
     """
     place = _moved(mask.flatten().nonzero().squeeze(1), x.device)  # [N]
     return x.flatten(0, 1).index_select(0, place)
@@ -46,10 +46,10 @@ def _moved(x: Tensor, device: torch.device | str) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Trajectories:
-    """What a policy wrote: one row an episode.
+    """What a policy generated: one row an episode.
 
     action ``[B, T]`` int64, PAD after the end · length ``[B]`` number of actions, EOS included ·
-    score ``[B]`` float32, summed log-probability under the policy that wrote it, NaN if nobody asked.
+    score ``[B]`` float32, summed log-probability under that policy, NaN if it was not computed.
     A row is terminated when its last action is EOS, truncated otherwise.
     """
 
@@ -139,7 +139,7 @@ class Batch:
 
 
 class Oracle(Protocol):
-    """vocabulary_size: V.  queries: states it was asked about so far (positions, not calls), its own writing included."""
+    """vocabulary_size: V.  queries: positions answered so far, its own demonstrations included."""
 
     vocabulary_size: int
 
@@ -174,7 +174,7 @@ class Stepper(Protocol):
     """What a decoder needs: to encode a source, then one cached step at a time."""
 
     def start(self, source: Tensor, steps: int) -> DecodeState:
-        """Encode ``source`` ``[B, S]`` once and make room for ``steps`` steps."""
+        """Encode ``source`` ``[B, S]`` once with room for ``steps`` steps."""
         ...
 
     def step(self, token: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
@@ -209,7 +209,7 @@ class Policy(Stepper, Protocol):
         """Next-token logits at every prefix, in one pass (teacher forcing).
 
         source ``[B, S]``, prefix ``[B, T]`` (BOS first) → ``[B, T, V]``; with a bool ``mask`` ``[B, T]``, there or
-        on the processor, only the positions where it is True, in row-major order: ``[N, V]``.
+        on the CPU, only the positions where it is True, in row-major order: ``[N, V]``.
         """
         ...
 

@@ -1,7 +1,7 @@
-"""A decode split over single-thread processes: no core waits for another inside small products.
+"""A decode split over single-thread processes: no core waits for another inside small matmuls.
 
-Workers are forked, so that they have the policy; its weights move to memory that they share, so that these are always as they
-are now.  Only sources go to them and only what was written comes back.
+Workers are forked, so that they have the policy; its weights move to memory that they share, so that
+these are always as they are now. Only sources go to them and only outputs come back.
 """
 
 from __future__ import annotations
@@ -26,15 +26,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.accel.fast import forget, resting, weights_at_rest
-from agents.accel.heap import give_back
 from agents.training.signals import SIGNALS
 from textgen_env.types import PAD, Trajectories
 
-Write = Callable[..., Trajectories]  # (policy, most, **rows, **settings), at a module's top level
-PIECE = 128  # hypotheses that a process writes side by side: what bounds its memory
-ROWS = 32  # the least that a worker gets: with fewer, its products are as slow as those of several threads
-IDLE = 0.1  # seconds after which a worker that nobody asks returns what it has freed
+Decode = Callable[..., Trajectories]  # (policy, most, **rows, **settings), at a module's top level
+ROWS = 32  # the least that a worker gets: with fewer, its matmuls are as slow as those of several threads
 WORK = 5e8  # rows · steps · weights from which the messages are worth their time
 
 _lock = threading.Lock()
@@ -49,42 +45,35 @@ def limit(count: int | None) -> None:
 
 
 def most_workers() -> int:
-    """Over how many processes a decode may be split; 1 where it cannot be: in a worker, and on other systems than Linux."""
+    """Over how many processes a decode may be split: 1 in a worker, and on other systems than Linux."""
     if sys.platform != "linux" or multiprocessing.current_process().daemon:
         return 1
     return torch.get_num_threads() if _most is None else _most
 
 
-def spread(write: Write, policy: Any, most: int, rows: dict[str, Tensor], hypotheses: int = 1, **settings: Any) -> Trajectories:
-    """``write(policy, most, **rows, **settings)``, piece by piece, each by several workers in equal shares where that pays.
+def spread(decode: Decode, policy: Any, most: int, rows: dict[str, Tensor], **settings: Any) -> Trajectories:
+    """``decode(policy, most, **rows, **settings)``, by several workers in equal shares where that pays.
 
-    Rows that stand together should be of like length: a piece is as wide as its own longest source.
-    policy: a module's steps do nothing but what they return; what is none, such as a mixture that counts its questions, is
-    never shared out.  rows: tensors ``[B, …]``, source among them.  hypotheses: that are written at once for each.
+    Args:
+        decode: A function at a module's top level.
+        policy: A module's steps do nothing but what they return; what is none, such as a mixture that
+            counts its queries, stays in this process.
+        most: Steps.
+        rows: Tensors ``[B, …]``, source among them.
+        **settings: Of ``decode``; ``width``: hypotheses of each row.
     """
-    batch, wide, shared = len(rows["source"]), len(rows["source"]) * hypotheses, _can_share(policy)
-    piece = max(1, PIECE * most_workers() // hypotheses)
-    if shared and batch > piece:
-        starts = range(0, batch, piece)
-        pieces = [{name: each[start : start + piece] for name, each in rows.items()} for start in starts]
-        return _joined([spread(write, policy, most, _narrowed(some), hypotheses, **settings) for some in pieces])
-    count = min(most_workers(), batch, wide // ROWS)
-    if count < 2 or not shared or wide * most * sum(weight.numel() for weight in policy.parameters()) < WORK:
-        return write(policy, most, **rows, **settings)
-    shares = [{name: each.tensor_split(count)[i] for name, each in rows.items()} for i in range(count)]
-    own, *others = [partial(write, most=most, **share, **settings) for share in shares]
+    batch, hypotheses = len(rows["source"]), len(rows["source"]) * settings.get("width", 1)
+    count = min(most_workers(), batch, hypotheses // ROWS)
+    if count < 2 or not _can_share(policy) or hypotheses * most * sum(map(Tensor.numel, policy.parameters())) < WORK:
+        return decode(policy, most, **rows, **settings)
+    shares = [{name: value.tensor_split(count)[i] for name, value in rows.items()} for i in range(count)]
+    own, *others = [partial(decode, most=most, **share, **settings) for share in shares]
     with _lock:
         team = _team(policy, count - 1)
         with team.at_work(), _one_thread():
-            team.ask(others)
-            found = [own(policy), *team.answers(len(others))]
-    return _joined(found)
-
-
-def _narrowed(rows: dict[str, Tensor]) -> dict[str, Tensor]:
-    """``rows`` without the columns of ``source`` that are all padding."""
-    longest = int((rows["source"] != PAD).sum(1).max())
-    return {**rows, "source": rows["source"][:, :longest]}
+            team.send(others)
+            answers = [own(policy), *team.receive(len(others))]
+    return _joined(answers)
 
 
 def dismiss(policy: Any) -> None:
@@ -94,13 +83,13 @@ def dismiss(policy: Any) -> None:
 
 
 class Team:
-    """Workers of one policy: ask them, then take all their answers."""
+    """Workers of one policy: send each a share, then receive all answers."""
 
     def __init__(self, policy: nn.Module, count: int) -> None:
-        self.weights = _weights(policy)
-        for weight in self.weights:
+        weights = _weights(policy)
+        for weight in weights:
             _share(weight)
-        self.state = _state(self.weights)
+        self.state = _state(weights)
         context = multiprocessing.get_context("fork")
         self.connections: list[Connection] = []
         workers: list[Any] = []
@@ -120,25 +109,24 @@ class Team:
         """Whether these workers are enough, and share the weights that ``policy`` has now."""
         return self.close.alive and len(self.connections) >= count and _state(_weights(policy)) == self.state
 
-    def ask(self, work: list[partial[Trajectories]]) -> None:
-        """One piece of ``work`` for each worker, until there is no more."""
-        version = sum(weight._version for weight in self.weights)
+    def send(self, shares: list[partial[Trajectories]]) -> None:
+        """A share of the work for each worker, until there is no more."""
         amp = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
-        for connection, each in zip(self.connections, work, strict=False):
-            given = {name: value.numpy() if isinstance(value, Tensor) else value for name, value in each.keywords.items()}
+        for connection, share in zip(self.connections, shares, strict=False):
+            settings = {name: value.numpy() if isinstance(value, Tensor) else value for name, value in share.keywords.items()}
             with _dead_is_an_error():
-                connection.send((each.func, given, resting(), version, amp))
+                connection.send((share.func, settings, amp))
 
-    def answers(self, count: int) -> list[Trajectories]:
-        """What the first ``count`` workers wrote."""
-        found = []
+    def receive(self, count: int) -> list[Trajectories]:
+        """What the first ``count`` workers generated."""
+        answers = []
         for connection in self.connections[:count]:
             with _dead_is_an_error():
                 answer = connection.recv()
             if isinstance(answer, str):
                 raise RuntimeError(f"a worker that decodes has failed:\n{answer}")
-            found.append(Trajectories(*map(torch.from_numpy, answer)))
-        return found
+            answers.append(Trajectories(*map(torch.from_numpy, answer)))
+        return answers
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -176,8 +164,8 @@ def _dismiss(owner: int, workers: list[Any], connections: list[Connection]) -> N
 
 
 def _can_share(policy: Any) -> bool:
-    """A module on the processor that does not learn now, each of whose weights has memory of its own."""
-    if not isinstance(policy, nn.Module) or any(each.training for each in policy.modules()):
+    """A module on the CPU that does not learn now, each of whose weights has memory of its own."""
+    if not isinstance(policy, nn.Module) or any(module.training for module in policy.modules()):
         return False
     weights = _weights(policy)
     if torch.is_inference_mode_enabled() or any(weight.is_inference() or weight.device.type != "cpu" for weight in weights):
@@ -206,24 +194,15 @@ def _serve(policy: nn.Module, connection: Connection, other: Connection) -> None
     """A worker's life: until the other end is closed."""
     other.close()
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # sent to the whole group; whoever asks decides what it means
+        signal.signal(number, signal.SIG_IGN)  # sent to the whole group; the parent decides what it means
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    give_back()  # what the process that forks has freed and kept for itself would else stay here as well
-    before: tuple[int | None, int] = None, -1
-    with weights_at_rest(), suppress(EOFError, ConnectionError):
+    with suppress(EOFError, ConnectionError):
         while True:
-            if not connection.poll(IDLE):
-                give_back()
-            write, given, block, version, amp = connection.recv()
+            decode, settings, amp = connection.recv()
             torch.clear_autocast_cache()  # of the weights before
-            if block is None or block != before[0]:  # outside of one, nobody has promised anything
-                forget(frozen=False)
-            if version != before[1]:
-                forget(frozen=True)
-            before = block, version
-            connection.send(_answer(write, policy, given, amp))
+            connection.send(_answer(decode, policy, settings, amp))
 
 
 def _end_with_parent() -> None:
@@ -236,7 +215,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _held_back() -> Iterator[None]:
-    """Signals wait meanwhile: a worker is not to run this process's handlers before it has its own."""
+    """Signals wait meanwhile: a worker must not run this process's handlers before it has its own."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -244,13 +223,13 @@ def _held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _answer(write: Write, policy: nn.Module, given: dict[str, Any], amp: torch.dtype | None) -> list[np.ndarray] | str:
-    """What was written, as arrays; the traceback, where that fails."""
+def _answer(decode: Decode, policy: nn.Module, settings: dict[str, Any], amp: torch.dtype | None) -> list[np.ndarray] | str:
+    """What was generated, as arrays; the traceback, where that fails."""
     try:
-        rows = {name: torch.from_numpy(value) if isinstance(value, np.ndarray) else value for name, value in given.items()}
+        arrays = {name: torch.from_numpy(value) for name, value in settings.items() if isinstance(value, np.ndarray)}
         with torch.autocast("cpu", amp or torch.bfloat16, enabled=amp is not None):
-            found = write(policy, **rows)
-        return [found.action.numpy(), found.length.numpy(), found.score.numpy()]
+            outputs = decode(policy, **(settings | arrays))
+        return [outputs.action.numpy(), outputs.length.numpy(), outputs.score.numpy()]
     except Exception:
         return traceback.format_exc()
 
@@ -265,8 +244,9 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _joined(found: list[Trajectories]) -> Trajectories:
+def _joined(answers: list[Trajectories]) -> Trajectories:
     """All rows, as wide as the widest."""
-    width = max(each.action.shape[1] for each in found)
-    action = torch.cat([nn.functional.pad(each.action, (0, width - each.action.shape[1]), value=PAD) for each in found])
-    return Trajectories(action, torch.cat([each.length for each in found]), torch.cat([each.score for each in found]))
+    width = max(answer.action.shape[1] for answer in answers)
+    action = [nn.functional.pad(answer.action, (0, width - answer.action.shape[1]), value=PAD) for answer in answers]
+    lengths, scores = [answer.length for answer in answers], [answer.score for answer in answers]
+    return Trajectories(torch.cat(action), torch.cat(lengths), torch.cat(scores))

@@ -88,21 +88,23 @@ def as_loss(algorithm: Algorithm, output: Any, tokens: int) -> Loss:
         UserError: there is nothing to train on; says what to yield instead.
     """
     who = f"{type(algorithm).__name__}.loss gives"
-    loss = Loss(output * tokens, tokens) if isinstance(output, Tensor) and not output.dim() else output
-    if isinstance(loss, Tensor):
-        raise UserError(f"{who} a tensor of shape {list(loss.shape)}; give a scalar, for example its mean")
+    loss = Loss(output * tokens, tokens) if isinstance(output, Tensor) else output
     if not isinstance(loss, Loss):
-        kind = "None" if loss is None else f"a {type(loss).__name__}"
-        raise UserError(f"{who} {kind}; give a scalar tensor or a Loss(sum, weight, metrics) of agents.algorithms")
+        raise UserError(f"{who} {_kind(loss)}; give a scalar tensor or a Loss(sum, weight, metrics) of agents.algorithms")
     if not isinstance(loss.sum, Tensor) or loss.sum.dim():
-        kind = f"of shape {list(loss.sum.shape)}" if isinstance(loss.sum, Tensor) else f"that is a {type(loss.sum).__name__}"
-        raise UserError(f"{who} a Loss with a sum {kind}; give a scalar tensor computed from the policy's logits")
+        raise UserError(f"{who} a sum that is {_kind(loss.sum)}; give a scalar tensor computed from the policy's logits")
     if not loss.sum.requires_grad:
         raise UserError(f"{who} a loss without a gradient; compute it from the policy's logits, not detached or under no_grad")
     if loss.weight <= 0:
         raise UserError(f"{who} a Loss with the weight {loss.weight}; give the number of positions or episodes")
     for name, metric in loss.metrics.items():
-        if isinstance(metric, Tensor) and metric.dim():
-            shape = list(metric.shape)
-            raise UserError(f"{who} a Loss with a metric {name!r} of shape {shape}; give numbers or scalar tensors")
+        if not isinstance(metric, Tensor | float | int) or (isinstance(metric, Tensor) and metric.dim()):
+            raise UserError(f"{who} a metric {name!r} that is {_kind(metric)}; give a number or a scalar tensor")
     return loss
+
+
+def _kind(value: Any) -> str:
+    """What ``value`` is, for messages."""
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {list(value.shape)}"
+    return "None" if value is None else f"a {type(value).__name__}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from heapq import heappop, heappush
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -73,20 +72,6 @@ class DAggerAggregate(Algorithm):
                 clock = clock.later(1)
 
 
-class Episode(NamedTuple):
-    """An episode of the data set; those with the largest keys are the first to go."""
-
-    order: float  # minus the key
-    number: int  # how many were added before
-    source: int  # tokens of the source
-    tokens: np.ndarray  # int32: source, actions and labels
-
-    @property
-    def parts(self) -> list[np.ndarray]:
-        """The source, the actions and their labels."""
-        return np.split(self.tokens, [self.source, (self.source + len(self.tokens)) // 2])
-
-
 class Reservoir(nn.Module):
     """A uniform sample of all episodes that were ever added: those with the smallest random keys.
 
@@ -98,7 +83,7 @@ class Reservoir(nn.Module):
         super().__init__()
         self.capacity, self.largest = capacity, 0  # bytes
         self.seen, self.actions = 0, 0  # episodes and actions ever added
-        self.heap: list[Episode] = []
+        self.heap: list[tuple[float, int, np.ndarray]] = []  # minus the key, number, tokens with their lengths first
 
     def __len__(self) -> int:
         return len(self.heap)
@@ -107,11 +92,10 @@ class Reservoir(nn.Module):
         """Add episodes with their labels ``[B, T]`` and uniform random keys ``[B]``."""
         parts = (part.cpu().numpy().astype(np.int32) for part in (batch.source, batch.target, labels))
         for source, target, label, length, key in zip(*parts, batch.length.tolist(), keys.tolist(), strict=True):
-            source = source[source != PAD]
-            tokens = np.concatenate([source, target[:length], label[:length]])
-            heappush(self.heap, Episode(-key, self.seen, len(source), tokens))
-            self.largest = max(self.largest, OVERHEAD + tokens.nbytes)
-            self.seen += 1
+            words = source[source != PAD]
+            tokens = np.concatenate([[len(words), length], words, target[:length], label[:length]], dtype=np.int32)
+            heappush(self.heap, (-key, self.seen, tokens))
+            self.seen, self.largest = self.seen + 1, max(self.largest, OVERHEAD + tokens.nbytes)
         self.actions += batch.tokens
         if self.largest > self.capacity:
             raise UserError(f"memory_mb={self.capacity / 2**20:g} does not hold one episode of this task; raise it")
@@ -125,20 +109,21 @@ class Reservoir(nn.Module):
         """
         row = torch.arange(max(1, round(tokens * self.seen / self.actions)))
         place = (clock.uniform("sample", row) * len(self)).long()  # [B]
-        source, target, label = zip(*(self.heap[index].parts for index in place.tolist()), strict=True)
-        length = torch.tensor([len(action) for action in target])
+        episodes = [self.heap[index][2] for index in place.tolist()]
+        parts = (np.split(episode[2:], episode[:2].cumsum()) for episode in episodes)
+        source, target, label = zip(*parts, strict=True)
         sources, targets = (torch.from_numpy(pad(rows, max(map(len, rows)))) for rows in (source, target))
+        length = torch.tensor([*map(len, target)])
         batch = Batch(place, sources, targets, length, limit=length, row=row)
         return batch, torch.from_numpy(np.concatenate(label)).long()
 
     def get_extra_state(self) -> dict[str, Tensor]:
         """All of it, as tensors."""
-        order, number, source, tokens = zip(*self.heap, strict=True) if self.heap else ([], [], [], [])
+        order, number, tokens = zip(*self.heap, strict=True) if self.heap else ([], [], [])
         return {
             "counts": torch.tensor([self.largest, self.seen, self.actions]),
             "order": torch.tensor(order, dtype=torch.float64),
             "number": torch.tensor(number, dtype=torch.int64),
-            "source": torch.tensor(source, dtype=torch.int64),
             "size": torch.tensor([*map(len, tokens)], dtype=torch.int64),
             "tokens": torch.from_numpy(np.concatenate([np.zeros(0, np.int32), *tokens])),
         }
@@ -147,8 +132,7 @@ class Reservoir(nn.Module):
         """What ``get_extra_state`` gave."""
         self.largest, self.seen, self.actions = state["counts"].tolist()
         tokens = (part.clone().numpy() for part in state["tokens"].split(state["size"].tolist()))
-        fields = (state[name].tolist() for name in ("order", "number", "source"))
-        self.heap = [Episode(*episode) for episode in zip(*fields, tokens, strict=True)]
+        self.heap = [*zip(state["order"].tolist(), state["number"].tolist(), tokens, strict=True)]
 
 
 NAMES = {"dagger_aggregate": partial(DAggerAggregate)}

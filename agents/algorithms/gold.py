@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import pad
 
 from agents.algorithms.base import Algorithm, Clock
-from agents.generation.rollout import acting, frozen, without_dropout
+from agents.estimators.episodes import log_probs_of
+from agents.generation.rollout import frozen
 from agents.losses.loss import Loss
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import Batch, Policy
@@ -61,30 +62,21 @@ class Gold(Algorithm):
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """The weighted NLL, whose gradient is minus the one above."""
-        with without_dropout(self.policy):  # as it decodes: dropout would make π another policy
-            log_probs = action_log_probs(self.policy, batch)  # [N]
+        log_probs, _ = log_probs_of(self.policy, batch)  # [B, T], 0 after the end
         weight = log_probs.detach().exp().clamp(min=self.weight_floor)
         loss = -(weight * self.values(batch) * log_probs).sum()
-        return Loss(loss, len(log_probs), {"weight": weight.mean(), "nll": -log_probs.detach().mean()})
+        metrics = {"weight": weight[batch.mask].mean(), "nll": -log_probs.detach().sum() / batch.tokens}
+        return Loss(loss, batch.tokens, metrics)
 
     def values(self, batch: Batch) -> Tensor:
-        """Q̂ of every action, ``[N]``."""
+        """Q̂ of every action, ``[B, T]``."""
         if self.start is None:
-            return torch.ones(batch.tokens, device=batch.target.device)
-        mask = batch.mask  # [B, T]
-        log_probs = torch.zeros(len(mask), mask.shape[1] + self.window, device=mask.device)  # log 1 after the end
-        with acting(self.start):
-            log_probs[:, : mask.shape[1]][mask] = action_log_probs(self.start, batch)
+            return torch.ones(batch.target.shape, device=batch.target.device)
+        with torch.no_grad():
+            log_probs = pad(log_probs_of(self.start, batch)[0], (0, self.window))  # [B, T + window]
         reward = (log_probs - self.log_floor if self.credit == "product" else log_probs.exp()).clamp(min=self.floor)
-        discount = self.discount ** torch.arange(self.window + 1, device=mask.device)
-        return (reward.unfold(1, self.window + 1, 1) * discount).sum(-1)[mask]  # unfold: [B, T, window + 1]
-
-
-def action_log_probs(policy: Policy, batch: Batch) -> Tensor:
-    """log π(a_t | s_t) of every action of ``batch``, ``[N]``."""
-    mask = batch.mask
-    logits = policy(batch.source, batch.prefix, mask).float()  # [N, V]
-    return -F.cross_entropy(logits, batch.target[mask], reduction="none")
+        discount = self.discount ** torch.arange(self.window + 1, device=reward.device)
+        return (reward.unfold(1, self.window + 1, 1) * discount).sum(-1)  # unfold: [B, T, window + 1]
 
 
 NAMES = {

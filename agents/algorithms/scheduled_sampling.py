@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agents.algorithms.base import Algorithm, Clock
 from agents.algorithms.schedules import beta as beta_schedule
-from agents.generation.decoding import draw, writable
+from agents.generation.decoding import pick
 from agents.generation.rollout import acting
 from agents.losses.loss import Loss
 from agents.losses.sequence import checked_smoothing, clone
@@ -71,9 +71,9 @@ class ScheduledSampling(Algorithm):
     def predict(self, batch: Batch, noise: Tensor) -> Tensor:
         """The student's tokens ``[N]`` at the batch's prefixes, sampled by the uniform ``noise`` ``[N]``."""
         with acting(self.policy):
-            log_probs = writable(self.policy(batch.source, batch.prefix, batch.actual))  # [N, V]
-        count("decoded", len(log_probs))
-        return log_probs.argmax(-1) if self.top_k else draw(log_probs, noise[:, None]).squeeze(1)
+            logits = self.policy(batch.source, batch.prefix, batch.actual)  # [N, V]
+        count("decoded", len(logits))
+        return pick(logits, noise, self.top_k)
 
 
 NAMES = {"scheduled_sampling": partial(ScheduledSampling)}

@@ -67,9 +67,6 @@ def rollout(
     """
     with acting(policy):
         episodes = decode(policy, source, limit, False, top_k, noise=noise, forced=forced)
-    total = int(episodes.length.sum())
-    if forced is not None:
-        given = forced[:, : episodes.action.shape[1]] != PAD
-        total -= int((given & (episodes.action[:, : given.shape[1]] != PAD)).sum())
-    count("decoded", total)
+    generated = episodes.length if forced is None else (episodes.length - (forced != PAD).sum(1)).clamp(min=0)
+    count("decoded", int(generated.sum()))
     return episodes

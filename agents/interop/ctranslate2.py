@@ -87,16 +87,13 @@ def specification(policy: Transformer, vocabulary: Vocabulary, length: int) -> T
     for side, norm in ((spec.encoder, policy.encoder_norm), (spec.decoder, policy.decoder_norm)):
         side.position_encodings.encodings = _array(positions(length, policy.width, torch.device("cpu")))
         _norm(side.layer_norm, norm)
-    encoder: Any = policy.encoder
-    decoder: Any = policy.decoder
-    for written, layer in zip(spec.encoder.layer, encoder, strict=True):
-        _self_attention(written.self_attention, layer.self_norm, layer.self_attention)
-        _ffn(written.ffn, layer.ffn_norm, layer.ffn)
-    for written, layer in zip(spec.decoder.layer, decoder, strict=True):
-        _self_attention(written.self_attention, layer.self_norm, layer.self_attention)
+    layer: Any
+    for block, layer in zip((*spec.encoder.layer, *spec.decoder.layer), (*policy.encoder, *policy.decoder), strict=True):
+        _self_attention(block.self_attention, layer.self_norm, layer.self_attention)
+        _ffn(block.ffn, layer.ffn_norm, layer.ffn)
+    for block, layer in zip(spec.decoder.layer, policy.decoder, strict=True):
         cross = layer.cross_attention
-        _attention(written.attention, layer.cross_norm, cross.query, cross.key_value, cross.output)
-        _ffn(written.ffn, layer.ffn_norm, layer.ffn)
+        _attention(block.attention, layer.cross_norm, cross.query, cross.key_value, cross.output)
     never = torch.zeros(len(vocabulary))
     never[[PAD, BOS]] = -1e9
     _linear(spec.decoder.projection, (policy.target_embedding.weight, never))

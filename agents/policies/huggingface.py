@@ -51,7 +51,9 @@ class HuggingFacePolicy(nn.Module):
         self.feature_width = model.get_output_embeddings().weight.shape[1]
         self.keeps_eos = keeps_eos
         self.has_encoder = bool(model.config.is_encoder_decoder)
-        self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
+        parameters = inspect.signature(model.forward).parameters
+        self.takes_positions = "position_ids" in parameters
+        self.cache_name = "cache" if "cache" in parameters else "past_key_values"  # of transformers 5 and 4
         known = [ids[EOS] if theirs is None else theirs for theirs in ids]
         absent = [ours for ours, theirs in enumerate(ids) if theirs is None]
         for name, value in {"ids": known, "absent": absent, "opening": opening, "closing": closing}.items():
@@ -104,7 +106,7 @@ class HuggingFacePolicy(nn.Module):
 
     def inputs(self, tokens: Tensor, state: State) -> dict[str, Any]:
         """The model's arguments for ``tokens`` ``[B, N]``, which follow the ``state.time`` tokens in the cache."""
-        options: dict[str, Any] = {"past_key_values": state.cache, "use_cache": False}
+        options: dict[str, Any] = {self.cache_name: state.cache, "use_cache": False}
         if self.has_encoder:
             memory = {"encoder_outputs": (state.encoded,), "attention_mask": state.present}
             return {"decoder_input_ids": tokens, **memory, **options}
@@ -123,7 +125,7 @@ class HuggingFacePolicy(nn.Module):
 
         with self.model.get_output_embeddings().register_forward_pre_hook(capture):
             output = self.model(**inputs)
-        return hidden[0], output.past_key_values
+        return hidden[0], output[self.cache_name] if inputs["use_cache"] else None
 
     def check_limits(self, source_limit: int, horizon: int) -> None:
         """UserError when a source and a target of these lengths take more positions than the model has."""

@@ -15,7 +15,7 @@ from agents.policies.layers import LAYERS, WIDTH, Memory, embedding, linear, pos
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.types import PAD, picked
 
-ROOM = 16  # a decode makes room for so many steps at a time
+ROOM = 8  # a decode makes room for so many steps at a time
 
 
 class Transformer(nn.Module):

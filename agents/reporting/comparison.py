@@ -153,13 +153,13 @@ def gains_by_length(
         return [next(iter(corpus_score(metric, *texts, resamples=0).values())).value for texts in split]
 
     def gains(baseline: Entry, run: Entry) -> Curve:
-        pairs = zip(groups, scores(baseline), scores(run), strict=True)
+        pairs = zip(groups, scored[id(baseline)], scored[id(run)], strict=True)
         return [(float(length[rows].mean()), after - before) for rows, before, after in pairs]
 
-    runs = systems([entry for entry in entries if entry.algorithm not in (TEACHER, "mle")])
-    others = systems(entries)
+    trained = [entry for entry in entries if entry.algorithm != TEACHER]
+    runs, scored = systems(trained), {id(run): scores(run) for run in trained}
     return {
         (student, algorithm): [gains(*pair) for pair in pairs]
         for (student, algorithm), own in runs.items()
-        if (pairs := _pairs(others, student, "mle", own))
+        if algorithm != "mle" and (pairs := _pairs(runs, student, "mle", own))
     }

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from agents.reporting.comparison import COSTS, OTHER_COSTS, TEACHER, Curve
+from agents.reporting.comparison import COSTS, OTHER_COSTS, TEACHER, Curve, System
 from agents.reporting.facts import NOTHING, amount, times, wording
 from agents.reporting.style import INK, MUTED, PALETTE, STYLE, png
 
@@ -66,9 +66,8 @@ def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
     students = list(dict.fromkeys(row["student"] for row in trained))
     panels = [[row for row in reversed(trained) if row["student"] == student] for student in students]
     figure = Figure(figsize=(4.6 * len(students), 1.2 + 0.38 * max(map(len, panels))), layout="constrained")
-    for axes, student, shown in zip(
-        figure.subplots(1, len(students), sharex=True, squeeze=False)[0], students, panels, strict=True
-    ):
+    subplots = figure.subplots(1, len(students), sharex=True, squeeze=False).flat
+    for axes, student, shown in zip(subplots, students, panels, strict=True):
         for row in teachers:
             axes.axvspan(row[f"{name}_low"], row[f"{name}_high"], color=MUTED, alpha=0.12, linewidth=0)
             axes.axvline(row[name], color=MUTED, linewidth=1, linestyle="--")
@@ -92,13 +91,7 @@ def _dot(axes: Axes, height: int, row: Mapping[str, Any], name: str, color: str)
 
 
 @matplotlib.rc_context(STYLE)
-def lines_png(
-    curves: Mapping[tuple[str, str], Sequence[Curve]],
-    x: str,
-    y: str,
-    algorithms: Sequence[str],
-    zero: bool = False,
-) -> bytes:
+def lines_png(curves: Mapping[System, Sequence[Curve]], x: str, y: str, algorithms: Sequence[str], zero: bool = False) -> bytes:
     """One panel per student, on one scale: every algorithm's mean curve, and thin lines for its seeds.
 
     Args:
@@ -110,7 +103,7 @@ def lines_png(
     """
     students = list(dict.fromkeys(student for student, _ in curves))
     figure = Figure(figsize=(5.4 * max(1, len(students)), 3.8), layout="constrained")
-    panels = figure.subplots(1, max(1, len(students)), sharex=True, sharey=True, squeeze=False)[0]
+    panels = figure.subplots(1, max(1, len(students)), sharex=True, sharey=True, squeeze=False).flat
     for axes, student in zip(panels, students, strict=False):
         for (who, algorithm), seeds in curves.items():
             if who == student and all(seeds):

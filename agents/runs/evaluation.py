@@ -12,7 +12,6 @@ import torch
 from omegaconf import OmegaConf
 
 from agents import reporting as report
-from agents.accel.workers import most_workers
 from agents.evaluation.outputs import outputs, outputs_name, samples, subset
 from agents.evaluation.speed import speed
 from agents.generation.decoder import Decode, Decoder
@@ -111,7 +110,7 @@ def _speed(run: Run, split: Split) -> dict[str, Any]:
         **{name: settings[name] for name in ("batch_size", "beam", "length_penalty")},
         **run.machine._asdict(),
         "threads": torch.get_num_threads(),
-        "workers": most_workers(),
+        "workers": run.config.workers or torch.get_num_threads(),
     }
 
 

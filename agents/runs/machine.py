@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig
 
-from agents.accel import workers
-from agents.accel.fast import resolve_precision
-from agents.accel.heap import tune_allocator
+from agents.precision import resolve_precision
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
@@ -38,15 +37,20 @@ def find_machine(config: DictConfig) -> Machine:
 def use_machine(config: DictConfig) -> Machine:
     """``find_machine``, with as many CPU threads and decoding workers as ``config`` says; prints what was chosen."""
     machine = find_machine(config)
-    tune_allocator()
     if config.threads:
         torch.set_num_threads(config.threads)
-    workers.limit(config.workers)
     words = [f"{machine.precision} on {machine.device}", f"{torch.get_num_threads()} CPU threads"]
-    if machine.device == "cpu" and workers.most_workers() > 1:
-        words.append(f"large decodes over {workers.most_workers()} processes")
-    console.print(f"computing: {', '.join(words)}")
+    console.print(f"computing: {', '.join(words)}, accel: {accelerate(config.workers)}")
     return machine
+
+
+def accelerate(workers: int | None) -> str:
+    """Install what the optional folder agents/accel has, and say what it is; "none" without it."""
+    if find_spec("agents.accel") is None:
+        return "none"
+    from agents import accel
+
+    return accel.install(workers)
 
 
 def versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ from agents.generation.demonstrations import KINDS
 from agents.model import describe
 from agents.runs.config import chosen
 from agents.runs.run import Run
-from agents.runs.student import check_start
+from agents.runs.student import build_student, check_start
 from agents.training.learning_rate import learning_rate
 from agents.training.saving import Checkpoints
 from textgen_env.envs import rewards
@@ -33,7 +33,7 @@ def build_algorithm(config: DictConfig, task: Task, student: Any, oracle: Oracle
     return algorithm
 
 
-def check_settings(config: DictConfig, task: Task, student: Any) -> None:
+def check_settings(config: DictConfig, task: Task) -> None:
     """UserError for a mistake that would otherwise show after the teacher's training, as far as the task's expert shows it."""
     check_start(config)
     check_range("evaluate.beam", config.evaluate.beam, Range(1, len(task.vocabulary)))
@@ -41,7 +41,7 @@ def check_settings(config: DictConfig, task: Task, student: Any) -> None:
         check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))
     for settings in (config.teacher.train, config.train):
         learning_rate(settings.schedule, settings.warmup, settings.steps)
-    algorithm = build_algorithm(config, task, student, expert(task))
+    algorithm = build_algorithm(config, task, build_student(config, task), expert(task))
     if algorithm.demonstrations not in KINDS:
         raise unknown("demonstrations", algorithm.demonstrations, KINDS)
 

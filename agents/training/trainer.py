@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import increment_version
 from torch.random import fork_rng
 
 from agents.algorithms.base import UPDATES_PER_ROUND, Algorithm, Clock, Loss, as_loss
@@ -181,7 +180,6 @@ def update(loss: Tensor, weights: list[nn.Parameter], optimizer: torch.optim.Opt
         group["lr"] = lr
     optimizer.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]  # a fused step skips where it is set
     optimizer.step()
-    increment_version(weights)  # which a fused step does not
     optimizer.zero_grad(set_to_none=True)
     return norm
 

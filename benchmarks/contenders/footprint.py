@@ -21,6 +21,7 @@ from agents.runs.run import Run
 from agents.runs.student import build_student
 from agents.runs.task import load_task
 from agents.runs.teacher import TEACHER_KEYS, Teacher
+from agents.runs.training import build_algorithm
 from benchmarks.material import Setup
 from textgen_env.errors import UserError
 from textgen_env.oracles.policy import PolicyOracle
@@ -79,5 +80,5 @@ class Contender:
         with TemporaryDirectory() as folder:
             student = build_student(config, task).to(machine.device)
             run = Run(Path(folder), config, machine, task, Teacher(oracle, oracle.demonstrate, {}), student)
-            done, _ = dagger.distill(run)
+            done, _ = dagger.distill(run, build_algorithm(config, task, student, oracle))
         return done.step, oracle.resident, oracle.peak

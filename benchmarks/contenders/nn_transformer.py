@@ -21,7 +21,7 @@ class Plain(nn.Module):
 
     def __init__(self, policy: Transformer, layers: int, ffn: int) -> None:
         super().__init__()
-        vocabulary, width = policy.target_embedding.shape
+        vocabulary, width = policy.target_embedding.weight.shape
         self.source, self.target = nn.Embedding(vocabulary, width), nn.Embedding(vocabulary, width)
         self.dropout = nn.Dropout(DROPOUT)
         self.core = nn.Transformer(width, HEADS, layers, layers, ffn, DROPOUT, batch_first=True, norm_first=True)
@@ -59,25 +59,29 @@ class Contender:
 
 ENCODER = {  # ours → torch's
     "self_norm.": "norm1.",
-    "self_input.": "self_attn.in_proj_",
-    "self_output.": "self_attn.out_proj.",
-    "ffn.norm.": "norm2.",
-    "ffn.up.": "linear1.",
-    "ffn.down.": "linear2.",
+    "self_attention.output.": "self_attn.out_proj.",
+    "ffn_norm.": "norm2.",
+    "ffn.0.": "linear1.",
+    "ffn.3.": "linear2.",
 }
-DECODER = ENCODER | {"cross_norm.": "norm2.", "cross_output.": "multihead_attn.out_proj.", "ffn.norm.": "norm3."}
+DECODER = ENCODER | {
+    "cross_norm.": "norm2.",
+    "cross_attention.output.": "multihead_attn.out_proj.",
+    "ffn_norm.": "norm3.",
+}
+INPUTS = {"self_attention": "self_attn", "cross_attention": "multihead_attn"}  # query, key and value are one matrix there
 
 
 def _renamed(policy: Transformer) -> dict[str, Tensor]:
     """The weights of ``policy`` under torch's names."""
     state = policy.state_dict()
-    found = {"source.weight": state["source_embedding"], "target.weight": state["target_embedding"]}
-    for kind in ("weight", "bias"):
-        for side, names in (("encoder", ENCODER), ("decoder", DECODER)):
-            found[f"core.{side}.norm.{kind}"] = state[f"{side}_norm.{kind}"]
-            for layer, (ours, theirs) in product(range(len(getattr(policy, side))), names.items()):
-                found[f"core.{side}.layers.{layer}.{theirs}{kind}"] = state[f"{side}.{layer}.{ours}{kind}"]
-        for layer, memory in enumerate(state[f"memory.{kind}"].chunk(len(policy.decoder))):
-            cross = torch.cat([state[f"decoder.{layer}.cross_input.{kind}"], memory])
-            found[f"core.decoder.layers.{layer}.multihead_attn.in_proj_{kind}"] = cross
+    found = {f"{side}.weight": state[f"{side}_embedding.weight"] for side in ("source", "target")}
+    for kind, (side, names) in product(("weight", "bias"), (("encoder", ENCODER), ("decoder", DECODER))):
+        found[f"core.{side}.norm.{kind}"] = state[f"{side}_norm.{kind}"]
+        for layer, (ours, theirs) in product(range(len(getattr(policy, side))), names.items()):
+            found[f"core.{side}.layers.{layer}.{theirs}{kind}"] = state[f"{side}.{layer}.{ours}{kind}"]
+        for layer, (ours, theirs) in product(range(len(getattr(policy, side))), INPUTS.items()):
+            if f"{side}.{layer}.{ours}.query.{kind}" in state:
+                parts = [state[f"{side}.{layer}.{ours}.{part}.{kind}"] for part in ("query", "key_value")]
+                found[f"core.{side}.layers.{layer}.{theirs}.in_proj_{kind}"] = torch.cat(parts)
     return found

@@ -1,4 +1,4 @@
-"""This project's policies: training, decoding, and what the processor's matrix product gives at best."""
+"""This project's policies: training, decoding, and what the CPU's matmul gives at best."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from agents import accel
+from agents.algorithms.base import Clock
 from agents.algorithms.bc import BC
-from agents.evaluation.outputs import writer
+from agents.generation.decoder import Decoder
 from agents.precision import precision
 from benchmarks.material import Setup, Work, batches, gru, sources, training, transformer
 from textgen_env.types import Batch
@@ -21,7 +23,7 @@ SIDE = 2048  # of the matrices whose product is timed
 class Contender:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.policy = cache(lambda size: policy(setup, size).requires_grad_(False))  # as a finished run's: it is cast once
+        self.policy = cache(lambda size: policy(setup, size).requires_grad_(False))
 
     def train(self, size: str, amp: str) -> Work:
         """Maximum likelihood: forward, loss, backward and Adam; counts target tokens."""
@@ -30,13 +32,13 @@ class Contender:
 
         def loss(batch: Batch) -> Tensor:
             with precision(amp, "cpu"):
-                return learner.loss(batch, progress=0).loss
+                return learner.loss(batch, Clock(seed=0, step=0, steps=1)).mean
 
         return training(policy, loss, batches(self.setup))
 
     def flops(self, size: str) -> float:
         """Of the matrix products of ``train``, a target token."""
-        with FlopCounterMode(display=False, custom_mapping={torch.ops.mkldnn._linear_pointwise: _fused}) as counter:
+        with FlopCounterMode(display=False) as counter:
             tokens = self.train(size, "float32").run()
         return counter.get_total_flops() / tokens
 
@@ -52,12 +54,17 @@ class Contender:
 
         return Work(run)
 
-    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int = 1) -> Work:
-        """``count`` batches of ``rows``, greedy or with a beam of ``width``; handed over at once to ``workers``, if several."""
-        write, work = writer(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
-        work = [torch.cat(work)] if workers > 1 else work
+    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int | None = 1) -> Work:
+        """``count`` batches of ``rows``, greedy or with a beam of ``width``; handed over at once to ``workers``, if several.
+
+        workers: None leaves what is installed.
+        """
+        write, work = Decoder(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
+        work = [torch.cat(work)] if workers != 1 else work
 
         def run() -> float:
+            if workers is not None:
+                accel.install(workers)
             return sum(int(write(source, steps).length.sum()) for source in work)
 
         return Work(run)
@@ -66,8 +73,3 @@ class Contender:
 def policy(setup: Setup, size: str) -> Any:
     """The student or teacher of that size, or the recurrent student."""
     return gru(setup) if size == "gru" else transformer(setup, size)
-
-
-def _fused(x: torch.Size, weight: torch.Size, *_: Any, **__: Any) -> int:
-    """Operations of a product with its bias, as FlopCounterMode counts products: without the bias."""
-    return 2 * x.numel() * weight[0]

@@ -6,10 +6,11 @@ import numpy as np
 
 from benchmarks.material import Setup, Work
 from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.vector import TextGenVectorEnv
-from textgen_env.tasks.task import Task, build
+from textgen_env.tasks.task import Task
 from textgen_env.types import UNK
 
 LIMIT, PAIRS = 125, 64  # S = T: the IWSLT task's
@@ -59,4 +60,4 @@ def task(vocabulary: int) -> Task:
     pairs = Pairs(texts[:PAIRS], [(text,) for text in texts[PAIRS:]])
     corpus = Corpus("random", "local", "random words", dict.fromkeys(("train", "valid", "test"), pairs))
     tokens = Vocabulary.words(words)
-    return build("Random-v0", corpus, tokens, source_limit=LIMIT, horizon=LIMIT, metric="bleu", reward="bleu")
+    return Task("Random-v0", corpus, tokens, source_limit=LIMIT, limit=Limit(LIMIT), metric="bleu", reward="bleu")

@@ -20,12 +20,10 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
         "mle": ("step", both | {"algorithm": "mle"}),
         "imitkd step": ("step", both | {"algorithm": "imitkd"}),
         "imitkd_full step": ("step", both | {"algorithm": "imitkd_full"}),
-        "imitkd, known sources, step": ("step", both | {"algorithm": "imitkd", "known": True}),
-        "imitkd_full, known sources, step": ("step", both | {"algorithm": "imitkd_full", "known": True}),
         "greedy roll-in": ("roll_in", sides | {"top_k": 1}),
         "top-5 roll-in": ("roll_in", sides | {"top_k": 5}),
-        f"{teacher} teacher's actions": ("ask", both | {"question": "action"}),
-        f"{teacher} teacher's distributions": ("ask", both | {"question": "log_probs"}),
+        f"{teacher} teacher's actions": ("query", both | {"question": "action"}),
+        f"{teacher} teacher's distributions": ("query", both | {"question": "log_probs"}),
     }
     with opened(setup, "distilling") as runners:
         jobs = {name: Job(runners["distilling"], *work, setup.threads) for name, work in works.items()}

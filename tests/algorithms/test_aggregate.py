@@ -27,12 +27,12 @@ def numbered(first, count, width, seed=0):
 
 def numbers_kept(data):
     """Which episodes are in the data set."""
-    return {episode.number for episode in data.heap}
+    return {number for _, number, _ in data.heap}
 
 
 def size(data):
     """Bytes of its tokens."""
-    return sum(episode.tokens.nbytes for episode in data.heap)
+    return sum(tokens.nbytes for _, _, tokens in data.heap)
 
 
 def test_every_episode_is_as_likely_to_be_kept_whenever_it_came_and_whatever_its_width():

@@ -16,6 +16,7 @@ from agents.runs.run import Run
 from agents.runs.student import build_student
 from agents.runs.task import load_task
 from agents.runs.teacher import Teacher
+from agents.runs.training import build_algorithm
 from cli import passing, read
 from dagger import distill
 from textgen_env.errors import UserError
@@ -47,7 +48,8 @@ def fit(folder, words):
     """The test accuracy of a student trained as the command line says."""
     config, task, student = made(words)
     on, teacher = find_machine(config), expert(task)
-    distill(Run(folder, config, on, task, Teacher(teacher, teacher.demonstrate, {}), student))
+    run = Run(folder, config, on, task, Teacher(teacher, teacher.demonstrate, {}), student)
+    distill(run, build_algorithm(config, task, student, teacher))
     texts = generate(Decoder(student, 1, *on), task, task.splits["test"])
     (accuracy,) = score(task.metric, texts, task.splits["test"].texts.references).values()
     return accuracy.value

@@ -157,8 +157,8 @@ class Detached(Base):
     def loss(self, batch, clock): return self.logits(batch).mean().detach()
 class Weightless(Base):
     def loss(self, batch, clock): return Loss(self.logits(batch).sum(), 0)
-class Figures(Base):
-    def loss(self, batch, clock): return Loss(self.logits(batch).sum(), batch.tokens, {"kl": self.logits(batch)})
+class Metrics(Base):
+    def loss(self, batch, clock): return Loss(self.logits(batch).sum(), batch.tokens, {"kl": self.logits(batch).mean(0)})
 class Unrelated: pass
 def function(policy): pass
 """
@@ -197,12 +197,12 @@ def test_a_file_that_offers_no_algorithm_is_one_line(target, message):
     [
         ("Nothing", "Nothing.loss gives None; give a scalar tensor or a Loss(sum, weight, metrics)"),
         ("Pair", "Pair.loss gives a tuple; give a scalar tensor or a Loss(sum, weight, metrics)"),
-        ("Vector", "Vector.loss gives a tensor of shape [12]; give a scalar"),
-        ("Number", "Number.loss gives a Loss with a sum that is a float; give a scalar tensor"),
-        ("Sums", "Sums.loss gives a Loss with a sum of shape [12]; give a scalar tensor"),
+        ("Vector", "Vector.loss gives a sum that is a tensor of shape [12]; give a scalar"),
+        ("Number", "Number.loss gives a sum that is a float; give a scalar tensor"),
+        ("Sums", "Sums.loss gives a sum that is a tensor of shape [12]; give a scalar tensor"),
         ("Detached", "Detached.loss gives a loss without a gradient"),
         ("Weightless", "Weightless.loss gives a Loss with the weight 0; give the number of positions or episodes"),
-        ("Figures", "Figures.loss gives a Loss with a metric 'kl' of shape [14, 12]; give numbers or scalar tensors"),
+        ("Metrics", "Metrics.loss gives a metric 'kl' that is a tensor of shape [12]; give a number or a scalar tensor"),
     ],
 )
 @pytest.mark.usefixtures("wrong")

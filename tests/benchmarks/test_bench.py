@@ -22,7 +22,6 @@ from benchmarks.contenders import distilling, footprint, nn_transformer, ours, s
 from benchmarks.material import LENGTH, SIZES, Setup, batches, sources, transformer
 from benchmarks.runner import Job, best, opened, turns
 from benchmarks.suites import decode
-from benchmarks.suites.growth import slope
 from benchmarks.table import ratio, row
 from textgen_env.errors import UserError
 from textgen_env.types import EOS
@@ -109,16 +108,16 @@ def test_sentences_are_of_a_bucket_and_whole():
 
 def test_every_row_is_replaced_and_both_steps_learn_from_as_many_tokens():
     contender = distilling.Contender(SETUP)
-    written = contender.written("2+2", "float32")
+    written = contender.rolled_in("2+2", "float32")
     assert (written.length == LENGTH).all()
     assert not (written.target == contender.batch.target).all(1).any()
     policy = transformer(SETUP, "2+2")
     for name in ("imitkd", "imitkd_full"):
         made = contender.algorithm(name, policy, "2+2")
-        output = made.loss(contender.batch, progress=0.5)
-        assert output.tokens == output.decoded == written.tokens
+        output = made.loss(contender.batch, distilling.CLOCK)
+        assert output.weight == written.tokens
     works = [contender.step("2+2", "2+2", algorithm, "float32") for algorithm in ("mle", "imitkd", "imitkd_full")]
-    works += [contender.roll_in("2+2", 5, "float32"), contender.ask("2+2", "2+2", "action", "float32")]
+    works += [contender.roll_in("2+2", 5, "float32"), contender.query("2+2", "2+2", "action", "float32")]
     assert [work.run() for work in works] == [1] * 5
 
 
@@ -198,7 +197,6 @@ def test_a_row_has_the_median_and_the_extremes():
     found = row("suite", "what", ratio([2.0, 9.0, 4.0], [2.0, 3.0, 2.0]))
     assert (found.median, found.low, found.high) == (2, 1, 3)
     assert "(1 to 3)" in str(found)
-    assert slope([16, 32, 256], tuple(0.1 * steps**1.5 for steps in (16, 32, 256))) == pytest.approx(1.5)
 
 
 def test_a_peer_that_is_not_installed_is_named(monkeypatch):
@@ -215,7 +213,6 @@ def test_a_peer_that_is_not_installed_is_named(monkeypatch):
         ("suite=trian", "unknown suite 'trian'; did you mean 'train'?"),
         ("sizes=[3+3]", "unknown size '3+3'"),
         ("rounds=0", "rounds=0: a number of at least 1"),
-        ("lengths=[16]", "a slope takes at least two"),
     ],
 )
 def test_a_mistake_is_one_line(word, message):
@@ -226,20 +223,17 @@ def test_a_mistake_is_one_line(word, message):
 
 
 def test_all_but_the_longest_suite_is_the_default():
-    assert bench.chosen_suites(["all"]) == ["decode", "env", "growth", "onpolicy", "train"]
-    assert bench.chosen_suites(["threads"]) == ["threads"]
+    assert bench.chosen_suites(["all"]) == ["decode", "env", "onpolicy", "train"]
     assert bench.chosen_suites(["memory", "env"]) == ["env", "memory"]
 
 
 def test_the_command_writes_what_it_prints(tmp_path):
     words = [
-        "suite=[env,growth]",
+        "suite=env",
         "rounds=1",
         "seconds=0",
         "vocabulary=60",
         "width=16",
-        "batch=2",
-        "lengths=[2,4]",
         "episodes=4",
         "threads=1",
     ]
@@ -248,7 +242,7 @@ def test_the_command_writes_what_it_prints(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads((tmp_path / "bench.json").read_text())
-    assert {each["suite"] for each in found["rows"]} == {"machine", "env", "growth"}
+    assert {each["suite"] for each in found["rows"]} == {"machine", "env"}
     assert all(each["what"] in done.stderr for each in found["rows"])
     assert all(each["low"] <= each["median"] <= each["high"] for each in found["rows"])
     assert found["versions"].keys() >= {"torch", "transformers", "ctranslate2", "imitation"}

@@ -18,8 +18,8 @@ from agents.reporting.text import samples_text
 from textgen_env import TextGenEnv
 from textgen_env.data import files
 from textgen_env.data.corpus import Corpus, Pairs
-from textgen_env.data.files import is_blank, stream_lines
-from textgen_env.data.jsonl import read_pairs, read_summaries, write_pairs
+from textgen_env.data.files import is_blank, load_json, save_json, stream_lines
+from textgen_env.data.jsonl import read_pairs, read_summaries
 from textgen_env.data.limit import Limit
 from textgen_env.data.readers import clean, read_folder
 from textgen_env.data.vocabulary import Vocabulary
@@ -236,9 +236,9 @@ def test_json_keeps_the_text_and_holds_no_control(tmp_path: Path) -> None:
     assert json.loads(written) == [HOSTILE, "ü"]
     assert "ü" in written
     assert not CONTROL.search(written)
-    write_pairs(tmp_path / "f.jsonl", [("a\x9bb", ["c\u202e"])])
-    assert not CONTROL.search((tmp_path / "f.jsonl").read_text())
-    assert read_pairs(tmp_path / "f.jsonl") == Pairs(["a\x9bb"], [("c\u202e",)])
+    save_json(tmp_path / "f.json", ["a\x9bb", "c\u202e"])
+    assert not CONTROL.search((tmp_path / "f.json").read_text())
+    assert load_json(tmp_path / "f.json") == ["a\x9bb", "c\u202e"]
     vocabulary = Vocabulary.words(["a\x9b", "b"])
     vocabulary.save(tmp_path / "v.json")
     assert not CONTROL.search((tmp_path / "v.json").read_text())

@@ -39,6 +39,7 @@ def report(task: Task, oracle=None, rows: int = 40, **students):
 
 
 def random_student(task: Task, seed: int = 0) -> Transformer:
+    torch.manual_seed(seed)
     return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
 
 

@@ -26,8 +26,8 @@ HOSTILE = "</script><script>document.title='broken'</script> & \"q\" $title ${ru
 @pytest.fixture(scope="module")
 def student(task: Task) -> Transformer:
     """One that has learnt nothing, so that it diverges from its teacher early and often."""
-    generator = torch.Generator().manual_seed(2)
-    return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, generator=generator).eval()
+    torch.manual_seed(2)
+    return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
 
 
 @pytest.fixture(scope="module")

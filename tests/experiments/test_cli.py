@@ -8,6 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from agents import accel
 from agents.accel import workers
 from agents.algorithms.schedules import BETA
 from agents.runs.config import leaves
@@ -211,7 +212,8 @@ def test_what_writes_a_whole_split_can_be_told_how_to_compute(command):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="decodes are split on Linux only")
-def test_threads_and_workers_are_used_and_told(capsys):
+def test_threads_and_workers_are_used_and_told(capsys, monkeypatch):
+    monkeypatch.delenv("TEXTGEN_ACCEL", raising=False)
     before = torch.get_num_threads()
     try:
         use_machine(OmegaConf.create({"device": "cpu", "precision": "float32", "threads": 2, "workers": None}))
@@ -220,7 +222,7 @@ def test_threads_and_workers_are_used_and_told(capsys):
         assert (torch.get_num_threads(), workers.most_workers()) == (2, 3)
     finally:
         torch.set_num_threads(before)
-        workers.limit(None)
+        accel.install(1)
     said = " ".join(capsys.readouterr().err.split())
-    assert "computing: float32 on cpu, 2 CPU threads, large decodes over 2 processes" in said
-    assert "computing: float32 on cpu, 2 CPU threads, large decodes over 3 processes" in said
+    assert "computing: float32 on cpu, 2 CPU threads, accel: large decodes over 2 processes" in said
+    assert "computing: float32 on cpu, 2 CPU threads, accel: large decodes over 3 processes" in said

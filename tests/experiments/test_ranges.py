@@ -72,7 +72,7 @@ BEYOND = [
     *(("t2_bound", word) for word in ("epsilon=.nan", "epsilon=2", "shortest=0", "longest=1000000000", "mdps=1000000000")),
     *(("t2_bound", word) for word in ("neural_seeds=100000", "neural_epsilon=1", "seed=-1", "demonstrations=0")),
     *(("interop", word) for word in ("gamma=2", "gamma=.nan", "lr=.inf", "epochs=0", "envs=1000000000", "batch=1", "steps=0")),
-    *(("bench", word) for word in ("seconds=.inf", "episodes=1000000000", "lengths=[16,1000000000]")),
+    *(("bench", word) for word in ("seconds=.inf", "episodes=1000000000")),
 ]
 
 
@@ -181,7 +181,6 @@ def test_a_text_that_may_be_empty_is_empty() -> None:
         ("dagger", ["env.corpus=hub", "env.bundled_pairs=5"], "the corpus is env.corpus=hub"),
         ("interop", ["trainer=sb3_a2c", "epochs=5"], "trainer=sb3_a2c uses each step once"),
         ("t2_bound", ["neural=false", "neural_seeds=3"], "neural=false trains no student"),
-        ("bench", ["suite=[train]", "lengths=[16,32]"], "only suite=growth or all reads it"),
         ("bench", ["memory=[seed=1]"], "only suite=memory reads it"),
         *(("bench", [word], "only suite=beam reads it") for word in ("run=RUN", "rows=5")),
         *(("bench", ["suite=[env]", word], "only suite=") for word in ("sizes=[2+2]", "batch=5", "steps=5")),

@@ -1,9 +1,31 @@
-"""Rolling a policy out leaves it as it was."""
+"""Rolling a policy out leaves it as it was, and depends on its noise alone."""
 
+from __future__ import annotations
+
+import pytest
 import torch
 
-from agents.generation.rollout import acting, roll_out
-from agents.policies.transformer import Transformer
+from agents.generation.rollout import acting, rollout
+from agents.model import build_policy
+from textgen_env.profiler import Profiler
+from textgen_env.randomness import uniform
+from textgen_env.types import PAD
+
+
+@pytest.fixture(scope="module")
+def policy(task):
+    settings = {"layers": 1, "width": 8, "heads": 2, "ffn": 8, "dropout": 0.5}
+    return build_policy("transformer", settings, task.vocabulary, seed=0)
+
+
+@pytest.fixture(scope="module")
+def source(task):
+    rows = [torch.from_numpy(row) for row in task.splits["train"].source[:30]]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+def noise(rows, seed=0):
+    return uniform((seed, 0), "test", rows, 6)
 
 
 def test_acting_restores_the_mode_and_stops_gradients():
@@ -18,13 +40,44 @@ def test_acting_restores_the_mode_and_stops_gradients():
     assert not layer.training
 
 
-def test_a_roll_out_draws_only_from_its_generator():
-    policy = Transformer(9, layers=1, width=8, heads=2, ffn=8, dropout=0.5)
-    source = torch.tensor([[4, 5, 6, 2], [7, 2, 0, 0]])
-    state = policy.generator.get_state()
-    drawn = [roll_out(policy, source, 6, torch.Generator().manual_seed(seed), top_k=0).action for seed in (1, 1, 2, 3, 4)]
-    assert torch.equal(policy.generator.get_state(), state)
-    assert torch.equal(drawn[0], drawn[1])
-    assert any(drawn[0].shape != other.shape or not torch.equal(drawn[0], other) for other in drawn[2:])
-    greedy = [roll_out(policy, source, 6, torch.Generator().manual_seed(seed)).action for seed in (1, 2)]
-    assert torch.equal(*greedy)
+def test_a_rollout_depends_on_its_noise_alone(policy, source):
+    state, rows = torch.get_rng_state(), torch.arange(len(source))
+    one, again, other = (rollout(policy, source, 6, noise(rows, seed)).action for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(one, again)
+    assert one.shape != other.shape or not torch.equal(one, other)
+    greedy = rollout(policy, source, 6)
+    assert torch.equal(greedy.action, rollout(policy, source, 6, noise(rows), top_k=1).action)
+    assert greedy.score.isnan().all()
+
+
+@pytest.mark.parametrize("top_k", [0, 3])
+def test_a_row_samples_the_same_in_any_batch(policy, source, top_k):
+    rows = torch.arange(len(source))
+    together = rollout(policy, source, 6, noise(rows), top_k)
+    order = torch.randperm(len(source), generator=torch.Generator().manual_seed(0))
+    for chunk in order.split(7):
+        episodes = rollout(policy, source[chunk], 6, noise(rows[chunk]), top_k)
+        width = episodes.action.shape[1]
+        assert torch.equal(episodes.action, together.action[chunk, :width])
+        assert torch.equal(episodes.length, together.length[chunk])
+
+
+@pytest.mark.parametrize("sampled", [False, True])
+def test_what_is_forced_is_gone_on_from_and_not_counted(policy, source, sampled):
+    """A rollout that is forced to its own beginning is that rollout, however much of it each row is given."""
+    draws = noise(torch.arange(len(source))) if sampled else None
+    alone = rollout(policy, source, 6, draws)
+    given = torch.arange(len(source)) % 4  # tokens of each row
+    forced = alone.action[:, :3].masked_fill(torch.arange(3) >= given[:, None], PAD)
+    with Profiler({}, "rest") as profiler:
+        episodes = rollout(policy, source, 6, draws, forced=forced)
+    assert torch.equal(episodes.action, alone.action)
+    assert profiler.counts["decoded"] == int((alone.length - given).clamp(min=0).sum())
+    other = torch.full((len(source), 1), 5)
+    assert (rollout(policy, source, 6, draws, forced=other).action[:, 0] == 5).all()
+
+
+def test_too_little_noise_is_refused(policy, source):
+    with pytest.raises(ValueError, match="noise has 6 steps, and 7 may be generated"):
+        rollout(policy, source, 7, noise(torch.arange(len(source))))

@@ -9,8 +9,9 @@ import torch
 from stable_baselines3 import PPO
 
 import interop as command
+from agents.algorithms import Clock
 from agents.algorithms.bc import BC
-from agents.generation.rollout import roll_out
+from agents.generation.rollout import rollout
 from agents.interop import TRAINERS, Settings, sb3, trainer
 from agents.model import load_policy
 from agents.policies.transformer import Transformer
@@ -36,7 +37,7 @@ OWN = {  # what teaches each of them enough in seconds
     "imitation_dagger": {"steps": 300, "envs": 8, "batch": 32},
 }
 
-ENOUGH = 0.3  # agreement with the expert; who writes one and the same token, whatever is asked, has at most 0.25
+ENOUGH = 0.3  # agreement with the expert; a policy that always generates the same token has at most 0.25
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +51,12 @@ def student(task, dropout=0.0):
 
 
 def agreement(policy, task):
-    """How much of what it writes for the test split the expert would have written too; chance: one token in V."""
+    """The share of its greedy tokens on the test split that are the expert's; chance: one in V."""
     batch = Batches(task.splits["test"], 10**4, 0, task.limit).at(0)
-    written = roll_out(policy, batch.source, task.horizon, torch.Generator())
-    mask = torch.arange(written.action.shape[1]) < written.length[:, None]
-    right = expert(task).action(batch.source, shift(written.action), mask)
-    return (written.action[mask] == right).float().mean().item()
+    episodes = rollout(policy, batch.source, task.horizon)
+    mask = torch.arange(episodes.action.shape[1]) < episodes.length[:, None]
+    right = expert(task).action(batch.source, shift(episodes.action), mask)
+    return (episodes.action[mask] == right).float().mean().item()
 
 
 def walk(task, flat, seed):
@@ -174,7 +175,7 @@ def test_their_cloning_loss_and_its_gradient_are_ours(task):
     bc = pytest.importorskip("imitation.algorithms.bc", reason="imitation is not installed (extra: imitation)")
     batch = Batches(task.splits["train"], 400, 0, task.limit).at(0)
     own, twin = student(task), student(task)
-    ours = BC(own).loss(batch, 0.0).loss
+    ours = BC(own).loss(batch, Clock(seed=0, step=0, steps=1)).mean
     row, step = batch.mask.nonzero(as_tuple=True)  # [N] each: one of their transitions is one action of ours
     prefix = torch.full((len(row), task.horizon), PAD)
     prefix[:, : batch.target.shape[1]] = batch.target[row].masked_fill(

@@ -43,6 +43,7 @@ from agents.runs.run import Run
 from agents.runs.student import build_student
 from agents.runs.task import load_task
 from agents.runs.teacher import find_teacher
+from agents.runs.training import build_algorithm
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
@@ -274,7 +275,8 @@ def test_a_student_learns_from_such_a_teacher_alone(task, tmp_path):
     teacher = find_teacher(config, own, on)
     assert teacher.about["architecture"] == "marian"
     student = build_student(config, own)
-    dagger.distill(Run(tmp_path, config, on, own, teacher, student))
+    algorithm = build_algorithm(config, own, student, teacher.oracle)
+    dagger.distill(Run(tmp_path, config, on, own, teacher, student), algorithm)
     for decode in (teacher.decode, Decoder(student, 1, *on)):
         test = own.splits["test"]
         assert score("accuracy", generate(decode, own, test), test.texts.references)["accuracy"].value >= 90

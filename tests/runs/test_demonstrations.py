@@ -30,7 +30,7 @@ def policy(task):
     with torch.no_grad():
         policy.decoder_norm.weight.mul_(3)
         for layer in policy.decoder:
-            layer.cross_output.weight.mul_(5)
+            layer.cross_attention.output.weight.mul_(5)
     return policy
 
 

@@ -15,7 +15,7 @@ from textgen_env.types import PAD, Batch
 
 WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # T is one of these or the horizon
 SOURCE_STEP = 8  # S is a multiple of this
-NOISE = 4.0  # tokens by which two sources may differ and still trade places; keeps a batch's company new each epoch
+NOISE = 4.0  # tokens by which two sources may differ and still trade places; mixes the batches of each epoch anew
 
 
 class Batches:

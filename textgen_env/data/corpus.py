@@ -19,7 +19,7 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Pairs:
-    """Sentences and what may be said for them: ``references[i][0]`` is the training target of ``sources[i]``."""
+    """Sentences and their references: ``references[i][0]`` is the training target of ``sources[i]``."""
 
     sources: list[str]
     references: list[tuple[str, ...]]
@@ -33,7 +33,7 @@ class Pairs:
 
     def mapped(self, change: Callable[[str], str]) -> Pairs:
         """The same pairs with every text changed."""
-        return Pairs([change(text) for text in self.sources], [tuple(map(change, each)) for each in self.references])
+        return Pairs([change(text) for text in self.sources], [tuple(map(change, row)) for row in self.references])
 
 
 @dataclass(frozen=True)

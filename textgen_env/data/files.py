@@ -1,4 +1,4 @@
-"""Reading a user's text files and writing our own: clear errors on the way in, nothing half-written on the way out."""
+"""Files: a user's text with clear errors, our own whole or not at all."""
 
 from __future__ import annotations
 
@@ -84,17 +84,17 @@ def load_json(path: Path) -> Any:
         DamagedFile: the file is truncated or changed, or was saved without a checksum.
     """
     try:
-        found = json.loads(path.read_bytes())
-        known = found["checksum"]
-        text = json.dumps(found["content"], ensure_ascii=False)
-        whole = found.keys() == {"checksum", "content"} and known == checksum([("", text.encode())])
+        document = json.loads(path.read_bytes())
+        known = document["checksum"]
+        text = json.dumps(document["content"], ensure_ascii=False)
+        whole = document.keys() == {"checksum", "content"} and known == checksum([("", text.encode())])
     except OSError as error:
         raise DamagedFile(f"{path} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, RecursionError):
         whole = False
     if not whole:
         raise DamagedFile(f"{path} is damaged: its content does not match its checksum")
-    return found["content"]
+    return document["content"]
 
 
 def read_text(path: Path) -> str:
@@ -122,7 +122,7 @@ def is_blank(text: str) -> bool:
 
 
 def _decoded(path: Path, line_limit: int, file_limit: int) -> Iterator[str]:
-    """The lines with their ends, decompressed and decoded as they are asked for; memory holds one of them."""
+    """The lines with their ends, decompressed and decoded one by one; memory holds one of them."""
     size, blank = 0, True
     for number, data in enumerate(_raw_lines(path, line_limit), 1):
         size += len(data)

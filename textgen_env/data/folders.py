@@ -29,14 +29,14 @@ def holds(folder: Path, name: str) -> bool:
 
 def find(folder: Path, name: str) -> Path:
     """``name`` or ``name.gz`` in ``folder``; UserError unless exactly one of them is there."""
-    found = _candidates(folder, name)
-    if len(found) == 2:
+    paths = _candidates(folder, name)
+    if len(paths) == 2:
         raise UserError(f"{folder} holds both {name} and {name}.gz; remove one")
-    if not found:
-        there = sorted({path.name.removesuffix(".gz") for path in folder.iterdir() if path.is_file()})
-        listed = ", ".join(there[:12]) + (", …" if len(there) > 12 else "") if there else "nothing"
-        raise UserError(f"no {name} (or {name}.gz) in {folder}{_did_you_mean(name, there)} (it holds: {listed})")
-    return found[0]
+    if not paths:
+        names = sorted({path.name.removesuffix(".gz") for path in folder.iterdir() if path.is_file()})
+        listed = ", ".join(names[:12]) + (", …" if len(names) > 12 else "") if names else "nothing"
+        raise UserError(f"no {name} (or {name}.gz) in {folder}{_did_you_mean(name, names)} (it holds: {listed})")
+    return paths[0]
 
 
 def find_split(folder: Path, split: str, *suffixes: str) -> list[Path]:

@@ -17,7 +17,7 @@ def adopt(text: str, eos: str) -> tuple[Vocabulary, list[int | None]]:
 
     EOS is the token ``eos`` and UNK the model's unknown token, both under this project's names.  PAD, BOS and, where the model
     knows every text, UNK have no id there (None).  All other special tokens are left out: no text contains them, so neither
-    should what a student writes.  The other tokens keep their order.  UserError when there is no such ``eos``.
+    should what a student generates.  The other tokens keep their order.  UserError when there is no such ``eos``.
     """
     spec = json.loads(text)
     model, added = spec["model"], {entry["content"]: entry for entry in spec["added_tokens"]}

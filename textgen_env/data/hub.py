@@ -22,9 +22,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from textgen_env.data.corpus import SPLITS, Corpus
-from textgen_env.data.files import MAX_FILE, MAX_LINES, DamagedFile, cache_dir, checksum, load_json, save_json, stamp
-from textgen_env.data.jsonl import read_pairs, write_pairs
+from textgen_env.data.corpus import SPLITS, Corpus, Pairs
+from textgen_env.data.files import MAX_FILE, MAX_LINES, DamagedFile, cache_dir, load_json, save_json, stamp
 from textgen_env.data.readers import check_length, clean
 from textgen_env.errors import UserError
 
@@ -74,44 +73,27 @@ def load_hub(data: HubSet) -> Corpus:
 
     UserError when the hub, the package or the data cannot be had.
     """
-    folder = _prepared(data)
-    about = _about(folder)
-    if about is None:
-        found, empty = _download(data)
-        for split, rows in found.items():
-            write_pairs(folder / f"{split}.jsonl", _joined(rows) if data.join else ((left, [right]) for left, right in rows))
-        origin = " ".join(filter(None, (data.name, data.folder, data.revision)))
-        about = {"origin": origin, "empty": empty, "splits": _checksums(folder)}
-        save_json(folder / "origin.json", about)  # last: without it the folder is unfinished and is written again
-    notes = (f"note: {about['empty']:,} pairs with an empty side were left out",) if about["empty"] else ()
-    splits = {split: read_pairs(folder / f"{split}.jsonl") for split in SPLITS}
-    return Corpus(data.name, "hub", about["origin"], splits, notes)
-
-
-def _about(folder: Path) -> dict[str, Any] | None:
-    """What ``origin.json`` says of a prepared data set; None where it has to be downloaded, with a warning if it was there."""
-    path = folder / "origin.json"
-    if not path.is_file():
-        return None
-    try:
-        about = load_json(path)
-        if about["splits"] == _checksums(folder):
-            return about
-        why = "its splits do not match their checksums"
-    except (DamagedFile, KeyError, TypeError) as error:
-        why = str(error)
-    warnings.warn(f"{folder} is damaged and is downloaded again: {why}", stacklevel=2)
-    return None
-
-
-def _checksums(folder: Path) -> dict[str, str]:
-    paths = {split: folder / f"{split}.jsonl" for split in SPLITS}
-    return {split: checksum([("", path.read_bytes())]) for split, path in paths.items() if path.is_file()}
+    path = _prepared(data)
+    prepared: dict[str, Any] | None = None
+    if path.is_file():
+        try:
+            prepared = load_json(path)
+        except DamagedFile as error:
+            warnings.warn(f"{error}; it is downloaded again", stacklevel=2)
+    if prepared is None:
+        prepared = _download(data)
+        save_json(path, prepared)
+    splits = {
+        split: Pairs([source for source, _ in rows], [tuple(references) for _, references in rows])
+        for split, rows in prepared["splits"].items()
+    }
+    notes = (f"note: {prepared['empty']:,} pairs with an empty side were left out",) if prepared["empty"] else ()
+    return Corpus(data.name, "hub", prepared["origin"], splits, notes)
 
 
 def is_prepared(data: HubSet) -> bool:
     """Whether ``load_hub`` needs no network."""
-    return (_prepared(data) / "origin.json").is_file()
+    return _prepared(data).is_file()
 
 
 def why_unreachable(name: str) -> str:
@@ -149,16 +131,11 @@ def _prepared(data: HubSet) -> Path:
     name = str(Path(data.name).resolve()) if local else data.name
     seen = blake2b(repr(stamp(name, "**/*")).encode(), digest_size=8).hexdigest() if local else ""  # a folder may change
     readable = "--".join(filter(None, (name, data.folder, data.source, data.target, data.revision, seen)))
-    return cache_dir() / "datasets" / "".join(c if c.isalnum() or c in "-._" else "_" for c in readable)
+    return cache_dir() / "datasets" / f"{re.sub(r'[^-._a-zA-Z0-9]', '_', readable)}.json"
 
 
-def _joined(rows: list[tuple[str, str]]) -> Iterator[tuple[str, list[str]]]:
-    for source, group in groupby(rows, key=itemgetter(0)):
-        yield source, [target for _, target in group]
-
-
-def _download(data: HubSet) -> tuple[dict[str, list[tuple[str, str]]], int]:
-    """Every split as (source, target) pairs, and how many pairs were left out because a side is empty."""
+def _download(data: HubSet) -> dict[str, Any]:
+    """What is kept: ``origin`` in words, ``splits`` of [source, [reference, …]] rows, and how many ``empty`` pairs are not."""
     try:
         import datasets
     except ImportError:
@@ -167,18 +144,25 @@ def _download(data: HubSet) -> tuple[dict[str, list[tuple[str, str]]], int]:
     reason = "" if offline else why_unreachable(data.name)
     if reason:
         raise UserError(f"env.corpus=hub: {reason}; use env.data_dir=FOLDER or env.corpus=bundled")
-    kept, seen = {}, 0
+    origin = " ".join(filter(None, (data.name, data.folder, data.revision)))
+    splits: dict[str, list[Any]] = {}
+    empty = 0
     try:
-        found = _files(_folder(data, offline))
+        files = _files(_folder(data, offline))
         for split, theirs in zip(SPLITS, SPLIT_NAMES, strict=True):
-            if theirs not in found:
-                raise UserError(f"it has no {theirs} split of {', '.join(FORMATS)} files (it has: {', '.join(found)})")
-            rows = list(_pairs(_rows(datasets, found[theirs]), data, theirs))
-            kept[split] = [row for row in rows if all(row)]
-            seen += len(rows)
+            if theirs not in files:
+                raise UserError(f"it has no {theirs} split of {', '.join(FORMATS)} files (it has: {', '.join(files)})")
+            rows = list(_pairs(_rows(datasets, files[theirs]), data, theirs))
+            kept = [row for row in rows if all(row)]
+            empty += len(rows) - len(kept)
+            splits[split] = [(source, [target]) for source, target in kept]
+            if data.join:
+                splits[split] = [
+                    (source, [target for _, target in group]) for source, group in groupby(kept, key=itemgetter(0))
+                ]
     except Exception as error:  # whatever the package, the hub or the network raises is the same news to the user
         raise UserError(f"env.corpus=hub: {data.name} {data.folder}: {' '.join(str(error).split())[:300]}") from error
-    return kept, seen - sum(map(len, kept.values()))
+    return {"origin": origin, "empty": empty, "splits": splits}
 
 
 def _folder(data: HubSet, offline: bool) -> Path:
@@ -189,21 +173,21 @@ def _folder(data: HubSet, offline: bool) -> Path:
 
     under = f"{data.folder}/" if data.folder else ""
     patterns = [f"{under}*{suffix}" for suffix in FORMATS]
-    found = snapshot_download(
+    path = snapshot_download(
         data.name,
         repo_type="dataset",
         revision=data.revision or None,
         allow_patterns=patterns,
         local_files_only=offline,
     )
-    return Path(found, data.folder)
+    return Path(path, data.folder)
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
     """``{split: its files}``, all of the first of ``FORMATS`` that is there; their paths name the split."""
     roots = [folder.resolve(), *(parent.parent / "blobs" for parent in folder.resolve().parents if parent.name == "snapshots")]
     for suffix in FORMATS:
-        found: dict[str, list[Path]] = {}
+        files: dict[str, list[Path]] = {}
         for path in sorted(folder.rglob(f"*{suffix}")):
             words = re.split(r"[^a-z]+", str(path.relative_to(folder)).lower())
             split = next((split for split, names in SPLIT_NAMES.items() if set(names) & set(words)), None)
@@ -213,9 +197,9 @@ def _files(folder: Path) -> dict[str, list[Path]]:
                 raise UserError(f"{path.name!r}: letters, digits and . _ = - expected in a file's name; rename it")
             if not path.is_file() or not any(path.resolve().is_relative_to(root) for root in roots):
                 raise UserError(f"{path.name} is a link out of the folder, or no file; put the file itself there")
-            found.setdefault(split, []).append(path)
-        if found:
-            return found
+            files.setdefault(split, []).append(path)
+        if files:
+            return files
     return {}
 
 

@@ -1,18 +1,17 @@
-"""Documents and their summaries as JSON lines; prepared data sets of the hub are kept in the same form."""
+"""Documents and their summaries as JSON lines."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from textgen_env.data.corpus import SPLITS, Corpus, Pairs
-from textgen_env.data.files import stream_lines, write_atomically
+from textgen_env.data.files import stream_lines
 from textgen_env.data.folders import check_folder, find_split
 from textgen_env.data.readers import check_length, clean
 from textgen_env.errors import UserError
-from textgen_env.terminal import safe_json
 
 DOCUMENT = ("document", "dialogue", "article", "text", "source")  # the field's names, the first that is there counts
 SUMMARY = ("summary", "highlights", "target")
@@ -23,7 +22,7 @@ def read_summaries(folder: Path) -> Corpus:
 
     The document's field is one of ``DOCUMENT``; the summary's one of ``SUMMARY``, a text or a list of texts, or numbered
     (``summary1``, ``summary2``, …).  All lines of a file have equally many summaries; the first one is the training target.
-    White space, line ends included, is normalised to single blanks.
+    White space, line ends included, is normalized to single blanks.
     """
     check_folder(folder)
     splits = {}
@@ -58,21 +57,15 @@ def read_pairs(path: Path) -> Pairs:
     return Pairs(sources, references)
 
 
-def write_pairs(path: Path, rows: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """(source, its references) a line, for ``read_pairs``."""
-    pairs = ({"source": source, "target": list(references)} for source, references in rows)
-    write_atomically(path, "".join(f"{safe_json(json.dumps(pair, ensure_ascii=False))}\n" for pair in pairs).encode())
-
-
 def _texts(row: dict[str, Any], names: Sequence[str], where: str, several: bool) -> tuple[str, ...]:
     """The texts in the first of the fields ``names`` that ``row`` has."""
     name = next((name for name in names if name in row or (several and f"{name}1" in row)), None)
     if name is None:
         raise UserError(f"{where}: no {names[0]} (or {', '.join(names[1:])}); its fields: {', '.join(row) or 'none'}")
-    found = row[name] if name in row else _numbered(row, name, where)
-    texts = found if several and isinstance(found, list) else [found]
+    value = row[name] if name in row else _numbered(row, name, where)
+    texts = value if several and isinstance(value, list) else [value]
     if not texts or not all(isinstance(text, str) for text in texts):
-        raise UserError(f"{where}: {name} is {_excerpt(found)}; give a text{' or a list of texts' if several else ''}")
+        raise UserError(f"{where}: {name} is {_excerpt(value)}; give a text{' or a list of texts' if several else ''}")
     cleaned = tuple(check_length(clean(str(text)), f"{where}: {name}") for text in texts)
     if not all(cleaned):
         raise UserError(f"{where}: {name} is empty; delete the line, or write the text")
@@ -91,11 +84,11 @@ def _numbered(row: dict[str, Any], name: str, where: str) -> list[Any]:
 
 def _object(fields: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object as a dict; ValueError where a field is given twice, of which Python would keep the last."""
-    found = dict(fields)
-    if len(found) < len(fields):
+    row = dict(fields)
+    if len(row) < len(fields):
         names = [name for name, _ in fields]
         raise ValueError(f"the field {next(name for name in names if names.count(name) > 1)} is given twice")
-    return found
+    return row
 
 
 def _excerpt(value: Any) -> str:

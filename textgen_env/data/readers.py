@@ -53,7 +53,7 @@ def read_folder(folder: Path, source: str, target: str, unescape: bool = False, 
 def read_parallel(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
     """``{train,valid,test}.{source,target}``, plain or ``.gz``; line i of one side translates line i of the other.
 
-    unescape: undo the escapes of the Moses tokeniser (``&apos;`` → ``'``).  White space is normalised to single blanks.
+    unescape: undo the escapes of the Moses tokenizer (``&apos;`` → ``'``).  White space is normalized to single blanks.
     """
     splits = {}
     for split in SPLITS:
@@ -100,7 +100,7 @@ def read_iwslt_xml(folder: Path, source: str, target: str, tedx: bool = True) ->
 
     In the 2014 release those are dev2010 and tst2010-2012, 5,585 pairs, and with ``tedx`` also TEDX.dev2012, 6,750;
     validation is every 23rd training pair.  Pairs with an empty side are left out and counted.  Text stays cased and
-    untokenised; its XML escapes are undone.
+    untokenized; its XML escapes are undone.
     """
     pair = next((p for p in (f"{source}-{target}", f"{target}-{source}") if any(folder.glob(f"*.{p}.*"))), None)
     if pair is None:
@@ -112,15 +112,15 @@ def read_iwslt_xml(folder: Path, source: str, target: str, tedx: bool = True) ->
             f"train.tags.{pair}.{target} of the same release beside it"
         )
     talks = _pairs([find(folder, f"train.tags.{pair}.{language}") for language in (source, target)], _tagged)
-    found = sorted({path.name.split(f".{pair}.")[0] for path in folder.glob(f"*.{pair}.*.xml*")})
-    files = [file for file in found if tedx or ".TEDX." not in file]
+    names = sorted({path.name.split(f".{pair}.")[0] for path in folder.glob(f"*.{pair}.*.xml*")})
+    files = [file for file in names if tedx or ".TEDX." not in file]
     if not files:
         raise UserError(f"{folder} has no test XML: put IWSLT14.TED.tst2010.{pair}.{source}.xml and its like beside train.tags")
     tests = [
         _pairs([find(folder, f"{file}.{pair}.{language}.xml") for language in (source, target)], _segments) for file in files
     ]
     train, valid = _hold_out(talks)
-    left_out = "".join(f", without {file}" for file in found if file not in files)
+    left_out = "".join(f", without {file}" for file in names if file not in files)
     origin = f"{folder}, test = {' + '.join(files)}{left_out}"
     corpus = _whole(folder.resolve().name, origin, train, valid, [row for test in tests for row in test])
     return replace(corpus, preprocessing=Preprocessing(unescape=True))
@@ -185,7 +185,7 @@ def _segments(path: Path) -> list[tuple[str, str, int]]:
 
     Scanned, not parsed: nothing is ever expanded or fetched, and the bare ``&`` of some releases does no harm.
     """
-    text, document, found = "\n".join(stream_lines(path)), "", []
+    text, document, segments = "\n".join(stream_lines(path)), "", []
     opened: re.Match[str] | None = None
     line, start, counted = 1, 1, 0
     for tag in _TAG.finditer(text):
@@ -198,18 +198,18 @@ def _segments(path: Path) -> list[tuple[str, str, int]]:
             document = _id(tag)
         elif opened is not None:
             sentence = _sentence(text[opened.end() : tag.start()], True, path, start)
-            found.append((f"{document}/{_id(opened)}", sentence, start))
+            segments.append((f"{document}/{_id(opened)}", sentence, start))
             opened = None
-    if opened is not None or not found:
-        count = len(found) + (opened is not None)
-        raise UserError(f"{path}: {count} <seg> open but {len(found)} are whole; copy the file again")
-    return found
+    if opened is not None or not segments:
+        count = len(segments) + (opened is not None)
+        raise UserError(f"{path}: {count} <seg> open but {len(segments)} are whole; copy the file again")
+    return segments
 
 
 def _id(tag: re.Match[str]) -> str:
     """The attribute ``id`` or ``docid`` of a start tag."""
-    found = _ID.search(tag[2])
-    return found[1] if found else ""
+    match = _ID.search(tag[2])
+    return match[1] if match else ""
 
 
 def _hold_out(rows: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

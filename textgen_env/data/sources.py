@@ -54,10 +54,10 @@ class Origin:
         if self.hub is not None:
             notes.append(f"BUNDLED CORPUS in place of {self.hub.title}: these scores are not {self.hub.title}'s")
         if self.kind != "bundled":
-            found = self._from_hub()
-            if isinstance(found, Corpus):
-                return found
-            notes.append(f"note: bundled was taken because: {found}")
+            corpus = self._from_hub()
+            if isinstance(corpus, Corpus):
+                return corpus
+            notes.append(f"note: bundled was taken because: {corpus}")
         corpus = read_bundled(self.bundled_pairs)
         return replace(corpus, notes=(*corpus.notes, *notes))
 

@@ -23,7 +23,7 @@ KEPT_FROM = 10_000  # pairs; fewer are encoded as fast as they are read
 
 
 class Rows(NamedTuple):
-    """Texts in tokens, EOS after each, one behind the other.  tokens int32 · length int64, a number a text."""
+    """Texts in tokens, EOS after each, concatenated.  tokens int32 · length int64, a number a text."""
 
     tokens: np.ndarray
     length: np.ndarray
@@ -33,7 +33,10 @@ class Rows(NamedTuple):
         return np.split(self.tokens.astype(np.int64), np.cumsum(self.length)[:-1]) if len(self.length) else []
 
 
-def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> dict[str, tuple[Rows, Rows]]:
+Encoded = dict[str, tuple[Rows, Rows]]  # by split: sources and training targets
+
+
+def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> Encoded:
     """Sources and training targets of every split.
 
     A source of more than ``source_limit`` tokens, EOS included, stops one beyond it: nobody needs more of it.
@@ -44,25 +47,39 @@ def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> 
     path = cache_dir() / "tokens" / f"{corpus.fingerprint}-{model}-{source_limit}.safetensors"
     if path.is_file():
         try:
-            return _read(path, corpus, vocabulary)
+            return _read(path, corpus)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             warnings.warn(visible(f"{path} is damaged and is written again: {error}"), stacklevel=2)
     encoded = _encode(corpus, vocabulary, source_limit)
     arrays = {
         f"{split}.{side}.{name}": array
-        for split, sides in encoded.items()
-        for side, rows in zip(("source", "target"), sides, strict=True)
-        for name, array in rows._asdict().items()
+        for split, rows in encoded.items()
+        for side in (0, 1)
+        for name, array in rows[side]._asdict().items()
     }
     write_atomically(path, save(arrays, {"checksum": _checksum(arrays)}))
     return encoded
+
+
+def _read(path: Path, corpus: Corpus) -> Encoded:
+    """What ``encode_corpus`` saved; an error where the file is damaged."""
+    with safe_open(path, framework="numpy") as file:
+        known = (file.metadata() or {}).get("checksum")
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if known != _checksum(arrays):
+        raise ValueError("its content does not match its checksum")
+
+    def rows(split: str, side: int) -> Rows:
+        return Rows(*(arrays[f"{split}.{side}.{name}"] for name in Rows._fields))
+
+    return {split: (rows(split, 0), rows(split, 1)) for split in corpus.splits}
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:
     return checksum((f"{name} {arrays[name].dtype} {arrays[name].shape}", arrays[name].tobytes()) for name in sorted(arrays))
 
 
-def _encode(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> dict[str, tuple[Rows, Rows]]:
+def _encode(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> Encoded:
     return {
         split: (
             _rows(vocabulary, pairs.sources, source_limit),
@@ -80,22 +97,3 @@ def _rows(vocabulary: Vocabulary, texts: Sequence[str], most: int | None = None)
         tokens.append(np.fromiter(chain.from_iterable(ids), np.int32))
         length.append(np.fromiter(map(len, ids), np.int64))
     return Rows(np.concatenate(tokens), np.concatenate(length))
-
-
-def _read(path: Path, corpus: Corpus, vocabulary: Vocabulary) -> dict[str, tuple[Rows, Rows]]:
-    """What ``encode_corpus`` wrote.  KeyError, SafetensorError or ValueError where it is not that."""
-    with safe_open(path, framework="numpy") as file:
-        known = (file.metadata() or {}).get("checksum")
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if known != _checksum(arrays):
-        raise ValueError("its content does not match its checksum")
-    encoded = {}
-    for split, pairs in corpus.splits.items():
-        source, target = (Rows(*(arrays[f"{split}.{side}.{name}"] for name in Rows._fields)) for side in ("source", "target"))
-        for rows in (source, target):
-            whole = len(rows.length) == len(pairs) and rows.length.sum() == len(rows.tokens) and rows.length.min(initial=1) > 0
-            ends = np.cumsum(rows.length) - 1
-            if not whole or (rows.tokens[ends] != EOS).any() or rows.tokens.max(initial=0) >= len(vocabulary):
-                raise ValueError(f"its {split} split does not fit the corpus")
-        encoded[split] = source, target
-    return encoded

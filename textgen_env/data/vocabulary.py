@@ -34,7 +34,7 @@ class Vocabulary:
         """UserError when the tokenizer's first four tokens are not the specials."""
         if tuple(map(tokenizer.id_to_token, range(len(SPECIALS)))) != SPECIALS:
             raise UserError(f"a vocabulary starts with {' '.join(SPECIALS)}; this tokenizer does not")
-        tokenizer.encode_special_tokens = True  # "<s>" written in a corpus is text, not a token
+        tokenizer.encode_special_tokens = True  # "<s>" in a corpus is text, not a token
         self._tokenizer = tokenizer
 
     @classmethod
@@ -69,7 +69,7 @@ class Vocabulary:
         for start in range(0, len(texts), CHUNK):
             chunk = [_checked(text) for text in texts[start : start + CHUNK]]
             encoded = self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
-            ids += [_ordinary(each.ids) for each in encoded]
+            ids += [_ordinary(encoding.ids) for encoding in encoded]
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -132,7 +132,7 @@ def _checked(text: str) -> str:
 
 
 def _ordinary(ids: list[int]) -> list[int]:
-    """No text can write PAD, BOS or EOS, not even one whose training taught the model the string ``</s>``."""
+    """No text becomes PAD, BOS or EOS, not even one whose training taught the model the string ``</s>``."""
     return ids if min(ids, default=UNK) >= UNK else [max(token, UNK) for token in ids]
 
 

@@ -33,7 +33,7 @@ class State(NamedTuple):
 
 
 def initial(sources: Sequence[np.ndarray], source_limit: int, horizon: int) -> State:
-    """Nothing written yet for ``sources``, rows of tokens of at most ``source_limit`` each."""
+    """Empty prefixes for ``sources``, rows of tokens of at most ``source_limit`` each."""
     length = np.array([[len(tokens)] for tokens in sources], dtype=np.int64).reshape(-1, 1)  # [B, 1]
     prefix = np.full((len(sources), horizon), PAD, dtype=np.int64)
     return State(pad(sources, source_limit), length, prefix, np.zeros_like(length))
@@ -42,7 +42,7 @@ def initial(sources: Sequence[np.ndarray], source_limit: int, horizon: int) -> S
 def transition(state: State, action: np.ndarray, rows: np.ndarray | None = None, out: State | None = None) -> State:
     """The state after ``action`` ``[B]``; only ``rows`` (indices) move if given.
 
-    A new state, unless ``out`` (which may be ``state``) says where to write.
+    A new state, unless ``out`` (which may be ``state``) is where it goes.
     """
     if rows is None:
         rows = np.arange(len(action))
@@ -64,7 +64,7 @@ def truncated(state: State, action: np.ndarray, limit: np.ndarray) -> np.ndarray
 
 
 def query(state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What to ask an oracle about the states: source ``[B, S']``, prefix ``[B, T']`` (BOS first) and a mask ``[B, T']``.
+    """An oracle's arguments at the states: source ``[B, S']``, prefix ``[B, T']`` (BOS first) and a mask ``[B, T']``.
 
     The mask is True once a row, at the state itself; columns that no row needs are cut off.
     """

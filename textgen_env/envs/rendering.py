@@ -60,7 +60,7 @@ class Transcript:
         table.add_column(overflow="fold")
         table.add_row(Text(self.task_id, style="bold not dim"), self._heading())
         table.add_row("source", Text(visible(self.source)))
-        table.add_row("written", self._written())
+        table.add_row("written", self._output())
         if self.actions:
             agrees = self.actions[-1] == self.wanted[len(self.actions) - 1]
             table.add_row("action", Text(self.verdict, style="green" if agrees else "red"))
@@ -77,7 +77,7 @@ class Transcript:
         earned = f" · reward {self.rewards[-1]:+.3g} · return {sum(self.rewards):+.3g}" if self.rewards else ""
         return Text(steps + earned, style="bold")
 
-    def _written(self) -> Text:
+    def _output(self) -> Text:
         """The text so far; ``‹taken≠expert's›`` where they differ."""
         text = Text()
         shown = map(visible, pieces(self.vocabulary, self.actions))
@@ -90,9 +90,9 @@ class Transcript:
         return text if text else Text("(nothing yet)", style="dim")
 
     def _choices(self) -> Text:
-        likeliest = np.argsort(-self.expert, kind="stable")[:CHOICES]
-        worth = likeliest[self.expert[likeliest] >= min(WORTH, self.expert.max())].tolist()
-        shown = [f"{self._name(token)} {self.expert[token]:.2f}" for token in worth]
+        best = np.argsort(-self.expert, kind="stable")[:CHOICES]
+        best = best[self.expert[best] >= min(WORTH, self.expert.max())]
+        shown = [f"{self._name(token)} {self.expert[token]:.2f}" for token in best.tolist()]
         return Text(shown[0], style="bold green").append("  ·  ".join(["", *shown[1:]]), style="not bold default")
 
     def _name(self, token: int) -> str:

@@ -100,15 +100,12 @@ def _bleu(task: Task) -> str:
     return bleu_metric("auto", "", references, "use reward=chrf")
 
 
-def score(reward: Reward, task: Task, split: str, index: Sequence[int], written: Trajectories) -> np.ndarray:
-    """Rewards float64 ``[B, T]`` of finished ``written`` for rows ``index`` of ``split``, step by step; 0 after the end."""
-    with phase("reward"):
-        return _score(reward, task, split, np.asarray(index), written)
-
-
-def _score(reward: Reward, task: Task, split: str, rows: np.ndarray, written: Trajectories) -> np.ndarray:
+@phase("reward")
+def score(reward: Reward, task: Task, split: str, index: Sequence[int], trajectories: Trajectories) -> np.ndarray:
+    """Rewards float64 ``[B, T]`` of finished episodes for rows ``index`` of ``split``, step by step; 0 after the end."""
+    rows = np.asarray(index)
     source = pad([task.splits[split].source[row] for row in rows], task.source_limit)
-    action, length = written.action.cpu().numpy(), written.length.cpu().numpy()
+    action, length = trajectories.action.cpu().numpy(), trajectories.length.cpu().numpy()
     episodes = Episodes([split] * len(rows), rows, source, action, length, np.ones(len(rows), dtype=bool))
     taken = episodes.taken
     rewards = np.zeros(action.shape)
@@ -131,7 +128,7 @@ class ZeroOne:
 
 @dataclass(frozen=True)
 class Cost:
-    """Minus what the task's exact expert says that an action costs."""
+    """Minus the cost of an action by the task's exact expert."""
 
     exact: ExactOracle
     terminal: ClassVar[bool] = False
@@ -162,10 +159,10 @@ class MeanExpertLogProb:
     terminal: ClassVar[bool] = True
 
     def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
-        asked = episodes.taken & episodes.ended[:, None]  # [B, T]
+        ended = episodes.taken & episodes.ended[:, None]  # [B, T]
         log_probs = np.zeros(mask.shape)
-        if asked.any():
-            log_probs[asked] = ExpertLogProb(self.oracle)(episodes, asked)
+        if ended.any():
+            log_probs[ended] = ExpertLogProb(self.oracle)(episodes, ended)
         return np.where(episodes.last, log_probs.sum(1, keepdims=True) / episodes.length[:, None], 0.0)[mask]
 
 
@@ -174,7 +171,7 @@ class Terminal:
     """A metric of the finished text against the references, paid with the last action."""
 
     metric: str
-    figure: str
+    value: str
     task: Task
     terminal: ClassVar[bool] = True
 
@@ -184,7 +181,7 @@ class Terminal:
             references = self.task.splits[episodes.split[row]].texts.references[episodes.index[row]]
             length = episodes.length[row]
             text = self.task.vocabulary.decode(episodes.action[row, :length].tolist())
-            rewards[row, length - 1] = sentence_score(self.metric, text, references)[self.figure] / 100.0
+            rewards[row, length - 1] = sentence_score(self.metric, text, references)[self.value] / 100.0
         return rewards[mask]
 
 
@@ -215,7 +212,7 @@ TERMINAL = {"bleu": "bleu", "chrf": "chrf", "rouge": "rougeL", "accuracy": "accu
 
 
 def _states(episodes: Episodes, mask: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What to ask an oracle: the states before the actions at ``mask``; columns that no row needs are cut off."""
+    """An oracle's arguments: the states before the actions at ``mask``; columns that no row needs are cut off."""
     width = int(episodes.length.max())
     prefix = shift(torch.from_numpy(episodes.action[:, :width]))
     return torch.from_numpy(episodes.source), prefix, torch.from_numpy(mask[:, :width])

@@ -127,7 +127,7 @@ class TextGenVectorEnv(VectorEnv):
             seed = [None if first is None else first + slot for slot in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise UserError(f"{len(seed)} seeds for {self.num_envs} episodes; give one each, or one number")
-        seed = [checked_seed(each) for each in seed]
+        seed = [checked_seed(value) for value in seed]
         if not self._generators:
             drawn = [seeding.np_random() for _ in range(self.num_envs)]
             self._generators, self._seeds = [generator for generator, _ in drawn], [seed for _, seed in drawn]
@@ -192,7 +192,7 @@ def _mode(mode: AutoresetMode | str | None) -> AutoresetMode:
     try:
         return AutoresetMode(mode)
     except ValueError:
-        raise unknown("autoreset_mode", mode, [each.value for each in AutoresetMode]) from None
+        raise unknown("autoreset_mode", mode, [known.value for known in AutoresetMode]) from None
 
 
 def _reset_slots(mask: Any, num_envs: int) -> np.ndarray:

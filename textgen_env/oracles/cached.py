@@ -57,10 +57,9 @@ class CachedOracle:
         self.hits += sum(key in answers for key in keys)
         missing = torch.tensor([key not in answers for key in keys], dtype=torch.bool, device=wanted.device)  # [N]
         if missing.any():
-            asked = wanted.clone()
-            asked[wanted] = missing
-            rows = asked.any(dim=1)
-            fresh = query(source[rows], prefix[rows], asked[rows]).cpu()  # [M, V] or [M]
+            unknown = torch.zeros_like(wanted).masked_scatter_(wanted, missing)
+            rows = unknown.any(dim=1)
+            fresh = query(source[rows], prefix[rows], unknown[rows]).cpu()  # [M, V] or [M]
             answers |= zip([key for key in keys if key not in answers], fresh.unbind(), strict=True)
         answer = torch.stack([answers[key] for key in keys]).to(prefix.device)  # [N, V] or [N]
         for key, entry in answers.items():

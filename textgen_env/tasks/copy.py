@@ -39,7 +39,7 @@ def load(
         symbols: how many different symbols there are
         min_length: shortest string
         max_length: longest string
-        horizon: most tokens that may be generated, EOS included
+        horizon: longest output in tokens, EOS included
         limit_ratio: a of a limit a·S + b on the tokens generated for a source of S tokens; null: the horizon alone
         limit_offset: b of that limit
         train: training strings

@@ -33,7 +33,7 @@ def load(
     Args:
         data_dir: folder with {train,valid,test}.jsonl, plain or .gz: dialogue and summary (or summary1, summary2, …) a line
         corpus: auto (data_dir, else a prepared cache, else the hub, else bundled), local, hub or bundled
-        horizon: most tokens in a summary, EOS included
+        horizon: longest summary in tokens, EOS included
         limit_ratio: a of a limit a·S + b on the tokens generated for a source of S tokens; null: the horizon alone
         limit_offset: b of that limit
         source_limit: tokens at which a dialogue is cut, EOS included

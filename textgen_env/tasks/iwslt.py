@@ -38,12 +38,12 @@ def load(
         corpus: auto (data_dir, else a prepared cache, else the hub, else bundled), local, hub or bundled
         source: language to translate from
         target: language to translate into
-        horizon: most tokens in a translation, EOS included
+        horizon: longest translation in tokens, EOS included
         limit_ratio: a of the limit a·S + b on the tokens generated for a source of S tokens (and never more than the horizon)
         limit_offset: b of that limit; as large as the horizon, there is no other limit
-        source_limit: most tokens in a source, EOS included
+        source_limit: longest source in tokens, EOS included
         vocabulary: size of the joint subword vocabulary
-        unescape: undo the Moses tokeniser's escapes (&apos; and the like), so that BLEU sees text
+        unescape: undo the Moses tokenizer's escapes (&apos; and the like), so that BLEU sees text
         lowercase: lower-case both sides, as the paper does
         bleu_tokenizer: of BLEU: auto (by the target), 13a, intl, zh, ja-mecab, ko-mecab, char, none
         tedx: of released XML, TEDX.dev2012 is tested on too (IWSLT14 de-en: 6,750 sentences instead of 5,585)

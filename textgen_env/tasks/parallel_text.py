@@ -33,12 +33,12 @@ def load(
         corpus: auto (data_dir if given, else bundled), local or bundled
         source: suffix of the files to translate from
         target: suffix of the files to translate into
-        horizon: most tokens in a translation, EOS included
+        horizon: longest translation in tokens, EOS included
         limit_ratio: a of the limit a·S + b on the tokens generated for a source of S tokens (and never more than the horizon)
         limit_offset: b of that limit; as large as the horizon, there is no other limit
-        source_limit: most tokens in a source, EOS included
+        source_limit: longest source in tokens, EOS included
         vocabulary: size of the joint subword vocabulary
-        unescape: undo the Moses tokeniser's escapes (&apos; and the like)
+        unescape: undo the Moses tokenizer's escapes (&apos; and the like)
         lowercase: lower-case both sides
         bleu_tokenizer: of BLEU: auto (by the target), 13a, intl, zh, ja-mecab, ko-mecab, char, none
         bundled_pairs: training pairs of the bundled corpus, its first ones

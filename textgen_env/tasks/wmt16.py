@@ -39,13 +39,13 @@ def load(
         corpus: auto (data_dir, else a prepared cache, else the hub, else bundled), local, hub or bundled
         source: language to translate from
         target: language to translate into
-        horizon: most tokens in a translation, EOS included
+        horizon: longest translation in tokens, EOS included
         limit_ratio: a of the limit a·S + b on the tokens generated for a source of S tokens (and never more than the horizon)
         limit_offset: b of that limit; as large as the horizon, there is no other limit
-        source_limit: most tokens in a source, EOS included
+        source_limit: longest source in tokens, EOS included
         vocabulary: size of the joint subword vocabulary
-        unescape: undo the Moses tokeniser's escapes (&apos; and the like), so that BLEU sees text
-        split_marks: set every punctuation mark apart, so that differently tokenised files can be mixed; changes BLEU
+        unescape: undo the Moses tokenizer's escapes (&apos; and the like), so that BLEU sees text
+        split_marks: set every punctuation mark apart, so that differently tokenized files can be mixed; changes BLEU
         lowercase: lower-case both sides
         bleu_tokenizer: of BLEU: auto (by the target), 13a, intl, zh, ja-mecab, ko-mecab, char, none
         hub: data set on the hub, or a folder in the same layout
@@ -60,5 +60,5 @@ def load(
 
 
 def separate_marks(text: str) -> str:
-    """The same words however a tokeniser left them: ``re-elect`` and ``re ##AT##-##AT## elect`` → ``re - elect``."""
+    """The same words however a tokenizer left them: ``re-elect`` and ``re ##AT##-##AT## elect`` → ``re - elect``."""
     return " ".join(_WORD_OR_MARK.findall(text.replace("##AT##", "").replace("@-@", "-")))

@@ -1,0 +1,66 @@
+"""What each acceleration of agents/accel gains: ``python benchmarks/ablation.py`` prints a table in Markdown.
+
+Every case runs with and without the trick in turn, in one process with two threads; a gain is the
+median ratio of the rates, by the clock on the wall.
+"""
+
+from __future__ import annotations
+
+import inspect
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from agents import accel
+from benchmarks.contenders import distilling, ours
+from benchmarks.material import Setup
+
+ROUNDS, CORES = 5, 2
+TRICKS: dict[str, tuple[Any, Callable[[bool], object]]] = {  # name: its module, and what turns it on or off
+    "decoding workers": (accel.workers, lambda on: accel.install(CORES if on else 1)),
+}
+
+
+def main() -> None:
+    """Print the table."""
+    torch.set_num_threads(CORES)
+    cases = prepare(Setup(vocabulary=8000, width=256, tokens=1200, threads=CORES))
+    print(f"| trick | lines | {' | '.join(cases)} |\n|{' --- |' * (2 + len(cases))}", flush=True)
+    for name, (module, switch) in TRICKS.items():
+        gains = [gain(run, switch) for run in cases.values()]
+        print(f"| {name} | {len(inspect.getsource(module).splitlines())} | {' | '.join(gains)} |", flush=True)
+
+
+def prepare(setup: Setup) -> dict[str, Callable[[], float]]:
+    """The work of each column; it returns how much it did."""
+    contender = ours.Contender(setup)
+    decode = {"size": "2+2", "amp": "float32", "steps": 24, "count": 1, "workers": None}
+    step = {"student": "2+2", "teacher": "8+8", "algorithm": "imitkd_full", "amp": "float32"}
+    return {
+        "training": contender.train("2+2", "float32").run,
+        "greedy, batch 64": contender.decode(rows=64, width=1, **decode).run,
+        "greedy, batch 1": contender.decode(rows=1, width=1, **decode).run,
+        "beam 5, batch 64": contender.decode(rows=64, width=5, **decode).run,
+        "ImitKD step": distilling.Contender(setup).step(**step).run,
+    }
+
+
+def gain(run: Callable[[], float], switch: Callable[[bool], object]) -> str:
+    """The rate with the trick over the rate without it, of each round: median, least and most."""
+    ratios = []
+    for turn in range(ROUNDS + 1):
+        rates = []
+        for on in (True, False):
+            switch(on)
+            began = time.perf_counter()
+            rates.append(run() / (time.perf_counter() - began))
+        if turn:
+            ratios.append(rates[0] / rates[1])
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+if __name__ == "__main__":
+    main()
