@@ -119,6 +119,19 @@ def test_a_row_has_the_same_samples_in_whatever_batch_it_stands():
             assert torch.equal(one.unflatten(0, (20, 3))[which].flatten(0, 1)[:, : other.shape[1]], other)
 
 
+@pytest.mark.parametrize("name", LEARNERS)
+def test_the_first_losses_of_the_parts_of_a_batch_add_up(name):
+    """Rows have limits of their own, rewards at every step, and several samples."""
+    batch = episodes([DATA, (B, EOS), (A, A, B)] * 4)
+    batch.limit[::2] = 2
+    whole, *parts = (
+        first_loss(learner(variants(agents.algorithms)[name]), batch.rows(rows))
+        for rows in (torch.arange(12), torch.arange(0, 12, 2), torch.arange(1, 12, 2))
+    )
+    assert whole.weight == sum(part.weight for part in parts)
+    torch.testing.assert_close(whole.sum, sum(part.sum for part in parts))
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_reward_that_is_not_finite_stops_the_training(bad):
     def pays(index, trajectories):
