@@ -73,7 +73,7 @@ def test_it_solves_copy(name, tmp_path, start):
 
 @pytest.mark.parametrize("name", [name for name in variants(agents.algorithms) if needs_start(name)])
 def test_one_that_only_improves_a_student_wants_one(name):
-    with pytest.raises(UserError, match=f"algorithm={name} improves a student that can already write: give init=RUN"):
+    with pytest.raises(UserError, match=f"algorithm={name} improves a student that can already generate: give init=RUN"):
         made(["env=Copy-v0", f"algorithm={name}"])
     made(["env=Copy-v0", f"algorithm={name}", "algorithm.cold_start=true"])
 

@@ -128,13 +128,22 @@ FAULTS = {
     "NaN moment": (tensor("optimizer.0.exp_avg", filled(float("nan"))), "optimizer.0.exp_avg is NaN"),
     "unknown tensor": (tensor("unknown", lambda t: t), "unknown is (2,) there, absent here"),
     "weight of another shape": (
-        tensor("policy.target_embedding", lambda t: t[:2].clone()),
-        "target_embedding is (2, 16) there",
+        tensor("policy.target_embedding.weight", lambda t: t[:2].clone()),
+        "target_embedding.weight is (2, 16) there",
     ),
-    "weight of another type": (tensor("policy.target_embedding", torch.Tensor.half), "target_embedding is torch.float16 there"),
-    "no weight": (tensor("policy.target_embedding", gone), "target_embedding is absent there"),
-    "NaN weight": (tensor("policy.target_embedding", filled(float("nan"))), "weights of target_embedding are NaN or infinite"),
-    "infinite weight": (tensor("policy.target_embedding", filled(float("inf"))), "weights of target_embedding are NaN or inf"),
+    "weight of another type": (
+        tensor("policy.target_embedding.weight", torch.Tensor.half),
+        "target_embedding.weight is torch.float16 there",
+    ),
+    "no weight": (tensor("policy.target_embedding.weight", gone), "target_embedding.weight is absent there"),
+    "NaN weight": (
+        tensor("policy.target_embedding.weight", filled(float("nan"))),
+        "weights of target_embedding.weight are NaN or infinite",
+    ),
+    "infinite weight": (
+        tensor("policy.target_embedding.weight", filled(float("inf"))),
+        "weights of target_embedding.weight are NaN or inf",
+    ),
     "algorithm's state of another shape": (tensor("algorithm.seen", lambda t: t[:1].clone()), "size mismatch for seen"),
     "algorithm's state that does not broadcast": (tensor("algorithm.seen", lambda t: torch.zeros(3)), "RuntimeError: "),
     "algorithm's state of another type": (tensor("algorithm.seen", torch.Tensor.long), "another Stateful: seen is"),

@@ -154,9 +154,7 @@ def test_a_gradient_that_is_not_finite_changes_no_weight_and_no_moment(bad: floa
     norm = update((weight * bad).sum(), [weight], optimiser, 0.1, 5.0)
     assert not norm.isfinite()
     assert all(map(torch.equal, before, (weight.detach(), *optimiser.state[weight].values())))
-    version = weight._version
     update((weight * 2).sum(), [weight], optimiser, 0.1, 5.0)
-    assert weight._version > version
     assert weight.detach().isfinite().all()
     assert not torch.equal(weight.detach(), before[0])
 
