@@ -13,7 +13,7 @@ from agents.generation.decoder import Decoder
 from agents.generation.rollout import rollout
 from agents.runs.machine import find_machine
 from agents.runs.run import Run
-from agents.runs.student import build_student
+from agents.runs.student import build_student, check_start
 from agents.runs.task import load_task
 from agents.runs.teacher import Teacher
 from agents.runs.training import build_algorithm
@@ -74,8 +74,8 @@ def test_it_solves_copy(name, tmp_path, start):
 @pytest.mark.parametrize("name", [name for name in variants(agents.algorithms) if needs_start(name)])
 def test_one_that_only_improves_a_student_wants_one(name):
     with pytest.raises(UserError, match=f"algorithm={name} improves a student that can already generate: give init=RUN"):
-        made(["env=Copy-v0", f"algorithm={name}"])
-    made(["env=Copy-v0", f"algorithm={name}", "algorithm.cold_start=true"])
+        check_start(read("dagger", ["env=Copy-v0", f"algorithm={name}"]))
+    check_start(read("dagger", ["env=Copy-v0", f"algorithm={name}", "algorithm.cold_start=true"]))
 
 
 # --- DAgger
