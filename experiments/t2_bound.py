@@ -44,7 +44,7 @@ def check(config: DictConfig) -> None:
         ("neural_seeds", 1, np.inf),
         ("neural_shortest", 1, np.inf),  # a fall at the last step is never seen on the ground
         ("demonstrations", 0, np.inf),
-        ("tasks", 5, np.inf),
+        ("mdps", 5, np.inf),
     ):
         if not low < config[key] < high:
             raise UserError(

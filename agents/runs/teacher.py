@@ -77,7 +77,7 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
     policy: Any
     if pretrained_model:
         policy = pretrained.load(pretrained_model, settings.source_prefix, settings.separator)
-        policy.check_room(task.source_limit, task.horizon)
+        policy.check_limits(task.source_limit, task.horizon)
         vocabulary, architecture, path = policy.vocabulary, policy.model.config.model_type, settings.path
     else:
         folder = finished(settings.path) if settings.path else _cached_teacher(config, task, machine)

@@ -311,10 +311,13 @@ def test_a_student_is_there_without_its_teacher(copied, tmp_path):
         reopen(copied, "cpu")
 
 
-def test_bench_compares_a_runs_beam_search_with_ctranslate2(runs):
+def test_bench_compares_a_runs_beam_search_with_ctranslate2(tmp_path):
     pytest.importorskip("ctranslate2")
-    rows = list(beam.measure(SimpleNamespace(run=str(runs["bc"]), rows=12), None))
+    tiny = [word for word in TINY if not word.startswith("train.steps")]
+    words = ["env=Copy-v0", "env.train=200", "algorithm=bc", "train.steps=150", "train.lr=0.01", "train.warmup=10"]
+    dagger.main(cli.read("dagger", [*words, *tiny, f"out={tmp_path / 'run'}"]))
+    rows = list(beam.measure(SimpleNamespace(run=str(tmp_path / "run"), rows=12), None))
     assert {row.what for row in rows} >= {"beam 1, length penalty 0.0: ours", "beam 5, length penalty 1.0: ours"}
     greedy = [row for row in rows if row.what.startswith("beam 1") and ": same of " in row.what]
     assert greedy
-    assert all(row.low == 100 for row in greedy)  # a student of 6 updates gives PAD and BOS mass, see the suite
+    assert all(row.low == 100 for row in greedy)  # a student of few updates gives PAD and BOS mass, see the suite

@@ -168,6 +168,7 @@ def once(load: Callable[Options, Task]) -> Callable[Options, Task]:
             check_kind(name, value, default)
             if name in RANGES and default is not None:
                 check_range(name, value, RANGES[name])
+        Limit(1, options.get("limit_ratio"), options.get("limit_offset"))  # whose defaults, None, have no kind
         folders = stamp(options.get("data_dir")), stamp(options.get("hub"), "**/*")
         return loaded(tuple(options.items()), tuple(map(type, options.values())), folders)  # kinds: True == 1.0
 
