@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from agents.generation.decoder import Decode
 from agents.policies.layers import positions
-from agents.policies.transformer import Attention, Transformer
+from agents.policies.transformer import Transformer
 from textgen_env.data.readers import ESCAPE
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
@@ -89,7 +89,8 @@ def specification(policy: Transformer, vocabulary: Vocabulary, length: int) -> T
         _norm(side.layer_norm, norm)
     layer: Any
     for block, layer in zip((*spec.encoder.layer, *spec.decoder.layer), (*policy.encoder, *policy.decoder), strict=True):
-        _self_attention(block.self_attention, layer.self_norm, layer.self_attention)
+        own = layer.self_attention
+        _attention(block.self_attention, layer.self_norm, own.query_key_value, own.output)
         _ffn(block.ffn, layer.ffn_norm, layer.ffn)
     for block, layer in zip(spec.decoder.layer, policy.decoder, strict=True):
         cross = layer.cross_attention
@@ -175,17 +176,10 @@ def _tokenizer(task: Task) -> str:
     return tokenizer.to_str()
 
 
-def _attention(spec: MultiHeadAttentionSpec, norm: nn.LayerNorm, *linears: nn.Linear | tuple[Tensor, Tensor]) -> None:
+def _attention(spec: MultiHeadAttentionSpec, norm: nn.LayerNorm, *linears: nn.Linear) -> None:
     _norm(spec.layer_norm, norm)
     for target, linear in zip(spec.linear, linears, strict=True):
         _linear(target, linear)
-
-
-def _self_attention(spec: MultiHeadAttentionSpec, norm: nn.LayerNorm, attention: Attention) -> None:
-    """Query, key and value are one matrix there."""
-    pairs = zip(attention.query.parameters(), attention.key_value.parameters(), strict=True)
-    weight, bias = (torch.cat(pair) for pair in pairs)
-    _attention(spec, norm, (weight, bias), attention.output)
 
 
 def _ffn(spec: FeedForwardSpec, norm: nn.LayerNorm, ffn: nn.Sequential) -> None:

@@ -1,9 +1,8 @@
-"""What the policies share: limits of their sizes, initial weights, positions, and the encoder's outputs in a decode."""
+"""What the policies share: limits of their sizes, initial weights and positions."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -35,22 +34,3 @@ def positions(length: int, width: int, device: torch.device) -> Tensor:
     rate = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(10_000.0) / width))  # [D/2]
     angle = torch.arange(length, device=device)[:, None] * rate  # [length, D/2]
     return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width]  # [length, D]
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What a decoder attends to in a decode.
-
-    tensors: each ``[B, …]`` · owner ``[B]``: the source of each row. Reordering the hypotheses of
-    a source, as a beam search does at every step, leaves the tensors as they are.
-    """
-
-    tensors: tuple[Tensor, ...]
-    owner: Tensor
-
-    def select(self, index: Tensor) -> Memory:
-        """Rows ``index``."""
-        owner = self.owner[index]
-        if torch.equal(owner, self.owner):
-            return self
-        return Memory(tuple(tensor.index_select(0, index) for tensor in self.tensors), owner)

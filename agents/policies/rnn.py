@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.policies.cells import CELLS, Hidden, Layer, backwards
-from agents.policies.layers import LAYERS, WIDTH, Memory, linear
+from agents.policies.layers import LAYERS, WIDTH, linear
 from agents.policies.layers import embedding as token_embedding
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import PAD, picked
@@ -151,6 +151,25 @@ class State:
         """Rows ``index``."""
         hidden = [tuple(tensor.index_select(0, index) for tensor in layer) for layer in self.hidden]
         return State(self.memory.select(index), hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a decoder attends to in a decode.
+
+    tensors: each ``[B, …]`` · owner ``[B]``: the source of each row. Reordering the hypotheses of
+    a source, as a beam search does at every step, leaves the tensors as they are.
+    """
+
+    tensors: tuple[Tensor, ...]
+    owner: Tensor
+
+    def select(self, index: Tensor) -> Memory:
+        """Rows ``index``."""
+        owner = self.owner[index]
+        if torch.equal(owner, self.owner):
+            return self
+        return Memory(tuple(tensor.index_select(0, index) for tensor in self.tensors), owner)
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, present: Tensor) -> Tensor:

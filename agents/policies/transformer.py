@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.policies.layers import LAYERS, WIDTH, Memory, embedding, linear, positions
+from agents.policies.layers import LAYERS, WIDTH, embedding, linear, positions
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.types import PAD, picked
 
@@ -95,58 +95,105 @@ class Transformer(nn.Module):
 
     def start(self, source: Tensor, limit: int) -> State:
         """Encode ``source`` ``[B, S]`` once, for at most ``limit`` steps."""
-        memory = Memory(self.encode(source), torch.arange(len(source), device=source.device))
-        past = [Past(keys_values[:, :0], 0) for keys_values in memory.tensors[:-1]]
-        return State(0, positions(limit, self.width, source.device), past, memory)
+        memory = self.encode(source)
+        past = [Past(keys_values[:, :0], 0) for keys_values in memory[:-1]]
+        return State(0, positions(limit, self.width, source.device), 1, past, None, memory)
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """One step for ``token`` ``[B]`` → ``[B, V]``; writes into ``state``, which must not be used again."""
         x = self.target_embedding(token) * math.sqrt(self.width) + state.places[state.time]  # [B, D]
-        x = x[:, None]  # [B, 1, D]
-        *memory, present = state.memory.tensors
+        x = x.view(-1, state.beams, self.width)  # [N, W, D]
+        *memory, present = state.memory
+        seen = state.seen
+        if seen is not None:
+            own = torch.eye(state.beams, dtype=torch.bool, device=seen.device)
+            seen = torch.cat([seen, own.expand(len(seen), 1, -1, -1)], 3)  # [N, 1, W, R + W]
         for layer, keys_values, past in zip(self.decoder, memory, state.past, strict=True):
-            x = layer.forward(x, keys_values, present, past)  # not by torch.compile, whatever its pass over sequences
-        logits = self.head(self.decoder_norm(x[:, 0]))
-        return logits, State(state.time + 1, state.places, state.past, state.memory)
+            x = layer.forward(x, keys_values, present, past, seen)  # not by torch.compile, whatever its pass over sequences
+        logits = self.head(self.decoder_norm(x.flatten(0, 1)))
+        return logits, State(state.time + 1, state.places, state.beams, state.past, seen, state.memory)
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A decode after ``time`` steps; places ``[limit, D]``: the sinusoids of every step."""
+    """A decode after ``time`` steps of N sources with W hypotheses each, side by side: B = N·W rows.
+
+    The hypotheses of a source share its memory and one past. A beam search that reorders them copies
+    no keys and values: ``seen`` says which entries of the past are a hypothesis's own.
+
+    places ``[limit, D]``: the sinusoids of every step · beams: W · seen ``[N, 1, W, R]``: of the R entries of the past; None
+    where each row sees all · memory: as ``Transformer.encode`` returns it.
+    """
 
     time: int
     places: Tensor
+    beams: int
     past: list[Past]
-    memory: Memory
+    seen: Tensor | None
+    memory: tuple[Tensor, ...]
 
     def select(self, index: Tensor) -> State:
-        """Rows ``index``."""
-        past = [layer.select(index) for layer in self.past]
-        return State(self.time, self.places, past, self.memory.select(index))
+        """Rows ``index``; this state must not be used again."""
+        source, count = (index // self.beams).unique_consecutive(return_counts=True)
+        beams = max(1, len(index) // max(1, len(source)))
+        if (count != beams).any():
+            source, beams = index // self.beams, 1
+        past, seen, memory, sources = self.past, self.seen, self.memory, len(self.memory[0])
+        if seen is not None or beams > 1:
+            seen = (
+                torch.ones_like(index, dtype=torch.bool)[:, None].expand(-1, past[0].length)
+                if seen is None
+                else seen.flatten(0, 2)[index]
+            )
+            seen = seen.unflatten(0, (len(source), 1, beams))  # [N, 1, W, R]
+        if not torch.equal(source, torch.arange(sources, device=index.device)):
+            past = [layer.select(source) for layer in past]
+            memory = tuple(tensor.index_select(0, source) for tensor in memory)
+        return State(self.time, self.places, beams, past, seen, memory)
 
 
 @dataclass(slots=True)
 class Past:
-    """A layer's keys and values ``[B, room, 2, H, K]``, of which the first ``length`` steps are written."""
+    """A layer's keys and values ``[N, room, 2, H, K]``, of which the first ``length`` entries are written."""
 
     keys_values: Tensor
     length: int
 
     def append(self, keys_values: Tensor) -> Tensor:
-        """Add those of a step ``[B, 1, 2, H, K]``; return all so far ``[B, length, 2, H, K]``."""
-        if self.length == self.keys_values.shape[1]:
-            self.keys_values = F.pad(self.keys_values, (0, 0, 0, 0, 0, 0, 0, ROOM))
-        self.keys_values[:, self.length] = keys_values[:, 0]
-        self.length += 1
+        """Add those of a step ``[N, W, 2, H, K]``; return all so far ``[N, length, 2, H, K]``."""
+        start, beams = self.length, keys_values.shape[1]
+        self.length += beams
+        if self.length > self.keys_values.shape[1]:
+            self.keys_values = F.pad(self.keys_values, (0, 0, 0, 0, 0, 0, 0, ROOM * beams))
+        self.keys_values[:, start : self.length] = keys_values
         return self.keys_values[:, : self.length]
 
     def select(self, index: Tensor) -> Past:
-        """Rows ``index``."""
+        """Sources ``index``."""
         return Past(self.keys_values.index_select(0, index), self.length)
 
 
-class Attention(nn.Module):
-    """Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2)."""
+class SelfAttention(nn.Module):
+    """Multi-head scaled dot-product attention to its own input (Vaswani et al. 2017, section 3.2)."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query_key_value = linear(width, width, blocks=3)
+        self.output = linear(width, width)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None, past: Past | None = None, causal: bool = False) -> Tensor:
+        """``[B, T, D]`` → ``[B, T, D]``; attends where ``mask`` is True, or if causal up to each own position."""
+        x = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))  # [B, T, 3, H, K]
+        query, keys_values = x[:, :, 0], x[:, :, 1:]
+        if past is not None:
+            keys_values = past.append(keys_values)
+        dropout = self.dropout if self.training else 0.0
+        return self.output(attend(query, keys_values, mask, dropout, causal))
+
+
+class CrossAttention(nn.Module):
+    """The same to the encoder's outputs, whose keys and values are computed once."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -159,13 +206,17 @@ class Attention(nn.Module):
         """What queries meet at each position: ``[B, S, D]`` → ``[B, S, 2, H, K]``."""
         return self.key_value(x).unflatten(-1, (2, self.heads, -1))  # [B, S, 2, H, K]
 
-    def forward(self, x: Tensor, keys_values: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        """``[B, T, D]`` → ``[B, T, D]``; attends where ``mask`` is True, or if causal up to each own position."""
-        query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, H, T, K]
-        key, value = keys_values.permute(2, 0, 3, 1, 4)  # [B, H, S, K] each
-        dropout = self.dropout if self.training else 0.0
-        x = F.scaled_dot_product_attention(query, key, value, mask, dropout, causal)  # [B, H, T, K]
-        return self.output(x.transpose(1, 2).flatten(2))  # [B, T, D]
+    def forward(self, x: Tensor, keys_values: Tensor, mask: Tensor) -> Tensor:
+        """``[B, T, D]`` → ``[B, T, D]``; attends where ``mask`` ``[B, 1, 1, S]`` is True."""
+        query = self.query(x).unflatten(-1, (self.heads, -1))  # [B, T, H, K]
+        return self.output(attend(query, keys_values, mask, self.dropout if self.training else 0.0))
+
+
+def attend(query: Tensor, keys_values: Tensor, mask: Tensor | None, dropout: float, causal: bool = False) -> Tensor:
+    """Query ``[B, T, H, K]`` meets keys and values ``[B, S, 2, H, K]`` → ``[B, T, D]``."""
+    key, value = keys_values.permute(2, 0, 3, 1, 4)  # [B, H, S, K] each
+    x = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, mask, dropout, causal)  # [B, H, T, K]
+    return x.transpose(1, 2).flatten(2)  # [B, T, D]
 
 
 class EncoderLayer(nn.Module):
@@ -174,13 +225,12 @@ class EncoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, ffn: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.self_norm, self.self_attention = nn.LayerNorm(width), Attention(width, heads, dropout)
+        self.self_norm, self.self_attention = nn.LayerNorm(width), SelfAttention(width, heads, dropout)
         self.ffn_norm, self.ffn = nn.LayerNorm(width), feed_forward(width, ffn, dropout)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
         """``[B, S, D]`` → ``[B, S, D]``."""
-        y = self.self_norm(x)
-        x = x + self.dropout(self.self_attention(y, self.self_attention.keys_values(y), present))
+        x = x + self.dropout(self.self_attention(self.self_norm(x), present))
         return x + self.dropout(self.ffn(self.ffn_norm(x)))
 
 
@@ -190,17 +240,16 @@ class DecoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, ffn: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.self_norm, self.self_attention = nn.LayerNorm(width), Attention(width, heads, dropout)
-        self.cross_norm, self.cross_attention = nn.LayerNorm(width), Attention(width, heads, dropout)
+        self.self_norm, self.self_attention = nn.LayerNorm(width), SelfAttention(width, heads, dropout)
+        self.cross_norm, self.cross_attention = nn.LayerNorm(width), CrossAttention(width, heads, dropout)
         self.ffn_norm, self.ffn = nn.LayerNorm(width), feed_forward(width, ffn, dropout)
 
-    def forward(self, x: Tensor, memory: Tensor, present: Tensor, past: Past | None = None) -> Tensor:
-        """``[B, T, D]`` → ``[B, T, D]``: a whole prefix, or one step after ``past``."""
-        y = self.self_norm(x)
-        keys_values = self.self_attention.keys_values(y)
-        if past is not None:
-            keys_values = past.append(keys_values)
-        x = x + self.dropout(self.self_attention(y, keys_values, causal=past is None))
+    def forward(
+        self, x: Tensor, memory: Tensor, present: Tensor, past: Past | None = None, seen: Tensor | None = None
+    ) -> Tensor:
+        """A whole prefix ``[B, T, D]``, or after ``past`` a step of W hypotheses ``[N, W, D]`` → the same shape."""
+        y = self.self_attention(self.self_norm(x), seen, past, causal=past is None)
+        x = x + self.dropout(y)
         x = x + self.dropout(self.cross_attention(self.cross_norm(x), memory, present))
         return x + self.dropout(self.ffn(self.ffn_norm(x)))
 

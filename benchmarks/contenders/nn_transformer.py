@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 
 import torch
@@ -81,7 +82,7 @@ def _renamed(policy: Transformer) -> dict[str, Tensor]:
         for layer, (ours, theirs) in product(range(len(getattr(policy, side))), names.items()):
             found[f"core.{side}.layers.{layer}.{theirs}{kind}"] = state[f"{side}.{layer}.{ours}{kind}"]
         for layer, (ours, theirs) in product(range(len(getattr(policy, side))), INPUTS.items()):
-            if f"{side}.{layer}.{ours}.query.{kind}" in state:
-                parts = [state[f"{side}.{layer}.{ours}.{part}.{kind}"] for part in ("query", "key_value")]
+            parts = [x for name, x in state.items() if re.match(rf"{side}.{layer}.{ours}.(query|key).*{kind}$", name)]
+            if parts:
                 found[f"core.{side}.layers.{layer}.{theirs}.in_proj_{kind}"] = torch.cat(parts)
     return found

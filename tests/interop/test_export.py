@@ -52,7 +52,7 @@ def student(tokens: int = len(WORDS), **shape) -> Transformer:
     policy.decoder_norm.weight.normal_(generator=generator)  # else a tied output repeats what came in
     policy.decoder_norm.bias.add_(policy.target_embedding.weight[EOS], alpha=6)  # else it hardly ever ends
     for layer in policy.decoder:
-        layer.cross_output.weight *= 3  # else the source hardly matters
+        layer.cross_attention.output.weight *= 3  # else the source hardly matters
     return policy
 
 
