@@ -108,6 +108,8 @@ class Model:
             length_penalty: of a beam search.
             precision: "float32" or "bf16".
         """
+        if isinstance(texts, str):
+            raise UserError("generate takes a list of texts; a text alone would be one output for each of its characters")
         device = next(self.policy.parameters()).device
         decoder = Decoder(self.policy, beam, precision, str(device), length_penalty)
         sources = [self._source(text) for text in texts]

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from agents.discovery import find_algorithm
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.tasks import task as task
+from textgen_env.tasks import task
 
 MAY_BE_EMPTY = ("source_prefix", "separator", "hub_config", "hub_revision")  # an empty text means something there
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -30,7 +30,7 @@ RANGES: dict[str, Range] = {
     "seeds": task.RANGES["seed"],
     **_same(Range(1, CPUS), "threads workers"),
     **_same(Range(1, 10**9), "steps rows validation_rows speed_rows demonstrations"),
-    **_same(Range(1, 10**7), "batch_tokens resamples episodes train valid test tasks"),
+    **_same(Range(1, 10**7), "batch_tokens resamples episodes train valid test mdps"),
     **_same(Range(1, 10**6), "validations every rounds symbols tokens"),
     **_same(Range(1, 10**5), "batch_size batch_sizes envs corrupt"),
     **_same(Range(1, 65_536), "horizon source_limit target_limit min_length max_length"),

@@ -20,7 +20,7 @@ from textgen_env.oracles.policy import keep_top
 from textgen_env.types import LOG_ZERO, Batch, Oracle, Policy
 
 PositionLoss = Callable[[Tensor, Tensor], Tensor]  # logits [n, V], log-probabilities [n, V] or tokens [n] → their mean
-CHUNK = 1 << 25  # logits that are in memory at once
+CHUNK = 1 << 25  # the student's logits that are in memory at once
 
 
 def nll(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -59,6 +59,9 @@ def clone(policy: Policy, batch: Batch, action: Tensor, smoothing: float = 0.0) 
 
 def distill(policy: Policy, oracle: Oracle, batch: Batch, loss: PositionLoss, top_k: int = 0) -> Loss:
     """``loss`` of the student's logits and the oracle's log-probabilities at the N real positions of ``batch``.
+
+    The student's logits are in memory a chunk at a time. The oracle is queried once, so its N·V log-probabilities stay
+    until the gradient is there.
 
     Args:
         policy: the student.
