@@ -1,7 +1,7 @@
 """Two checkouts of this project side by side: ``python benchmarks/paired.py BEFORE [CASE …]``.
 
-Each works in a process of its own, with one thread, and they take turns; rates are by CPU time, so that
-other work on the machine hardly counts. ``BEFORE`` is the folder of the other checkout; both need ``benchmarks/contenders``.
+Each works in processes of its own, with one thread, and they take turns; rates are by CPU time, so that other work on the
+machine hardly counts. ``BEFORE`` is the folder of the other checkout. This one works twice, with ``agents/accel`` and without.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 def main(before: str, *chosen: str) -> None:
     """Print the ratio of the rates, now over before, of every case: median, least and most of the rounds."""
-    subjects = {"before": Subject(Path(before)), "now": Subject(ROOT)}
+    subjects = {"before": Subject(Path(before)), "on": Subject(ROOT), "off": Subject(ROOT, {"TEXTGEN_ACCEL": "0"})}
     for case in chosen or CASES:
         rates: dict[str, list[float]] = {name: [] for name in subjects}
         for turn in range(ROUNDS + 1):
@@ -46,20 +46,19 @@ def main(before: str, *chosen: str) -> None:
                 rate = subject.rate(case)
                 if turn:
                     rates[name].append(rate)
-        ratio = [now / then for now, then in zip(rates["now"], rates["before"], strict=True)]
-        spread = f"({min(ratio):.2f} to {max(ratio):.2f})"
-        print(
-            f"{case:18}{statistics.median(rates['before']):9.1f}/s before, now {statistics.median(ratio):.2f} {spread}",
-            flush=True,
-        )
+        line = f"{case:18}{statistics.median(rates['before']):9.1f}/s before"
+        for name in ("on", "off"):
+            ratio = [now / then for now, then in zip(rates[name], rates["before"], strict=True)]
+            line += f", accel {name} {statistics.median(ratio):.2f} ({min(ratio):.2f} to {max(ratio):.2f})"
+        print(line, flush=True)
 
 
 class Subject:
     """A checkout at work in its own process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variables: dict[str, str] | None = None) -> None:
         path = f"{folder}:{folder / 'experiments'}"
-        environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"} | (variables or {})
         command = [sys.executable, "-P", __file__, "serve"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, cwd=folder, env=environment, **pipes)
@@ -74,6 +73,10 @@ def serve() -> None:
     """Time the cases that are named on standard input."""
     from benchmarks import material, runner
 
+    if Path("agents/runs").is_dir():  # not in earlier checkouts, whose runner tunes the allocator by itself
+        from agents.runs.machine import accelerate
+
+        accelerate(1)
     torch.set_num_threads(1)
     setup, works = material.Setup(vocabulary=8000, width=256, tokens=600, threads=1), {}
     for line in sys.stdin:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from agents.accel import workers
+from agents.accel import allocator, workers
 from agents.generation import decoding
 
 
@@ -18,6 +18,11 @@ def install(count: int | None = None) -> str:
         What was installed, in words; "none" where nothing was.
     """
     workers.limit(count)
-    on = os.environ.get("TEXTGEN_ACCEL") != "0" and workers.most_workers() > 1
-    decoding.runner = workers.spread if on else decoding.direct
-    return f"large decodes over {workers.most_workers()} processes" if on else "none"
+    decoding.runner = decoding.direct
+    if os.environ.get("TEXTGEN_ACCEL") == "0":
+        return "none"
+    words = ["freed memory is kept"] if allocator.keep_freed_memory() else []
+    if workers.most_workers() > 1:
+        decoding.runner = workers.spread
+        words.append(f"large decodes over {workers.most_workers()} processes")
+    return ", ".join(words) or "none"
