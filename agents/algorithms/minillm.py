@@ -74,7 +74,9 @@ class MiniLLM(Algorithm):
             return pick(mixture.log(), noise), torch.zeros_like(noise, dtype=torch.bool), None
 
         noise = clock.uniform("episodes", batch.row, int(batch.limit.max()))  # [B, T]
-        episodes = interleaved(self.policy, self.oracle, choose)(batch.source, batch.limit, noise).episodes
+        needed = noise.shape[1], noise.shape[1] if self.teacher_mix else 0
+        generate = interleaved(self.policy, self.oracle, choose)
+        episodes = generate(batch.source, batch.limit, noise, needed=needed).episodes
         return replace(batch, target=episodes.action, length=episodes.length.cpu())
 
     def after(self, reward: Tensor, mask: Tensor) -> Tensor:

@@ -75,6 +75,12 @@ def test_minillm_is_an_unbiased_gradient_of_the_reverse_kl_of_sequences(rounds, 
     assert_mean(len(DATA) * estimates(algorithm, rounds=rounds, rows=rows), sequence_kl(algorithm, SENTENCES))
 
 
+def test_minillm_without_the_teacher_queries_it_only_about_what_was_generated():
+    algorithm = learner(MiniLLM, teacher_mix=0.0)
+    loss = algorithm.loss(episodes([DATA] * 20), Clock(0, 1, 2))
+    assert algorithm.oracle.queries == loss.tokens
+
+
 def test_minillm_weighs_what_the_teacher_helped_to_generate():
     """With a single step, the approximate weight is the exact one."""
     algorithm = learner(MiniLLM, teacher_mix=0.5)
