@@ -134,17 +134,17 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_p
     text = visible(versus.markdown(table, f"{task.id}: {len(runs)} runs", notes(runs, results, len(test))), "\n")
     teacher = results["teacher"] | results["scores"]["teacher"]
     content = {"rows": table, "teacher": teacher, "corpus": results["corpus"]}
-    written = {
+    contents = {
         "scores.png": versus.scores_png(table),
         **figures(entries, curves, task.metric, test),
         "comparison.md": text.encode(),
         "comparison.csv": versus.comma_separated(table).encode(),
         "comparison.json": safe_json(json.dumps(content, indent=1, ensure_ascii=False)).encode(),
     }
-    for name, data in written.items():
+    for name, data in contents.items():
         write_atomically(folder / name, data)
     console.print(text, markup=False, soft_wrap=True)
-    images = ", ".join(name for name in written if name.endswith(".png"))
+    images = ", ".join(name for name in contents if name.endswith(".png"))
     console.print(f"{folder / 'comparison.md'}, .csv, .json; figures: {images}")
 
 

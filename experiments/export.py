@@ -49,7 +49,7 @@ def main(config: DictConfig) -> None:
     folder = Path(config.out or f"{config.run}/export-{config.quantization}")
     export.export(run.student, run.task, folder, config.quantization)
     model = export.load(folder, workers=torch.get_num_threads())
-    results = compare(config, run, partial(export.writer, model, run.task.vocabulary))
+    results = compare(config, run, partial(export.decoder, model, run.task.vocabulary))
     results["versions"] = versions() | {"ctranslate2": export.ctranslate2.__version__}
     write_atomically(folder / "export.json", json.dumps(results, indent=1).encode())
     show(results, folder)

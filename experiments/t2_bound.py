@@ -30,8 +30,8 @@ def main(config: DictConfig) -> None:
     for table in tables(results):
         console.print(table)
         console.print()
-    written = {**results, "curves": [curve._asdict() | {"slope": curve.slope._asdict()} for curve in results["curves"]]}
-    write_atomically(folder / "t2_bound.json", json.dumps(written, indent=1).encode())
+    content = {**results, "curves": [curve._asdict() | {"slope": curve.slope._asdict()} for curve in results["curves"]]}
+    write_atomically(folder / "t2_bound.json", json.dumps(content, indent=1).encode())
     write_atomically(folder / "t2_bound.png", figure.draw(results))
     console.print(f"{folder / 't2_bound.png'}, {folder / 't2_bound.json'}", soft_wrap=True)
 
@@ -53,7 +53,7 @@ def check(config: DictConfig) -> None:
 
 
 def exact(config: DictConfig) -> dict[str, Any]:
-    """What follows from the definitions alone; what is said in ``trained`` is measured."""
+    """What follows from the definitions alone; the values of ``trained`` are measured."""
     steps, rng = lab.horizons(config.shortest, config.longest), np.random.default_rng(config.seed)
     return {
         "settings": OmegaConf.to_container(config),

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from agents.generation.decoding import writable
+from agents.generation.decoding import allowed_log_probs
 from textgen_env.types import EOS, Batch
 
 A, B = 3, 4
@@ -73,7 +73,7 @@ class TableOracle:
         return answer
 
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        return writable(self.log_probs(source, prefix, mask)).argmax(-1)
+        return allowed_log_probs(self.log_probs(source, prefix, mask)).argmax(-1)
 
 
 def episodes(sentences: list[tuple[int, ...]]) -> Batch:
@@ -89,7 +89,7 @@ def next_token(policy: Any, before: tuple[int, ...]) -> Tensor:
     batch = episodes([(*before, EOS)])
     last = torch.arange(len(before) + 1)[None] == len(before)
     ask = policy.log_probs if hasattr(policy, "log_probs") else policy
-    return writable(ask(batch.source, batch.prefix, last))[0]
+    return allowed_log_probs(ask(batch.source, batch.prefix, last))[0]
 
 
 def log_prob(policy: Any, sentence: tuple[int, ...]) -> Tensor:

@@ -139,7 +139,11 @@ class Batch:
 
 
 class Oracle(Protocol):
-    """vocabulary_size: V.  queries: positions answered so far, its own demonstrations included."""
+    """vocabulary_size: V.  queries: positions answered so far, its own demonstrations included.
+
+    Optional: ``start(source, limit)`` and ``step(token, state)``, as a ``Stepper`` has them. With them generation that mixes
+    student and expert steps the oracle with its cache; without, it queries the whole prefix at every step.
+    """
 
     vocabulary_size: int
 
@@ -147,15 +151,15 @@ class Oracle(Protocol):
     def queries(self) -> int: ...
 
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Next-token log-probabilities, float32 ``[B, T, V]``; with a mask ``[N, V]``.  Normalised and finite."""
+        """Next-token log-probabilities, float32 ``[B, T, V]``; with a mask ``[N, V]``.  Normalized and finite."""
         ...
 
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """What it would do, int64 ``[B, T]``; with a mask ``[N]``."""
         ...
 
-    def demonstrate(self, source: Tensor, steps: int | Tensor) -> Trajectories:
-        """Its own outputs of at most ``steps`` actions: a number, or int64 ``[B]`` with a limit for each row."""
+    def demonstrate(self, source: Tensor, limit: int | Tensor) -> Trajectories:
+        """Its own outputs of at most ``limit`` actions: a number, or int64 ``[B]`` with a limit for each row."""
         ...
 
 
@@ -173,8 +177,8 @@ class DecodeState(Protocol):
 class Stepper(Protocol):
     """What a decoder needs: to encode a source, then one cached step at a time."""
 
-    def start(self, source: Tensor, steps: int) -> DecodeState:
-        """Encode ``source`` ``[B, S]`` once with room for ``steps`` steps."""
+    def start(self, source: Tensor, limit: int) -> DecodeState:
+        """Encode ``source`` ``[B, S]`` once, for at most ``limit`` steps."""
         ...
 
     def step(self, token: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
@@ -214,9 +218,9 @@ class Policy(Stepper, Protocol):
         ...
 
     def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What the output layer reads, and a critic may: ``[B, T, feature_width]``, or ``[N, feature_width]`` with a mask."""
+        """The input of the output layer, and of a critic: ``[B, T, feature_width]``, or ``[N, feature_width]`` with a mask."""
         ...
 
     def head(self, features: Tensor) -> Tensor:
-        """The output layer: ``logits(features(…))`` is what calling the policy gives."""
+        """The output layer: ``head(features(…))`` is what calling the policy gives."""
         ...

@@ -76,9 +76,9 @@ def spread(decode: Decode, policy: Any, most: int, rows: dict[str, Tensor], **se
     return _joined(answers)
 
 
-def dismiss(policy: Any) -> None:
+def dismiss(policy: nn.Module) -> None:
     """End the workers of ``policy``, if it has any; it may get new ones."""
-    if isinstance(policy, nn.Module) and (team := _teams.pop(policy, None)):
+    if team := _teams.pop(policy, None):
         team.close()
 
 

@@ -8,7 +8,7 @@ from agents.algorithms.base import Algorithm, Clock, Loss
 from agents.algorithms.schedules import beta as beta_schedule
 from agents.estimators.cost_to_go import by_oracle, cost_to_go, random_step
 from agents.estimators.episodes import Reward
-from agents.generation.decoding import draw, writable
+from agents.generation.decoding import allowed_log_probs, draw
 from agents.generation.roll_in import with_rollouts
 from agents.generation.rollout import without_dropout
 from textgen_env.errors import Range, UserError, check_range, unknown
@@ -74,7 +74,7 @@ class AggreVaTeD(Algorithm):
         """The expected cost-to-go over all actions, at every step."""
         assert isinstance(self.oracle, ExactOracle)
         states = batch.source, batch.prefix, batch.mask
-        policy = writable(self.policy(*states)).exp()  # [N, V]
+        policy = allowed_log_probs(self.policy(*states)).exp()  # [N, V]
         cost = (policy * self.oracle.cost_to_go(*states)).sum()
         return Loss(cost, len(policy), {"cost": cost.detach() / len(policy)})
 
@@ -82,7 +82,7 @@ class AggreVaTeD(Algorithm):
         """Its likelihood-ratio estimate at one step of every row."""
         time, now = random_step(batch, clock.uniform("step", batch.row))  # [B], [B, T]
         with without_dropout(self.policy):
-            log_probs = writable(self.policy(batch.source, batch.prefix, now))  # [B, V]
+            log_probs = allowed_log_probs(self.policy(batch.source, batch.prefix, now))  # [B, V]
         noise = clock.uniform("action", batch.row, self.actions).to(log_probs.device)  # [B, K]
         action = draw(log_probs.detach(), noise)  # [B, K]
         cost = cost_to_go(by_oracle(self.oracle), self.reward, batch, time, action)  # [B, K]

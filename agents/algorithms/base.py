@@ -47,7 +47,7 @@ class Algorithm(nn.Module):
     Attributes:
         demonstrations: the sequences of its batches: "references", the best of the teacher's beam ("teacher"), or the one
             with the best sentence score ("best_of_beam").
-        needs_start: it only improves a policy that can already generate (``init=RUN``).
+        needs_start: it only improves a policy that can already generate, so that it does not start from fresh weights.
         batches_per_round: how many batches ``updates`` gets at once.
         oracle: an Oracle whose queries the trainer counts, or None.
     """

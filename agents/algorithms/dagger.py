@@ -11,7 +11,7 @@ from torch import Tensor
 from agents.algorithms.base import UPDATES_PER_ROUND, Algorithm, Clock
 from agents.algorithms.schedules import beta as beta_schedule
 from agents.generation.decoding import pick
-from agents.generation.interleaved import interleaved
+from agents.generation.interleaved import interleaved, stepper, steps_until
 from agents.generation.roll_in import with_rollouts
 from agents.losses.loss import Loss
 from agents.losses.sequence import checked_smoothing, clone, cross_entropy, distill
@@ -27,7 +27,7 @@ class DAgger(Algorithm):
     """Roll in with a mixture of data and student, label with the oracle, clone the labels.
 
     A coin per sequence: with probability β the row keeps its training pair, else its target is what the current
-    student writes for the source.  No gradient flows through the student's writing.  A coin per step is Ross et al. 2011's
+    student generates for the source.  No gradient flows through the generation.  A coin per step is Ross et al. 2011's
     mixture π_i = βπ* + (1 - β)π: the oracle acts or the student does, and no training pair is kept.
 
     Args:
@@ -113,7 +113,9 @@ class DAgger(Algorithm):
             acts = noise[:, 0] < beta  # [N]
             return torch.where(acts, pick(expert), pick(own, noise[:, 1], self.top_k)), acts, None
 
-        mixed = interleaved(self.policy, self.oracle, choose)(batch.source, batch.limit, noise)
+        acts = noise[..., 0] < beta  # [B, T]
+        generate = interleaved(self.policy, stepper(self.oracle, draws=False), choose)
+        mixed = generate(batch.source, batch.limit, noise, needed=(steps_until(~acts), steps_until(acts)))
         batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), mixed.episodes)
         return batch, (batch.actual & ~mixed.expert.to(batch.length.device)).any(1)
 

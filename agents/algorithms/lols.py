@@ -9,7 +9,7 @@ import torch
 from agents.algorithms.base import Algorithm, Clock, Loss
 from agents.estimators.cost_to_go import by_oracle, by_student, cost_to_go, random_step
 from agents.estimators.episodes import Reward
-from agents.generation.decoding import writable
+from agents.generation.decoding import allowed_log_probs
 from agents.generation.roll_in import with_rollouts
 from agents.generation.rollout import without_dropout
 from textgen_env.errors import Range, check_range
@@ -53,7 +53,7 @@ class LOLS(Algorithm):
         batch = with_rollouts(batch, torch.ones_like(batch.length, dtype=torch.bool), self.policy)
         time, now = random_step(batch, clock.uniform("step", batch.row))  # [B], [B, T]
         with without_dropout(self.policy):  # as it generated: with dropout its most likely would be another's
-            log_probs = writable(self.policy(batch.source, batch.prefix, now))  # [B, V]
+            log_probs = allowed_log_probs(self.policy(batch.source, batch.prefix, now))  # [B, V]
         best = self.oracle.action(batch.source, batch.prefix, now)  # [B]
         action = log_probs.detach().scatter(1, best[:, None], torch.inf).topk(self.actions).indices  # [B, K]
         cost = torch.zeros_like(action, dtype=torch.float32)

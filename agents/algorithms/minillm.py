@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agents.algorithms.base import Algorithm, Clock, Loss
 from agents.estimators.returns import padded, to_go
-from agents.generation.decoding import pick, writable
+from agents.generation.decoding import allowed_log_probs, pick
 from agents.generation.interleaved import interleaved
 from agents.generation.rollout import without_dropout
 from textgen_env.errors import Range, check_range
@@ -28,7 +28,7 @@ class MiniLLM(Algorithm):
 
     Args:
         teacher_mix: α, the oracle's share in every step of the sampling, in [0, 1)
-        length_normalised: R_{t+1} is the mean of what comes after t and not its sum, which would favor short sequences
+        length_normalized: R_{t+1} is the mean of what comes after t and not its sum, which would favor short sequences
         cold_start: allow a student that was not trained before
     """
 
@@ -40,13 +40,13 @@ class MiniLLM(Algorithm):
         policy: Policy,
         oracle: Oracle,
         teacher_mix: float = 0.2,
-        length_normalised: bool = True,
+        length_normalized: bool = True,
         cold_start: bool = False,
     ) -> None:
         super().__init__()
         check_range("teacher_mix", teacher_mix, Range(0, 1, "most"))
         self.policy, self.oracle, self.teacher_mix = policy, oracle, teacher_mix
-        self.length_normalised, self.needs_start = length_normalised, not cold_start
+        self.length_normalized, self.needs_start = length_normalized, not cold_start
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """The loss with both parts of the gradient.
@@ -56,8 +56,8 @@ class MiniLLM(Algorithm):
         weight, batch = batch.tokens, self.generate(batch, clock)
         states = batch.source, batch.prefix, batch.actual
         with without_dropout(self.policy):  # as it generated: dropout would make q another policy
-            log_q = writable(self.policy(*states))  # [N, V]
-        log_p = writable(self.oracle.log_probs(*states))  # [N, V]
+            log_q = allowed_log_probs(self.policy(*states))  # [N, V]
+        log_p = allowed_log_probs(self.oracle.log_probs(*states))  # [N, V]
         single = (log_q.exp() * (log_q - log_p)).sum(-1)  # [N]: -E[r_t]
         action = picked(batch.target, batch.actual)[:, None]
         log_q, log_p = log_q.gather(1, action)[:, 0], log_p.gather(1, action)[:, 0]  # [N], of what was generated
@@ -74,14 +74,16 @@ class MiniLLM(Algorithm):
             return pick(mixture.log(), noise), torch.zeros_like(noise, dtype=torch.bool), None
 
         noise = clock.uniform("episodes", batch.row, int(batch.limit.max()))  # [B, T]
-        episodes = interleaved(self.policy, self.oracle, choose)(batch.source, batch.limit, noise).episodes
+        needed = noise.shape[1], noise.shape[1] if self.teacher_mix else 0
+        generate = interleaved(self.policy, self.oracle, choose)
+        episodes = generate(batch.source, batch.limit, noise, needed=needed).episodes
         return replace(batch, target=episodes.action, length=episodes.length.cpu())
 
     def after(self, reward: Tensor, mask: Tensor) -> Tensor:
         """R_{t+1} ``[N]``: what the steps after t bring, from the ``reward`` ``[N]`` of each step at ``mask`` ``[B, T]``."""
         rewards = padded(reward, mask)  # [B, T]
         after = to_go(rewards) - rewards
-        if self.length_normalised:
+        if self.length_normalized:
             after = after / (to_go(mask.float()) - 1).clamp(min=1)
         return picked(after, mask)
 

@@ -14,7 +14,7 @@ class SeqInter(Algorithm):
     """NLL on the hypothesis with the best sentence score, from a trained student on (Kim & Rush 2016, section 3.3).
 
     Args:
-        cold_start: allow a student that was not trained before (without init=RUN)
+        cold_start: allow a student that was not trained before
         label_smoothing: probability mass spread evenly over the vocabulary, in [0, 1)
     """
 

@@ -19,7 +19,7 @@ RollOut = Callable[[Tensor, Tensor, Tensor], Trajectories]  # source [R, S], lim
 
 def by_oracle(oracle: Oracle) -> RollOut:
     """The oracle acts."""
-    return partial(greedy, stepper(oracle), scored=False)
+    return partial(greedy, stepper(oracle, draws=False), scored=False)
 
 
 def by_student(policy: Policy) -> RollOut:

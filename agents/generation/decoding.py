@@ -195,7 +195,7 @@ def draw(logits: Tensor, noise: Tensor) -> Tensor:
     return torch.searchsorted(mass, noise * mass[:, -1:], right=True).clamp_(max=mass.shape[1] - 1)
 
 
-def writable(logits: Tensor) -> Tensor:
+def allowed_log_probs(logits: Tensor) -> Tensor:
     """The log-probabilities that are sampled from: ``[N, V]``, float32, normalized without PAD and BOS."""
     never = torch.tensor([PAD, BOS], device=logits.device)
     return logits.float().index_fill(-1, never, LOG_ZERO).log_softmax(-1)

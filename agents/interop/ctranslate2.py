@@ -110,7 +110,7 @@ def load(folder: Path, workers: int = 1, threads: int = 1) -> ctranslate2.Transl
     return ctranslate2.Translator(str(folder), inter_threads=workers, intra_threads=threads)
 
 
-def writer(
+def decoder(
     model: ctranslate2.Translator, vocabulary: Vocabulary, batch_size: int = 64, width: int = 1, length_penalty: float = 1.0
 ) -> Decode:
     """How ``model`` generates, as ``agents.generation.decoder.Decoder``, in batches of sentences of like length.
@@ -120,8 +120,8 @@ def writer(
     """
     tokens, ids = vocabulary.tokens, {token: index for index, token in enumerate(vocabulary.tokens)}
 
-    def write(source: Tensor, steps: int | Tensor) -> Trajectories:
-        limits = torch.as_tensor(steps).expand(len(source)).tolist()
+    def decode(source: Tensor, limit: int | Tensor) -> Trajectories:
+        limits = torch.as_tensor(limit).expand(len(source)).tolist()
         if width > 1 and len(set(limits)) > 1:
             raise ValueError("CTranslate2 has one limit for all rows of a beam search")
         results = model.translate_batch(
@@ -134,12 +134,12 @@ def writer(
             max_decoding_length=max(limits),
             max_input_length=0,
         )
-        outputs = [result.hypotheses[0][:limit] for result, limit in zip(results, limits, strict=True)]
+        outputs = [result.hypotheses[0][:length] for result, length in zip(results, limits, strict=True)]
         rows = [torch.tensor([ids[token] for token in output], dtype=torch.int64) for output in outputs]
         length = torch.tensor([len(row) for row in rows])
         return Trajectories(pad_sequence(rows, batch_first=True, padding_value=PAD), length, torch.zeros(len(rows)))
 
-    return write
+    return decode
 
 
 def _readme(task: Task, folder: Path, quantization: str) -> str:

@@ -22,6 +22,7 @@ from agents.generation.decoding import DECODER
 from agents.generation.demonstrations import BEAM, KINDS, best, demonstrate, finished
 from agents.model import fingerprint
 from agents.runs.locks import locked
+from agents.runs.machine import release
 from agents.training.checkpoint import fault, load_tensors, save_tensors
 from textgen_env.data.batching import in_order
 from textgen_env.data.files import cache_dir
@@ -89,6 +90,8 @@ def demonstrations(
     key = blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
     folder = cache_dir() / "demonstrations" / f"{task.id}-{key}"
     generate(decode, task, folder)
+    if isinstance(oracle, PolicyOracle):
+        release(oracle.policy)
     seconds, targets = 0.0, [np.empty(0, np.int64)] * len(split)
     for path in folder.glob("*.safetensors"):
         tensors, header = load_tensors(path)

@@ -31,5 +31,5 @@ class Contender:
     def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int) -> Work:
         """``count`` batches of ``rows``, handed over at once, greedy or with a beam of ``width``; counts tokens."""
         model = export.load(self.exported(size, amp), workers, torch.get_num_threads())
-        write, source = export.writer(model, self.vocabulary, rows, width), torch.cat(sources(self.setup, rows, count))
+        write, source = export.decoder(model, self.vocabulary, rows, width), torch.cat(sources(self.setup, rows, count))
         return Work(lambda: int(write(source, steps).length.sum()))

@@ -51,7 +51,7 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
     with TemporaryDirectory() as work:
         folder = Path(work) / "model"
         export.export(student, task, folder, "float32")
-        peer = partial(export.writer, export.load(folder), task.vocabulary)
+        peer = partial(export.decoder, export.load(folder), task.vocabulary)
         for width in WIDTHS:
             for power in LENGTH_PENALTIES:
                 ours, mine = generated(Decoder(student, width, "float32", "cpu", power), task, test)

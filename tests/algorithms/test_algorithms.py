@@ -141,6 +141,17 @@ def test_by_steps_the_share_of_the_oracles_actions_is_beta(task):
     assert torch.cat(right).float().mean() == pytest.approx(0.5 + 0.5 * chance.item(), abs=0.08)
 
 
+def test_by_steps_whoever_never_acts_never_steps(task, monkeypatch):
+    for rate, queries in ((0.0, 0), (1.0, 1)):
+        algorithm = dagger(task, beta="constant", rate=rate, mixture="step")
+        if rate:
+            monkeypatch.setattr(algorithm.policy, "start", None)
+        mixed, on_policy = algorithm.roll_in(batch_of(task), START)
+        assert bool(algorithm.oracle.queries) == queries
+        assert on_policy.all() == (not rate)
+        assert torch.equal(mixed.target, expert(task).demonstrate(mixed.source, mixed.limit).action) == bool(rate)
+
+
 def test_hard_labels_query_the_oracle_only_about_the_students_rows(task):
     algorithm, batch = dagger(task, labels="action", beta="constant", rate=0.7), batch_of(task)
     mixed, on_policy = algorithm.roll_in(batch, START)

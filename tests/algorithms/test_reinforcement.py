@@ -24,7 +24,7 @@ from agents.discovery import build, variants
 from agents.estimators.baselines import Critic, Running
 from agents.estimators.episodes import generate_episodes, log_probs_of
 from agents.estimators.returns import generalized_advantage, padded, to_go
-from agents.generation.decoding import writable
+from agents.generation.decoding import allowed_log_probs
 from agents.model import build_policy
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
@@ -298,7 +298,7 @@ def test_gold_weighs_demonstrations_as_defined(credit):
         """By hand: Σ_t max(u, π_t) Q_t log π_t of one demonstration."""
         alone = episodes([sentence])
         now, before = (
-            writable(p(alone.source, alone.prefix)[0])[range(len(sentence)), list(sentence)] for p in (policy, start)
+            allowed_log_probs(p(alone.source, alone.prefix)[0])[range(len(sentence)), list(sentence)] for p in (policy, start)
         )
         earned = [max(0.15, float(p + 1.2 if credit == "product" else p.exp())) for p in before.detach()]
         earned.append(1.2 if credit == "product" else 1.0)  # after the end all is certain

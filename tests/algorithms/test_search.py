@@ -71,8 +71,14 @@ def sequence_kl(algorithm, sentences):
 
 @pytest.mark.parametrize(("rounds", "rows"), [(50, 200), (2000, 1)])
 def test_minillm_is_an_unbiased_gradient_of_the_reverse_kl_of_sequences(rounds, rows):
-    algorithm = learner(MiniLLM, teacher_mix=0.0, length_normalised=False)
+    algorithm = learner(MiniLLM, teacher_mix=0.0, length_normalized=False)
     assert_mean(len(DATA) * estimates(algorithm, rounds=rounds, rows=rows), sequence_kl(algorithm, SENTENCES))
+
+
+def test_minillm_without_the_teacher_queries_it_only_about_what_was_generated():
+    algorithm = learner(MiniLLM, teacher_mix=0.0)
+    loss = algorithm.loss(episodes([DATA] * 20), Clock(0, 1, 2))
+    assert algorithm.oracle.queries == loss.tokens
 
 
 def test_minillm_weighs_what_the_teacher_helped_to_generate():
@@ -82,7 +88,7 @@ def test_minillm_weighs_what_the_teacher_helped_to_generate():
 
 
 def test_the_single_step_split_has_less_variance_than_the_plain_likelihood_ratio():
-    algorithm = learner(MiniLLM, teacher_mix=0.0, length_normalised=False)
+    algorithm = learner(MiniLLM, teacher_mix=0.0, length_normalized=False)
     policy, oracle = algorithm.policy, algorithm.oracle
     plain = torch.stack(
         [gradient(policy, (log_prob(policy, y) - log_prob(oracle, y)).detach() * log_prob(policy, y)) for y in SENTENCES]
@@ -95,7 +101,7 @@ def test_the_single_step_split_has_less_variance_than_the_plain_likelihood_ratio
 def test_what_comes_after_a_step_is_summed_or_averaged():
     mask = torch.tensor([[True, True, True], [True, False, False]])
     reward = torch.tensor([1.0, 2.0, 4.0, 8.0])
-    assert learner(MiniLLM, length_normalised=False).after(reward, mask).tolist() == [6.0, 4.0, 0.0, 0.0]
+    assert learner(MiniLLM, length_normalized=False).after(reward, mask).tolist() == [6.0, 4.0, 0.0, 0.0]
     assert learner(MiniLLM).after(reward, mask).tolist() == [3.0, 4.0, 0.0, 0.0]
 
 

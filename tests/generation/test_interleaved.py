@@ -8,12 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from agents.estimators.cost_to_go import by_oracle
 from agents.generation import decoding
 from agents.generation.beam import beam
 from agents.generation.decoding import greedy, pick, sample
-from agents.generation.interleaved import interleaved, stepper
+from agents.generation.interleaved import interleaved, stepper, steps_until
 from agents.generation.rollout import rollout
 from agents.model import build_policy
+from textgen_env.oracles.noisy import NoisyOracle
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.profiler import Profiler
 from textgen_env.randomness import uniform
@@ -117,6 +119,34 @@ def test_the_student_alone_is_its_rollout_and_the_expert_alone_its_own(student, 
 def test_an_exact_expert_alone_is_right(student, source, task):
     alone = interleaved(student, expert(task), always("expert"))(source, task.horizon)
     same(alone.episodes, expert(task).demonstrate(source, task.horizon))
+
+
+def test_an_expert_that_acts_takes_its_action_also_where_it_is_not_the_argmax(student, source, task):
+    """One that always slips: its distribution is flat, its action random."""
+
+    def slipping():
+        return NoisyOracle(expert(task), 1.0, torch.Generator().manual_seed(0))
+
+    acting = stepper(slipping(), draws=False)
+    mixed = interleaved(student, acting, always("expert"))(source, STEPS).episodes
+    first = slipping().action(source, torch.full_like(source[:, :1], BOS))  # [B, 1]
+    assert torch.equal(mixed.action[:, :1], first.clamp(min=EOS))
+    assert len(first.unique()) > 2
+    same(mixed, greedy(stepper(slipping(), draws=False), source, STEPS, scored=False))
+    same(mixed, by_oracle(slipping())(source, STEPS, None))
+    assert stepper(acting) is acting
+
+
+def test_after_its_last_needed_step_the_expert_is_not_queried(student, teacher, source):
+    draws, uncached = noise(len(source)), Uncached(teacher)
+    early = torch.where(torch.arange(STEPS) < 2, draws, 1.0)  # [B, T]
+    whole = interleaved(student, uncached, coin)(source, STEPS, early)
+    before = uncached.queries
+    needed = steps_until(early >= 0.5), steps_until(early < 0.5)
+    assert needed == (STEPS, 2)
+    spared = interleaved(student, uncached, coin)(source, STEPS, early, needed=needed)
+    same(spared.episodes, whole.episodes)
+    assert uncached.queries - before <= 2 * len(source) < before
 
 
 def test_neither_pad_nor_bos_can_be_chosen(student, source, task):

@@ -69,16 +69,16 @@ def test_five_hundred_sentences_come_out_token_for_token(shape, tmp_path):
     policy, source = student(**shape), sources(500)
     export.export(policy, WORLD, tmp_path / "model", "float32")
     ours = greedy(policy, source, HORIZON)
-    theirs = export.writer(export.load(tmp_path / "model", workers=2), WORDS)(source, HORIZON)
+    theirs = export.decoder(export.load(tmp_path / "model", workers=2), WORDS)(source, HORIZON)
     assert torch.equal(ours.action, theirs.action)
     assert torch.equal(ours.length, theirs.length)
     ended = (ours.action == EOS).any(1)
     assert 0.01 < ended.float().mean() < 0.99, "both ways to end an episode must occur"
     assert len(ours.action.unique(dim=0)) > 200, "a student that always generates the same shows nothing"
-    limit, write = 1 + torch.arange(500) % HORIZON, export.writer(export.load(tmp_path / "model"), WORDS)
+    limit, write = 1 + torch.arange(500) % HORIZON, export.decoder(export.load(tmp_path / "model"), WORDS)
     assert torch.equal(greedy(policy, source, limit).action, write(source, limit).action)
     with pytest.raises(ValueError, match="one limit for all rows"):
-        export.writer(export.load(tmp_path / "model"), WORDS, width=2)(source, limit)
+        export.decoder(export.load(tmp_path / "model"), WORDS, width=2)(source, limit)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_beams_come_out_token_for_token_where_they_end(width, length_penalty, ha
 
     At a power of exactly 0 it goes on until the best candidate of a step ends, however many have ended before; its
     hypothesis may then have a higher score. A power of 1e-7, which changes no ranking, has it stop when K have ended, as
-    ours does. It counts EOS in the length only with ``return_end_token=True``, which the exporter's writer sets.
+    ours does. It counts EOS in the length only with ``return_end_token=True``, which ``ctranslate2.decoder`` sets.
     """
     policy, source = half_trained, sources(300)
     export.export(policy, WORLD, tmp_path / "model", "float32")
@@ -109,7 +109,7 @@ def test_beams_come_out_token_for_token_where_they_end(width, length_penalty, ha
     powers = (length_penalty,) if length_penalty or width == 1 else (1e-7, 0.0)
     theirs = [
         widened(
-            export.writer(export.load(tmp_path / "model"), WORDS, width=width, length_penalty=power)(source, HORIZON).action
+            export.decoder(export.load(tmp_path / "model"), WORDS, width=width, length_penalty=power)(source, HORIZON).action
         )
         for power in powers
     ]
@@ -137,7 +137,7 @@ def test_eight_bits_change_little_and_take_less(tmp_path):
     for name in ("float32", "int8"):
         export.export(policy, WORLD, tmp_path / name, name)
     ours = greedy(policy, source, HORIZON)
-    theirs = export.writer(export.load(tmp_path / "int8"), WORDS)(source, HORIZON)
+    theirs = export.decoder(export.load(tmp_path / "int8"), WORDS)(source, HORIZON)
     first = (ours.action[:, 0] == theirs.action[:, 0]).float().mean()
     by_chance = (ours.action[:, 0] == ours.action[:, 0].roll(1)).float().mean()
     assert first > (1 + by_chance) / 2, "a CPU without 8-bit matmuls rounds coarsely, but not like this"
@@ -152,7 +152,7 @@ def test_it_never_generates_what_our_decoders_never_generate(tmp_path):
     policy.target_embedding.weight[[PAD, BOS]] = 1.0  # their logits are far above all others
     assert set(policy(source, source[:, :1]).argmax(-1).unique().tolist()) <= {PAD, BOS}
     export.export(policy, WORLD, tmp_path / "model", "float32")
-    theirs = export.writer(export.load(tmp_path / "model"), WORDS)(source, HORIZON)
+    theirs = export.decoder(export.load(tmp_path / "model"), WORDS)(source, HORIZON)
     assert torch.equal(greedy(policy, source, HORIZON).action, theirs.action)
 
 
@@ -239,7 +239,7 @@ def test_a_second_export_takes_the_place_of_the_first(tmp_path):
     names = {"model.bin", "config.json", "shared_vocabulary.json", "tokenizer.json", "README.md", "thesis.tex"}
     assert {path.name for path in folder.iterdir()} == names
     assert torch.equal(
-        greedy(policy, source, HORIZON).action, export.writer(export.load(folder), WORDS)(source, HORIZON).action
+        greedy(policy, source, HORIZON).action, export.decoder(export.load(folder), WORDS)(source, HORIZON).action
     )
     with pytest.raises(UserError, match="cannot write"):
         export.export(policy, WORLD, folder / "README.md" / "model", "int8")

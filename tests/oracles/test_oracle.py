@@ -171,7 +171,7 @@ def test_top_k_holds_step_by_step_too(task, asked):
     torch.testing.assert_close(stepped, oracle.log_probs(source, first[:, None])[:, 0])
 
 
-def test_top_k_keeps_k_renormalised(task, asked):
+def test_top_k_keeps_k_renormalized(task, asked):
     source, prefix, _ = asked
     full, top = teacher(task).log_probs(source, prefix), teacher(task, top_k=3).log_probs(source, prefix)
     kept = top > LOG_ZERO

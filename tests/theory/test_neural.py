@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.generation.decoding import writable
+from agents.generation.decoding import allowed_log_probs
 from agents.theory import neural
 from agents.theory.horizon import total_cost
 from agents.theory.mdps import MDP, Array
@@ -82,7 +82,7 @@ def test_students_err_as_their_labels_and_only_dagger_knows_the_way_back(student
 def test_a_perfect_student_of_the_labels_errs_with_epsilon() -> None:
     size, label = len(TASK.vocabulary), neural.label_error(EPSILON, len(TASK.vocabulary))
     log_probs = torch.full((1, size), label / (size - 1)).index_fill(1, torch.tensor([CLIMB]), 1 - label).log()
-    assert 1 - writable(log_probs).exp()[0, CLIMB] == pytest.approx(EPSILON)
+    assert 1 - allowed_log_probs(log_probs).exp()[0, CLIMB] == pytest.approx(EPSILON)
 
 
 def test_slope_and_its_interval() -> None:

@@ -60,7 +60,7 @@ class Transcript:
         table.add_column(overflow="fold")
         table.add_row(Text(self.task_id, style="bold not dim"), self._heading())
         table.add_row("source", Text(visible(self.source)))
-        table.add_row("written", self._output())
+        table.add_row("generated", self._output())
         if self.actions:
             agrees = self.actions[-1] == self.wanted[len(self.actions) - 1]
             table.add_row("action", Text(self.verdict, style="green" if agrees else "red"))

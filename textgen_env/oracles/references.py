@@ -58,7 +58,7 @@ class ReferenceOracle:
             return [self._targets[source_key(tokens)] for tokens in source.cpu().numpy()]
         except KeyError:
             raise UserError(
-                "the reference oracle was asked about a source in none of its splits; ask a trained teacher"
+                "the reference oracle was queried about a source in none of its splits; query a trained teacher"
             ) from None
 
     @cached_property
