@@ -70,14 +70,49 @@ class Algorithm(nn.Module):
         """Called with the metrics of each validation."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, nn.Module) and hasattr(value, "vocabulary_size"):
+        if is_policy(value) or (isinstance(value, nn.Module) and is_oracle(value)):
             self.__dict__[name] = value
         else:
+            if isinstance(value, nn.Module | nn.Parameter):
+                check_initialized(self)
             super().__setattr__(name, value)
 
 
+def is_policy(value: Any) -> bool:
+    """Whether ``value`` is a module that generates, as the ``Policy`` protocol has it."""
+    return isinstance(value, nn.Module) and all(hasattr(value, name) for name in ("features", "head", "start", "step"))
+
+
+def is_oracle(value: Any) -> bool:
+    """Whether ``value`` answers and counts queries, as the ``Oracle`` protocol has it."""
+    return all(hasattr(value, name) for name in ("queries", "log_probs", "action"))
+
+
+def check_initialized(algorithm: Algorithm) -> None:
+    """UserError where its ``__init__`` did not call that of ``Algorithm``."""
+    if "_modules" not in vars(algorithm):
+        raise UserError(f"{type(algorithm).__name__}.__init__ does not call super().__init__(); call it first")
+
+
+def started(algorithm: Algorithm, batches: list[Batch], clock: Clock) -> Iterator[Any]:
+    """What ``algorithm.updates`` yields, or the items of what it returns; UserError where that is neither."""
+    updates = algorithm.updates(batches, clock)
+    try:
+        return iter(updates)
+    except TypeError:
+        who = f"{type(algorithm).__name__}.updates"
+        raise UserError(f"{who} returns {_kind(updates)}; yield losses, or return a list of them") from None
+
+
+def source(algorithm: Algorithm) -> str:
+    """Where its losses come from, for messages: "MyAlgorithm.loss gives" or "MyAlgorithm.updates yields"."""
+    last = next(kind for kind in type(algorithm).__mro__ if {"loss", "updates"} & vars(kind).keys())
+    own = "updates" in vars(last) and last is not Algorithm
+    return f"{type(algorithm).__name__}.{'updates yields' if own else 'loss gives'}"
+
+
 def as_loss(algorithm: Algorithm, output: Any, tokens: int) -> Loss:
-    """``output`` of ``algorithm.updates`` as a ``Loss``.
+    """``output``, an item of ``algorithm.updates``, as a ``Loss``.
 
     Args:
         algorithm: for messages.
@@ -87,7 +122,7 @@ def as_loss(algorithm: Algorithm, output: Any, tokens: int) -> Loss:
     Raises:
         UserError: there is nothing to train on; says what to yield instead.
     """
-    who = f"{type(algorithm).__name__}.loss gives"
+    who = source(algorithm)
     loss = Loss(output * tokens, tokens) if isinstance(output, Tensor) else output
     if not isinstance(loss, Loss):
         raise UserError(f"{who} {_kind(loss)}; give a scalar tensor or a Loss(sum, weight, metrics) of agents.algorithms")

@@ -80,7 +80,10 @@ class DAgger(Algorithm):
         return self.imitate(*self.roll_in(batch, clock), clock)
 
     def updates(self, batches: list[Batch], clock: Clock) -> Iterator[Loss]:
-        """The student before the first update rolls in for all batches of the group."""
+        """The loss of a batch; of a group, after the student has rolled in for all its batches."""
+        if len(batches) == 1:
+            yield self.loss(batches[0], clock)
+            return
         rolled_in = [self.roll_in(batch, clock.later(number)) for number, batch in enumerate(batches)]
         for number, (batch, on_policy) in enumerate(rolled_in):
             yield self.imitate(batch, on_policy, clock.later(number))

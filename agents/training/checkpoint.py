@@ -20,6 +20,7 @@ from textgen_env.data.files import DamagedFile, checksum, write_atomically
 from textgen_env.errors import UserError
 
 FORMAT = "textgen-env/3"
+PLAIN = "<json>"  # what an extra state holds beside tensors
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what Adam keeps for each parameter
 
 
@@ -123,11 +124,64 @@ def load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], p
 
 
 def state_tensors(module: torch.nn.Module) -> dict[str, Tensor]:
-    """``module.state_dict()``, with the tensors of an extra state, a dict, as ``…_extra_state.name``."""
+    """``module.state_dict()`` as tensors alone; what is in an extra state is ``…_extra_state.name``.
+
+    Raises:
+        UserError: an extra state holds what cannot be saved.
+    """
     tensors: dict[str, Tensor] = {}
     for name, value in module.state_dict().items():
-        tensors |= {name: value} if isinstance(value, Tensor) else {f"{name}.{key}": each for key, each in value.items()}
+        if isinstance(value, Tensor):
+            tensors[name] = value
+        else:
+            owner = module.get_submodule(name.removesuffix("_extra_state").removesuffix("."))
+            if type(owner).set_extra_state is torch.nn.Module.set_extra_state:
+                raise UserError(f"{type(owner).__name__} has get_extra_state without set_extra_state: it could not be resumed")
+            tensors |= {f"{name}.{key}": tensor for key, tensor in _packed(value, type(owner).__name__).items()}
     return tensors
+
+
+def _packed(state: Any, owner: str) -> dict[str, Tensor]:
+    """An extra state as tensors: a dict of them as it is, all else as JSON with its tensors numbered."""
+    named = isinstance(state, dict) and all(isinstance(key, str) and isinstance(state[key], Tensor) for key in state)
+    if named and state and PLAIN not in state:
+        return state
+    tensors: dict[str, Tensor] = {}
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            tensors[str(len(tensors))] = value
+            return {"tensor": str(len(tensors) - 1)}
+        if isinstance(value, list | tuple):
+            items = [plain(item) for item in value]
+            return items if isinstance(value, list) else {"tuple": items}
+        if isinstance(value, dict):
+            return {"dict": [[plain(key), plain(item)] for key, item in value.items()]}
+        if isinstance(value, bool | int | float | str | None):
+            return value
+        kind = type(value).__name__
+        raise UserError(f"{owner}.get_extra_state gives a {kind}; return tensors, numbers, texts or lists and dicts of them")
+
+    text = json.dumps(plain(state)).encode()
+    return {PLAIN: torch.tensor([*text], dtype=torch.uint8), **tensors}
+
+
+def _unpacked(tensors: dict[str, Tensor]) -> Any:
+    """The extra state that ``_packed`` was given."""
+    if PLAIN not in tensors:
+        return tensors
+
+    def value(plain: Any) -> Any:
+        if isinstance(plain, list):
+            return [value(item) for item in plain]
+        if not isinstance(plain, dict):
+            return plain
+        ((kind, items),) = plain.items()
+        if kind == "tensor":
+            return tensors[items]
+        return tuple(map(value, items)) if kind == "tuple" else {value(key): value(item) for key, item in items}
+
+    return value(json.loads(bytes(tensors[PLAIN].tolist())))
 
 
 def load_state(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -138,14 +192,15 @@ def load_state(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) 
     """
     what = f"{path} holds the state of another {type(module).__name__}"
     state: dict[str, Any] = {}
+    extras: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         owner, extra, key = name.partition("_extra_state.")
         if extra:
-            state.setdefault(f"{owner}_extra_state", {})[key] = tensor
+            extras.setdefault(f"{owner}_extra_state", {})[key] = tensor
         else:
             state[name] = tensor
     try:
-        module.load_state_dict(state)
+        module.load_state_dict(state | {name: _unpacked(parts) for name, parts in extras.items()})
         loaded = state_tensors(module)
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{what} ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from error

@@ -70,14 +70,15 @@ class Checkpoints:
             UserError: ``last`` is damaged, or of another training.
         """
         self.policy, self.algorithm, self.optimizer = policy, algorithm, optimizer
+        state_tensors(algorithm)  # what cannot be saved is said at once
         state = self._restore(steps, validate) if validate else Progress()
-        self._beside = unsaved(algorithm)
+        self._beside = unsaved(algorithm, policy)
         return state
 
     def save(self, state: Progress) -> None:
         """Save ``last``, then ``best`` if this step is the best: a run killed in between restores ``best`` from ``last``."""
         self._check_weights(state.step)
-        check_saved(self.algorithm, self._beside)
+        check_saved(self.algorithm, self.policy, self._beside)
         if not self.folder.is_dir():
             raise UserError(f"{self.folder} is gone: it was deleted during the training, which cannot be saved")
         parts = {"policy": self.policy.state_dict(), "algorithm": state_tensors(self.algorithm)}

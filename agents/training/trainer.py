@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.random import fork_rng
 
-from agents.algorithms.base import UPDATES_PER_ROUND, Algorithm, Clock, Loss, as_loss
+from agents.algorithms.base import UPDATES_PER_ROUND, Algorithm, Clock, Loss, as_loss, check_initialized, source, started
 from agents.precision import precision
 from agents.training.checkpoint import load_tensors, load_weights
 from agents.training.learning_rate import learning_rate
@@ -25,6 +26,7 @@ from textgen_env.randomness import seed_of
 
 __all__ = ["Cost", "Interrupted", "Progress", "TrainConfig", "train"]
 
+END = object()  # of a round
 LOGGED = 100  # how often metrics are logged, in equal parts of the training
 
 
@@ -96,6 +98,7 @@ def train(
         UserError: a loss, gradient or weight is not finite, or state of the algorithm would be lost on a resume.
         Interrupted: a signal arrived, and the state is saved.
     """
+    check_initialized(algorithm)
     algorithm.to(config.device)
     weights = [*policy.parameters(), *algorithm.parameters()]
     optimizer = torch.optim.Adam(weights, lr=config.lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
@@ -104,7 +107,9 @@ def train(
     policy.train()
     with Logger(files.folder, files.phase, state.step, config.steps) as logger, deferred() as signals, fork_rng():
         if config.validate_first and state.step == 0:
-            logger.log(0, {**files.validate(validate, state), **asdict(state.cost)})
+            metrics = files.validate(validate, state)
+            algorithm.validated(metrics)
+            logger.log(0, {**metrics, **asdict(state.cost)})
             files.save(state)
         meter = Meter(state.cost)
         while state.step < config.steps:
@@ -151,11 +156,12 @@ def one_round(algorithm: Algorithm, batches: Batches, state: Progress, config: T
     state.batches += taken
     torch.manual_seed(seed_of((config.seed, state.step), "dropout"))
     queries = algorithm.oracle.queries if algorithm.oracle else 0
-    updates, number = algorithm.updates(group, clock), 0
+    with precision(config.precision, config.device):
+        updates, number = started(algorithm, group, clock), 0
     while number < left:
         with precision(config.precision, config.device):
-            output = next(updates, None)
-        if output is None and number:
+            output = next(updates, END)
+        if output is END:
             break
         loss = as_loss(algorithm, output, sum(batch.tokens for batch in group) // taken)
         number += 1
@@ -166,6 +172,8 @@ def one_round(algorithm: Algorithm, batches: Batches, state: Progress, config: T
             queries, before = algorithm.oracle.queries, queries
             count("scored", queries - before)
         yield loss
+    if not number:
+        raise UserError(f"{source(algorithm)} no loss for a batch; at least one a round is expected")
 
 
 def update(loss: Tensor, weights: list[nn.Parameter], optimizer: torch.optim.Optimizer, lr: float, clip: float) -> Tensor:
@@ -174,7 +182,13 @@ def update(loss: Tensor, weights: list[nn.Parameter], optimizer: torch.optim.Opt
     Gradients are dropped at once, as the graph is, so that they do not lie in the memory that the next step needs.
     """
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    try:
+        loss.backward()
+    except RuntimeError as error:
+        if not re.search("inplace operation|graph a second time", str(error)):
+            raise
+        what = "a loss is of weights or a graph that the step before it used up"
+        raise UserError(f"{what}: updates has to yield each loss before it computes the next") from error
     norm = nn.utils.clip_grad_norm_(weights, clip)
     for group in optimizer.param_groups:
         group["lr"] = lr

@@ -9,14 +9,20 @@ import sys
 import pytest
 import test_scripts
 import torch
-from learners import batch_of, first_loss, small_policy
+from learners import START, batch_of, first_loss, small_policy
 from test_algorithms import SHORT, fit
 from test_scripts import ROOT, TINY
 from test_scripts import run as run_script
 
-from agents.algorithms import Algorithm
+from agents.algorithms import Algorithm, Loss
 from agents.algorithms.bc import BC
+from agents.algorithms.dagger import DAgger
+from agents.generation.rollout import frozen
+from agents.training.checkpoint import load_tensors
+from agents.training.saving import Checkpoints
+from agents.training.trainer import TrainConfig, train
 from cli import help_table, read
+from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.profiler import Profiler
 from textgen_env.tasks.task import expert
@@ -126,14 +132,53 @@ def test_an_oracle_or_policy_that_is_a_module_is_held_and_other_modules_are_its_
     class Module(Algorithm):
         def __init__(self, policy, oracle):
             super().__init__()
-            self.policy, self.oracle, self.critic = policy, oracle, torch.nn.Linear(2, 1)
+            self.policy, self.oracle, self.start = policy, oracle, frozen(policy)
+            self.critic, self.queries = Critic(2, 1), torch.nn.Linear(1, 1)
+
+    class Critic(torch.nn.Linear):
+        vocabulary_size = 3
 
     class Expert(torch.nn.Linear):
         vocabulary_size, queries = 3, 0
+        log_probs = action = demonstrate = torch.nn.Linear.forward
 
     algorithm = Module(small_policy(task), Expert(2, 3))
-    assert algorithm.state_dict().keys() == {"critic.weight", "critic.bias"}
+    assert algorithm.state_dict().keys() == {"critic.weight", "critic.bias", "queries.weight", "queries.bias"}
     assert algorithm.oracle.weight.shape == (3, 2)
+
+
+def test_a_critic_that_knows_the_size_of_the_vocabulary_is_trained_and_saved(task, tmp_path):
+    class Critic(torch.nn.Linear):
+        vocabulary_size = 3
+
+    class Criticised(BC):
+        def __init__(self, policy):
+            super().__init__(policy)
+            self.critic = Critic(1, 1)
+
+        def loss(self, batch, clock):
+            return super().loss(batch, clock).mean + self.critic(torch.ones(1)).square().sum()
+
+    algorithm = Criticised(small_policy(task))
+    before = algorithm.critic.weight.detach().clone()
+    batches, files = Batches(task.splits["train"], 100, 0, task.limit), Checkpoints(tmp_path, "student", {})
+    train(algorithm, algorithm.policy, batches, lambda: {"valid_score": 0.0}, TrainConfig(4, warmup=1, validations=1), files)
+    saved = load_tensors(files.last)[0]["algorithm.critic.weight"]
+    assert torch.equal(saved, algorithm.critic.weight)
+    assert not torch.equal(saved, before)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_dagger_trains_on_its_loss_batch_by_batch_and_on_the_roll_ins_of_a_group(task, group):
+    class Doubled(DAgger):
+        def loss(self, batch, clock):
+            loss = super().loss(batch, clock)
+            return Loss(loss.sum * 2, loss.weight, loss.metrics)
+
+    policy, batches = small_policy(task), [batch_of(task, number) for number in range(group)]
+    plain, doubled = (kind(policy, expert(task), group=group) for kind in (DAgger, Doubled))
+    losses = [[loss.sum for loss in each.updates(batches, START)] for each in (plain, doubled)]
+    torch.testing.assert_close(losses[1], [loss * (2 if group == 1 else 1) for loss in losses[0]])
 
 
 WRONG = """

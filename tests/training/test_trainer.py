@@ -4,11 +4,13 @@ import copy
 import itertools
 import json
 import random
+import re
 import signal
 import weakref
 from collections import deque
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ import torch
 
 from agents.algorithms import Algorithm, Loss
 from agents.algorithms.bc import BC
+from agents.generation.rollout import frozen
 from agents.model import build_policy
 from agents.training import trainer
 from agents.training.checkpoint import load_tensors, save_tensors
@@ -24,6 +27,7 @@ from agents.training.trainer import Interrupted, TrainConfig, train, update
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.tasks.copy import load
+from textgen_env.types import Batch, Trajectories
 
 STEPS = 12
 
@@ -239,9 +243,71 @@ def test_more_updates_than_a_round_may_have_are_refused(tmp_path, monkeypatch):
         fit(tmp_path, make=partial(Several, count=5))
 
 
-def test_a_round_without_a_loss_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r"Several\.loss gives None"):
-        fit(tmp_path, make=partial(Several, count=0))
+class Returns(BC):
+    """What ``updates`` returns is ``give(loss)``."""
+
+    def __init__(self, policy, give):
+        super().__init__(policy)
+        self.give = give
+
+    def updates(self, batches, clock):
+        return self.give(self.loss(batches[0], clock))
+
+
+def twice_of_the_same_weights(loss):
+    return [loss, Loss(loss.sum * 2, loss.weight)]
+
+
+NO_LOSS = {
+    "nothing": (lambda loss: iter(()), "Returns.updates yields no loss for a batch"),
+    "an empty list": (lambda loss: [], "Returns.updates yields no loss for a batch"),
+    "None": (lambda loss: None, "Returns.updates returns None; yield losses, or return a list of them"),
+    "a loss": (lambda loss: loss, "Returns.updates returns a Loss; yield losses, or return a list of them"),
+    "None first": (lambda loss: [None, loss], "Returns.updates yields None; give a scalar tensor or a Loss("),
+    "None second": (lambda loss: [loss, None], "Returns.updates yields None; give a scalar tensor or a Loss("),
+    "two at once": (twice_of_the_same_weights, "updates has to yield each loss before it computes the next"),
+}
+
+
+@pytest.mark.parametrize("what", NO_LOSS)
+def test_a_round_that_gives_no_losses_is_one_line_that_says_where(tmp_path, what):
+    give, message = NO_LOSS[what]
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        fit(tmp_path, make=partial(Returns, give=give))
+    assert "\n" not in str(error.value)
+
+
+def test_a_list_is_as_good_as_a_generator(tmp_path):
+    left, _ = fit(tmp_path / "a")
+    right, _ = fit(tmp_path / "b", make=partial(Returns, give=lambda loss: [loss]))
+    assert same(left, right)
+
+
+class Uninitialized(Algorithm):
+    def __init__(self, policy):
+        self.policy = policy
+
+
+class CriticFirst(Algorithm):
+    def __init__(self, policy):
+        self.critic = torch.nn.Linear(2, 1)
+
+
+@pytest.mark.parametrize("make", [Uninitialized, CriticFirst])
+def test_an_algorithm_that_does_not_initialize_its_base_is_one_line(tmp_path, make):
+    with pytest.raises(UserError, match=rf"^{make.__name__}\.__init__ does not call super\(\)\.__init__\(\); call it first$"):
+        fit(tmp_path, make=make)
+
+
+def test_an_algorithm_is_told_of_every_validation(tmp_path):
+    told = []
+
+    class Told(BC):
+        def validated(self, metrics):
+            told.append(metrics["valid_score"])
+
+    fit(tmp_path, make=Told, validate_first=True, scores=[1, 2, 3, 4])
+    assert told == [1, 2, 3, 4]
 
 
 # --- what would be lost on a resume
@@ -262,6 +328,61 @@ class Forgetful(BC):
 @dataclass
 class Box:
     value: object
+
+
+@dataclass(slots=True)
+class Slots:
+    value: object
+
+
+class Calls:
+    """A counter that is called."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self):
+        self.calls += 1
+
+
+class Cached:
+    """Remembers what follows from the rest."""
+
+    @cached_property
+    def value(self):
+        return 1
+
+
+def named():
+    """A function, which may have attributes."""
+
+
+def numbers():
+    number = 0
+    while True:
+        number += 1
+        yield number
+
+
+def unregistered():
+    """A module that is registered nowhere."""
+    module = torch.nn.Linear(2, 1)
+    module.register_buffer("seen", torch.zeros(()), persistent=False)
+    return [torch.nn.Sequential(module)]
+
+
+def episodes(number=0):
+    return Trajectories(torch.full((1, 2), number), torch.full((1,), 2), torch.zeros(1))
+
+
+def some_batch(number=0):
+    return Batch(*(torch.full(shape, number) for shape in ((1,), (1, 2), (1, 2), (1,), (1,))))
+
+
+def more(policy):
+    """One more step of an average of weights."""
+    for weight in policy.parameters():
+        weight.data.lerp_(torch.ones_like(weight), 0.1)
 
 
 def in_place(change):
@@ -285,6 +406,40 @@ LOST = {
     "a generator of numpy": (np.random.default_rng(0), in_place(lambda value: value.random())),
     "a generator of Python": (random.Random(0), in_place(lambda value: value.random())),
     "an array": (np.zeros(2), lambda value: value + 1),
+    "a number of numpy": (np.float32(0), lambda value: value + np.float32(1)),
+    "minus one, whose hash is that of minus two": (-1, lambda value: -3 - value if value == -1 else value),
+    "an old generator of numpy": (np.random.RandomState(0), in_place(lambda value: value.rand())),
+    "a bit generator": (np.random.PCG64(0), in_place(lambda value: value.random_raw())),
+    "a copy of a policy": (frozen(student()), in_place(more)),
+    "copies in a list": ([student(), student()], in_place(lambda value: more(value[1]))),
+    "a copy that is replaced": (student(), lambda value: student(seed=5)),
+    "a module in a list": (unregistered(), in_place(lambda value: value[0][0].weight.data.add_(1))),
+    "a buffer of a module in a list": (unregistered(), in_place(lambda value: value[0][0].seen.add_(1))),
+    "an attribute of a module in a list": (unregistered(), in_place(lambda value: setattr(value[0][0], "n", torch.rand(1)))),
+    "slots": (Slots(0), in_place(lambda value: setattr(value, "value", value.value + 1))),
+    "slots in a list": ([Slots(0)], in_place(lambda value: setattr(value[0], "value", value[0].value + 1))),
+    "a batch": ([some_batch()], in_place(lambda value: value.__setitem__(0, some_batch(int(value[0].index) + 1)))),
+    "a batch that comes late": (None, lambda value: some_batch()),
+    "episodes that come late": ([None], in_place(lambda value: value.__setitem__(0, episodes()))),
+    "an object that comes late": (None, lambda value: object()),
+    "the order of a dictionary": ({1: 0, "1": 0, 2: 0}, lambda value: dict([*value.items()][1:] + [*value.items()][:1])),
+    "keys that look alike": ({1: 0, "1": 0}, in_place(lambda value: value.update({1: value[1] + 1}))),
+    "a count": (itertools.count(), in_place(next)),
+    "an iterator of a list": (iter([0] * 99), in_place(next)),
+    "an iterator in an iterator": (map(abs, iter(range(99))), in_place(next)),
+    "a callable object": (Calls(), in_place(lambda value: value())),
+    "an attribute of a function": (named, in_place(lambda value: setattr(value, "n", getattr(value, "n", 0) + 1))),
+    "a function": (named, lambda value: numbers),
+}
+KEPT = {
+    "a copy of a policy": (student(), in_place(lambda value: value.train(not value.training))),
+    "copies in a list": ([student(), student()], in_place(lambda value: value.reverse() or value.reverse())),
+    "a module in a list": (unregistered(), in_place(lambda value: value[0](torch.zeros(1, 2)))),
+    "a batch": ([some_batch()], in_place(lambda value: value.__setitem__(0, some_batch()))),
+    "a count": (itertools.count(), lambda value: itertools.count()),
+    "a path": (Path("a"), in_place(str)),
+    "what follows from the rest": (Cached(), in_place(lambda value: value.value)),
+    "a generator of Python": (random.Random(0), in_place(lambda value: value.seed(0))),
 }
 
 
@@ -293,6 +448,61 @@ def test_state_that_would_be_lost_on_a_resume_is_refused_by_name(tmp_path, what)
     keep, change = copy.deepcopy(LOST[what])
     with pytest.raises(UserError, match=r"Forgetful\.keep.* changes in training and would be lost on a resume: make it a"):
         fit(tmp_path, make=lambda policy: Forgetful(policy, keep, change))
+
+
+@pytest.mark.parametrize("what", KEPT)
+def test_what_does_not_change_may_be_kept_anywhere(tmp_path, what):
+    keep, change = copy.deepcopy(KEPT[what])
+    fit(tmp_path, make=lambda policy: Forgetful(policy, keep, change))
+
+
+def test_a_generator_of_the_languages_is_refused_where_it_goes_on(tmp_path):
+    with pytest.raises(UserError, match=r"Forgetful\.keep\.number changes in training"):
+        fit(tmp_path, make=lambda policy: Forgetful(policy, numbers(), in_place(next)))
+
+
+def test_a_buffer_that_is_not_persistent_is_refused_where_it_changes(tmp_path):
+    class Forgets(BC):
+        def __init__(self, policy, rate):
+            super().__init__(policy)
+            self.rate = rate
+            self.register_buffer("seen", torch.zeros(()), persistent=False)
+
+        def loss(self, batch, clock):
+            self.seen += self.rate
+            return super().loss(batch, clock)
+
+    fit(tmp_path / "a", make=partial(Forgets, rate=0))
+    with pytest.raises(UserError, match=r"Forgets\.seen changes in training and would be lost"):
+        fit(tmp_path / "b", make=partial(Forgets, rate=1))
+
+
+def test_what_is_saved_by_others_may_be_kept_too(tmp_path):
+    """The policy, its weights, the oracle, the reward and the weights that a recurrent layer lists."""
+
+    class Expert:
+        queries = 0
+
+        def log_probs(self, source, prefix, mask=None):
+            self.queries += 1
+
+        action = log_probs
+
+    class Keeps(BC):
+        def __init__(self, policy):
+            super().__init__(policy)
+            self.oracle, self.experts, self.reward = Expert(), [Expert()], Calls()
+            self.also, self.weights, self.layers = [policy], [*policy.parameters()], [*policy.children()]
+            self.critic = torch.nn.LSTM(2, 2)
+
+        def loss(self, batch, clock):
+            self.reward()
+            for oracle in (self.oracle, *self.experts):
+                oracle.action(batch.source, batch.prefix)
+            loss = super().loss(batch, clock)
+            return Loss(loss.sum + self.critic(torch.ones(1, 2))[0].sum(), loss.weight)
+
+    fit(tmp_path, make=Keeps)
 
 
 class Counting(BC):
@@ -337,6 +547,67 @@ def test_state_in_buffers_parameters_and_extra_state_resumes_to_the_bit(tmp_path
     assert {"algorithm.algorithm.seen", "algorithm.algorithm.memory._extra_state.rows"} < left.keys() == right.keys()
     assert left["algorithm.algorithm.seen"] == STEPS
     assert all(torch.equal(left[name], right[name]) for name in left)
+
+
+class Extra(BC):
+    """An extra state of ``make(number of batches)``, which the loss depends on."""
+
+    def __init__(self, policy, make):
+        super().__init__(policy)
+        self.seen, self.make = 0, make
+        self.state = make(0)
+
+    def loss(self, batch, clock):
+        self.seen += 1
+        self.state = self.make(self.seen)
+        loss = super().loss(batch, clock)
+        return Loss(loss.sum * (1 + self.seen / 9), loss.weight)
+
+    def get_extra_state(self):
+        return self.state
+
+    def set_extra_state(self, state):
+        self.state = state
+        self.seen = next(n for n in range(99) if str(self.make(n)) == str(state))
+        assert type(state) is type(self.make(0))
+
+
+EXTRA = {
+    "a number": int,
+    "a fraction": lambda n: n / 3,
+    "a text": str,
+    "a tensor": torch.tensor,
+    "a dictionary": lambda n: {"n": n},
+    "keys that are numbers": lambda n: {n: "β", (1, 2): None},
+    "a tensor among others": lambda n: {"n": [n, (n, torch.tensor(n))], "empty": {}, "more": {"deep": [torch.ones(2, n)]}},
+    "a list of tensors": lambda n: [torch.tensor(n), torch.tensor(n / 3)],
+    "of a size that grows": lambda n: [0.1] * n,
+}
+
+
+@pytest.mark.parametrize("what", EXTRA)
+def test_an_extra_state_is_tensors_numbers_texts_or_lists_and_dictionaries_of_them(tmp_path, what):
+    make = partial(Extra, make=EXTRA[what])
+    straight, _ = fit(tmp_path / "straight", make=make)
+    with pytest.raises(Stop):
+        fit(tmp_path / "killed", at=9, make=make)
+    resumed, _ = fit(tmp_path / "killed", at=99, make=make, resume=True)
+    assert same(straight, resumed)
+
+
+@pytest.mark.parametrize(("state", "kind"), [(np.zeros(2), "ndarray"), ({"a": [object()]}, "object"), ({1, 2}, "set")])
+def test_another_extra_state_is_refused_before_the_first_step(tmp_path, state, kind):
+    with pytest.raises(UserError, match=rf"^Extra\.get_extra_state gives a {kind}; return tensors, numbers, texts or lists"):
+        fit(tmp_path, at=1, make=partial(Extra, make=lambda n: state))
+
+
+def test_an_extra_state_that_nobody_can_set_is_refused(tmp_path):
+    class Half(BC):
+        def get_extra_state(self):
+            return 3
+
+    with pytest.raises(UserError, match="Half has get_extra_state without set_extra_state"):
+        fit(tmp_path, make=Half)
 
 
 def test_a_scalar_is_the_mean_over_the_real_tokens(tmp_path):
