@@ -1,7 +1,7 @@
 """What each acceleration of agents/accel gains: ``python benchmarks/ablation.py`` prints a table in Markdown.
 
 Every case runs with and without the trick in turn, in one process with two threads; a gain is the
-median ratio of the rates, by the clock on the wall.
+median ratio of the rates, in wall-clock time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the figures are measured on, and what it gives at best."""
+"""What the benchmark runs on, and how fast it is at best."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from benchmarks.table import Row, row
 
 
 def described(cores: int) -> dict[str, Any]:
-    """The processor, what it can, and how much of it is used."""
+    """The CPU, its features, and how many cores are used."""
     able = torch.cpu.get_capabilities()
     features = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16") if able.get(name)]
     name = able.get("cpu_name", platform.processor())
-    return {"processor": name, "features": features, "cores": cores, "system": platform.platform(), "precisions": precisions()}
+    return {"cpu": name, "features": features, "cores": cores, "system": platform.platform(), "precisions": precisions()}
 
 
-def product_rates(config: DictConfig, setup: Setup) -> Iterator[Row]:
-    """Floating-point operations a second of a square matrix product: what everything else is a share of."""
+def matmul_rates(config: DictConfig, setup: Setup) -> Iterator[Row]:
+    """Floating-point operations a second of a square matmul: what everything else is a share of."""
     with opened(setup, "ours") as runners:
-        jobs = {amp: Job(runners["ours"], "product", {"amp": amp}, setup.threads) for amp in precisions()}
-        for amp, rate in turns(jobs, config.rounds).items():
-            yield row("machine", f"{amp} matrix product, {setup.threads} threads", [each / 1e9 for each in rate], "GFLOP/s")
+        jobs = {amp: Job(runners["ours"], "matmul", {"amp": amp}, setup.threads) for amp in precisions()}
+        for amp, rates in turns(jobs, config.rounds).items():
+            yield row("machine", f"{amp} matmul, {setup.threads} threads", [rate / 1e9 for rate in rates], "GFLOP/s")

@@ -37,8 +37,17 @@ class Work(NamedTuple):
     before: Callable[[], Any] = lambda: None
 
 
+class Decoding(NamedTuple):
+    """Sentences to decode: ``count`` batches of ``rows``, with a beam of ``width`` (1: greedily), ``steps`` tokens each."""
+
+    rows: int
+    width: int
+    steps: int
+    count: int
+
+
 def precisions() -> list[str]:
-    """Those that the processor has in hardware."""
+    """Those that the CPU has in hardware."""
     return list(dict.fromkeys(("float32", resolve_precision("auto", "cpu"))))
 
 
@@ -80,24 +89,24 @@ def sources(setup: Setup, rows: int, count: int) -> list[Tensor]:
 def batches(setup: Setup, count: int = 2) -> list[Batch]:
     """Training batches as textgen_env.data.batching makes them: sentences of like length, as many as fit the tokens."""
     generator, rows = torch.Generator().manual_seed(2), max(1, setup.tokens // LENGTH)
-    found = []
+    batches = []
     for _ in range(count):
         (source, _), (target, length) = sentences(setup, rows, generator), sentences(setup, rows, generator)
-        found.append(
+        batches.append(
             Batch(torch.arange(rows), source, target, length, limit=torch.full((rows,), LENGTH), row=torch.arange(rows))
         )
-    return found
+    return batches
 
 
 def training(model: nn.Module, loss: Callable[[Batch], Tensor], work: list[Batch]) -> Work:
-    """One step of the optimiser that everybody gets on every batch; counts target tokens."""
-    optimiser = torch.optim.Adam(model.train().parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-9, fused=True)
+    """One step of the optimizer that everybody gets on every batch; counts target tokens."""
+    optimizer = torch.optim.Adam(model.train().parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-9, fused=True)
 
     def run() -> float:
         for batch in work:
-            optimiser.zero_grad(set_to_none=True)
+            optimizer.zero_grad(set_to_none=True)
             loss(batch).backward()
-            optimiser.step()
+            optimizer.step()
         return sum(batch.tokens for batch in work)
 
     return Work(run)

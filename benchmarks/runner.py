@@ -1,4 +1,4 @@
-"""Contenders in processes of their own, which work in turn, and only when told to."""
+"""Contenders in processes of their own, which work in turn, and only on request."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Runner:
         self.pool, self.seconds = ProcessPoolExecutor(1, get_context("spawn")), setup.seconds
         self.pool.submit(_open, contender, setup).result()
 
-    def ask(self, question: str, **settings: Any) -> Any:
-        """What a method of the contender returns."""
-        return self.pool.submit(_ask, question, settings).result()
+    def call(self, method: str, **settings: Any) -> Any:
+        """Call a method of the contender in its process; what it returns."""
+        return self.pool.submit(_call, method, settings).result()
 
     def rate(self, work: str, settings: dict[str, Any], threads: int) -> float:
         """How much of the work that a method of the contender prepares is done in a second."""
@@ -96,12 +96,12 @@ _works: dict[str, Work] = {}
 
 def _open(contender: str, setup: Setup) -> None:
     global _contender
-    warnings.simplefilter("ignore")  # what peers say of themselves
+    warnings.simplefilter("ignore")  # the peers' own
     _contender = importlib.import_module(f"benchmarks.contenders.{contender}").Contender(setup)
 
 
-def _ask(question: str, settings: dict[str, Any]) -> Any:
-    return getattr(_contender, question)(**settings)
+def _call(method: str, settings: dict[str, Any]) -> Any:
+    return getattr(_contender, method)(**settings)
 
 
 def _rate(name: str, settings: dict[str, Any], threads: int, seconds: float) -> float:
@@ -109,7 +109,7 @@ def _rate(name: str, settings: dict[str, Any], threads: int, seconds: float) -> 
     torch.set_num_threads(threads)
     key = f"{name} {settings} {threads}"
     if key not in _works:
-        _works[key] = _ask(name, settings)
+        _works[key] = _call(name, settings)
     work = _works[key]
     work.before()
     work.run()

@@ -1,4 +1,4 @@
-"""Rows of figures: median and extremes over the rounds."""
+"""Rows of measurements: median and extremes over the rounds."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Row(NamedTuple):
 
 def row(suite: str, what: str, values: Iterable[float], unit: str = "×", goal: str = "") -> Row:
     """A line from one value a round."""
-    found = list(values)
-    return Row(suite, what, statistics.median(found), min(found), max(found), unit, goal)
+    values = list(values)
+    return Row(suite, what, statistics.median(values), min(values), max(values), unit, goal)
 
 
 def ratio(over: list[float], under: list[float]) -> list[float]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 import cli
 from agents.runs.machine import installed, versions
 from benchmarks import suites
-from benchmarks.machine import described, product_rates
+from benchmarks.machine import described, matmul_rates
 from benchmarks.material import SIZES, Setup
 from benchmarks.runner import NEEDS, missing
 from textgen_env.data.files import write_atomically
@@ -41,16 +41,16 @@ def main(config: DictConfig) -> None:
     }
     for contender, package in results["missing"].items():
         console.print(f"{contender} takes no part: {package} is not installed")
-    measures = [product_rates, *(importlib.import_module(f"benchmarks.suites.{name}").measure for name in chosen)]
-    for each in chain.from_iterable(measure(config, setup) for measure in measures):
-        console.print(str(each), soft_wrap=True)
-        results["rows"].append(each._asdict())
+    measures = [matmul_rates, *(importlib.import_module(f"benchmarks.suites.{name}").measure for name in chosen)]
+    for row in chain.from_iterable(measure(config, setup) for measure in measures):
+        console.print(str(row), soft_wrap=True)
+        results["rows"].append(row._asdict())
         write_atomically(path, json.dumps(results, indent=1).encode())
     console.print(str(path), soft_wrap=True)
 
 
 def chosen_suites(names: list[str]) -> list[str]:
-    """``all`` written out, unknown names refused."""
+    """The suites that are named, or with ``all`` every one; UserError for an unknown name."""
     known = [info.name for info in pkgutil.iter_modules(suites.__path__)]
     for name in names:
         if name not in (*known, "all"):
@@ -59,7 +59,7 @@ def chosen_suites(names: list[str]) -> list[str]:
 
 
 def check(config: DictConfig) -> None:
-    """Mistakes that would otherwise show after minutes."""
+    """UserError for what would otherwise fail after minutes."""
     for size in config.sizes:
         if size not in SIZES:
             raise unknown("size", str(size), SIZES)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from agents.interop import ctranslate2 as export
-from benchmarks.material import LENGTH, Setup, Work, sources, transformer
+from benchmarks.material import LENGTH, Decoding, Setup, Work, sources, transformer
 from textgen_env.data.vocabulary import Vocabulary
 
 
@@ -28,8 +28,9 @@ class Contender:
         spec.save(str(folder))
         return folder
 
-    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int) -> Work:
-        """``count`` batches of ``rows``, handed over at once, greedy or with a beam of ``width``; counts tokens."""
+    def decode(self, size: str, amp: str, workers: int, **settings: int) -> Work:
+        """All batches of ``Decoding(**settings)`` at once; counts tokens."""
+        rows, width, steps, count = Decoding(**settings)
         model = export.load(self.exported(size, amp), workers, torch.get_num_threads())
-        write, source = export.decoder(model, self.vocabulary, rows, width), torch.cat(sources(self.setup, rows, count))
-        return Work(lambda: int(write(source, steps).length.sum()))
+        decode, source = export.decoder(model, self.vocabulary, rows, width), torch.cat(sources(self.setup, rows, count))
+        return Work(lambda: int(decode(source, steps).length.sum()))

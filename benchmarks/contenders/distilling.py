@@ -64,13 +64,13 @@ class Contender:
 
         return Work(run)
 
-    def query(self, student: str, teacher: str, question: str, amp: str) -> Work:
+    def query(self, student: str, teacher: str, method: str, amp: str) -> Work:
         """The teacher's ``action`` or ``log_probs`` at what the student generated; counts steps."""
-        batch, answer = self.rolled_in(student, amp), getattr(self.oracle(teacher), question)
+        batch, query = self.rolled_in(student, amp), getattr(self.oracle(teacher), method)
 
         def run() -> float:
             with precision(amp, "cpu"):
-                answer(batch.source, batch.prefix, batch.mask)
+                query(batch.source, batch.prefix, batch.mask)
             return 1
 
         return Work(run)

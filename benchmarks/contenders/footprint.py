@@ -27,12 +27,12 @@ from textgen_env.errors import UserError
 from textgen_env.oracles.policy import PolicyOracle
 
 PROC = Path("/proc")
-FIGURE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
+LINE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
 WORDS = ["env=IWSLT-v0", "preset=paper", "algorithm=imitkd_full", "train.steps=2000"]
 
 
 class Watched(PolicyOracle):
-    """Notes at every question, several a step, how much memory the training has and had at most.
+    """Records at every query, several a step, how much memory the training has and had at most.
 
     To that of its own process comes what its decoding workers share with nobody, as they are then.
     """
@@ -48,17 +48,17 @@ class Watched(PolicyOracle):
 
 
 def held() -> tuple[int, int]:
-    """Bytes that this process has and had at most, each with what its workers have now and share with nobody."""
-    own, workers = figures("self", "status"), 0
+    """Bytes that this process has and had at most, both with what its workers have now and share with nobody."""
+    own, workers = memory("self", "status"), 0
     for worker in multiprocessing.active_children():
-        theirs = figures(str(worker.pid), "smaps_rollup")
+        theirs = memory(str(worker.pid), "smaps_rollup")
         workers += theirs["Private_Clean"] + theirs["Private_Dirty"]
     return own["VmRSS"] + workers, own["VmHWM"] + workers
 
 
-def figures(process: str, file: str) -> dict[str, int]:
+def memory(process: str, file: str) -> dict[str, int]:
     """The bytes of /proc/PROCESS/FILE by name."""
-    return {name: 1024 * int(kilobytes) for name, kilobytes in FIGURE.findall((PROC / process / file).read_text())}
+    return {name: 1024 * int(kilobytes) for name, kilobytes in LINE.findall((PROC / process / file).read_text())}
 
 
 class Contender:
@@ -68,7 +68,7 @@ class Contender:
         torch.set_num_threads(setup.threads)
 
     def train(self, words: list[str]) -> tuple[int, list[int], list[int]]:
-        """Steps; bytes in use at every question; the most until then.  An untrained teacher takes what a trained one takes."""
+        """Steps; bytes in use at every query; the most until then.  An untrained teacher takes what a trained one takes."""
         given = {word.partition("=")[0] for word in words}
         config = cli.read("dagger", [*(word for word in WORDS if word.partition("=")[0] not in given), *words])
         machine, task = find_machine(config), load_task(config)

@@ -10,7 +10,7 @@ from transformers import MarianConfig, MarianMTModel
 from transformers.utils import logging
 
 from agents.precision import precision
-from benchmarks.material import DROPOUT, HEADS, SIZES, Setup, Work, batches, sources, training
+from benchmarks.material import DROPOUT, HEADS, SIZES, Decoding, Setup, Work, batches, sources, training
 from textgen_env.types import BOS, PAD, Batch
 
 
@@ -18,7 +18,7 @@ class Contender:
     def __init__(self, setup: Setup) -> None:
         logging.set_verbosity_error()
         self.setup = setup
-        self.writer = cache(lambda size, amp: self.model(size).eval().to(torch.bfloat16 if amp == "bf16" else torch.float32))
+        self.frozen = cache(lambda size, amp: self.model(size).eval().to(torch.bfloat16 if amp == "bf16" else torch.float32))
 
     def model(self, size: str) -> MarianMTModel:
         """Separate embeddings, output tied to the target's; without an EOS, so that ``generate`` runs to its limit."""
@@ -58,12 +58,13 @@ class Contender:
 
         return training(model, loss, batches(self.setup))
 
-    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int) -> Work:
-        """``generate`` in weights of ``amp``, which beats autocast; counts tokens."""
-        model, work = self.writer(size, amp), sources(self.setup, rows, count)
+    def decode(self, size: str, amp: str, **settings: int) -> Work:
+        """``generate`` for ``Decoding(**settings)`` in weights of ``amp``, which beats autocast; counts tokens."""
+        rows, width, steps, count = Decoding(**settings)
+        model, inputs = self.frozen(size, amp), sources(self.setup, rows, count)
 
         def run() -> float:
             options = {"num_beams": width, "do_sample": False, "max_new_tokens": steps}
-            return sum(model.generate(source, attention_mask=source != PAD, **options)[:, 1:].numel() for source in work)
+            return sum(model.generate(source, attention_mask=source != PAD, **options)[:, 1:].numel() for source in inputs)
 
         return Work(run)

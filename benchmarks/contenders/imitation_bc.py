@@ -17,7 +17,7 @@ from agents.precision import precision
 from benchmarks.material import LENGTH, Setup, Work, batches, transformer
 from textgen_env.types import PAD, Batch
 
-ROWS, MINIBATCH = 512, 128  # states of an update, and how many the memory is asked to hold
+ROWS, MINIBATCH = 512, 128  # states of an update, and how many at once, which bounds the memory
 
 
 class Student(BasePolicy):

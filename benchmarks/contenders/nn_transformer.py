@@ -1,4 +1,4 @@
-"""``torch.nn.Transformer`` with embeddings, sinusoids and tied output: our network and weights, as any user would write it."""
+"""``torch.nn.Transformer`` with embeddings, sinusoids and tied output: our network and weights, as any user would build it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Plain(nn.Module):
         """Logits ``[N, V]`` where ``mask`` ``[B, T]`` is True."""
         absent, future = source == PAD, nn.Transformer.generate_square_subsequent_mask(prefix.shape[1])
         padding = {"src_key_padding_mask": absent, "memory_key_padding_mask": absent}
-        read, write = self.embed(self.source, source), self.embed(self.target, prefix)
-        hidden = self.core(read, write, tgt_mask=future, tgt_is_causal=True, **padding)
+        encoder, decoder = self.embed(self.source, source), self.embed(self.target, prefix)
+        hidden = self.core(encoder, decoder, tgt_mask=future, tgt_is_causal=True, **padding)
         return F.linear(hidden[mask], self.target.weight)
 
     def embed(self, table: nn.Embedding, token: Tensor) -> Tensor:
@@ -76,13 +76,13 @@ INPUTS = {"self_attention": "self_attn", "cross_attention": "multihead_attn"}  #
 def _renamed(policy: Transformer) -> dict[str, Tensor]:
     """The weights of ``policy`` under torch's names."""
     state = policy.state_dict()
-    found = {f"{side}.weight": state[f"{side}_embedding.weight"] for side in ("source", "target")}
+    renamed = {f"{side}.weight": state[f"{side}_embedding.weight"] for side in ("source", "target")}
     for kind, (side, names) in product(("weight", "bias"), (("encoder", ENCODER), ("decoder", DECODER))):
-        found[f"core.{side}.norm.{kind}"] = state[f"{side}_norm.{kind}"]
+        renamed[f"core.{side}.norm.{kind}"] = state[f"{side}_norm.{kind}"]
         for layer, (ours, theirs) in product(range(len(getattr(policy, side))), names.items()):
-            found[f"core.{side}.layers.{layer}.{theirs}{kind}"] = state[f"{side}.{layer}.{ours}{kind}"]
+            renamed[f"core.{side}.layers.{layer}.{theirs}{kind}"] = state[f"{side}.{layer}.{ours}{kind}"]
         for layer, (ours, theirs) in product(range(len(getattr(policy, side))), INPUTS.items()):
             parts = [x for name, x in state.items() if re.match(rf"{side}.{layer}.{ours}.(query|key).*{kind}$", name)]
             if parts:
-                found[f"core.{side}.layers.{layer}.{theirs}.in_proj_{kind}"] = torch.cat(parts)
-    return found
+                renamed[f"core.{side}.layers.{layer}.{theirs}.in_proj_{kind}"] = torch.cat(parts)
+    return renamed

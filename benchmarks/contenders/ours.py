@@ -14,10 +14,10 @@ from agents.algorithms.base import Clock
 from agents.algorithms.bc import BC
 from agents.generation.decoder import Decoder
 from agents.precision import precision
-from benchmarks.material import Setup, Work, batches, gru, sources, training, transformer
+from benchmarks.material import Decoding, Setup, Work, batches, gru, sources, training, transformer
 from textgen_env.types import Batch
 
-SIDE = 2048  # of the matrices whose product is timed
+SIDE = 2048  # of the matrices whose matmul is timed
 
 
 class Contender:
@@ -37,13 +37,13 @@ class Contender:
         return training(policy, loss, batches(self.setup))
 
     def flops(self, size: str) -> float:
-        """Of the matrix products of ``train``, a target token."""
+        """Of the matmuls of ``train``, a target token."""
         with FlopCounterMode(display=False) as counter:
             tokens = self.train(size, "float32").run()
         return counter.get_total_flops() / tokens
 
-    def product(self, amp: str) -> Work:
-        """A square matrix product; counts floating-point operations."""
+    def matmul(self, amp: str) -> Work:
+        """A square matmul; counts floating-point operations."""
         matrix = torch.ones(SIDE, SIDE, dtype=torch.bfloat16 if amp == "bf16" else torch.float32)
         repeats = 3
 
@@ -54,18 +54,23 @@ class Contender:
 
         return Work(run)
 
-    def decode(self, size: str, amp: str, rows: int, width: int, steps: int, count: int, workers: int | None = 1) -> Work:
-        """``count`` batches of ``rows``, greedy or with a beam of ``width``; handed over at once to ``workers``, if several.
+    def decode(self, size: str, amp: str, workers: int | None = 1, **settings: int) -> Work:
+        """Decode; several workers get all batches at once; counts tokens.
 
-        workers: None leaves what is installed.
+        Args:
+            size: of the policy.
+            amp: precision.
+            workers: None leaves what is installed.
+            **settings: of ``Decoding``.
         """
-        write, work = Decoder(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
-        work = [torch.cat(work)] if workers != 1 else work
+        rows, width, steps, count = Decoding(**settings)
+        decode, inputs = Decoder(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
+        inputs = [torch.cat(inputs)] if workers != 1 else inputs
 
         def run() -> float:
             if workers is not None:
                 accel.install(workers)
-            return sum(int(write(source, steps).length.sum()) for source in work)
+            return sum(int(decode(source, steps).length.sum()) for source in inputs)
 
         return Work(run)
 

@@ -73,18 +73,18 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
                 yield row("beam", f"beam {width}, length penalty {power}: ours", [metric(task, test, ours)], task.metric)
 
 
-def generated(write: Decode, task: Task, split: Split) -> tuple[list[list[int]], float]:
+def generated(decode: Decode, task: Task, split: Split) -> tuple[list[list[int]], float]:
     """The tokens of every row of ``split`` within the horizon, and the seconds that it took.
 
     CTranslate2's beam search has one limit for all rows, so the limit of each source is left aside.
     """
-    found: list[list[int]] = [[]] * len(split)
+    outputs: list[list[int]] = [[]] * len(split)
     start = perf_counter()
     for batch in in_order(split, TOKENS, task.limit):
-        said = write(batch.source, task.horizon)
-        for index, action, length in zip(batch.index.tolist(), said.action.tolist(), said.length.tolist(), strict=True):
-            found[index] = action[:length]
-    return found, perf_counter() - start
+        output = decode(batch.source, task.horizon)
+        for index, action, length in zip(batch.index.tolist(), output.action.tolist(), output.length.tolist(), strict=True):
+            outputs[index] = action[:length]
+    return outputs, perf_counter() - start
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ def value(policy: torch.nn.Module, split: Split, index: int, tokens: list[int], 
     return log_probs.gather(2, action[:, :, None]).sum().item() / len(tokens) ** power
 
 
-def metric(task: Task, split: Split, found: list[list[int]]) -> float:
+def metric(task: Task, split: Split, outputs: list[list[int]]) -> float:
     """The task's score of what was generated."""
-    texts = [task.vocabulary.decode(tokens) for tokens in found]
+    texts = [task.vocabulary.decode(tokens) for tokens in outputs]
     return next(iter(score(task.metric, texts, split.texts.references, resamples=0).values())).value

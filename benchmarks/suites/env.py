@@ -19,5 +19,5 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
             "vector": Job(runners["stepping"], "vector", {"episodes": config.episodes}),
         }
         rates = turns(jobs, config.rounds)  # steps a second
-    yield row("env", "TextGenEnv.step", [1e6 / each for each in rates["single"]], "µs", "≤ 20")
-    yield row("env", f"vector step of {config.episodes:,} episodes", [1e3 / each for each in rates["vector"]], "ms", "≤ 3")
+    yield row("env", "TextGenEnv.step", [1e6 / rate for rate in rates["single"]], "µs", "≤ 20")
+    yield row("env", f"vector step of {config.episodes:,} episodes", [1e3 / rate for rate in rates["vector"]], "ms", "≤ 3")

@@ -15,7 +15,7 @@ from benchmarks.table import Row, row
 def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
     """One training, the paper's student and teacher unless ``config.memory`` says otherwise; so there is no spread."""
     with opened(setup, "footprint") as runners:
-        steps, resident, peak = runners["footprint"].ask("train", words=list(config.memory))
+        steps, resident, peak = runners["footprint"].call("train", words=list(config.memory))
     half, tenth = len(peak) // 2, max(1, len(peak) // 10)
     before, after = statistics.mean(resident[half - tenth : half]), statistics.mean(resident[-tenth:])
     growth, drift = 100 * (peak[-1] / peak[half - 1] - 1), 100 * (after / before - 1)

@@ -22,14 +22,14 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
         "imitkd_full step": ("step", both | {"algorithm": "imitkd_full"}),
         "greedy roll-in": ("roll_in", sides | {"top_k": 1}),
         "top-5 roll-in": ("roll_in", sides | {"top_k": 5}),
-        f"{teacher} teacher's actions": ("query", both | {"question": "action"}),
-        f"{teacher} teacher's distributions": ("query", both | {"question": "log_probs"}),
+        f"{teacher} teacher's actions": ("query", both | {"method": "action"}),
+        f"{teacher} teacher's distributions": ("query", both | {"method": "log_probs"}),
     }
     with opened(setup, "distilling") as runners:
         jobs = {name: Job(runners["distilling"], *work, setup.threads) for name, work in works.items()}
         rates = turns(jobs, config.rounds)
     gradient = rates.pop("mle")
-    yield row("onpolicy", f"{student} mle step of the same tokens", [1e3 / each for each in gradient], "ms")
+    yield row("onpolicy", f"{student} mle step of the same tokens", [1e3 / rate for rate in gradient], "ms")
     for name, rate in rates.items():
         goal = "≤ 2.2" if name.endswith("step") else ""
         yield row("onpolicy", f"{student} {name} / mle step of the same tokens", ratio(gradient, rate), goal=goal)

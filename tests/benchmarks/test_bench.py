@@ -1,4 +1,4 @@
-"""The benchmark measures what it says: contenders do the same work, and the figures are what their names promise."""
+"""The benchmark measures what it should: contenders do the same work, and the values are what their names promise."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_ours_does_the_work_and_counts_its_operations():
         w.numel() for name, w in transformer(SETUP, "2+2").named_parameters() if w.dim() == 2 and "source" not in name
     )
     assert 6 * weights < contender.flops("2+2") < 12 * weights  # 2 a weight and token forwards, 4 backwards; padding, attention
-    assert contender.product("float32").run() == 3 * 2 * ours.SIDE**3
+    assert contender.matmul("float32").run() == 3 * 2 * ours.SIDE**3
 
 
 def test_sentences_are_of_a_bucket_and_whole():
@@ -108,14 +108,14 @@ def test_sentences_are_of_a_bucket_and_whole():
 
 def test_every_row_is_replaced_and_both_steps_learn_from_as_many_tokens():
     contender = distilling.Contender(SETUP)
-    written = contender.rolled_in("2+2", "float32")
-    assert (written.length == LENGTH).all()
-    assert not (written.target == contender.batch.target).all(1).any()
+    generated = contender.rolled_in("2+2", "float32")
+    assert (generated.length == LENGTH).all()
+    assert not (generated.target == contender.batch.target).all(1).any()
     policy = transformer(SETUP, "2+2")
     for name in ("imitkd", "imitkd_full"):
         made = contender.algorithm(name, policy, "2+2")
         output = made.loss(contender.batch, distilling.CLOCK)
-        assert output.weight == written.tokens
+        assert output.weight == generated.tokens
     works = [contender.step("2+2", "2+2", algorithm, "float32") for algorithm in ("mle", "imitkd", "imitkd_full")]
     works += [contender.roll_in("2+2", 5, "float32"), contender.query("2+2", "2+2", "action", "float32")]
     assert [work.run() for work in works] == [1] * 5
@@ -243,7 +243,7 @@ def test_the_command_writes_what_it_prints(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads((tmp_path / "bench.json").read_text())
     assert {each["suite"] for each in found["rows"]} == {"machine", "env"}
-    assert all(each["what"] in done.stderr for each in found["rows"])
+    assert all(row["what"] in done.stderr for row in found["rows"])
     assert all(each["low"] <= each["median"] <= each["high"] for each in found["rows"])
     assert found["versions"].keys() >= {"torch", "transformers", "ctranslate2", "imitation"}
     assert found["machine"]["cores"] == 1
