@@ -93,6 +93,8 @@ def read(script: str, words: list[str]) -> DictConfig:
     given = _parse(words)
     custom = given.pop("algorithm._target_", None)
     if custom is not None:
+        if "." not in custom[0]:
+            raise UserError(f"algorithm._target_={custom[0]}: no class is named; give module.Class of an importable file")
         given["algorithm"] = [*given.get("algorithm", []), *custom]
     made = _groups(script, None if custom is None else custom[0])
     store(made)
