@@ -362,7 +362,7 @@ def test_memory_does_not_grow_with_steps(reward, task):
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 12_000  # a pointer a step would be twice that
+    assert after - before < 20_000  # a pointer a step would be more
 
 
 # The flat view

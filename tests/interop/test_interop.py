@@ -133,7 +133,7 @@ def test_their_mask_takes_a_vocabulary_of_thousands():
     for _ in range(10):
         with torch.no_grad():
             assert policy.evaluate_actions(tensors, eos, masks)[1].isfinite().all()
-            policy.features_extractor.policy.target_embedding *= 1.2  # ever surer of itself
+            policy.features_extractor.policy.target_embedding.weight *= 1.2  # ever surer of itself
 
 
 @pytest.mark.parametrize("name", TRAINERS)

@@ -200,7 +200,7 @@ def test_wmt16_is_english_to_german_and_splits_marks_when_asked(tmp_path: Path) 
         "Parliament 's re ##AT##-##AT## election, ok",
         "Parliament 's re @-@ election, ok",
     ):
-        assert wmt16._split_marks(text) == "Parliament ' s re - election , ok"
+        assert wmt16.separate_marks(text) == "Parliament ' s re - election , ok"
 
 
 # --- the hub's layouts

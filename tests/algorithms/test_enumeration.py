@@ -9,28 +9,35 @@ import pytest
 import torch
 from enumerable import SENTENCES, A, B, Table, TableOracle, assert_mean, episodes, gradient, log_prob, next_token
 
-from agents.algorithms.dagger import DAgger
+from agents.algorithms import Clock
+from agents.algorithms.dagger import DAgger, relabel
 from agents.algorithms.gkd import GKD
 from agents.algorithms.scheduled_sampling import ScheduledSampling
 from agents.discovery import build
 from agents.losses.divergences import NAMED, divergence
 from textgen_env.errors import UserError
+from textgen_env.profiler import Profiler
 from textgen_env.types import BOS, EOS
 
 DATA = (A, B, EOS)
 
 
 def learner(make, **settings):
-    generator = torch.Generator().manual_seed(1)
-    return build(make, settings, policy=Table(1), oracle=TableOracle(2), generator=generator)
+    given = {"policy": Table(1), "oracle": TableOracle(2)}
+    return build(make, settings, **given)
+
+
+def at(step):
+    """The clock in the middle of a training, its random numbers by ``step``."""
+    return Clock(step, 1, 2)
 
 
 def estimates(algorithm, sentence=DATA, rounds=50, rows=200, a_row=False):
     """Gradients ``[rounds, 13, 5]`` of the loss; ``a_row``: of its sum over positions, averaged over rows."""
     batch, found = episodes([sentence] * rows), []
-    for _ in range(rounds):
-        output = algorithm.loss(batch, progress=0.5)
-        found.append(gradient(algorithm.policy, output.loss * (output.tokens / rows if a_row else 1)))
+    for step in range(rounds):
+        loss = algorithm.loss(batch, at(step))
+        found.append(gradient(algorithm.policy, loss.sum / (rows if a_row else loss.weight)))
     return torch.stack(found)
 
 
@@ -46,8 +53,9 @@ def followed(policy, sentence, steps=3):
 
 def test_a_mixture_by_step_is_that_of_the_two_distributions():
     algorithm = learner(DAgger, mixture="step", beta="constant", rate=0.4, top_k=0)
-    batch, on_policy, decoded, _ = algorithm.mix(episodes([DATA] * 4000), 0.4)
-    assert decoded == batch.tokens
+    with Profiler({}, "rest") as profiler:
+        batch, on_policy = algorithm.roll_in(episodes([DATA] * 4000), at(0))
+    assert profiler.counts["decoded"] == batch.tokens
     written = [tuple(row[:n]) for row, n in zip(batch.target.tolist(), batch.length.tolist(), strict=True)]
     for sentence in SENTENCES:
         chance = 1.0
@@ -62,31 +70,27 @@ def test_a_mixture_by_step_is_that_of_the_two_distributions():
 @pytest.mark.parametrize(("rate", "who"), [(1.0, "oracle"), (0.0, "policy")])
 def test_a_mixture_by_step_has_the_oracle_and_the_student_as_its_ends(rate, who):
     algorithm = learner(DAgger, mixture="step", beta="constant", rate=rate, labels="action")
-    batch, on_policy, _, asked = algorithm.mix(episodes([DATA]), rate)
+    batch, on_policy = algorithm.roll_in(episodes([DATA]), at(0))
     assert tuple(batch.target[0, : batch.length[0]].tolist()) == followed(getattr(algorithm, who), ())
-    assert (asked > 0) == (who == "oracle")
+    assert (algorithm.oracle.queries > 0) == (who == "oracle")
     assert on_policy.item() == (who == "policy")
 
 
 def test_a_batch_has_one_coin_and_a_sequence_its_own():
     shares = {
-        mixture: [learner_of(mixture, seed).loss(episodes([DATA] * 20), 0.5).figures["on_policy"].item() for seed in range(60)]
+        mixture: [imitator.loss(episodes([DATA] * 20), at(seed)).metrics["on_policy"] for seed in range(60)]
         for mixture in ("batch", "sequence")
+        for imitator in [learner(DAgger, mixture=mixture, beta="constant", rate=0.5)]
     }
     assert set(shares["batch"]) == {0.0, 1.0}
     assert abs(np.mean(shares["batch"]) - 0.5) < 4 * (0.25 / 60) ** 0.5
     assert 0 < min(shares["sequence"]) < max(shares["sequence"]) < 1
 
 
-def learner_of(mixture, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return DAgger(Table(1), TableOracle(2), generator, mixture=mixture, beta="constant", rate=0.5)
-
-
 def test_labels_of_a_mixture_by_step_are_the_oracles_everywhere():
     algorithm = learner(DAgger, mixture="step", labels="action", beta="constant", rate=0.5, top_k=0)
-    batch, on_policy, _, _ = algorithm.mix(episodes([DATA] * 50), 0.5)
-    target, _ = algorithm.relabel(batch, on_policy)
+    batch, on_policy = algorithm.roll_in(episodes([DATA] * 50), at(0))
+    target = relabel(algorithm.oracle, batch, on_policy)
     assert torch.equal(target[batch.mask], TableOracle(2).action(batch.source, batch.prefix, batch.mask))
 
 
@@ -148,4 +152,4 @@ def test_settings_out_of_range_are_one_clear_line(make, settings, message):
 @pytest.mark.parametrize("make", [GKD, DAgger])
 def test_without_an_expert_an_imitator_says_so(make):
     with pytest.raises(UserError, match=f"{make.__name__} needs an oracle, and there is none here"):
-        build(make, {}, policy=Table(0), oracle=None, generator=torch.Generator())
+        build(make, {}, policy=Table(0), oracle=None)
