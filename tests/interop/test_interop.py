@@ -32,7 +32,7 @@ SETTINGS = Settings(
     steps=6000, lr=1e-3, epochs=8, batch=128, envs=64, gamma=0.0, reward="zero_one", seed=0, device="cpu"
 )  # fmt: skip
 OWN = {  # what teaches each of them enough in seconds
-    "sb3_a2c": {"envs": 32, "batch": 32, "steps": 10_000},
+    "sb3_a2c": {"envs": 32, "batch": 32, "steps": 20_000},
     "imitation_bc": {"steps": 1000},
     "imitation_dagger": {"steps": 300, "envs": 8, "batch": 32},
 }
