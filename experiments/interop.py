@@ -63,11 +63,11 @@ def main(config: DictConfig) -> None:
 
 def check(config: DictConfig) -> None:
     """UserError for mistakes that the trainers would answer with a traceback."""
-    trainer(config.trainer)
     if config.trainer.startswith("imitation") and (given := [key for key in ("gamma", "reward") if config[key] is not None]):
         raise UserError(f"{given[0]}={config[given[0]]}: trainer={config.trainer} learns from the expert, not from rewards")
     if config.steps is not None and config.steps < config.batch:
         raise UserError(f"steps={config.steps} batch={config.batch}: fewer steps than one gradient step needs")
+    trainer(config.trainer)  # a missing package is looked at last
 
 
 def trainer_settings(config: DictConfig, task: Task, machine: Machine) -> Settings:

@@ -96,6 +96,6 @@ for _id in all_tasks():
             _id,
             "textgen_env:make_env",
             # gymnasium 0.29 calls this one without the spec's keywords
-            vector_entry_point=partial(make_vector_env, _id),  # type: ignore[arg-type]
+            vector_entry_point=partial(make_vector_env, task_id=_id),  # type: ignore[arg-type]
             kwargs={"task_id": _id},
         )

@@ -52,6 +52,6 @@ def trainer(name: str) -> Callable[..., int]:
     try:
         return getattr(importlib.import_module(f"{__name__}.{module}"), name.partition("_")[2])  # type: ignore[no-any-return]
     except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
+        package = {"sb3": "stable_baselines3", "contrib": "sb3_contrib"}.get(module, module)
         install = f"python -m pip install -c constraints.txt -e '.[{module}]'"
         raise UserError(f"trainer={name} needs {package}, which is not installed: {install}") from error
