@@ -53,7 +53,7 @@ LISTS = {"algorithms": "algorithm", "students": "student", "seeds": "seed", "bea
 
 
 def main(config: DictConfig, words: list[str]) -> None:
-    """Every run that is not finished yet → comparison.md, .csv, .json and the figures."""
+    """Every run that is not finished yet → comparison.md, .csv, .json and the plots."""
     check(config, words)
     env = cli.read("dagger", [word for word in words if word.startswith("env=")]).env.name
     folder = Path(config.out or f"runs/compare-{env}")
@@ -116,7 +116,7 @@ def plan(config: DictConfig, words: list[str], folder: Path) -> dict[Key, DictCo
 
 
 def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_penalty: float) -> None:
-    """The table and figures of finished runs."""
+    """The table and plots of finished runs."""
     entries, curves = [], {}
     for (algorithm, student, seed), run in runs.items():
         out = Path(run.out)
@@ -136,7 +136,7 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_p
     content = {"rows": table, "teacher": teacher, "corpus": results["corpus"]}
     contents = {
         "scores.png": versus.scores_png(table),
-        **figures(entries, curves, task.metric, test),
+        **plots(entries, curves, task.metric, test),
         "comparison.md": text.encode(),
         "comparison.csv": versus.comma_separated(table).encode(),
         "comparison.json": safe_json(json.dumps(content, indent=1, ensure_ascii=False)).encode(),
@@ -145,10 +145,10 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_p
         write_atomically(folder / name, data)
     console.print(text, markup=False, soft_wrap=True)
     images = ", ".join(name for name in contents if name.endswith(".png"))
-    console.print(f"{folder / 'comparison.md'}, .csv, .json; figures: {images}")
+    console.print(f"{folder / 'comparison.md'}, .csv, .json; plots: {images}")
 
 
-def figures(entries: list[Entry], curves: Any, metric: str, test: Split) -> dict[str, bytes]:
+def plots(entries: list[Entry], curves: Any, metric: str, test: Split) -> dict[str, bytes]:
     """The gain by reference length, and the validation score by each cost."""
     algorithms = list(dict.fromkeys(entry.algorithm for entry in entries if entry.algorithm != TEACHER))
     score, beam = wording(metric.partition(":")[0]), next(iter(entries[0].outputs))

@@ -1,4 +1,4 @@
-"""The comparison of several systems for the reader: Markdown, CSV, and figures."""
+"""The comparison of several systems for the reader: Markdown, CSV and plots."""
 
 from __future__ import annotations
 

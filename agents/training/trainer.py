@@ -128,7 +128,7 @@ def train(
             if logged or signals or norm.device.type == "cpu":  # a GPU is not waited for at every step
                 files.check_finite(meter.worst)
             if logged:
-                seconds = {f"{phase}_seconds": spent for phase, spent in state.profile.items()}
+                seconds = {f"{name}_seconds": spent for name, spent in state.profile.items()}
                 metrics = {**meter.means(state.cost), "lr": lr, **seconds}
                 if due:
                     metrics |= files.validate(validate, state)
