@@ -64,9 +64,13 @@ def _imported(path: str) -> type[Algorithm]:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:  # the file is the user's, and importing runs it
         why = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-        raise UserError(f"algorithm._target_={path}: {why}; give module.Class of an importable file") from error
+        raise UserError(
+            f"algorithm._target_={path}: {why}; give module.Class of an importable file"
+        ) from error
     if not (isinstance(found, type) and issubclass(found, Algorithm)):
-        raise UserError(f"algorithm._target_={path} is no Algorithm: give a subclass of agents.algorithms.Algorithm")
+        raise UserError(
+            f"algorithm._target_={path} is no Algorithm: give a subclass of agents.algorithms.Algorithm"
+        )
     return found
 
 
@@ -92,11 +96,15 @@ def settings(function: Callable[..., Any], provided: Collection[str] = ()) -> di
     return {**defaults, **own}
 
 
-def _without_default(function: Callable[..., Any], parameter: str, provided: Collection[str]) -> UserError:
+def _without_default(
+    function: Callable[..., Any], parameter: str, provided: Collection[str]
+) -> UserError:
     known = f" and is not one of {', '.join(provided)}" if provided else ""
     noise = parameter == "generator" and provided == ALGORITHM
     hint = "draw noise by clock.uniform instead" if noise else "give it a default"
-    return UserError(f"{function.__qualname__}: parameter {parameter!r} has no default{known}; {hint}")
+    return UserError(
+        f"{function.__qualname__}: parameter {parameter!r} has no default{known}; {hint}"
+    )
 
 
 def help_lines(function: Callable[..., Any]) -> dict[str, str]:

@@ -73,8 +73,15 @@ class TextRules(NamedTuple):
     @classmethod
     def from_json(cls, values: Any) -> TextRules:
         """Inverse of ``to_json``; TypeError, KeyError or ValueError where ``values`` are something else."""
-        preprocessing, limit, source_limit = values["preprocessing"], values["limit"], values["source_limit"]
-        if not all(isinstance(flag, bool) for flag in preprocessing.values()) or type(source_limit) is not int:
+        preprocessing, limit, source_limit = (
+            values["preprocessing"],
+            values["limit"],
+            values["source_limit"],
+        )
+        if (
+            not all(isinstance(flag, bool) for flag in preprocessing.values())
+            or type(source_limit) is not int
+        ):
             raise TypeError("a value has another type")
         return cls(Preprocessing(**preprocessing), source_limit, Limit(**limit))
 
@@ -89,16 +96,29 @@ class Model:
         rules: how text becomes a source, and how long an output may be.
     """
 
-    def __init__(self, policy: Any, architecture: dict[str, Any], vocabulary: Vocabulary, rules: TextRules) -> None:
-        self.policy, self.architecture, self.vocabulary, self.rules = policy, architecture, vocabulary, rules
+    def __init__(
+        self, policy: Any, architecture: dict[str, Any], vocabulary: Vocabulary, rules: TextRules
+    ) -> None:
+        self.policy, self.architecture, self.vocabulary, self.rules = (
+            policy,
+            architecture,
+            vocabulary,
+            rules,
+        )
 
     @classmethod
     def of(cls, policy: Any, name: str, settings: dict[str, Any], task: Task) -> Model:
         """The policy that ``name`` and ``settings`` have built, with the vocabulary and the rules of ``task``."""
-        return cls(policy, {"name": name, "settings": settings}, task.vocabulary, TextRules.of(task))
+        return cls(
+            policy, {"name": name, "settings": settings}, task.vocabulary, TextRules.of(task)
+        )
 
     def generate(
-        self, texts: Sequence[str], beam: int = 1, length_penalty: float = 1.0, precision: str = "float32"
+        self,
+        texts: Sequence[str],
+        beam: int = 1,
+        length_penalty: float = 1.0,
+        precision: str = "float32",
     ) -> list[str]:
         """One output for each of ``texts``.
 
@@ -109,11 +129,15 @@ class Model:
             precision: "float32" or "bf16".
         """
         if isinstance(texts, str):
-            raise UserError("generate takes a list of texts; a text alone would be one output for each of its characters")
+            raise UserError(
+                "generate takes a list of texts; a text alone would be one output for each of its characters"
+            )
         device = next(self.policy.parameters()).device
         decoder = Decoder(self.policy, beam, precision, str(device), length_penalty)
         sources = [self._source(text) for text in texts]
-        split = Split(sources, [np.array([EOS])] * len(sources), Pairs(list(texts), [("",)] * len(sources)))
+        split = Split(
+            sources, [np.array([EOS])] * len(sources), Pairs(list(texts), [("",)] * len(sources))
+        )
         outputs = [""] * len(sources)
         for batch in in_order(split, TOKENS, self.rules.limit):
             actions = decoder(batch.source, batch.limit).action.tolist()
@@ -128,7 +152,11 @@ class Model:
     def save(self, folder: Path | str) -> None:
         """Write the weights and the vocabulary into ``folder``."""
         self.vocabulary.save(Path(folder) / VOCABULARY)
-        save_tensors(Path(folder) / WEIGHTS, self.policy.state_dict(), _header(self.architecture, self.vocabulary, self.rules))
+        save_tensors(
+            Path(folder) / WEIGHTS,
+            self.policy.state_dict(),
+            _header(self.architecture, self.vocabulary, self.rules),
+        )
 
     @classmethod
     def load(cls, folder: Path | str) -> Model:
@@ -143,7 +171,9 @@ class Model:
             rules = TextRules.from_json(header["text"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             path = Path(folder) / WEIGHTS
-            raise UserError(f"{path} does not say how text becomes tokens ({error}); train it again") from error
+            raise UserError(
+                f"{path} does not say how text becomes tokens ({error}); train it again"
+            ) from error
         return cls(policy.eval().requires_grad_(False), header["architecture"], vocabulary, rules)
 
 
@@ -152,8 +182,14 @@ def describe(name: str, settings: dict[str, Any], task: Task) -> dict[str, Any]:
     return _header({"name": name, "settings": settings}, task.vocabulary, TextRules.of(task))
 
 
-def _header(architecture: dict[str, Any], vocabulary: Vocabulary, rules: TextRules) -> dict[str, Any]:
-    return {"architecture": architecture, "vocabulary": vocabulary.fingerprint, "text": rules.to_json()}
+def _header(
+    architecture: dict[str, Any], vocabulary: Vocabulary, rules: TextRules
+) -> dict[str, Any]:
+    return {
+        "architecture": architecture,
+        "vocabulary": vocabulary.fingerprint,
+        "text": rules.to_json(),
+    }
 
 
 def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, seed: int) -> Any:
@@ -185,7 +221,9 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, An
     try:
         policy = build_policy(name, chosen, vocabulary, seed=0)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path}: no {name} can be built from its settings ({str(error).splitlines()[0]})") from error
+        raise UserError(
+            f"{path}: no {name} can be built from its settings ({str(error).splitlines()[0]})"
+        ) from error
     load_weights(policy, tensors, path)
     return policy, header
 
@@ -195,14 +233,20 @@ def _architecture(header: dict[str, Any], path: Path) -> tuple[str, dict[str, An
     described = header.get("architecture")
     described = described if isinstance(described, dict) else {}
     name, chosen = described.get("name"), described.get("settings")
-    if not (isinstance(name, str) and isinstance(chosen, dict) and isinstance(header.get("vocabulary"), str)):
+    if not (
+        isinstance(name, str)
+        and isinstance(chosen, dict)
+        and isinstance(header.get("vocabulary"), str)
+    ):
         raise UserError(f"{path} does not say what policy it holds; name the folder of a run")
     try:
         known = settings(find_policy(name), POLICY)
     except UserError:
         known = {}
     if not known or chosen.keys() - known:
-        raise UserError(f"{path} is of another version of this project: there is no {name} with {', '.join(chosen)} now")
+        raise UserError(
+            f"{path} is of another version of this project: there is no {name} with {', '.join(chosen)} now"
+        )
     return name, chosen
 
 
@@ -218,5 +262,7 @@ def fingerprint(policy: nn.Module) -> str:
     digest = blake2b(digest_size=8)
     for name, tensor in policy.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(
+            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        )
     return digest.hexdigest()

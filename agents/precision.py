@@ -34,7 +34,9 @@ def resolve_precision(name: str, device: torch.device | str) -> str:
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
     if name == "bf16" and not has_bf16(device):
-        raise UserError(f"precision=bf16: this {device} device has no bfloat16 arithmetic; use precision=float32 or auto")
+        raise UserError(
+            f"precision=bf16: this {device} device has no bfloat16 arithmetic; use precision=float32 or auto"
+        )
     return name if name != "auto" else "bf16" if has_bf16(device) else "float32"
 
 

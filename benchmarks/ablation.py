@@ -1,4 +1,4 @@
-"""What each acceleration of agents/accel gains: ``python benchmarks/ablation.py`` prints a table in Markdown.
+"""What each acceleration of agents/accel gains: ``python -m benchmarks.ablation`` prints a table.
 
 Every case runs with and without the trick in turn, in one process with two threads; a gain is the
 median ratio of the rates, in wall-clock time.
@@ -19,7 +19,9 @@ from benchmarks.contenders import distilling, ours
 from benchmarks.material import Setup
 
 ROUNDS, CORES = 5, 2
-TRICKS: dict[str, tuple[Any, Callable[[bool], object]]] = {  # name: its module, and what turns it on or off
+TRICKS: dict[
+    str, tuple[Any, Callable[[bool], object]]
+] = {  # name: its module, and what turns it on or off
     "decoding workers": (accel.workers, lambda on: accel.install(CORES if on else 1)),
 }
 
@@ -31,7 +33,10 @@ def main() -> None:
     print(f"| trick | lines | {' | '.join(cases)} |\n|{' --- |' * (2 + len(cases))}", flush=True)
     for name, (module, switch) in TRICKS.items():
         gains = [gain(run, switch) for run in cases.values()]
-        print(f"| {name} | {len(inspect.getsource(module).splitlines())} | {' | '.join(gains)} |", flush=True)
+        print(
+            f"| {name} | {len(inspect.getsource(module).splitlines())} | {' | '.join(gains)} |",
+            flush=True,
+        )
 
 
 def prepare(setup: Setup) -> dict[str, Callable[[], float]]:

@@ -13,7 +13,10 @@ from agents.policies.transformer import Transformer
 from agents.precision import resolve_precision
 from textgen_env.types import EOS, PAD, Batch
 
-SIZES = {"2+2": (2, 3), "8+8": (8, 4)}  # layers each side, ffn in widths: the paper's student and teacher
+SIZES = {
+    "2+2": (2, 3),
+    "8+8": (8, 4),
+}  # layers each side, ffn in widths: the paper's student and teacher
 HEADS, DROPOUT, LENGTH = 4, 0.1, 24  # LENGTH: tokens of the longest sentence
 
 
@@ -77,7 +80,9 @@ def sentences(setup: Setup, rows: int, generator: torch.Generator) -> tuple[Tens
     """``[rows, LENGTH]`` random tokens, EOS, then padding, and the lengths: of a bucket, so nearly equal."""
     length = torch.randint(LENGTH - 6, LENGTH + 1, (rows, 1), generator=generator)
     token = torch.randint(EOS + 2, setup.vocabulary, (rows, LENGTH), generator=generator)
-    return token.masked_fill(torch.arange(LENGTH) >= length, PAD).scatter(1, length - 1, EOS), length.squeeze(1)
+    return token.masked_fill(torch.arange(LENGTH) >= length, PAD).scatter(
+        1, length - 1, EOS
+    ), length.squeeze(1)
 
 
 def sources(setup: Setup, rows: int, count: int) -> list[Tensor]:
@@ -91,16 +96,28 @@ def batches(setup: Setup, count: int = 2) -> list[Batch]:
     generator, rows = torch.Generator().manual_seed(2), max(1, setup.tokens // LENGTH)
     batches = []
     for _ in range(count):
-        (source, _), (target, length) = sentences(setup, rows, generator), sentences(setup, rows, generator)
+        (source, _), (target, length) = (
+            sentences(setup, rows, generator),
+            sentences(setup, rows, generator),
+        )
         batches.append(
-            Batch(torch.arange(rows), source, target, length, limit=torch.full((rows,), LENGTH), row=torch.arange(rows))
+            Batch(
+                torch.arange(rows),
+                source,
+                target,
+                length,
+                limit=torch.full((rows,), LENGTH),
+                row=torch.arange(rows),
+            )
         )
     return batches
 
 
 def training(model: nn.Module, loss: Callable[[Batch], Tensor], work: list[Batch]) -> Work:
     """One step of the optimizer that everybody gets on every batch; counts target tokens."""
-    optimizer = torch.optim.Adam(model.train().parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-9, fused=True)
+    optimizer = torch.optim.Adam(
+        model.train().parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-9, fused=True
+    )
 
     def run() -> float:
         for batch in work:

@@ -38,7 +38,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 def main(before: str, *chosen: str) -> None:
     """Print the ratio of the rates, now over before, of every case: median, least and most of the rounds."""
-    subjects = {"before": Subject(Path(before)), "on": Subject(ROOT), "off": Subject(ROOT, {"TEXTGEN_ACCEL": "0"})}
+    subjects = {
+        "before": Subject(Path(before)),
+        "on": Subject(ROOT),
+        "off": Subject(ROOT, {"TEXTGEN_ACCEL": "0"}),
+    }
     for case in chosen or CASES:
         rates: dict[str, list[float]] = {name: [] for name in subjects}
         for turn in range(ROUNDS + 1):
@@ -73,7 +77,9 @@ def serve() -> None:
     """Time the cases that are named on standard input."""
     from benchmarks import material, runner
 
-    if Path("agents/runs").is_dir():  # not in earlier checkouts, whose runner tunes the allocator by itself
+    if Path(
+        "agents/runs"
+    ).is_dir():  # not in earlier checkouts, whose runner tunes the allocator by itself
         from agents.runs.machine import accelerate
 
         accelerate(1)
@@ -89,7 +95,9 @@ def serve() -> None:
                 runner._contender.policy = ending(runner._contender.policy)
             works[case] = getattr(runner._contender, method)(**settings)
             works[case].run()
-            getattr(runner, "use_huge_pages", lambda: None)()  # as the loop of earlier checkouts does
+            getattr(
+                runner, "use_huge_pages", lambda: None
+            )()  # as the loop of earlier checkouts does
         began, count = time.process_time(), 0.0
         while time.process_time() - began < SECONDS:
             count += works[case].run()

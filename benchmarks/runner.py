@@ -17,13 +17,19 @@ import torch
 
 from benchmarks.material import Setup, Work
 
-NEEDS = {"huggingface": "transformers", "ctranslate2": "ctranslate2", "imitation_bc": "imitation"}  # contender → package
+NEEDS = {
+    "huggingface": "transformers",
+    "ctranslate2": "ctranslate2",
+    "imitation_bc": "imitation",
+}  # contender → package
 Key = TypeVar("Key", bound=Hashable)
 
 
 def missing() -> dict[str, str]:
     """Contenders that cannot take part, and the package that is not installed."""
-    return {contender: package for contender, package in NEEDS.items() if find_spec(package) is None}
+    return {
+        contender: package for contender, package in NEEDS.items() if find_spec(package) is None
+    }
 
 
 class Runner:
@@ -70,7 +76,11 @@ def opened(setup: Setup, *contenders: str) -> Iterator[dict[str, Runner]]:
     """``{contender: runner}`` without those that are ``missing``."""
     absent = missing()
     with ExitStack() as stack:
-        yield {name: stack.enter_context(Runner(name, setup)) for name in contenders if name not in absent}
+        yield {
+            name: stack.enter_context(Runner(name, setup))
+            for name in contenders
+            if name not in absent
+        }
 
 
 def turns(jobs: dict[Key, Job], rounds: int) -> dict[Key, list[float]]:

@@ -41,7 +41,10 @@ def main(config: DictConfig) -> None:
     }
     for contender, package in results["missing"].items():
         console.print(f"{contender} takes no part: {package} is not installed")
-    measures = [matmul_rates, *(importlib.import_module(f"benchmarks.suites.{name}").measure for name in chosen)]
+    measures = [
+        matmul_rates,
+        *(importlib.import_module(f"benchmarks.suites.{name}").measure for name in chosen),
+    ]
     for row in chain.from_iterable(measure(config, setup) for measure in measures):
         console.print(str(row), soft_wrap=True)
         results["rows"].append(row._asdict())

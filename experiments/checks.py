@@ -13,7 +13,12 @@ from agents.discovery import find_algorithm
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.tasks import task
 
-MAY_BE_EMPTY = ("source_prefix", "separator", "hub_config", "hub_revision")  # an empty text means something there
+MAY_BE_EMPTY = (
+    "source_prefix",
+    "separator",
+    "hub_config",
+    "hub_revision",
+)  # an empty text means something there
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 SHARE = Range(0, 1)
 ANY = Range(-(10**9), 10**9)  # of a number without a row in RANGES: neither infinite nor NaN
@@ -98,7 +103,9 @@ def check_given(keys: Iterable[str], config: DictConfig) -> None:
         if key in keys:
             node = config.train if phase == "train" else config.teacher.train
             if node.validations > node.steps:
-                raise UserError(f"{key}={node.validations}: at most the {node.steps:,} of {phase}.steps")
+                raise UserError(
+                    f"{key}={node.validations}: at most the {node.steps:,} of {phase}.steps"
+                )
 
 
 def why_idle(key: str, config: DictConfig) -> str:
@@ -123,8 +130,14 @@ def _unread(key: str, config: DictConfig) -> str:
         chosen = OmegaConf.select(config, setting)
         if key not in keys.split() or chosen is None:
             continue
-        if not any(each in values for each in (chosen if isinstance(chosen, ListConfig) else [chosen])):
-            such = f"{values[0]} or more" if isinstance(values, range) else " or ".join(map(str, values))
+        if not any(
+            each in values for each in (chosen if isinstance(chosen, ListConfig) else [chosen])
+        ):
+            such = (
+                f"{values[0]} or more"
+                if isinstance(values, range)
+                else " or ".join(map(str, values))
+            )
             return f"only {setting}={such} reads it"
     return ""
 
@@ -173,11 +186,18 @@ def _idle_of_corpus(name: str, env: DictConfig) -> str:
 
 def check_single_process(environment: Mapping[str, str]) -> None:
     """UserError where a launcher (torchrun, mpirun, srun) started several of this process: each would do all the work."""
-    counts = {name: environment.get(name, "") for name in ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")}
-    if "SLURM_PROCID" in environment:  # inside a step; a job of several tasks is fine as long as no step starts them
+    counts = {
+        name: environment.get(name, "")
+        for name in ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+    }
+    if (
+        "SLURM_PROCID" in environment
+    ):  # inside a step; a job of several tasks is fine as long as no step starts them
         counts["SLURM_STEP_NUM_TASKS"] = environment.get("SLURM_STEP_NUM_TASKS", "")
         if environment["SLURM_PROCID"] not in ("", "0"):
             counts.setdefault("SLURM_NTASKS", environment.get("SLURM_NTASKS", "2"))
     for name, count in counts.items():
         if count.isdecimal() and int(count) > 1:
-            raise UserError(f"{name}={count}: each of {count} processes would do all the work; start one, without a launcher")
+            raise UserError(
+                f"{name}={count}: each of {count} processes would do all the work; start one, without a launcher"
+            )

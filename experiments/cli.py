@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import openmp  # noqa: F401  (before torch)
+import openmp
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -94,7 +94,9 @@ def read(script: str, words: list[str]) -> DictConfig:
     custom = given.pop("algorithm._target_", None)
     if custom is not None:
         if "." not in custom[0]:
-            raise UserError(f"algorithm._target_={custom[0]}: no class is named; give module.Class of an importable file")
+            raise UserError(
+                f"algorithm._target_={custom[0]}: no class is named; give module.Class of an importable file"
+            )
         given["algorithm"] = [*given.get("algorithm", []), *custom]
     made = _groups(script, None if custom is None else custom[0])
     store(made)
@@ -134,9 +136,17 @@ def passing(script: str, words: list[str], algorithm: str, student: str) -> list
     keys = {word: word.partition("=")[0] for word in words}
     shaping = [word for word in words if keys[word] in ("env", "preset", "teacher")]
     valid = leaves(read(script, [*shaping, *choice]))
-    known = [word for word in words if not word.startswith(("algorithm.", "student.")) or keys[word] in valid]
+    known = [
+        word
+        for word in words
+        if not word.startswith(("algorithm.", "student.")) or keys[word] in valid
+    ]
     config = read(script, [*known, *choice])
-    of_others = [word for word in known if checks.of_algorithm(keys[word]) and checks.why_idle(keys[word], config)]
+    of_others = [
+        word
+        for word in known
+        if checks.of_algorithm(keys[word]) and checks.why_idle(keys[word], config)
+    ]
     passed = [word for word in known if word not in of_others]
     checks.check_given([keys[word] for word in passed], config)
     return passed
@@ -155,7 +165,11 @@ def help_table(script: str, words: list[str]) -> Table:
     chosen = {group: config[group].name for group in made}
     lines = help_of(made, chosen, CONF / f"{script}.yaml")
     title = Text(f"python experiments/{script}.py [key=value …]")
-    columns = (Column("key", no_wrap=True), Column("value", overflow="fold"), Column("meaning", overflow="fold"))
+    columns = (
+        Column("key", no_wrap=True),
+        Column("value", overflow="fold"),
+        Column("meaning", overflow="fold"),
+    )
     table = Table(*columns, box=None, title=title, title_justify="left")
     for key, value in {**chosen, **leaves(config)}.items():
         if not key.endswith(".name"):
@@ -188,7 +202,11 @@ def _groups(script: str, custom_algorithm: str | None) -> Groups:
     """Of the groups that the code makes, those in the defaults list of the script's YAML; a script may have none."""
     listed = OmegaConf.to_container(OmegaConf.load(CONF / f"{script}.yaml")).get("defaults", [])
     named = {group for entry in listed if isinstance(entry, dict) for group in entry}
-    return {group: options for group, options in groups(custom_algorithm).items() if group in named} if named else {}
+    return (
+        {group: options for group, options in groups(custom_algorithm).items() if group in named}
+        if named
+        else {}
+    )
 
 
 def _compose(script: str, chosen: dict[str, str]) -> DictConfig:
@@ -214,9 +232,12 @@ def presets(env: str) -> dict[str, dict[str, Any]]:
     """
     if own := getattr(tasks()[env], "PRESETS", None):
         return own
-    named: dict[str, dict[str, Any]] = OmegaConf.to_container(OmegaConf.load(CONF / "preset" / f"{env}.yaml"))  # type: ignore[assignment]
+    named: dict[str, dict[str, Any]] = OmegaConf.to_container(
+        OmegaConf.load(CONF / "preset" / f"{env}.yaml")
+    )  # type: ignore[assignment]
     return {
-        name: (presets(settings.pop("like"))[name] if "like" in settings else {}) | settings for name, settings in named.items()
+        name: (presets(settings.pop("like"))[name] if "like" in settings else {}) | settings
+        for name, settings in named.items()
     }
 
 

@@ -49,7 +49,12 @@ AXES = {
     "seconds": "seconds of the updates and of generating demonstrations\n"
     "(without validation, evaluation and the teacher's training)",
 }
-LISTS = {"algorithms": "algorithm", "students": "student", "seeds": "seed", "beams": "evaluate.beam"}  # here → of one run
+LISTS = {
+    "algorithms": "algorithm",
+    "students": "student",
+    "seeds": "seed",
+    "beams": "evaluate.beam",
+}  # here → of one run
 
 
 def main(config: DictConfig, words: list[str]) -> None:
@@ -81,7 +86,9 @@ def check(config: DictConfig, words: list[str]) -> None:
             raise UserError(f"{one}={given[one]}: here it is {many}=[{given[one].strip('[]')}]")
         values = list(config[many])
         if repeated := [value for value in values if values.count(value) > 1]:
-            raise UserError(f"{many}: {repeated[0]} is given {values.count(repeated[0])} times; give it once")
+            raise UserError(
+                f"{many}: {repeated[0]} is given {values.count(repeated[0])} times; give it once"
+            )
     if "resume" in given:
         raise UserError("resume: leave it out; this command always resumes where it was stopped")
 
@@ -93,29 +100,46 @@ def plan(config: DictConfig, words: list[str], folder: Path) -> dict[Key, DictCo
         UserError: no run reads one of the words; or there is such a run with other settings.
     """
     keys: list[Key] = [
-        (algorithm, student, seed) for student in config.students for algorithm in config.algorithms for seed in config.seeds
+        (algorithm, student, seed)
+        for student in config.students
+        for algorithm in config.algorithms
+        for seed in config.seeds
     ]
     passed = {key: cli.passing("dagger", words, algorithm=key[0], student=key[1]) for key in keys}
     if unused := [word for word in words if not any(word in known for known in passed.values())]:
-        raise UserError(f"{' '.join(unused)}: none of these runs has such a key (python experiments/dagger.py --help)")
+        raise UserError(
+            f"{' '.join(unused)}: none of these runs has such a key (python experiments/dagger.py --help)"
+        )
     # the teacher is evaluated like the students' first score
-    evaluation = [f"evaluate.beam={config.beams[0]}", f"evaluate.length_penalty={config.length_penalty}"]
+    evaluation = [
+        f"evaluate.beam={config.beams[0]}",
+        f"evaluate.length_penalty={config.length_penalty}",
+    ]
     runs = {}
     for key in keys:
         algorithm, student, seed = key
         out = folder / f"{algorithm}-{student}-seed{seed}"
-        own = [f"student={student}", f"seed={seed}", f"out={out}", f"resume={str(begun(out)).lower()}"]
+        own = [
+            f"student={student}",
+            f"seed={seed}",
+            f"out={out}",
+            f"resume={str(begun(out)).lower()}",
+        ]
         run = cli.read("dagger", [*passed[key], *evaluation, *own, cli.chosen_algorithm(algorithm)])
         if needs_start(run) and run.init is None and ("mle", student, seed) in keys:
             run.init = str(folder / f"mle-{student}-seed{seed}")
         check_start(run)
         if begun(out) and (out / "config.yaml").is_file():
-            check_same(out / "config.yaml", run, ALWAYS if (out / "results.json").is_file() else UNFINISHED)
+            check_same(
+                out / "config.yaml", run, ALWAYS if (out / "results.json").is_file() else UNFINISHED
+            )
         runs[key] = run
     return runs
 
 
-def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_penalty: float) -> None:
+def report(
+    folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_penalty: float
+) -> None:
     """The table and plots of finished runs."""
     entries, curves = [], {}
     for (algorithm, student, seed), run in runs.items():
@@ -124,14 +148,23 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_p
         machine, results = find_machine(config), read_results(out / "results.json")
         test = subset(task.splits["test"], config.evaluate.rows)
         decoders = {width: Decoder(policy, width, *machine, length_penalty) for width in beams}
-        files = {width: out / "outputs" / outputs_name(len(test), width, length_penalty) for width in beams}
-        texts = {width: outputs(decoders[width], task, test, files[width], fingerprint(policy)) for width in beams}
+        files = {
+            width: out / "outputs" / outputs_name(len(test), width, length_penalty)
+            for width in beams
+        }
+        texts = {
+            width: outputs(decoders[width], task, test, files[width], fingerprint(policy))
+            for width in beams
+        }
         entries.append(Entry(algorithm, student, seed, results, texts))
         curves.setdefault((student, algorithm), []).append((read_metrics(out), results["cost"]))
     shared_teacher(entries)
     entries.insert(0, teacher_entry(run, task, test, beams))
     table = rows(entries, task.metric, test.texts.references)
-    text = visible(versus.markdown(table, f"{task.id}: {len(runs)} runs", notes(runs, results, len(test))), "\n")
+    text = visible(
+        versus.markdown(table, f"{task.id}: {len(runs)} runs", notes(runs, results, len(test))),
+        "\n",
+    )
     teacher = results["teacher"] | results["scores"]["teacher"]
     content = {"rows": table, "teacher": teacher, "corpus": results["corpus"]}
     contents = {
@@ -150,7 +183,9 @@ def report(folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_p
 
 def plots(entries: list[Entry], curves: Any, metric: str, test: Split) -> dict[str, bytes]:
     """The gain by reference length, and the validation score by each cost."""
-    algorithms = list(dict.fromkeys(entry.algorithm for entry in entries if entry.algorithm != TEACHER))
+    algorithms = list(
+        dict.fromkeys(entry.algorithm for entry in entries if entry.algorithm != TEACHER)
+    )
     score, beam = wording(metric.partition(":")[0]), next(iter(entries[0].outputs))
     images = {}
     if gains := gains_by_length(entries, metric, test.texts.references):
@@ -158,7 +193,9 @@ def plots(entries: list[Entry], curves: Any, metric: str, test: Split) -> dict[s
         images["gain_by_length.png"] = versus.lines_png(gains, *labels, algorithms, zero=True)
     for cost in COSTS:
         labels = AXES[cost], f"validation {score}, greedy"
-        images[f"score_by_{cost}.png"] = versus.lines_png(_by_cost(curves, cost), *labels, algorithms)
+        images[f"score_by_{cost}.png"] = versus.lines_png(
+            _by_cost(curves, cost), *labels, algorithms
+        )
     return images
 
 
@@ -180,11 +217,17 @@ def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int])
     teacher = find_teacher(config, task, machine)
     folder, texts = outputs_folder(teacher, task, machine.precision), {}
     for width in beams:
-        decode = teacher.decode if teacher.policy is None else Decoder(teacher.policy, width, *machine, penalty)
+        decode = (
+            teacher.decode
+            if teacher.policy is None
+            else Decoder(teacher.policy, width, *machine, penalty)
+        )
         texts[width] = outputs(decode, task, test, folder / outputs_name(len(test), width, penalty))
     size, cost = {"parameters": teacher.about["parameters"]}, teacher.about["cost"] or {}
     results = {"student": size, "speed": {"speedup": None}, "cost": cost}
-    return Entry(TEACHER, teacher.about["architecture"], config.teacher.get("seed", 0), results, texts)
+    return Entry(
+        TEACHER, teacher.about["architecture"], config.teacher.get("seed", 0), results, texts
+    )
 
 
 def notes(runs: dict[Key, DictConfig], results: dict[str, Any], sentences: int) -> list[str]:
@@ -201,18 +244,29 @@ def notes(runs: dict[Key, DictConfig], results: dict[str, Any], sentences: int) 
         "runs that use them), the validations, and generating the test outputs at the first beam width.",
     ]
     if started := sorted({key[0] for key, config in runs.items() if config.init is not None}):
-        lines.append(f"{', '.join(started)}: from a trained student, whose training their updates and costs do not contain.")
+        lines.append(
+            f"{', '.join(started)}: from a trained student, whose training their updates and costs do not contain."
+        )
     return lines
 
 
-def _by_cost(curves: dict[System, list[tuple[list[dict[str, Any]], dict[str, Any]]]], cost: str) -> dict[System, list[Curve]]:
+def _by_cost(
+    curves: dict[System, list[tuple[list[dict[str, Any]], dict[str, Any]]]], cost: str
+) -> dict[System, list[Curve]]:
     """The first validation score of each run, seed by seed, against what it had cost by then."""
     points: dict[System, list[Curve]] = {}
     for key, seeds in curves.items():
         for metrics, costs in seeds:
             before = (costs.get("demonstrations_seconds") or 0.0) if cost == "seconds" else 0.0
-            scored = [row for row in metrics if {"valid_loss", cost} <= row.keys() and row["phase"] == "student"]
-            curve = [(before + row[cost], next(v for k, v in row.items() if k.startswith("valid_"))) for row in scored]
+            scored = [
+                row
+                for row in metrics
+                if {"valid_loss", cost} <= row.keys() and row["phase"] == "student"
+            ]
+            curve = [
+                (before + row[cost], next(v for k, v in row.items() if k.startswith("valid_")))
+                for row in scored
+            ]
             points.setdefault(key, []).append(curve)
     return points
 

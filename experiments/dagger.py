@@ -48,13 +48,21 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[Progress, Demonstrations]:
     """Train the student; returns the end of the training, and what the student learned from."""
     config, task, machine, oracle = run.config, run.task, run.machine, run.teacher.oracle
     task.vocabulary.save(run.folder / "vocabulary.json")
-    learned = demonstrations(algorithm.demonstrations, task, oracle, *machine, config.teacher.length_penalty)
+    learned = demonstrations(
+        algorithm.demonstrations, task, oracle, *machine, config.teacher.length_penalty
+    )
     progress = train(
         algorithm,
         run.student,
         Batches(learned.split, config.train.batch_tokens, config.seed, task.limit),
         validator(run.student, task, config.train.validation_rows, *machine),
-        train_config(config.train, config.seed, machine, config.resume, validate_first=config.init is not None),
+        train_config(
+            config.train,
+            config.seed,
+            machine,
+            config.resume,
+            validate_first=config.init is not None,
+        ),
         student_checkpoints(run, algorithm.demonstrations),
     )
     return progress, learned

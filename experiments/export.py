@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import openmp  # noqa: F401  (before torch)
+import openmp
 
 import torch
 from omegaconf import DictConfig
@@ -38,7 +38,9 @@ def main(config: DictConfig) -> None:
     try:
         from agents.interop import ctranslate2 as export
     except ModuleNotFoundError as error:
-        raise UserError(f"{error.name} is not installed: python -m pip install -c constraints.txt -e '.[export]'") from error
+        raise UserError(
+            f"{error.name} is not installed: python -m pip install -c constraints.txt -e '.[export]'"
+        ) from error
     if config.run is None:
         raise UserError("give run=RUN, a finished run folder")
     if config.format not in FORMATS:
@@ -60,7 +62,9 @@ def compare(config: DictConfig, run: Run, exported: Any) -> dict[str, Any]:
     """Scores and speeds of the exported model beside those of the run's own student and teacher."""
     task, threads = run.task, torch.get_num_threads()
     test = subset(task.splits["test"], config.rows)
-    policies = {"student": run.student} | ({} if run.teacher.policy is None else {"teacher": run.teacher.policy})
+    policies = {"student": run.student} | (
+        {} if run.teacher.policy is None else {"teacher": run.teacher.policy}
+    )
     own = {who: Decoder(policy, 1, *run.machine) for who, policy in policies.items()}
     return {
         **agreement(exported(), Decoder(run.student, 1, "float32", run.machine.device), task, test),
@@ -84,7 +88,10 @@ def agreement(exported: Decode, own: Decode, task: Task, test: Split) -> dict[st
     texts = {"exported": generate(exported, task, test), "student": generate(own, task, test)}
     references = test.texts.references
     scores = {
-        who: {name: value.value for name, value in score(task.metric, text, references, resamples=0).items()}
+        who: {
+            name: value.value
+            for name, value in score(task.metric, text, references, resamples=0).items()
+        }
         for who, text in texts.items()
     }
     return {"scores": scores, "equal": sum(a == b for a, b in zip(*texts.values(), strict=True))}
@@ -96,7 +103,9 @@ def add_to_report(run: Run, exported: dict[str, Any]) -> None:
     settings = {name: exported["settings"][name] for name in ("device", "precision", "threads")}
     rows = [row | settings for row in exported["speeds"]]
     results.setdefault("exported", {})[exported["settings"]["quantization"]] = rows
-    machine = run.machine._replace(precision=results["speed"]["precision"])  # as the run's outputs were generated
+    machine = run.machine._replace(
+        precision=results["speed"]["precision"]
+    )  # as the run's outputs were generated
     run = replace(run, machine=machine)
     for path in output_files(run).values():
         if not path.is_file():
@@ -114,17 +123,33 @@ def show(results: dict[str, Any], folder: Path) -> None:
     """Print the results."""
     settings = results["settings"]
     for name, value in results["scores"]["exported"].items():
-        console.print(f"{name}: {value:.2f} exported, {results['scores']['student'][name]:.2f} student in float32")
+        console.print(
+            f"{name}: {value:.2f} exported, {results['scores']['student'][name]:.2f} student in float32"
+        )
     console.print(f"{results['equal']} of {settings['rows']} test sentences come out the same")
-    others = [who for who in ("teacher", "student") if f"{who}_tokens_per_second" in results["speeds"][0]]
-    table = Table("batch", "exported tok/s", *(f"{who} tok/s" for who in others), *(f"× {who}" for who in others))
-    table.title = f"greedy, {settings['threads']} threads; teacher and student {settings['precision']}"
+    others = [
+        who for who in ("teacher", "student") if f"{who}_tokens_per_second" in results["speeds"][0]
+    ]
+    table = Table(
+        "batch",
+        "exported tok/s",
+        *(f"{who} tok/s" for who in others),
+        *(f"× {who}" for who in others),
+    )
+    table.title = (
+        f"greedy, {settings['threads']} threads; teacher and student {settings['precision']}"
+    )
     for row in results["speeds"]:
         exported, *own = (row[f"{who}_tokens_per_second"] for who in ("exported", *others))
-        rates, ratios = [f"{rate:,.0f}" for rate in (exported, *own)], [f"{exported / rate:.1f}" for rate in own]
+        rates, ratios = (
+            [f"{rate:,.0f}" for rate in (exported, *own)],
+            [f"{exported / rate:.1f}" for rate in own],
+        )
         table.add_row(str(row["batch_size"]), *rates, *ratios)
     console.print(table)
-    console.print(f"{folder / 'README.md'} says how to use it; {folder / 'export.json'}", soft_wrap=True)
+    console.print(
+        f"{folder / 'README.md'} says how to use it; {folder / 'export.json'}", soft_wrap=True
+    )
 
 
 if __name__ == "__main__":

@@ -35,7 +35,10 @@ def main(config: DictConfig) -> None:
         first.task,
         subset(first.task.splits[config.split], config.rows),
         exposure_bias.Settings(
-            **{name: config[name] for name in ("top_k", "corrupt_at", "corrupt", "resamples", "seed")},
+            **{
+                name: config[name]
+                for name in ("top_k", "corrupt_at", "corrupt", "resamples", "seed")
+            },
             **machine._asdict(),
         ),
     )
@@ -48,25 +51,38 @@ def main(config: DictConfig) -> None:
     write_atomically(folder / "exposure_bias.json", json.dumps(results, indent=1).encode())
     write_atomically(folder / "exposure_bias.png", exposure_report.draw(results))
     console.print(exposure_report.table(results))
-    console.print(f"{folder / 'exposure_bias.png'}, {folder / 'exposure_bias.json'}", soft_wrap=True)
+    console.print(
+        f"{folder / 'exposure_bias.png'}, {folder / 'exposure_bias.json'}", soft_wrap=True
+    )
 
 
 def open_all(config: DictConfig) -> dict[str, Run]:
     """``{name: run}``; UserError unless all of them are students of one teacher on one corpus."""
     if not config.run:
         raise UserError("name at least one finished run folder: run=RUN")
-    runs = {folder: reopen(folder, config.device, config.precision) for folder in map(str, config.run)}
+    runs = {
+        folder: reopen(folder, config.device, config.precision) for folder in map(str, config.run)
+    }
     shared: dict[tuple[Any, ...], str] = {}
     for folder, run in runs.items():
         task = run.task
-        key = task.corpus.fingerprint, task.vocabulary.fingerprint, task.limits, run.teacher.about["path"]
+        key = (
+            task.corpus.fingerprint,
+            task.vocabulary.fingerprint,
+            task.limits,
+            run.teacher.about["path"],
+        )
         shared.setdefault(key, folder)
     if len(shared) > 1:
         one, other, *_ = shared.values()
         raise UserError(
             f"{one} and {other} differ in corpus, vocabulary, limits or teacher; one figure compares students of one teacher"
         )
-    names = ([run.config.algorithm.name for run in runs.values()], [run.folder.name for run in runs.values()], list(runs))
+    names = (
+        [run.config.algorithm.name for run in runs.values()],
+        [run.folder.name for run in runs.values()],
+        list(runs),
+    )
     labels = next(labels for labels in names if len(set(labels)) == len(runs))
     return dict(zip(labels, runs.values(), strict=True))
 

@@ -58,15 +58,24 @@ def main(config: DictConfig) -> None:
         Model.of(student, *chosen(config.student), task).save(folder)
         write_atomically(folder / "results.json", json.dumps(results, indent=1).encode())
     console.print(table(results))
-    console.print(f"{folder / 'results.json'}; its student: init={folder} or teacher.path={folder}", soft_wrap=True)
+    console.print(
+        f"{folder / 'results.json'}; its student: init={folder} or teacher.path={folder}",
+        soft_wrap=True,
+    )
 
 
 def check(config: DictConfig) -> None:
     """UserError for mistakes that the trainers would answer with a traceback."""
-    if config.trainer.startswith("imitation") and (given := [key for key in ("gamma", "reward") if config[key] is not None]):
-        raise UserError(f"{given[0]}={config[given[0]]}: trainer={config.trainer} learns from the expert, not from rewards")
+    if config.trainer.startswith("imitation") and (
+        given := [key for key in ("gamma", "reward") if config[key] is not None]
+    ):
+        raise UserError(
+            f"{given[0]}={config[given[0]]}: trainer={config.trainer} learns from the expert, not from rewards"
+        )
     if config.steps is not None and config.steps < config.batch:
-        raise UserError(f"steps={config.steps} batch={config.batch}: fewer steps than one gradient step needs")
+        raise UserError(
+            f"steps={config.steps} batch={config.batch}: fewer steps than one gradient step needs"
+        )
     trainer(config.trainer)  # a missing package is looked at last
 
 
@@ -74,7 +83,9 @@ def trainer_settings(config: DictConfig, task: Task, machine: Machine) -> Settin
     """What the trainer is given.  By default gamma is 1 for a reward paid at the end, and 0 for one paid at every step."""
     at_end = rewards.make(config.reward or task.reward, task, expert(task)).terminal
     if at_end and config.gamma == 0:
-        raise UserError("gamma=0: this reward is paid at the end, and no earlier step would see it; leave gamma out")
+        raise UserError(
+            "gamma=0: this reward is paid at the end, and no earlier step would see it; leave gamma out"
+        )
     return Settings(
         steps=config.steps or STEPS[config.trainer.partition("_")[0]],
         **{key: config[key] for key in ("lr", "epochs", "batch", "envs", "seed")},
@@ -99,12 +110,17 @@ def evaluate(student: Any, task: Task, rows: int | None, machine: Machine) -> di
     """The scores of the student's greedy outputs for the test split."""
     test = subset(task.splits["test"], rows)
     texts = generate(Decoder(student, 1, *machine), task, test)
-    return {name: value.value for name, value in score(task.metric, texts, test.texts.references, resamples=0).items()}
+    return {
+        name: value.value
+        for name, value in score(task.metric, texts, test.texts.references, resamples=0).items()
+    }
 
 
 def table(results: dict[str, Any]) -> Table:
     """The results for the terminal."""
-    shown = Table(results["trainer"], "before", "after", title=f"{results['env']}, test split", box=None)
+    shown = Table(
+        results["trainer"], "before", "after", title=f"{results['env']}, test split", box=None
+    )
     before, after = results["scores"].values()
     for name in before:
         shown.add_row(name, f"{before[name]:.1f}", f"{after[name]:.1f}")

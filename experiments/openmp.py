@@ -9,5 +9,8 @@ gigabytes, so it is bounded. What the environment says still decides.
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-for cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):  # oneDNN's, and torch's above it
+for cache in (
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
+    "LRU_CACHE_CAPACITY",
+):  # oneDNN's, and torch's above it
     os.environ.setdefault(cache, "128")

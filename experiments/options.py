@@ -35,7 +35,10 @@ def groups(custom_algorithm: str | None) -> Groups:
         for name, policy in variants(agents.policies).items()
     }
     return {
-        "env": {name: Option(task.load, {"name": name, **settings(task.load)}) for name, task in tasks().items()},
+        "env": {
+            name: Option(task.load, {"name": name, **settings(task.load)})
+            for name, task in tasks().items()
+        },
         "teacher": {**policies, "exact": Option(None, {"name": "exact"})},
         "student": policies,
         "algorithm": {
@@ -57,7 +60,10 @@ def help_of(made: Groups, chosen: dict[str, str], file: Path) -> dict[str, str]:
     lines = {group: "one of: " + ", ".join(options) for group, options in made.items()}
     for group, name in chosen.items():
         function = made[group][name].function
-        lines |= {f"{group}.{key}": text for key, text in (help_lines(function) if function else {}).items()}
+        lines |= {
+            f"{group}.{key}": text
+            for key, text in (help_lines(function) if function else {}).items()
+        }
     path: list[str] = []
     text = file.read_text(encoding="utf-8")
     for indent, key, comment in re.findall(r"^( *)(\w+):[^#\n]*(?:# (.*))?$", text, re.MULTILINE):

@@ -22,7 +22,9 @@ def main(config: DictConfig) -> None:
     run = reopen(config.run, config.device, config.precision)
     decoder = Decoder(run.student, config.beam, *run.machine, config.length_penalty)
     with precision(*run.machine):
-        steps = look(run.student, decoder, run.teacher.oracle, run.task, config.split, config.sentence)
+        steps = look(
+            run.student, decoder, run.teacher.oracle, run.task, config.split, config.sentence
+        )
     console.print(view.drawing(steps, config.run))
     path = run.folder / f"sentence-{steps.split}-{steps.index}.html"
     write_atomically(path, view.page(steps, config.run).encode())

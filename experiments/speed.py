@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import openmp  # noqa: F401  (before torch)
+import openmp
 
 import torch
 from omegaconf import DictConfig
@@ -33,7 +33,9 @@ def main(config: DictConfig) -> None:
     accelerate(None)
     run = reopen(config.run, config.device, config.precision)
     if run.teacher.policy is None:
-        raise UserError(f"{config.run}: its teacher is {run.teacher.about['architecture']}, nothing that decodes")
+        raise UserError(
+            f"{config.run}: its teacher is {run.teacher.about['architecture']}, nothing that decodes"
+        )
     for beam in config.beams:
         check_range("beams", beam, Range(1, len(run.task.vocabulary)))
     rows = list(measure(config, run))
@@ -48,7 +50,13 @@ def main(config: DictConfig) -> None:
     table = Table(*COLUMNS, title=f"{config.run}, {run.machine.precision}")
     for row in rows:
         rates = [f"{row[f'{who}_tokens_per_second']:,.0f}" for who in ("teacher", "student")]
-        table.add_row(str(row["threads"]), str(row["beam"]), str(row["batch_size"]), *rates, f"{row['speedup']:.1f}×")
+        table.add_row(
+            str(row["threads"]),
+            str(row["beam"]),
+            str(row["batch_size"]),
+            *rates,
+            f"{row['speedup']:.1f}×",
+        )
     console.print(table)
 
 
@@ -65,7 +73,13 @@ def measure(config: DictConfig, run: Run) -> Iterator[dict[str, Any]]:
             for batch_size in config.batch_sizes:
                 rates = speed(decoders, run.task, test, batch_size, config.rounds)
                 ratio = rates["student_tokens_per_second"] / rates["teacher_tokens_per_second"]
-                yield {"threads": threads, "beam": beam, "batch_size": batch_size, **rates, "speedup": ratio}
+                yield {
+                    "threads": threads,
+                    "beam": beam,
+                    "batch_size": batch_size,
+                    **rates,
+                    "speedup": ratio,
+                }
 
 
 if __name__ == "__main__":

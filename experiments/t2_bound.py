@@ -30,7 +30,12 @@ def main(config: DictConfig) -> None:
     for table in tables(results):
         console.print(table)
         console.print()
-    content = {**results, "curves": [curve._asdict() | {"slope": curve.slope._asdict()} for curve in results["curves"]]}
+    content = {
+        **results,
+        "curves": [
+            curve._asdict() | {"slope": curve.slope._asdict()} for curve in results["curves"]
+        ],
+    }
     write_atomically(folder / "t2_bound.json", json.dumps(content, indent=1).encode())
     write_atomically(folder / "t2_bound.png", figure.draw(results))
     console.print(f"{folder / 't2_bound.png'}, {folder / 't2_bound.json'}", soft_wrap=True)
@@ -48,7 +53,9 @@ def check(config: DictConfig) -> None:
     ):
         if not low < config[key] < high:
             raise UserError(
-                f"{key}={config[key]}: more than {low}" + (f" and less than {high}" if high < np.inf else "") + " expected"
+                f"{key}={config[key]}: more than {low}"
+                + (f" and less than {high}" if high < np.inf else "")
+                + " expected"
             )
 
 
@@ -57,7 +64,10 @@ def exact(config: DictConfig) -> dict[str, Any]:
     steps, rng = lab.horizons(config.shortest, config.longest), np.random.default_rng(config.seed)
     return {
         "settings": OmegaConf.to_container(config),
-        "curves": [*lab.horizon_curves(steps, config.epsilon), *lab.horizon_free(steps, config.demonstrations)],
+        "curves": [
+            *lab.horizon_curves(steps, config.epsilon),
+            *lab.horizon_free(steps, config.demonstrations),
+        ],
         "cost_by_step": lab.cost_by_step(steps[-1], config.epsilon),
         "tight": lab.tight(steps, config.epsilon),
         "random_mdps": lab.random_mdps(rng, config.mdps),
@@ -68,7 +78,9 @@ def exact(config: DictConfig) -> dict[str, Any]:
 def trained(config: DictConfig, curves: list[lab.Curve]) -> dict[str, Any]:
     """``curves`` and those of trained students, of the kind "neural"; ``students``: each of them."""
     steps = lab.horizons(config.neural_shortest, config.neural_longest)
-    console.print(f"training {2 * len(steps) * config.neural_seeds} students, T = {steps[0]} … {steps[-1]}")
+    console.print(
+        f"training {2 * len(steps) * config.neural_seeds} students, T = {steps[0]} … {steps[-1]}"
+    )
     students = list(neural.measurements(steps, config.neural_seeds, config.neural_epsilon))
     more = neural.curves(students, config.neural_epsilon)
     return {"curves": [*curves, *more], "students": [student._asdict() for student in students]}

@@ -25,7 +25,12 @@ FLAGS = [
         "--remote-debugging-pipe",
         "--no-first-run",
     ),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions"),
+    *(
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-extensions",
+    ),
     "--host-resolver-rules=MAP * ~NOTFOUND",
 ]
 START = "import fcntl, os, sys; ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]\n"
@@ -60,7 +65,9 @@ class Page:
     def read(self) -> dict[str, Any]:
         """The next message."""
         while b"\0" not in self.rest:
-            assert select.select([self.receive], [], [], PATIENCE)[0], f"the browser has said nothing for {PATIENCE} s"
+            assert select.select([self.receive], [], [], PATIENCE)[0], (
+                f"the browser has said nothing for {PATIENCE} s"
+            )
             more = os.read(self.receive, 1 << 16)
             assert more, "the browser has gone"
             self.rest += more
@@ -69,10 +76,15 @@ class Page:
 
     def open(self, url: str) -> None:
         """Load it anew and wait until it is there."""
-        for address in ("about:blank", url):  # from the page itself to a place in it nothing would be loaded
+        for address in (
+            "about:blank",
+            url,
+        ):  # from the page itself to a place in it nothing would be loaded
             self.messages.clear()
             self.call("Page.navigate", url=address)
-            while not any(message.get("method") == "Page.loadEventFired" for message in self.messages):
+            while not any(
+                message.get("method") == "Page.loadEventFired" for message in self.messages
+            ):
                 self.messages.append(self.read())
 
     def get(self, expression: str) -> Any:
@@ -83,15 +95,29 @@ class Page:
 
     def press(self, key: str, shift: bool = False) -> None:
         """One key, down and up."""
-        common = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key], "modifiers": 8 * shift}
+        common = {
+            "key": key,
+            "code": key,
+            "windowsVirtualKeyCode": KEYS[key],
+            "modifiers": 8 * shift,
+        }
         common |= {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, **common)
 
     def look(self, scheme: str, width: int = 1100, height: int = 900) -> None:
         """Set the size, and "light" or "dark"."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
 
     def picture(self, path: Path) -> None:
         """A PNG of what is to be seen."""
@@ -111,7 +137,16 @@ def browser(profile: Path) -> Iterator[Page]:
         pytest.skip("no chromium: apt-get install chromium")
     to_child, send = os.pipe()
     receive, from_child = os.pipe()
-    command = [sys.executable, "-c", START, str(to_child), str(from_child), program, *FLAGS, f"--user-data-dir={profile}"]
+    command = [
+        sys.executable,
+        "-c",
+        START,
+        str(to_child),
+        str(from_child),
+        program,
+        *FLAGS,
+        f"--user-data-dir={profile}",
+    ]
     process = subprocess.Popen(command, pass_fds=(to_child, from_child), stderr=subprocess.DEVNULL)
     os.close(to_child)
     os.close(from_child)

@@ -14,10 +14,14 @@ from textgen_env.tasks.task import Task
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 
-settings.register_profile("textgen", deadline=None, database=None, derandomize=True)  # the same cases on every machine
+settings.register_profile(
+    "textgen", deadline=None, database=None, derandomize=True
+)  # the same cases on every machine
 settings.load_profile("textgen")
 
-torch.set_num_threads(1)  # tiny tensors: a second thread only waits, and two workers share two cores
+torch.set_num_threads(
+    1
+)  # tiny tensors: a second thread only waits, and two workers share two cores
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,7 +15,10 @@ from textgen_env.types import EOS, Batch
 A, B = 3, 4
 TOKENS = (EOS, A, B)
 SENTENCES = [
-    s for n in (1, 2, 3) for s in itertools.product(TOKENS, repeat=n) if EOS not in s[:-1] and (n == 3 or s[-1] == EOS)
+    s
+    for n in (1, 2, 3)
+    for s in itertools.product(TOKENS, repeat=n)
+    if EOS not in s[:-1] and (n == 3 or s[-1] == EOS)
 ]
 
 
@@ -79,7 +82,9 @@ class TableOracle:
 def episodes(sentences: list[tuple[int, ...]]) -> Batch:
     """Those sentences as a batch; all have the same source."""
     length = torch.tensor([len(sentence) for sentence in sentences])
-    target = nn.utils.rnn.pad_sequence([torch.tensor(sentence) for sentence in sentences], batch_first=True)
+    target = nn.utils.rnn.pad_sequence(
+        [torch.tensor(sentence) for sentence in sentences], batch_first=True
+    )
     source, limit = torch.full((len(length), 2), EOS), torch.full_like(length, target.shape[1])
     return Batch(torch.zeros_like(length), source, target, length, limit, torch.arange(len(length)))
 
@@ -94,7 +99,9 @@ def next_token(policy: Any, before: tuple[int, ...]) -> Tensor:
 
 def log_prob(policy: Any, sentence: tuple[int, ...]) -> Tensor:
     """Of the whole sentence."""
-    return torch.stack([next_token(policy, sentence[:time])[token] for time, token in enumerate(sentence)]).sum()
+    return torch.stack(
+        [next_token(policy, sentence[:time])[token] for time, token in enumerate(sentence)]
+    ).sum()
 
 
 def gradient(policy: Table, value: Tensor) -> Tensor:

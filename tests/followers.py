@@ -31,10 +31,16 @@ class Follower(nn.Module):
         self.oracle, self.recovers, self.vocabulary_size = oracle, recovers, oracle.vocabulary_size
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        wrong = (prefix != shift(self.oracle.action(source, prefix))).int()  # [B, T] the token before
-        fallen = (wrong.bool() & (prefix != UNK)) if self.recovers else wrong.cummax(1).values.bool()
+        wrong = (
+            prefix != shift(self.oracle.action(source, prefix))
+        ).int()  # [B, T] the token before
+        fallen = (
+            (wrong.bool() & (prefix != UNK)) if self.recovers else wrong.cummax(1).values.bool()
+        )
         falls = 20.0 * F.one_hot(torch.tensor(UNK), self.vocabulary_size)  # [V]
-        logits = torch.where(fallen[..., None], falls, self.oracle.log_probs(source, prefix))  # [B, T, V]
+        logits = torch.where(
+            fallen[..., None], falls, self.oracle.log_probs(source, prefix)
+        )  # [B, T, V]
         return logits if mask is None else logits[mask]
 
     def start(self, source: Tensor, steps: int) -> State:

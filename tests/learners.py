@@ -36,7 +36,9 @@ def make(name: str, task: Task, policy: Any, oracle: Any = None, **settings: Any
     """The algorithm of that name, with the settings it has there and ``settings``; rewarded by the task's accuracy."""
     oracle = expert(task) if oracle is None else oracle
     reward = partial(rewards.score, rewards.make("accuracy", task, oracle), task, "train")
-    algorithm: Algorithm = build(ALGORITHMS[name], settings, policy=policy, oracle=oracle, reward=reward)
+    algorithm: Algorithm = build(
+        ALGORITHMS[name], settings, policy=policy, oracle=oracle, reward=reward
+    )
     algorithm.oracle = oracle
     return algorithm
 

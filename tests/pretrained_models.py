@@ -11,25 +11,47 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 LINES = [
-    *("the cat sees the dog", "a man hears the cat", "the dog likes a man", "a cat likes the dog that hears a man"),
-    *("der hund sieht die katze", "ein mann hört die katze", "die katze mag den hund, den ein mann hört"),
+    *(
+        "the cat sees the dog",
+        "a man hears the cat",
+        "the dog likes a man",
+        "a cat likes the dog that hears a man",
+    ),
+    *(
+        "der hund sieht die katze",
+        "ein mann hört die katze",
+        "die katze mag den hund, den ein mann hört",
+    ),
 ]
-SMALL = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+SMALL = {
+    "d_model": 16,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+}
 SMALL |= {"encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "max_position_embeddings": 128}
 
 
 def unigram(specials: list[str], template: str) -> Tokenizer:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=60, special_tokens=specials, unk_token="<unk>", show_progress=False)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=60, special_tokens=specials, unk_token="<unk>", show_progress=False
+    )
     return _finish(tokenizer, trainer, specials, template)
 
 
 def byte_level(specials: list[str], template: str) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer.pre_tokenizer, tokenizer.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
+    )
     return _finish(tokenizer, trainer, specials, template)
 
 
@@ -37,7 +59,10 @@ def metaspace_bpe(specials: list[str], template: str) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
     return _finish(
-        tokenizer, trainers.BpeTrainer(vocab_size=60, special_tokens=specials, show_progress=False), specials, template
+        tokenizer,
+        trainers.BpeTrainer(vocab_size=60, special_tokens=specials, show_progress=False),
+        specials,
+        template,
     )
 
 
@@ -51,17 +76,23 @@ def _finish(tokenizer: Tokenizer, trainer: Any, specials: list[str], template: s
 def save(folder: Path, model: Any, tokenizer: Tokenizer, **names: str) -> Path:
     """A folder as ``save_pretrained`` writes it."""
     with torch.no_grad():
-        for parameter in model.parameters():  # louder than their initialisation, so that differences show
+        for (
+            parameter
+        ) in model.parameters():  # louder than their initialisation, so that differences show
             parameter.add_(torch.randn_like(parameter), alpha=0.15)
     model.save_pretrained(folder)
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(
+        folder
+    )
     return folder
 
 
 def marian(folder: Path) -> Path:
     tokenizer = unigram(["</s>", "<unk>", "<pad>"], "$A </s>")
     tokens = {"eos_token_id": 0, "pad_token_id": 2, "decoder_start_token_id": 2}
-    config = transformers.MarianConfig(vocab_size=tokenizer.get_vocab_size(), decoder_vocab_size=None, **SMALL, **tokens)
+    config = transformers.MarianConfig(
+        vocab_size=tokenizer.get_vocab_size(), decoder_vocab_size=None, **SMALL, **tokens
+    )
     names = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
     return save(folder, transformers.MarianMTModel(config), tokenizer, **names)
 
@@ -70,7 +101,13 @@ def bart(folder: Path) -> Path:
     tokenizer = byte_level(["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<s> $A </s>")
     tokens = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
     config = transformers.BartConfig(vocab_size=tokenizer.get_vocab_size(), **SMALL, **tokens)
-    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"}
+    names = {
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "pad_token": "<pad>",
+        "mask_token": "<mask>",
+    }
     return save(folder, transformers.BartForConditionalGeneration(config), tokenizer, **names)
 
 
@@ -88,14 +125,27 @@ def gpt2(folder: Path) -> Path:
     """Absolute positions, one special token, no padding token."""
     tokenizer = byte_level(["<|endoftext|>"], "$A")
     sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 128}
-    config = transformers.GPT2Config(vocab_size=tokenizer.get_vocab_size(), **sizes, bos_token_id=0, eos_token_id=0)
-    return save(folder, transformers.GPT2LMHeadModel(config), tokenizer, bos_token="<|endoftext|>", eos_token="<|endoftext|>")
+    config = transformers.GPT2Config(
+        vocab_size=tokenizer.get_vocab_size(), **sizes, bos_token_id=0, eos_token_id=0
+    )
+    return save(
+        folder,
+        transformers.GPT2LMHeadModel(config),
+        tokenizer,
+        bos_token="<|endoftext|>",
+        eos_token="<|endoftext|>",
+    )
 
 
 def llama(folder: Path) -> Path:
     """Rotary positions, and a tokenizer that opens every text."""
     tokenizer = metaspace_bpe(["<unk>", "<s>", "</s>"], "<s> $A")
-    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
     tokens = {"bos_token_id": 1, "eos_token_id": 2, "max_position_embeddings": 128}
     config = transformers.LlamaConfig(vocab_size=tokenizer.get_vocab_size(), **sizes, **tokens)
     names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -106,29 +156,57 @@ def mpt(folder: Path) -> Path:
     """No positions at all: attention fades with the distance between places."""
     tokenizer = byte_level(["<|endoftext|>"], "$A")
     sizes = {"d_model": 16, "n_layers": 2, "n_heads": 2, "max_seq_len": 128}
-    config = transformers.MptConfig(vocab_size=tokenizer.get_vocab_size(), **sizes, bos_token_id=0, eos_token_id=0)
+    config = transformers.MptConfig(
+        vocab_size=tokenizer.get_vocab_size(), **sizes, bos_token_id=0, eos_token_id=0
+    )
     return save(folder, transformers.MptForCausalLM(config), tokenizer, eos_token="<|endoftext|>")
 
 
 def copier(folder: Path, texts: list[str], steps: int) -> Path:
     """A Marian that repeats its source, trained by transformers' own loss on its tokenizer's own batches."""
-    words = ["</s>", "<unk>", *sorted({word for text in texts for word in text.split()}, reverse=True), "<pad>"]
-    backend = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
+    words = [
+        "</s>",
+        "<unk>",
+        *sorted({word for text in texts for word in text.split()}, reverse=True),
+        "<pad>",
+    ]
+    backend = Tokenizer(
+        models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>")
+    )
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    backend.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 0)])
+    backend.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 0)]
+    )
     names = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=backend, **names)
     pad = len(words) - 1
-    tokens = {"vocab_size": len(words), "eos_token_id": 0, "pad_token_id": pad, "decoder_start_token_id": pad}
-    layers = {"encoder_layers": 1, "decoder_layers": 1, "d_model": 32, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
+    tokens = {
+        "vocab_size": len(words),
+        "eos_token_id": 0,
+        "pad_token_id": pad,
+        "decoder_start_token_id": pad,
+    }
+    layers = {
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "d_model": 32,
+        "encoder_ffn_dim": 64,
+        "decoder_ffn_dim": 64,
+    }
     model = transformers.MarianMTModel(
         transformers.MarianConfig(**{**SMALL, **layers, **tokens, "dropout": 0.0, "init_std": 0.1})
     )
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-3)
     for step in range(steps):
-        batch = tokenizer([texts[(64 * step + i) % len(texts)] for i in range(64)], padding=True, return_tensors="pt")
+        batch = tokenizer(
+            [texts[(64 * step + i) % len(texts)] for i in range(64)],
+            padding=True,
+            return_tensors="pt",
+        )
         labels = batch["input_ids"].masked_fill(batch["input_ids"] == pad, -100)
-        loss = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss
+        loss = model(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels
+        ).loss
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -137,4 +215,6 @@ def copier(folder: Path, texts: list[str], steps: int) -> Path:
     return folder
 
 
-FAMILIES: dict[str, Callable[[Path], Path]] = {each.__name__: each for each in (marian, bart, t5, gpt2, llama, mpt)}
+FAMILIES: dict[str, Callable[[Path], Path]] = {
+    each.__name__: each for each in (marian, bart, t5, gpt2, llama, mpt)
+}

@@ -19,7 +19,14 @@ from textgen_env.data.limit import Limit
 from textgen_env.errors import UserError
 
 SIZES = [
-    *("student.layers=1", "student.width=16", "student.heads=2", "student.ffn=16", "device=cpu", "precision=float32"),
+    *(
+        "student.layers=1",
+        "student.width=16",
+        "student.heads=2",
+        "student.ffn=16",
+        "device=cpu",
+        "precision=float32",
+    ),
     *("train.steps=30", "train.validations=1", "train.batch_tokens=256", "train.validation_rows=4"),
     *("evaluate.speed_rows=2", "evaluate.rows=8", "algorithm=bc"),
 ]
@@ -31,14 +38,33 @@ def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     (folder / "text").mkdir()
     for split, count in (("train", 60), ("valid", 6), ("test", 8)):
-        source = [f"Ein Wort &amp; Nummer {number}  {'wort ' * (number % 5)}" for number in range(count)]
-        target = [f"A word &amp; number {number} {'word ' * (number % 5)}" for number in range(count)]
+        source = [
+            f"Ein Wort &amp; Nummer {number}  {'wort ' * (number % 5)}" for number in range(count)
+        ]
+        target = [
+            f"A word &amp; number {number} {'word ' * (number % 5)}" for number in range(count)
+        ]
         (folder / "text" / f"{split}.de").write_text("\n".join(source) + "\n")
         (folder / "text" / f"{split}.en").write_text("\n".join(target) + "\n")
-    words = ["env=ParallelText-v0", f"env.data_dir={folder / 'text'}", "env.unescape=true", "env.lowercase=true"]
+    words = [
+        "env=ParallelText-v0",
+        f"env.data_dir={folder / 'text'}",
+        "env.unescape=true",
+        "env.lowercase=true",
+    ]
     words += ["env.vocabulary=80", "env.limit_ratio=1.5", "env.limit_offset=3"]
-    words += ["teacher.layers=1", "teacher.width=16", "teacher.heads=2", "teacher.ffn=16", "teacher.train.steps=2"]
-    words += ["teacher.train.validations=1", "teacher.train.validation_rows=4", "teacher.train.batch_tokens=128"]
+    words += [
+        "teacher.layers=1",
+        "teacher.width=16",
+        "teacher.heads=2",
+        "teacher.ffn=16",
+        "teacher.train.steps=2",
+    ]
+    words += [
+        "teacher.train.validations=1",
+        "teacher.train.validation_rows=4",
+        "teacher.train.batch_tokens=128",
+    ]
     dagger.main(cli.read("dagger", [*words, *SIZES, f"out={folder / 'run'}"]))
     (folder / "text").rename(folder / "moved")
     return folder / "run"
@@ -60,11 +86,18 @@ def test_a_saved_model_is_the_same_loaded(run, raw, tmp_path):
     model.save(tmp_path / "copy")
     again = Model.load(tmp_path / "copy")
     assert again.generate(raw) == model.generate(raw)
-    assert again.generate(raw, beam=3, length_penalty=0.5) == model.generate(raw, beam=3, length_penalty=0.5)
+    assert again.generate(raw, beam=3, length_penalty=0.5) == model.generate(
+        raw, beam=3, length_penalty=0.5
+    )
     assert (again.rules, again.architecture) == (model.rules, model.architecture)
     weights = model.policy.state_dict()
-    assert all(torch.equal(tensor, weights[name]) for name, tensor in again.policy.state_dict().items())
-    assert {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()} == {"best.safetensors", "vocabulary.json"}
+    assert all(
+        torch.equal(tensor, weights[name]) for name, tensor in again.policy.state_dict().items()
+    )
+    assert {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()} == {
+        "best.safetensors",
+        "vocabulary.json",
+    }
 
 
 @pytest.mark.parametrize("beam", [1, 3])
@@ -104,15 +137,36 @@ RULES = TextRules(Preprocessing(), 10, Limit(9)).to_json()
     [
         (lambda folder: (folder / "vocabulary.json").unlink(), "vocabulary.json"),
         (lambda folder: (folder / "vocabulary.json").write_text("{"), "vocabulary.json"),
-        (lambda folder: (folder / "checkpoints" / "best.safetensors").unlink(), "no checkpoint at "),
-        (lambda folder: (folder / "checkpoints" / "best.safetensors").write_bytes(b"x"), "truncated"),
+        (
+            lambda folder: (folder / "checkpoints" / "best.safetensors").unlink(),
+            "no checkpoint at ",
+        ),
+        (
+            lambda folder: (folder / "checkpoints" / "best.safetensors").write_bytes(b"x"),
+            "truncated",
+        ),
         (lambda folder: changed(folder, text=None), "does not say how text becomes tokens"),
-        (lambda folder: changed(folder, text=RULES | {"source_limit": "10"}), "does not say how text becomes tokens"),
-        (lambda folder: changed(folder, text=RULES | {"limit": {"horizon": 0}}), "does not say how text becomes tokens"),
-        (lambda folder: changed(folder, text=RULES | {"limit": [1]}), "does not say how text becomes tokens"),
-        (lambda folder: changed(folder, text=RULES | {"preprocessing": {"lower": True}}), "does not say how text"),
+        (
+            lambda folder: changed(folder, text=RULES | {"source_limit": "10"}),
+            "does not say how text becomes tokens",
+        ),
+        (
+            lambda folder: changed(folder, text=RULES | {"limit": {"horizon": 0}}),
+            "does not say how text becomes tokens",
+        ),
+        (
+            lambda folder: changed(folder, text=RULES | {"limit": [1]}),
+            "does not say how text becomes tokens",
+        ),
+        (
+            lambda folder: changed(folder, text=RULES | {"preprocessing": {"lower": True}}),
+            "does not say how text",
+        ),
         (lambda folder: changed(folder, vocabulary="0" * 16), "has another vocabulary"),
-        (lambda folder: changed(folder, architecture={"name": "cnn", "settings": {}}), "there is no cnn"),
+        (
+            lambda folder: changed(folder, architecture={"name": "cnn", "settings": {}}),
+            "there is no cnn",
+        ),
     ],
 )
 def test_a_folder_that_holds_no_model_is_one_line(spoil, message, run, tmp_path):

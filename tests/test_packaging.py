@@ -31,8 +31,18 @@ OWN = {*TOPS, *(path.stem for path in (ROOT / "experiments").glob("*.py"))}
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
     """(top-level package, whether it is imported with the module) of each import of others' packages in a file."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    late = {child for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for child in ast.walk(node)}
-    guarded = {child for node in ast.walk(tree) if isinstance(node, ast.Try | ast.If) for child in ast.walk(node)}
+    late = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        for child in ast.walk(node)
+    }
+    guarded = {
+        child
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Try | ast.If)
+        for child in ast.walk(node)
+    }
     for node in ast.walk(tree):
         names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -48,7 +58,9 @@ def test_every_imported_package_is_declared(top: str) -> None:
             declared = {*map(normalized, distributions.get(name, [name]))}
             assert declared & (CORE | EXTRAS), f"{path}: {name} is not declared in pyproject.toml"
             if eager and top == "textgen_env":
-                assert declared & CORE, f"{path}: {name} is optional and must be imported where it is used"
+                assert declared & CORE, (
+                    f"{path}: {name} is optional and must be imported where it is used"
+                )
 
 
 def test_importing_changes_nothing_of_the_process() -> None:
@@ -68,4 +80,6 @@ assert state() == before, (before, state())
 optional = {"stable_baselines3", "imitation", "sb3_contrib", "transformers", "datasets", "ctranslate2"} & sys.modules.keys()
 assert not optional, optional
 """
-    subprocess.run([sys.executable, "-W", "error::RuntimeWarning", "-c", code], check=True, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", code], check=True, cwd=ROOT
+    )

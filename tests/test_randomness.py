@@ -22,12 +22,25 @@ def test_the_generator_is_splitmix64():
         return x ^ (x >> 31)
 
     seed = 1234567
-    published = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
+    published = [
+        6457827717110365317,
+        3203168211198807973,
+        9817491932198370423,
+        4593380528125082431,
+        16408922859458223821,
+    ]
     assert [mix((seed + n * increment) % whole) for n in range(1, 6)] == published
     state = seed_of((), "x")  # the hash of a purpose alone, less its last bit
     candidates = [2 * state, 2 * state + 1]
-    streams = [mix((candidate + (row + 1) * increment) % whole) for candidate in candidates for row in (0, 5)]
-    expected = [[(mix((stream + n * increment) % whole) >> 40) * 2.0**-24 for n in (1, 2, 3)] for stream in streams]
+    streams = [
+        mix((candidate + (row + 1) * increment) % whole)
+        for candidate in candidates
+        for row in (0, 5)
+    ]
+    expected = [
+        [(mix((stream + n * increment) % whole) >> 40) * 2.0**-24 for n in (1, 2, 3)]
+        for stream in streams
+    ]
     numbers = uniform((), "x", torch.tensor([0, 5]), 3).tolist()
     assert numbers in (expected[:2], expected[2:])
 
@@ -62,14 +75,23 @@ def test_they_are_uniform_from_0_to_1_without_it():
     assert numbers.max() < 1
     counts = torch.histc(numbers, bins=20, min=0, max=1)
     expected = len(numbers) / 20
-    assert ((counts - expected) ** 2 / expected).sum() < 43.8  # χ² with 19 degrees of freedom, p = 0.001
+    assert (
+        (counts - expected) ** 2 / expected
+    ).sum() < 43.8  # χ² with 19 degrees of freedom, p = 0.001
     steps = numbers.view(1000, 100)
-    correlation = torch.corrcoef(torch.stack([steps[:, :-1].flatten(), steps[:, 1:].flatten()]))[0, 1]
+    correlation = torch.corrcoef(torch.stack([steps[:, :-1].flatten(), steps[:, 1:].flatten()]))[
+        0, 1
+    ]
     assert abs(correlation) < 4 / 99_000**0.5
 
 
 def test_a_seed_is_one_that_torch_takes_and_depends_on_its_key():
-    seeds = {seed_of((seed, step), purpose) for seed in range(20) for step in range(20) for purpose in ("a", "b")}
+    seeds = {
+        seed_of((seed, step), purpose)
+        for seed in range(20)
+        for step in range(20)
+        for purpose in ("a", "b")
+    }
     assert len(seeds) == 800
     for seed in seeds:
         torch.Generator().manual_seed(seed)

@@ -18,7 +18,23 @@ from textgen_env.tasks import tasks
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, UNK
 
-WORDS = ["the", "a", "dog", "cat", "man", "sees", "hears", "likes", "der", "die", "ein", "hund", "katze", "mann", "sieht"]
+WORDS = [
+    "the",
+    "a",
+    "dog",
+    "cat",
+    "man",
+    "sees",
+    "hears",
+    "likes",
+    "der",
+    "die",
+    "ein",
+    "hund",
+    "katze",
+    "mann",
+    "sieht",
+]
 PAIRS = Pairs(
     [
         "der hund sieht die katze",
@@ -33,14 +49,28 @@ PAIRS = Pairs(
         ("the man sees the dog the cat sees",),
     ],
 )
-SMALL = {"corpus": "bundled", "bundled_pairs": 200, "vocabulary": 500, "horizon": 20, "train": 100, "valid": 20, "test": 20}
+SMALL = {
+    "corpus": "bundled",
+    "bundled_pairs": 200,
+    "vocabulary": 500,
+    "horizon": 20,
+    "train": 100,
+    "valid": 20,
+    "test": 20,
+}
 NEW_GYMNASIUM = not gym.__version__.startswith("0.")
 REWARDS: dict[str, Any] = {name: name for name in (*EXPERT, *TERMINAL)}
 
 
 def progress(task: Task, split: str, index: int, action: np.ndarray, ended: bool) -> float:
     """A user's reward that depends on everything it is given."""
-    return 10.0 * index + len(action) + 0.001 * float(action[-1]) + (0.5 if ended else 0.0) + len(task.splits[split])
+    return (
+        10.0 * index
+        + len(action)
+        + 0.001 * float(action[-1])
+        + (0.5 if ended else 0.0)
+        + len(task.splits[split])
+    )
 
 
 REWARDS["function"] = progress
@@ -48,14 +78,33 @@ REWARDS["function"] = progress
 
 def tiny_task(metric: str = "bleu", reward: str = "bleu", horizon: int = 9) -> Task:
     """Four sentence pairs with one to three references in every split, one token a word."""
-    corpus = Corpus("tiny", "local", "written by hand", {"train": PAIRS, "valid": PAIRS.rows([2, 0]), "test": PAIRS.rows([1])})
-    return Task("Tiny-v0", corpus, Vocabulary.words(WORDS), source_limit=10, limit=Limit(horizon), metric=metric, reward=reward)
+    corpus = Corpus(
+        "tiny",
+        "local",
+        "written by hand",
+        {"train": PAIRS, "valid": PAIRS.rows([2, 0]), "test": PAIRS.rows([1])},
+    )
+    return Task(
+        "Tiny-v0",
+        corpus,
+        Vocabulary.words(WORDS),
+        source_limit=10,
+        limit=Limit(horizon),
+        metric=metric,
+        reward=reward,
+    )
 
 
 def small_task(id: str) -> Task:
     """The task of that id, as small as its ``load`` allows."""
     load = tasks()[id].load
-    return load(**{name: value for name, value in SMALL.items() if name in inspect.signature(load).parameters})
+    return load(
+        **{
+            name: value
+            for name, value in SMALL.items()
+            if name in inspect.signature(load).parameters
+        }
+    )
 
 
 def make_vec(id: str, num_envs: int, **options: Any) -> Any:
@@ -71,7 +120,9 @@ def some_actions(task: Task, split: str, index: np.ndarray, slips: float, seed: 
     actions = generator.integers(UNK, len(task.vocabulary), size=(len(index), task.horizon))
     for row, number in enumerate(index):
         target = task.splits[split].target[number][: task.horizon]
-        actions[row, : len(target)] = np.where(generator.random(len(target)) < slips, actions[row, : len(target)], target)
+        actions[row, : len(target)] = np.where(
+            generator.random(len(target)) < slips, actions[row, : len(target)], target
+        )
     return actions
 
 
@@ -80,7 +131,9 @@ def cut(actions: np.ndarray) -> list[list[int]]:
     return [row[: row.index(EOS) + 1] if EOS in row else row for row in actions.tolist()]
 
 
-def play(env: Any, actions: list[int]) -> Iterator[tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]]:
+def play(
+    env: Any, actions: list[int]
+) -> Iterator[tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]]:
     """Step ``env`` through ``actions``, to the episode's end if that comes first."""
     for action in actions:
         step = env.step(action)

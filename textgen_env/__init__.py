@@ -64,17 +64,23 @@ def make_env(task_id: str, task: Task | None = None, **options: Any) -> TextGenE
     return TextGenEnv(task, **rest)
 
 
-def make_vector_env(task_id: str, num_envs: int = 1, task: Task | None = None, **options: Any) -> TextGenVectorEnv:
+def make_vector_env(
+    task_id: str, num_envs: int = 1, task: Task | None = None, **options: Any
+) -> TextGenVectorEnv:
     """The native vector environment of the task with that id; gymnasium's vector entry point."""
     task, rest = _load(task_id, task, options, TextGenVectorEnv)
     return TextGenVectorEnv(task, num_envs, **rest)
 
 
-def _load(task_id: str, task: Task | None, options: dict[str, Any], env: Callable[..., Any]) -> tuple[Task, dict[str, Any]]:
+def _load(
+    task_id: str, task: Task | None, options: dict[str, Any], env: Callable[..., Any]
+) -> tuple[Task, dict[str, Any]]:
     """(the task, the options that are the environment's own); the other options are for the task's ``load``."""
     if task_id not in all_tasks():
         raise unknown("task", task_id, all_tasks())
-    if options.pop("max_episode_steps", None) is not None:  # gymnasium 0.29 passes it to every vector environment
+    if (
+        options.pop("max_episode_steps", None) is not None
+    ):  # gymnasium 0.29 passes it to every vector environment
         raise UserError(TIME_LIMIT)
     load = all_tasks()[task_id].load
     own = set(inspect.signature(env).parameters) - {"task", "num_envs"}
@@ -84,10 +90,16 @@ def _load(task_id: str, task: Task | None, options: dict[str, Any], env: Callabl
             raise unknown(f"option of {task_id}", name, own | loading)
     given = {name: value for name, value in options.items() if name in loading}
     if task is not None and given:
-        raise UserError(f"task= is loaded already, so {', '.join(given)} cannot change it; give one or the other")
+        raise UserError(
+            f"task= is loaded already, so {', '.join(given)} cannot change it; give one or the other"
+        )
     if task is not None and task.id != task_id and task.id in all_tasks():
-        raise UserError(f"task= is {task.id}'s and not {task_id}'s; make {task.id}, or leave task= out")
-    return task if task is not None else load(**given), {name: value for name, value in options.items() if name in own}
+        raise UserError(
+            f"task= is {task.id}'s and not {task_id}'s; make {task.id}, or leave task= out"
+        )
+    return task if task is not None else load(**given), {
+        name: value for name, value in options.items() if name in own
+    }
 
 
 for _id in all_tasks():

@@ -10,7 +10,9 @@ import numpy as np
 
 from textgen_env.terminal import visible
 
-KINDS: dict[type, tuple[Any, str]] = {  # of a setting, by its default: the types it may have, and their name
+KINDS: dict[
+    type, tuple[Any, str]
+] = {  # of a setting, by its default: the types it may have, and their name
     bool: ((bool, np.bool_), "True or False"),
     int: ((int, np.integer), "a whole number"),
     float: ((int, float, np.integer, np.floating), "a number"),

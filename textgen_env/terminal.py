@@ -42,7 +42,9 @@ class Terminal(Console):
     def render_str(self, text: str, **settings: Any) -> Text:
         return super().render_str(visible(text, "\n"), **settings)
 
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text, "\n"))
 

@@ -113,7 +113,13 @@ class Batch:
     def rows(self, which: Tensor) -> Batch:
         """The rows that ``which`` (bool ``[B]`` or indices, on any device) selects."""
         here, there = which.to(self.length.device), _moved(which, self.source.device)
-        parts = (self.index[there], self.source[there], self.target[there], self.length[here], self.limit[here])
+        parts = (
+            self.index[there],
+            self.source[there],
+            self.target[there],
+            self.length[here],
+            self.limit[here],
+        )
         return Batch(*parts, self.row[here])
 
     def with_rows(self, which: Tensor, episodes: Trajectories) -> Batch:

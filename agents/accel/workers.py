@@ -51,7 +51,9 @@ def most_workers() -> int:
     return torch.get_num_threads() if _most is None else _most
 
 
-def spread(decode: Decode, policy: Any, most: int, rows: dict[str, Tensor], **settings: Any) -> Trajectories:
+def spread(
+    decode: Decode, policy: Any, most: int, rows: dict[str, Tensor], **settings: Any
+) -> Trajectories:
     """``decode(policy, most, **rows, **settings)``, by several workers in equal shares where that pays.
 
     Args:
@@ -64,9 +66,15 @@ def spread(decode: Decode, policy: Any, most: int, rows: dict[str, Tensor], **se
     """
     batch, hypotheses = len(rows["source"]), len(rows["source"]) * settings.get("width", 1)
     count = min(most_workers(), batch, hypotheses // ROWS)
-    if count < 2 or not _can_share(policy) or hypotheses * most * sum(map(Tensor.numel, policy.parameters())) < WORK:
+    if (
+        count < 2
+        or not _can_share(policy)
+        or hypotheses * most * sum(map(Tensor.numel, policy.parameters())) < WORK
+    ):
         return decode(policy, most, **rows, **settings)
-    shares = [{name: value.tensor_split(count)[i] for name, value in rows.items()} for i in range(count)]
+    shares = [
+        {name: value.tensor_split(count)[i] for name, value in rows.items()} for i in range(count)
+    ]
     own, *others = [partial(decode, most=most, **share, **settings) for share in shares]
     with _lock:
         team = _team(policy, count - 1)
@@ -94,11 +102,16 @@ class Team:
         self.connections: list[Connection] = []
         workers: list[Any] = []
         self.close = finalize(self, _dismiss, os.getpid(), workers, self.connections)
-        atexit.register(self.close)  # before multiprocessing's own handler, which would wait for a worker that ignores SIGTERM
+        atexit.register(
+            self.close
+        )  # before multiprocessing's own handler, which would wait for a worker that ignores SIGTERM
         for _ in range(count):
             here, there = context.Pipe()
             worker = context.Process(target=_serve, args=(policy, there, here), daemon=True)
-            with warnings.catch_warnings(), _held_back():  # warnings of other threads that a fork leaves behind
+            with (
+                warnings.catch_warnings(),
+                _held_back(),
+            ):  # warnings of other threads that a fork leaves behind
                 warnings.simplefilter("ignore", DeprecationWarning)
                 worker.start()
             there.close()
@@ -107,13 +120,20 @@ class Team:
 
     def fits(self, policy: nn.Module, count: int) -> bool:
         """Whether these workers are enough, and share the weights that ``policy`` has now."""
-        return self.close.alive and len(self.connections) >= count and _state(_weights(policy)) == self.state
+        return (
+            self.close.alive
+            and len(self.connections) >= count
+            and _state(_weights(policy)) == self.state
+        )
 
     def send(self, shares: list[partial[Trajectories]]) -> None:
         """A share of the work for each worker, until there is no more."""
         amp = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
         for connection, share in zip(self.connections, shares, strict=False):
-            settings = {name: value.numpy() if isinstance(value, Tensor) else value for name, value in share.keywords.items()}
+            settings = {
+                name: value.numpy() if isinstance(value, Tensor) else value
+                for name, value in share.keywords.items()
+            }
             with _dead_is_an_error():
                 connection.send((share.func, settings, amp))
 
@@ -168,7 +188,9 @@ def _can_share(policy: Any) -> bool:
     if not isinstance(policy, nn.Module) or any(module.training for module in policy.modules()):
         return False
     weights = _weights(policy)
-    if torch.is_inference_mode_enabled() or any(weight.is_inference() or weight.device.type != "cpu" for weight in weights):
+    if torch.is_inference_mode_enabled() or any(
+        weight.is_inference() or weight.device.type != "cpu" for weight in weights
+    ):
         return False
     places = [weight.untyped_storage().data_ptr() for weight in weights if weight.numel()]
     return len(set(places)) == len(places)
@@ -187,14 +209,18 @@ def _share(weight: Tensor) -> None:
     """The same values in memory that forked processes share."""
     if weight.numel():
         memory = mmap(-1, weight.numel() * weight.element_size())
-        weight.data = torch.frombuffer(memory, dtype=weight.dtype).view(weight.shape).copy_(weight.data)
+        weight.data = (
+            torch.frombuffer(memory, dtype=weight.dtype).view(weight.shape).copy_(weight.data)
+        )
 
 
 def _serve(policy: nn.Module, connection: Connection, other: Connection) -> None:
     """A worker's life: until the other end is closed."""
     other.close()
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # sent to the whole group; the parent decides what it means
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # sent to the whole group; the parent decides what it means
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
@@ -223,10 +249,16 @@ def _held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _answer(decode: Decode, policy: nn.Module, settings: dict[str, Any], amp: torch.dtype | None) -> list[np.ndarray] | str:
+def _answer(
+    decode: Decode, policy: nn.Module, settings: dict[str, Any], amp: torch.dtype | None
+) -> list[np.ndarray] | str:
     """What was generated, as arrays; the traceback, where that fails."""
     try:
-        arrays = {name: torch.from_numpy(value) for name, value in settings.items() if isinstance(value, np.ndarray)}
+        arrays = {
+            name: torch.from_numpy(value)
+            for name, value in settings.items()
+            if isinstance(value, np.ndarray)
+        }
         with torch.autocast("cpu", amp or torch.bfloat16, enabled=amp is not None):
             outputs = decode(policy, **(settings | arrays))
         return [outputs.action.numpy(), outputs.length.numpy(), outputs.score.numpy()]
@@ -247,6 +279,9 @@ def _one_thread() -> Iterator[None]:
 def _joined(answers: list[Trajectories]) -> Trajectories:
     """All rows, as wide as the widest."""
     width = max(answer.action.shape[1] for answer in answers)
-    action = [nn.functional.pad(answer.action, (0, width - answer.action.shape[1]), value=PAD) for answer in answers]
+    action = [
+        nn.functional.pad(answer.action, (0, width - answer.action.shape[1]), value=PAD)
+        for answer in answers
+    ]
     lengths, scores = [answer.length for answer in answers], [answer.score for answer in answers]
     return Trajectories(torch.cat(action), torch.cat(lengths), torch.cat(scores))

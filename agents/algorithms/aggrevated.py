@@ -55,9 +55,16 @@ class AggreVaTeD(Algorithm):
         if cost_to_go not in COSTS:
             raise unknown("cost_to_go", cost_to_go, COSTS)
         if cost_to_go == "exact" and not isinstance(oracle, ExactOracle):
-            raise UserError("cost_to_go=exact: only the exact oracle of a tabular task knows it; use cost_to_go=roll_out")
+            raise UserError(
+                "cost_to_go=exact: only the exact oracle of a tabular task knows it; use cost_to_go=roll_out"
+            )
         check_range("actions", actions, Range(2, 1000))  # each is compared with the others
-        self.policy, self.oracle, self.reward, self.needs_start = policy, oracle, reward, not cold_start
+        self.policy, self.oracle, self.reward, self.needs_start = (
+            policy,
+            oracle,
+            reward,
+            not cold_start,
+        )
         self.cost_to_go, self.actions, self.beta = cost_to_go, actions, beta_schedule(beta, rate)
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
@@ -91,4 +98,7 @@ class AggreVaTeD(Algorithm):
         return Loss(loss, len(batch), {"cost": cost.mean()})
 
 
-NAMES = {"aggrevated": partial(AggreVaTeD), "aggrevated_exact": partial(AggreVaTeD, cost_to_go="exact", cold_start=True)}
+NAMES = {
+    "aggrevated": partial(AggreVaTeD),
+    "aggrevated_exact": partial(AggreVaTeD, cost_to_go="exact", cold_start=True),
+}

@@ -80,7 +80,9 @@ class Algorithm(nn.Module):
 
 def is_policy(value: Any) -> bool:
     """Whether ``value`` is a module that generates, as the ``Policy`` protocol has it."""
-    return isinstance(value, nn.Module) and all(hasattr(value, name) for name in ("features", "head", "start", "step"))
+    return isinstance(value, nn.Module) and all(
+        hasattr(value, name) for name in ("features", "head", "start", "step")
+    )
 
 
 def is_oracle(value: Any) -> bool:
@@ -91,7 +93,9 @@ def is_oracle(value: Any) -> bool:
 def check_initialized(algorithm: Algorithm) -> None:
     """UserError where its ``__init__`` did not call that of ``Algorithm``."""
     if "_modules" not in vars(algorithm):
-        raise UserError(f"{type(algorithm).__name__}.__init__ does not call super().__init__(); call it first")
+        raise UserError(
+            f"{type(algorithm).__name__}.__init__ does not call super().__init__(); call it first"
+        )
 
 
 def started(algorithm: Algorithm, batches: list[Batch], clock: Clock) -> Iterator[Any]:
@@ -101,7 +105,9 @@ def started(algorithm: Algorithm, batches: list[Batch], clock: Clock) -> Iterato
         return iter(updates)
     except TypeError:
         who = f"{type(algorithm).__name__}.updates"
-        raise UserError(f"{who} returns {_kind(updates)}; yield losses, or return a list of them") from None
+        raise UserError(
+            f"{who} returns {_kind(updates)}; yield losses, or return a list of them"
+        ) from None
 
 
 def source(algorithm: Algorithm) -> str:
@@ -125,16 +131,28 @@ def as_loss(algorithm: Algorithm, output: Any, tokens: int) -> Loss:
     who = source(algorithm)
     loss = Loss(output * tokens, tokens) if isinstance(output, Tensor) else output
     if not isinstance(loss, Loss):
-        raise UserError(f"{who} {_kind(loss)}; give a scalar tensor or a Loss(sum, weight, metrics) of agents.algorithms")
+        raise UserError(
+            f"{who} {_kind(loss)}; give a scalar tensor or a Loss(sum, weight, metrics) of agents.algorithms"
+        )
     if not isinstance(loss.sum, Tensor) or loss.sum.dim():
-        raise UserError(f"{who} a sum that is {_kind(loss.sum)}; give a scalar tensor computed from the policy's logits")
+        raise UserError(
+            f"{who} a sum that is {_kind(loss.sum)}; give a scalar tensor computed from the policy's logits"
+        )
     if not loss.sum.requires_grad:
-        raise UserError(f"{who} a loss without a gradient; compute it from the policy's logits, not detached or under no_grad")
+        raise UserError(
+            f"{who} a loss without a gradient; compute it from the policy's logits, not detached or under no_grad"
+        )
     if loss.weight <= 0:
-        raise UserError(f"{who} a Loss with the weight {loss.weight}; give the number of positions or episodes")
+        raise UserError(
+            f"{who} a Loss with the weight {loss.weight}; give the number of positions or episodes"
+        )
     for name, metric in loss.metrics.items():
-        if not isinstance(metric, Tensor | float | int) or (isinstance(metric, Tensor) and metric.dim()):
-            raise UserError(f"{who} a metric {name!r} that is {_kind(metric)}; give a number or a scalar tensor")
+        if not isinstance(metric, Tensor | float | int) or (
+            isinstance(metric, Tensor) and metric.dim()
+        ):
+            raise UserError(
+                f"{who} a metric {name!r} that is {_kind(metric)}; give a number or a scalar tensor"
+            )
     return loss
 
 

@@ -20,7 +20,9 @@ class BC(Algorithm):
         demonstrations: whose sequences: references, teacher (its beam's best) or best_of_beam (best sentence score)
     """
 
-    def __init__(self, policy: Policy, label_smoothing: float = 0.0, demonstrations: str = "references") -> None:
+    def __init__(
+        self, policy: Policy, label_smoothing: float = 0.0, demonstrations: str = "references"
+    ) -> None:
         super().__init__()
         self.policy, self.demonstrations = policy, demonstrations
         self.label_smoothing = checked_smoothing(label_smoothing)

@@ -83,22 +83,32 @@ class Reservoir(nn.Module):
         super().__init__()
         self.capacity, self.largest = capacity, 0  # bytes
         self.seen, self.actions = 0, 0  # episodes and actions ever added
-        self.heap: list[tuple[float, int, np.ndarray]] = []  # minus the key, number, tokens with their lengths first
+        self.heap: list[
+            tuple[float, int, np.ndarray]
+        ] = []  # minus the key, number, tokens with their lengths first
 
     def __len__(self) -> int:
         return len(self.heap)
 
     def add(self, batch: Batch, labels: Tensor, keys: Tensor) -> None:
         """Add episodes with their labels ``[B, T]`` and uniform random keys ``[B]``."""
-        parts = (part.cpu().numpy().astype(np.int32) for part in (batch.source, batch.target, labels))
-        for source, target, label, length, key in zip(*parts, batch.length.tolist(), keys.tolist(), strict=True):
+        parts = (
+            part.cpu().numpy().astype(np.int32) for part in (batch.source, batch.target, labels)
+        )
+        for source, target, label, length, key in zip(
+            *parts, batch.length.tolist(), keys.tolist(), strict=True
+        ):
             words = source[source != PAD]
-            tokens = np.concatenate([[len(words), length], words, target[:length], label[:length]], dtype=np.int32)
+            tokens = np.concatenate(
+                [[len(words), length], words, target[:length], label[:length]], dtype=np.int32
+            )
             heappush(self.heap, (-key, self.seen, tokens))
             self.seen, self.largest = self.seen + 1, max(self.largest, OVERHEAD + tokens.nbytes)
         self.actions += batch.tokens
         if self.largest > self.capacity:
-            raise UserError(f"memory_mb={self.capacity / 2**20:g} does not hold one episode of this task; raise it")
+            raise UserError(
+                f"memory_mb={self.capacity / 2**20:g} does not hold one episode of this task; raise it"
+            )
         while len(self.heap) * self.largest > self.capacity:
             heappop(self.heap)
 
@@ -112,7 +122,9 @@ class Reservoir(nn.Module):
         episodes = [self.heap[index][2] for index in place.tolist()]
         parts = (np.split(episode[2:], episode[:2].cumsum()) for episode in episodes)
         source, target, label = zip(*parts, strict=True)
-        sources, targets = (torch.from_numpy(pad(rows, max(map(len, rows)))) for rows in (source, target))
+        sources, targets = (
+            torch.from_numpy(pad(rows, max(map(len, rows)))) for rows in (source, target)
+        )
         length = torch.tensor([*map(len, target)])
         batch = Batch(place, sources, targets, length, limit=length, row=row)
         return batch, torch.from_numpy(np.concatenate(label)).long()

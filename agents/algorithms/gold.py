@@ -56,7 +56,12 @@ class Gold(Algorithm):
         check_range("floor", floor, Range(0, 10**6))
         check_range("log_floor", log_floor, Range(-(10**6), 0, "most"))
         check_range("discount", discount, Range(0, 1))
-        self.policy, self.credit, self.weight_floor, self.needs_start = policy, credit, weight_floor, not cold_start
+        self.policy, self.credit, self.weight_floor, self.needs_start = (
+            policy,
+            credit,
+            weight_floor,
+            not cold_start,
+        )
         self.floor, self.log_floor, self.window, self.discount = floor, log_floor, window, discount
         self.start = None if credit == "delta" else frozen(policy)
 
@@ -65,7 +70,10 @@ class Gold(Algorithm):
         log_probs, _ = log_probs_of(self.policy, batch)  # [B, T], 0 after the end
         weight = log_probs.detach().exp().clamp(min=self.weight_floor)
         loss = -(weight * self.values(batch) * log_probs).sum()
-        metrics = {"weight": weight[batch.mask].mean(), "nll": -log_probs.detach().sum() / batch.tokens}
+        metrics = {
+            "weight": weight[batch.mask].mean(),
+            "nll": -log_probs.detach().sum() / batch.tokens,
+        }
         return Loss(loss, batch.tokens, metrics)
 
     def values(self, batch: Batch) -> Tensor:
@@ -74,9 +82,13 @@ class Gold(Algorithm):
             return torch.ones(batch.target.shape, device=batch.target.device)
         with torch.no_grad():
             log_probs = pad(log_probs_of(self.start, batch)[0], (0, self.window))  # [B, T + window]
-        reward = (log_probs - self.log_floor if self.credit == "product" else log_probs.exp()).clamp(min=self.floor)
+        reward = (
+            log_probs - self.log_floor if self.credit == "product" else log_probs.exp()
+        ).clamp(min=self.floor)
         discount = self.discount ** torch.arange(self.window + 1, device=reward.device)
-        return (reward.unfold(1, self.window + 1, 1) * discount).sum(-1)  # unfold: [B, T, window + 1]
+        return (reward.unfold(1, self.window + 1, 1) * discount).sum(
+            -1
+        )  # unfold: [B, T, window + 1]
 
 
 NAMES = {

@@ -52,18 +52,31 @@ class LOLS(Algorithm):
         """Σ_a π(a | s, tried) regret(a) at one state of each row."""
         batch = with_rollouts(batch, torch.ones_like(batch.length, dtype=torch.bool), self.policy)
         time, now = random_step(batch, clock.uniform("step", batch.row))  # [B], [B, T]
-        with without_dropout(self.policy):  # as it generated: with dropout its most likely would be another's
+        with without_dropout(
+            self.policy
+        ):  # as it generated: with dropout its most likely would be another's
             log_probs = allowed_log_probs(self.policy(batch.source, batch.prefix, now))  # [B, V]
         best = self.oracle.action(batch.source, batch.prefix, now)  # [B]
-        action = log_probs.detach().scatter(1, best[:, None], torch.inf).topk(self.actions).indices  # [B, K]
+        action = (
+            log_probs.detach().scatter(1, best[:, None], torch.inf).topk(self.actions).indices
+        )  # [B, K]
         cost = torch.zeros_like(action, dtype=torch.float32)
         expert = clock.uniform("coin", batch.row) < self.expert_share  # [B]
-        for rows, roll_out in ((expert, by_oracle(self.oracle)), (~expert, by_student(self.policy))):
+        for rows, roll_out in (
+            (expert, by_oracle(self.oracle)),
+            (~expert, by_student(self.policy)),
+        ):
             if rows.any():
-                cost[rows] = cost_to_go(roll_out, self.reward, batch.rows(rows), time[rows], action[rows])
+                cost[rows] = cost_to_go(
+                    roll_out, self.reward, batch.rows(rows), time[rows], action[rows]
+                )
         regret = cost - cost.amin(1, keepdim=True)  # [B, K]
         loss = (log_probs.gather(1, action).softmax(-1) * regret).sum()
-        return Loss(loss, len(batch), {"regret": regret.mean(), "oracle_cheapest": (regret[:, 0] == 0).float().mean()})
+        return Loss(
+            loss,
+            len(batch),
+            {"regret": regret.mean(), "oracle_cheapest": (regret[:, 0] == 0).float().mean()},
+        )
 
 
 NAMES = {"lols": partial(LOLS)}

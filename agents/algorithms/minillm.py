@@ -60,17 +60,31 @@ class MiniLLM(Algorithm):
         log_p = allowed_log_probs(self.oracle.log_probs(*states))  # [N, V]
         single = (log_q.exp() * (log_q - log_p)).sum(-1)  # [N]: -E[r_t]
         action = picked(batch.target, batch.actual)[:, None]
-        log_q, log_p = log_q.gather(1, action)[:, 0], log_p.gather(1, action)[:, 0]  # [N], of what was generated
+        log_q, log_p = (
+            log_q.gather(1, action)[:, 0],
+            log_p.gather(1, action)[:, 0],
+        )  # [N], of what was generated
         q, p = log_q.detach().exp(), log_p.exp()
         ratio = q / (self.teacher_mix * p + (1 - self.teacher_mix) * q)  # q(y_t) / p̃(y_t)
-        long = self.after(log_p - log_q.detach(), batch.mask) * log_q  # [N], its gradient is R_{t+1} ∇ log q(y_t)
-        return Loss((ratio * (single - long)).sum(), weight, {"reverse_kl": single.detach().mean()}, batch.tokens)
+        long = (
+            self.after(log_p - log_q.detach(), batch.mask) * log_q
+        )  # [N], its gradient is R_{t+1} ∇ log q(y_t)
+        return Loss(
+            (ratio * (single - long)).sum(),
+            weight,
+            {"reverse_kl": single.detach().mean()},
+            batch.tokens,
+        )
 
     def generate(self, batch: Batch, clock: Clock) -> Batch:
         """The batch with every row drawn anew from p̃."""
 
-        def choose(own: Tensor, expert: Tensor, _: None, noise: Tensor) -> tuple[Tensor, Tensor, None]:
-            mixture = self.teacher_mix * expert.softmax(-1) + (1 - self.teacher_mix) * own.softmax(-1)  # [N, V]
+        def choose(
+            own: Tensor, expert: Tensor, _: None, noise: Tensor
+        ) -> tuple[Tensor, Tensor, None]:
+            mixture = self.teacher_mix * expert.softmax(-1) + (1 - self.teacher_mix) * own.softmax(
+                -1
+            )  # [N, V]
             return pick(mixture.log(), noise), torch.zeros_like(noise, dtype=torch.bool), None
 
         noise = clock.uniform("episodes", batch.row, int(batch.limit.max()))  # [B, T]

@@ -29,7 +29,14 @@ class Mixer(Algorithm):
 
     needs_start = True
 
-    def __init__(self, policy: Policy, reward: Reward, delta: int = 2, anneal: float = 0.75, cold_start: bool = False) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        reward: Reward,
+        delta: int = 2,
+        anneal: float = 0.75,
+        cold_start: bool = False,
+    ) -> None:
         super().__init__()
         check_range("delta", delta, Range(1, 1000))
         check_range("anneal", anneal, Range(0, 1, "least"))
@@ -41,12 +48,16 @@ class Mixer(Algorithm):
         """NLL of the head, and REINFORCE on the tail that the policy generated after it."""
         head = self.head(batch.length, clock.progress).to(batch.target.device)  # [B]
         forced = batch.target.masked_fill(~before(head, batch.target), PAD)  # [B, T]
-        episodes = generate_episodes(self.policy, self.reward, batch, clock.uniform, forced=forced[:, None])
+        episodes = generate_episodes(
+            self.policy, self.reward, batch, clock.uniform, forced=forced[:, None]
+        )
         log_probs, features = log_probs_of(self.policy, episodes.batch)  # [B, T'], [N, D]
         returns, mask = to_go(episodes.rewards), episodes.batch.mask  # [B, T']
         tail = mask & ~before(head, mask)
         values = self.critic(features, mask)
-        weight = (returns - values.detach()).where(tail, 1.0)  # cross-entropy is REINFORCE of what surely pays 1
+        weight = (returns - values.detach()).where(
+            tail, 1.0
+        )  # cross-entropy is REINFORCE of what surely pays 1
         losses = self.critic.loss(values, returns, tail) - (weight * log_probs).sum(1)  # [B]
         return episodes.loss(losses, head=head.float().mean())
 

@@ -38,7 +38,9 @@ class MRT(Algorithm):
         cold_start: bool = False,
     ) -> None:
         super().__init__()
-        check_range("samples", samples, Range(1 if reference else 2, 1000))  # with the reference, two candidates
+        check_range(
+            "samples", samples, Range(1 if reference else 2, 1000)
+        )  # with the reference, two candidates
         check_range("alpha", alpha, Range(0, 10**6, "least"))
         self.policy, self.reward, self.samples, self.alpha = policy, reward, samples, alpha
         self.reference, self.needs_start = reference, not cold_start

@@ -71,7 +71,12 @@ class PPO(Algorithm):
         check_range("clip", clip, Range(0, 10**6, "least"))
         check_range("trace", trace, Range(0, 1))
         check_range("kl", kl, Range(0, 10**6))
-        self.policy, self.start, self.reward, self.needs_start = policy, frozen(policy), reward, not cold_start
+        self.policy, self.start, self.reward, self.needs_start = (
+            policy,
+            frozen(policy),
+            reward,
+            not cold_start,
+        )
         self.samples, self.epochs, self.clip, self.trace, self.kl = samples, epochs, clip, trace, kl
         self.critic = Critic(policy.feature_width)
 
@@ -89,7 +94,9 @@ class PPO(Algorithm):
         log_probs, features = log_probs_of(self.policy, episodes.batch)  # [R, T], [N, D]
         log_ratio = log_probs - log_probs_of(self.start, episodes.batch)[0]  # [R, T]
         values = self.critic(features, episodes.batch.mask)  # [R, T]
-        advantage = generalized_advantage(episodes.rewards - self.kl * log_ratio, values, self.trace)
+        advantage = generalized_advantage(
+            episodes.rewards - self.kl * log_ratio, values, self.trace
+        )
         return Experience(episodes, log_probs, advantage, advantage + values, log_ratio.sum(1))
 
     def surrogate(self, old: Experience) -> Loss:
@@ -97,7 +104,9 @@ class PPO(Algorithm):
         batch = old.episodes.batch
         log_probs, features = log_probs_of(self.policy, batch)  # [R, T], [N, D]
         ratio = (log_probs - old.log_probs).exp()
-        gain = torch.minimum(ratio * old.advantage, ratio.clamp(1 - self.clip, 1 + self.clip) * old.advantage)
+        gain = torch.minimum(
+            ratio * old.advantage, ratio.clamp(1 - self.clip, 1 + self.clip) * old.advantage
+        )
         error = self.critic.loss(self.critic(features, batch.mask), old.returns, batch.mask)  # [R]
         clipped = ((ratio - 1).abs() > self.clip).sum() / batch.tokens
         return old.episodes.loss(error - gain.sum(1), kl=old.kl.mean(), clipped=clipped)

@@ -24,11 +24,21 @@ class Reinforce(Algorithm):
     needs_start = True
 
     def __init__(
-        self, policy: Policy, reward: Reward, samples: int = 1, baseline: str = "critic", cold_start: bool = False
+        self,
+        policy: Policy,
+        reward: Reward,
+        samples: int = 1,
+        baseline: str = "critic",
+        cold_start: bool = False,
     ) -> None:
         super().__init__()
         check_range("samples", samples, Range(1, 1000))
-        self.policy, self.reward, self.samples, self.needs_start = policy, reward, samples, not cold_start
+        self.policy, self.reward, self.samples, self.needs_start = (
+            policy,
+            reward,
+            samples,
+            not cold_start,
+        )
         self.baseline = make_baseline(baseline, policy)
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:

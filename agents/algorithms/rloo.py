@@ -20,10 +20,19 @@ class RLOO(Algorithm):
 
     needs_start = True
 
-    def __init__(self, policy: Policy, reward: Reward, samples: int = 4, cold_start: bool = False) -> None:
+    def __init__(
+        self, policy: Policy, reward: Reward, samples: int = 4, cold_start: bool = False
+    ) -> None:
         super().__init__()
-        check_range("samples", samples, Range(2, 1000))  # one is left out; of a single sample: algorithm=reinforce
-        self.policy, self.reward, self.samples, self.needs_start = policy, reward, samples, not cold_start
+        check_range(
+            "samples", samples, Range(2, 1000)
+        )  # one is left out; of a single sample: algorithm=reinforce
+        self.policy, self.reward, self.samples, self.needs_start = (
+            policy,
+            reward,
+            samples,
+            not cold_start,
+        )
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """-Σ_k (G_k - mean of the others' G) log π(y_k | x) / K."""

@@ -47,7 +47,9 @@ class ScheduledSampling(Algorithm):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        check_range("top_k", top_k, Range(0, 1))  # 0: a sample of the whole distribution, 1: the argmax
+        check_range(
+            "top_k", top_k, Range(0, 1)
+        )  # 0: a sample of the whole distribution, 1: the argmax
         check_range("passes", passes, Range(1, 1000))
         self.policy, self.epsilon = policy, beta_schedule(epsilon, rate)
         self.top_k, self.passes = top_k, passes
@@ -55,7 +57,9 @@ class ScheduledSampling(Algorithm):
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """NLL of the references' actions at the mixed prefixes."""
-        keep = clock.uniform("coin", batch.row, batch.target.shape[1]) < self.epsilon(clock.progress)  # [B, T]
+        keep = clock.uniform("coin", batch.row, batch.target.shape[1]) < self.epsilon(
+            clock.progress
+        )  # [B, T]
         noise = clock.uniform("token", batch.row, batch.target.shape[1])  # [B, T]
         keep, noise, mask = keep.to(batch.target.device), noise.to(batch.target.device), batch.mask
         mixed = batch

@@ -23,7 +23,10 @@ BETA: dict[str, Kind] = {
     "exponential": Kind(lambda rate, progress: rate**progress, 1 / 200, False, "β at the end"),
     "linear": Kind(lambda rate, progress: 1 - (1 - rate) * progress, 0.0, True, "β at the end"),
     "reverse_sigmoid": Kind(  # 1 / (1 + exp((progress - ½) / rate)), which cannot overflow as tanh
-        lambda rate, progress: 0.5 - 0.5 * math.tanh((progress - 0.5) / (2 * rate)), 0.1, False, "the width"
+        lambda rate, progress: 0.5 - 0.5 * math.tanh((progress - 0.5) / (2 * rate)),
+        0.1,
+        False,
+        "the width",
     ),
     "constant": Kind(lambda rate, progress: rate, 0.5, True, "β"),
 }

@@ -20,10 +20,17 @@ class SCST(Algorithm):
 
     needs_start = True
 
-    def __init__(self, policy: Policy, reward: Reward, samples: int = 1, cold_start: bool = False) -> None:
+    def __init__(
+        self, policy: Policy, reward: Reward, samples: int = 1, cold_start: bool = False
+    ) -> None:
         super().__init__()
         check_range("samples", samples, Range(1, 1000))
-        self.policy, self.reward, self.samples, self.needs_start = policy, reward, samples, not cold_start
+        self.policy, self.reward, self.samples, self.needs_start = (
+            policy,
+            reward,
+            samples,
+            not cold_start,
+        )
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """-(G of the sample - G of the greedy output) log π(sample | x)."""

@@ -21,7 +21,9 @@ class SeqInter(Algorithm):
     demonstrations = "best_of_beam"
     needs_start = True
 
-    def __init__(self, policy: Policy, cold_start: bool = False, label_smoothing: float = 0.0) -> None:
+    def __init__(
+        self, policy: Policy, cold_start: bool = False, label_smoothing: float = 0.0
+    ) -> None:
         super().__init__()
         self.policy, self.needs_start = policy, not cold_start
         self.label_smoothing = checked_smoothing(label_smoothing)

@@ -19,7 +19,13 @@ class WordKD(Algorithm):
         label_top_k: the teacher's distribution is cut to its k most probable tokens, renormalized; 0: whole
     """
 
-    def __init__(self, policy: Policy, oracle: Oracle, demonstrations: str = "references", label_top_k: int = 0) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        oracle: Oracle,
+        demonstrations: str = "references",
+        label_top_k: int = 0,
+    ) -> None:
         super().__init__()
         check_range("label_top_k", label_top_k, Range(0, policy.vocabulary_size))
         self.policy, self.oracle = policy, oracle

@@ -39,7 +39,9 @@ class Running(nn.Module):
         """Take the ``returns`` ``[R, T]`` at ``mask`` into the mean; ``[R]`` zeros, as there is nothing to minimize."""
         if mask.any():
             self.updates += 1
-            self.mean = self.mean.lerp(returns[mask].mean(), max(self.rate, 1 / self.updates.item()))
+            self.mean = self.mean.lerp(
+                returns[mask].mean(), max(self.rate, 1 / self.updates.item())
+            )
         return returns.new_zeros(len(returns))
 
 
@@ -56,7 +58,9 @@ class Critic(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """As of ``Running``, in float32 whatever the precision: returns are compared with it."""
-        return padded((features.detach().float() * self.weight).sum(-1), mask) + self.running(features, mask)
+        return padded((features.detach().float() * self.weight).sum(-1), mask) + self.running(
+            features, mask
+        )
 
     def loss(self, values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
         """The mean squared error at ``mask`` in each episode, ``[R]``; takes ``returns`` into the mean."""

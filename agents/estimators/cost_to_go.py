@@ -14,7 +14,9 @@ from agents.generation.interleaved import stepper
 from agents.generation.rollout import rollout
 from textgen_env.types import PAD, Batch, Oracle, Policy, Trajectories
 
-RollOut = Callable[[Tensor, Tensor, Tensor], Trajectories]  # source [R, S], limit [R], first actions [R, F] → episodes
+RollOut = Callable[
+    [Tensor, Tensor, Tensor], Trajectories
+]  # source [R, S], limit [R], first actions [R, F] → episodes
 
 
 def by_oracle(oracle: Oracle) -> RollOut:
@@ -27,7 +29,9 @@ def by_student(policy: Policy) -> RollOut:
     return lambda source, limit, forced: rollout(policy, source, limit, forced=forced)
 
 
-def cost_to_go(roll_out: RollOut, reward: Reward, batch: Batch, time: Tensor, action: Tensor) -> Tensor:
+def cost_to_go(
+    roll_out: RollOut, reward: Reward, batch: Batch, time: Tensor, action: Tensor
+) -> Tensor:
     """The cost ``[B, K]`` of each action, tried once: minus the sum of the rewards from it on.
 
     Args:
@@ -40,7 +44,9 @@ def cost_to_go(roll_out: RollOut, reward: Reward, batch: Batch, time: Tensor, ac
     batch = batch.rows(torch.arange(len(batch)).repeat_interleave(action.shape[1]))  # [B·K]
     start = time.to(action.device).repeat_interleave(action.shape[1])[:, None]  # [B·K, 1]
     step = torch.arange(batch.target.shape[1], device=action.device)  # [T]
-    forced = batch.target.masked_fill(step > start, PAD).scatter(1, start, action.reshape(-1, 1))  # [B·K, T]
+    forced = batch.target.masked_fill(step > start, PAD).scatter(
+        1, start, action.reshape(-1, 1)
+    )  # [B·K, T]
     episodes = roll_out(batch.source, batch.limit, forced)
     rewards = score(reward, batch.index, episodes)  # [B·K, T']
     step = torch.arange(rewards.shape[1], device=action.device)  # [T']

@@ -16,7 +16,9 @@ from agents.losses.loss import Loss
 from textgen_env.errors import UserError
 from textgen_env.types import EOS, PAD, Batch, Policy, Trajectories, picked
 
-Reward = Callable[[Tensor, Trajectories], np.ndarray]  # rows [B] of the training split, episodes → float64 [B, T]
+Reward = Callable[
+    [Tensor, Trajectories], np.ndarray
+]  # rows [B] of the training split, episodes → float64 [B, T]
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,9 @@ def generate_episodes(
         forced = forced.flatten(0, 1)  # [R, F]
         limit = limit.maximum((forced != PAD).sum(1).cpu())
     if uniform is not None:  # in this order, a row's numbers are the same whatever T its batch has
-        noise = uniform("episodes", batch.row[::samples], int(limit.max()), samples).mT.flatten(0, 1)  # [R, T]
+        noise = uniform("episodes", batch.row[::samples], int(limit.max()), samples).mT.flatten(
+            0, 1
+        )  # [R, T]
     trajectories = rollout(policy, batch.source, limit, noise, forced=forced)
     rewards = score(reward, batch.index, trajectories)
     batch = replace(batch, target=trajectories.action, length=trajectories.length.cpu())

@@ -68,21 +68,32 @@ class Settings:
         return self.corrupt_at + self.corrupt
 
 
-def measure(students: Mapping[str, Policy], oracle: Oracle, task: Task, split: Split, settings: Settings) -> dict[str, Any]:
+def measure(
+    students: Mapping[str, Policy], oracle: Oracle, task: Task, split: Split, settings: Settings
+) -> dict[str, Any]:
     """``{name: report}`` of ``students`` that share a teacher, on the sentences of ``split``, in one pass.
 
     Raises:
         UserError: There are too few sentences, or too few references go on after the corrupted tokens.
     """
     _check(task, split, settings)
-    tallies = {name: {who: Tally(task.horizon, settings.resamples) for who in (*ROLL_INS, *STARTS)} for name in students}
+    tallies = {
+        name: {who: Tally(task.horizon, settings.resamples) for who in (*ROLL_INS, *STARTS)}
+        for name in students
+    }
     for batch in in_order(split, TOKENS, task.limit):
-        rngs = [np.random.default_rng((settings.seed, row)) for row in batch.index.tolist()]  # one a sentence
+        rngs = [
+            np.random.default_rng((settings.seed, row)) for row in batch.index.tolist()
+        ]  # one a sentence
         weights = weigh(rngs, settings.resamples)  # [B, 1 + R]
-        noise = uniform((settings.seed,), "sample", batch.index, int(batch.limit.max()))  # the same for all students
+        noise = uniform(
+            (settings.seed,), "sample", batch.index, int(batch.limit.max())
+        )  # the same for all students
         batch = batch.to(settings.device)
         starts = {"clean": batch.target[:, : settings.start]}  # [B, start]
-        starts["corrupted"] = corrupted(starts["clean"], batch.length, settings.corrupt_at, len(task.vocabulary), rngs)
+        starts["corrupted"] = corrupted(
+            starts["clean"], batch.length, settings.corrupt_at, len(task.vocabulary), rngs
+        )
         with precision(settings.precision, settings.device):
             demonstration = oracle.demonstrate(batch.source, batch.limit)
             for name, student in students.items():
@@ -90,20 +101,34 @@ def measure(students: Mapping[str, Policy], oracle: Oracle, task: Task, split: S
                 outputs = {"teacher": demonstration, "student": sampled}
                 with acting(student):
                     for who, start in starts.items():
-                        outputs[who] = greedy(student, batch.source, batch.limit, start, scored=False)
+                        outputs[who] = greedy(
+                            student, batch.source, batch.limit, start, scored=False
+                        )
                     for who, tally in tallies[name].items():
                         own = outputs.get(who)
-                        rows = batch if own is None else replace(batch, target=own.action, length=own.length)
+                        rows = (
+                            batch
+                            if own is None
+                            else replace(batch, target=own.action, length=own.length)
+                        )
                         skip = settings.start if who in starts else 0
-                        values = {key: value[:, skip:] for key, value in compare(student, oracle, rows).items()}
+                        values = {
+                            key: value[:, skip:]
+                            for key, value in compare(student, oracle, rows).items()
+                        }
                         tally.add(weights, values, rows.mask[:, skip:])
     return {name: report(tally) for name, tally in tallies.items()}
 
 
 def _check(task: Task, split: Split, settings: Settings) -> None:
     if len(split) < LEAST:
-        raise UserError(f"{len(split)} sentences: at least {LEAST} are needed for a mean by position")
-    lengths = [min(len(target), task.limit(len(source))) for source, target in zip(split.source, split.target, strict=True)]
+        raise UserError(
+            f"{len(split)} sentences: at least {LEAST} are needed for a mean by position"
+        )
+    lengths = [
+        min(len(target), task.limit(len(source)))
+        for source, target in zip(split.source, split.target, strict=True)
+    ]
     longer = sum(length > settings.start for length in lengths)
     if settings.corrupt_at < 0 or settings.corrupt < 1 or longer < LEAST:
         raise UserError(
@@ -145,12 +170,20 @@ def repeats(action: Tensor) -> Tensor:
     return repeated
 
 
-def corrupted(start: Tensor, length: Tensor, at: int, vocabulary_size: int, rngs: Sequence[np.random.Generator]) -> Tensor:
+def corrupted(
+    start: Tensor,
+    length: Tensor,
+    at: int,
+    vocabulary_size: int,
+    rngs: Sequence[np.random.Generator],
+) -> Tensor:
     """``start`` ``[B, F]`` with other tokens, drawn uniformly, from ``at`` on in rows longer than it (``length`` ``[B]``)."""
     start, ordinary = start.clone(), vocabulary_size - UNK
     for row, rng in enumerate(rngs):
         if length[row] > start.shape[1]:
-            other = torch.from_numpy(rng.integers(1, ordinary, start.shape[1] - at)).to(start.device)
+            other = torch.from_numpy(rng.integers(1, ordinary, start.shape[1] - at)).to(
+                start.device
+            )
             start[row, at:] = (start[row, at:] - UNK + other) % ordinary + UNK
     return start
 
@@ -161,10 +194,16 @@ def report(tallies: Mapping[str, Tally]) -> dict[str, Any]:
     tokens = {who: tally.count.sum(1) for who, tally in rows.items()}  # [1 + R]
     return {
         "sentences": int(rows["reference"].count[0, 0]),
-        "mean": {who: {name: band(total.sum(1) / tokens[who]) for name, total in rows[who].sums.items()} for who in rows},
+        "mean": {
+            who: {name: band(total.sum(1) / tokens[who]) for name, total in rows[who].sums.items()}
+            for who in rows
+        },
         "length": {who: band(tokens[who] / rows[who].count[:, 0]) for who in rows},
         "length_ratio": {who: band(tokens["student"] / tokens[who]) for who in EXPERTS},
-        "accumulated": {who: accumulated(rows["student"].curve("regret"), rows[who].curve("regret")) for who in EXPERTS},
+        "accumulated": {
+            who: accumulated(rows["student"].curve("regret"), rows[who].curve("regret"))
+            for who in EXPERTS
+        },
         "by_position": {who: by_position(tally) for who, tally in rows.items()},
         "recovery": {who: by_position(tallies[who]) for who in STARTS},
     }
@@ -181,7 +220,9 @@ def accumulated(student: np.ndarray, expert: np.ndarray) -> dict[str, Any]:
     longest = min(student.shape[1], expert.shape[1])
     regret = student[:, :longest].cumsum(1)  # R_≤l
     error = expert[:, :longest].cumsum(1)  # l · ε_≤l
-    with np.errstate(invalid="ignore", divide="ignore"):  # a student that is its teacher has no error
+    with np.errstate(
+        invalid="ignore", divide="ignore"
+    ):  # a student that is its teacher has no error
         ratio = regret / error
     return {
         "regret": band(regret),

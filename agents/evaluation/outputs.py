@@ -28,7 +28,9 @@ def subset(split: Split, rows: int | None) -> Split:
     if rows is None:
         return split
     index = evenly(len(split), rows)
-    return Split([split.source[i] for i in index], [split.target[i] for i in index], split.texts.rows(index))
+    return Split(
+        [split.source[i] for i in index], [split.target[i] for i in index], split.texts.rows(index)
+    )
 
 
 def generate(decode: Decode, task: Task, split: Split) -> list[str]:
@@ -72,7 +74,11 @@ def _load(path: Path, count: int, model: str) -> list[str]:
     """The texts in ``path``.  DamagedFile unless they are ``count`` texts of ``model``."""
     content = load_json(path)
     texts = content.get("texts") if isinstance(content, dict) else None
-    if not isinstance(texts, list) or len(texts) != count or not all(isinstance(text, str) for text in texts):
+    if (
+        not isinstance(texts, list)
+        or len(texts) != count
+        or not all(isinstance(text, str) for text in texts)
+    ):
         raise DamagedFile(f"{path} does not hold {count} texts")
     if content.get("model") != model:
         raise DamagedFile(f"{path} is by other weights")
@@ -83,6 +89,7 @@ def samples(split: Split, texts: dict[str, list[str]], count: int) -> list[dict[
     """``count`` evenly spaced sentences: index, source, reference, and the text of each model."""
     sources, references = split.texts.sources, split.texts.references
     return [
-        {"index": i, "source": sources[i], "reference": references[i][0]} | {who: text[i] for who, text in texts.items()}
+        {"index": i, "source": sources[i], "reference": references[i][0]}
+        | {who: text[i] for who, text in texts.items()}
         for i in evenly(len(split), count)
     ]

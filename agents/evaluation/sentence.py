@@ -66,24 +66,34 @@ class Sentence:
     steps: list[Step]
 
 
-def look(student: Policy, decode: Decode, oracle: Oracle, task: Task, split: str, index: int) -> Sentence:
+def look(
+    student: Policy, decode: Decode, oracle: Oracle, task: Task, split: str, index: int
+) -> Sentence:
     """Decode sentence ``index`` of ``split``, and score it by both policies at each of its prefixes."""
     if split not in task.splits:
         raise unknown("split", split, task.splits)
     rows = task.splits[split]
     if not 0 <= index < len(rows):
         raise UserError(f"sentence={index}: {split} has sentences 0 to {len(rows) - 1}")
-    source = torch.from_numpy(rows.source[index])[None].to(next(student.parameters()).device)  # [1, S]
+    source = torch.from_numpy(rows.source[index])[None].to(
+        next(student.parameters()).device
+    )  # [1, S]
     limit = torch.tensor([task.limit(source.shape[1])])
     output = decode(source, limit)
     batch = Batch(torch.tensor([index]), source, output.action, output.length, limit)
     with acting(student):
-        own = student(source, batch.prefix, batch.mask).log_softmax(-1, dtype=torch.float32)  # [T, V]
+        own = student(source, batch.prefix, batch.mask).log_softmax(
+            -1, dtype=torch.float32
+        )  # [T, V]
         expert = oracle.log_probs(source, batch.prefix, batch.mask)  # [T, V]
         demonstration = oracle.demonstrate(source, limit)
     action, vocabulary = batch.target[batch.mask], task.vocabulary
     names, tokens = vocabulary.tokens, action.tolist()
-    columns = [names[token] for token in tokens], pieces(vocabulary, tokens), _sides(names, action, expert)
+    columns = (
+        [names[token] for token in tokens],
+        pieces(vocabulary, tokens),
+        _sides(names, action, expert),
+    )
     return Sentence(
         split,
         index,
@@ -104,4 +114,7 @@ def _sides(names: list[str], action: Tensor, log_probs: Tensor) -> list[Side]:
         [Choice(names[index], chance) for index, chance in zip(*row, strict=True)]
         for row in zip(token.tolist(), top.tolist(), strict=True)
     ]
-    return [Side(*row) for row in zip(chosen.exp().squeeze(1).tolist(), rank.tolist(), best, strict=True)]
+    return [
+        Side(*row)
+        for row in zip(chosen.exp().squeeze(1).tolist(), rank.tolist(), best, strict=True)
+    ]

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-LEAST, SHARE = 10, 0.02  # a position that fewer sentences, or a smaller share of them, reach is not reported
+LEAST, SHARE = (
+    10,
+    0.02,
+)  # a position that fewer sentences, or a smaller share of them, reach is not reported
 
 
 class Tally:

@@ -26,18 +26,27 @@ def mean_nll(policy: Policy, task: Task, split: Split, amp: str, device: str) ->
         for batch in in_order(split, TOKENS, task.limit):
             batch = batch.to(device)
             logits = policy(batch.source, batch.prefix, batch.mask)  # [N, V]
-            total += F.cross_entropy(logits.float(), batch.target[batch.mask], reduction="sum").item()
+            total += F.cross_entropy(
+                logits.float(), batch.target[batch.mask], reduction="sum"
+            ).item()
             tokens += batch.tokens
     return total / tokens
 
 
-def validator(policy: Policy, task: Task, rows: int, amp: str, device: str) -> Callable[[], dict[str, float]]:
+def validator(
+    policy: Policy, task: Task, rows: int, amp: str, device: str
+) -> Callable[[], dict[str, float]]:
     """A function for the trainer: greedy score (first) and NLL on ``rows`` rows of the validation split."""
     split, decoder = subset(task.splits["valid"], rows), Decoder(policy, 1, amp, device)
 
     def validate() -> dict[str, float]:
-        scores = score(task.metric, generate(decoder, task, split), split.texts.references, resamples=0)
+        scores = score(
+            task.metric, generate(decoder, task, split), split.texts.references, resamples=0
+        )
         name, first = next(iter(scores.items()))
-        return {f"valid_{name}": first.value, "valid_loss": mean_nll(policy, task, split, amp, device)}
+        return {
+            f"valid_{name}": first.value,
+            "valid_loss": mean_nll(policy, task, split, amp, device),
+        }
 
     return validate

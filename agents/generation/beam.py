@@ -42,11 +42,15 @@ def beam(
         raise ValueError(f"length_penalty must be a number from 0, not {length_penalty}")
     limit, most = limits(source, limit)
     rows = {"source": source, "limit": limit}
-    return decoding.runner(_beam, policy, most, rows, width=width, length_penalty=length_penalty, keep=keep)
+    return decoding.runner(
+        _beam, policy, most, rows, width=width, length_penalty=length_penalty, keep=keep
+    )
 
 
 @torch.no_grad()
-def _beam(policy: Stepper, most: int, width: int, length_penalty: float, keep: int, **rows: Tensor) -> Trajectories:
+def _beam(
+    policy: Stepper, most: int, width: int, length_penalty: float, keep: int, **rows: Tensor
+) -> Trajectories:
     source, limit = rows["source"], rows["limit"]
     finished = _Finished((len(source), keep, most), length_penalty, source.device)
     if not len(source):
@@ -63,7 +67,9 @@ def _beam(policy: Stepper, most: int, width: int, length_penalty: float, keep: i
         action[:, :, time] = token
         ended = token == EOS
         finished.add(row, score.masked_fill(~ended, -torch.inf)[:, :width], action, time + 1)
-        score, live = score.masked_fill(ended, -torch.inf).topk(min(width, score.shape[1]))  # [N, W]
+        score, live = score.masked_fill(ended, -torch.inf).topk(
+            min(width, score.shape[1])
+        )  # [N, W]
         parent, token = parent.gather(1, live), token.gather(1, live)
         action = action.take_along_dim(live[:, :, None], 1)
         at_limit = limit[row] == time + 1
@@ -101,7 +107,9 @@ class _Finished:
         count: ``[B]`` hypotheses that have finished, kept or not.
     """
 
-    def __init__(self, shape: tuple[int, int, int], length_penalty: float, device: torch.device) -> None:
+    def __init__(
+        self, shape: tuple[int, int, int], length_penalty: float, device: torch.device
+    ) -> None:
         self.length_penalty = length_penalty
         self.value = torch.full(shape[:2], -torch.inf, device=device)
         self.action = torch.full(shape, PAD, dtype=torch.int64, device=device)
@@ -114,7 +122,9 @@ class _Finished:
         self.count[row] += (score > -torch.inf).sum(1)
         value = torch.cat([self.value[row], score / length**self.length_penalty], 1)
         self.value[row], place = value.topk(self.value.shape[1])
-        self.action[row] = torch.cat([self.action[row], action], 1).take_along_dim(place[:, :, None], 1)
+        self.action[row] = torch.cat([self.action[row], action], 1).take_along_dim(
+            place[:, :, None], 1
+        )
 
     def trajectories(self) -> Trajectories:
         missing = self.value == -torch.inf  # what stands there was cut from something else

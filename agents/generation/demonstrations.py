@@ -26,10 +26,17 @@ def demonstrate(decode: Decode, batches: Sequence[Batch]) -> dict[str, Tensor]:
     actions, lengths = [], []
     for batch in batches:
         output = decode(batch.source, batch.limit)
-        inside = torch.arange(output.action.shape[1], device=output.action.device) < output.length[:, None]
+        inside = (
+            torch.arange(output.action.shape[1], device=output.action.device)
+            < output.length[:, None]
+        )
         actions.append(output.action[inside])
         lengths.append(output.length.view(len(batch), -1))  # [B, keep]
-    return {"index": torch.cat([batch.index for batch in batches]), "length": torch.cat(lengths), "action": torch.cat(actions)}
+    return {
+        "index": torch.cat([batch.index for batch in batches]),
+        "length": torch.cat(lengths),
+        "action": torch.cat(actions),
+    }
 
 
 def finished(tensors: dict[str, Tensor]) -> Iterator[tuple[int, list[Tensor]]]:
@@ -37,7 +44,14 @@ def finished(tensors: dict[str, Tensor]) -> Iterator[tuple[int, list[Tensor]]]:
     hypotheses = iter(tensors["action"].split(tensors["length"].flatten().tolist()))
     keep = tensors["length"].shape[1]
     for row in tensors["index"].tolist():
-        yield row, [action for action in (next(hypotheses) for _ in range(keep)) if len(action) and action[-1] == EOS]
+        yield (
+            row,
+            [
+                action
+                for action in (next(hypotheses) for _ in range(keep))
+                if len(action) and action[-1] == EOS
+            ],
+        )
 
 
 def best(task: Task, row: int, actions: list[Tensor]) -> Tensor:
@@ -45,6 +59,12 @@ def best(task: Task, row: int, actions: list[Tensor]) -> Tensor:
     references = task.splits["train"].texts.references[row]
 
     def value(action: Tensor) -> float:
-        return next(iter(sentence_score(task.metric, task.vocabulary.decode(action.tolist()), references).values()))
+        return next(
+            iter(
+                sentence_score(
+                    task.metric, task.vocabulary.decode(action.tolist()), references
+                ).values()
+            )
+        )
 
     return max(actions, key=value) if len(actions) > 1 else actions[0]

@@ -33,7 +33,9 @@ class Interleaved:
     expert: Tensor
 
 
-def interleaved(policy: Policy, oracle: Oracle | Stepper, choose: Choose) -> Callable[..., Interleaved]:
+def interleaved(
+    policy: Policy, oracle: Oracle | Stepper, choose: Choose
+) -> Callable[..., Interleaved]:
     """A function that generates with ``policy`` and ``oracle`` together, as ``choose`` decides.
 
     Args:
@@ -81,7 +83,9 @@ def interleaved(policy: Policy, oracle: Oracle | Stepper, choose: Choose) -> Cal
         with acting(policy):
             episodes = roll(step, start, limit, most)
         count("decoded", int(episodes.length.sum()))
-        return Interleaved(episodes, acted[:, : episodes.action.shape[1]] & (episodes.action != PAD))
+        return Interleaved(
+            episodes, acted[:, : episodes.action.shape[1]] & (episodes.action != PAD)
+        )
 
     return generate
 
@@ -100,7 +104,9 @@ def stepper(oracle: Oracle | Stepper, draws: bool = True) -> Stepper:
         draws: such a query is for its distribution; False: for its action, and the logits are certain of it.
     """
     expert: Any = oracle
-    return expert if hasattr(oracle, "start") and hasattr(oracle, "step") else _Queried(expert, draws)
+    return (
+        expert if hasattr(oracle, "start") and hasattr(oracle, "step") else _Queried(expert, draws)
+    )
 
 
 class _Queried:
@@ -119,8 +125,12 @@ class _Queried:
         last[:, -1] = True
         if self.draws:
             return self.oracle.log_probs(source, prefix, last), (source, prefix)
-        action = self.oracle.action(source, prefix, last).clamp(min=EOS)  # [N]; PAD and BOS, never generated, end the row
-        logits = torch.full((len(token), self.oracle.vocabulary_size), LOG_ZERO, device=action.device)
+        action = self.oracle.action(source, prefix, last).clamp(
+            min=EOS
+        )  # [N]; PAD and BOS, never generated, end the row
+        logits = torch.full(
+            (len(token), self.oracle.vocabulary_size), LOG_ZERO, device=action.device
+        )
         return logits.scatter_(1, action[:, None], 0.0), (source, prefix)
 
 

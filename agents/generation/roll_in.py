@@ -8,7 +8,9 @@ from agents.generation.rollout import rollout
 from textgen_env.types import Batch, Policy
 
 
-def with_rollouts(batch: Batch, which: Tensor, policy: Policy, noise: Tensor | None = None, top_k: int = 0) -> Batch:
+def with_rollouts(
+    batch: Batch, which: Tensor, policy: Policy, noise: Tensor | None = None, top_k: int = 0
+) -> Batch:
     """``batch`` with the targets of some rows replaced by what ``policy`` generates for their sources, up to their limits.
 
     Args:
@@ -21,4 +23,7 @@ def with_rollouts(batch: Batch, which: Tensor, policy: Policy, noise: Tensor | N
     if not which.any():
         return batch
     rows = batch.rows(which)
-    return batch.with_rows(which, rollout(policy, rows.source, rows.limit, None if noise is None else noise[which], top_k))
+    return batch.with_rows(
+        which,
+        rollout(policy, rows.source, rows.limit, None if noise is None else noise[which], top_k),
+    )

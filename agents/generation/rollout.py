@@ -67,6 +67,10 @@ def rollout(
     """
     with acting(policy):
         episodes = decode(policy, source, limit, False, top_k, noise=noise, forced=forced)
-    generated = episodes.length if forced is None else (episodes.length - (forced != PAD).sum(1)).clamp(min=0)
+    generated = (
+        episodes.length
+        if forced is None
+        else (episodes.length - (forced != PAD).sum(1)).clamp(min=0)
+    )
     count("decoded", int(generated.sum()))
     return episodes

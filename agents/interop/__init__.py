@@ -54,4 +54,6 @@ def trainer(name: str) -> Callable[..., int]:
     except ModuleNotFoundError as error:
         package = {"sb3": "stable_baselines3", "contrib": "sb3_contrib"}.get(module, module)
         install = f"python -m pip install -c constraints.txt -e '.[{module}]'"
-        raise UserError(f"trainer={name} needs {package}, which is not installed: {install}") from error
+        raise UserError(
+            f"trainer={name} needs {package}, which is not installed: {install}"
+        ) from error

@@ -50,4 +50,6 @@ def maskable_ppo(student: Policy, task: Task, oracle: Oracle, settings: Settings
     """Proximal policy optimization that never generates PAD or BOS."""
     options = {"oracle": oracle, "reward": settings.reward, "action_mask": True, "text": "never"}
     envs = vector_env(settings.envs, task, ActionMasks, **options)
-    return learn(partial(MaskablePPO, MaskableTextPolicy, envs), student, settings, **minibatches(settings))
+    return learn(
+        partial(MaskablePPO, MaskableTextPolicy, envs), student, settings, **minibatches(settings)
+    )

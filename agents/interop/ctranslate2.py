@@ -49,17 +49,25 @@ def export(policy: nn.Module, task: Task, folder: Path, quantization: str) -> No
     check_quantization(quantization)
     if not isinstance(policy, Transformer):
         name = type(policy).__name__
-        raise UserError(f"CTranslate2 runs transformers and has no {name}: export a run of student=transformer")
+        raise UserError(
+            f"CTranslate2 runs transformers and has no {name}: export a run of student=transformer"
+        )
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.bin").is_file():
-        raise UserError(f"out={folder} is not empty and holds no exported model; name another folder")
-    spec = specification(policy, task.vocabulary, max(MIN_POSITIONS, task.source_limit, task.horizon))
+        raise UserError(
+            f"out={folder} is not empty and holds no exported model; name another folder"
+        )
+    spec = specification(
+        policy, task.vocabulary, max(MIN_POSITIONS, task.source_limit, task.horizon)
+    )
     spec.optimize(quantization=quantization)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as work:
             spec.save(work)
             Path(work, "tokenizer.json").write_text(_tokenizer(task), encoding="utf-8")
-            Path(work, "README.md").write_text(_readme(task, folder, quantization), encoding="utf-8")
+            Path(work, "README.md").write_text(
+                _readme(task, folder, quantization), encoding="utf-8"
+            )
             for path in Path(work).iterdir():
                 os.replace(path, folder / path.name)
     except OSError as error:
@@ -73,7 +81,9 @@ def check_quantization(name: str) -> None:
         raise unknown("quantization", name, supported)
     if name not in supported:
         use = ", ".join(supported)
-        raise UserError(f"quantization={name}: CTranslate2 has no such arithmetic on this CPU; use {use}")
+        raise UserError(
+            f"quantization={name}: CTranslate2 has no such arithmetic on this CPU; use {use}"
+        )
 
 
 def specification(policy: Transformer, vocabulary: Vocabulary, length: int) -> TransformerSpec:
@@ -81,14 +91,23 @@ def specification(policy: Transformer, vocabulary: Vocabulary, length: int) -> T
 
     An output bias forbids PAD and BOS, which our decoders never generate: a user cannot forget an option.
     """
-    spec = TransformerSpec.from_config((len(policy.encoder), len(policy.decoder)), policy.heads, activation=Activation.RELU)
+    spec = TransformerSpec.from_config(
+        (len(policy.encoder), len(policy.decoder)), policy.heads, activation=Activation.RELU
+    )
     source, target = policy.source_embedding or policy.target_embedding, policy.target_embedding
-    spec.encoder.embeddings[0].weight, spec.decoder.embeddings.weight = _array(source.weight), _array(target.weight)
+    spec.encoder.embeddings[0].weight, spec.decoder.embeddings.weight = (
+        _array(source.weight),
+        _array(target.weight),
+    )
     for side, norm in ((spec.encoder, policy.encoder_norm), (spec.decoder, policy.decoder_norm)):
-        side.position_encodings.encodings = _array(positions(length, policy.width, torch.device("cpu")))
+        side.position_encodings.encodings = _array(
+            positions(length, policy.width, torch.device("cpu"))
+        )
         _norm(side.layer_norm, norm)
     layer: Any
-    for block, layer in zip((*spec.encoder.layer, *spec.decoder.layer), (*policy.encoder, *policy.decoder), strict=True):
+    for block, layer in zip(
+        (*spec.encoder.layer, *spec.decoder.layer), (*policy.encoder, *policy.decoder), strict=True
+    ):
         own = layer.self_attention
         _attention(block.self_attention, layer.self_norm, own.query_key_value, own.output)
         _ffn(block.ffn, layer.ffn_norm, layer.ffn)
@@ -111,7 +130,11 @@ def load(folder: Path, workers: int = 1, threads: int = 1) -> ctranslate2.Transl
 
 
 def decoder(
-    model: ctranslate2.Translator, vocabulary: Vocabulary, batch_size: int = 64, width: int = 1, length_penalty: float = 1.0
+    model: ctranslate2.Translator,
+    vocabulary: Vocabulary,
+    batch_size: int = 64,
+    width: int = 1,
+    length_penalty: float = 1.0,
 ) -> Decode:
     """How ``model`` generates, as ``agents.generation.decoder.Decoder``, in batches of sentences of like length.
 
@@ -134,10 +157,16 @@ def decoder(
             max_decoding_length=max(limits),
             max_input_length=0,
         )
-        outputs = [result.hypotheses[0][:length] for result, length in zip(results, limits, strict=True)]
-        rows = [torch.tensor([ids[token] for token in output], dtype=torch.int64) for output in outputs]
+        outputs = [
+            result.hypotheses[0][:length] for result, length in zip(results, limits, strict=True)
+        ]
+        rows = [
+            torch.tensor([ids[token] for token in output], dtype=torch.int64) for output in outputs
+        ]
         length = torch.tensor([len(row) for row in rows])
-        return Trajectories(pad_sequence(rows, batch_first=True, padding_value=PAD), length, torch.zeros(len(rows)))
+        return Trajectories(
+            pad_sequence(rows, batch_first=True, padding_value=PAD), length, torch.zeros(len(rows))
+        )
 
     return decode
 
@@ -145,7 +174,10 @@ def decoder(
 def _readme(task: Task, folder: Path, quantization: str) -> str:
     preprocessing = task.corpus.preprocessing
     steps = [
-        (preprocessing.unescape, f'text = re.sub(r"{ESCAPE.pattern}", lambda match: html.unescape(match[0]), text)'),
+        (
+            preprocessing.unescape,
+            f'text = re.sub(r"{ESCAPE.pattern}", lambda match: html.unescape(match[0]), text)',
+        ),
         (True, 'text = " ".join(text.split())'),
         (preprocessing.split_marks, 'text = text.replace("##AT##", "").replace("@-@", "-")'),
         (preprocessing.split_marks, r'text = " ".join(re.findall(r"\w+|[^\w\s]", text))'),

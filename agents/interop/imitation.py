@@ -57,7 +57,12 @@ def learner(student: Policy, envs: VecEnv, settings: Settings) -> BC:
         observation_space=envs.observation_space,
         action_space=envs.action_space,
         rng=np.random.default_rng(settings.seed),
-        policy=TextPolicy(envs.observation_space, envs.action_space, lambda _: settings.lr, **around(student, dropout=True)),
+        policy=TextPolicy(
+            envs.observation_space,
+            envs.action_space,
+            lambda _: settings.lr,
+            **around(student, dropout=True),
+        ),
         batch_size=settings.batch,
         optimizer_kwargs={"lr": settings.lr},
         ent_weight=0.0,

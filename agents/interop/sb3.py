@@ -89,10 +89,14 @@ def put_heads(policy: Any, lr_schedule: Any, dtype: torch.dtype = torch.float32)
     """Replace the output layers of a Stable-Baselines3 ``policy`` by ours, and renew its optimizer."""
     policy.action_net = Head(policy.features_extractor.policy, dtype)
     policy.value_net = ValueHead(policy.features_dim, 1)
-    policy.optimizer = policy.optimizer_class(policy.parameters(), lr=lr_schedule(1), **policy.optimizer_kwargs)
+    policy.optimizer = policy.optimizer_class(
+        policy.parameters(), lr=lr_schedule(1), **policy.optimizer_kwargs
+    )
 
 
-def states(space: gym.Space, observation: Tensor | dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def states(
+    space: gym.Space, observation: Tensor | dict[str, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
     """The arguments with which to query a policy or an oracle at ``observation`` of ``space``.
 
     Returns:
@@ -108,7 +112,9 @@ def states(space: gym.Space, observation: Tensor | dict[str, Tensor]) -> tuple[T
     return source[:, :longest], prefix, torch.arange(width + 1, device=length.device) == length
 
 
-def vector_env(count: int, task: Task, wrapper: Callable[[gym.Env], gym.Env] | None = None, **options: Any) -> DummyVecEnv:
+def vector_env(
+    count: int, task: Task, wrapper: Callable[[gym.Env], gym.Env] | None = None, **options: Any
+) -> DummyVecEnv:
     """``count`` environments of ``task``, each in ``wrapper``, as Stable-Baselines3 takes them."""
 
     def make() -> gym.Env:
@@ -127,7 +133,11 @@ def ppo(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> int:
 def a2c(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> int:
     """Advantage actor-critic: one gradient step on the last ``batch`` states; a small batch suits it."""
     envs = vector_env(settings.envs, task, oracle=oracle, reward=settings.reward, text="never")
-    options = {"n_steps": max(1, settings.batch // settings.envs), "use_rms_prop": False, "normalize_advantage": True}
+    options = {
+        "n_steps": max(1, settings.batch // settings.envs),
+        "use_rms_prop": False,
+        "normalize_advantage": True,
+    }
     return learn(partial(A2C, TextPolicy, envs), student, settings, **options)
 
 
@@ -137,7 +147,9 @@ def minibatches(settings: Settings) -> dict[str, Any]:
     return {"n_steps": steps, "batch_size": settings.batch, "n_epochs": settings.epochs}
 
 
-def learn(algorithm: Callable[..., Any], student: Policy, settings: Settings, **options: Any) -> int:
+def learn(
+    algorithm: Callable[..., Any], student: Policy, settings: Settings, **options: Any
+) -> int:
     """Train ``student`` by a Stable-Baselines3 ``algorithm`` that already has its policy class and environments."""
     model = algorithm(
         learning_rate=settings.lr,

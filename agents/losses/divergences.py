@@ -54,7 +54,9 @@ def divergence(name: str, beta: float) -> Divergence:
     if name not in NAMED:
         raise unknown("divergence", name, NAMED)
     if not 0 <= beta <= 1:
-        raise UserError(f"beta={beta}: the generalized JSD's β lies between 0 (forward KL) and 1 (reverse KL)")
+        raise UserError(
+            f"beta={beta}: the generalized JSD's β lies between 0 (forward KL) and 1 (reverse KL)"
+        )
     return NAMED[name](beta)
 
 

@@ -19,7 +19,9 @@ from textgen_env.errors import Range, check_range
 from textgen_env.oracles.policy import keep_top
 from textgen_env.types import LOG_ZERO, Batch, Oracle, Policy
 
-PositionLoss = Callable[[Tensor, Tensor], Tensor]  # logits [n, V], log-probabilities [n, V] or tokens [n] → their mean
+PositionLoss = Callable[
+    [Tensor, Tensor], Tensor
+]  # logits [n, V], log-probabilities [n, V] or tokens [n] → their mean
 CHUNK = 1 << 25  # the student's logits that are in memory at once
 
 
@@ -53,11 +55,15 @@ def clone(policy: Policy, batch: Batch, action: Tensor, smoothing: float = 0.0) 
     features = policy.features(batch.source, batch.prefix, batch.actual)  # [N, D]
     total = features.new_zeros((), dtype=torch.float32)
     for _, positions in chunks(batch, policy.vocabulary_size):
-        total = total + _chunk(policy, features, positions, action[positions], lambda x, y: nll(x, y, smoothing))
+        total = total + _chunk(
+            policy, features, positions, action[positions], lambda x, y: nll(x, y, smoothing)
+        )
     return Loss(total, len(features))
 
 
-def distill(policy: Policy, oracle: Oracle, batch: Batch, loss: PositionLoss, top_k: int = 0) -> Loss:
+def distill(
+    policy: Policy, oracle: Oracle, batch: Batch, loss: PositionLoss, top_k: int = 0
+) -> Loss:
     """``loss`` of the student's logits and the oracle's log-probabilities at the N real positions of ``batch``.
 
     The student's logits are in memory a chunk at a time. The oracle is queried once, so its N·V log-probabilities stay
@@ -78,7 +84,9 @@ def distill(policy: Policy, oracle: Oracle, batch: Batch, loss: PositionLoss, to
     total = features.new_zeros((), dtype=torch.float32)
     entropy = torch.zeros_like(total)
     for rows, positions in chunks(batch, policy.vocabulary_size):
-        log_probs = keep_top(oracle.log_probs(batch.source[rows], batch.prefix[rows], batch.actual[rows]), top_k)  # [n, V]
+        log_probs = keep_top(
+            oracle.log_probs(batch.source[rows], batch.prefix[rows], batch.actual[rows]), top_k
+        )  # [n, V]
         total = total + _chunk(policy, features, positions, log_probs, loss)
         if loss is cross_entropy:
             entropy -= (log_probs.float().exp() * log_probs.clamp(min=LOG_ZERO)).sum()
@@ -95,7 +103,9 @@ def chunks(batch: Batch, vocabulary_size: int) -> Iterator[tuple[slice, slice]]:
         row, position = last, ends[last - 1]
 
 
-def _chunk(policy: Policy, features: Tensor, positions: slice, label: Tensor, loss: PositionLoss) -> Tensor:
+def _chunk(
+    policy: Policy, features: Tensor, positions: slice, label: Tensor, loss: PositionLoss
+) -> Tensor:
     """The sum of ``loss`` over a chunk. The logits of one of several are dropped, and computed again for the gradient."""
     chunk = features[positions]
 

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from agents.policies.layers import linear
 
 Hidden = tuple[Tensor, ...]  # what a cell remembers between two steps: tensors [B, W], float32
-HIGHWAY = math.sqrt(3)  # keeps the variance from layer to layer while reset gates are half open (Lei et al. 2018, section 3)
+HIGHWAY = math.sqrt(
+    3
+)  # keeps the variance from layer to layer while reset gates are half open (Lei et al. 2018, section 3)
 
 
 class Layer(nn.Module):
@@ -31,7 +33,13 @@ class Layer(nn.Module):
     """
 
     def __init__(
-        self, cell: type[nn.Module], inputs: int, width: int, directions: int, projection: int, layer_norm: bool
+        self,
+        cell: type[nn.Module],
+        inputs: int,
+        width: int,
+        directions: int,
+        projection: int,
+        layer_norm: bool,
     ) -> None:
         super().__init__()
         self.width = width
@@ -118,7 +126,9 @@ class SRU(nn.Module):
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        self.matrices = nn.Linear(inputs, width * (3 if inputs == width else 4), bias=False)  # W, W_f, W_r, highway
+        self.matrices = nn.Linear(
+            inputs, width * (3 if inputs == width else 4), bias=False
+        )  # W, W_f, W_r, highway
         self.peephole = nn.Parameter(torch.empty(2, width))  # v_f, v_r
         self.bias = nn.Parameter(torch.zeros(2, width))  # b_f, b_r
         nn.init.uniform_(self.matrices.weight, -math.sqrt(3 / inputs), math.sqrt(3 / inputs))
@@ -136,7 +146,9 @@ class SRU(nn.Module):
 
     def run(self, x: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """``[T, B, inputs]``, c_0 ``[B, W]`` → h ``[T, B, W]``, c_T ``[B, W]``."""
-        candidate, forget, reset, *highway = self.matrices(x).float().split(cell.shape[1], -1)  # [T, B, W] each
+        candidate, forget, reset, *highway = (
+            self.matrices(x).float().split(cell.shape[1], -1)
+        )  # [T, B, W] each
         forget, reset = forget + self.bias[0], reset + self.bias[1]
         cells = [cell]
         for candidate_t, forget_t in zip(candidate, forget, strict=True):
@@ -144,7 +156,9 @@ class SRU(nn.Module):
             cell = gate * cell + (1 - gate) * candidate_t
             cells.append(cell)
         gate = torch.sigmoid(reset + self.peephole[1] * torch.stack(cells[:-1]))  # [T, B, W]
-        return gate * torch.stack(cells[1:]) + (1 - gate) * (highway[0] if highway else HIGHWAY * x), cell
+        return gate * torch.stack(cells[1:]) + (1 - gate) * (
+            highway[0] if highway else HIGHWAY * x
+        ), cell
 
 
 CELLS: dict[str, Any] = {"gru": GRU, "lstm": LSTM, "sru": SRU}

@@ -53,10 +53,17 @@ class HuggingFacePolicy(nn.Module):
         self.has_encoder = bool(model.config.is_encoder_decoder)
         parameters = inspect.signature(model.forward).parameters
         self.takes_positions = "position_ids" in parameters
-        self.cache_name = "cache" if "cache" in parameters else "past_key_values"  # of transformers 5 and 4
+        self.cache_name = (
+            "cache" if "cache" in parameters else "past_key_values"
+        )  # of transformers 5 and 4
         known = [ids[EOS] if theirs is None else theirs for theirs in ids]
         absent = [ours for ours, theirs in enumerate(ids) if theirs is None]
-        for name, value in {"ids": known, "absent": absent, "opening": opening, "closing": closing}.items():
+        for name, value in {
+            "ids": known,
+            "absent": absent,
+            "opening": opening,
+            "closing": closing,
+        }.items():
             self.register_buffer(name, torch.tensor(value, dtype=torch.int64))
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -67,7 +74,10 @@ class HuggingFacePolicy(nn.Module):
         """The input of the model's output layer: ``[B, T, D]``, or ``[N, D]`` where ``mask`` ``[B, T]`` is True."""
         state = self.start(source, prefix.shape[1])
         tokens = torch.cat([state.prompt, self.ids[prefix[:, 1:]]], 1)  # [B, P + T - 1]
-        hidden, skipped = self._run(self.inputs(tokens, state))[0], state.prompt.shape[1] - 1  # [B, P + T - 1, D]
+        hidden, skipped = (
+            self._run(self.inputs(tokens, state))[0],
+            state.prompt.shape[1] - 1,
+        )  # [B, P + T - 1, D]
         return hidden[:, skipped:] if mask is None else picked(hidden, F.pad(mask, (skipped, 0)))
 
     def head(self, features: Tensor) -> Tensor:
@@ -75,7 +85,9 @@ class HuggingFacePolicy(nn.Module):
         model, config = self.model, self.model.config
         logits = model.get_output_embeddings()(features)  # [..., theirs]
         logits = logits + getattr(model, "final_logits_bias", 0.0)  # BART and its relatives
-        logits = logits * getattr(model, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)  # Cohere, Granite
+        logits = (
+            logits * getattr(model, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
+        )  # Cohere, Granite
         if cap := getattr(config, "final_logit_softcapping", None):  # Gemma
             logits = cap * torch.tanh(logits / cap)
         return self.ours(logits)
@@ -86,23 +98,36 @@ class HuggingFacePolicy(nn.Module):
 
     def start(self, source: Tensor, limit: int) -> State:
         """Encode once, or lay out the prompt; the cache grows step by step, whatever the ``limit``."""
-        source = source[:, : max(1, int((source != PAD).any(0).sum()))]  # the model may have no position for more padding
-        opening, closing = self.opening.expand(len(source), -1), self.closing.expand(len(source), -1)
+        source = source[
+            :, : max(1, int((source != PAD).any(0).sum()))
+        ]  # the model may have no position for more padding
+        opening, closing = (
+            self.opening.expand(len(source), -1),
+            self.closing.expand(len(source), -1),
+        )
         tokens = torch.cat([opening, self.ids[source]], 1)  # [B, S]
         absent = source == PAD if self.keeps_eos else (source == PAD) | (source == EOS)
         present = F.pad((~absent).long(), (opening.shape[1], 0), value=1)  # [B, S]
         if self.has_encoder:
-            encoded = self.model.get_encoder()(input_ids=tokens, attention_mask=present).last_hidden_state
+            encoded = self.model.get_encoder()(
+                input_ids=tokens, attention_mask=present
+            ).last_hidden_state
             return State(0, closing, present, encoded, None)
-        left = present.argsort(dim=1, stable=True)  # left padding, as MPT's ALiBi counts distances by position
+        left = present.argsort(
+            dim=1, stable=True
+        )  # left padding, as MPT's ALiBi counts distances by position
         prompt = torch.cat([tokens.gather(1, left), closing], 1)  # [B, P]
-        return State(0, prompt, F.pad(present.gather(1, left), (0, closing.shape[1]), value=1), None, None)
+        return State(
+            0, prompt, F.pad(present.gather(1, left), (0, closing.shape[1]), value=1), None, None
+        )
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """One step for ``token`` ``[B]`` (BOS first) → ``[B, V]``; the cache in ``state`` grows: do not use it again."""
         tokens = self.ids[token][:, None] if state.time else state.prompt
         hidden, cache = self._run(self.inputs(tokens, state) | {"use_cache": True})
-        return self.head(hidden[:, -1]), replace(state, time=state.time + tokens.shape[1], cache=cache)
+        return self.head(hidden[:, -1]), replace(
+            state, time=state.time + tokens.shape[1], cache=cache
+        )
 
     def inputs(self, tokens: Tensor, state: State) -> dict[str, Any]:
         """The model's arguments for ``tokens`` ``[B, N]``, which follow the ``state.time`` tokens in the cache."""
@@ -110,7 +135,9 @@ class HuggingFacePolicy(nn.Module):
         if self.has_encoder:
             memory = {"encoder_outputs": (state.encoded,), "attention_mask": state.present}
             return {"decoder_input_ids": tokens, **memory, **options}
-        present = F.pad(state.present, (0, state.time + tokens.shape[1] - state.present.shape[1]), value=1)
+        present = F.pad(
+            state.present, (0, state.time + tokens.shape[1] - state.present.shape[1]), value=1
+        )
         if self.takes_positions:
             options["position_ids"] = (present.cumsum(1) - 1).clamp(min=0)[:, state.time :]
         return {"input_ids": tokens, "attention_mask": present, **options}
@@ -133,7 +160,9 @@ class HuggingFacePolicy(nn.Module):
         needed = max(sizes) if self.has_encoder else sum(sizes)
         positions = getattr(self.model.config, "max_position_embeddings", needed)
         if needed > positions:
-            raise UserError(f"the teacher has {positions} positions and needs {needed}: lower env.source_limit or env.horizon")
+            raise UserError(
+                f"the teacher has {positions} positions and needs {needed}: lower env.source_limit or env.horizon"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,4 +186,6 @@ class State:
         if self.cache is not None:
             self.cache.reorder_cache(index)
         encoded = None if self.encoded is None else self.encoded[index]
-        return replace(self, prompt=self.prompt[index], present=self.present[index], encoded=encoded)
+        return replace(
+            self, prompt=self.prompt[index], present=self.present[index], encoded=encoded
+        )

@@ -31,6 +31,8 @@ def embedding(vocabulary_size: int, width: int) -> nn.Embedding:
 
 def positions(length: int, width: int, device: torch.device) -> Tensor:
     """Sinusoidal positions ``[length, width]`` (Vaswani et al. 2017, section 3.5), for any length."""
-    rate = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(10_000.0) / width))  # [D/2]
+    rate = torch.exp(
+        torch.arange(0, width, 2, device=device) * (-math.log(10_000.0) / width)
+    )  # [D/2]
     angle = torch.arange(length, device=device)[:, None] * rate  # [length, D/2]
     return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width]  # [length, D]

@@ -51,7 +51,9 @@ def load_tokens(name: str) -> Tokens:
         tokenizer = transformers.AutoTokenizer.from_pretrained(view, **LOCAL)
         if not tokenizer.is_fast:
             kind = type(tokenizer).__name__
-            raise UserError(f"it has only a slow tokenizer ({kind}); a fast one, a tokenizer.json, is needed")
+            raise UserError(
+                f"it has only a slow tokenizer ({kind}); a fast one, a tokenizer.json, is needed"
+            )
         if tokenizer.eos_token is None:
             raise UserError("its tokenizer names no eos_token, with which a sequence could end")
         backend = tokenizer.backend_tokenizer
@@ -77,17 +79,34 @@ def load(name: str, source_prefix: str = "", separator: str = "") -> HuggingFace
     tokens = load_tokens(name)
     with _opened(name) as (transformers, view):
         config = transformers.AutoConfig.from_pretrained(view, **LOCAL)
-        kind = transformers.AutoModelForSeq2SeqLM if config.is_encoder_decoder else transformers.AutoModelForCausalLM
-        options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True, **LOCAL}
+        kind = (
+            transformers.AutoModelForSeq2SeqLM
+            if config.is_encoder_decoder
+            else transformers.AutoModelForCausalLM
+        )
+        options = {
+            "use_safetensors": True,
+            "dtype": torch.float32,
+            "output_loading_info": True,
+            **LOCAL,
+        }
         model, report = kind.from_pretrained(view, config=config, **options)
         if report["missing_keys"]:
-            raise UserError(f"its weights are not those of a {type(model).__name__}: {min(report['missing_keys'])} is missing")
+            raise UserError(
+                f"its weights are not those of a {type(model).__name__}: {min(report['missing_keys'])} is missing"
+            )
         if config.is_encoder_decoder and separator:
             raise UserError("teacher.separator is for models without an encoder; leave it out")
         _check_vocabulary(model, tokens)
         opening = tokens.before + tokens.encode(source_prefix)
-        closing = _decoder_start(model, tokens.before) if config.is_encoder_decoder else tokens.encode(separator)
-        policy = HuggingFacePolicy(model, tokens.vocabulary, tokens.ids, opening, closing, keeps_eos=not separator).eval()
+        closing = (
+            _decoder_start(model, tokens.before)
+            if config.is_encoder_decoder
+            else tokens.encode(separator)
+        )
+        policy = HuggingFacePolicy(
+            model, tokens.vocabulary, tokens.ids, opening, closing, keeps_eos=not separator
+        ).eval()
         _check_identities(policy)
     return policy
 
@@ -98,7 +117,9 @@ def _opened(name: str) -> Iterator[tuple[ModuleType, Path]]:
     try:
         import transformers
     except ImportError:
-        raise UserError("teacher.path=hf:… needs the transformers package: pip install -e '.[hf]'") from None
+        raise UserError(
+            "teacher.path=hf:… needs the transformers package: pip install -e '.[hf]'"
+        ) from None
     try:
         with clean_view(name, transformers) as view:
             yield transformers, view
@@ -108,7 +129,10 @@ def _opened(name: str) -> Iterator[tuple[ModuleType, Path]]:
 
 def _decoder_start(model: Any, before: list[int]) -> list[int]:
     """The ids that the decoder is given before the first token of a text; models are trained with ``before`` in front of it."""
-    start, first = model.generation_config.decoder_start_token_id, model.generation_config.forced_bos_token_id
+    start, first = (
+        model.generation_config.decoder_start_token_id,
+        model.generation_config.forced_bos_token_id,
+    )
     if start is None:
         raise UserError("its config names no decoder_start_token_id")
     if first is not None:
@@ -117,12 +141,19 @@ def _decoder_start(model: Any, before: list[int]) -> list[int]:
 
 
 def _check_vocabulary(model: Any, tokens: Tokens) -> None:
-    size, highest = model.get_output_embeddings().weight.shape[0], max(theirs for theirs in tokens.ids if theirs is not None)
+    size, highest = (
+        model.get_output_embeddings().weight.shape[0],
+        max(theirs for theirs in tokens.ids if theirs is not None),
+    )
     if highest >= size:
-        raise UserError(f"its tokenizer has ids up to {highest:,}, the model only {size:,} tokens: they do not belong together")
+        raise UserError(
+            f"its tokenizer has ids up to {highest:,}, the model only {size:,} tokens: they do not belong together"
+        )
     eos, ends = tokens.ids[EOS], model.generation_config.eos_token_id
     if ends is not None and eos not in (ends if isinstance(ends, list) else [ends]):
-        raise UserError(f"the model ends a sequence with id {ends}, its tokenizer with {eos}: they do not belong together")
+        raise UserError(
+            f"the model ends a sequence with id {ends}, its tokenizer with {eos}: they do not belong together"
+        )
     if model.config.is_encoder_decoder and tokens.after not in ([], [eos]):
         raise UserError("its tokenizer ends a source with more than EOS, and no source here does")
 
@@ -146,6 +177,10 @@ def _check_identities(policy: HuggingFacePolicy) -> None:
     except Exception as error:
         raise UserError(f"a {kind} model cannot be a teacher ({error})") from error
     tolerance = 1e-3 * max(1.0, whole[whole > LOG_ZERO].abs().max().item())
-    gaps = torch.stack([(alone[0] - whole[0]), alone[1] - whole[1], own - whole[0], cached[0] - whole[1]]).abs()
+    gaps = torch.stack(
+        [(alone[0] - whole[0]), alone[1] - whole[1], own - whole[0], cached[0] - whole[1]]
+    ).abs()
     if not gaps.max() < tolerance:
-        raise UserError(f"a {kind} model cannot be a teacher: it sees later tokens, or padding, or its cache or output differs")
+        raise UserError(
+            f"a {kind} model cannot be a teacher: it sees later tokens, or padding, or its cache or output differs"
+        )

@@ -59,19 +59,31 @@ class RNN(nn.Module):
             raise unknown("cell", cell, CELLS)
         check_range("encoder_layers", encoder_layers, LAYERS)
         check_range("decoder_layers", decoder_layers, LAYERS)
-        for key, value in (("encoder_width", encoder_width), ("width", width), ("embedding", embedding)):
+        for key, value in (
+            ("encoder_width", encoder_width),
+            ("width", width),
+            ("embedding", embedding),
+        ):
             check_range(key, value, WIDTH)
         check_range("projection", projection, Range(0, WIDTH.most))
         check_range("dropout", dropout, Range(0, 1, "most"))
-        self.vocabulary_size, self.encoder_width, self.feature_width = vocabulary_size, encoder_width, embedding
+        self.vocabulary_size, self.encoder_width, self.feature_width = (
+            vocabulary_size,
+            encoder_width,
+            embedding,
+        )
         self.dropout = nn.Dropout(dropout)
         self.target_embedding = token_embedding(vocabulary_size, embedding)
-        self.source_embedding = None if share_source_embedding else token_embedding(vocabulary_size, embedding)
+        self.source_embedding = (
+            None if share_source_embedding else token_embedding(vocabulary_size, embedding)
+        )
         layer = partial(Layer, CELLS[cell], projection=projection, layer_norm=layer_norm)
         both = 2 * encoder_width
         encoder_inputs = [embedding] + [both] * (encoder_layers - 1)
         decoder_inputs = [embedding] + [width] * (decoder_layers - 1)
-        self.encoder = nn.ModuleList(layer(size, encoder_width, directions=2) for size in encoder_inputs)
+        self.encoder = nn.ModuleList(
+            layer(size, encoder_width, directions=2) for size in encoder_inputs
+        )
         self.decoder = nn.ModuleList(layer(size, width, directions=1) for size in decoder_inputs)
         self.starts = nn.ModuleList(bridge(both, width) for _ in range(decoder_layers))
         self.keys = bridge(both, width)
@@ -105,12 +117,20 @@ class RNN(nn.Module):
         The first are keys and values ``[B, S, W]`` and where to attend, bool ``[B, 1, S]``.
         """
         length = (source != PAD).sum(1)  # [B]
-        back, row = backwards(length, source.shape[1]), torch.arange(len(source), device=source.device)
+        back, row = (
+            backwards(length, source.shape[1]),
+            torch.arange(len(source), device=source.device),
+        )
         last = (length - 1).clamp(min=0)
-        x, ends = self.embed(self.source_embedding or self.target_embedding, source.t()), []  # [S, B, D]
+        x, ends = (
+            self.embed(self.source_embedding or self.target_embedding, source.t()),
+            [],
+        )  # [S, B, D]
         for layer in self.encoder:
             x = layer(self.dropout(x), back=back)
-            ends.append(torch.cat([x[last, row, : self.encoder_width], x[0, :, self.encoder_width :]], 1))  # [B, D]
+            ends.append(
+                torch.cat([x[last, row, : self.encoder_width], x[0, :, self.encoder_width :]], 1)
+            )  # [B, D]
         lift = len(self.encoder) - len(self.decoder)
         starts = [start(ends[max(0, i + lift)]).float() for i, start in enumerate(self.starts)]
         x = x.transpose(0, 1)  # [B, S, D]
@@ -174,7 +194,12 @@ class Memory:
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, present: Tensor) -> Tensor:
     """Dot-product attention: ``[B, T, D]`` → ``[B, T, D]``."""
-    query, keys, values, present = query[:, None], keys[:, None], values[:, None], present[:, None]  # one head
+    query, keys, values, present = (
+        query[:, None],
+        keys[:, None],
+        values[:, None],
+        present[:, None],
+    )  # one head
     return F.scaled_dot_product_attention(query, keys, values, present)[:, 0]
 
 

@@ -56,7 +56,9 @@ class Transformer(nn.Module):
         self.feature_width = width
         self.dropout = nn.Dropout(dropout)
         self.target_embedding = embedding(vocabulary_size, width)
-        self.source_embedding = None if share_source_embedding else embedding(vocabulary_size, width)
+        self.source_embedding = (
+            None if share_source_embedding else embedding(vocabulary_size, width)
+        )
         sizes = width, heads, ffn, dropout
         self.encoder = nn.ModuleList(EncoderLayer(*sizes) for _ in range(layers))
         self.encoder_norm = nn.LayerNorm(width)
@@ -91,7 +93,9 @@ class Transformer(nn.Module):
 
     def embed(self, table: nn.Embedding, token: Tensor) -> Tensor:
         """Tokens ``[B, T]`` at positions 0 … T-1 → ``[B, T, D]``."""
-        return table(token) * math.sqrt(self.width) + positions(token.shape[1], self.width, token.device)
+        return table(token) * math.sqrt(self.width) + positions(
+            token.shape[1], self.width, token.device
+        )
 
     def start(self, source: Tensor, limit: int) -> State:
         """Encode ``source`` ``[B, S]`` once, for at most ``limit`` steps."""
@@ -101,7 +105,9 @@ class Transformer(nn.Module):
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """One step for ``token`` ``[B]`` → ``[B, V]``; writes into ``state``, which must not be used again."""
-        x = self.target_embedding(token) * math.sqrt(self.width) + state.places[state.time]  # [B, D]
+        x = (
+            self.target_embedding(token) * math.sqrt(self.width) + state.places[state.time]
+        )  # [B, D]
         x = x.view(-1, state.beams, self.width)  # [N, W, D]
         *memory, present = state.memory
         seen = state.seen
@@ -109,9 +115,13 @@ class Transformer(nn.Module):
             own = torch.eye(state.beams, dtype=torch.bool, device=seen.device)
             seen = torch.cat([seen, own.expand(len(seen), 1, -1, -1)], 3)  # [N, 1, W, R + W]
         for layer, keys_values, past in zip(self.decoder, memory, state.past, strict=True):
-            x = layer.forward(x, keys_values, present, past, seen)  # not by torch.compile, whatever its pass over sequences
+            x = layer.forward(
+                x, keys_values, present, past, seen
+            )  # not by torch.compile, whatever its pass over sequences
         logits = self.head(self.decoder_norm(x.flatten(0, 1)))
-        return logits, State(state.time + 1, state.places, state.beams, state.past, seen, state.memory)
+        return logits, State(
+            state.time + 1, state.places, state.beams, state.past, seen, state.memory
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +192,9 @@ class SelfAttention(nn.Module):
         self.query_key_value = linear(width, width, blocks=3)
         self.output = linear(width, width)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None, past: Past | None = None, causal: bool = False) -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, past: Past | None = None, causal: bool = False
+    ) -> Tensor:
         """``[B, T, D]`` → ``[B, T, D]``; attends where ``mask`` is True, or if causal up to each own position."""
         x = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))  # [B, T, 3, H, K]
         query, keys_values = x[:, :, 0], x[:, :, 1:]
@@ -212,10 +224,14 @@ class CrossAttention(nn.Module):
         return self.output(attend(query, keys_values, mask, self.dropout if self.training else 0.0))
 
 
-def attend(query: Tensor, keys_values: Tensor, mask: Tensor | None, dropout: float, causal: bool = False) -> Tensor:
+def attend(
+    query: Tensor, keys_values: Tensor, mask: Tensor | None, dropout: float, causal: bool = False
+) -> Tensor:
     """Query ``[B, T, H, K]`` meets keys and values ``[B, S, 2, H, K]`` → ``[B, T, D]``."""
     key, value = keys_values.permute(2, 0, 3, 1, 4)  # [B, H, S, K] each
-    x = F.scaled_dot_product_attention(query.transpose(1, 2), key, value, mask, dropout, causal)  # [B, H, T, K]
+    x = F.scaled_dot_product_attention(
+        query.transpose(1, 2), key, value, mask, dropout, causal
+    )  # [B, H, T, K]
     return x.transpose(1, 2).flatten(2)  # [B, T, D]
 
 
@@ -225,7 +241,10 @@ class EncoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, ffn: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.self_norm, self.self_attention = nn.LayerNorm(width), SelfAttention(width, heads, dropout)
+        self.self_norm, self.self_attention = (
+            nn.LayerNorm(width),
+            SelfAttention(width, heads, dropout),
+        )
         self.ffn_norm, self.ffn = nn.LayerNorm(width), feed_forward(width, ffn, dropout)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
@@ -240,12 +259,23 @@ class DecoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, ffn: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.self_norm, self.self_attention = nn.LayerNorm(width), SelfAttention(width, heads, dropout)
-        self.cross_norm, self.cross_attention = nn.LayerNorm(width), CrossAttention(width, heads, dropout)
+        self.self_norm, self.self_attention = (
+            nn.LayerNorm(width),
+            SelfAttention(width, heads, dropout),
+        )
+        self.cross_norm, self.cross_attention = (
+            nn.LayerNorm(width),
+            CrossAttention(width, heads, dropout),
+        )
         self.ffn_norm, self.ffn = nn.LayerNorm(width), feed_forward(width, ffn, dropout)
 
     def forward(
-        self, x: Tensor, memory: Tensor, present: Tensor, past: Past | None = None, seen: Tensor | None = None
+        self,
+        x: Tensor,
+        memory: Tensor,
+        present: Tensor,
+        past: Past | None = None,
+        seen: Tensor | None = None,
     ) -> Tensor:
         """A whole prefix ``[B, T, D]``, or after ``past`` a step of W hypotheses ``[N, W, D]`` → the same shape."""
         y = self.self_attention(self.self_norm(x), seen, past, causal=past is None)

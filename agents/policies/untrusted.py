@@ -111,7 +111,9 @@ def clean_view(name: str, transformers: ModuleType) -> Iterator[Path]:
     folder = _folder(name)
     if os.path.lexists(folder / ADAPTER):
         raise UserError("it holds an adapter; merge it into its model and save that")
-    links = {file: path for file in VOCABULARIES if (path := _plain_file(folder, file, MAX_VOCABULARY))}
+    links = {
+        file: path for file in VOCABULARIES if (path := _plain_file(folder, file, MAX_VOCABULARY))
+    }
     contents = {file: content for file in JSON_KEYS if (content := _json(folder, file)) is not None}
     if "config.json" not in contents:
         raise UserError("no config.json in it; save_pretrained writes one")
@@ -147,7 +149,11 @@ def _folder(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=[*DOWNLOADED], local_files_only=local))
     except Exception as error:  # whatever the hub, the network or the package raises
-        reason = f"a run's folder downloads nothing: run `hf download {name}` first" if local else f"from the hub: {error}"
+        reason = (
+            f"a run's folder downloads nothing: run `hf download {name}` first"
+            if local
+            else f"from the hub: {error}"
+        )
         raise UserError(f"no folder of that name, and {reason}") from error
 
 
@@ -167,7 +173,9 @@ def _plain_file(folder: Path, name: str, limit: int | None = None) -> Path | Non
     if not path.is_file():
         raise UserError(f"{name} is no file; put the file itself there")
     if limit is not None and (size := path.stat().st_size) > limit:
-        raise UserError(f"{name} has {size:,} bytes, and at most {limit:,} are read; use another copy")
+        raise UserError(
+            f"{name} has {size:,} bytes, and at most {limit:,} are read; use another copy"
+        )
     return path
 
 
@@ -202,7 +210,9 @@ def _weights(folder: Path) -> tuple[dict[str, Path], dict[str, Any] | None]:
         return {WEIGHTS: _weight_file(folder, WEIGHTS)}, None
     index = _json(folder, INDEX)
     if index is None:
-        raise UserError("no safetensors weights in it, and nothing else is read; save_pretrained writes them")
+        raise UserError(
+            "no safetensors weights in it, and nothing else is read; save_pretrained writes them"
+        )
     shards = index.get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise UserError(f"{INDEX} has no weight_map; download it again")
@@ -235,13 +245,20 @@ def _config(config: dict[str, Any], transformers: ModuleType) -> dict[str, Any]:
             f"config.json: model_type={kind!r} is no text model known here; use one of agents.policies.untrusted.MODEL_TYPES"
         )
     if kind not in transformers.CONFIG_MAPPING:
-        raise UserError(f"config.json: transformers {transformers.__version__} has no model_type={kind!r}; update it")
+        raise UserError(
+            f"config.json: transformers {transformers.__version__} has no model_type={kind!r}; update it"
+        )
     return _of_class(config, transformers.CONFIG_MAPPING[kind])
 
 
 def _of_class(config: dict[str, Any], kind: Any) -> dict[str, Any]:
     """``config`` with the parameters of its class ``kind``, and its parts likewise."""
-    keys = CONFIG_KEYS | TOKEN_IDS | inspect.signature(kind).parameters.keys() | kind.attribute_map.keys()
+    keys = (
+        CONFIG_KEYS
+        | TOKEN_IDS
+        | inspect.signature(kind).parameters.keys()
+        | kind.attribute_map.keys()
+    )
     kept = _only(config, keys - NOT_TAKEN)
     for name, part in kind.sub_configs.items():
         if isinstance(kept.get(name), dict):
@@ -260,4 +277,6 @@ def _check_tokenizer_class(name: Any, file: str, transformers: ModuleType) -> No
     known = [getattr(transformers, f"{name}{end}", None) for end in ("", "Fast")]
     base = transformers.PreTrainedTokenizerBase
     if not any(isinstance(kind, type) and issubclass(kind, base) for kind in known):
-        raise UserError(f"{file}: tokenizer_class={name!r} is no tokenizer of transformers; use another model")
+        raise UserError(
+            f"{file}: tokenizer_class={name!r} is no tokenizer of transformers; use another model"
+        )

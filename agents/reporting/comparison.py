@@ -56,7 +56,9 @@ def systems(entries: Sequence[Entry]) -> dict[System, list[Entry]]:
     return found
 
 
-def rows(entries: Sequence[Entry], metric: str, references: References, resamples: int = 1000) -> list[dict[str, Any]]:
+def rows(
+    entries: Sequence[Entry], metric: str, references: References, resamples: int = 1000
+) -> list[dict[str, Any]]:
     """One row per system, the runs of its seeds taken together.
 
     Every score, cost and ``gain`` (over ``mle`` with the same student and seed, first beam width) is
@@ -76,7 +78,9 @@ def rows(entries: Sequence[Entry], metric: str, references: References, resample
     scored = {id(run): run.scores(metric, references, resamples) for run in entries}
     main = {run: next(iter(values.values())).value for run, values in scored.items()}
 
-    def compared(student: str, baseline: str, own: list[Entry]) -> tuple[float | None, float | None]:
+    def compared(
+        student: str, baseline: str, own: list[Entry]
+    ) -> tuple[float | None, float | None]:
         """Mean gain over ``baseline`` and its p-value."""
         pairs = [] if own[0].algorithm == TEACHER else _pairs(runs, student, baseline, own)
         gains = [main[id(run)] - main[id(other)] for other, run in pairs]
@@ -103,12 +107,18 @@ def rows(entries: Sequence[Entry], metric: str, references: References, resample
 def _score(name: str, scores: list[Score]) -> dict[str, float]:
     """Mean and interval."""
     means = [score.value for score in scores]
-    intervals = [(score.low, score.high) for score in scores if score.low is not None and score.high is not None]
+    intervals = [
+        (score.low, score.high)
+        for score in scores
+        if score.low is not None and score.high is not None
+    ]
     low, high = score_interval(means, intervals)
     return {name: statistics.fmean(means), f"{name}_low": low, f"{name}_high": high}
 
 
-def _pairs(runs: dict[System, list[Entry]], student: str, baseline: str, own: list[Entry]) -> list[tuple[Entry, Entry]]:
+def _pairs(
+    runs: dict[System, list[Entry]], student: str, baseline: str, own: list[Entry]
+) -> list[tuple[Entry, Entry]]:
     """(run of the baseline, run) with the same student, for every seed that both have."""
     others = {run.seed: run for run in runs.get((student, baseline), ())}
     return [(others[run.seed], run) for run in own if run.seed in others]
@@ -144,13 +154,20 @@ def gains_by_length(
         ``{(student, algorithm): [[(mean length in words, gain), …] per seed]}``.
     """
     length = np.array([len(reference[0].split()) for reference in references])
-    groups = [rows for rows in np.array_split(np.argsort(length, kind="stable"), buckets) if len(rows)]
+    groups = [
+        rows for rows in np.array_split(np.argsort(length, kind="stable"), buckets) if len(rows)
+    ]
     width = next(iter(entries[0].outputs))
 
     def scores(run: Entry) -> list[float]:
         """The score of each group."""
-        split = (([run.outputs[width][i] for i in rows], [references[i] for i in rows]) for rows in groups)
-        return [next(iter(corpus_score(metric, *texts, resamples=0).values())).value for texts in split]
+        split = (
+            ([run.outputs[width][i] for i in rows], [references[i] for i in rows])
+            for rows in groups
+        )
+        return [
+            next(iter(corpus_score(metric, *texts, resamples=0).values())).value for texts in split
+        ]
 
     def gains(baseline: Entry, run: Entry) -> Curve:
         pairs = zip(groups, scored[id(baseline)], scored[id(run)], strict=True)

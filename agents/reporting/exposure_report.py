@@ -18,16 +18,31 @@ from agents.evaluation.exposure_bias import EXPERTS, GRAM, ROLL_INS, STARTS
 from agents.reporting.style import INK, MUTED, SLIDE, png
 from textgen_env.terminal import visible
 
-COLORS = ("#b34700", "#00639c", "#00735c", "#9c3d7a", "#6b5900", "#59636e")  # one a run; dark enough for 4.5:1 on white
+COLORS = (
+    "#b34700",
+    "#00639c",
+    "#00735c",
+    "#9c3d7a",
+    "#6b5900",
+    "#59636e",
+)  # one a run; dark enough for 4.5:1 on white
 SINCE = (0, 2, 8)  # tokens after the corrupted ones, in the table
 DOTTED, DASHED = (0, (1, 1.2)), (0, (5, 1.5))
-STYLES: dict[str, Any] = {"student": "-", "corrupted": "-", "reference": DOTTED, "clean": DOTTED, "teacher": DASHED}
+STYLES: dict[str, Any] = {
+    "student": "-",
+    "corrupted": "-",
+    "reference": DOTTED,
+    "clean": DOTTED,
+    "teacher": DASHED,
+}
 
 
 @matplotlib.rc_context(SLIDE)
 def draw(results: dict[str, Any]) -> bytes:
     """The PNG of 1920 × 1080 pixels: six panels, a color a run, a line style a kind of prefix, 95 % bands."""
-    layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15, wspace=0.04, hspace=0.05, rect=(0, 0, 1, 0.92))
+    layout = ConstrainedLayoutEngine(
+        w_pad=0.15, h_pad=0.15, wspace=0.04, hspace=0.05, rect=(0, 0, 1, 0.92)
+    )
     figure = Figure(figsize=(16, 9), layout=layout)
     panels: list[Axes] = [*figure.subplots(2, 3).flat]
     excess, regret, disagreement, recovery, repetition, length = panels
@@ -73,7 +88,9 @@ def colors(results: dict[str, Any]) -> list[str]:
     return [COLORS[place % len(COLORS)] for place in range(len(results["runs"]))]
 
 
-def line(axes: Axes, band: dict[str, Any], color: str, who: str, start: int = 1, shaded: bool = False) -> None:
+def line(
+    axes: Axes, band: dict[str, Any], color: str, who: str, start: int = 1, shaded: bool = False
+) -> None:
     """A curve by position; with its 95 % band if ``shaded``, as are those on the student's prefixes."""
     value, low, high = (np.array(band[name], dtype=float) for name in ("value", "low", "high"))
     x = np.arange(start, start + len(value))
@@ -84,36 +101,64 @@ def line(axes: Axes, band: dict[str, Any], color: str, who: str, start: int = 1,
 
 def key(figure: Figure, results: dict[str, Any]) -> None:
     """The meaning of colors and line styles, above the panels."""
-    styles = {"the student’s prefixes": "student", "references (uncorrupted)": "reference", "the teacher’s outputs": "teacher"}
+    styles = {
+        "the student’s prefixes": "student",
+        "references (uncorrupted)": "reference",
+        "the teacher’s outputs": "teacher",
+    }
     lines = [Line2D([], [], color=color, linewidth=5) for color in colors(results)]
-    lines += [Line2D([], [], color=INK, linewidth=2.5, linestyle=STYLES[who]) for who in styles.values()]
+    lines += [
+        Line2D([], [], color=INK, linewidth=2.5, linestyle=STYLES[who]) for who in styles.values()
+    ]
     names = [*map(visible, results["runs"]), *styles]
-    figure.legend(lines, names, loc="upper left", ncols=len(lines), handlelength=2.2, columnspacing=1.4)
+    figure.legend(
+        lines, names, loc="upper left", ncols=len(lines), handlelength=2.2, columnspacing=1.4
+    )
 
 
 def table(results: dict[str, Any]) -> Table:
     """Means by prefix, ± half of their 95 % intervals; a section a run."""
     sentences = next(iter(results["runs"].values()))["sentences"]
-    shown = Table("prefixes of", "references", "the teacher", "the student", box=None, padding=(0, 2, 0, 0))
-    shown.title, shown.title_justify = f"Exposure bias on {results['env']}, {sentences:,} sentences", "left"
+    shown = Table(
+        "prefixes of", "references", "the teacher", "the student", box=None, padding=(0, 2, 0, 0)
+    )
+    shown.title, shown.title_justify = (
+        f"Exposure bias on {results['env']}, {sentences:,} sentences",
+        "left",
+    )
     for name, report in results["runs"].items():
         shown.add_row(Text(name, style="bold"))
-        for metric, unit in (("disagreement", ""), ("regret", ", nats"), ("loss", ", nats"), ("repetition", "")):
-            shown.add_row(metric + unit, *(interval(report["mean"][who][metric], 3) for who in ROLL_INS))
+        for metric, unit in (
+            ("disagreement", ""),
+            ("regret", ", nats"),
+            ("loss", ", nats"),
+            ("repetition", ""),
+        ):
+            shown.add_row(
+                metric + unit, *(interval(report["mean"][who][metric], 3) for who in ROLL_INS)
+            )
         shown.add_row("tokens a text", *(interval(report["length"][who], 1) for who in ROLL_INS))
-        shown.add_row("student’s ÷ theirs", *(interval(report["length_ratio"][who], 2) for who in EXPERTS))
-        shown.add_row("%ExAccErr≤(l)", *(last(report["accumulated"][who]["ex_acc_err"]) for who in EXPERTS))
+        shown.add_row(
+            "student’s ÷ theirs", *(interval(report["length_ratio"][who], 2) for who in EXPERTS)
+        )
+        shown.add_row(
+            "%ExAccErr≤(l)", *(last(report["accumulated"][who]["ex_acc_err"]) for who in EXPERTS)
+        )
         shown.add_row("", *(f"{distance} tokens after" for distance in SINCE))
         for who in STARTS:
             band = report["recovery"][who]["disagreement"]
-            shown.add_row(f"{who}: disagreement", *(interval(at(band, distance), 3) for distance in SINCE))
+            shown.add_row(
+                f"{who}: disagreement", *(interval(at(band, distance), 3) for distance in SINCE)
+            )
         shown.add_section()
     return shown
 
 
 def at(band: dict[str, Any], position: int) -> dict[str, Any]:
     """The band at one position; Nones beyond its end."""
-    return {name: values[position] if position < len(values) else None for name, values in band.items()}
+    return {
+        name: values[position] if position < len(values) else None for name, values in band.items()
+    }
 
 
 def last(band: dict[str, Any]) -> str:

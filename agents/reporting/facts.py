@@ -37,7 +37,9 @@ def duration(seconds: float) -> str:
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+    return (
+        f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+    )
 
 
 def amount(value: Any, key: str = "") -> str:
@@ -69,7 +71,11 @@ def scores(scored: Mapping[str, Score], preprocessing: object = "none") -> dict[
     """
     first = next(iter(scored.values()))
     values = {name: score.value for name, score in scored.items()}
-    others = {name: score.signature for name, score in scored.items() if score.signature != first.signature}
+    others = {
+        name: score.signature
+        for name, score in scored.items()
+        if score.signature != first.signature
+    }
     return {
         **values,
         **{"low": first.low, "high": first.high, "signature": first.signature},
@@ -83,10 +89,23 @@ class Scores:
     def __init__(self, results: Mapping[str, Any]) -> None:
         given = results.get("scores") or {}
         self.sides: dict[str, Mapping[str, Any]] = {side: given.get(side) or {} for side in SIDES}
-        keys = dict.fromkeys(key for side in reversed(SIDES) for key in self.sides[side] if key not in ("low", "high"))
-        self.metrics = [key for key in keys if any(isinstance(self.get(side, key), int | float) for side in SIDES)]
+        keys = dict.fromkeys(
+            key
+            for side in reversed(SIDES)
+            for key in self.sides[side]
+            if key not in ("low", "high")
+        )
+        self.metrics = [
+            key
+            for key in keys
+            if any(isinstance(self.get(side, key), int | float) for side in SIDES)
+        ]
         self.main = self.metrics[0] if self.metrics else "score"
-        self.signature = " / ".join(dict.fromkeys(str(row["signature"]) for row in self.sides.values() if row.get("signature")))
+        self.signature = " / ".join(
+            dict.fromkeys(
+                str(row["signature"]) for row in self.sides.values() if row.get("signature")
+            )
+        )
         self.notes = [f"{name}: {text}" for name, text in self._scoring() if text]
 
     def _scoring(self) -> Iterator[tuple[str, str]]:
@@ -96,7 +115,10 @@ class Scores:
         for name in dict.fromkeys(name for row in sides for name in row.get("signatures") or ()):
             found = ((row.get("signatures") or {}).get(name) for row in sides)
             yield wording(name), " / ".join(dict.fromkeys(filter(None, found)))
-        yield "preprocessing", " / ".join(dict.fromkeys(filter(None, (row.get("preprocessing") for row in sides))))
+        yield (
+            "preprocessing",
+            " / ".join(dict.fromkeys(filter(None, (row.get("preprocessing") for row in sides)))),
+        )
 
     def get(self, side: str, key: str) -> Any:
         """The value itself, None where it is unknown."""
@@ -113,7 +135,11 @@ class Scores:
     def interval(self, side: str) -> str:
         """``[33.1, 34.9]``, or nothing."""
         ends = [self.get(side, key) for key in ("low", "high")]
-        return "" if None in ends else "[{},\N{NO-BREAK SPACE}{}]".format(*(self.write(end) for end in ends))
+        return (
+            ""
+            if None in ends
+            else "[{},\N{NO-BREAK SPACE}{}]".format(*(self.write(end) for end in ends))
+        )
 
     def cell(self, side: str, metric: str) -> str:
         """A score, with its interval where it has one."""
@@ -142,11 +168,19 @@ def comparison(results: Mapping[str, Any]) -> list[list[Row]]:
     known, speed = Scores(results), results.get("speed") or {}
     who = [results.get(side) or {} for side in SIDES]
     return [
-        [Row(label(metric), *(known.cell(side, metric) for side in SIDES)) for metric in known.metrics]
-        + [Row("Student − teacher", "", known.difference())],
-        [Row(label(key), *(amount(one.get(key)) for one in who)) for key in ("architecture", "parameters")],
         [
-            Row("Tokens per second", *(_rate(speed, f"{side}_tokens_per_second") for side in SIDES)),
+            Row(label(metric), *(known.cell(side, metric) for side in SIDES))
+            for metric in known.metrics
+        ]
+        + [Row("Student − teacher", "", known.difference())],
+        [
+            Row(label(key), *(amount(one.get(key)) for one in who))
+            for key in ("architecture", "parameters")
+        ],
+        [
+            Row(
+                "Tokens per second", *(_rate(speed, f"{side}_tokens_per_second") for side in SIDES)
+            ),
             Row("Speed-up", "", times(speed.get("speedup"))),
         ],
         *exported(results),
@@ -156,7 +190,9 @@ def comparison(results: Mapping[str, Any]) -> list[list[Row]]:
 def _rate(speed: Mapping[str, Any], key: str) -> str:
     """The median of the rounds, and their range."""
     low, high = speed.get(f"{key}_low"), speed.get(f"{key}_high")
-    return amount(speed.get(key)) + ("" if low is None or high is None else f" ({amount(low)}–{amount(high)})")
+    return amount(speed.get(key)) + (
+        "" if low is None or high is None else f" ({amount(low)}–{amount(high)})"
+    )
 
 
 def exported(results: Mapping[str, Any]) -> list[list[Row]]:
@@ -164,10 +200,19 @@ def exported(results: Mapping[str, Any]) -> list[list[Row]]:
     rows = []
     for quantization, speeds in (results.get("exported") or {}).items():
         for speed in speeds:
-            mine, theirs = speed["exported_tokens_per_second"], speed.get("teacher_tokens_per_second")
+            mine, theirs = (
+                speed["exported_tokens_per_second"],
+                speed.get("teacher_tokens_per_second"),
+            )
             what = f"greedy, batch {speed['batch_size']}, {speed['threads']} threads"
             what += f", teacher {speed['precision']} on {speed['device']}"
-            rows.append(Row(f"Exported in {quantization}, {what}: tokens per second", amount(theirs), amount(mine)))
+            rows.append(
+                Row(
+                    f"Exported in {quantization}, {what}: tokens per second",
+                    amount(theirs),
+                    amount(mine),
+                )
+            )
             rows.append(Row("Speed-up", "", times(mine / theirs if theirs else None)))
     return [rows] if rows else []
 
@@ -175,21 +220,35 @@ def exported(results: Mapping[str, Any]) -> list[list[Row]]:
 def costs(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The cost of the student's training, on the same axes for every algorithm; no demonstrations, no row of them."""
     found = (results.get("cost") or {}).items()
-    return [(label(key), amount(value, key)) for key, value in found if value != 0 or key not in DEMONSTRATIONS]
+    return [
+        (label(key), amount(value, key))
+        for key, value in found
+        if value != 0 or key not in DEMONSTRATIONS
+    ]
 
 
 def conditions(results: Mapping[str, Any]) -> str:
     """How the speed was measured: ``batch size 64, beam 1, device cpu, threads 2``."""
     speed = results.get("speed") or {}
-    given = {key: value for key, value in speed.items() if key != "speedup" and not key.startswith(SIDES) and value is not None}
+    given = {
+        key: value
+        for key, value in speed.items()
+        if key != "speedup" and not key.startswith(SIDES) and value is not None
+    }
     return ", ".join(f"{wording(key)} {amount(value, key)}" for key, value in given.items())
 
 
 def corpus_line(results: Mapping[str, Any]) -> str:
     """What was taken, where it came from, how much of it."""
     corpus = results.get("corpus") or {}
-    sizes = ", ".join(f"{amount(corpus[split])} {split}" for split in ("train", "valid", "test") if split in corpus)
-    return f"{corpus.get('name', 'unnamed')}, source {corpus.get('source', 'unknown')}: {sizes} pairs"
+    sizes = ", ".join(
+        f"{amount(corpus[split])} {split}"
+        for split in ("train", "valid", "test")
+        if split in corpus
+    )
+    return (
+        f"{corpus.get('name', 'unnamed')}, source {corpus.get('source', 'unknown')}: {sizes} pairs"
+    )
 
 
 def title(results: Mapping[str, Any]) -> str:

@@ -14,7 +14,12 @@ from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
 
 
-def write(folder: Path | str, results: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], config_yaml: str) -> None:
+def write(
+    folder: Path | str,
+    results: Mapping[str, Any],
+    samples: Sequence[Mapping[str, Any]],
+    config_yaml: str,
+) -> None:
     """Write ``curves.png``, ``samples.txt`` and ``report.html`` of a finished run.
 
     The teacher's curves come from its own folder, ``results["teacher"]["path"]``, where that holds a ``metrics.jsonl``.
@@ -42,7 +47,9 @@ def read_metrics(folder: Path | str) -> list[dict[str, Any]]:
     for number, line in enumerate(finished, start=1):
         row = _parse(line)
         if row is None:
-            raise UserError(f"{path}, line {number}: not a JSON object; remove the line to read the others")
+            raise UserError(
+                f"{path}, line {number}: not a JSON object; remove the line to read the others"
+            )
         rows.append(row)
     last = _parse(unfinished)
     return rows if last is None else [*rows, last]

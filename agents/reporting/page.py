@@ -41,7 +41,9 @@ def html(
         "intervals": intervals(facts.Scores(results)),
         "curves": [panel_svg(panel, metrics) for panel in panels(metrics)],
         "samples": [sample_words(sample) for sample in samples],
-        "agreeing": sum(str(sample["teacher"]).split() == str(sample["student"]).split() for sample in samples),
+        "agreeing": sum(
+            str(sample["teacher"]).split() == str(sample["student"]).split() for sample in samples
+        ),
         "config": config_yaml,
     }
     path = Path(folder) / "report.html"
@@ -53,7 +55,11 @@ def rates(speed: Mapping[str, Any]) -> str:
     """Both speeds; empty where one is not known."""
     teacher, student = (speed.get(f"{side}_tokens_per_second") for side in facts.SIDES)
     known = teacher is not None and student is not None
-    return f"{facts.amount(student)} against {facts.amount(teacher)} tokens per second" if known else ""
+    return (
+        f"{facts.amount(student)} against {facts.amount(teacher)} tokens per second"
+        if known
+        else ""
+    )
 
 
 def brief(count: float | None) -> str:
@@ -66,14 +72,23 @@ def brief(count: float | None) -> str:
 
 def intervals(scores: facts.Scores) -> str:
     """Both scores on one scale as an ``<svg>`` element, of those whose interval is known; empty without any."""
-    sides = {side: tuple(scores.get(side, key) for key in (scores.main, "low", "high")) for side in facts.SIDES}
+    sides = {
+        side: tuple(scores.get(side, key) for key in (scores.main, "low", "high"))
+        for side in facts.SIDES
+    }
     known: dict[str, Any] = {side: values for side, values in sides.items() if None not in values}
-    return interval_svg(known, f"Test {facts.wording(scores.main)} with its 95 % interval") if known else ""
+    return (
+        interval_svg(known, f"Test {facts.wording(scores.main)} with its 95 % interval")
+        if known
+        else ""
+    )
 
 
 def sample_words(sample: Mapping[str, Any]) -> dict[str, Any]:
     """``sample`` with its four texts as ``Words``."""
-    texts = {key: str(sample.get(key) or facts.NOTHING) for key in ("source", "reference", *facts.SIDES)}
+    texts = {
+        key: str(sample.get(key) or facts.NOTHING) for key in ("source", "reference", *facts.SIDES)
+    }
     words: dict[str, Words] = {key: [(False, text)] for key, text in texts.items()}
     words["teacher"], words["student"] = differences(texts["teacher"], texts["student"])
     return {"index": sample["index"], **words}

@@ -42,7 +42,11 @@ class Panel:
         """``{(phase, key): [2, N]}``, steps and values; of a step that was logged twice (a resumed run) the later row."""
         series = {}
         for phase, key in itertools.product(COLORS, self.keys):
-            rows = (row for row in metrics if row["phase"] == phase and isinstance(row.get(key), int | float))
+            rows = (
+                row
+                for row in metrics
+                if row["phase"] == phase and isinstance(row.get(key), int | float)
+            )
             if points := {row["step"]: float(row[key]) for row in rows if math.isfinite(row[key])}:
                 series[phase, key] = np.array(sorted(points.items())).T  # [2, N]
         return series
@@ -58,7 +62,9 @@ class Panel:
 
 def panels(metrics: Sequence[dict[str, Any]]) -> list[Panel]:
     """The panels that have something to show."""
-    scores = dict.fromkeys(key for row in metrics for key in row if key.startswith("valid_") and key != "valid_loss")
+    scores = dict.fromkeys(
+        key for row in metrics for key in row if key.startswith("valid_") and key != "valid_loss"
+    )
     every = [
         Panel("Loss", ("loss", "valid_loss")),
         *(Panel(f"Validation {wording(key.removeprefix('valid_'))}", (key,)) for key in scores),
@@ -84,14 +90,30 @@ def draw(axes: Axes, panel: Panel, metrics: Sequence[dict[str, Any]]) -> None:
             axes.plot(*averaged(points, 400), color=color, alpha=0.3, linewidth=0.6)
         line = averaged(points, 50) if noisy or second else points
         dotted = second or count == 1 or (key.startswith("valid_") and count <= 40)
-        look: Any = {"linestyle": "none" if second else "-", "markerfacecolor": PAGE if second else color}
-        axes.plot(*line, color=color, linewidth=1.6, marker=MARKERS[phase] if dotted else None, markersize=4, **look)
+        look: Any = {
+            "linestyle": "none" if second else "-",
+            "markerfacecolor": PAGE if second else color,
+        }
+        axes.plot(
+            *line,
+            color=color,
+            linewidth=1.6,
+            marker=MARKERS[phase] if dotted else None,
+            markersize=4,
+            **look,
+        )
         ends.append((line[1, -1], f"{phase}, validation" if second else phase, color))
         # The first few steps of a loss are far above all that follows: let them start outside the frame.
-        values += [line[1].min(), np.quantile(line[1], 0.96) if noisy and key == "loss" else points[1].max()]
+        values += [
+            line[1].min(),
+            np.quantile(line[1], 0.96) if noisy and key == "loss" else points[1].max(),
+        ]
     low, high = min(values), max(values)
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
-    axes.set_ylim(low - margin if panel.low is None else panel.low, high + margin if panel.high is None else panel.high)
+    axes.set_ylim(
+        low - margin if panel.low is None else panel.low,
+        high + margin if panel.high is None else panel.high,
+    )
     last = max(1, *(row["step"] for row in metrics))
     axes.set_xlim(-0.02 * last, 1.02 * last)
     axes.set_title(panel.title, pad=9)
@@ -110,10 +132,19 @@ def name_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     ends = sorted(ends)
     wanted = [(min(max(value, low), high) - low) / (high - low) for value, *_ in ends]
     places = list(itertools.accumulate(wanted, lambda below, place: max(place, below + gap)))
-    down = min((places[-1] - wanted[-1]) / 2, places[0] - 0.04)  # half the push back, but not into the ticks below
+    down = min(
+        (places[-1] - wanted[-1]) / 2, places[0] - 0.04
+    )  # half the push back, but not into the ticks below
     for place, (value, who, color) in zip(places, ends, strict=True):
         text = f"{who} {amount(value)}"
-        axes.annotate(text, (1.03, place - down), xycoords="axes fraction", va="center", fontsize=9, color=color)
+        axes.annotate(
+            text,
+            (1.03, place - down),
+            xycoords="axes fraction",
+            va="center",
+            fontsize=9,
+            color=color,
+        )
 
 
 @matplotlib.rc_context(STYLE)
@@ -156,7 +187,10 @@ def interval_svg(scores: dict[str, tuple[float, float, float]], title: str) -> s
         axes.plot([score], [row], color=COLORS[side], marker=MARKERS[side], markersize=7)
         label.set_color(COLORS[side])
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    words = "; ".join(f"{side} {score:.4g}, from {low:.4g} to {high:.4g}" for side, (score, low, high) in scores.items())
+    words = "; ".join(
+        f"{side} {score:.4g}, from {low:.4g} to {high:.4g}"
+        for side, (score, low, high) in scores.items()
+    )
     return svg(figure, f"{title}: {words}.")
 
 
@@ -170,7 +204,9 @@ def svg(figure: Figure, description: str) -> str:
     file = io.StringIO()
     # Ids are hashed from their content and this salt: the same data give the same bytes, and no two figures share an id.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": description}):
-        figure.savefig(file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        figure.savefig(
+            file, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        )
     opening, body = re.split(r"(?<=>)", file.getvalue().partition("<svg")[2], maxsplit=1)
     view = opening[opening.index("viewBox") :].split('"')[1]
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)

@@ -26,11 +26,15 @@ def drawing(sentence: Sentence, run: str) -> Group:
     for name in ("source", "reference", "teacher"):
         texts.add_row(name, Text(visible(getattr(sentence, name))))
     student = Text()
-    table = Table("", "student", "p", "the teacher's five most likely", box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        "", "student", "p", "the teacher's five most likely", box=None, padding=(0, 2, 0, 0)
+    )
     for number, step in enumerate(sentence.steps, start=1):
         (blank, word), (best, *others) = split_blank(step), map(_choice, step.teacher.best)
         teacher = visible(step.teacher.best[0].token)
-        student.append(blank).append(f"‹{word}≠{teacher}›" if step.diverges else word, style=_style(step))
+        student.append(blank).append(
+            f"‹{word}≠{teacher}›" if step.diverges else word, style=_style(step)
+        )
         choices = Text(best, style="bold").append("  ·  ".join(["", *others]), style="not bold")
         token = Text(("≠ " if step.diverges else "  ") + visible(step.token), style=_style(step))
         table.add_row(str(number), token, probability(step.teacher.probability), choices)
@@ -71,7 +75,10 @@ def page(sentence: Sentence, run: str) -> str:
         "run": run,
         "sentence": sentence,
         "summary": summary(sentence),
-        "steps": [(step, text, *split_blank(step)) for step, text in zip(sentence.steps, before, strict=False)],
+        "steps": [
+            (step, text, *split_blank(step))
+            for step, text in zip(sentence.steps, before, strict=False)
+        ],
         "probability": probability,
         "script": script,
         "digest": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),

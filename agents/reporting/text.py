@@ -9,14 +9,29 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from agents.reporting.facts import NOTHING, SIDES, Scores, comparison, conditions, corpus_line, costs, title, warning
+from agents.reporting.facts import (
+    NOTHING,
+    SIDES,
+    Scores,
+    comparison,
+    conditions,
+    corpus_line,
+    costs,
+    title,
+    warning,
+)
 from textgen_env.terminal import visible
 
 
 def table(results: Mapping[str, Any]) -> Table:
     """Teacher and student side by side, then what the training cost.  results: the contents of ``results.json``."""
     speed, scoring = conditions(results), Scores(results).notes
-    notes = [f"corpus: {corpus_line(results)}", warning(results), f"speed: {speed}" if speed else "", *scoring]
+    notes = [
+        f"corpus: {corpus_line(results)}",
+        warning(results),
+        f"speed: {speed}" if speed else "",
+        *scoring,
+    ]
     shown = Table(
         title=Text(title(results)),
         caption=Text("\n".join(filter(None, notes))),
@@ -29,7 +44,9 @@ def table(results: Mapping[str, Any]) -> Table:
         shown.add_column(side, justify="right", overflow="fold")
     for rows in comparison(results):
         for row in rows:
-            shown.add_row(*map(Text, row))  # Text, because a cell may hold what Rich would read as its markup
+            shown.add_row(
+                *map(Text, row)
+            )  # Text, because a cell may hold what Rich would read as its markup
         shown.add_section()
     for name, value in costs(results):
         shown.add_row(Text(name), "", Text(value))
@@ -46,7 +63,13 @@ def samples_text(samples: Sequence[Mapping[str, Any]], width: int = 100) -> str:
     for sample in samples:
         lines = [f"sentence {sample['index']}"]
         for key in ("source", "reference", *SIDES):
-            text, name, indent = visible(str(sample.get(key) or "").strip()) or NOTHING, f"  {key:<11}", " " * 13
-            lines += textwrap.wrap(text, width, initial_indent=name, subsequent_indent=indent, break_on_hyphens=False)
+            text, name, indent = (
+                visible(str(sample.get(key) or "").strip()) or NOTHING,
+                f"  {key:<11}",
+                " " * 13,
+            )
+            lines += textwrap.wrap(
+                text, width, initial_indent=name, subsequent_indent=indent, break_on_hyphens=False
+            )
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)

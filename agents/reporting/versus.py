@@ -23,17 +23,36 @@ def markdown(rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]
     """The table of ``agents.reporting.comparison.rows`` with a title above and notes below it."""
     names = [key for key in rows[0] if "@" in key and not key.endswith(("_low", "_high"))]
     costs = (*COSTS, *OTHER_COSTS)
-    head = ["system", "student", "seeds", *map(heading, names), "gain over mle", "p (mle)", "p (seqkd)"]
+    head = [
+        "system",
+        "student",
+        "seeds",
+        *map(heading, names),
+        "gain over mle",
+        "p (mle)",
+        "p (seqkd)",
+    ]
     head += ["parameters", "speed-up", *map(wording, costs)]
     lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for row in rows:
-        scores = [f"{row[name]:.1f} [{row[f'{name}_low']:.1f}, {row[f'{name}_high']:.1f}]" for name in names]
-        gain = NOTHING if row["gain"] is None or row["algorithm"] == "mle" else f"{row['gain']:+.1f}"
+        scores = [
+            f"{row[name]:.1f} [{row[f'{name}_low']:.1f}, {row[f'{name}_high']:.1f}]"
+            for name in names
+        ]
+        gain = (
+            NOTHING if row["gain"] is None or row["algorithm"] == "mle" else f"{row['gain']:+.1f}"
+        )
         tests = [NOTHING if row[key] is None else f"{row[key]:.3f}" for key in ("p_mle", "p_seqkd")]
         several = row["seeds"] > 1 and row["speedup"]
         spread = f" ({row['speedup_low']:.1f}–{row['speedup_high']:.1f})" if several else ""
-        facts = [amount(row["parameters"]), times(row["speedup"]) + spread, *(amount(row[cost], cost) for cost in costs)]
-        lines.append([row["algorithm"], row["student"], str(row["seeds"]), *scores, gain, *tests, *facts])
+        facts = [
+            amount(row["parameters"]),
+            times(row["speedup"]) + spread,
+            *(amount(row[cost], cost) for cost in costs),
+        ]
+        lines.append(
+            [row["algorithm"], row["student"], str(row["seeds"]), *scores, gain, *tests, *facts]
+        )
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return "\n\n".join([f"# {title}", table, *notes]) + "\n"
 
@@ -61,15 +80,27 @@ def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
     The teacher's score is a dashed line, its interval a band.
     """
     name = next(key for key in rows[0] if "@" in key)
-    teachers, trained = ([row for row in rows if (row["algorithm"] == TEACHER) is is_one] for is_one in (True, False))
-    colors = dict(zip(dict.fromkeys(row["algorithm"] for row in trained), PALETTE * len(trained), strict=False))
+    teachers, trained = (
+        [row for row in rows if (row["algorithm"] == TEACHER) is is_one] for is_one in (True, False)
+    )
+    colors = dict(
+        zip(
+            dict.fromkeys(row["algorithm"] for row in trained), PALETTE * len(trained), strict=False
+        )
+    )
     students = list(dict.fromkeys(row["student"] for row in trained))
-    panels = [[row for row in reversed(trained) if row["student"] == student] for student in students]
-    figure = Figure(figsize=(4.6 * len(students), 1.2 + 0.38 * max(map(len, panels))), layout="constrained")
+    panels = [
+        [row for row in reversed(trained) if row["student"] == student] for student in students
+    ]
+    figure = Figure(
+        figsize=(4.6 * len(students), 1.2 + 0.38 * max(map(len, panels))), layout="constrained"
+    )
     subplots = figure.subplots(1, len(students), sharex=True, squeeze=False).flat
     for axes, student, shown in zip(subplots, students, panels, strict=True):
         for row in teachers:
-            axes.axvspan(row[f"{name}_low"], row[f"{name}_high"], color=MUTED, alpha=0.12, linewidth=0)
+            axes.axvspan(
+                row[f"{name}_low"], row[f"{name}_high"], color=MUTED, alpha=0.12, linewidth=0
+            )
             axes.axvline(row[name], color=MUTED, linewidth=1, linestyle="--")
             place = (row[name], 1), (-4, -2), ("data", "axes fraction"), "offset points"
             axes.annotate(TEACHER, *place, ha="right", va="top", color=MUTED, fontsize=8)
@@ -81,17 +112,33 @@ def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _dot(axes: Axes, height: int, row: Mapping[str, Any], name: str, color: str) -> None:
-    axes.plot([row[f"{name}_low"], row[f"{name}_high"]], [height, height], color=color, linewidth=2.5)
+    axes.plot(
+        [row[f"{name}_low"], row[f"{name}_high"]], [height, height], color=color, linewidth=2.5
+    )
     axes.plot([row[name]], [height], color=color, marker="o", markersize=7)
     if row["seeds"] > 1:
         below = [height - 0.22] * row["seeds"]
-        axes.plot(row["score_by_seed"], below, color=color, marker=".", markersize=4, alpha=0.6, linestyle="none")
+        axes.plot(
+            row["score_by_seed"],
+            below,
+            color=color,
+            marker=".",
+            markersize=4,
+            alpha=0.6,
+            linestyle="none",
+        )
     above = (row[name], height), (0, 7), "data", "offset points"
     axes.annotate(f"{row[name]:.1f}", *above, ha="center", color=INK)
 
 
 @matplotlib.rc_context(STYLE)
-def lines_png(curves: Mapping[System, Sequence[Curve]], x: str, y: str, algorithms: Sequence[str], zero: bool = False) -> bytes:
+def lines_png(
+    curves: Mapping[System, Sequence[Curve]],
+    x: str,
+    y: str,
+    algorithms: Sequence[str],
+    zero: bool = False,
+) -> bytes:
     """One panel per student, on one scale: every algorithm's mean curve, and thin lines for its seeds.
 
     Args:

@@ -33,21 +33,28 @@ def chosen(group: DictConfig) -> tuple[str, dict[str, Any]]:
     return settings.pop("name"), settings
 
 
-def train_config(settings: DictConfig, seed: int, machine: Machine, resume: bool, validate_first: bool = False) -> TrainConfig:
+def train_config(
+    settings: DictConfig, seed: int, machine: Machine, resume: bool, validate_first: bool = False
+) -> TrainConfig:
     """The trainer's settings, from the keys ``train`` of student or teacher."""
     names = ("steps", "lr", "schedule", "warmup", "clip", "validations")
     values = {name: settings[name] for name in names}
-    return TrainConfig(**values, seed=seed, **machine._asdict(), resume=resume, validate_first=validate_first)
+    return TrainConfig(
+        **values, seed=seed, **machine._asdict(), resume=resume, validate_first=validate_first
+    )
 
 
 def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> None:
     """UserError unless the ``config.yaml`` at ``path`` equals ``config``; keys that start with one of ``free`` may differ."""
     old, new = (
-        {key: "null" if value is None else value for key, value in leaves(node).items()} for node in (read_config(path), config)
+        {key: "null" if value is None else value for key, value in leaves(node).items()}
+        for node in (read_config(path), config)
     )
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key) and not key.startswith(free):
-            raise UserError(f"{path} holds another run: {key}={old.get(key)} there, {new.get(key)} here; choose another out=")
+            raise UserError(
+                f"{path} holds another run: {key}={old.get(key)} there, {new.get(key)} here; choose another out="
+            )
 
 
 def read_config(path: Path) -> DictConfig:
@@ -61,7 +68,9 @@ def read_config(path: Path) -> DictConfig:
     """
     text = read_text(path)
     if len(text) > MAX_CHARACTERS:
-        raise UserError(f"{path} is no run's settings: it has {len(text):,} characters, at most {MAX_CHARACTERS:,} are read")
+        raise UserError(
+            f"{path} is no run's settings: it has {len(text):,} characters, at most {MAX_CHARACTERS:,} are read"
+        )
     try:
         _check_plain(text, path)
         config = OmegaConf.create(text)
@@ -71,14 +80,18 @@ def read_config(path: Path) -> DictConfig:
         raise
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         why = next(iter(str(error).splitlines()), "")
-        raise UserError(f"{path} is damaged ({why}): restore a copy; or delete {path.parent} and start again") from error
+        raise UserError(
+            f"{path} is damaged ({why}): restore a copy; or delete {path.parent} and start again"
+        ) from error
     return config
 
 
 def _check_plain(text: str, path: Path) -> None:
     depth = 0
     for event in yaml.parse(text, yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+            event, yaml.CollectionEndEvent
+        )
         expanded = getattr(event, "tag", None) or "${" in getattr(event, "value", "")
         if expanded or isinstance(event, yaml.AliasEvent) or depth > MAX_DEPTH:
             raise UserError(

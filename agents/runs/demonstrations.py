@@ -109,7 +109,12 @@ def generate(decode: Decode, task: Task, folder: Path) -> None:
     A shard holds the tensors of ``demonstrate``; its header the ``seconds`` that they took.
     """
     split = task.splits["train"]
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     batches = in_order(split, TOKENS, task.limit)
     shards = takewhile(bool, (list(islice(batches, SHARD)) for _ in count()))
     with locked(folder, wait=True), Progress(*columns, console=console) as bar:
@@ -118,7 +123,9 @@ def generate(decode: Decode, task: Task, folder: Path) -> None:
             path = folder / f"{number:05}.safetensors"
             if why := fault(path):
                 if path.exists():
-                    console.print(f"cached demonstrations are generated again: {why}", soft_wrap=True)
+                    console.print(
+                        f"cached demonstrations are generated again: {why}", soft_wrap=True
+                    )
                 start = time.perf_counter()
                 tensors = demonstrate(decode, shard)
                 save_tensors(path, tensors, {"seconds": time.perf_counter() - start})
@@ -132,4 +139,6 @@ def _report_endless(count: int, rows: int) -> None:
             "train it longer (teacher.train.steps), or raise env.limit_ratio, env.limit_offset and env.horizon"
         )
     if count:
-        console.print(f"teacher's demonstrations: {count:,} of {rows:,} do not end by EOS and are left out")
+        console.print(
+            f"teacher's demonstrations: {count:,} of {rows:,} do not end by EOS and are left out"
+        )

@@ -57,7 +57,10 @@ def generate_outputs(run: Run) -> Outputs:
     """The outputs of teacher and student for the test sentences that ``config.evaluate`` chooses; cached ones are loaded."""
     result = Outputs(subset(run.task.splits["test"], run.config.evaluate.rows), {}, {})
     files = output_files(run)
-    model = {"teacher": "", "student": fingerprint(run.student)}  # the teacher's folder is named after its weights
+    model = {
+        "teacher": "",
+        "student": fingerprint(run.student),
+    }  # the teacher's folder is named after its weights
     for who, decode in decoders(run).items():
         cached, began = files[who].is_file(), time.perf_counter()
         result.texts[who] = outputs(decode, run.task, result.test, files[who], model[who])
@@ -65,7 +68,9 @@ def generate_outputs(run: Run) -> Outputs:
     return result
 
 
-def evaluate(run: Run, outputs: Outputs, progress: Progress, learned: Demonstrations) -> dict[str, Any]:
+def evaluate(
+    run: Run, outputs: Outputs, progress: Progress, learned: Demonstrations
+) -> dict[str, Any]:
     """``results.json``: the scores of the outputs, the speed of both, and the cost of the training.
 
     Args:
@@ -90,7 +95,9 @@ def evaluate(run: Run, outputs: Outputs, progress: Progress, learned: Demonstrat
         "teacher": run.teacher.about,
         "student": {"architecture": config.student.name, "parameters": parameters(run.student)},
         "scores": {
-            who: report.scores(scores(task.metric, texts, outputs.test.texts.references), corpus.preprocessing)
+            who: report.scores(
+                scores(task.metric, texts, outputs.test.texts.references), corpus.preprocessing
+            )
             for who, texts in outputs.texts.items()
         },
         "speed": _speed(run, subset(outputs.test, config.evaluate.speed_rows)),
@@ -114,7 +121,9 @@ def _speed(run: Run, split: Split) -> dict[str, Any]:
     }
 
 
-def _cost(run: Run, progress: Progress, learned: Demonstrations, evaluation: float | None) -> dict[str, Any]:
+def _cost(
+    run: Run, progress: Progress, learned: Demonstrations, evaluation: float | None
+) -> dict[str, Any]:
     """The cost of the student's training; the seconds of its evaluation, and of the teacher's training, which runs share."""
     cost, teacher = asdict(progress.cost), run.teacher.about["cost"]
     return {

@@ -55,7 +55,9 @@ def _check_folder(folder: Path, config: DictConfig) -> None:
         if not path.is_file():
             raise UserError(f"{folder} is not empty and holds no run: choose another out=")
         if not config.resume:
-            raise UserError(f"{folder} holds a run: continue it with resume=true, or choose another out=")
+            raise UserError(
+                f"{folder} holds a run: continue it with resume=true, or choose another out="
+            )
     elif config.resume and not path.is_file():
         raise UserError(f"resume=true: no run in {folder}")
     if config.resume:
@@ -64,7 +66,9 @@ def _check_folder(folder: Path, config: DictConfig) -> None:
 
 def begun(folder: Path) -> bool:
     """Whether ``folder`` holds anything to lose: a run that failed at its start leaves only a ``config.yaml``."""
-    return folder.exists() and any(entry.name not in ("config.yaml", LOCK) for entry in folder.iterdir())
+    return folder.exists() and any(
+        entry.name not in ("config.yaml", LOCK) for entry in folder.iterdir()
+    )
 
 
 def finished(run: Path | str) -> Path:
@@ -84,7 +88,9 @@ def make_folder(out: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"out={out}: {error.strerror}; name a folder that can be written") from error
+        raise UserError(
+            f"out={out}: {error.strerror}; name a folder that can be written"
+        ) from error
     return folder
 
 
@@ -107,4 +113,6 @@ def resumable(command: str) -> Iterator[None]:
         yield
     except (Interrupted, KeyboardInterrupt) as stop:
         first = (str(stop) or "interrupted").splitlines()[0]
-        raise Interrupted(f"{first}\nresume with: {command}", getattr(stop, "number", signal.SIGINT)) from stop
+        raise Interrupted(
+            f"{first}\nresume with: {command}", getattr(stop, "number", signal.SIGINT)
+        ) from stop

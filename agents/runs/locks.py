@@ -32,8 +32,12 @@ def locked(folder: Path, wait: bool = False) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout:
             if not wait:
-                raise UserError(f"{folder} is in use by another run; wait for its end, or choose another out=") from None
-            console.print(f"waiting for another run that writes {folder}", markup=False, soft_wrap=True)
+                raise UserError(
+                    f"{folder} is in use by another run; wait for its end, or choose another out="
+                ) from None
+            console.print(
+                f"waiting for another run that writes {folder}", markup=False, soft_wrap=True
+            )
             lock.acquire()
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from error

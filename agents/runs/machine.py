@@ -15,7 +15,17 @@ from agents.precision import resolve_precision
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
-PACKAGES = ["torch", "gymnasium", "stable-baselines3", "imitation", "sacrebleu", "rouge-score", "tokenizers", "numpy", "scipy"]
+PACKAGES = [
+    "torch",
+    "gymnasium",
+    "stable-baselines3",
+    "imitation",
+    "sacrebleu",
+    "rouge-score",
+    "tokenizers",
+    "numpy",
+    "scipy",
+]
 
 
 class Machine(NamedTuple):
@@ -27,11 +37,17 @@ class Machine(NamedTuple):
 
 def find_machine(config: DictConfig) -> Machine:
     """``device`` and ``precision`` of ``config`` with ``auto`` resolved; UserError where one of them is not available."""
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    device = (
+        ("cuda" if torch.cuda.is_available() else "cpu")
+        if config.device == "auto"
+        else config.device
+    )
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device={device} is not available here: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"device={device} is not available here: {str(error).splitlines()[0]}"
+        ) from error
     return Machine(resolve_precision(config.precision, device), device)
 
 

@@ -40,13 +40,19 @@ def reopen(folder: Path | str, device: str = "auto", precision: str = "auto") ->
     config, task, student = reopen_student(folder, device, precision)
     path = str(config.teacher.path or "")
     if path and not path.startswith("hf:") and not Path(path).exists():
-        raise UserError(f"{folder}: its teacher, {path}, is gone; the run's command with resume=true trains it again")
+        raise UserError(
+            f"{folder}: its teacher, {path}, is gone; the run's command with resume=true trains it again"
+        )
     machine = find_machine(config)
     with local_only():
-        return Run(Path(folder), config, machine, task, find_teacher(config, task, machine), student)
+        return Run(
+            Path(folder), config, machine, task, find_teacher(config, task, machine), student
+        )
 
 
-def reopen_student(folder: Path | str, device: str = "auto", precision: str = "auto") -> tuple[DictConfig, Task, Any]:
+def reopen_student(
+    folder: Path | str, device: str = "auto", precision: str = "auto"
+) -> tuple[DictConfig, Task, Any]:
     """A finished run's settings, task and best student, in evaluation mode, without its teacher.
 
     Raises:
@@ -61,7 +67,9 @@ def reopen_student(folder: Path | str, device: str = "auto", precision: str = "a
         task = load_task(config)
     before, now = results["corpus"]["fingerprint"], task.corpus.fingerprint
     if before != now:
-        raise UserError(f"{folder} was made from another corpus ({before}) than its config.yaml finds now ({now}); restore it")
+        raise UserError(
+            f"{folder} was made from another corpus ({before}) than its config.yaml finds now ({now}); restore it"
+        )
     student, _ = load_policy(folder, task.vocabulary)
     student.to(machine.device).eval().requires_grad_(False)
     config.teacher.path = results["teacher"]["path"]
@@ -73,7 +81,9 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
     if not folder.is_dir():
         raise UserError(f"no run folder at {folder}")
     if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder} holds no finished run: there is no config.yaml; name the folder of a run")
+        raise UserError(
+            f"{folder} holds no finished run: there is no config.yaml; name the folder of a run"
+        )
     finished(folder)
     config: Any = read_config(folder / "config.yaml")
     results = read_results(folder / "results.json")
@@ -85,7 +95,14 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
         _check_env(config.env, folder)
     except UserError:
         raise
-    except (OmegaConfBaseException, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        OmegaConfBaseException,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise _other_version(folder, str(error).splitlines()[0]) from error
     return config, results
 

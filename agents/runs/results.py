@@ -10,12 +10,25 @@ from textgen_env.errors import UserError
 
 # The type of every value that is read from a results.json.  "key?": it may be missing; "*": every other key.
 NUMBER, MAYBE_NUMBER = int | float, int | float | None
-EXPORTED = {"exported_tokens_per_second": NUMBER, "batch_size": int, "threads": int, "device": str, "precision": str}
+EXPORTED = {
+    "exported_tokens_per_second": NUMBER,
+    "batch_size": int,
+    "threads": int,
+    "device": str,
+    "precision": str,
+}
 RESULTS: dict[str, Any] = {
     "corpus?": {"name": str, "source": str, "fingerprint": str},
     "teacher?": {"path": str | None, "parameters?": MAYBE_NUMBER},
     "student?": {"parameters": MAYBE_NUMBER},
-    "scores?": {"*": {"signature?": str, "preprocessing?": str, "signatures?": {"*": str}, "*": MAYBE_NUMBER}},
+    "scores?": {
+        "*": {
+            "signature?": str,
+            "preprocessing?": str,
+            "signatures?": {"*": str},
+            "*": MAYBE_NUMBER,
+        }
+    },
     "speed?": {"speedup": MAYBE_NUMBER, "device?": str, "precision": str, "*": MAYBE_NUMBER},
     "cost?": {"seconds": NUMBER, "validation_seconds?": NUMBER, "*": MAYBE_NUMBER},
     "profile?": {"*": NUMBER},
@@ -40,7 +53,9 @@ def read_results(path: Path) -> dict[str, Any]:
 
 def _check_type(value: Any, kind: Any, where: str) -> None:
     """ValueError unless ``value`` is of ``kind``: a type, or, for an object or a list, the kinds of its content."""
-    fits = isinstance(value, type(kind) if isinstance(kind, dict | list) else kind) and not isinstance(value, bool)
+    fits = isinstance(
+        value, type(kind) if isinstance(kind, dict | list) else kind
+    ) and not isinstance(value, bool)
     if not fits or (isinstance(value, int | float) and not abs(value) < LARGEST):
         raise ValueError(f"{where} is {json.dumps(value)[:20]}")
     if isinstance(kind, list):

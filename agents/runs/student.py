@@ -27,14 +27,19 @@ def _start_from(config: DictConfig, task: Task) -> Any:
     """The student of the run folder ``init``; UserError unless it is the one that ``config`` describes."""
     policy, header = load_policy(finished(config.init), task.vocabulary)
     name, settings = chosen(config.student)
-    here, there = {"": name, **settings}, {"": header["architecture"]["name"], **header["architecture"]["settings"]}
+    here, there = (
+        {"": name, **settings},
+        {"": header["architecture"]["name"], **header["architecture"]["settings"]},
+    )
     wanted = [
         f"student{key and f'.{key}'}={'null' if value is None else value}"
         for key, value in there.items()
         if here.get(key) != value
     ]
     if wanted:
-        raise UserError(f"init={config.init} holds another student than this run's: add {' '.join(wanted)}")
+        raise UserError(
+            f"init={config.init} holds another student than this run's: add {' '.join(wanted)}"
+        )
     return policy
 
 

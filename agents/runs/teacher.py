@@ -78,11 +78,21 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
     if pretrained_model:
         policy = pretrained.load(pretrained_model, settings.source_prefix, settings.separator)
         policy.check_limits(task.source_limit, task.horizon)
-        vocabulary, architecture, path = policy.vocabulary, policy.model.config.model_type, settings.path
+        vocabulary, architecture, path = (
+            policy.vocabulary,
+            policy.model.config.model_type,
+            settings.path,
+        )
     else:
-        folder = finished(settings.path) if settings.path else _cached_teacher(config, task, machine)
+        folder = (
+            finished(settings.path) if settings.path else _cached_teacher(config, task, machine)
+        )
         policy, header = load_policy(folder, task.vocabulary)
-        vocabulary, architecture, path = task.vocabulary, header["architecture"]["name"], str(folder)
+        vocabulary, architecture, path = (
+            task.vocabulary,
+            header["architecture"]["name"],
+            str(folder),
+        )
     policy.to(machine.device).requires_grad_(False)
     if compiled:
         if not isinstance(policy, Transformer):
@@ -122,23 +132,35 @@ def training_cost(path: str) -> dict[str, Any] | None:
         try:
             return load_json(cached)
         except DamagedFile as error:
-            console.print(f"{error}; the cost of the teacher's training is unknown", markup=False, soft_wrap=True)
+            console.print(
+                f"{error}; the cost of the teacher's training is unknown",
+                markup=False,
+                soft_wrap=True,
+            )
             return None
     return read_results(run).get("cost") if run.is_file() else None
 
 
 def outputs_folder(teacher: Teacher, task: Task, precision: str) -> Path:
     """The folder in the cache for this teacher's outputs on this corpus."""
-    who = fingerprint(teacher.policy) if teacher.policy is not None else teacher.about["architecture"]
+    who = (
+        fingerprint(teacher.policy) if teacher.policy is not None else teacher.about["architecture"]
+    )
     limits = "-".join(map(str, task.limits))
-    return cache_dir() / "outputs" / f"{task.id}-{task.corpus.fingerprint}-{limits}-{who}-{precision}"
+    return (
+        cache_dir() / "outputs" / f"{task.id}-{task.corpus.fingerprint}-{limits}-{who}-{precision}"
+    )
 
 
 def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
     """The folder of a teacher trained by maximum likelihood, as ``config.teacher`` says; trained here if it is not cached."""
     name, settings = chosen(config.teacher)
     settings = {key: value for key, value in settings.items() if key not in TEACHER_KEYS}
-    seed, smoothing, training = config.teacher.seed, config.teacher.label_smoothing, config.teacher.train
+    seed, smoothing, training = (
+        config.teacher.seed,
+        config.teacher.label_smoothing,
+        config.teacher.train,
+    )
     header = {
         **describe(name, settings, task),
         "corpus": task.corpus.fingerprint,
@@ -181,6 +203,8 @@ def _drop_damaged(folder: Path) -> None:
     if (folder / "finished").exists() and best not in needed:
         needed.append(best)
     if why := next(filter(None, map(fault, needed)), ""):
-        console.print(f"the cached teacher is damaged and trained again: {why}", markup=False, soft_wrap=True)
+        console.print(
+            f"the cached teacher is damaged and trained again: {why}", markup=False, soft_wrap=True
+        )
         (folder / "finished").unlink(missing_ok=True)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -26,9 +26,13 @@ from textgen_env.types import Oracle
 def build_algorithm(config: DictConfig, task: Task, student: Any, oracle: Oracle) -> Algorithm:
     """The algorithm that ``config`` chooses, with what its constructor asks for."""
     name, settings = chosen(config.algorithm)
-    reward = partial(rewards.score, rewards.make(config.reward or task.reward, task, oracle), task, "train")
+    reward = partial(
+        rewards.score, rewards.make(config.reward or task.reward, task, oracle), task, "train"
+    )
     with keys_of("algorithm", settings):
-        algorithm: Algorithm = build(find_algorithm(name).func, settings, policy=student, oracle=oracle, reward=reward)
+        algorithm: Algorithm = build(
+            find_algorithm(name).func, settings, policy=student, oracle=oracle, reward=reward
+        )
     algorithm.oracle = oracle  # whose queries the trainer counts
     return algorithm
 

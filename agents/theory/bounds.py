@@ -26,7 +26,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from agents.theory.horizon import action_values, disagreement, expected, log_loss, reachable, states, total_cost
+from agents.theory.horizon import (
+    action_values,
+    disagreement,
+    expected,
+    log_loss,
+    reachable,
+    states,
+    total_cost,
+)
 from agents.theory.mdps import MDP, Array
 from textgen_env.errors import unknown
 
@@ -98,7 +106,9 @@ def cost_range(mdp: MDP) -> Array:
         possible, cost = mdp.transition[..., t, :, :, :] > 0, mdp.cost[..., t, :, :]
         highest = (cost + np.where(possible, highest[..., None, None, :], -np.inf).max(-1)).max(-1)
         lowest = (cost + np.where(possible, lowest[..., None, None, :], np.inf).min(-1)).min(-1)
-    return np.where(mdp.start > 0, highest, -np.inf).max(-1) - np.where(mdp.start > 0, lowest, np.inf).min(-1)
+    return np.where(mdp.start > 0, highest, -np.inf).max(-1) - np.where(
+        mdp.start > 0, lowest, np.inf
+    ).min(-1)
 
 
 def hellinger(mdp: MDP, expert: Array, learner: Array) -> Array:
@@ -106,7 +116,10 @@ def hellinger(mdp: MDP, expert: Array, learner: Array) -> Array:
     overlap: Array = np.ones_like(mdp.start)  # Σ √(p* p̂) over the rest of an episode, [..., S]
     both = np.sqrt(expert * learner)
     for t in reversed(range(mdp.horizon)):
-        overlap = (both[..., t, :, :] * np.einsum("...saz,...z->...sa", mdp.transition[..., t, :, :, :], overlap)).sum(-1)
+        overlap = (
+            both[..., t, :, :]
+            * np.einsum("...saz,...z->...sa", mdp.transition[..., t, :, :, :], overlap)
+        ).sum(-1)
     return np.maximum(2 - 2 * (mdp.start * overlap).sum(-1), 0)
 
 

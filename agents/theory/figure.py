@@ -27,7 +27,11 @@ def draw(results: dict[str, Any]) -> bytes:
     layout = ConstrainedLayoutEngine(w_pad=0.18, h_pad=0.18, wspace=0.04, hspace=0.04)
     figure = Figure(figsize=(16, 9), layout=layout)
     ((horizon, proof), (free, mixtures)) = figure.subplots(2, 2)
-    curves = {(curve.setting, curve.learner): curve for curve in results["curves"] if curve.kind == "exact"}
+    curves = {
+        (curve.setting, curve.learner): curve
+        for curve in results["curves"]
+        if curve.kind == "exact"
+    }
     horizon_panel(horizon, curves, results["settings"]["epsilon"])
     if "students" in results:
         student_points(horizon, results)
@@ -45,9 +49,26 @@ def horizon_panel(axes: Axes, curves: Curves, epsilon: float) -> None:
         T = np.array(curve.horizon[len(curve.horizon) // 2 :])
         reference = curve.regret[-1] / 3 * (T / T[-1]) ** exponent
         axes.loglog(T, reference, color=MUTED, linewidth=1.5, linestyle="--")
-        name(axes, "∝ T²" if exponent == 2 else "∝ T", (T[-1], reference[-1]), (-8, -16), color=MUTED, va="center")
-    name(axes, cloning.theorem, (cloning.horizon[1], cloning.bound[1]), (-4, 4), color=CLONING, ha="right", va="bottom")
-    name(axes, dagger.theorem, (dagger.horizon[2], dagger.bound[2]), (4, -6), color=DAGGER, va="top")
+        name(
+            axes,
+            "∝ T²" if exponent == 2 else "∝ T",
+            (T[-1], reference[-1]),
+            (-8, -16),
+            color=MUTED,
+            va="center",
+        )
+    name(
+        axes,
+        cloning.theorem,
+        (cloning.horizon[1], cloning.bound[1]),
+        (-4, 4),
+        color=CLONING,
+        ha="right",
+        va="bottom",
+    )
+    name(
+        axes, dagger.theorem, (dagger.horizon[2], dagger.bound[2]), (4, -6), color=DAGGER, va="top"
+    )
     exponent = np.log10(epsilon)
     power = f"{epsilon:g}" if exponent % 1 else "10" + f"{exponent:.0f}".translate(EXPONENTS)
     axes.set(title="The same error a step: T² or T", ylabel=f"regret (lines: ε = {power})")
@@ -62,12 +83,34 @@ def student_points(axes: Axes, results: dict[str, Any]) -> None:
     students = [curve for curve in results["curves"] if curve.kind == "neural"]
     measured = []
     for curve in students:
-        key, color = ("error_expert", CLONING) if curve.learner == "cloning" else ("error_own", DAGGER)
-        errors = [row[key] for row in results["students"] if LEARNERS[row["learner"]] == curve.learner]
+        key, color = (
+            ("error_expert", CLONING) if curve.learner == "cloning" else ("error_own", DAGGER)
+        )
+        errors = [
+            row[key] for row in results["students"] if LEARNERS[row["learner"]] == curve.learner
+        ]
         measured.append(f"{np.mean(errors):#.2g} ({curve.learner})")
-        axes.loglog(curve.horizon, curve.regret, color=color, linewidth=2, marker="o", markersize=10, mfc="white", mew=3)
+        axes.loglog(
+            curve.horizon,
+            curve.regret,
+            color=color,
+            linewidth=2,
+            marker="o",
+            markersize=10,
+            mfc="white",
+            mew=3,
+        )
         end, box = (curve.horizon[-1], curve.regret[-1]), {"fc": "white", "ec": "none", "pad": 1}
-        name(axes, f"{curve.slope.value:.2f}", end, (12, 0), color=color, va="center", weight="bold", bbox=box)
+        name(
+            axes,
+            f"{curve.slope.value:.2f}",
+            end,
+            (12, 0),
+            color=color,
+            va="center",
+            weight="bold",
+            bbox=box,
+        )
     first, longest = min(students[0].horizon), results["settings"]["longest"]
     ticks = [first * 4**k for k in range(8) if first * 4**k <= longest]
     axes.set_xlim(left=first / 1.3)
@@ -87,24 +130,58 @@ def proof_panel(axes: Axes, curves: Curves, costs: dict[str, list[float]]) -> No
         axes.fill_between(range(1, T + 1), cost, color=color, alpha=0.18, linewidth=0)
         axes.plot(range(1, T + 1), cost, color=color, linewidth=3)
         area[learner] = f"area {sum(cost):.3g} = {sum(cost) / curve.bound[-1]:.2f} {curve.theorem}"
-    axes.text(T * 0.97, top * 0.28, area["cloning"], color=CLONING, fontsize=18, ha="right", weight="bold")
-    axes.text(T * 0.02, top * 0.72, "cloning, off the rope:\nnever shown the way back", color=CLONING, **NOTE)
-    name(axes, f"DAgger: {area['DAgger']}", (T, 0), (-6, 9), color=DAGGER, ha="right", va="bottom", weight="bold")
-    axes.set(title="Where the square comes from", xlabel=f"step t of T = {T:,}", ylabel="expected cost at step t")
+    axes.text(
+        T * 0.97, top * 0.28, area["cloning"], color=CLONING, fontsize=18, ha="right", weight="bold"
+    )
+    axes.text(
+        T * 0.02,
+        top * 0.72,
+        "cloning, off the rope:\nnever shown the way back",
+        color=CLONING,
+        **NOTE,
+    )
+    name(
+        axes,
+        f"DAgger: {area['DAgger']}",
+        (T, 0),
+        (-6, 9),
+        color=DAGGER,
+        ha="right",
+        va="bottom",
+        weight="bold",
+    )
+    axes.set(
+        title="Where the square comes from",
+        xlabel=f"step t of T = {T:,}",
+        ylabel="expected cost at step t",
+    )
     axes.set(xlim=(0, T * 1.01), ylim=(0, top * 1.05))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def free_panel(axes: Axes, curves: Curves, demonstrations: int) -> None:
     """Regret of log-loss cloning over T when an episode's total cost is scaled to [0, 1]."""
-    shared, separate = (curve for (setting, _), curve in curves.items() if setting == "for ever, R = 1")
+    shared, separate = (
+        curve for (setting, _), curve in curves.items() if setting == "for ever, R = 1"
+    )
     for curve, color, label in (
         (shared, SHARED, "one policy\nfor all steps"),
         (separate, CLONING, "a policy for\neach step"),
     ):
         line(axes, curve, color, label)
-        name(axes, curve.theorem, (curve.horizon[1], curve.bound[1]), (-4, 4), color=color, ha="right", va="bottom")
-    axes.set(title="Cloning by log loss can be free of T", ylabel=f"regret, R = 1, n = {demonstrations:,}")
+        name(
+            axes,
+            curve.theorem,
+            (curve.horizon[1], curve.bound[1]),
+            (-4, 4),
+            color=color,
+            ha="right",
+            va="bottom",
+        )
+    axes.set(
+        title="Cloning by log loss can be free of T",
+        ylabel=f"regret, R = 1, n = {demonstrations:,}",
+    )
     over_horizons(axes, shared.horizon)
     low, high = axes.get_ylim()
     axes.set_ylim(low / 2, high)
@@ -115,7 +192,11 @@ def free_panel(axes: Axes, curves: Curves, demonstrations: int) -> None:
 def mixture_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
     """Regret after training by schedule of β (rows) and by what a coin decides about (marks)."""
     schedules = list(dict.fromkeys(row["schedule"] for row in rows))
-    style = {"step": (STEP, "s", 14.0, 0.0), "sequence": (DAGGER, "o", 11.0, 0.0), "batch": (MUTED, "|", 11.0, 0.3)}
+    style = {
+        "step": (STEP, "s", 14.0, 0.0),
+        "sequence": (DAGGER, "o", 11.0, 0.0),
+        "batch": (MUTED, "|", 11.0, 0.3),
+    }
     labels = {  # (granularity, schedule) → which end of the mark its name stands at, and how far
         ("step", "linear to 0"): ("regret", 14, "left"),
         ("sequence", "linear to 0"): ("regret", -12, "right"),
@@ -124,18 +205,32 @@ def mixture_panel(axes: Axes, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         color, marker, size, down = style[row["granularity"]]
         y = schedules.index(row["schedule"]) + down
-        axes.plot([row["low"], row["high"]], [y, y], color=color, linewidth=3, solid_capstyle="butt")
+        axes.plot(
+            [row["low"], row["high"]], [y, y], color=color, linewidth=3, solid_capstyle="butt"
+        )
         axes.plot(row["regret"], y, color=color, marker=marker, markersize=size, markeredgewidth=2)
         if label := labels.get((row["granularity"], row["schedule"])):
             end, across, side = label
             text = f"a {row['granularity']}"
-            name(axes, text, (row[end], y), (across, 0), color=color, ha=side, va="center", weight="bold")
+            name(
+                axes,
+                text,
+                (row[end], y),
+                (across, 0),
+                color=color,
+                ha=side,
+                va="center",
+                weight="bold",
+            )
     axes.set(title="A coin a step hides the falls", xscale="log", ylabel="β, the expert’s share")
     axes.set_xlabel(f"regret after training, T = {rows[0]['horizon']}")
     ticks = (0.02, 0.05, 0.1, 0.2, 0.5, 1)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_yticks(range(len(schedules)), [text.replace("exponential", "exp.").replace("(cloning)", "") for text in schedules])
+    axes.set_yticks(
+        range(len(schedules)),
+        [text.replace("exponential", "exp.").replace("(cloning)", "") for text in schedules],
+    )
     axes.set_xlim(min(row["low"] for row in rows) / 1.5, max(row["high"] for row in rows) * 1.3)
     axes.set_ylim(len(schedules) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
@@ -147,10 +242,20 @@ def line(axes: Axes, curve: Curve, color: str, label: str) -> None:
     axes.loglog(curve.horizon, curve.bound, color=color, linewidth=2, linestyle=(0, (1, 1.5)))
     axes.loglog(curve.horizon, curve.regret, color=color, linewidth=3.5, marker="o", markersize=9)
     text = f"{label}\nslope {curve.slope.value:.2f}".replace("-", "−")
-    name(axes, text, (curve.horizon[-1], curve.regret[-1]), (14, 0), color=color, va="center", weight="bold")
+    name(
+        axes,
+        text,
+        (curve.horizon[-1], curve.regret[-1]),
+        (14, 0),
+        color=color,
+        va="center",
+        weight="bold",
+    )
 
 
-def name(axes: Axes, text: str, point: tuple[float, float], points: tuple[float, float], **style: Any) -> None:
+def name(
+    axes: Axes, text: str, point: tuple[float, float], points: tuple[float, float], **style: Any
+) -> None:
     """``text``, ``points`` across and up from ``point``."""
     axes.annotate(text, point, points, textcoords="offset points", **NOTE, **style)
 

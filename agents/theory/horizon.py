@@ -25,7 +25,9 @@ def action_values(mdp: MDP, policy: Array) -> Array:
     value: Array = np.zeros_like(mdp.start)  # V_{t+1}^π, [..., S]
     layers = []
     for t in reversed(range(mdp.horizon)):
-        q = mdp.cost[..., t, :, :] + np.einsum("...saz,...z->...sa", mdp.transition[..., t, :, :, :], value)
+        q = mdp.cost[..., t, :, :] + np.einsum(
+            "...saz,...z->...sa", mdp.transition[..., t, :, :, :], value
+        )
         value = (policy[..., t, :, :] * q).sum(-1)
         layers.append(np.broadcast_to(q, np.broadcast_shapes(q.shape, value.shape + q.shape[-1:])))
     return np.stack(layers[::-1], axis=-3)
@@ -40,7 +42,11 @@ def reachable(mdp: MDP) -> np.ndarray:
     """bool ``[…, T, S]``: some sequence of actions leads there with positive probability."""
     layers: list[np.ndarray] = [mdp.start > 0]
     for t in range(mdp.horizon - 1):
-        layers.append(np.any(layers[-1][..., None, None] & (mdp.transition[..., t, :, :, :] > 0), axis=(-3, -2)))
+        layers.append(
+            np.any(
+                layers[-1][..., None, None] & (mdp.transition[..., t, :, :, :] > 0), axis=(-3, -2)
+            )
+        )
     return np.stack(layers, axis=-2)
 
 

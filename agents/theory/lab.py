@@ -39,9 +39,13 @@ class Curve(NamedTuple):
 
 def horizons(shortest: int, longest: int) -> list[int]:
     """Doubling from ``shortest`` to at most ``longest``; UserError where that leaves fewer than three."""
-    doubled = [shortest * 2**k for k in range(32) if shortest * 2**k <= longest] if shortest > 0 else []
+    doubled = (
+        [shortest * 2**k for k in range(32) if shortest * 2**k <= longest] if shortest > 0 else []
+    )
     if len(doubled) < 3:
-        raise UserError(f"shortest={shortest} longest={longest}: a slope takes three doubled horizons; try longest=1024")
+        raise UserError(
+            f"shortest={shortest} longest={longest}: a slope takes three doubled horizons; try longest=1024"
+        )
     return doubled
 
 
@@ -66,7 +70,14 @@ def horizon_curves(steps: list[int], epsilon: float) -> list[Curve]:
         ("for ever", "DAgger", "uTε", False, epsilon),
     ]
     return [
-        _curve(steps, setting, learner, theorem, partial(tightrope, climb=climb), partial(walker, rope=epsilon, ground=ground))
+        _curve(
+            steps,
+            setting,
+            learner,
+            theorem,
+            partial(tightrope, climb=climb),
+            partial(walker, rope=epsilon, ground=ground),
+        )
         for setting, learner, theorem, climb, ground in cases
     ]
 
@@ -88,23 +99,45 @@ def horizon_free(steps: list[int], demonstrations: int) -> list[Curve]:
         return MDP(dense.start, dense.transition, dense.cost / horizon)
 
     def estimated(horizon: int, shared: bool) -> Array:
-        labels = demonstrations * (horizon if shared else 1)  # all of them the right action: the expert never errs
+        labels = demonstrations * (
+            horizon if shared else 1
+        )  # all of them the right action: the expert never errs
         return walker(horizon, rope=0.5 / (labels + 1), ground=1)
 
     return [
-        _curve(steps, "for ever, R = 1", "one policy for all", "R·D²", mdp, partial(estimated, shared=True)),
-        _curve(steps, "for ever, R = 1", "a policy each step", "R·D²", mdp, partial(estimated, shared=False)),
+        _curve(
+            steps,
+            "for ever, R = 1",
+            "one policy for all",
+            "R·D²",
+            mdp,
+            partial(estimated, shared=True),
+        ),
+        _curve(
+            steps,
+            "for ever, R = 1",
+            "a policy each step",
+            "R·D²",
+            mdp,
+            partial(estimated, shared=False),
+        ),
     ]
 
 
 def tight(steps: list[int], epsilon: float) -> dict[str, list[float]]:
     """Regret / T²ε where falls are for ever: 1 with all mistakes at the first step, → (T + 1) / 2T as ε → 0 if spread out."""
-    ratios: dict[str, list[float]] = {"all at the first step": [], "the same at every step": [], "its limit (T + 1) / 2T": []}
+    ratios: dict[str, list[float]] = {
+        "all at the first step": [],
+        "the same at every step": [],
+        "its limit (T + 1) / 2T": [],
+    }
     for horizon in steps:
         first = np.zeros(horizon)
         first[0] = min(1.0, horizon * epsilon)
         for name, rope in zip(ratios, (first, np.full(horizon, epsilon)), strict=False):
-            result = audit(tightrope(horizon, climb=False), walker(horizon, 0, 0), walker(horizon, rope, 1))
+            result = audit(
+                tightrope(horizon, climb=False), walker(horizon, 0, 0), walker(horizon, rope, 1)
+            )
             ratios[name].append(float(result.regret / result.bounds()["T²ε"]))
         ratios["its limit (T + 1) / 2T"].append((horizon + 1) / (2 * horizon))
     return ratios
@@ -114,10 +147,15 @@ def cost_by_step(horizon: int, epsilon: float) -> dict[str, list[float]]:
     """E[c_t] for t = 1 … T on the rope that one can climb back on; the area under each curve is J."""
     mdp = tightrope(horizon, climb=True)
     learners = {"cloning": walker(horizon, epsilon, 1), "DAgger": walker(horizon, epsilon, epsilon)}
-    return {name: (states(mdp, pi)[..., None] * pi * mdp.cost).sum((-2, -1)).tolist() for name, pi in learners.items()}
+    return {
+        name: (states(mdp, pi)[..., None] * pi * mdp.cost).sum((-2, -1)).tolist()
+        for name, pi in learners.items()
+    }
 
 
-def random_mdps(rng: np.random.Generator, draws: int, horizon: int = 6, size: int = 4, actions: int = 3) -> dict[str, Any]:
+def random_mdps(
+    rng: np.random.Generator, draws: int, horizon: int = 6, size: int = 4, actions: int = 3
+) -> dict[str, Any]:
     """All bounds in ``draws`` random MDPs: how often each is broken (0, or there is a bug), and how tight it is at best.
 
     Half of the experts are deterministic.  A learner is its expert, except that with a random chance between 0.01 % and 1 per
@@ -134,7 +172,9 @@ def random_mdps(rng: np.random.Generator, draws: int, horizon: int = 6, size: in
     return {"draws": draws, "broken": broken, "largest_ratio": largest}
 
 
-def _pairs(rng: np.random.Generator, draws: int, horizon: int, size: int, actions: int) -> list[tuple[MDP, Array, Array]]:
+def _pairs(
+    rng: np.random.Generator, draws: int, horizon: int, size: int, actions: int
+) -> list[tuple[MDP, Array, Array]]:
     pairs = []
     for number, share in enumerate(np.diff(np.linspace(0, draws, 7).astype(int))):
         mdp = random_mdp(rng, horizon, size, actions, (share,))
@@ -147,7 +187,12 @@ def _pairs(rng: np.random.Generator, draws: int, horizon: int, size: int, action
 
 
 def _curve(
-    steps: list[int], setting: str, learner: str, theorem: str, mdp: Callable[[int], MDP], policy: Callable[[int], Array]
+    steps: list[int],
+    setting: str,
+    learner: str,
+    theorem: str,
+    mdp: Callable[[int], MDP],
+    policy: Callable[[int], Array],
 ) -> Curve:
     regret, bound = [], []
     for horizon in steps:

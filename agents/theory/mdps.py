@@ -33,9 +33,13 @@ class MDP:
     def __post_init__(self) -> None:
         for name, table in (("start", self.start), ("transition", self.transition)):
             if (table < 0).any() or not np.allclose(table.sum(-1), 1):
-                raise UserError(f"MDP: a row of {name} is not a distribution; every row must be ≥ 0 and sum to 1")
+                raise UserError(
+                    f"MDP: a row of {name} is not a distribution; every row must be ≥ 0 and sum to 1"
+                )
         if not ((self.cost >= 0) & (self.cost <= 1)).all():
-            raise UserError("MDP: a cost lies outside [0, 1], where the bounds are stated; rescale it")
+            raise UserError(
+                "MDP: a cost lies outside [0, 1], where the bounds are stated; rescale it"
+            )
 
     @property
     def horizon(self) -> int:
@@ -56,7 +60,9 @@ def tightrope(horizon: int, climb: bool, actions: int = 2) -> MDP:
     cost = np.ones((2, actions))
     cost[ROPE, RIGHT] = 0
     steps = (horizon, 2, actions)
-    return MDP(np.eye(2)[ROPE], np.broadcast_to(transition, (*steps, 2)), np.broadcast_to(cost, steps))
+    return MDP(
+        np.eye(2)[ROPE], np.broadcast_to(transition, (*steps, 2)), np.broadcast_to(cost, steps)
+    )
 
 
 def walker(horizon: int, rope: ArrayLike, ground: ArrayLike, actions: int = 2) -> Array:
@@ -68,20 +74,26 @@ def walker(horizon: int, rope: ArrayLike, ground: ArrayLike, actions: int = 2) -
     return policy
 
 
-def prefix_tree(rng: np.random.Generator, horizon: int, actions: int, batch: tuple[int, ...] = ()) -> MDP:
+def prefix_tree(
+    rng: np.random.Generator, horizon: int, actions: int, batch: tuple[int, ...] = ()
+) -> MDP:
     """A small text MDP: the state is the whole prefix, appending is deterministic, costs are random.
 
     S = A^(T−1): prefix y_1 … y_t, read as a number in base A, is its index in layer t.
     """
     states = actions ** (horizon - 1)
     children = np.arange(states)[:, None] * actions + np.arange(actions)  # [S, A]
-    transition = np.eye(states)[np.where(children < states, children, 0)]  # [S, A, S]; layer t only uses its first A^t rows
+    transition = np.eye(states)[
+        np.where(children < states, children, 0)
+    ]  # [S, A, S]; layer t only uses its first A^t rows
     shape = (*batch, horizon, states, actions)
     start = np.broadcast_to(np.eye(states)[0], (*batch, states))
     return MDP(start, np.broadcast_to(transition, (*shape, states)), rng.random(shape))
 
 
-def random_mdp(rng: np.random.Generator, horizon: int, states: int, actions: int, batch: tuple[int, ...] = ()) -> MDP:
+def random_mdp(
+    rng: np.random.Generator, horizon: int, states: int, actions: int, batch: tuple[int, ...] = ()
+) -> MDP:
     """Random tables: near-deterministic and spread-out rows, costs mostly near 0 and 1, where bounds are tight."""
     shape = (*batch, horizon, states, actions)
     start = distributions(rng, (*batch, states), 0.5)

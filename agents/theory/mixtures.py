@@ -29,11 +29,21 @@ def sweep(rng: np.random.Generator, horizon: int = 64, coins: int = 32) -> list[
     """
     rows = []
     for granularity in GRANULARITIES:
-        wrong = train(horizon, granularity, coins if granularity == "batch" else 1, rng, Descent())  # [schedules, coins, 2]
-        regret = total_cost(tightrope(horizon, climb=True), walker(horizon, wrong[..., :1], wrong[..., 1:]))
+        wrong = train(
+            horizon, granularity, coins if granularity == "batch" else 1, rng, Descent()
+        )  # [schedules, coins, 2]
+        regret = total_cost(
+            tightrope(horizon, climb=True), walker(horizon, wrong[..., :1], wrong[..., 1:])
+        )
         for name, costs, (rope, ground) in zip(SCHEDULES, regret, wrong.mean(1), strict=True):
             low, high = np.quantile(costs, (0.05, 0.95))
-            metrics = {"regret": costs.mean(), "low": low, "high": high, "error_on_rope": rope, "error_on_ground": ground}
+            metrics = {
+                "regret": costs.mean(),
+                "low": low,
+                "high": high,
+                "error_on_rope": rope,
+                "error_on_ground": ground,
+            }
             about = {"schedule": name, "granularity": granularity, "horizon": horizon}
             rows.append(about | {key: float(value) for key, value in metrics.items()})
     return rows
@@ -47,7 +57,9 @@ class Descent(NamedTuple):
     vocabulary: int = 64
 
 
-def train(horizon: int, granularity: str, coins: int, rng: np.random.Generator, descent: Descent) -> Array:
+def train(
+    horizon: int, granularity: str, coins: int, rng: np.random.Generator, descent: Descent
+) -> Array:
     """P(wrong) on rope and ground ``[schedules, coins, 2]`` after training.
 
     All steps share one softmax policy.  Its V − 1 wrong actions have equal logits throughout, so only the margin of the right
@@ -58,7 +70,9 @@ def train(horizon: int, granularity: str, coins: int, rng: np.random.Generator, 
     margin, wrong = np.zeros((*shape, 2)), np.full((*shape, 2), 1 - 1 / V)
     for step in range(descent.iterations):
         progress = step / descent.iterations
-        beta = np.array([[schedule(*settings)(progress)] for settings in SCHEDULES.values()])  # [schedules, 1]
+        beta = np.array(
+            [[schedule(*settings)(progress)] for settings in SCHEDULES.values()]
+        )  # [schedules, 1]
         if granularity == "batch":
             beta = (rng.random(shape) < beta).astype(float)
         learner = walker(horizon, wrong[..., :1], wrong[..., 1:])  # [schedules, coins, T, 2, 2]

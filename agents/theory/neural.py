@@ -58,7 +58,9 @@ class Measurement(NamedTuple):
     regret: float  # J(π̂), for J(π*) = 0
     error_expert: float  # ε under d^{π*}: what cloning controls
     error_own: float  # ε under d^{π̂}: what DAgger controls
-    error_ground: float  # P(wrong | fallen), after every possible fall, as a student may never fall by itself
+    error_ground: (
+        float  # P(wrong | fallen), after every possible fall, as a student may never fall by itself
+    )
     ended: float  # share of episodes that EOS ended before the horizon
 
     @property
@@ -87,7 +89,9 @@ def algorithm(name: str, task: Task, policy: Policy, epsilon: float) -> Algorith
     """``bc`` on the expert's episodes or ``dagger`` on the student's own; every wrong word has an equal share of ε."""
     if name == "bc":
         V = len(task.vocabulary)
-        return BC(policy, label_smoothing=epsilon * V / (V - 1))  # smoothing spreads over all V words, the right one too
+        return BC(
+            policy, label_smoothing=epsilon * V / (V - 1)
+        )  # smoothing spreads over all V words, the right one too
     return DAgger(policy, expert(task), labels="distribution", beta="constant", rate=0.0, top_k=0)
 
 
@@ -114,22 +118,35 @@ def student(task: Task, make: Make, seed: int, steps: int | None = None) -> Poli
         policy: Any = RNN(len(task.vocabulary), "gru", 1, 1, WIDTH // 2, WIDTH, WIDTH, dropout=0.0)
     batches = Batches(task.splits["train"], EPISODES * task.horizon, seed, task.limit)
     validate = validator(policy, task, rows=8, amp="float32", device="cpu")
-    config = TrainConfig(steps, LR, warmup=steps // 10, clip=1.0, validations=1, seed=seed)  # the last weights are kept
+    config = TrainConfig(
+        steps, LR, warmup=steps // 10, clip=1.0, validations=1, seed=seed
+    )  # the last weights are kept
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        train(make(task, policy), policy, batches, validate, config, Checkpoints(Path(folder), "student", {}))
+        train(
+            make(task, policy),
+            policy,
+            batches,
+            validate,
+            config,
+            Checkpoints(Path(folder), "student", {}),
+        )
     return policy
 
 
 def sample_episodes(policy: Policy, task: Task, count: int, seed: int) -> Episodes:
     """``count`` sampled episodes, half of the sources each foot or nearly so."""
     split, oracle, T = task.splits["test"], expert(task), task.horizon
-    source = torch.from_numpy(np.stack([split.source[i % len(split)] for i in range(count)]))  # [B, S]
+    source = torch.from_numpy(
+        np.stack([split.source[i % len(split)] for i in range(count)])
+    )  # [B, S]
     noise = torch.rand(count, T, generator=torch.Generator().manual_seed(seed))
     episodes = rollout(policy, source, T, noise)
     prefix = shift(episodes.action)
     taken = torch.arange(prefix.shape[1]) < episodes.length[:, None]
     chance = _chances(policy, source, prefix)
-    return Episodes(episodes.action, taken, oracle.fallen(source, prefix), oracle.right(source, prefix), chance)
+    return Episodes(
+        episodes.action, taken, oracle.fallen(source, prefix), oracle.right(source, prefix), chance
+    )
 
 
 def measure(policy: Policy, task: Task, name: str, seed: int) -> Measurement:
@@ -183,22 +200,35 @@ def measurements(horizons: list[int], seeds: int, epsilon: float) -> Iterator[Me
         task = load(horizon=T, slip=slip)
         for name in LEARNERS:
             for seed in range(seeds):
-                yield measure(student(task, partial(algorithm, name, epsilon=slip), seed), task, name, seed)
+                yield measure(
+                    student(task, partial(algorithm, name, epsilon=slip), seed), task, name, seed
+                )
 
 
 def curves(measured: list[Measurement], epsilon: float) -> list[Curve]:
     """The students' means (kind "neural"), and the exact curves at their ε and horizons (kind "exact, as neural")."""
     horizons = sorted({row.horizon for row in measured})
-    exact = {curve.learner: curve for curve in horizon_curves(horizons, epsilon) if curve.setting == "climb back"}
+    exact = {
+        curve.learner: curve
+        for curve in horizon_curves(horizons, epsilon)
+        if curve.setting == "climb back"
+    }
     neural = []
     for name, learner in LEARNERS.items():
-        rows = [[row for row in measured if (row.learner, row.horizon) == (name, T)] for T in horizons]
+        rows = [
+            [row for row in measured if (row.learner, row.horizon) == (name, T)] for T in horizons
+        ]
         regret = np.array([[row.regret for row in seeds] for seeds in rows])  # [horizons, seeds]
         bound = [float(np.mean([row.bound for row in seeds])) for seeds in rows]
         slope = fit_slope(horizons, regret)
         means = regret.mean(1).tolist()
-        neural.append(exact[learner]._replace(kind="neural", regret=means, bound=bound, slope=slope))
-    return [*(exact[learner]._replace(kind="exact, as neural") for learner in LEARNERS.values()), *neural]
+        neural.append(
+            exact[learner]._replace(kind="neural", regret=means, bound=bound, slope=slope)
+        )
+    return [
+        *(exact[learner]._replace(kind="exact, as neural") for learner in LEARNERS.values()),
+        *neural,
+    ]
 
 
 def fit_slope(horizons: list[int], regret: Array) -> Slope:

@@ -44,12 +44,14 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  # what is mapped may change
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # what is mapped may change
     except (SafetensorError, OSError, ValueError) as error:
         raise DamagedFile(f"{path} is truncated or not a safetensors file ({error})") from error
     if metadata.get("format") != FORMAT:
         found = metadata.get("format") or "no format mark"
-        raise UserError(f"{path} is not a checkpoint of this project ({FORMAT} expected, {found} found)")
+        raise UserError(
+            f"{path} is not a checkpoint of this project ({FORMAT} expected, {found} found)"
+        )
     text = metadata.get("header", "")
     if metadata.get("checksum") != _checksum(tensors, text):
         raise DamagedFile(f"{path} is damaged: its content does not match its checksum")
@@ -84,7 +86,9 @@ def load_weights(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path
     """
     _check_layout(module.state_dict(), tensors, f"{path} holds another model")
     if name := not_finite(tensors):
-        raise UserError(f"{path}: the weights of {name} are NaN or infinite; train again with a lower train.lr or train.clip")
+        raise UserError(
+            f"{path}: the weights of {name} are NaN or infinite; train again with a lower train.lr or train.clip"
+        )
     module.load_state_dict(tensors)
 
 
@@ -101,13 +105,19 @@ def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for index, parameter in enumerate(parameters):
-        zeros = {"exp_avg": torch.zeros_like(parameter), "exp_avg_sq": torch.zeros_like(parameter), "step": torch.zeros(())}
+        zeros = {
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+            "step": torch.zeros(()),
+        }
         state = optimizer.state.get(parameter) or zeros
         tensors |= {f"optimizer.{index}.{key}": state[key].detach() for key in MOMENTS}
     return tensors
 
 
-def load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], path: Path | str) -> None:
+def load_moments(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], path: Path | str
+) -> None:
     """Put back what ``moments`` gave.
 
     Raises:
@@ -115,7 +125,9 @@ def load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], p
     """
     _check_layout(moments(optimizer), tensors, f"{path} does not fit this training")
     if name := not_finite(tensors):
-        raise UserError(f"{path}: {name} is NaN or infinite; delete the file, and resume=true trains from the start")
+        raise UserError(
+            f"{path}: {name} is NaN or infinite; delete the file, and resume=true trains from the start"
+        )
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         _, index, key = name.split(".", 2)
@@ -136,14 +148,21 @@ def state_tensors(module: torch.nn.Module) -> dict[str, Tensor]:
         else:
             owner = module.get_submodule(name.removesuffix("_extra_state").removesuffix("."))
             if type(owner).set_extra_state is torch.nn.Module.set_extra_state:
-                raise UserError(f"{type(owner).__name__} has get_extra_state without set_extra_state: it could not be resumed")
-            tensors |= {f"{name}.{key}": tensor for key, tensor in _packed(value, type(owner).__name__).items()}
+                raise UserError(
+                    f"{type(owner).__name__} has get_extra_state without set_extra_state: it could not be resumed"
+                )
+            tensors |= {
+                f"{name}.{key}": tensor
+                for key, tensor in _packed(value, type(owner).__name__).items()
+            }
     return tensors
 
 
 def _packed(state: Any, owner: str) -> dict[str, Tensor]:
     """An extra state as tensors: a dict of them as it is, all else as JSON with its tensors numbered."""
-    named = isinstance(state, dict) and all(isinstance(key, str) and isinstance(state[key], Tensor) for key in state)
+    named = isinstance(state, dict) and all(
+        isinstance(key, str) and isinstance(state[key], Tensor) for key in state
+    )
     if named and state and PLAIN not in state:
         return state
     tensors: dict[str, Tensor] = {}
@@ -160,7 +179,9 @@ def _packed(state: Any, owner: str) -> dict[str, Tensor]:
         if isinstance(value, bool | int | float | str | None):
             return value
         kind = type(value).__name__
-        raise UserError(f"{owner}.get_extra_state gives a {kind}; return tensors, numbers, texts or lists and dicts of them")
+        raise UserError(
+            f"{owner}.get_extra_state gives a {kind}; return tensors, numbers, texts or lists and dicts of them"
+        )
 
     text = json.dumps(plain(state)).encode()
     return {PLAIN: torch.tensor([*text], dtype=torch.uint8), **tensors}
@@ -179,7 +200,11 @@ def _unpacked(tensors: dict[str, Tensor]) -> Any:
         ((kind, items),) = plain.items()
         if kind == "tensor":
             return tensors[items]
-        return tuple(map(value, items)) if kind == "tuple" else {value(key): value(item) for key, item in items}
+        return (
+            tuple(map(value, items))
+            if kind == "tuple"
+            else {value(key): value(item) for key, item in items}
+        )
 
     return value(json.loads(bytes(tensors[PLAIN].tolist())))
 
@@ -203,14 +228,18 @@ def load_state(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) 
         module.load_state_dict(state | {name: _unpacked(parts) for name, parts in extras.items()})
         loaded = state_tensors(module)
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{what} ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from error
+        raise UserError(
+            f"{what} ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        ) from error
     _check_layout(loaded, tensors, what)
 
 
 def _check_layout(here: Mapping[str, Tensor], there: Mapping[str, Tensor], what: str) -> None:
     """UserError unless both hold the same names with the same shapes and dtypes."""
     for name in sorted(here.keys() | there.keys()):
-        own, found = ((tuple(each[name].shape) if name in each else "absent") for each in (here, there))
+        own, found = (
+            (tuple(each[name].shape) if name in each else "absent") for each in (here, there)
+        )
         if own != found:
             raise UserError(f"{what}: {name} is {found} there, {own} here")
         if here[name].dtype != there[name].dtype:

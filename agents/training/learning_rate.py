@@ -19,7 +19,10 @@ def linear(step: int, warmup: int, steps: int) -> float:
     return min((step + 1) / max(warmup, 1), (steps - step) / max(steps - warmup, 1))
 
 
-LEARNING_RATE: dict[str, Callable[[int, int, int], float]] = {"inverse_sqrt": inverse_sqrt, "linear": linear}
+LEARNING_RATE: dict[str, Callable[[int, int, int], float]] = {
+    "inverse_sqrt": inverse_sqrt,
+    "linear": linear,
+}
 
 
 def learning_rate(name: str, warmup: int, steps: int) -> Callable[[int], float]:

@@ -11,7 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -60,15 +67,29 @@ class Logger:
             self.events = Events(folder / "tensorboard", start)
         except OSError as error:
             raise UserError(f"cannot write {folder / 'tensorboard'}: {error.strerror}") from error
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[metrics]}")]
-        self.progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[metrics]}"),
+        ]
+        self.progress = Progress(
+            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console
+        )
 
     def __enter__(self) -> Self:
         self.progress.start()
-        self.bar = self.progress.add_task(self.phase, total=self.steps, completed=self.start, metrics="")
+        self.bar = self.progress.add_task(
+            self.phase, total=self.steps, completed=self.start, metrics=""
+        )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.progress.stop()
 
     def advance(self) -> None:
@@ -77,16 +98,27 @@ class Logger:
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         """Log ``metrics`` after ``step`` updates.  UserError where they cannot be written."""
-        scalars = [Summary.Value(tag=f"{self.phase}/{name}", simple_value=value) for name, value in metrics.items()]
+        scalars = [
+            Summary.Value(tag=f"{self.phase}/{name}", simple_value=value)
+            for name, value in metrics.items()
+        ]
         try:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, "phase": self.phase, **metrics}) + "\n")
-            self.events.write(*(Event(step=step, summary=Summary(value=[scalar])) for scalar in scalars))
+            self.events.write(
+                *(Event(step=step, summary=Summary(value=[scalar])) for scalar in scalars)
+            )
         except OSError as error:
-            raise UserError(f"cannot write {error.filename or self.path}: {error.strerror}") from error
+            raise UserError(
+                f"cannot write {error.filename or self.path}: {error.strerror}"
+            ) from error
         names = {"loss": "loss", "tokens_per_second": "tok/s"}
-        names |= {name: name.replace("valid_", "valid ") for name in metrics if name.startswith("valid_")}
-        text = "  ".join(f"{short} {metrics[name]:.4g}" for name, short in names.items() if name in metrics)
+        names |= {
+            name: name.replace("valid_", "valid ") for name in metrics if name.startswith("valid_")
+        }
+        text = "  ".join(
+            f"{short} {metrics[name]:.4g}" for name, short in names.items() if name in metrics
+        )
         self.progress.update(self.bar, metrics=text)
         if not console.is_terminal and step % max(1, self.steps // 10) == 0:
             console.print(f"{self.phase} {step}/{self.steps}  {text}")
@@ -94,7 +126,9 @@ class Logger:
     def _drop_rows_after(self, start: int) -> None:
         if not self.path.exists():
             return
-        *lines, _torn = self.path.read_bytes().split(b"\n")  # the last line is empty, or torn where the run was killed
+        *lines, _torn = self.path.read_bytes().split(
+            b"\n"
+        )  # the last line is empty, or torn where the run was killed
         kept = []
         for number, line in enumerate(lines, start=1):
             try:
@@ -102,5 +136,7 @@ class Logger:
                 if row["phase"] != self.phase or (start and row["step"] <= start):
                     kept.append(line + b"\n")
             except (ValueError, KeyError, TypeError):
-                raise UserError(f"{self.path}:{number}: not a row of this file; remove the line") from None
+                raise UserError(
+                    f"{self.path}:{number}: not a row of this file; remove the line"
+                ) from None
         write_atomically(self.path, b"".join(kept))

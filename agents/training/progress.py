@@ -40,7 +40,9 @@ class Progress:
     best: float | None = None
     best_step: int = 0
     cost: Cost = field(default_factory=Cost)
-    profile: dict[str, float] = field(default_factory=dict)  # seconds of the updates by phase; validation is not in it
+    profile: dict[str, float] = field(
+        default_factory=dict
+    )  # seconds of the updates by phase; validation is not in it
 
 
 def read_progress(saved: Any, steps: int, path: Path) -> Progress:
@@ -60,13 +62,19 @@ def read_progress(saved: Any, steps: int, path: Path) -> Progress:
     if not isinstance(profile, dict):
         raise _wrong(path, "progress.profile", profile)
     counts = {f"progress.{name}": values[name] for name in ("step", "batches", "best_step")}
-    numbers = {f"progress.{owner}.{name}": v for owner, of in (("cost", cost), ("profile", profile)) for name, v in of.items()}
+    numbers = {
+        f"progress.{owner}.{name}": v
+        for owner, of in (("cost", cost), ("profile", profile))
+        for name, v in of.items()
+    }
     for name, value in {**counts, **numbers}.items():
         whole = name in counts or isinstance(getattr(Cost, name.rpartition(".")[2], 0.0), int)
         if not _is_number(value, whole) or value < 0:
             raise _wrong(path, name, value)
     if not values["best_step"] <= values["step"] <= steps:
-        raise UserError(f"{path}: progress.step is {values['step']}, best_step {values['best_step']}, of {steps} steps")
+        raise UserError(
+            f"{path}: progress.step is {values['step']}, best_step {values['best_step']}, of {steps} steps"
+        )
     if values["best"] is not None and not _is_number(values["best"], whole=False):
         raise _wrong(path, "progress.best", values["best"])
     return Progress(**{**values, "cost": Cost(**cost)})
@@ -79,7 +87,9 @@ def _fields(name: str, saved: Any, kind: type, path: Path) -> dict[str, Any]:
     known = {each.name for each in fields(kind)}
     if different := sorted(known ^ saved.keys()):
         state = "missing" if different[0] in known else "unknown"
-        raise UserError(f"{path}: {name}.{different[0]} is {state}; it is a checkpoint of another version")
+        raise UserError(
+            f"{path}: {name}.{different[0]} is {state}; it is a checkpoint of another version"
+        )
     return saved
 
 
@@ -89,4 +99,6 @@ def _is_number(value: Any, whole: bool) -> bool:
 
 
 def _wrong(path: Path, name: str, value: Any) -> UserError:
-    return UserError(f"{path}: {name} is {str(value)[:40]!r}, which it cannot be; restore a copy of the file")
+    return UserError(
+        f"{path}: {name} is {str(value)[:40]!r}, which it cannot be; restore a copy of the file"
+    )

@@ -43,7 +43,9 @@ class Checkpoints:
 
     def __init__(self, folder: Path, phase: str, header: dict[str, Any]) -> None:
         self.folder, self.phase, self.header = folder, phase, header
-        self.last, self.best = (folder / "checkpoints" / f"{name}.safetensors" for name in ("last", "best"))
+        self.last, self.best = (
+            folder / "checkpoints" / f"{name}.safetensors" for name in ("last", "best")
+        )
         self.saved = 0  # step of the last good state
 
     def open(
@@ -80,36 +82,64 @@ class Checkpoints:
         self._check_weights(state.step)
         check_saved(self.algorithm, self.policy, self._beside)
         if not self.folder.is_dir():
-            raise UserError(f"{self.folder} is gone: it was deleted during the training, which cannot be saved")
+            raise UserError(
+                f"{self.folder} is gone: it was deleted during the training, which cannot be saved"
+            )
         parts = {"policy": self.policy.state_dict(), "algorithm": state_tensors(self.algorithm)}
-        tensors = {f"{owner}.{name}": tensor for owner, part in parts.items() for name, tensor in part.items()}
-        save_tensors(self.last, tensors | moments(self.optimizer), {**self.header, "progress": asdict(state)})
+        tensors = {
+            f"{owner}.{name}": tensor
+            for owner, part in parts.items()
+            for name, tensor in part.items()
+        }
+        save_tensors(
+            self.last, tensors | moments(self.optimizer), {**self.header, "progress": asdict(state)}
+        )
         self.saved = state.step
         if state.best_step == state.step:
             self._save_best(state)
 
     def _save_best(self, state: Progress) -> None:
-        save_tensors(self.best, self.policy.state_dict(), {**self.header, "step": state.best_step, "score": state.best})
+        save_tensors(
+            self.best,
+            self.policy.state_dict(),
+            {**self.header, "step": state.best_step, "score": state.best},
+        )
 
     def _restore(self, steps: int, validate: Validate) -> Progress:
         """The state in ``last``, or a fresh one where there is none. UserError where it is not of this training."""
         if not self.last.exists():
             if self.best.exists():
-                console.print(f"{self.phase}: {self.last} is gone: training starts again", markup=False, soft_wrap=True)
+                console.print(
+                    f"{self.phase}: {self.last} is gone: training starts again",
+                    markup=False,
+                    soft_wrap=True,
+                )
             return Progress()
         try:
             tensors, saved = load_tensors(self.last)
         except DamagedFile as error:
-            raise UserError(f"{error}: restore a copy; or delete it, and resume=true trains from the start") from error
+            raise UserError(
+                f"{error}: restore a copy; or delete it, and resume=true trains from the start"
+            ) from error
         progress = saved.pop("progress", None)
         if progress is None or saved != self.header:
-            names = sorted(key for key in saved.keys() | self.header.keys() if saved.get(key) != self.header.get(key))
+            names = sorted(
+                key
+                for key in saved.keys() | self.header.keys()
+                if saved.get(key) != self.header.get(key)
+            )
             different = ", ".join(names) or "no progress"
-            raise UserError(f"{self.last} belongs to another run: {different} differ; choose another out=")
+            raise UserError(
+                f"{self.last} belongs to another run: {different} differ; choose another out="
+            )
         state = read_progress(progress, steps, self.last)
         load_weights(self.policy, _part("policy.", tensors), self.last)
         load_state(self.algorithm, _part("algorithm.", tensors), self.last)
-        rest = {name: tensor for name, tensor in tensors.items() if not name.startswith(("policy.", "algorithm."))}
+        rest = {
+            name: tensor
+            for name, tensor in tensors.items()
+            if not name.startswith(("policy.", "algorithm."))
+        }
         load_moments(self.optimizer, rest, self.last)
         self.saved = state.step
         self._restore_best(state, validate)
@@ -145,7 +175,9 @@ class Checkpoints:
         if not all(map(math.isfinite, metrics.values())):
             raise self._stopped(f"validation after step {state.step}: {metrics}")
         score = next(iter(metrics.values()))
-        if state.best is None or score >= state.best:  # of equals the later: at the top of the scale the loss still falls
+        if (
+            state.best is None or score >= state.best
+        ):  # of equals the later: at the top of the scale the loss still falls
             state.best, state.best_step = score, state.step
         return metrics
 
@@ -162,8 +194,14 @@ class Checkpoints:
         step, loss, norm = worst.tolist()
         if not math.isfinite(norm):
             name = self._not_finite()
-            why = f": the weights of {name} are NaN or infinite since step {step - 1:.0f}" if name else ""
-            raise self._stopped(f"step {step:.0f}: the loss is {loss:.4g}, its gradient norm {norm:.4g}{why}")
+            why = (
+                f": the weights of {name} are NaN or infinite since step {step - 1:.0f}"
+                if name
+                else ""
+            )
+            raise self._stopped(
+                f"step {step:.0f}: the loss is {loss:.4g}, its gradient norm {norm:.4g}{why}"
+            )
 
     def _check_weights(self, step: int) -> None:
         if name := self._not_finite():
@@ -171,15 +209,25 @@ class Checkpoints:
             raise self._stopped(f"the weights of {name} are NaN or infinite at step {since}")
 
     def _not_finite(self) -> str:
-        algorithm = {f"algorithm.{name}": tensor for name, tensor in state_tensors(self.algorithm).items()}
+        algorithm = {
+            f"algorithm.{name}": tensor for name, tensor in state_tensors(self.algorithm).items()
+        }
         return not_finite({**self.policy.state_dict(), **algorithm, **moments(self.optimizer)})
 
     def _stopped(self, why: str) -> UserError:
-        kept = f"{self.last} holds the last good state" if self.last.exists() else "no checkpoint was due yet"
+        kept = (
+            f"{self.last} holds the last good state"
+            if self.last.exists()
+            else "no checkpoint was due yet"
+        )
         return UserError(
             f"{why}; stopped: {kept}; lower train.lr or train.clip and start again, or continue from there with resume=true"
         )
 
 
 def _part(owner: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(owner): tensor for name, tensor in tensors.items() if name.startswith(owner)}
+    return {
+        name.removeprefix(owner): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(owner)
+    }

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.random import fork_rng
 
-from agents.algorithms.base import UPDATES_PER_ROUND, Algorithm, Clock, Loss, as_loss, check_initialized, source, started
+from agents.algorithms.base import (
+    UPDATES_PER_ROUND,
+    Algorithm,
+    Clock,
+    Loss,
+    as_loss,
+    check_initialized,
+    source,
+    started,
+)
 from agents.precision import precision
 from agents.training.checkpoint import load_tensors, load_weights
 from agents.training.learning_rate import learning_rate
@@ -103,9 +112,15 @@ def train(
     weights = [*policy.parameters(), *algorithm.parameters()]
     optimizer = torch.optim.Adam(weights, lr=config.lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
     rate = learning_rate(config.schedule, config.warmup, config.steps)
-    state = files.open(policy, algorithm, optimizer, config.steps, validate if config.resume else None)
+    state = files.open(
+        policy, algorithm, optimizer, config.steps, validate if config.resume else None
+    )
     policy.train()
-    with Logger(files.folder, files.phase, state.step, config.steps) as logger, deferred() as signals, fork_rng():
+    with (
+        Logger(files.folder, files.phase, state.step, config.steps) as logger,
+        deferred() as signals,
+        fork_rng(),
+    ):
         if config.validate_first and state.step == 0:
             metrics = files.validate(validate, state)
             algorithm.validated(metrics)
@@ -125,7 +140,9 @@ def train(
             state.cost.add(profiler.counts, sum(state.profile.values()))
             due = _passed(first, state.step, config.steps, config.validations)
             logged = due or _passed(first, state.step, config.steps, LOGGED)
-            if logged or signals or norm.device.type == "cpu":  # a GPU is not waited for at every step
+            if (
+                logged or signals or norm.device.type == "cpu"
+            ):  # a GPU is not waited for at every step
                 files.check_finite(meter.worst)
             if logged:
                 seconds = {f"{name}_seconds": spent for name, spent in state.profile.items()}
@@ -144,7 +161,9 @@ def train(
     return state
 
 
-def one_round(algorithm: Algorithm, batches: Batches, state: Progress, config: TrainConfig) -> Iterator[Loss]:
+def one_round(
+    algorithm: Algorithm, batches: Batches, state: Progress, config: TrainConfig
+) -> Iterator[Loss]:
     """The losses of one round, at most to the end of the training; ``state`` counts the batches that it takes.
 
     Dropout draws from torch's own generator, which is seeded for each round: nothing of it has to be saved.
@@ -166,17 +185,27 @@ def one_round(algorithm: Algorithm, batches: Batches, state: Progress, config: T
         loss = as_loss(algorithm, output, sum(batch.tokens for batch in group) // taken)
         number += 1
         if number > UPDATES_PER_ROUND:
-            raise UserError(f"{type(algorithm).__name__}.updates yields more than {UPDATES_PER_ROUND} losses a round")
+            raise UserError(
+                f"{type(algorithm).__name__}.updates yields more than {UPDATES_PER_ROUND} losses a round"
+            )
         count("learned", loss.weight if loss.tokens is None else loss.tokens)
         if algorithm.oracle:
             queries, before = algorithm.oracle.queries, queries
             count("scored", queries - before)
         yield loss
     if not number:
-        raise UserError(f"{source(algorithm)} no loss for a batch; at least one a round is expected")
+        raise UserError(
+            f"{source(algorithm)} no loss for a batch; at least one a round is expected"
+        )
 
 
-def update(loss: Tensor, weights: list[nn.Parameter], optimizer: torch.optim.Optimizer, lr: float, clip: float) -> Tensor:
+def update(
+    loss: Tensor,
+    weights: list[nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    lr: float,
+    clip: float,
+) -> Tensor:
     """One clipped gradient step, left out where the gradient is not finite; returns the gradient's norm before clipping.
 
     Gradients are dropped at once, as the graph is, so that they do not lie in the memory that the next step needs.
@@ -188,7 +217,9 @@ def update(loss: Tensor, weights: list[nn.Parameter], optimizer: torch.optim.Opt
         if not re.search("inplace operation|graph a second time", str(error)):
             raise
         what = "a loss is of weights or a graph that the step before it used up"
-        raise UserError(f"{what}: updates has to yield each loss before it computes the next") from error
+        raise UserError(
+            f"{what}: updates has to yield each loss before it computes the next"
+        ) from error
     norm = nn.utils.clip_grad_norm_(weights, clip)
     for group in optimizer.param_groups:
         group["lr"] = lr
@@ -219,7 +250,9 @@ class Meter:
         """Add one step."""
         value = loss.mean.detach()
         now = torch.stack([torch.full_like(norm, step), value.to(norm), norm])
-        self.worst = now if self.worst is None else torch.where(self.worst[2].isfinite(), now, self.worst)
+        self.worst = (
+            now if self.worst is None else torch.where(self.worst[2].isfinite(), now, self.worst)
+        )
         for name, metric in {"loss": value, **loss.metrics}.items():
             total = metric.detach().double() if isinstance(metric, Tensor) else metric
             self.sums[name] = self.sums.get(name, 0.0) + total
@@ -228,4 +261,7 @@ class Meter:
     def means(self, cost: Cost) -> dict[str, float]:
         """The means so far; ``cost`` is the training's until now."""
         speed = (cost.gradient_tokens - self.tokens) / (cost.seconds - self.seconds)
-        return {**{name: float(total) / self.steps for name, total in self.sums.items()}, "tokens_per_second": speed}
+        return {
+            **{name: float(total) / self.steps for name, total in self.sums.items()},
+            "tokens_per_second": speed,
+        }

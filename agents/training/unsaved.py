@@ -22,7 +22,20 @@ from textgen_env.errors import UserError
 
 REMEDY = "make it a buffer (register_buffer), a parameter or part of get_extra_state; random numbers come from clock.uniform"
 FIELDS = frozenset(vars(nn.Module()))  # what torch keeps in every module
-PLAIN = bool | int | float | complex | str | bytes | None | range | slice | PurePath | itertools.count | itertools.repeat
+PLAIN = (
+    bool
+    | int
+    | float
+    | complex
+    | str
+    | bytes
+    | None
+    | range
+    | slice
+    | PurePath
+    | itertools.count
+    | itertools.repeat
+)
 CODE = type | ModuleType | partial | logging.Logger
 
 
@@ -38,7 +51,9 @@ def unsaved(algorithm: Algorithm, policy: nn.Module) -> dict[str, bytes]:
             continue  # says itself what its state is
         for name, value in _own(module):
             for path, digest in walk.leaves(f"{owner}.{name}" if owner else name, value):
-                digests[path] = _hash(digests.get(path, b""), digest)  # keys 1 and "1" have one path
+                digests[path] = _hash(
+                    digests.get(path, b""), digest
+                )  # keys 1 and "1" have one path
     return digests
 
 
@@ -48,7 +63,9 @@ def check_saved(algorithm: Algorithm, policy: nn.Module, before: Mapping[str, by
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
             who = type(algorithm).__name__
-            raise UserError(f"{who}.{name} changes in training and would be lost on a resume: {REMEDY}")
+            raise UserError(
+                f"{who}.{name} changes in training and would be lost on a resume: {REMEDY}"
+            )
 
 
 class Walk:
@@ -59,7 +76,11 @@ class Walk:
         rewards = [vars(module).get("reward") for module in modules]
         seen = *modules, *filter(callable, rewards), algorithm.oracle
         self.seen = {id(each): each for each in seen}  # kept alive, so that no id is used again
-        saved = *algorithm.state_dict(keep_vars=True).values(), *policy.parameters(), *policy.buffers()
+        saved = (
+            *algorithm.state_dict(keep_vars=True).values(),
+            *policy.parameters(),
+            *policy.buffers(),
+        )
         self.saved = {each.data_ptr() for each in saved if isinstance(each, Tensor)} - {0}
 
     def leaves(self, path: str, value: Any) -> Iterator[tuple[str, bytes]]:
@@ -102,7 +123,9 @@ def _inside(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from itertools.chain(value.named_parameters(), value.named_buffers())
         if not is_policy(value):  # what a policy computes with is in its tensors
             for owner, module in value.named_modules():
-                yield from ((f"{owner}.{name}" if owner else name, item) for name, item in _own(module))
+                yield from (
+                    (f"{owner}.{name}" if owner else name, item) for name, item in _own(module)
+                )
         return
     if isinstance(value, np.random.Generator):
         value = value.bit_generator
@@ -114,7 +137,9 @@ def _inside(value: Any) -> Iterator[tuple[Any, Any]]:
         frame = value.gi_frame
         yield from {"place": frame.f_lasti, **frame.f_locals}.items() if frame else ()
     elif isinstance(value, Mapping):
-        keys = [key if isinstance(key, PLAIN | tuple) else number for number, key in enumerate(value)]
+        keys = [
+            key if isinstance(key, PLAIN | tuple) else number for number, key in enumerate(value)
+        ]
         yield "keys", repr(keys)
         yield from zip(keys, value.values(), strict=True)
     elif isinstance(value, Sequence):
@@ -127,21 +152,32 @@ def _inside(value: Any) -> Iterator[tuple[Any, Any]]:
 def _own(module: nn.Module) -> Iterator[tuple[str, Any]]:
     """What a module keeps that its ``state_dict`` would not hold."""
     yield from ((name, value) for name, value in vars(module).items() if name not in FIELDS)
-    yield from ((name, module._buffers[name]) for name in sorted(module._non_persistent_buffers_set))
+    yield from (
+        (name, module._buffers[name]) for name in sorted(module._non_persistent_buffers_set)
+    )
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
     """Attributes and slots, or, of what has neither, such as an iterator, what ``copy`` would make it from."""
     kind = type(value)
     slotted = [each for each in kind.__mro__ if "__slots__" in vars(each)]
-    slots = {name for each in slotted for name, slot in vars(each).items() if isinstance(slot, MemberDescriptorType)}
+    slots = {
+        name
+        for each in slotted
+        for name, slot in vars(each).items()
+        if isinstance(slot, MemberDescriptorType)
+    }
     for name in sorted(slots):
         if hasattr(value, name):
             yield name, getattr(value, name)
     for name, item in getattr(value, "__dict__", {}).items():
         if not isinstance(getattr(kind, name, None), cached_property):
             yield name, item
-    if not slotted and not hasattr(value, "__dict__") and not isinstance(value, Mapping | Sequence | Set):
+    if (
+        not slotted
+        and not hasattr(value, "__dict__")
+        and not isinstance(value, Mapping | Sequence | Set)
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that iterators will not be copied for ever
             try:

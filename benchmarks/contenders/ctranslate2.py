@@ -32,5 +32,8 @@ class Contender:
         """All batches of ``Decoding(**settings)`` at once; counts tokens."""
         rows, width, steps, count = Decoding(**settings)
         model = export.load(self.exported(size, amp), workers, torch.get_num_threads())
-        decode, source = export.decoder(model, self.vocabulary, rows, width), torch.cat(sources(self.setup, rows, count))
+        decode, source = (
+            export.decoder(model, self.vocabulary, rows, width),
+            torch.cat(sources(self.setup, rows, count)),
+        )
         return Work(lambda: int(decode(source, steps).length.sum()))

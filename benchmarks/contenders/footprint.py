@@ -58,27 +58,46 @@ def held() -> tuple[int, int]:
 
 def memory(process: str, file: str) -> dict[str, int]:
     """The bytes of /proc/PROCESS/FILE by name."""
-    return {name: 1024 * int(kilobytes) for name, kilobytes in LINE.findall((PROC / process / file).read_text())}
+    return {
+        name: 1024 * int(kilobytes)
+        for name, kilobytes in LINE.findall((PROC / process / file).read_text())
+    }
 
 
 class Contender:
     def __init__(self, setup: Setup) -> None:
         if not (PROC / "self" / "smaps_rollup").is_file():
-            raise UserError(f"suite=memory reads {PROC}/self/smaps_rollup, which only Linux has; choose other suites")
+            raise UserError(
+                f"suite=memory reads {PROC}/self/smaps_rollup, which only Linux has; choose other suites"
+            )
         torch.set_num_threads(setup.threads)
 
     def train(self, words: list[str]) -> tuple[int, list[int], list[int]]:
         """Steps; bytes in use at every query; the most until then.  An untrained teacher takes what a trained one takes."""
         given = {word.partition("=")[0] for word in words}
-        config = cli.read("dagger", [*(word for word in WORDS if word.partition("=")[0] not in given), *words])
+        config = cli.read(
+            "dagger", [*(word for word in WORDS if word.partition("=")[0] not in given), *words]
+        )
         machine, task = find_machine(config), load_task(config)
         vocabulary, own = task.vocabulary, ("name", *TEACHER_KEYS)
         settings = {key: value for key, value in config.teacher.items() if key not in own}
         teacher = build_policy(config.teacher.name, settings, vocabulary, seed=0)
-        oracle = Watched(teacher.to(machine.device).requires_grad_(False), partial(beam, width=BEAM), vocabulary, vocabulary)
+        oracle = Watched(
+            teacher.to(machine.device).requires_grad_(False),
+            partial(beam, width=BEAM),
+            vocabulary,
+            vocabulary,
+        )
         oracle.resident, oracle.peak = [], []
         with TemporaryDirectory() as folder:
             student = build_student(config, task).to(machine.device)
-            run = Run(Path(folder), config, machine, task, Teacher(oracle, oracle.demonstrate, {}), student)
+            run = Run(
+                Path(folder),
+                config,
+                machine,
+                task,
+                Teacher(oracle, oracle.demonstrate, {}),
+                student,
+            )
             done, _ = dagger.distill(run, build_algorithm(config, task, student, oracle))
         return done.step, oracle.resident, oracle.peak

@@ -10,7 +10,17 @@ from transformers import MarianConfig, MarianMTModel
 from transformers.utils import logging
 
 from agents.precision import precision
-from benchmarks.material import DROPOUT, HEADS, SIZES, Decoding, Setup, Work, batches, sources, training
+from benchmarks.material import (
+    DROPOUT,
+    HEADS,
+    SIZES,
+    Decoding,
+    Setup,
+    Work,
+    batches,
+    sources,
+    training,
+)
 from textgen_env.types import BOS, PAD, Batch
 
 
@@ -18,7 +28,11 @@ class Contender:
     def __init__(self, setup: Setup) -> None:
         logging.set_verbosity_error()
         self.setup = setup
-        self.frozen = cache(lambda size, amp: self.model(size).eval().to(torch.bfloat16 if amp == "bf16" else torch.float32))
+        self.frozen = cache(
+            lambda size, amp: (
+                self.model(size).eval().to(torch.bfloat16 if amp == "bf16" else torch.float32)
+            )
+        )
 
     def model(self, size: str) -> MarianMTModel:
         """Separate embeddings, output tied to the target's; without an EOS, so that ``generate`` runs to its limit."""
@@ -26,7 +40,11 @@ class Contender:
         sides = {
             f"{side}_{name}": value
             for side in ("encoder", "decoder")
-            for name, value in {"layers": layers, "attention_heads": HEADS, "ffn_dim": ffn * self.setup.width}.items()
+            for name, value in {
+                "layers": layers,
+                "attention_heads": HEADS,
+                "ffn_dim": ffn * self.setup.width,
+            }.items()
         }
         config = MarianConfig(
             vocab_size=self.setup.vocabulary,
@@ -54,7 +72,13 @@ class Contender:
             labels = batch.target.masked_fill(~batch.mask, -100)
             with precision(amp, "cpu"):
                 present = batch.source != PAD
-                return model(batch.source, present, decoder_input_ids=batch.prefix, labels=labels, use_cache=False).loss
+                return model(
+                    batch.source,
+                    present,
+                    decoder_input_ids=batch.prefix,
+                    labels=labels,
+                    use_cache=False,
+                ).loss
 
         return training(model, loss, batches(self.setup))
 
@@ -65,6 +89,9 @@ class Contender:
 
         def run() -> float:
             options = {"num_beams": width, "do_sample": False, "max_new_tokens": steps}
-            return sum(model.generate(source, attention_mask=source != PAD, **options)[:, 1:].numel() for source in inputs)
+            return sum(
+                model.generate(source, attention_mask=source != PAD, **options)[:, 1:].numel()
+                for source in inputs
+            )
 
         return Work(run)

@@ -30,8 +30,14 @@ class Student(BasePolicy):
     def evaluate_actions(self, obs: Tensor, actions: Tensor) -> tuple[None, Tensor, Tensor]:
         source, prefix = obs.long().split(LENGTH, 1)  # [B, S], [B, T]
         last = (prefix != PAD).sum(1, keepdim=True) - 1
-        log_probs = self.policy(source, prefix, torch.arange(LENGTH) == last).log_softmax(-1)  # [B, V]
-        return None, log_probs.gather(1, actions.long()[:, None]).squeeze(1), -(log_probs.exp() * log_probs).sum(-1)
+        log_probs = self.policy(source, prefix, torch.arange(LENGTH) == last).log_softmax(
+            -1
+        )  # [B, V]
+        return (
+            None,
+            log_probs.gather(1, actions.long()[:, None]).squeeze(1),
+            -(log_probs.exp() * log_probs).sum(-1),
+        )
 
     def _predict(self, observation: Tensor, deterministic: bool = False) -> Tensor:
         raise NotImplementedError("it is only trained")
@@ -44,7 +50,10 @@ class Contender:
     def train(self, size: str, amp: str) -> Work:
         """One update on up to ``ROWS`` states of the first batch; counts them."""
         high, parts = self.setup.vocabulary - 1, states(batches(self.setup)[0])
-        spaces = {"observation_space": Box(0, high, (2 * LENGTH,), np.int64), "action_space": Discrete(high + 1)}
+        spaces = {
+            "observation_space": Box(0, high, (2 * LENGTH,), np.int64),
+            "action_space": Discrete(high + 1),
+        }
         part, count = len(parts[0]["acts"]), sum(len(part["acts"]) for part in parts)
         trainer = BC(
             **spaces,
@@ -74,4 +83,7 @@ def states(batch: Batch) -> list[dict[str, Tensor]]:
     row, step = row[:kept], step[:kept]
     prefix = batch.prefix[row].masked_fill(torch.arange(LENGTH) > step[:, None], PAD)  # [N, T]
     whole = {"obs": torch.cat([batch.source[row], prefix], 1), "acts": batch.target[row, step]}
-    return [{name: value[start : start + part] for name, value in whole.items()} for start in range(0, kept, part)]
+    return [
+        {name: value[start : start + part] for name, value in whole.items()}
+        for start in range(0, kept, part)
+    ]

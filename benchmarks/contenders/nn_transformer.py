@@ -25,13 +25,18 @@ class Plain(nn.Module):
         vocabulary, width = policy.target_embedding.weight.shape
         self.source, self.target = nn.Embedding(vocabulary, width), nn.Embedding(vocabulary, width)
         self.dropout = nn.Dropout(DROPOUT)
-        self.core = nn.Transformer(width, HEADS, layers, layers, ffn, DROPOUT, batch_first=True, norm_first=True)
+        self.core = nn.Transformer(
+            width, HEADS, layers, layers, ffn, DROPOUT, batch_first=True, norm_first=True
+        )
         self.places = nn.Buffer(positions(512, width, torch.device("cpu")).clone())
         self.load_state_dict(_renamed(policy) | {"places": self.places})
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor) -> Tensor:
         """Logits ``[N, V]`` where ``mask`` ``[B, T]`` is True."""
-        absent, future = source == PAD, nn.Transformer.generate_square_subsequent_mask(prefix.shape[1])
+        absent, future = (
+            source == PAD,
+            nn.Transformer.generate_square_subsequent_mask(prefix.shape[1]),
+        )
         padding = {"src_key_padding_mask": absent, "memory_key_padding_mask": absent}
         encoder, decoder = self.embed(self.source, source), self.embed(self.target, prefix)
         hidden = self.core(encoder, decoder, tgt_mask=future, tgt_is_causal=True, **padding)
@@ -70,19 +75,30 @@ DECODER = ENCODER | {
     "cross_attention.output.": "multihead_attn.out_proj.",
     "ffn_norm.": "norm3.",
 }
-INPUTS = {"self_attention": "self_attn", "cross_attention": "multihead_attn"}  # query, key and value are one matrix there
+INPUTS = {
+    "self_attention": "self_attn",
+    "cross_attention": "multihead_attn",
+}  # query, key and value are one matrix there
 
 
 def _renamed(policy: Transformer) -> dict[str, Tensor]:
     """The weights of ``policy`` under torch's names."""
     state = policy.state_dict()
     renamed = {f"{side}.weight": state[f"{side}_embedding.weight"] for side in ("source", "target")}
-    for kind, (side, names) in product(("weight", "bias"), (("encoder", ENCODER), ("decoder", DECODER))):
+    for kind, (side, names) in product(
+        ("weight", "bias"), (("encoder", ENCODER), ("decoder", DECODER))
+    ):
         renamed[f"core.{side}.norm.{kind}"] = state[f"{side}_norm.{kind}"]
         for layer, (ours, theirs) in product(range(len(getattr(policy, side))), names.items()):
-            renamed[f"core.{side}.layers.{layer}.{theirs}{kind}"] = state[f"{side}.{layer}.{ours}{kind}"]
+            renamed[f"core.{side}.layers.{layer}.{theirs}{kind}"] = state[
+                f"{side}.{layer}.{ours}{kind}"
+            ]
         for layer, (ours, theirs) in product(range(len(getattr(policy, side))), INPUTS.items()):
-            parts = [x for name, x in state.items() if re.match(rf"{side}.{layer}.{ours}.(query|key).*{kind}$", name)]
+            parts = [
+                x
+                for name, x in state.items()
+                if re.match(rf"{side}.{layer}.{ours}.(query|key).*{kind}$", name)
+            ]
             if parts:
                 renamed[f"core.{side}.layers.{layer}.{theirs}.in_proj_{kind}"] = torch.cat(parts)
     return renamed

@@ -64,7 +64,10 @@ class Contender:
             **settings: of ``Decoding``.
         """
         rows, width, steps, count = Decoding(**settings)
-        decode, inputs = Decoder(self.policy(size), width, amp, "cpu"), sources(self.setup, rows, count)
+        decode, inputs = (
+            Decoder(self.policy(size), width, amp, "cpu"),
+            sources(self.setup, rows, count),
+        )
         inputs = [torch.cat(inputs)] if workers != 1 else inputs
 
         def run() -> float:

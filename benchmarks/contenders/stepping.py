@@ -56,8 +56,20 @@ class Contender:
 def task(vocabulary: int) -> Task:
     """Random sentences of every length up to the limits."""
     words, generator = [str(i) for i in range(vocabulary - 4)], np.random.default_rng(1)
-    texts = [" ".join(generator.choice(words, size)) for size in generator.integers(1, LIMIT, 2 * PAIRS)]
+    texts = [
+        " ".join(generator.choice(words, size)) for size in generator.integers(1, LIMIT, 2 * PAIRS)
+    ]
     pairs = Pairs(texts[:PAIRS], [(text,) for text in texts[PAIRS:]])
-    corpus = Corpus("random", "local", "random words", dict.fromkeys(("train", "valid", "test"), pairs))
+    corpus = Corpus(
+        "random", "local", "random words", dict.fromkeys(("train", "valid", "test"), pairs)
+    )
     tokens = Vocabulary.words(words)
-    return Task("Random-v0", corpus, tokens, source_limit=LIMIT, limit=Limit(LIMIT), metric="bleu", reward="bleu")
+    return Task(
+        "Random-v0",
+        corpus,
+        tokens,
+        source_limit=LIMIT,
+        limit=Limit(LIMIT),
+        metric="bleu",
+        reward="bleu",
+    )

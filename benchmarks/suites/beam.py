@@ -41,9 +41,13 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
     of those that differ shows whether it is a tie.
     """
     if config.run is None:
-        raise UserError("suite=beam: give run=RUN, a finished run folder whose student is a transformer")
+        raise UserError(
+            "suite=beam: give run=RUN, a finished run folder whose student is a transformer"
+        )
     if find_spec("ctranslate2") is None:
-        raise UserError("suite=beam: ctranslate2 is not installed: python -m pip install -c constraints.txt -e '.[export]'")
+        raise UserError(
+            "suite=beam: ctranslate2 is not installed: python -m pip install -c constraints.txt -e '.[export]'"
+        )
     from agents.interop import ctranslate2 as export
 
     _, task, student = reopen_student(config.run, "cpu", "float32")
@@ -56,21 +60,36 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
             for power in LENGTH_PENALTIES:
                 ours, mine = generated(Decoder(student, width, "float32", "cpu", power), task, test)
                 for their_power in (power,) if power or width == 1 else (0.0, ALMOST_0):
-                    theirs, their = generated(peer(width=width, length_penalty=their_power), task, test)
+                    theirs, their = generated(
+                        peer(width=width, length_penalty=their_power), task, test
+                    )
                     ended = [i for i, tokens in enumerate(theirs) if tokens and tokens[-1] == EOS]
                     different = [i for i in ended if ours[i] != theirs[i]]
                     gaps = [
-                        abs(value(student, test, i, ours[i], power) - value(student, test, i, theirs[i], power))
+                        abs(
+                            value(student, test, i, ours[i], power)
+                            - value(student, test, i, theirs[i], power)
+                        )
                         for i in different
                     ]
                     what = f"beam {width}, length penalty {power}, CTranslate2 {their_power:g}"
                     if ended:
                         same = 100 * (1 - len(different) / len(ended))
                         yield row("beam", f"{what}: same of {len(ended)}", [same], "%", "≥ 99")
-                        yield row("beam", f"{what}: greatest gap in score", [max(gaps, default=0.0)], "nats")
+                        yield row(
+                            "beam",
+                            f"{what}: greatest gap in score",
+                            [max(gaps, default=0.0)],
+                            "nats",
+                        )
                     yield row("beam", f"{what}: theirs", [metric(task, test, theirs)], task.metric)
                     yield row("beam", f"{what}: time, ours over theirs", [mine / their])
-                yield row("beam", f"beam {width}, length penalty {power}: ours", [metric(task, test, ours)], task.metric)
+                yield row(
+                    "beam",
+                    f"beam {width}, length penalty {power}: ours",
+                    [metric(task, test, ours)],
+                    task.metric,
+                )
 
 
 def generated(decode: Decode, task: Task, split: Split) -> tuple[list[list[int]], float]:
@@ -82,16 +101,22 @@ def generated(decode: Decode, task: Task, split: Split) -> tuple[list[list[int]]
     start = perf_counter()
     for batch in in_order(split, TOKENS, task.limit):
         output = decode(batch.source, task.horizon)
-        for index, action, length in zip(batch.index.tolist(), output.action.tolist(), output.length.tolist(), strict=True):
+        for index, action, length in zip(
+            batch.index.tolist(), output.action.tolist(), output.length.tolist(), strict=True
+        ):
             outputs[index] = action[:length]
     return outputs, perf_counter() - start
 
 
 @torch.no_grad()
-def value(policy: torch.nn.Module, split: Split, index: int, tokens: list[int], power: float) -> float:
+def value(
+    policy: torch.nn.Module, split: Split, index: int, tokens: list[int], power: float
+) -> float:
     """The normalized score of ``tokens``, by teacher forcing."""
     action = torch.tensor([tokens])
-    log_probs: Tensor = policy(torch.from_numpy(split.source[index])[None], shift(action)).log_softmax(-1)
+    log_probs: Tensor = policy(
+        torch.from_numpy(split.source[index])[None], shift(action)
+    ).log_softmax(-1)
     return log_probs.gather(2, action[:, :, None]).sum().item() / len(tokens) ** power
 
 

@@ -20,4 +20,10 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
         }
         rates = turns(jobs, config.rounds)  # steps a second
     yield row("env", "TextGenEnv.step", [1e6 / rate for rate in rates["single"]], "µs", "≤ 20")
-    yield row("env", f"vector step of {config.episodes:,} episodes", [1e3 / rate for rate in rates["vector"]], "ms", "≤ 3")
+    yield row(
+        "env",
+        f"vector step of {config.episodes:,} episodes",
+        [1e3 / rate for rate in rates["vector"]],
+        "ms",
+        "≤ 3",
+    )

@@ -26,10 +26,22 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
         f"{teacher} teacher's distributions": ("query", both | {"method": "log_probs"}),
     }
     with opened(setup, "distilling") as runners:
-        jobs = {name: Job(runners["distilling"], *work, setup.threads) for name, work in works.items()}
+        jobs = {
+            name: Job(runners["distilling"], *work, setup.threads) for name, work in works.items()
+        }
         rates = turns(jobs, config.rounds)
     gradient = rates.pop("mle")
-    yield row("onpolicy", f"{student} mle step of the same tokens", [1e3 / rate for rate in gradient], "ms")
+    yield row(
+        "onpolicy",
+        f"{student} mle step of the same tokens",
+        [1e3 / rate for rate in gradient],
+        "ms",
+    )
     for name, rate in rates.items():
         goal = "≤ 2.2" if name.endswith("step") else ""
-        yield row("onpolicy", f"{student} {name} / mle step of the same tokens", ratio(gradient, rate), goal=goal)
+        yield row(
+            "onpolicy",
+            f"{student} {name} / mle step of the same tokens",
+            ratio(gradient, rate),
+            goal=goal,
+        )

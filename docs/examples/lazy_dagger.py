@@ -37,9 +37,16 @@ class LazyDAgger(Algorithm):
 
     def loss(self, batch, clock):
         nobody = torch.zeros(len(batch), dtype=torch.bool, device=batch.source.device)
-        mixed = interleaved(self.policy, self.oracle, self.choose)(batch.source, batch.limit, memory=nobody)
+        mixed = interleaved(self.policy, self.oracle, self.choose)(
+            batch.source, batch.limit, memory=nobody
+        )
         batch = batch.with_rows(~nobody, mixed.episodes)
-        loss = clone(self.policy, batch, self.oracle.action(batch.source, batch.prefix, batch.actual))
+        loss = clone(
+            self.policy, batch, self.oracle.action(batch.source, batch.prefix, batch.actual)
+        )
         switches = (mixed.expert[:, 1:] != mixed.expert[:, :-1]) & batch.mask[:, 1:]
-        loss.metrics = {"expert": mixed.expert.sum() / batch.tokens, "switches": switches.sum() / len(batch)}
+        loss.metrics = {
+            "expert": mixed.expert.sum() / batch.tokens,
+            "switches": switches.sum() / len(batch),
+        }
         return loss

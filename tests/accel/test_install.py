@@ -22,7 +22,10 @@ def restored(monkeypatch: pytest.MonkeyPatch):
     accel.install(1)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="workers are forked on Linux only, the allocator is glibc's")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc",
+    reason="workers are forked on Linux only, the allocator is glibc's",
+)
 def test_it_says_what_it_installs_and_can_be_turned_off(monkeypatch: pytest.MonkeyPatch):
     assert accel.install(2) == "freed memory is kept, large decodes over 2 processes"
     assert decoding.runner is accel.workers.spread
@@ -40,6 +43,12 @@ def test_without_the_folder_a_command_says_so(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_no_other_file_imports_it():
-    files = [path.relative_to(ROOT) for folder in ("agents", "textgen_env") for path in (ROOT / folder).rglob("*.py")]
-    others = [path for path in files if "accel" not in path.parts and "accel" in (ROOT / path).read_text()]
+    files = [
+        path.relative_to(ROOT)
+        for folder in ("agents", "textgen_env")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    others = [
+        path for path in files if "accel" not in path.parts and "accel" in (ROOT / path).read_text()
+    ]
     assert others == [Path("agents/runs/machine.py")]

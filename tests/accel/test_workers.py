@@ -48,7 +48,9 @@ def make(kind: str = "transformer", seed: int = 0) -> nn.Module:
 
 
 def source(rows: int = B) -> Tensor:
-    return torch.randint(4, V, (rows, 5), generator=torch.Generator().manual_seed(1)).index_fill_(1, torch.tensor([4]), EOS)
+    return torch.randint(4, V, (rows, 5), generator=torch.Generator().manual_seed(1)).index_fill_(
+        1, torch.tensor([4]), EOS
+    )
 
 
 def noise(source: Tensor) -> Tensor:
@@ -95,7 +97,9 @@ def test_workers_have_the_weights_as_they_are():
         if change == 1:
             policy.load_state_dict(make(seed=9).state_dict())
         elif change == 2:
-            policy.target_embedding.weight = nn.Parameter(make(seed=8).target_embedding.weight.detach().clone())
+            policy.target_embedding.weight = nn.Parameter(
+                make(seed=8).target_embedding.weight.detach().clone()
+            )
         else:  # a fused step counts no version
             policy(source(), source()).logsumexp(-1).mean().backward()
             optimiser.step()
@@ -193,7 +197,11 @@ def test_two_threads_may_decode_at_once():
     expected = {rows: alone(greedy, policy, source(rows), 8).action for rows in (6, 9)}
 
     def decode(rows: int) -> None:
-        wrong.extend(rows for _ in range(10) if not torch.equal(greedy(policy, source(rows), 8).action, expected[rows]))
+        wrong.extend(
+            rows
+            for _ in range(10)
+            if not torch.equal(greedy(policy, source(rows), 8).action, expected[rows])
+        )
 
     threads = [threading.Thread(target=decode, args=(rows,)) for rows in expected]
     for thread in threads:
@@ -269,7 +277,9 @@ def test_ctrl_c_leaves_no_answer_for_the_next_decode():
     policy = Slow(V, layers=1, width=16, heads=2, ffn=16).eval()
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with none
+    handler = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background jobs begin with none
     threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
     with pytest.raises(KeyboardInterrupt):
         greedy(policy, source(), 8)

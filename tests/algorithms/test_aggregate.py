@@ -22,7 +22,11 @@ def numbered(first, count, width, seed=0):
     target = torch.where(torch.arange(width) < length[:, None], 3 + number[:, None], PAD)
     source = torch.stack([number + 3, torch.full_like(number, EOS)], 1)
     batch = Batch(number, source, target, length, limit=length, row=torch.arange(count))
-    return batch, torch.where(target == PAD, PAD, target + 1), Clock(seed, first, 1).uniform("key", batch.row)
+    return (
+        batch,
+        torch.where(target == PAD, PAD, target + 1),
+        Clock(seed, first, 1).uniform("key", batch.row),
+    )
 
 
 def numbers_kept(data):
@@ -43,7 +47,9 @@ def test_every_episode_is_as_likely_to_be_kept_whenever_it_came_and_whatever_its
     for seed in range(rounds):
         data = Reservoir(capacity=10 * longest.largest)
         for first in range(0, added, 6):
-            data.add(*numbered(first, 6, width=2 if first < 18 else 4, seed=seed))  # wider halfway: fewer episodes
+            data.add(
+                *numbered(first, 6, width=2 if first < 18 else 4, seed=seed)
+            )  # wider halfway: fewer episodes
         assert len(data) == 10
         counts[list(numbers_kept(data))] += 1
     chance = 10 / added
@@ -74,7 +80,9 @@ def test_a_sample_is_of_what_was_added():
     width = torch.tensor([3, 11, 2])[number // 6]
     assert torch.equal(sample.length, 1 + number % width)
     assert (sample.source[:, 1] == EOS).all()
-    assert torch.equal(sample.target[sample.mask], (number[:, None] + 3).expand_as(sample.target)[sample.mask])
+    assert torch.equal(
+        sample.target[sample.mask], (number[:, None] + 3).expand_as(sample.target)[sample.mask]
+    )
     assert torch.equal(action, sample.target[sample.mask] + 1)
     assert (sample.target[~sample.mask] == PAD).all()
     assert abs(sample.tokens / 400 - 1) < 0.2
@@ -83,7 +91,9 @@ def test_a_sample_is_of_what_was_added():
 def test_another_step_samples_other_episodes_and_the_same_step_the_same():
     data = Reservoir(10_000)
     data.add(*numbered(0, 18, 3))
-    first, again, later = (data.sample(100, clock)[0].index for clock in (START, START, START.later(1)))
+    first, again, later = (
+        data.sample(100, clock)[0].index for clock in (START, START, START.later(1))
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, later)
 
@@ -103,7 +113,9 @@ def test_its_state_is_tensors_and_restores_it(added, tmp_path):
 
 
 def test_a_cap_below_one_episode_is_one_clear_line():
-    with pytest.raises(UserError, match=r"memory_mb=.* does not hold one episode of this task; raise it"):
+    with pytest.raises(
+        UserError, match=r"memory_mb=.* does not hold one episode of this task; raise it"
+    ):
         Reservoir(200).add(*numbered(0, 3, width=8))
 
 

@@ -28,7 +28,9 @@ from textgen_env.tasks.task import expert
 SHORT = ["env=Copy-v0", "env.symbols=5", "env.max_length=5", "env.horizon=8"]
 FROM_SCRATCH = [*SHORT, "train.steps=300"]
 FEW = [*SHORT, "reward=accuracy", "train.lr=1e-3", "train.warmup=10"]
-STEPS = {"aggrevated": 500}  # one action a row, judged by rollouts: it takes longer than the others' 350
+STEPS = {
+    "aggrevated": 500
+}  # one action a row, judged by rollouts: it takes longer than the others' 350
 
 
 def needs_start(name):
@@ -65,15 +67,22 @@ def start(tmp_path_factory):
 
 @pytest.mark.parametrize("name", variants(agents.algorithms))
 def test_it_solves_copy(name, tmp_path, start):
-    warm = needs_start(name) or name == "aggrevated_exact"  # which from fresh weights can come to rest on a plateau
+    warm = (
+        needs_start(name) or name == "aggrevated_exact"
+    )  # which from fresh weights can come to rest on a plateau
     few = passing("dagger", FEW, name, "transformer")  # some learn from no rewards
     words = [*few, f"init={start}", f"train.steps={STEPS.get(name, 350)}"] if warm else FROM_SCRATCH
     assert fit(tmp_path, [*words, f"algorithm={name}"]) >= 99
 
 
-@pytest.mark.parametrize("name", [name for name in variants(agents.algorithms) if needs_start(name)])
+@pytest.mark.parametrize(
+    "name", [name for name in variants(agents.algorithms) if needs_start(name)]
+)
 def test_one_that_only_improves_a_student_wants_one(name):
-    with pytest.raises(UserError, match=f"algorithm={name} improves a student that can already generate: give init=RUN"):
+    with pytest.raises(
+        UserError,
+        match=f"algorithm={name} improves a student that can already generate: give init=RUN",
+    ):
         check_start(read("dagger", ["env=Copy-v0", f"algorithm={name}"]))
     check_start(read("dagger", ["env=Copy-v0", f"algorithm={name}", "algorithm.cold_start=true"]))
 
@@ -123,7 +132,9 @@ def test_the_coin_is_per_sequence(task):
 
 def test_one_coin_may_decide_about_the_whole_batch(task):
     batch, algorithm = batch_of(task), dagger(task, beta="constant", rate=0.5, mixture="batch")
-    coins = {algorithm.roll_in(batch, START.later(step))[1].float().mean().item() for step in range(20)}
+    coins = {
+        algorithm.roll_in(batch, START.later(step))[1].float().mean().item() for step in range(20)
+    }
     assert coins == {0.0, 1.0}
 
 
@@ -133,11 +144,17 @@ def test_by_steps_the_share_of_the_oracles_actions_is_beta(task):
     right = []
     for step in range(20):
         mixed, _ = algorithm.roll_in(batch, START.later(step))
-        right.append((algorithm.oracle.action(mixed.source, mixed.prefix) == mixed.target)[mixed.mask])
+        right.append(
+            (algorithm.oracle.action(mixed.source, mixed.prefix) == mixed.target)[mixed.mask]
+        )
     student = dagger(task, beta="constant", rate=0.0, mixture="step")
     mixed, on_policy = student.roll_in(batch, START)
     assert on_policy.all()
-    chance = (student.oracle.action(mixed.source, mixed.prefix) == mixed.target)[mixed.mask].float().mean()
+    chance = (
+        (student.oracle.action(mixed.source, mixed.prefix) == mixed.target)[mixed.mask]
+        .float()
+        .mean()
+    )
     assert torch.cat(right).float().mean() == pytest.approx(0.5 + 0.5 * chance.item(), abs=0.08)
 
 
@@ -149,7 +166,9 @@ def test_by_steps_whoever_never_acts_never_steps(task, monkeypatch):
         mixed, on_policy = algorithm.roll_in(batch_of(task), START)
         assert bool(algorithm.oracle.queries) == queries
         assert on_policy.all() == (not rate)
-        assert torch.equal(mixed.target, expert(task).demonstrate(mixed.source, mixed.limit).action) == bool(rate)
+        assert torch.equal(
+            mixed.target, expert(task).demonstrate(mixed.source, mixed.limit).action
+        ) == bool(rate)
 
 
 def test_hard_labels_query_the_oracle_only_about_the_students_rows(task):
@@ -160,14 +179,19 @@ def test_hard_labels_query_the_oracle_only_about_the_students_rows(task):
     target = relabel(algorithm.oracle, mixed, on_policy)
     assert algorithm.oracle.queries - before == rows.tokens
     assert torch.equal(target[~on_policy], mixed.target[~on_policy])
-    assert torch.equal(target[on_policy][rows.mask], expert(task).action(rows.source, rows.prefix, rows.mask))
+    assert torch.equal(
+        target[on_policy][rows.mask], expert(task).action(rows.source, rows.prefix, rows.mask)
+    )
 
 
 def test_full_labels_cost_nothing_where_student_and_oracle_agree(task):
     """The metric is KL; a student that *is* the oracle has none."""
     policy = small_policy(task)
     oracle = PolicyOracle(policy, None, task.vocabulary, task.vocabulary)
-    assert abs(first_loss(make("imitkd_full", task, policy, oracle), batch_of(task)).metrics["kl"]) < 1e-5
+    assert (
+        abs(first_loss(make("imitkd_full", task, policy, oracle), batch_of(task)).metrics["kl"])
+        < 1e-5
+    )
 
 
 def test_no_gradient_flows_through_the_students_roll_in(task):
@@ -191,7 +215,9 @@ def test_relabeling_everywhere_queries_about_every_row(task):
 
 def test_labels_cut_to_one_token_are_the_oracles_action(task):
     cut, hard = dagger(task, label_top_k=1), dagger(task, labels="action", relabel="all")
-    torch.testing.assert_close(*(first_loss(algorithm, batch_of(task)).sum for algorithm in (cut, hard)))
+    torch.testing.assert_close(
+        *(first_loss(algorithm, batch_of(task)).sum for algorithm in (cut, hard))
+    )
 
 
 @pytest.mark.parametrize("name", ["imitkd", "imitkd_full"])
@@ -200,7 +226,9 @@ def test_the_roll_ins_of_a_group_are_the_students_before_its_first_update(task, 
     batches = [batch_of(task, step, 200) for step in range(4)]
     algorithm = make(name, task, small_policy(task), beta="linear", group=4)
     assert algorithm.batches_per_round == 4
-    expected = [first_loss(algorithm, batch, at(0.1).later(number)) for number, batch in enumerate(batches)]
+    expected = [
+        first_loss(algorithm, batch, at(0.1).later(number)) for number, batch in enumerate(batches)
+    ]
     with Profiler({}, "rest") as profiler:
         updates = algorithm.updates(batches, at(0.1))
         losses, decoded = [next(updates)], profiler.counts["decoded"]

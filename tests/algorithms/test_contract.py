@@ -50,7 +50,10 @@ def test_the_parts_of_a_batch_add_up_to_the_batch(task, name, parts):
     total = sum(loss.sum for loss in losses)
     torch.testing.assert_close(total, whole.sum, rtol=1e-4, atol=1e-4)
     parameters = [*algorithm.policy.parameters()]
-    sides = (torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True) for loss in (total, whole.sum))
+    sides = (
+        torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        for loss in (total, whole.sum)
+    )
     torch.testing.assert_close(*sides, rtol=1e-3, atol=1e-4)
 
 
@@ -72,8 +75,12 @@ def test_its_loss_can_be_trained_on_and_its_metrics_logged(task, name):
     assert loss.weight > 0
     assert loss.tokens is None or loss.tokens >= 0
     assert loss.sum.isfinite()
-    assert all(isinstance(key, str) and math.isfinite(metric) for key, metric in loss.metrics.items())
-    assert not any(metric.requires_grad for metric in loss.metrics.values() if isinstance(metric, torch.Tensor))
+    assert all(
+        isinstance(key, str) and math.isfinite(metric) for key, metric in loss.metrics.items()
+    )
+    assert not any(
+        metric.requires_grad for metric in loss.metrics.values() if isinstance(metric, torch.Tensor)
+    )
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -89,11 +96,15 @@ def test_it_leaves_the_policys_mode_and_the_teacher_alone(task, name):
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_policy_and_teacher_are_held_and_not_its_own(task, name):
     algorithm = fresh(name, task)
-    held = {tensor.data_ptr() for tensor in (*algorithm.policy.parameters(), *weights(algorithm.oracle))}
+    held = {
+        tensor.data_ptr() for tensor in (*algorithm.policy.parameters(), *weights(algorithm.oracle))
+    }
     own = [*algorithm.parameters(), *state_tensors(algorithm).values()]
     assert not held & {tensor.data_ptr() for tensor in own}
     names = {name for name, _ in algorithm.policy.named_parameters()}
-    assert not [key for key in state_tensors(algorithm) if any(key.endswith(name) for name in names)]  # a frozen copy
+    assert not [
+        key for key in state_tensors(algorithm) if any(key.endswith(name) for name in names)
+    ]  # a frozen copy
     algorithm.eval()
     assert algorithm.policy.training
 
@@ -112,7 +123,10 @@ def fit(task, folder, name, die_at=None, resume=False):
         return {"valid_score": 0.0}
 
     config = TrainConfig(STEPS, lr=0.01, warmup=2, validations=3, resume=resume)
-    batches, files = Batches(task.splits["train"], 100, 0, task.limit), Checkpoints(folder, "student", {})
+    batches, files = (
+        Batches(task.splits["train"], 100, 0, task.limit),
+        Checkpoints(folder, "student", {}),
+    )
     train(algorithm, algorithm.policy, batches, validate, config, files)
     return load_tensors(files.last)[0]
 

@@ -7,7 +7,18 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from enumerable import SENTENCES, A, B, Table, TableOracle, assert_mean, episodes, gradient, log_prob, next_token
+from enumerable import (
+    SENTENCES,
+    A,
+    B,
+    Table,
+    TableOracle,
+    assert_mean,
+    episodes,
+    gradient,
+    log_prob,
+    next_token,
+)
 
 from agents.algorithms import Clock
 from agents.algorithms.dagger import DAgger, relabel
@@ -56,14 +67,18 @@ def test_a_mixture_by_step_is_that_of_the_two_distributions():
     with Profiler({}, "rest") as profiler:
         batch, on_policy = algorithm.roll_in(episodes([DATA] * 4000), at(0))
     assert profiler.counts["decoded"] == batch.tokens
-    written = [tuple(row[:n]) for row, n in zip(batch.target.tolist(), batch.length.tolist(), strict=True)]
+    written = [
+        tuple(row[:n]) for row, n in zip(batch.target.tolist(), batch.length.tolist(), strict=True)
+    ]
     for sentence in SENTENCES:
         chance = 1.0
         for time, action in enumerate(sentence):
             before = sentence[:time]
             obeys = float(action == next_token(algorithm.oracle, before).argmax())
             chance *= 0.4 * obeys + 0.6 * next_token(algorithm.policy, before)[action].exp().item()
-        assert abs(written.count(sentence) / 4000 - chance) < 4 * (chance * (1 - chance) / 4000) ** 0.5
+        assert (
+            abs(written.count(sentence) / 4000 - chance) < 4 * (chance * (1 - chance) / 4000) ** 0.5
+        )
     assert 0.6 < on_policy.float().mean() < 1  # 0.6 after one step, more after three
 
 
@@ -71,14 +86,19 @@ def test_a_mixture_by_step_is_that_of_the_two_distributions():
 def test_a_mixture_by_step_has_the_oracle_and_the_student_as_its_ends(rate, who):
     algorithm = learner(DAgger, mixture="step", beta="constant", rate=rate, labels="action")
     batch, on_policy = algorithm.roll_in(episodes([DATA]), at(0))
-    assert tuple(batch.target[0, : batch.length[0]].tolist()) == followed(getattr(algorithm, who), ())
+    assert tuple(batch.target[0, : batch.length[0]].tolist()) == followed(
+        getattr(algorithm, who), ()
+    )
     assert (algorithm.oracle.queries > 0) == (who == "oracle")
     assert on_policy.item() == (who == "policy")
 
 
 def test_a_batch_has_one_coin_and_a_sequence_its_own():
     shares = {
-        mixture: [imitator.loss(episodes([DATA] * 20), at(seed)).metrics["on_policy"] for seed in range(60)]
+        mixture: [
+            imitator.loss(episodes([DATA] * 20), at(seed)).metrics["on_policy"]
+            for seed in range(60)
+        ]
         for mixture in ("batch", "sequence")
         for imitator in [learner(DAgger, mixture=mixture, beta="constant", rate=0.5)]
     }
@@ -91,7 +111,9 @@ def test_labels_of_a_mixture_by_step_are_the_oracles_everywhere():
     algorithm = learner(DAgger, mixture="step", labels="action", beta="constant", rate=0.5, top_k=0)
     batch, on_policy = algorithm.roll_in(episodes([DATA] * 50), at(0))
     target = relabel(algorithm.oracle, batch, on_policy)
-    assert torch.equal(target[batch.mask], TableOracle(2).action(batch.source, batch.prefix, batch.mask))
+    assert torch.equal(
+        target[batch.mask], TableOracle(2).action(batch.source, batch.prefix, batch.mask)
+    )
 
 
 # --- gradients
@@ -106,9 +128,13 @@ def test_scheduled_sampling_learns_from_the_mixed_prefixes_it_should(passes):
         chance = 1.0
         for time, token in enumerate(mixed):
             before = DATA[:time] if passes == 1 else mixed[:time]
-            chance *= 0.3 * (token == DATA[time]) + 0.7 * next_token(policy, before)[token].exp().item()
+            chance *= (
+                0.3 * (token == DATA[time]) + 0.7 * next_token(policy, before)[token].exp().item()
+            )
         prefix = torch.tensor([[BOS, *mixed]])
-        expected = expected + chance * torch.nn.functional.cross_entropy(policy(prefix, prefix)[0], torch.tensor(DATA))
+        expected = expected + chance * torch.nn.functional.cross_entropy(
+            policy(prefix, prefix)[0], torch.tensor(DATA)
+        )
     assert_mean(estimates(algorithm), gradient(policy, expected))
 
 
@@ -118,9 +144,14 @@ def test_gkd_descends_the_divergence_on_both_kinds_of_prefix(name, student_fract
     algorithm = learner(GKD, student_fraction=student_fraction, divergence=name, beta=0.3)
     policy, expected = algorithm.policy, 0.0
     for sentence in SENTENCES:
-        chance = student_fraction * log_prob(policy, sentence).exp().detach() + (1 - student_fraction) * (sentence == DATA)
+        chance = student_fraction * log_prob(policy, sentence).exp().detach() + (
+            1 - student_fraction
+        ) * (sentence == DATA)
         batch = episodes([sentence])
-        logits, expert = policy(batch.source, batch.prefix)[0], algorithm.oracle.log_probs(batch.source, batch.prefix)[0]
+        logits, expert = (
+            policy(batch.source, batch.prefix)[0],
+            algorithm.oracle.log_probs(batch.source, batch.prefix)[0],
+        )
         expected = expected + chance * len(sentence) * divergence(name, 0.3)(logits, expert)
     expected = gradient(policy, expected)
     if student_fraction:
@@ -135,11 +166,19 @@ def test_gkd_descends_the_divergence_on_both_kinds_of_prefix(name, student_fract
 @pytest.mark.parametrize(
     ("make", "settings", "message"),
     [
-        (GKD, {"student_fraction": 1.2}, "student_fraction=1.2: a number of at least 0 and at most 1"),
+        (
+            GKD,
+            {"student_fraction": 1.2},
+            "student_fraction=1.2: a number of at least 0 and at most 1",
+        ),
         (GKD, {"divergence": "kl"}, "unknown divergence 'kl'"),
         (GKD, {"beta": -0.1}, r"beta=-0.1: .* between 0 \(forward KL\) and 1"),
         (DAgger, {"mixture": "token"}, "unknown mixture 'token'"),
-        (ScheduledSampling, {"epsilon": "sigmoid"}, "unknown beta schedule 'sigmoid'; did you mean 'reverse_sigmoid'"),
+        (
+            ScheduledSampling,
+            {"epsilon": "sigmoid"},
+            "unknown beta schedule 'sigmoid'; did you mean 'reverse_sigmoid'",
+        ),
         (ScheduledSampling, {"top_k": 5}, "top_k=5: a number of at least 0 and at most 1"),
         (ScheduledSampling, {"passes": 0}, "passes=0"),
     ],

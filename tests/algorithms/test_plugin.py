@@ -30,7 +30,14 @@ from textgen_env.types import EOS
 
 EXAMPLES = ROOT / "docs" / "examples"
 LAZY = "algorithm._target_=lazy_dagger.LazyDAgger"
-FEW = ["env=Copy-v0", "env.train=300", "train.batch_tokens=64", *TINY, "train.steps=6", "train.validations=2"]
+FEW = [
+    "env=Copy-v0",
+    "env.train=300",
+    "train.batch_tokens=64",
+    *TINY,
+    "train.steps=6",
+    "train.validations=2",
+]
 
 
 @pytest.fixture
@@ -44,7 +51,11 @@ def lazy(monkeypatch):
 @pytest.fixture
 def run(monkeypatch):
     path = os.pathsep.join([str(ROOT), str(EXAMPLES)])
-    monkeypatch.setattr(test_scripts, "environment", lambda: os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path})
+    monkeypatch.setattr(
+        test_scripts,
+        "environment",
+        lambda: os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
+    )
     return run_script
 
 
@@ -63,11 +74,18 @@ def test_the_example_is_short_and_the_readme_shows_it():
 
 
 def test_the_example_solves_copy(lazy, tmp_path):
-    words = ["precision=float32", "train.steps=300", "train.batch_tokens=256", "train.validations=5"]
+    words = [
+        "precision=float32",
+        "train.steps=300",
+        "train.batch_tokens=256",
+        "train.validations=5",
+    ]
     assert fit(tmp_path, [*SHORT, LAZY, *words]) >= 99
 
 
-def test_a_student_that_is_never_doubted_acts_alone_and_one_that_always_is_clones_the_expert(lazy, task):
+def test_a_student_that_is_never_doubted_acts_alone_and_one_that_always_is_clones_the_expert(
+    lazy, task
+):
     batch = batch_of(task)
     free = learner(task, lazy, take=1.0, give=1.0)
     with Profiler({}, "rest") as profiler:
@@ -77,17 +95,28 @@ def test_a_student_that_is_never_doubted_acts_alone_and_one_that_always_is_clone
     watched = learner(task, lazy, take=0.0, give=0.0)
     loss = first_loss(watched, batch)
     assert loss.metrics["expert"] == 1
-    torch.testing.assert_close(loss.sum, first_loss(BC(watched.policy), batch).sum)  # the expert copies, as the data does
+    torch.testing.assert_close(
+        loss.sum, first_loss(BC(watched.policy), batch).sum
+    )  # the expert copies, as the data does
 
 
 def test_control_changes_hands_at_the_two_thresholds(lazy, task):
     batch, policy, oracle = batch_of(task), small_policy(task).eval(), expert(task)
-    with torch.no_grad():  # thresholds in the middle of what occurs, so that control does change hands
-        occurring = 1 - policy(batch.source, batch.prefix).softmax(-1).gather(2, batch.target[:, :, None])[batch.mask]
+    with (
+        torch.no_grad()
+    ):  # thresholds in the middle of what occurs, so that control does change hands
+        occurring = (
+            1
+            - policy(batch.source, batch.prefix)
+            .softmax(-1)
+            .gather(2, batch.target[:, :, None])[batch.mask]
+        )
     give, take = occurring.quantile(torch.tensor([0.4, 0.6])).tolist()
     algorithm = lazy.LazyDAgger(policy, oracle, take, give)
     nobody = torch.zeros(len(batch), dtype=torch.bool)
-    mixed = lazy.interleaved(policy, oracle, algorithm.choose)(batch.source, batch.limit, memory=nobody)
+    mixed = lazy.interleaved(policy, oracle, algorithm.choose)(
+        batch.source, batch.limit, memory=nobody
+    )
     batch = batch.with_rows(~nobody, mixed.episodes)
     with torch.no_grad():
         logits = policy(batch.source, batch.prefix)[:, :, EOS:]  # PAD and BOS are never generated
@@ -114,15 +143,27 @@ def test_the_example_runs_and_is_compared_like_any_other(run, tmp_path):
     words = ["algorithms=[mle,lazy_dagger.LazyDAgger]", "algorithm.take=0.7", "beams=[1]", "out=c"]
     run("compare.py", *FEW, *words, cwd=tmp_path)
     with open(tmp_path / "c" / "comparison.csv", encoding="utf-8") as file:
-        assert [row["algorithm"] for row in csv.DictReader(file)] == ["teacher", "mle", "lazy_dagger.LazyDAgger"]
-    assert "take: 0.7" in (tmp_path / "c" / "lazy_dagger.LazyDAgger-transformer-seed0" / "config.yaml").read_text()
+        assert [row["algorithm"] for row in csv.DictReader(file)] == [
+            "teacher",
+            "mle",
+            "lazy_dagger.LazyDAgger",
+        ]
+    assert (
+        "take: 0.7"
+        in (tmp_path / "c" / "lazy_dagger.LazyDAgger-transformer-seed0" / "config.yaml").read_text()
+    )
 
 
 def test_its_keys_have_help_and_are_checked(lazy):
     table = help_table("dagger", ["env=Copy-v0", LAZY])
     meaning = dict(zip(*(map(str, table.columns[i].cells) for i in (0, 2)), strict=True))
-    assert meaning["algorithm.take"] == "the expert takes over where the discrepancy is larger than this"
-    with pytest.raises(UserError, match=r"unknown key 'algorithm\.tkae'; did you mean 'algorithm\.take'\?"):
+    assert (
+        meaning["algorithm.take"]
+        == "the expert takes over where the discrepancy is larger than this"
+    )
+    with pytest.raises(
+        UserError, match=r"unknown key 'algorithm\.tkae'; did you mean 'algorithm\.take'\?"
+    ):
         read("dagger", [LAZY, "algorithm.tkae=1"])
     with pytest.raises(UserError, match=r"give=0\.5 take=0\.1"):
         lazy.LazyDAgger(None, None, take=0.1)
@@ -143,7 +184,12 @@ def test_an_oracle_or_policy_that_is_a_module_is_held_and_other_modules_are_its_
         log_probs = action = demonstrate = torch.nn.Linear.forward
 
     algorithm = Module(small_policy(task), Expert(2, 3))
-    assert algorithm.state_dict().keys() == {"critic.weight", "critic.bias", "queries.weight", "queries.bias"}
+    assert algorithm.state_dict().keys() == {
+        "critic.weight",
+        "critic.bias",
+        "queries.weight",
+        "queries.bias",
+    }
     assert algorithm.oracle.weight.shape == (3, 2)
 
 
@@ -161,8 +207,18 @@ def test_a_critic_that_knows_the_size_of_the_vocabulary_is_trained_and_saved(tas
 
     algorithm = Criticised(small_policy(task))
     before = algorithm.critic.weight.detach().clone()
-    batches, files = Batches(task.splits["train"], 100, 0, task.limit), Checkpoints(tmp_path, "student", {})
-    train(algorithm, algorithm.policy, batches, lambda: {"valid_score": 0.0}, TrainConfig(4, warmup=1, validations=1), files)
+    batches, files = (
+        Batches(task.splits["train"], 100, 0, task.limit),
+        Checkpoints(tmp_path, "student", {}),
+    )
+    train(
+        algorithm,
+        algorithm.policy,
+        batches,
+        lambda: {"valid_score": 0.0},
+        TrainConfig(4, warmup=1, validations=1),
+        files,
+    )
     saved = load_tensors(files.last)[0]["algorithm.critic.weight"]
     assert torch.equal(saved, algorithm.critic.weight)
     assert not torch.equal(saved, before)
@@ -223,8 +279,14 @@ def wrong(tmp_path, monkeypatch):
     [
         ("nowhere.Base", "ModuleNotFoundError: No module named 'nowhere'; give module.Class"),
         ("broken_algorithms.Base", "SyntaxError: "),
-        ("wrong_algorithms.Bear", "AttributeError: module 'wrong_algorithms' has no attribute 'Bear'"),
-        ("wrong_algorithms.Unrelated", "is no Algorithm: give a subclass of agents.algorithms.Algorithm"),
+        (
+            "wrong_algorithms.Bear",
+            "AttributeError: module 'wrong_algorithms' has no attribute 'Bear'",
+        ),
+        (
+            "wrong_algorithms.Unrelated",
+            "is no Algorithm: give a subclass of agents.algorithms.Algorithm",
+        ),
         ("wrong_algorithms.function", "is no Algorithm"),
         ("wrong_algorithms", "give module.Class of an importable file"),
     ],
@@ -240,24 +302,47 @@ def test_a_file_that_offers_no_algorithm_is_one_line(target, message):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Nothing", "Nothing.loss gives None; give a scalar tensor or a Loss(sum, weight, metrics)"),
+        (
+            "Nothing",
+            "Nothing.loss gives None; give a scalar tensor or a Loss(sum, weight, metrics)",
+        ),
         ("Pair", "Pair.loss gives a tuple; give a scalar tensor or a Loss(sum, weight, metrics)"),
         ("Vector", "Vector.loss gives a sum that is a tensor of shape [12]; give a scalar"),
         ("Number", "Number.loss gives a sum that is a float; give a scalar tensor"),
         ("Sums", "Sums.loss gives a sum that is a tensor of shape [12]; give a scalar tensor"),
         ("Detached", "Detached.loss gives a loss without a gradient"),
-        ("Weightless", "Weightless.loss gives a Loss with the weight 0; give the number of positions or episodes"),
-        ("Metrics", "Metrics.loss gives a metric 'kl' that is a tensor of shape [12]; give a number or a scalar tensor"),
+        (
+            "Weightless",
+            "Weightless.loss gives a Loss with the weight 0; give the number of positions or episodes",
+        ),
+        (
+            "Metrics",
+            "Metrics.loss gives a metric 'kl' that is a tensor of shape [12]; give a number or a scalar tensor",
+        ),
     ],
 )
 @pytest.mark.usefixtures("wrong")
 def test_a_loss_that_cannot_be_trained_on_is_one_line(name, message, tmp_path):
     with pytest.raises(UserError, match=re.escape(message)):
-        fit(tmp_path / "run", ["env=Copy-v0", "train.steps=1", f"algorithm._target_=wrong_algorithms.{name}"])
+        fit(
+            tmp_path / "run",
+            ["env=Copy-v0", "train.steps=1", f"algorithm._target_=wrong_algorithms.{name}"],
+        )
 
 
 def test_misuse_ends_a_command_with_exit_code_two(run, tmp_path):
     (tmp_path / "wrong_algorithms.py").write_text(WRONG)  # the working directory is searched too
-    said = run("dagger.py", *FEW, "algorithm._target_=wrong_algorithms.Nothing", "out=run", cwd=tmp_path, code=2)
+    said = run(
+        "dagger.py",
+        *FEW,
+        "algorithm._target_=wrong_algorithms.Nothing",
+        "out=run",
+        cwd=tmp_path,
+        code=2,
+    )
     assert "Traceback" not in said
-    assert said.strip().split("\n")[-1].startswith("error: Nothing.loss gives None; give a scalar tensor or a Loss(")
+    assert (
+        said.strip()
+        .split("\n")[-1]
+        .startswith("error: Nothing.loss gives None; give a scalar tensor or a Loss(")
+    )

@@ -102,10 +102,17 @@ def test_there_are_fifteen_sentences_and_their_probabilities_sum_to_one():
 def test_sentences_come_as_often_as_the_log_probabilities_say():
     policy = Table(0)
     chances = log_probs_of(policy, episodes(SENTENCES))[0].sum(1).exp().tolist()
-    batch = generate_episodes(policy, reward, episodes([DATA] * 1000), Clock(0, 0, 1).uniform, samples=4).batch
-    generated = [tuple(row[:n]) for row, n in zip(batch.target.tolist(), batch.length.tolist(), strict=True)]
+    batch = generate_episodes(
+        policy, reward, episodes([DATA] * 1000), Clock(0, 0, 1).uniform, samples=4
+    ).batch
+    generated = [
+        tuple(row[:n]) for row, n in zip(batch.target.tolist(), batch.length.tolist(), strict=True)
+    ]
     for sentence, chance in zip(SENTENCES, chances, strict=True):
-        assert abs(generated.count(sentence) / 4000 - chance) < 4 * (chance * (1 - chance) / 4000) ** 0.5
+        assert (
+            abs(generated.count(sentence) / 4000 - chance)
+            < 4 * (chance * (1 - chance) / 4000) ** 0.5
+        )
 
 
 def test_a_row_has_the_same_samples_in_whatever_batch_it_stands():
@@ -114,9 +121,13 @@ def test_a_row_has_the_same_samples_in_whatever_batch_it_stands():
     batch.limit[::2] = 1
     whole = generate_episodes(Table(0), reward, batch, uniform, samples=3)
     for which in (slice(0, None, 2), slice(1, None, 2)):
-        part = generate_episodes(Table(0), reward, batch.rows(torch.arange(20)[which]), uniform, samples=3)
+        part = generate_episodes(
+            Table(0), reward, batch.rows(torch.arange(20)[which]), uniform, samples=3
+        )
         for one, other in ((whole.batch.target, part.batch.target), (whole.rewards, part.rewards)):
-            assert torch.equal(one.unflatten(0, (20, 3))[which].flatten(0, 1)[:, : other.shape[1]], other)
+            assert torch.equal(
+                one.unflatten(0, (20, 3))[which].flatten(0, 1)[:, : other.shape[1]], other
+            )
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -140,7 +151,9 @@ def test_a_reward_that_is_not_finite_stops_the_training(bad):
         return rewards
 
     batch = replace(episodes([(A, EOS)] * 3), index=torch.full((3,), 5))
-    with pytest.raises(UserError, match=f"the reward of training row 5 at step 1 is {bad}: rewards must be finite"):
+    with pytest.raises(
+        UserError, match=f"the reward of training row 5 at step 1 is {bad}: rewards must be finite"
+    ):
         first_loss(learner(Reinforce, reward=pays), batch)
 
 
@@ -178,7 +191,9 @@ def test_ppo_pays_for_the_distance_to_the_start():
 
     @torch.no_grad()
     def value(sentence):
-        now, start = (log_probs_of(p, episodes([sentence]))[0].sum() for p in (policy, algorithm.start))
+        now, start = (
+            log_probs_of(p, episodes([sentence]))[0].sum() for p in (policy, algorithm.start)
+        )
         return total(sentence) - 0.7 * float(now - start)
 
     assert_mean(estimates(algorithm), exact(policy, value))
@@ -192,17 +207,25 @@ def test_generalized_advantages_with_the_true_values_are_unbiased_for_any_trace(
         batch = episodes([s for s in SENTENCES if s[: len(prefix)] == prefix])
         chance = log_probs_of(policy, batch)[0].detach()[:, len(prefix) :].sum(1).exp()
         state = policy.features(batch.source, batch.prefix)[0, len(prefix)].argmax()
-        rewards = torch.from_numpy(reward(batch.index, Trajectories(batch.target, batch.length, chance)))
+        rewards = torch.from_numpy(
+            reward(batch.index, Trajectories(batch.target, batch.length, chance))
+        )
         values[state] = (chance * rewards[:, len(prefix) :].sum(1)).sum()
     algorithm = learner(PPO, policy, epochs=1, trace=trace, kl=0.0)
     algorithm.critic.weight.data = values
-    algorithm.critic.running.rate, algorithm.critic.running.updates = 0.0, torch.tensor(torch.inf)  # and the mean stays 0
+    algorithm.critic.running.rate, algorithm.critic.running.updates = (
+        0.0,
+        torch.tensor(torch.inf),
+    )  # and the mean stays 0
     assert_mean(estimates(algorithm), exact(policy, total))
 
 
 def test_mixer_learns_the_head_by_cross_entropy_and_the_tail_by_reinforce():
     algorithm = learner(Mixer, delta=1, anneal=1.0)
-    heads = [algorithm.head(torch.tensor([3, 1]), progress).tolist() for progress in (0.0, 0.2, 0.3, 0.6, 0.8, 0.999)]
+    heads = [
+        algorithm.head(torch.tensor([3, 1]), progress).tolist()
+        for progress in (0.0, 0.2, 0.3, 0.6, 0.8, 0.999)
+    ]
     assert heads == [[3, 1], [3, 1], [2, 1], [1, 0], [0, 0], [0, 0]]
     policy, data = algorithm.policy, episodes([DATA])
     log_probs = log_probs_of(policy, data)[0]
@@ -229,7 +252,10 @@ def test_mrt_is_the_expected_risk_over_its_distinct_candidates(reference):
     policy, targets = algorithm.policy, (DATA, (B, EOS))
     loss = first_loss(algorithm, episodes(list(targets))).mean
     (candidates,) = scored
-    rows = [tuple(row[:n]) for row, n in zip(candidates.action.tolist(), candidates.length.tolist(), strict=True)]
+    rows = [
+        tuple(row[:n])
+        for row, n in zip(candidates.action.tolist(), candidates.length.tolist(), strict=True)
+    ]
     risk, size = torch.zeros(()), 12 + reference
     for one, target in zip((rows[:size], rows[size:]), targets, strict=True):
         assert (one[-1] == target) or not reference
@@ -270,25 +296,43 @@ def test_ppo_steps_several_times_on_the_same_episodes():
             loss.mean.backward()
             optimizer.step()
             losses.append(loss)
-    assert [loss.tokens for loss in losses] == [int(one.length.sum()) for one in scored for _ in range(3)]
+    assert [loss.tokens for loss in losses] == [
+        int(one.length.sum()) for one in scored for _ in range(3)
+    ]
     assert [float(loss.metrics["clipped"]) > 0 for loss in losses] == [False, True, True] * 2
 
 
 @pytest.mark.parametrize(
     ("shift", "advantage", "flows"),
-    [(1.0, 1.0, False), (1.0, -1.0, True), (-1.0, -1.0, False), (-1.0, 1.0, True), (0.0, 1.0, True)],
+    [
+        (1.0, 1.0, False),
+        (1.0, -1.0, True),
+        (-1.0, -1.0, False),
+        (-1.0, 1.0, True),
+        (0.0, 1.0, True),
+    ],
 )
 def test_ppo_clips_only_what_would_go_further_the_same_way(shift, advantage, flows):
     """A ratio outside the range carries no gradient if its advantage pushes it on, and all of it if that pulls it back."""
     algorithm = learner(PPO, clip=0.2)
-    old = algorithm.collect(episodes([DATA] * 5), Clock(0, 0, 1))  # and now it makes its actions more, or less, likely
-    old = replace(old, log_probs=old.log_probs - shift, advantage=torch.full_like(old.advantage, advantage))
+    old = algorithm.collect(
+        episodes([DATA] * 5), Clock(0, 0, 1)
+    )  # and now it makes its actions more, or less, likely
+    old = replace(
+        old, log_probs=old.log_probs - shift, advantage=torch.full_like(old.advantage, advantage)
+    )
     assert bool(gradient(algorithm.policy, algorithm.surrogate(old).mean).any()) == flows
 
 
 @pytest.mark.parametrize("credit", ["delta", "product", "sum"])
 def test_gold_weighs_demonstrations_as_defined(credit):
-    settings = {"weight_floor": 0.25, "floor": 0.15, "log_floor": -1.2, "window": 1, "discount": 0.6}
+    settings = {
+        "weight_floor": 0.25,
+        "floor": 0.15,
+        "log_floor": -1.2,
+        "window": 1,
+        "discount": 0.6,
+    }
     policy, start = Table(0), Table(0)
     algorithm = build(Gold, {"credit": credit, **settings}, policy=policy)
     moved(policy)
@@ -298,9 +342,14 @@ def test_gold_weighs_demonstrations_as_defined(credit):
         """By hand: Σ_t max(u, π_t) Q_t log π_t of one demonstration."""
         alone = episodes([sentence])
         now, before = (
-            allowed_log_probs(p(alone.source, alone.prefix)[0])[range(len(sentence)), list(sentence)] for p in (policy, start)
+            allowed_log_probs(p(alone.source, alone.prefix)[0])[
+                range(len(sentence)), list(sentence)
+            ]
+            for p in (policy, start)
         )
-        earned = [max(0.15, float(p + 1.2 if credit == "product" else p.exp())) for p in before.detach()]
+        earned = [
+            max(0.15, float(p + 1.2 if credit == "product" else p.exp())) for p in before.detach()
+        ]
         earned.append(1.2 if credit == "product" else 1.0)  # after the end all is certain
         value = torch.zeros(())
         for t in range(len(sentence)):
@@ -331,16 +380,25 @@ def test_a_reward_that_is_the_same_for_all_samples_teaches_nothing(make):
 
 
 def test_advantages_are_what_their_sums_say():
-    rewards, values = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 0.0]]), torch.tensor([[0.5, -1.0, 2.0], [1.0, 3.0, 0.0]])
+    rewards, values = (
+        torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 0.0]]),
+        torch.tensor([[0.5, -1.0, 2.0], [1.0, 3.0, 0.0]]),
+    )
     assert to_go(rewards).tolist() == [[6.0, 5.0, 3.0], [9.0, 5.0, 0.0]]
-    error = torch.tensor([[1.0 - 1.0 - 0.5, 2.0 + 2.0 + 1.0, 3.0 - 2.0], [4.0 + 3.0 - 1.0, 5.0 - 3.0, 0.0]])
+    error = torch.tensor(
+        [[1.0 - 1.0 - 0.5, 2.0 + 2.0 + 1.0, 3.0 - 2.0], [4.0 + 3.0 - 1.0, 5.0 - 3.0, 0.0]]
+    )
     torch.testing.assert_close(generalized_advantage(rewards, values, 1.0), to_go(rewards) - values)
     torch.testing.assert_close(generalized_advantage(rewards, values, 0.0), error)
-    torch.testing.assert_close(generalized_advantage(rewards, values, 0.5)[0, 0], error[0] @ torch.tensor([1.0, 0.5, 0.25]))
+    torch.testing.assert_close(
+        generalized_advantage(rewards, values, 0.5)[0, 0], error[0] @ torch.tensor([1.0, 0.5, 0.25])
+    )
 
 
 def test_baselines_find_the_mean_and_the_values():
-    mask = torch.tensor([[True, True], [True, False]]).repeat(10, 1)  # what lies outside must not count
+    mask = torch.tensor([[True, True], [True, False]]).repeat(
+        10, 1
+    )  # what lies outside must not count
     features = torch.eye(2)[[0, 1, 0]].repeat(10, 1)
     returns = torch.tensor([[3.0, -1.0], [3.0, 99.0]]).repeat(10, 1)
     running, critic = Running(), Critic(2)
@@ -363,7 +421,9 @@ def test_the_policy_that_learns_is_the_one_that_generated(name, task):
     torch.testing.assert_close(first, again, rtol=0, atol=0)
     assert first.requires_grad
     assert all(module.training for module in policy.modules())
-    log_probs = policy.train(False)(batch.source, batch.prefix, batch.mask)[:, BOS + 1 :].log_softmax(-1)
+    log_probs = policy.train(False)(batch.source, batch.prefix, batch.mask)[
+        :, BOS + 1 :
+    ].log_softmax(-1)
     expected = log_probs.gather(1, batch.target[batch.mask][:, None] - BOS - 1)[:, 0]
     torch.testing.assert_close(first, padded(expected, batch.mask))
     torch.testing.assert_close(features, policy.features(batch.source, batch.prefix, batch.mask))
@@ -387,11 +447,16 @@ def test_a_restored_state_goes_on_to_the_bit(name):
 
     def fresh():
         algorithm = learner(variants(agents.algorithms)[name])
-        return algorithm, torch.optim.SGD([*algorithm.policy.parameters(), *algorithm.parameters()], lr=0.1)
+        return algorithm, torch.optim.SGD(
+            [*algorithm.policy.parameters(), *algorithm.parameters()], lr=0.1
+        )
 
     straight, optimizer = fresh()
     rounds(straight, optimizer, 0, 3)
-    states = [{key: tensor.clone() for key, tensor in module.state_dict().items()} for module in (straight.policy, straight)]
+    states = [
+        {key: tensor.clone() for key, tensor in module.state_dict().items()}
+        for module in (straight.policy, straight)
+    ]
     rounds(straight, optimizer, 3, 6)
 
     resumed, optimizer = fresh()
@@ -400,7 +465,10 @@ def test_a_restored_state_goes_on_to_the_bit(name):
     rounds(resumed, optimizer, 3, 6)
     assert torch.equal(straight.policy.table, resumed.policy.table)
     assert straight.state_dict().keys() == resumed.state_dict().keys() == states[1].keys()
-    assert all(torch.equal(tensor, resumed.state_dict()[key]) for key, tensor in straight.state_dict().items())
+    assert all(
+        torch.equal(tensor, resumed.state_dict()[key])
+        for key, tensor in straight.state_dict().items()
+    )
 
 
 @pytest.mark.parametrize("name", [name for name in LEARNERS if not name.startswith("gold")])

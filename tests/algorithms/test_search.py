@@ -7,7 +7,18 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from enumerable import SENTENCES, A, B, Table, TableOracle, assert_mean, episodes, gradient, log_prob, next_token
+from enumerable import (
+    SENTENCES,
+    A,
+    B,
+    Table,
+    TableOracle,
+    assert_mean,
+    episodes,
+    gradient,
+    log_prob,
+    next_token,
+)
 
 from agents.algorithms import Clock
 from agents.algorithms.aggrevated import AggreVaTeD
@@ -27,12 +38,17 @@ DATA = (A, B, EOS)
 
 def worth(sentence):
     """What each action earns: something at every step, that depends on all before it."""
-    return [((5 * sum(a * 3**i for i, a in enumerate(sentence[: t + 1])) + 3 * t) % 11 - 5) / 3 for t in range(len(sentence))]
+    return [
+        ((5 * sum(a * 3**i for i, a in enumerate(sentence[: t + 1])) + 3 * t) % 11 - 5) / 3
+        for t in range(len(sentence))
+    ]
 
 
 def reward(index, trajectories):
     rewards = np.zeros(trajectories.action.shape)
-    for row, (action, length) in enumerate(zip(trajectories.action.tolist(), trajectories.length.tolist(), strict=True)):
+    for row, (action, length) in enumerate(
+        zip(trajectories.action.tolist(), trajectories.length.tolist(), strict=True)
+    ):
         rewards[row, :length] = worth(action[:length])
     return rewards
 
@@ -72,7 +88,10 @@ def sequence_kl(algorithm, sentences):
 @pytest.mark.parametrize(("rounds", "rows"), [(50, 200), (2000, 1)])
 def test_minillm_is_an_unbiased_gradient_of_the_reverse_kl_of_sequences(rounds, rows):
     algorithm = learner(MiniLLM, teacher_mix=0.0, length_normalized=False)
-    assert_mean(len(DATA) * estimates(algorithm, rounds=rounds, rows=rows), sequence_kl(algorithm, SENTENCES))
+    assert_mean(
+        len(DATA) * estimates(algorithm, rounds=rounds, rows=rows),
+        sequence_kl(algorithm, SENTENCES),
+    )
 
 
 def test_minillm_without_the_teacher_queries_it_only_about_what_was_generated():
@@ -91,7 +110,12 @@ def test_the_single_step_split_has_less_variance_than_the_plain_likelihood_ratio
     algorithm = learner(MiniLLM, teacher_mix=0.0, length_normalized=False)
     policy, oracle = algorithm.policy, algorithm.oracle
     plain = torch.stack(
-        [gradient(policy, (log_prob(policy, y) - log_prob(oracle, y)).detach() * log_prob(policy, y)) for y in SENTENCES]
+        [
+            gradient(
+                policy, (log_prob(policy, y) - log_prob(oracle, y)).detach() * log_prob(policy, y)
+            )
+            for y in SENTENCES
+        ]
     )
     chance = torch.stack([log_prob(policy, y) for y in SENTENCES]).exp().detach()[:, None, None]
     spread = (chance * plain.square()).sum(0) - (chance * plain).sum(0).square()
@@ -101,7 +125,12 @@ def test_the_single_step_split_has_less_variance_than_the_plain_likelihood_ratio
 def test_what_comes_after_a_step_is_summed_or_averaged():
     mask = torch.tensor([[True, True, True], [True, False, False]])
     reward = torch.tensor([1.0, 2.0, 4.0, 8.0])
-    assert learner(MiniLLM, length_normalized=False).after(reward, mask).tolist() == [6.0, 4.0, 0.0, 0.0]
+    assert learner(MiniLLM, length_normalized=False).after(reward, mask).tolist() == [
+        6.0,
+        4.0,
+        0.0,
+        0.0,
+    ]
     assert learner(MiniLLM).after(reward, mask).tolist() == [3.0, 4.0, 0.0, 0.0]
 
 
@@ -135,7 +164,9 @@ def test_lols_is_an_unbiased_gradient_of_the_regret_under_both_roll_outs():
 
 
 def test_where_all_actions_cost_the_same_lols_learns_nothing():
-    algorithm = learner(LOLS, lambda index, trajectories: np.zeros(trajectories.action.shape), actions=2)
+    algorithm = learner(
+        LOLS, lambda index, trajectories: np.zeros(trajectories.action.shape), actions=2
+    )
     assert estimates(algorithm, rounds=3).abs().max() == 0
 
 
@@ -152,11 +183,15 @@ def test_actions_are_scored_by_the_policy_that_generates_which_is_without_dropou
 # --- costs to go
 
 
-@pytest.mark.parametrize("load", [copy.load, tightrope.load, partial(tightrope.load, recoverable=False)])
+@pytest.mark.parametrize(
+    "load", [copy.load, tightrope.load, partial(tightrope.load, recoverable=False)]
+)
 def test_the_exact_cost_to_go_is_that_of_rolling_out_the_oracle(load):
     task = load(train=30, valid=5, test=5)
     oracle, size = expert(task), len(task.vocabulary)
-    pay = lambda index, episodes: rewards.score(rewards.make(task.reward, task, oracle), task, "train", index, episodes)  # noqa: E731
+    pay = lambda index, episodes: rewards.score(
+        rewards.make(task.reward, task, oracle), task, "train", index, episodes
+    )
     generator = torch.Generator().manual_seed(0)
     index = torch.arange(20)
     source = torch.nn.utils.rnn.pad_sequence(
@@ -185,7 +220,10 @@ def test_a_roll_out_of_the_student_is_decoded_from_the_action_on():
     with Profiler({}, "") as profiler:
         costs = cost_to_go(by_student(policy), spy, batch, time, action)
     states = ((), (B,), (A, A))
-    expected = [[cost(policy, before, a) for a in tried] for before, tried in zip(states, action.tolist(), strict=True)]
+    expected = [
+        [cost(policy, before, a) for a in tried]
+        for before, tried in zip(states, action.tolist(), strict=True)
+    ]
     torch.testing.assert_close(costs, torch.tensor(expected))
     assert profiler.counts["decoded"] == sum(
         n - t - 1 for n, t in zip(scored[0].length.tolist(), [0, 0, 1, 1, 2, 2], strict=True)
@@ -195,8 +233,14 @@ def test_a_roll_out_of_the_student_is_decoded_from_the_action_on():
 def test_aggrevated_exact_is_the_mean_cost_over_all_steps():
     task = copy.load(train=30, valid=5, test=5)
     policy = Always(len(task.vocabulary), token=3)
-    algorithm = AggreVaTeD(policy, expert(task), reward, cost_to_go="exact", beta="constant", rate=1.0)
-    target, length, row = torch.tensor([[3, 4, 3, EOS]]), torch.tensor([4]), torch.zeros(1, dtype=torch.int64)
+    algorithm = AggreVaTeD(
+        policy, expert(task), reward, cost_to_go="exact", beta="constant", rate=1.0
+    )
+    target, length, row = (
+        torch.tensor([[3, 4, 3, EOS]]),
+        torch.tensor([4]),
+        torch.zeros(1, dtype=torch.int64),
+    )
     loss = algorithm.loss(Batch(row, target, target, length, limit=length, row=row), Clock(0, 0, 1))
     assert float(loss.metrics["cost"]) == pytest.approx(0.5, abs=1e-3)  # right twice in four steps
     assert loss.mean.item() == pytest.approx(0.5, abs=1e-3)
@@ -206,7 +250,9 @@ class Always(torch.nn.Module):
     def __init__(self, size, token):
         super().__init__()
         self.vocabulary_size = size
-        self.logits = torch.nn.Parameter(torch.zeros(size).index_fill(0, torch.tensor([token]), 20.0))
+        self.logits = torch.nn.Parameter(
+            torch.zeros(size).index_fill(0, torch.tensor([token]), 20.0)
+        )
 
     def forward(self, source, prefix, mask):
         return self.logits.expand(int(mask.sum()), -1)
@@ -220,7 +266,11 @@ class Always(torch.nn.Module):
     [
         (MiniLLM, {"teacher_mix": 1.0}, "teacher_mix=1.0: a number of at least 0 and less than 1"),
         (AggreVaTeD, {"cost_to_go": "true"}, "unknown cost_to_go 'true'"),
-        (AggreVaTeD, {"cost_to_go": "exact"}, "cost_to_go=exact: only the exact oracle of a tabular task"),
+        (
+            AggreVaTeD,
+            {"cost_to_go": "exact"},
+            "cost_to_go=exact: only the exact oracle of a tabular task",
+        ),
         (AggreVaTeD, {"actions": 1}, "actions=1"),
         (LOLS, {"expert_share": 2}, "expert_share=2: a number of at least 0 and at most 1"),
         (LOLS, {"actions": 9}, "actions=9: a number of at least 2 and at most 3"),
@@ -239,6 +289,8 @@ def test_without_an_expert_an_imitator_says_so(make):
 
 @pytest.mark.parametrize("make", [AggreVaTeD, LOLS])
 def test_a_reward_that_is_not_finite_is_named(make):
-    algorithm = learner(make, lambda index, trajectories: np.full(trajectories.action.shape, np.nan), actions=2)
+    algorithm = learner(
+        make, lambda index, trajectories: np.full(trajectories.action.shape, np.nan), actions=2
+    )
     with pytest.raises(UserError, match="the reward of training row 0 at step 1 is nan"):
         algorithm.loss(episodes([DATA]), Clock(0, 1, 2))

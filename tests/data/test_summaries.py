@@ -20,7 +20,9 @@ from textgen_env.types import EOS
 ROW = {"document": "a long story .", "summary": "story ."}
 
 
-def folder_of(folder: Path, rows: list, stems: tuple[str, ...] = ("train", "valid", "test"), suffix: str = "") -> Path:
+def folder_of(
+    folder: Path, rows: list, stems: tuple[str, ...] = ("train", "valid", "test"), suffix: str = ""
+) -> Path:
     """The same ``rows`` in every split; what is no object is written as it is."""
     folder.mkdir(parents=True, exist_ok=True)
     text = "".join(f"{row if isinstance(row, str) else json.dumps(row)}\n" for row in rows).encode()
@@ -44,13 +46,22 @@ def message_for(tmp_path: Path, rows: list) -> str:
     "row",
     [
         {"document": "a\nlong  story .", "summary": ["story .", "a story ."], "topic": "x"},
-        {"dialogue": "a long story .", "summary1": "story .", "summary2": "a story .", "topic1": "x"},
+        {
+            "dialogue": "a long story .",
+            "summary1": "story .",
+            "summary2": "a story .",
+            "topic1": "x",
+        },
         {"article": "a long story .", "highlights": ["story .", "a\tstory ."]},
         {"source": "a long story .", "target": ["story .", "a story ."]},
     ],
 )
-@pytest.mark.parametrize(("stems", "suffix"), [(("train", "valid", "test"), ""), (("train", "dev", "test"), ".gz")])
-def test_every_form_of_a_line_is_the_same_pair(tmp_path: Path, row: dict, stems: tuple[str, ...], suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("stems", "suffix"), [(("train", "valid", "test"), ""), (("train", "dev", "test"), ".gz")]
+)
+def test_every_form_of_a_line_is_the_same_pair(
+    tmp_path: Path, row: dict, stems: tuple[str, ...], suffix: str
+) -> None:
     corpus = read_summaries(folder_of(tmp_path / "mine", [row] * 2, stems, suffix))
     assert (corpus.name, corpus.source) == ("mine", "local")
     for pairs in corpus.splits.values():
@@ -60,20 +71,32 @@ def test_every_form_of_a_line_is_the_same_pair(tmp_path: Path, row: dict, stems:
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        ("{'document': 1}", "not JSON (Expecting property name enclosed in double quotes, column 2); write one object a line"),
+        (
+            "{'document': 1}",
+            "not JSON (Expecting property name enclosed in double quotes, column 2); write one object a line",
+        ),
         ("", "not JSON"),
         ("[1, 2]", "not [1, 2]"),
-        ({"documnt": "a", "summary": "b"}, "no document (or dialogue, article, text, source); its fields: documnt, summary"),
+        (
+            {"documnt": "a", "summary": "b"},
+            "no document (or dialogue, article, text, source); its fields: documnt, summary",
+        ),
         ({"document": "a", "summary2": "b"}, "no summary (or highlights, target)"),
         ({"document": 3, "summary": "b"}, "document is 3; give a text"),
         ({"document": ["a"], "summary": "b"}, 'document is ["a"]; give a text'),
-        ({"document": "a", "summary": ["b", None]}, 'summary is ["b", null]; give a text or a list of texts'),
+        (
+            {"document": "a", "summary": ["b", None]},
+            'summary is ["b", null]; give a text or a list of texts',
+        ),
         ({"document": "a", "summary": []}, "summary is []"),
         ({"document": " \n", "summary": "b"}, "document is empty"),
         ({"document": "a", "summary": ["b", ""]}, "summary is empty"),
         ('{"document": "a", "summary": "\\ud83d b"}', "summary has half a character"),
         ({"document": "a", "summary": ["b", "c"]}, "2 summaries, but line 1 has 1"),
-        ({"document": "a", "summary1": "b", "summary3": "c"}, "summary3 without summary2; number them without a gap"),
+        (
+            {"document": "a", "summary1": "b", "summary3": "c"},
+            "summary3 without summary2; number them without a gap",
+        ),
         ('{"document": ' + "9" * 5000 + "}", "cannot be read"),
     ],
 )
@@ -95,7 +118,9 @@ def test_bytes_that_are_not_utf8_and_missing_files_are_named(tmp_path: Path) -> 
         dialogsum.load(data_dir=str(tmp_path / "mien"))
 
 
-@pytest.mark.parametrize("summary", ["wenig für jeden .", "кошка спит", "猫が寝ている。", "แมวนอนหลับ", "القطة نائمة"])
+@pytest.mark.parametrize(
+    "summary", ["wenig für jeden .", "кошка спит", "猫が寝ている。", "แมวนอนหลับ", "القطة نائمة"]
+)
 def test_summaries_in_every_script_are_scored(tmp_path: Path, summary: str) -> None:
     folder = folder_of(tmp_path / "mine", [{"document": summary, "summary": summary}])
     task = dialogsum.load(data_dir=str(folder), vocabulary=60)
@@ -117,7 +142,12 @@ def test_rows_of_one_dialogue_are_its_references(datasets, tmp_path: Path) -> No
     (tmp_path / "set").mkdir()
     for split, count in (("train", 1), ("validation", 1), ("test", 3)):
         rows = [
-            {"id": f"{split}_{i}_{j}", "dialogue": f"#Person1#: {split}\n#Person2#: {i}", "summary": f"{i} {j}", "topic": "x"}
+            {
+                "id": f"{split}_{i}_{j}",
+                "dialogue": f"#Person1#: {split}\n#Person2#: {i}",
+                "summary": f"{i} {j}",
+                "topic": "x",
+            }
             for i in range(4)
             for j in range(count)
         ]
@@ -133,12 +163,19 @@ def test_cnndm_is_read_from_the_folder_of_its_version(datasets, tmp_path: Path) 
     for split in ("train", "validation", "test"):
         for version in ("2.0.0", "3.0.0"):
             (tmp_path / "set" / version).mkdir(parents=True, exist_ok=True)
-            rows = [{"article": f"{version} {split} {i}", "highlights": f"one\n{i} .", "id": str(i)} for i in range(3)]
+            rows = [
+                {"article": f"{version} {split} {i}", "highlights": f"one\n{i} .", "id": str(i)}
+                for i in range(3)
+            ]
             path = tmp_path / "set" / version / f"{split}-00000-of-00001.parquet"
-            datasets.Dataset.from_list([*rows, {"article": "", "highlights": "x", "id": "3"}]).to_parquet(path)
+            datasets.Dataset.from_list(
+                [*rows, {"article": "", "highlights": "x", "id": "3"}]
+            ).to_parquet(path)
     task = cnndm.load(hub=str(tmp_path / "set"), corpus="hub", vocabulary=100)
     assert task.corpus.sizes == {"train": 3, "valid": 3, "test": 3}
-    assert task.splits["test"].texts == Pairs([f"3.0.0 test {i}" for i in range(3)], [(f"one {i} .",) for i in range(3)])
+    assert task.splits["test"].texts == Pairs(
+        [f"3.0.0 test {i}" for i in range(3)], [(f"one {i} .",) for i in range(3)]
+    )
     assert "3 pairs with an empty side" in task.corpus.describe()
 
 
@@ -148,7 +185,9 @@ def test_equal_sources_apart_or_in_translation_stay_apart(datasets, tmp_path: Pa
     for split in ("train", "val", "test"):  # as Multi30k's files are called
         datasets.Dataset.from_list(rows).to_json(tmp_path / "set" / f"{split}.jsonl")
     data = HubSet("Set", str(tmp_path / "set"), "de", "en")
-    assert load_hub(data).splits["valid"] == Pairs(list("aaba"), [("a 0",), ("a 1",), ("b 2",), ("a 3",)])
+    assert load_hub(data).splits["valid"] == Pairs(
+        list("aaba"), [("a 0",), ("a 1",), ("b 2",), ("a 3",)]
+    )
     joined = load_hub(data._replace(join=True, folder="."))
     assert joined.splits["valid"] == Pairs(["a", "b", "a"], [("a 0", "a 1"), ("b 2",), ("a 3",)])
 
@@ -158,8 +197,16 @@ def test_equal_sources_apart_or_in_translation_stay_apart(datasets, tmp_path: Pa
 
 @pytest.mark.parametrize("module", [cnndm, dialogsum], ids=lambda module: module.ID)
 def test_too_long_is_cut_in_training_too_and_references_stay_whole(module, tmp_path: Path) -> None:
-    rows = [{"document": "a b c d e f g h", "summary": ["u v w x y z", "z"]}, {"document": "a b", "summary": ["u", "v"]}] * 3
-    options = {"data_dir": str(folder_of(tmp_path / "mine", rows)), "vocabulary": 60, "source_limit": 5, "target_limit": 4}
+    rows = [
+        {"document": "a b c d e f g h", "summary": ["u v w x y z", "z"]},
+        {"document": "a b", "summary": ["u", "v"]},
+    ] * 3
+    options = {
+        "data_dir": str(folder_of(tmp_path / "mine", rows)),
+        "vocabulary": 60,
+        "source_limit": 5,
+        "target_limit": 4,
+    }
     task = module.load(**options, horizon=6)
     assert (task.id, task.metric, task.reward) == (module.ID, "rouge", "rouge")
     train, test = task.splits["train"], task.splits["test"]
@@ -175,7 +222,9 @@ def test_too_long_is_cut_in_training_too_and_references_stay_whole(module, tmp_p
     banner = "\n".join(task.describe())
     assert "cut 3 train targets to 4 tokens" in banner
     assert "cut 3 train sources to 5 tokens\n" in banner
-    assert max(map(len, module.load(**options, horizon=3).splits["train"].target)) == 3  # never beyond the horizon
+    assert (
+        max(map(len, module.load(**options, horizon=3).splits["train"].target)) == 3
+    )  # never beyond the horizon
 
 
 # --- the bundled corpora
@@ -196,4 +245,8 @@ def test_real_dialogsum_is_read_as_it_is(corpora: Path) -> None:
     assert corpus.sizes == {"train": 12_460, "valid": 500, "test": 500}
     assert {len(texts) for texts in corpus.splits["test"].references} == {3}
     assert {len(texts) for texts in corpus.splits["train"].references} == {1}
-    assert corpus.splits["valid"].sources[0].startswith("#Person1#: Hello, how are you doing today? #Person2#:")
+    assert (
+        corpus.splits["valid"]
+        .sources[0]
+        .startswith("#Person1#: Hello, how are you doing today? #Person2#:")
+    )

@@ -26,15 +26,24 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def corpus_of(texts: list[str]) -> Corpus:
     pairs = Pairs(texts, [(text, "d") for text in texts[::-1]])
-    return Corpus("c", "local", "here", {"train": pairs, "valid": pairs.rows([0]), "test": pairs.rows([])})
+    return Corpus(
+        "c", "local", "here", {"train": pairs, "valid": pairs.rows([0]), "test": pairs.rows([])}
+    )
 
 
 def lists(encoded) -> dict:
-    return {split: tuple([row.tolist() for row in rows.split()] for rows in sides) for split, sides in encoded.items()}
+    return {
+        split: tuple([row.tolist() for row in rows.split()] for rows in sides)
+        for split, sides in encoded.items()
+    }
 
 
-def test_rows_end_in_eos_and_long_sources_one_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = ([[*LETTERS.encode("a b"), EOS], [*LETTERS.encode("b"), EOS], [*LETTERS.encode("c a"), EOS]],)
+def test_rows_end_in_eos_and_long_sources_one_beyond_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = (
+        [[*LETTERS.encode("a b"), EOS], [*LETTERS.encode("b"), EOS], [*LETTERS.encode("c a"), EOS]],
+    )
     for chunk in (1, 2, 10):
         monkeypatch.setattr(tokens, "CHUNK", chunk)
         encoded = lists(tokens.encode_corpus(corpus_of(TEXTS), LETTERS, 2))
@@ -55,7 +64,9 @@ def test_a_second_time_they_are_read(cached: Path, monkeypatch: pytest.MonkeyPat
     [(TEXTS[::-1], LETTERS, 9), (TEXTS, Vocabulary.words("dcba"), 9), (TEXTS, LETTERS, 3)],
     ids=["text", "vocabulary", "limit"],
 )
-def test_another_text_vocabulary_or_limit_is_encoded_anew(cached: Path, texts, vocabulary, limit) -> None:
+def test_another_text_vocabulary_or_limit_is_encoded_anew(
+    cached: Path, texts, vocabulary, limit
+) -> None:
     tokens.encode_corpus(corpus_of(TEXTS), LETTERS, 9)
     found = lists(tokens.encode_corpus(corpus_of(texts), vocabulary, limit))
     assert found["train"][1] == [[*vocabulary.encode(text), EOS] for text in texts[::-1]]
@@ -64,7 +75,9 @@ def test_another_text_vocabulary_or_limit_is_encoded_anew(cached: Path, texts, v
 
 def another_token(data: bytes) -> bytes:
     """The file with one token changed to another of the vocabulary."""
-    right, wrong = (np.array(LETTERS.encode(text), np.int32).tobytes() for text in ("a b c d", "b b c d"))
+    right, wrong = (
+        np.array(LETTERS.encode(text), np.int32).tobytes() for text in ("a b c d", "b b c d")
+    )
     assert right in data
     return data.replace(right, wrong)
 
@@ -79,7 +92,9 @@ def another_token(data: bytes) -> bytes:
         lambda data: data.replace(b"checksum", b"checksam"),
     ],
 )
-def test_a_damaged_file_is_said_and_written_again(cached: Path, harm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_file_is_said_and_written_again(
+    cached: Path, harm, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = lists(tokens.encode_corpus(corpus_of(TEXTS), LETTERS, 9))
     (path,) = cached.iterdir()
     path.write_bytes(harm(path.read_bytes()))

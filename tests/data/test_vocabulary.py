@@ -32,7 +32,9 @@ def test_decode_inverts_encode_on_seen_characters(text: str) -> None:
 
 
 @given(
-    st.text(max_size=40) | st.lists(st.sampled_from(SPECIALS)).map(" ".join) | st.lists(st.sampled_from(SPECIALS)).map("".join)
+    st.text(max_size=40)
+    | st.lists(st.sampled_from(SPECIALS)).map(" ".join)
+    | st.lists(st.sampled_from(SPECIALS)).map("".join)
 )
 def test_no_text_writes_a_special(text: str) -> None:
     assert all(UNK <= token < len(VOCABULARY) for token in VOCABULARY.encode(text))
@@ -69,7 +71,9 @@ def test_many_is_each() -> None:
 
 def test_training_is_deterministic_in_and_across_processes() -> None:
     script = f"from textgen_env.data.vocabulary import Vocabulary; print(Vocabulary.train({TEXTS!r}, 80).to_json(), end='')"
-    other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, encoding="utf-8")
+    other = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, encoding="utf-8"
+    )
     assert other.stdout == VOCABULARY.to_json() == Vocabulary.train(TEXTS, 80).to_json()
 
 
@@ -107,13 +111,20 @@ def test_a_size_below_the_alphabet_is_an_error() -> None:
 def test_the_check_lets_equals_pass_and_names_both_sides() -> None:
     other = Vocabulary.train(TEXTS, 70)
     check_vocabulary(VOCABULARY, Vocabulary.from_json(VOCABULARY.to_json()))
-    with pytest.raises(UserError, match=rf"runs/t.*80 tokens.*{VOCABULARY.fingerprint}.*70 tokens.*{other.fingerprint}"):
+    with pytest.raises(
+        UserError,
+        match=rf"runs/t.*80 tokens.*{VOCABULARY.fingerprint}.*70 tokens.*{other.fingerprint}",
+    ):
         check_vocabulary(VOCABULARY, other, "runs/t")
 
 
-def test_subwords_are_trained_once_and_cached_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_subwords_are_trained_once_and_cached_as_json(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path))
-    pairs = Pairs(TEXTS, [(text.upper(), "a second reference is no training text: @") for text in TEXTS])
+    pairs = Pairs(
+        TEXTS, [(text.upper(), "a second reference is no training text: @") for text in TEXTS]
+    )
     corpus = Corpus("c", "local", "here", {"train": pairs})
     first = subwords(corpus, 100)
     monkeypatch.setattr(Vocabulary, "train", lambda *_: pytest.fail("trained again"))

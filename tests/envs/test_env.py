@@ -54,7 +54,10 @@ def test_registering_twice_is_silent():
         importlib.reload(textgen_env)
 
 
-@pytest.mark.parametrize("options", [{}, {"render_mode": "ansi", "expert": True}, {"action_mask": True, "text": "always"}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"render_mode": "ansi", "expert": True}, {"action_mask": True, "text": "always"}],
+)
 def test_the_checkers_of_gymnasium_and_sb3_find_nothing(id, options):
     env = gym.make(id, task=small_task(id), **options)
     with warnings.catch_warnings():
@@ -75,13 +78,17 @@ def test_the_checkers_accept_every_reward(reward, task):
 
 
 def test_options_go_to_the_task_or_to_the_environment():
-    env = gym.make("Copy-v0", symbols=3, max_length=2, horizon=4, train=20, split="valid", reward="accuracy").unwrapped
+    env = gym.make(
+        "Copy-v0", symbols=3, max_length=2, horizon=4, train=20, split="valid", reward="accuracy"
+    ).unwrapped
     assert env.action_space.n == 4 + 3
     assert env.observation_space["prefix"].shape == (4,)
     assert (env.split, type(env.reward).__name__) == ("valid", "Terminal")
 
 
-@pytest.mark.parametrize("make", [gym.make, lambda id, **options: make_vec(id, 2, **options)], ids=["single", "vector"])
+@pytest.mark.parametrize(
+    "make", [gym.make, lambda id, **options: make_vec(id, 2, **options)], ids=["single", "vector"]
+)
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -103,7 +110,13 @@ def test_options_go_to_the_task_or_to_the_environment():
 def test_mistakes_are_named(make, options, says):
     stand_ins = {"task": tiny_task(), "oracle": expert(tiny_task())}
     with pytest.raises(UserError, match=says):
-        make("Copy-v0", **{name: stand_ins[name] if value == "tiny" else value for name, value in options.items()})
+        make(
+            "Copy-v0",
+            **{
+                name: stand_ins[name] if value == "tiny" else value
+                for name, value in options.items()
+            },
+        )
 
 
 def test_a_render_mode_it_has_not_is_named(task):
@@ -208,7 +221,9 @@ def test_an_action_that_is_no_token_is_an_error(action, task):
             env.step(given)
 
 
-@pytest.mark.parametrize("action", [7, np.int8(7), np.uint64(7), np.array(7), np.array([7], dtype=np.int32), [7]])
+@pytest.mark.parametrize(
+    "action", [7, np.int8(7), np.uint64(7), np.array(7), np.array([7], dtype=np.int32), [7]]
+)
 def test_a_token_may_come_in_any_integer_type(action, task):
     env = TextGenEnv(task)
     env.reset()
@@ -305,10 +320,16 @@ def test_the_mask_allows_all_but_pad_and_bos(task):
 
 def test_text_in_info_when_asked_for(task):
     actions = [*task.vocabulary.encode("the dog"), EOS]
-    for text, at_steps, at_end in (("never", False, False), ("end", False, True), ("always", True, True)):
+    for text, at_steps, at_end in (
+        ("never", False, False),
+        ("end", False, True),
+        ("always", True, True),
+    ):
         env = TextGenEnv(task, text=text)
         infos = [env.reset()[1], *(step[4] for step in play(env, actions))]
-        assert [info.get("text") for info in infos] == (["", "the", "the dog", "the dog"] if at_steps else [None] * 4)
+        assert [info.get("text") for info in infos] == (
+            ["", "the", "the dog", "the dog"] if at_steps else [None] * 4
+        )
         assert ["hypothesis" in info for info in infos] == [False, False, False, at_end]
 
 
@@ -344,7 +365,9 @@ def test_the_experts_of_a_task(task):
 
 @pytest.mark.parametrize("reward", ["zero_one", "bleu", "function"])
 def test_memory_does_not_grow_with_steps(reward, task):
-    env = TextGenEnv(task, reward=REWARDS[reward], render_mode="ansi" if reward == "zero_one" else None)
+    env = TextGenEnv(
+        task, reward=REWARDS[reward], render_mode="ansi" if reward == "zero_one" else None
+    )
     env.reset(seed=0)
 
     def run(steps: int) -> None:
@@ -434,7 +457,10 @@ def test_a_long_sentence_stays_within_the_width():
 def test_rendering_changes_no_episode(task):
     actions = cut(some_actions(task, "train", np.arange(4), 0.4, seed=0))
     for row in range(4):
-        quiet, shown = TextGenEnv(task, reward=progress), TextGenEnv(task, reward=progress, render_mode="ansi")
+        quiet, shown = (
+            TextGenEnv(task, reward=progress),
+            TextGenEnv(task, reward=progress, render_mode="ansi"),
+        )
         for env in (quiet, shown):
             env.reset(options={"index": row})
         for one, other in zip(play(quiet, actions[row]), play(shown, actions[row]), strict=True):

@@ -45,7 +45,18 @@ from textgen_env.types import EOS, PAD, Trajectories
 
 TRANSLATION = ("IWSLT-v0", "WMT16-v0", "Multi30k-v0", "ParallelText-v0")
 NOTHING_GENERATED = {  # they learn from what is there; any other algorithm is taken to roll out, a new one too
-    *("bc", "mle", "seqkd", "word_kd", "seqkd_full", "seqinter", "gold", "gold_p", "gold_s", "scheduled_sampling"),
+    *(
+        "bc",
+        "mle",
+        "seqkd",
+        "word_kd",
+        "seqkd_full",
+        "seqinter",
+        "gold",
+        "gold_p",
+        "gold_s",
+        "scheduled_sampling",
+    ),
 }
 
 
@@ -70,21 +81,30 @@ def of_sources(task, source):
 
 
 @given(
-    st.one_of(st.none(), st.tuples(st.integers(0, 500).map(lambda n: n / 100), st.integers(1, 300))),
+    st.one_of(
+        st.none(), st.tuples(st.integers(0, 500).map(lambda n: n / 100), st.integers(1, 300))
+    ),
     st.integers(1, 200),
     st.lists(st.integers(1, 500), min_size=1, max_size=20),
 )
-def test_it_is_the_line_rounded_up_within_the_horizon_for_numbers_arrays_and_tensors(task, line, horizon, lengths):
+def test_it_is_the_line_rounded_up_within_the_horizon_for_numbers_arrays_and_tensors(
+    task, line, horizon, lengths
+):
     ratio, offset = line or (None, None)
     rule = limited(task, ratio, offset, horizon)
-    expected = [min(horizon, math.ceil(Fraction(str(ratio)) * length) + offset) if line else horizon for length in lengths]
+    expected = [
+        min(horizon, math.ceil(Fraction(str(ratio)) * length) + offset) if line else horizon
+        for length in lengths
+    ]
     assert [rule.limit(length) for length in lengths] == expected
     assert min(expected) >= 1
     array, tensor = rule.limit(np.array(lengths)), rule.limit(torch.tensor(lengths))
     assert array.dtype == np.int64
     assert tensor.dtype == torch.int64
     assert array.tolist() == tensor.tolist() == expected
-    assert [eval(rule.limit.code("length"), {"length": length, "min": min}) for length in lengths] == expected
+    assert [
+        eval(rule.limit.code("length"), {"length": length, "min": min}) for length in lengths
+    ] == expected
 
 
 def test_translations_are_bounded_by_their_sources_and_other_tasks_by_the_horizon_alone():
@@ -97,11 +117,23 @@ def test_translations_are_bounded_by_their_sources_and_other_tasks_by_the_horizo
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"limit_ratio": -0.1, "limit_offset": 3}, "limit_ratio=-0.1: a number of at least 0 and at most 1,000 expected"),
-        ({"limit_ratio": math.nan, "limit_offset": 3}, "limit_ratio=nan: a number of at least 0 and at most 1,000 expected"),
-        ({"limit_ratio": math.inf, "limit_offset": 3}, "limit_ratio=inf: a number of at least 0 and at most 1,000 expected"),
+        (
+            {"limit_ratio": -0.1, "limit_offset": 3},
+            "limit_ratio=-0.1: a number of at least 0 and at most 1,000 expected",
+        ),
+        (
+            {"limit_ratio": math.nan, "limit_offset": 3},
+            "limit_ratio=nan: a number of at least 0 and at most 1,000 expected",
+        ),
+        (
+            {"limit_ratio": math.inf, "limit_offset": 3},
+            "limit_ratio=inf: a number of at least 0 and at most 1,000 expected",
+        ),
         ({"limit_ratio": "1", "limit_offset": 3}, "limit_ratio='1': a number expected"),
-        ({"limit_ratio": 1.2, "limit_offset": 0}, "limit_offset=0: a number of at least 1 and at most 65,536 expected"),
+        (
+            {"limit_ratio": 1.2, "limit_offset": 0},
+            "limit_offset=0: a number of at least 1 and at most 65,536 expected",
+        ),
         ({"limit_ratio": 1.2, "limit_offset": 1.5}, "limit_offset=1.5: a whole number expected"),
         ({"limit_ratio": 1.2}, "limit_ratio=1.2 limit_offset=None: give both, or neither"),
         ({"limit_offset": 5}, "limit_ratio=None limit_offset=5: give both, or neither"),
@@ -118,8 +150,14 @@ def test_a_limit_without_sense_is_one_line(options, message):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("env.limit_ratio=-1", r"env\.limit_ratio=-1\.0: a number of at least 0 and at most 1,000 expected"),
-        ("env.limit_offset=0", r"env\.limit_offset=0: a number of at least 1 and at most 65,536 expected"),
+        (
+            "env.limit_ratio=-1",
+            r"env\.limit_ratio=-1\.0: a number of at least 0 and at most 1,000 expected",
+        ),
+        (
+            "env.limit_offset=0",
+            r"env\.limit_offset=0: a number of at least 1 and at most 65,536 expected",
+        ),
         ("env.limit_offset=1.5", r"env\.limit_offset=1\.5: int expected"),
         ("env.limit_ratio=much", r"env\.limit_ratio=much: float expected"),
     ],
@@ -133,7 +171,9 @@ def test_the_command_line_names_the_key(env, word, message):
 
 def test_a_task_takes_it_and_says_which_references_are_longer():
     assert copy.load(train=50, limit_ratio=1.0, limit_offset=1, horizon=12).limit(3) == 4
-    task = limited(tiny_task(), 0.5, 1, 9)  # targets of 6, 6, 3 and 9 tokens; sources of 6, 6, 3 and 10: 4, 4, 3 and 6
+    task = limited(
+        tiny_task(), 0.5, 1, 9
+    )  # targets of 6, 6, 3 and 9 tokens; sources of 6, 6, 3 and 10: 4, 4, 3 and 6
     assert task.describe()[-3:] == [
         "3 of 4 train references are longer than what may be generated (0.5 · source + 1 tokens, at most 9); "
         "learned from whole",
@@ -148,7 +188,10 @@ def test_a_task_takes_it_and_says_which_references_are_longer():
 
 def test_a_batch_carries_it_and_keeps_references_whole():
     task = limited(tiny_task(), 0.5, 1, 9)
-    for batch in (Batches(task.splits["train"], 50, 0, task.limit).at(0), next(in_order(task.splits["train"], 50, task.limit))):
+    for batch in (
+        Batches(task.splits["train"], 50, 0, task.limit).at(0),
+        next(in_order(task.splits["train"], 50, task.limit)),
+    ):
         assert torch.equal(batch.limit, of_sources(task, batch.source))
         assert batch.length.tolist() == [len(task.splits["train"].target[i]) for i in batch.index]
         assert (batch.length > batch.limit).any()
@@ -230,16 +273,22 @@ def watched(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_every_step(name, task, monkeypatch):
+def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_every_step(
+    name, task, monkeypatch
+):
     task = limited(task)
     batch, oracle = batch_of(task, tokens=200), expert(task)
     rolled, paid, scorer = watched(monkeypatch), [], rewards.make("zero_one", task, oracle)
 
     def pay(index, written):
-        paid.append((index.numpy(), written, rewards.score(scorer, task, "train", index.numpy(), written)))
+        paid.append(
+            (index.numpy(), written, rewards.score(scorer, task, "train", index.numpy(), written))
+        )
         return paid[-1][2]
 
-    alone = {"teacher_mix": 0.0} if name == "minillm" else {}  # else its oracle, which shares in the sampling, ends every row
+    alone = (
+        {"teacher_mix": 0.0} if name == "minillm" else {}
+    )  # else its oracle, which shares in the sampling, ends every row
     algorithm = build(ALGORITHMS[name], alone, policy=endless(task), oracle=oracle, reward=pay)
     loss = first_loss(algorithm, batch, Clock(0, 99, 100))
     assert bool(rolled) == (name not in NOTHING_GENERATED)
@@ -248,13 +297,24 @@ def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_
         assert set(limit.tolist()) <= set(of_sources(task, batch.source).tolist())
         assert torch.equal(written.length[going_on], limit[going_on])
         assert (written.length <= limit).all()
-    for index, written, earned in paid:  # as the oracle would have ended it after its source's length
-        length, going_on = [len(task.splits["train"].source[row]) for row in index], ~(written.action == EOS).any(1).numpy()
+    for (
+        index,
+        written,
+        earned,
+    ) in paid:  # as the oracle would have ended it after its source's length
+        length, going_on = (
+            [len(task.splits["train"].source[row]) for row in index],
+            ~(written.action == EOS).any(1).numpy(),
+        )
         beyond = written.length.numpy() - length + 1
         assert (earned.sum(1)[going_on] <= -beyond[going_on]).all()
-    scored = [] if name == "aggrevated" else [written.length for _, written, _ in paid]  # its oracle ends what is scored
+    scored = (
+        [] if name == "aggrevated" else [written.length for _, written, _ in paid]
+    )  # its oracle ends what is scored
     for lengths in ([written.length for _, written in rolled], scored):
-        assert not lengths or torch.cat(lengths).max() == batch.limit.max() > 2 * batch.target.shape[1]
+        assert (
+            not lengths or torch.cat(lengths).max() == batch.limit.max() > 2 * batch.target.shape[1]
+        )
     if name == "minillm":  # its return sums over all that was generated
         assert loss.tokens == batch.limit.sum()
 
@@ -269,7 +329,9 @@ def test_an_episode_that_goes_on_after_its_text_earns_less_than_the_text(reward)
     returns = []
     for rows in (target, endless):
         action = rewards.pad(rows, max(map(len, rows)))
-        written = Trajectories(torch.from_numpy(action), torch.tensor([len(row) for row in rows]), torch.zeros(4))
+        written = Trajectories(
+            torch.from_numpy(action), torch.tensor([len(row) for row in rows]), torch.zeros(4)
+        )
         returns.append(rewards.score(scorer, task, "train", index, written).sum(1))
     assert (returns[1] < returns[0]).all()
 

@@ -43,7 +43,13 @@ class Episodes(NamedTuple):
 def single(task, split, reward, index, actions):
     """From the single environment."""
     env = TextGenEnv(task, split, reward)
-    source, tokens, earned, length, ends = [], np.full(actions.shape, PAD), np.zeros(actions.shape), [], []
+    source, tokens, earned, length, ends = (
+        [],
+        np.full(actions.shape, PAD),
+        np.zeros(actions.shape),
+        [],
+        [],
+    )
     for row, number in enumerate(index):
         env.reset(options={"index": int(number)})
         steps = list(play(env, actions[row].tolist()))
@@ -61,7 +67,11 @@ def vector(task, split, reward, index, actions):
     """From the vector environment; slots that are over wait for the others on a spare episode."""
     envs = TextGenVectorEnv(task, len(index), split, reward, autoreset_mode="NextStep")
     first, _ = envs.reset(options={"index": index})
-    tokens, earned, ends = np.full(actions.shape, PAD), np.zeros(actions.shape), np.zeros(len(index), dtype=bool)
+    tokens, earned, ends = (
+        np.full(actions.shape, PAD),
+        np.zeros(actions.shape),
+        np.zeros(len(index), dtype=bool),
+    )
     running, length = np.ones(len(index), dtype=bool), np.zeros(len(index), dtype=np.int64)
     for step in range(actions.shape[1]):
         observation, gain, terminated, truncated, _ = envs.step(actions[:, step])
@@ -80,7 +90,9 @@ def replay(task, split, reward, index, actions):
     written = rollout(student(task), batch.source, batch.limit, forced=torch.from_numpy(actions))
     batch = batch.with_rows(torch.ones(len(batch), dtype=torch.bool), written)
     scorer = rewards.make(reward, task, TextGenEnv(task).oracle)
-    earned = rewards.score(scorer, task, split, index, Trajectories(batch.target, batch.length, written.score))
+    earned = rewards.score(
+        scorer, task, split, index, Trajectories(batch.target, batch.length, written.score)
+    )
     source, tokens = np.full((len(batch), task.source_limit), PAD), np.full(actions.shape, PAD)
     source[:, : batch.source.shape[1]] = batch.source[:, : task.source_limit]
     tokens[:, : batch.target.shape[1]] = batch.target
@@ -103,7 +115,13 @@ def batch_of(task, split, index):
     """The rows ``index`` of ``split``, in that order, as training and evaluation get them."""
     rows = task.splits[split]
     texts = Pairs([rows.texts.sources[i] for i in index], [rows.texts.references[i] for i in index])
-    batch = next(in_order(Split([rows.source[i] for i in index], [rows.target[i] for i in index], texts), 10**6, task.limit))
+    batch = next(
+        in_order(
+            Split([rows.source[i] for i in index], [rows.target[i] for i in index], texts),
+            10**6,
+            task.limit,
+        )
+    )
     return batch.rows(batch.index.argsort())
 
 
@@ -113,7 +131,10 @@ def losses(task, episodes):
     source, tokens = torch.from_numpy(episodes.source), torch.from_numpy(episodes.tokens)
     batch = Batch(torch.arange(B), source, tokens, length, limit=length, row=torch.arange(B))
     policy = student(task)
-    return [made.loss(batch, Clock(0, 0, 1)).sum.item() for made in (BC(policy), WordKD(policy, expert(task)))]
+    return [
+        made.loss(batch, Clock(0, 0, 1)).sum.item()
+        for made in (BC(policy), WordKD(policy, expert(task)))
+    ]
 
 
 def planned(task, split):
@@ -135,7 +156,9 @@ def test_three_ways_to_run_an_episode_agree(id, reward, limit):
     task = limited(small_task(id), limit)
     for split in ("train", "test"):
         index, actions = planned(task, split)
-        results = [way(task, split, REWARDS[reward], index, actions) for way in (single, vector, replay)]
+        results = [
+            way(task, split, REWARDS[reward], index, actions) for way in (single, vector, replay)
+        ]
         for other in results[1:]:
             for ours, theirs in zip(results[0], other, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
@@ -153,5 +176,8 @@ def test_three_ways_to_run_an_episode_agree(id, reward, limit):
 def test_they_cost_a_student_the_same(id, limit):
     task = limited(small_task(id), limit)
     index, actions = planned(task, "train")
-    found = [losses(task, way(task, "train", "zero_one", index, actions)) for way in (single, vector, replay)]
+    found = [
+        losses(task, way(task, "train", "zero_one", index, actions))
+        for way in (single, vector, replay)
+    ]
     assert found[0] == found[1] == found[2]

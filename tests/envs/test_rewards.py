@@ -38,10 +38,14 @@ def test_the_experts_own_words_earn_the_most(task):
     index = [0, 1, 2, 3]
     references = written([row.tolist() for row in task.splits["train"].target])
     inside = (torch.arange(references.action.shape[1]) < references.length[:, None]).numpy()
-    earned = rewards.score(rewards.make("expert_logprob_mean", task, expert(task)), task, "train", index, references)
+    earned = rewards.score(
+        rewards.make("expert_logprob_mean", task, expert(task)), task, "train", index, references
+    )
     np.testing.assert_allclose(earned.sum(axis=1), np.log(0.99), rtol=1e-6)
     for name, best in {"zero_one": 0.0, "expert_logprob": np.log(0.99)}.items():
-        earned = rewards.score(rewards.make(name, task, expert(task)), task, "train", index, references)
+        earned = rewards.score(
+            rewards.make(name, task, expert(task)), task, "train", index, references
+        )
         np.testing.assert_allclose(earned, np.where(inside, best, 0.0), rtol=1e-6)
     for name in rewards.TERMINAL:
         earned = rewards.score(rewards.make(name, task), task, "train", index, references)
@@ -52,7 +56,9 @@ def test_the_experts_own_words_earn_the_most(task):
 def test_zero_one_is_minus_the_number_of_disagreements(task):
     target = task.splits["train"].target[0].tolist()
     slipped = [target[0] + 1, *target[1:3], 0, *target[4:]]
-    earned = rewards.score(rewards.make("zero_one", task, expert(task)), task, "train", [0], written([slipped]))
+    earned = rewards.score(
+        rewards.make("zero_one", task, expert(task)), task, "train", [0], written([slipped])
+    )
     assert earned.tolist() == [[-1, 0, 0, -1, 0, 0]]
 
 
@@ -60,9 +66,14 @@ def test_terminal_rewards_are_the_metric_over_100_truncated_or_not(task):
     texts = ["the dog sees", "the a cat sees"]
     rows = [task.vocabulary.encode(text) for text in texts]  # no EOS: cut by the horizon
     for name, figure in {"bleu": "bleu", "chrf": "chrf", "rouge": "rougeL"}.items():
-        earned = rewards.score(rewards.make(name, task), task, "train", [0, 1], written(rows)).sum(axis=1)
+        earned = rewards.score(rewards.make(name, task), task, "train", [0, 1], written(rows)).sum(
+            axis=1
+        )
         references = task.splits["train"].texts.references
-        expected = [sentence_score(name, text, references[row])[figure] / 100 for row, text in enumerate(texts)]
+        expected = [
+            sentence_score(name, text, references[row])[figure] / 100
+            for row, text in enumerate(texts)
+        ]
         np.testing.assert_allclose(earned, expected)
         assert ((earned > 0) & (earned < 1)).all()
 
@@ -74,7 +85,9 @@ def test_a_function_is_told_where_the_episode_stands(task):
         seen.append(given)
         return 1
 
-    earned = rewards.score(rewards.make(spy, task), task, "valid", [1, 0], written([[5, 2], [6, 7, 8]]))
+    earned = rewards.score(
+        rewards.make(spy, task), task, "valid", [1, 0], written([[5, 2], [6, 7, 8]])
+    )
     assert earned.tolist() == [[1, 1, 0], [1, 1, 1]]
     assert [(split, index, action.tolist(), ended) for _, split, index, action, ended in seen] == [
         ("valid", 1, [5], False),
@@ -100,7 +113,9 @@ def test_one_position_at_a_time_is_all_at_once(name, task):
         so_far = np.where(np.arange(action.shape[1]) <= step, action, 0)[alive]
         ended = length[alive] == step + 1
         length_so_far = np.full(len(alive), step + 1)
-        episodes = rewards.Episodes(["train"] * len(alive), index[alive], source[alive], so_far, length_so_far, ended)
+        episodes = rewards.Episodes(
+            ["train"] * len(alive), index[alive], source[alive], so_far, length_so_far, ended
+        )
         stepped[alive, step] = reward(episodes, episodes.last)
     np.testing.assert_array_equal(stepped, rewards.score(reward, task, "train", index, whole))
 
@@ -110,7 +125,9 @@ def test_what_the_caller_knows_of_the_expert_is_not_asked_again(task):
     reward = rewards.make("zero_one", task, oracle)
     whole = written([[5, 6, 2]])
     source = rewards.pad([task.splits["train"].source[0]], task.source_limit)
-    episodes = rewards.Episodes(["train"], np.array([0]), source, whole.action.numpy(), np.array([3]), np.array([True]))
+    episodes = rewards.Episodes(
+        ["train"], np.array([0]), source, whole.action.numpy(), np.array([3]), np.array([True])
+    )
     assert reward(episodes, episodes.taken, np.array([5, 5, 2])).tolist() == [0, -1, 0]
     assert oracle.queries == 0
 
@@ -118,15 +135,25 @@ def test_what_the_caller_knows_of_the_expert_is_not_asked_again(task):
 def test_any_oracle_can_pay(task):
     clean = written([row.tolist() for row in task.splits["train"].target])
     noisy = NoisyOracle(expert(task), 0.5, torch.Generator().manual_seed(0))
-    earned = rewards.score(rewards.make("expert_logprob", task, CachedOracle(noisy)), task, "train", [0, 1, 2, 3], clean)
-    direct = noisy.log_probs(*(torch.from_numpy(rewards.pad(task.splits["train"].source, 10)), shift(clean.action)))
+    earned = rewards.score(
+        rewards.make("expert_logprob", task, CachedOracle(noisy)),
+        task,
+        "train",
+        [0, 1, 2, 3],
+        clean,
+    )
+    direct = noisy.log_probs(
+        *(torch.from_numpy(rewards.pad(task.splits["train"].source, 10)), shift(clean.action))
+    )
     expected = direct.gather(2, clean.action[..., None])[..., 0].numpy()
     inside = earned != 0
     np.testing.assert_allclose(earned[inside], expected[inside], rtol=1e-6)
     assert inside.sum() == int(clean.length.sum())
 
 
-@pytest.mark.parametrize(("name", "best"), [("expert_logprob", [EOS]), ("expert_logprob_mean", [4, 4, 4, EOS])])
+@pytest.mark.parametrize(
+    ("name", "best"), [("expert_logprob", [EOS]), ("expert_logprob_mean", [4, 4, 4, EOS])]
+)
 def test_the_summed_log_probability_prefers_the_empty_output_and_its_mean_the_expert(name, best):
     """Copying "a a a" by an expert that is right with probability 0.4: the best of all 97 outputs, by exhaustion."""
     task = copy.load(symbols=2, min_length=3, max_length=3, horizon=4, train=8, valid=1, test=1)
@@ -139,14 +166,18 @@ def test_the_summed_log_probability_prefers_the_empty_output_and_its_mean_the_ex
         for end in ([[EOS]] if length < 4 else [[]])
     ]
     reward = rewards.make(name, task, copy.CopyOracle(len(task.vocabulary), 0.6))
-    returns = rewards.score(reward, task, "train", [index] * len(outputs), written(outputs)).sum(axis=1)
+    returns = rewards.score(reward, task, "train", [index] * len(outputs), written(outputs)).sum(
+        axis=1
+    )
     assert outputs[int(returns.argmax())] == best
 
 
 def test_the_mean_is_the_sum_divided_by_the_length(task):
     outputs = written([[5, 6, 2], [4, 7, 8, 9, 1, 0, 3, 4, 5], [2]])
     summed, mean = (
-        rewards.score(rewards.make(name, task, expert(task)), task, "train", [3, 0, 1], outputs).sum(axis=1)
+        rewards.score(
+            rewards.make(name, task, expert(task)), task, "train", [3, 0, 1], outputs
+        ).sum(axis=1)
         for name in ("expert_logprob", "expert_logprob_mean")
     )
     np.testing.assert_allclose(mean, summed / outputs.length.numpy())
@@ -157,7 +188,15 @@ def chinese(metric: str) -> Task:
     pairs = Pairs(["我 们 今 天 去 学 校 。"], [("我们今天去学校。",)])
     splits = dict.fromkeys(("train", "valid", "test"), pairs)
     corpus = Corpus("tiny", "local", "by hand", splits)
-    return Task("Tiny-v0", corpus, Vocabulary.words(list("我们今天去学校。")), 20, Limit(20), metric=metric, reward="bleu")
+    return Task(
+        "Tiny-v0",
+        corpus,
+        Vocabulary.words(list("我们今天去学校。")),
+        20,
+        Limit(20),
+        metric=metric,
+        reward="bleu",
+    )
 
 
 @pytest.mark.parametrize("metric", ["bleu:zh", "rouge"])
@@ -166,14 +205,31 @@ def test_the_reward_bleu_has_the_tokens_of_the_texts_language(metric):
     task = chinese(metric)
     text = written([task.vocabulary.encode("我 们 今 天 去 学 校")])
     paid = rewards.score(rewards.make("bleu", task), task, "train", [0], text).sum()
-    expected = sentence_score("bleu:zh", task.vocabulary.decode(text.action[0].tolist()), ["我们今天去学校。"])["bleu"]
+    expected = sentence_score(
+        "bleu:zh", task.vocabulary.decode(text.action[0].tolist()), ["我们今天去学校。"]
+    )["bleu"]
     assert 0.5 < paid == pytest.approx(expected / 100)
 
 
 def test_a_reward_without_a_tokenizer_is_refused():
-    thai = Corpus("tiny", "local", "by hand", dict.fromkeys(("train", "valid", "test"), Pairs(["a"], [("แมวนอนหลับอยู่",)])))
-    task = Task("Tiny-v0", thai, Vocabulary.words(["a"]), source_limit=9, limit=Limit(9), metric="rouge", reward="rouge")
-    with pytest.raises(UserError, match=r"no tokenizer for text in Thai script.*: use reward=chrf$"):
+    thai = Corpus(
+        "tiny",
+        "local",
+        "by hand",
+        dict.fromkeys(("train", "valid", "test"), Pairs(["a"], [("แมวนอนหลับอยู่",)])),
+    )
+    task = Task(
+        "Tiny-v0",
+        thai,
+        Vocabulary.words(["a"]),
+        source_limit=9,
+        limit=Limit(9),
+        metric="rouge",
+        reward="rouge",
+    )
+    with pytest.raises(
+        UserError, match=r"no tokenizer for text in Thai script.*: use reward=chrf$"
+    ):
         rewards.make("bleu", task)
 
 

@@ -20,7 +20,9 @@ from textgen_env.tasks import tasks
 from textgen_env.types import BOS, EOS, PAD
 
 B = 5
-MODES = list(AutoresetMode) if NEW_GYMNASIUM else [AutoresetMode.SAME_STEP]  # what SyncVectorEnv of this generation can do
+MODES = (
+    list(AutoresetMode) if NEW_GYMNASIUM else [AutoresetMode.SAME_STEP]
+)  # what SyncVectorEnv of this generation can do
 
 
 @pytest.fixture
@@ -62,26 +64,43 @@ def assert_same(first: tuple, second: tuple) -> None:
     "options",
     [
         {"text": "end"},
-        {"text": "always", "expert": True, "action_mask": True, "reward": "zero_one", "split": "valid"},
+        {
+            "text": "always",
+            "expert": True,
+            "action_mask": True,
+            "reward": "zero_one",
+            "split": "valid",
+        },
         {"text": "never", "reward": "expert_logprob"},
         {"text": "end", "reward": REWARDS["function"]},
     ],
     ids=["bleu", "everything", "logprob", "function"],
 )
 def test_it_replays_gymnasiums_vector_environment(mode, options, task):
-    ours, theirs = TextGenVectorEnv(task, B, autoreset_mode=mode, **options), reference_envs(task, mode, **options)
+    ours, theirs = (
+        TextGenVectorEnv(task, B, autoreset_mode=mode, **options),
+        reference_envs(task, mode, **options),
+    )
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
     generator = np.random.default_rng(0)
     assert_same(ours.reset(seed=11), theirs.reset(seed=11))
     for _ in range(40):
-        actions = np.where(generator.random(B) < 0.15, EOS, generator.integers(len(task.vocabulary), size=B))
+        actions = np.where(
+            generator.random(B) < 0.15, EOS, generator.integers(len(task.vocabulary), size=B)
+        )
         first, second = ours.step(actions), theirs.step(actions)
         assert_same(first, second)
         over = first[2] | first[3]
         if mode is AutoresetMode.DISABLED and over.any():
-            assert_same(*(envs.reset(options={"reset_mask": over.copy()}) for envs in (ours, theirs)))
-    for given in ({"options": {"index": 1}}, {"seed": [3, None, 4, None, 3]}, {"options": {"split": "test"}}):
+            assert_same(
+                *(envs.reset(options={"reset_mask": over.copy()}) for envs in (ours, theirs))
+            )
+    for given in (
+        {"options": {"index": 1}},
+        {"seed": [3, None, 4, None, 3]},
+        {"options": {"split": "test"}},
+    ):
         assert_same(ours.reset(**given), theirs.reset(**given))
         for action in (5, EOS):
             assert_same(ours.step(np.full(B, action)), theirs.step(np.full(B, action)))
@@ -100,7 +119,9 @@ def test_the_seeds_are_told_as_gymnasium_tells_them(task):
 def test_make_vec_gives_the_native_one_and_says_its_mode():
     envs = make_vec("Copy-v0", 3, train=20, expert=True)
     assert isinstance(envs.unwrapped, TextGenVectorEnv)
-    assert envs.metadata["autoreset_mode"] is (AutoresetMode.NEXT_STEP if NEW_GYMNASIUM else AutoresetMode.SAME_STEP)
+    assert envs.metadata["autoreset_mode"] is (
+        AutoresetMode.NEXT_STEP if NEW_GYMNASIUM else AutoresetMode.SAME_STEP
+    )
     assert envs.reset(seed=0)[1]["expert_action"].shape == (3,)
     with pytest.raises(UserError, match="max_episode_steps"):
         make_vector_env("Copy-v0", 3, max_episode_steps=5)
@@ -119,7 +140,11 @@ def test_the_oracle_is_asked_once_for_all(task):
     envs.reset(seed=0)
     envs.step(np.array([EOS, 5, 5, 5, 5]))
     envs.step(np.full(B, 5))
-    assert calls == [5, 4, 5]  # the rewards reuse what info said; a slot that is over is not asked about
+    assert calls == [
+        5,
+        4,
+        5,
+    ]  # the rewards reuse what info said; a slot that is over is not asked about
 
 
 def test_rows_can_be_chosen_one_each(task):
@@ -147,16 +172,26 @@ def test_disabled_waits_for_the_mask(task):
 
 
 def test_next_step_starts_anew_and_same_step_keeps_the_last_observation(task):
-    late, soon = (TextGenVectorEnv(task, 2, autoreset_mode=mode, text="end") for mode in ("NextStep", "SameStep"))
+    late, soon = (
+        TextGenVectorEnv(task, 2, autoreset_mode=mode, text="end")
+        for mode in ("NextStep", "SameStep")
+    )
     for envs in (late, soon):
         envs.reset(seed=0)
     observation, _, terminated, _, infos = late.step(np.array([EOS, 5]))
     assert (observation["prefix"][0, 0], terminated.tolist()) == (EOS, [True, False])
     assert infos["hypothesis"].tolist() == ["", None]
     observation, reward, terminated, _, _ = late.step(np.array([7, 7]))
-    assert (observation["prefix_length"][:, 0].tolist(), reward[0], terminated.tolist()) == ([0, 2], 0.0, [False, False])
+    assert (observation["prefix_length"][:, 0].tolist(), reward[0], terminated.tolist()) == (
+        [0, 2],
+        0.0,
+        [False, False],
+    )
     observation, _, terminated, _, infos = soon.step(np.array([EOS, 5]))
-    assert (observation["prefix_length"][:, 0].tolist(), terminated.tolist()) == ([0, 1], [True, False])
+    assert (observation["prefix_length"][:, 0].tolist(), terminated.tolist()) == (
+        [0, 1],
+        [True, False],
+    )
     assert infos[FINAL_OBSERVATION][0]["prefix"][0] == EOS
     assert infos[FINAL_OBSERVATION][1] is None
 
@@ -185,14 +220,26 @@ def test_the_mask_allows_all_but_pad_and_bos(task):
     ("act", "error", "says"),
     [
         (lambda envs: TextGenVectorEnv(envs.task, 0), UserError, "num_envs=0"),
-        (lambda envs: TextGenVectorEnv(envs.task, 2, autoreset_mode="NextStop"), UserError, "did you mean 'NextStep'"),
+        (
+            lambda envs: TextGenVectorEnv(envs.task, 2, autoreset_mode="NextStop"),
+            UserError,
+            "did you mean 'NextStep'",
+        ),
         (lambda envs: TextGenVectorEnv(envs.task, 2).step([0, 0]), ResetNeeded, "reset"),
         (lambda envs: envs.step(np.zeros(3)), UserError, "3 actions for 2 episodes"),
         (lambda envs: envs.step(np.array([0, 19])), UserError, "not in the vocabulary"),
         (lambda envs: envs.reset(seed=[1]), UserError, "1 seeds for 2 episodes"),
         (lambda envs: envs.reset(options={"idx": 1}), UserError, "did you mean 'index'"),
-        (lambda envs: envs.reset(options={"reset_mask": np.zeros(2, dtype=bool)}), UserError, "reset_mask"),
-        (lambda envs: envs.reset(options={"reset_mask": np.array([1, 0])}), UserError, "reset_mask"),
+        (
+            lambda envs: envs.reset(options={"reset_mask": np.zeros(2, dtype=bool)}),
+            UserError,
+            "reset_mask",
+        ),
+        (
+            lambda envs: envs.reset(options={"reset_mask": np.array([1, 0])}),
+            UserError,
+            "reset_mask",
+        ),
     ],
 )
 def test_mistakes_are_named(act, error, says, task):

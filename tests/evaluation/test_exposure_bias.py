@@ -12,7 +12,15 @@ from matplotlib.image import imread
 from rich.console import Console
 
 from agents.evaluation import exposure_bias
-from agents.evaluation.exposure_bias import GRAM, Settings, accumulated, compare, corrupted, measure, repeats
+from agents.evaluation.exposure_bias import (
+    GRAM,
+    Settings,
+    accumulated,
+    compare,
+    corrupted,
+    measure,
+    repeats,
+)
 from agents.evaluation.outputs import subset
 from agents.evaluation.tally import Tally, band, weigh
 from agents.policies.transformer import Transformer
@@ -47,8 +55,12 @@ def test_the_definition_on_numbers_by_hand():
     expert, student = np.array([[1.0, 3.0, 2.0]] * 3), np.array([[1.0, 6.0, 11.0, 5.0]] * 3)
     known = accumulated(student, expert)
     assert known["regret"]["value"] == [1, 7, 18]  # R_≤l: summed over the student's prefixes
-    assert known["acc_err"]["value"] == pytest.approx([1 / 1, 7 / 2, 18 / 2])  # R_≤l / ε_≤l with ε_≤l = 1, 2, 2
-    assert known["ex_acc_err"]["value"] == pytest.approx([0, 75, 200])  # 100 (R_≤l - l ε_≤l) / (l ε_≤l)
+    assert known["acc_err"]["value"] == pytest.approx(
+        [1 / 1, 7 / 2, 18 / 2]
+    )  # R_≤l / ε_≤l with ε_≤l = 1, 2, 2
+    assert known["ex_acc_err"]["value"] == pytest.approx(
+        [0, 75, 200]
+    )  # 100 (R_≤l - l ε_≤l) / (l ε_≤l)
     flat = accumulated(expert, expert)
     assert flat["acc_err"]["value"] == pytest.approx([1, 2, 3])
     assert flat["ex_acc_err"]["low"] == [0, 0, 0]
@@ -62,10 +74,16 @@ def test_regret_disagreement_and_loss_are_what_a_loop_over_positions_gives(task:
         ours = student(batch.source, batch.prefix).log_softmax(-1)
     for row in range(len(batch)):
         for t in range(batch.target.shape[1]):
-            theirs = oracle.log_probs(batch.source[row : row + 1], batch.prefix[row : row + 1])[0, t]
+            theirs = oracle.log_probs(batch.source[row : row + 1], batch.prefix[row : row + 1])[
+                0, t
+            ]
             kl = sum(o.exp() * (o - p) for o, p in zip(theirs, ours[row, t], strict=True))
             choice = ours[row, t].argmax()
-            known = {"regret": kl, "disagreement": choice != theirs.argmax(), "loss": theirs.max() - theirs[choice]}
+            known = {
+                "regret": kl,
+                "disagreement": choice != theirs.argmax(),
+                "loss": theirs.max() - theirs[choice],
+            }
             for name, value in known.items():
                 expected = float(value) if t < batch.length[row] else 0.0
                 assert found[name][row, t].item() == pytest.approx(expected, abs=1e-5), name
@@ -88,7 +106,9 @@ def test_recovery_is_the_students_own(task: Task, recovers: bool):
     oracle = task.oracle()
     student = Follower(oracle, recovers)
     found = report(task, rows=200, resamples=5, copier=student)["copier"]
-    clean, after = (found["recovery"][who]["disagreement"]["value"] for who in ("clean", "corrupted"))
+    clean, after = (
+        found["recovery"][who]["disagreement"]["value"] for who in ("clean", "corrupted")
+    )
     assert len(clean) >= 3
     assert set(clean) == {0.0}
     assert after[0] > 0.5  # right after the wrong token
@@ -98,7 +118,9 @@ def test_recovery_is_the_students_own(task: Task, recovers: bool):
 
 
 def test_the_bands_are_those_of_a_bootstrap_over_sentences(task: Task):
-    found = report(task, rows=100, resamples=400, student=random_student(task))["student"]["length"]["reference"]
+    found = report(task, rows=100, resamples=400, student=random_student(task))["student"][
+        "length"
+    ]["reference"]
     lengths = np.array([[len(row)] for row in subset(task.splits["train"], 100).target])
     low, high = bootstrap(lengths, np.random.default_rng(0))[:, 0]
     assert found["value"] == lengths.mean()
@@ -123,7 +145,10 @@ def assert_close(left, right):
 
 def test_a_tally_holds_means_and_the_bootstrap_of_any_number_of_sentences():
     rng, rows = np.random.default_rng(0), 400
-    lengths, values = rng.integers(1, 5, rows), torch.from_numpy(rng.normal(size=(rows, 4)) + np.arange(4))
+    lengths, values = (
+        rng.integers(1, 5, rows),
+        torch.from_numpy(rng.normal(size=(rows, 4)) + np.arange(4)),
+    )
     mask = torch.arange(4) < torch.from_numpy(lengths)[:, None]
     weights = weigh([np.random.default_rng((7, row)) for row in range(rows)], 500)
     whole, parts = Tally(6, 500), Tally(6, 500)
@@ -163,7 +188,9 @@ def test_only_rows_that_go_on_are_corrupted_and_every_corrupted_token_is_another
 
 def test_what_cannot_be_measured_is_said_in_one_line(task: Task):
     student = random_student(task)
-    with pytest.raises(UserError, match="corrupt_at=7 corrupt=1: fewer than 10 references go on after that"):
+    with pytest.raises(
+        UserError, match="corrupt_at=7 corrupt=1: fewer than 10 references go on after that"
+    ):
         report(task, corrupt_at=7, student=student)
     with pytest.raises(UserError, match="corrupt=0"):
         report(task, corrupt=0, student=student)
@@ -172,7 +199,9 @@ def test_what_cannot_be_measured_is_said_in_one_line(task: Task):
 
 
 def test_figure_and_table_show_every_run(task: Task, tmp_path):
-    runs = report(task, **{"mle [1]": random_student(task, 0), "imitkd_full": random_student(task, 1)})
+    runs = report(
+        task, **{"mle [1]": random_student(task, 0), "imitkd_full": random_student(task, 1)}
+    )
     results = {"env": "Copy-v0", "settings": {"corrupt_at": 1, "corrupt": 1}, "runs": runs}
     (tmp_path / "figure.png").write_bytes(exposure_report.draw(results))
     picture = imread(tmp_path / "figure.png")
@@ -180,7 +209,7 @@ def test_figure_and_table_show_every_run(task: Task, tmp_path):
     for color in exposure_report.colors(results):
         rgb = np.array([int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
         assert (np.abs(picture[..., :3] - rgb).max(-1) < 0.02).sum() > 1000
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))
     console.print(exposure_report.table(results))
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80

@@ -53,8 +53,12 @@ def test_every_figure_is_the_policies_own(task: Task, student: Transformer, seen
         for side, known in ((step.teacher, theirs[t]), (step.student, ours[t])):
             top = known.topk(5)
             assert side.rank == 1 + int((known > known[token]).sum())
-            assert [choice.probability for choice in side.best] == pytest.approx(top.values.tolist(), abs=1e-6)
-        assert [choice.token for choice in step.student.best] == [names[token] for token in ours[t].topk(5).indices.tolist()]
+            assert [choice.probability for choice in side.best] == pytest.approx(
+                top.values.tolist(), abs=1e-6
+            )
+        assert [choice.token for choice in step.student.best] == [
+            names[token] for token in ours[t].topk(5).indices.tolist()
+        ]
     assert "".join(step.piece for step in seen.steps).removesuffix(" </s>") == seen.student
     assert seen.teacher == seen.source == seen.reference  # the exact expert copies
     assert any(step.diverges for step in seen.steps)
@@ -79,7 +83,10 @@ def test_the_terminal_says_all_with_and_without_colours(seen: Sentence):
     text = drawn(seen, color_system=None)
     assert "runs/[bold]one, test 3" in text
     apart = [number for number, step in enumerate(seen.steps, start=1) if step.diverges]
-    assert f"They diverge at {len(apart)} of {len(seen.steps)} tokens, first at token {apart[0]}." in text
+    assert (
+        f"They diverge at {len(apart)} of {len(seen.steps)} tokens, first at token {apart[0]}."
+        in text
+    )
     for step in seen.steps:
         if step.diverges:
             assert f"‹{step.piece.strip()}≠{step.teacher.best[0].token}›" in text
@@ -90,7 +97,10 @@ def test_the_terminal_says_all_with_and_without_colours(seen: Sentence):
 
 def hostile(seen: Sentence) -> Sentence:
     """The same, but it agrees at its first, third and fourth step, and the texts and a token would like to be markup."""
-    steps = [step._replace(token=step.teacher.best[0].token) if t in (0, 2, 3) else step for t, step in enumerate(seen.steps)]
+    steps = [
+        step._replace(token=step.teacher.best[0].token) if t in (0, 2, 3) else step
+        for t, step in enumerate(seen.steps)
+    ]
     steps[1] = steps[1]._replace(token=HOSTILE, piece=HOSTILE)
     return Sentence(seen.split, seen.index, HOSTILE, HOSTILE, seen.teacher, HOSTILE, steps)
 
@@ -113,9 +123,16 @@ def opened(seen: Sentence, tmp_path_factory) -> Iterator[tuple[Page, str]]:
 
 def shown(page: Page) -> int:
     """The number of the only step that is to be seen."""
-    visible = page.get("[...document.querySelectorAll('.step')].flatMap((s, i) => s.checkVisibility() ? [i + 1] : [])")
+    visible = page.get(
+        "[...document.querySelectorAll('.step')].flatMap((s, i) => s.checkVisibility() ? [i + 1] : [])"
+    )
     assert len(visible) == 1
-    assert page.get("[...document.querySelectorAll('.tokens a')].findIndex((a) => a.ariaCurrent === 'step') + 1") == visible[0]
+    assert (
+        page.get(
+            "[...document.querySelectorAll('.tokens a')].findIndex((a) => a.ariaCurrent === 'step') + 1"
+        )
+        == visible[0]
+    )
     return visible[0]
 
 
@@ -157,7 +174,10 @@ def test_the_page_is_quiet_and_asks_for_nothing(opened: tuple[Page, str]):
     page, url = opened
     page.open(url)
     assert page.said("Runtime.exceptionThrown", "Log.entryAdded") == []
-    assert {request["request"]["url"].partition("#")[0] for request in page.said("Network.requestWillBeSent")} == {url}
+    assert {
+        request["request"]["url"].partition("#")[0]
+        for request in page.said("Network.requestWillBeSent")
+    } == {url}
     assert page.get("document.title") == "Sentence 3 of test"
     assert HOSTILE in page.get("document.querySelector('.source dd').textContent")
 
@@ -172,7 +192,9 @@ def test_everything_is_readable(opened: tuple[Page, str], scheme: str, width: in
     names = page.get(
         "[...document.querySelectorAll('.choices th')].map((th) => [th.textContent, th.clientWidth, th.scrollWidth])"
     )
-    assert {name for name, wide, needed in names if needed > wide} <= {HOSTILE}, "names of tokens are cut off"
+    assert {name for name, wide, needed in names if needed > wide} <= {HOSTILE}, (
+        "names of tokens are cut off"
+    )
     ratios = page.get(CONTRAST)
     assert len(ratios) > 20
     assert min(ratios) >= 4.5, ratios

@@ -34,7 +34,9 @@ def test_words_go_over_the_preset_and_the_preset_over_the_defaults():
 @pytest.fixture(scope="module")
 def keys():
     """Every key that some student or algorithm has."""
-    chosen = [f"{group}={name}" for group in ("student", "algorithm") for name in groups(None)[group]]
+    chosen = [
+        f"{group}={name}" for group in ("student", "algorithm") for name in groups(None)[group]
+    ]
     return {key for word in chosen for key in leaves(read("dagger", [word]))} | groups(None).keys()
 
 
@@ -49,9 +51,15 @@ def test_every_preset_composes_and_sets_keys_that_exist(env, preset, keys):
         assert leaves(config)[key] == settings[key]
     for condition in settings.keys() - plain.keys():
         key, _, names = condition.partition("=")
-        assert set(names.split("|")) <= (groups(None)[key].keys() if key in groups(None) else BETA.keys())
-        chosen = leaves(read("dagger", [f"env={env}", f"preset={preset}", f"{key}={names.partition('|')[0]}"]))
-        assert settings[condition].items() <= chosen.items()  # the other names: tests/test_presets.py
+        assert set(names.split("|")) <= (
+            groups(None)[key].keys() if key in groups(None) else BETA.keys()
+        )
+        chosen = leaves(
+            read("dagger", [f"env={env}", f"preset={preset}", f"{key}={names.partition('|')[0]}"])
+        )
+        assert (
+            settings[condition].items() <= chosen.items()
+        )  # the other names: tests/test_presets.py
 
 
 @pytest.mark.parametrize(
@@ -74,7 +82,10 @@ def test_every_preset_composes_and_sets_keys_that_exist(env, preset, keys):
         (["train.steps=0b_"], "train.steps=0b_: int expected"),
         (["out=a", "out=b"], "out is given 2 times; give it once"),
         (["algorithm._target_="], "algorithm._target_=: "),
-        (["algorithm=bc", "algorithm._target_=agents.algorithms.bc.BC"], "algorithm is given 2 times; give it once"),
+        (
+            ["algorithm=bc", "algorithm._target_=agents.algorithms.bc.BC"],
+            "algorithm is given 2 times; give it once",
+        ),
         (["algorithm._target_=nowhere.Nothing"], "No module named 'nowhere'"),
     ],
 )
@@ -125,7 +136,9 @@ def test_values_keep_their_types():
     assert (config.train.lr, config.train.clip) == (1.0, 0.2)
 
 
-@pytest.mark.parametrize("text", ["no", "2024_01", "010", " -> ", "\n", "1e5", "{a: b}", ": ", "~", "null"])
+@pytest.mark.parametrize(
+    "text", ["no", "2024_01", "010", " -> ", "\n", "1e5", "{a: b}", ": ", "~", "null"]
+)
 def test_text_stays_as_it_was_written(text):
     config = read("dagger", ["teacher.path=hf:gpt2", f"teacher.separator={text}"])
     assert config.teacher.separator == text
@@ -135,12 +148,19 @@ def test_text_stays_as_it_was_written(text):
 def test_a_list_is_written_at_once_or_one_by_one():
     assert read("exposure_bias", ["run=no", "run=2024_01"]).run == ["no", "2024_01"]
     assert read("exposure_bias", ["run=[no, 2024_01]"]).run == ["no", "2024_01"]
-    assert read("speed", ["beams=[1,3]"]).beams == read("speed", ["beams=1", "beams=3"]).beams == [1, 3]
+    assert (
+        read("speed", ["beams=[1,3]"]).beams
+        == read("speed", ["beams=1", "beams=3"]).beams
+        == [1, 3]
+    )
 
 
 def test_help_is_printed_whole_where_it_can_be_searched(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    for script, words in (("dagger", [f"init={'x' * 100}"]), ("compare", ["env=Copy-v0", f"out={'x' * 100}"])):
+    for script, words in (
+        ("dagger", [f"init={'x' * 100}"]),
+        ("compare", ["env=Copy-v0", f"out={'x' * 100}"]),
+    ):
         monkeypatch.setattr(sys, "argv", [script, *words, "--help"])
         run(lambda *_: None, script, passes_on=script == "compare")
         said = capsys.readouterr().out
@@ -157,7 +177,9 @@ def test_every_key_of_every_choice_has_help():
         for name in options:
             table = help_table("dagger", [f"{group}={name}"])
             keys, meanings = (list(column.cells) for column in (table.columns[0], table.columns[2]))
-            assert [key for key, meaning in zip(keys, meanings, strict=True) if len(meaning) < 5] == []
+            assert [
+                key for key, meaning in zip(keys, meanings, strict=True) if len(meaning) < 5
+            ] == []
 
 
 def opened(words):
@@ -176,7 +198,9 @@ def test_a_run_folder_is_never_shared(tmp_path):
     opened([*words, "resume=true", "evaluate.beam=5", "train.lr=0.5"])
     with pytest.raises(UserError, match=r"another run: train\.steps="):
         opened([*words, "resume=true", "train.steps=5"])
-    (tmp_path / "run" / "results.json").touch()  # it is finished: it can be judged again, but not train otherwise
+    (
+        tmp_path / "run" / "results.json"
+    ).touch()  # it is finished: it can be judged again, but not train otherwise
     opened([*words, "resume=true", "evaluate.beam=2", "train.lr=0.5"])
     with pytest.raises(UserError, match=r"another run: train\.lr=0\.5 there"):
         opened([*words, "resume=true"])
@@ -197,11 +221,15 @@ def test_a_run_folder_is_never_shared(tmp_path):
 def test_default_folders_do_not_collide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = [opened(["env=Copy-v0"]).name for _ in range(3)]
-    assert names == ["Copy-v0-imitkd_full-transformer-seed0" + suffix for suffix in ("", "-2", "-3")]
+    assert names == [
+        "Copy-v0-imitkd_full-transformer-seed0" + suffix for suffix in ("", "-2", "-3")
+    ]
 
 
 def test_the_command_to_resume_names_the_folder_once(tmp_path):
-    command = resume_command("experiments/dagger.py", ["env=Copy-v0", "out=old", "resume=true"], tmp_path)
+    command = resume_command(
+        "experiments/dagger.py", ["env=Copy-v0", "out=old", "resume=true"], tmp_path
+    )
     assert command == f"python experiments/dagger.py env=Copy-v0 out={tmp_path} resume=true"
 
 
@@ -215,13 +243,25 @@ def test_threads_and_workers_are_used_and_told(capsys, monkeypatch):
     monkeypatch.delenv("TEXTGEN_ACCEL", raising=False)
     before = torch.get_num_threads()
     try:
-        use_machine(OmegaConf.create({"device": "cpu", "precision": "float32", "threads": 2, "workers": None}))
+        use_machine(
+            OmegaConf.create(
+                {"device": "cpu", "precision": "float32", "threads": 2, "workers": None}
+            )
+        )
         assert (torch.get_num_threads(), workers.most_workers()) == (2, 2)
-        use_machine(OmegaConf.create({"device": "cpu", "precision": "float32", "threads": None, "workers": 3}))
+        use_machine(
+            OmegaConf.create(
+                {"device": "cpu", "precision": "float32", "threads": None, "workers": 3}
+            )
+        )
         assert (torch.get_num_threads(), workers.most_workers()) == (2, 3)
     finally:
         torch.set_num_threads(before)
         accel.install(1)
     said = " ".join(capsys.readouterr().err.split())
-    assert re.search(r"computing: float32 on cpu, 2 CPU threads, accel: .*large decodes over 2 processes", said)
-    assert re.search(r"computing: float32 on cpu, 2 CPU threads, accel: .*large decodes over 3 processes", said)
+    assert re.search(
+        r"computing: float32 on cpu, 2 CPU threads, accel: .*large decodes over 2 processes", said
+    )
+    assert re.search(
+        r"computing: float32 on cpu, 2 CPU threads, accel: .*large decodes over 3 processes", said
+    )

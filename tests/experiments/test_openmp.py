@@ -44,4 +44,9 @@ def test_the_environment_decides():
 def test_the_library_leaves_the_environment_alone():
     code = "import os; before = dict(os.environ); import agents.training.trainer, textgen_env; assert os.environ == before"
     known = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    subprocess.run([sys.executable, "-c", code], env={**known, "PYTHONPATH": str(ROOT)}, check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", code],
+        env={**known, "PYTHONPATH": str(ROOT)},
+        check=True,
+        timeout=120,
+    )

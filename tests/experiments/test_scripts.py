@@ -35,7 +35,14 @@ def command(script, *words):
 
 
 def run(script, *words, cwd, code=0):
-    done = subprocess.run(command(script, *words), cwd=cwd, capture_output=True, text=True, timeout=300, env=environment())
+    done = subprocess.run(
+        command(script, *words),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment(),
+    )
     assert done.returncode == code, done.stderr[-3000:]
     return done.stderr
 
@@ -61,7 +68,15 @@ def test_a_run_leaves_what_it_promises(straight):
     assert "report: run/report.html" in said
     assert "on cpu, 1 CPU threads" in said
     names = {path.name for path in folder.iterdir()}
-    wanted = {"config.yaml", "results.json", "metrics.jsonl", "tensorboard", "curves.png", "samples.txt", "report.html"}
+    wanted = {
+        "config.yaml",
+        "results.json",
+        "metrics.jsonl",
+        "tensorboard",
+        "curves.png",
+        "samples.txt",
+        "report.html",
+    }
     assert wanted | {"checkpoints", "vocabulary.json"} <= names
     results = json.loads((folder / "results.json").read_text())
     assert {
@@ -82,7 +97,11 @@ def test_a_run_leaves_what_it_promises(straight):
     assert results["scores"]["teacher"]["accuracy"] == 100
     cost = results["cost"]
     assert (
-        0 < cost["student_tokens_decoded"] < cost["gradient_tokens"] == cost["teacher_tokens_scored"] <= cost["oracle_queries"]
+        0
+        < cost["student_tokens_decoded"]
+        < cost["gradient_tokens"]
+        == cost["teacher_tokens_scored"]
+        <= cost["oracle_queries"]
     )
     assert min(cost["evaluation_seconds"], cost["validation_seconds"]) > 0
     assert cost["demonstrations_seconds"] == cost["demonstrations_tokens"] == 0
@@ -95,7 +114,9 @@ def test_a_run_leaves_what_it_promises(straight):
 
 def test_kill_nine_and_resume_end_in_the_same_bits(straight, tmp_path):
     words = [*COPY, "train.steps=40", "train.validations=8", "out=run"]
-    process = subprocess.Popen(command("dagger.py", *words), cwd=tmp_path, stderr=subprocess.DEVNULL, env=environment())
+    process = subprocess.Popen(
+        command("dagger.py", *words), cwd=tmp_path, stderr=subprocess.DEVNULL, env=environment()
+    )
     checkpoint = tmp_path / "run" / "checkpoints" / "last.safetensors"
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -133,17 +154,36 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
     results = json.loads((tmp_path / "two" / "results.json").read_text())
     assert results["scores"]["student"].keys() >= {"bleu", "low", "high", "signature"}
     assert results["teacher"]["path"]
-    assert results["cost"]["teacher_seconds"] > results["teacher"]["cost"]["seconds"] > 0  # and its validations
+    assert (
+        results["cost"]["teacher_seconds"] > results["teacher"]["cost"]["seconds"] > 0
+    )  # and its validations
     taught = [word for word in words if word not in TEACHER]
     third = run("dagger.py", *taught, "out=three", "teacher.path=one", cwd=tmp_path)
     assert "teacher: cached" not in third
-    run("speed.py", "run=two", "batch_sizes=[1,4]", "beams=[1,2]", "threads=[1]", "rounds=1", cwd=tmp_path)
+    run(
+        "speed.py",
+        "run=two",
+        "batch_sizes=[1,4]",
+        "beams=[1,2]",
+        "threads=[1]",
+        "rounds=1",
+        cwd=tmp_path,
+    )
     speeds = json.loads((tmp_path / "two" / "speed.json").read_text())["speeds"]
     assert [(row["beam"], row["batch_size"]) for row in speeds] == [(1, 1), (1, 4), (2, 1), (2, 4)]
     for row in speeds:
-        assert row["speedup"] == row["student_tokens_per_second"] / row["teacher_tokens_per_second"] > 0
+        assert (
+            row["speedup"]
+            == row["student_tokens_per_second"] / row["teacher_tokens_per_second"]
+            > 0
+        )
     foreign = run(
-        "dagger.py", *[word for word in other if word not in TEACHER], "out=four", "teacher.path=one", cwd=tmp_path, code=2
+        "dagger.py",
+        *[word for word in other if word not in TEACHER],
+        "out=four",
+        "teacher.path=one",
+        cwd=tmp_path,
+        code=2,
     )
     assert "has another vocabulary" in foreign
 
@@ -154,8 +194,14 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
         (["env=Copy"], "unknown env 'Copy'; did you mean 'Copy-v0'?"),
         (["env=IWSLT-v0", "env.data_dir=nowhere"], "nowhere"),
         (["env=Copy-v0", "device=cuda:7"], "device=cuda:7 is not available here"),
-        (["env=IWSLT-v0", "env.corpus=bundled", "env.bundled_pairs=50", "teacher=exact"], "has no exact expert"),
-        (["env=Copy-v0", "teacher=exact", "teacher.compile=true"], "only a transformer of this project is compiled, not exact"),
+        (
+            ["env=IWSLT-v0", "env.corpus=bundled", "env.bundled_pairs=50", "teacher=exact"],
+            "has no exact expert",
+        ),
+        (
+            ["env=Copy-v0", "teacher=exact", "teacher.compile=true"],
+            "only a transformer of this project is compiled, not exact",
+        ),
         (["env=Copy-v0", "workers=0"], "workers=0: a number of at least 1"),
         (["env=Copy-v0", "resume=true", "out=none"], "no run in none"),
         (["env=Copy-v0", "teacher.path=none"], "no run folder at none"),
@@ -177,13 +223,21 @@ def test_a_foreign_checkpoint_is_refused(straight, tmp_path):
     assert "truncated or not a safetensors file" in said
     tensors, header = load_tensors(straight[0] / "checkpoints" / "best.safetensors")
     first = next(iter(tensors))
-    save_tensors(folder / "checkpoints" / "best.safetensors", tensors | {first: torch.zeros(3, 3)}, header)
+    save_tensors(
+        folder / "checkpoints" / "best.safetensors", tensors | {first: torch.zeros(3, 3)}, header
+    )
     said = run("dagger.py", *COPY, f"teacher.path={folder}", "out=y", cwd=tmp_path, code=2)
     assert "holds another model" in said
 
 
 def test_help_names_every_key(tmp_path):
-    done = subprocess.run(command("dagger.py", "--help"), cwd=tmp_path, capture_output=True, text=True, env=environment())
+    done = subprocess.run(
+        command("dagger.py", "--help"),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
     assert {"train.batch_tokens", "env.data_dir"} <= set(done.stdout.split())
     assert (done.returncode, done.stderr) == (0, "")
 

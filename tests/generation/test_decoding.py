@@ -99,19 +99,25 @@ def noise(rows: int, steps: int = 20) -> Tensor:
 DECODERS = {
     "greedy": greedy,
     "sample": lambda policy, source, limit: sample(policy, source, limit, noise(len(source))),
-    "top_k": lambda policy, source, limit: sample(policy, source, limit, noise(len(source)), top_k=3),
+    "top_k": lambda policy, source, limit: sample(
+        policy, source, limit, noise(len(source)), top_k=3
+    ),
     "beam": lambda policy, source, limit: beam(policy, source, limit, width=4),
 }
 decoders = pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS)
 
 
 @decoders
-def test_what_is_generated_is_well_formed_and_scored_as_teacher_forcing_scores_it(decode, policy: Transformer, source: Tensor):
+def test_what_is_generated_is_well_formed_and_scored_as_teacher_forcing_scores_it(
+    decode, policy: Transformer, source: Tensor
+):
     limit = torch.tensor([1, 2, 3, 4, 20, 20] * 2)
     for steps in (limit, 15):
         found = decode(policy, source, steps)
         well_formed(found, torch.as_tensor(steps).expand(12))
-        torch.testing.assert_close(found.score, rescored(policy, source, found), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            found.score, rescored(policy, source, found), rtol=1e-5, atol=1e-5
+        )
     assert len(found.length.unique()) > 2  # the fixture exercises the dropping of finished rows
 
 
@@ -154,15 +160,22 @@ def test_greedy_is_the_argmax_step_by_step(policy: Transformer, source: Tensor):
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0])
 def test_beam_of_one_is_greedy(policy: Transformer, source: Tensor, length_penalty: float):
-    one, best = beam(policy, source, 12, width=1, length_penalty=length_penalty), greedy(policy, source, 12)
+    one, best = (
+        beam(policy, source, 12, width=1, length_penalty=length_penalty),
+        greedy(policy, source, 12),
+    )
     assert torch.equal(one.action, best.action)
     assert torch.equal(one.length, best.length)
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0, 2.0])
-def test_a_beam_that_holds_everything_finds_the_best_that_end(policy: Transformer, source: Tensor, length_penalty: float):
+def test_a_beam_that_holds_everything_finds_the_best_that_end(
+    policy: Transformer, source: Tensor, length_penalty: float
+):
     horizon, width = 3, V**3
-    bodies = [body for n in range(horizon) for body in itertools.product(range(EOS + 1, V), repeat=n)]
+    bodies = [
+        body for n in range(horizon) for body in itertools.product(range(EOS + 1, V), repeat=n)
+    ]
     sequences = [[*body, EOS] for body in bodies]
     length = torch.tensor([len(sequence) for sequence in sequences])
     action = pad_sequence([torch.tensor(sequence) for sequence in sequences], batch_first=True)
@@ -178,21 +191,27 @@ def test_a_beam_that_holds_everything_finds_the_best_that_end(policy: Transforme
             torch.testing.assert_close(several.score[place], score[index], rtol=1e-5, atol=1e-5)
 
 
-def by_the_rule(policy: Policy, source: Tensor, limit: int, width: int, length_penalty: float) -> list[list[int]]:
+def by_the_rule(
+    policy: Policy, source: Tensor, limit: int, width: int, length_penalty: float
+) -> list[list[int]]:
     """The rule of ``beam`` for one source ``[S]``, in lists; at most ``width`` hypotheses, best first."""
     live, finished = [(0.0, [])], []
     for _ in range(limit):
         candidates = []
         for score, tokens in live:
             with torch.no_grad():
-                log_probs = policy(source[None], torch.tensor([[BOS, *tokens]])).log_softmax(-1)[0, -1]
+                log_probs = policy(source[None], torch.tensor([[BOS, *tokens]])).log_softmax(-1)[
+                    0, -1
+                ]
             candidates += [(score + log_probs[v].item(), [*tokens, v]) for v in range(EOS, V)]
         candidates = sorted(candidates, reverse=True)[: 2 * width]
         finished += [(score, tokens) for score, tokens in candidates[:width] if tokens[-1] == EOS]
         live = [(score, tokens) for score, tokens in candidates if tokens[-1] != EOS][:width]
         if len(finished) >= width:
             break
-    ranked = sorted(finished or live, key=lambda each: each[0] / len(each[1]) ** length_penalty, reverse=True)
+    ranked = sorted(
+        finished or live, key=lambda each: each[0] / len(each[1]) ** length_penalty, reverse=True
+    )
     return [tokens for _, tokens in ranked[:width]]
 
 
@@ -220,7 +239,9 @@ LEFT = torch.tensor([[EOS]])
 @pytest.mark.parametrize("width", [2, 3, 4, 5])
 def test_a_row_stops_when_as_many_have_ended_as_the_beam_is_wide(width: int):
     """One hypothesis ends at every step, and each is better per token than the one before."""
-    longest_first, shortest_first = (beam(LOOP, LEFT, 50, width, power, width) for power in (1.0, 0.0))
+    longest_first, shortest_first = (
+        beam(LOOP, LEFT, 50, width, power, width) for power in (1.0, 0.0)
+    )
     assert longest_first.length.tolist() == [*range(width, 0, -1)]
     assert shortest_first.length.tolist() == [*range(1, width + 1)]
     lengths = longest_first.length
@@ -232,7 +253,9 @@ def test_a_loop_loses_against_what_ends_however_likely_it_is():
     assert found.length.tolist() == [3, 2, 1, 0, 0]  # 4 4 4, cut at 3, has the best mean of all
     assert found.score[3:].tolist() == [-torch.inf] * 2
     assert not found.action[3:].any()
-    assert beam(LOOP, LEFT, 3, width=1).action.tolist() == [[4, 4, 4]], "nothing has ended: the cut one counts"
+    assert beam(LOOP, LEFT, 3, width=1).action.tolist() == [[4, 4, 4]], (
+        "nothing has ended: the cut one counts"
+    )
 
 
 def test_an_end_counts_only_among_the_best_of_a_step():
@@ -268,7 +291,10 @@ def test_top_1_is_greedy(policy: Transformer, source: Tensor):
 
 @decoders
 def test_a_row_generates_the_same_when_others_have_left(decode, source: Tensor, monkeypatch):
-    policy, limits = Table(torch.zeros(V)), torch.arange(1, 13)  # rows that end everywhere, and so leave one by one
+    policy, limits = (
+        Table(torch.zeros(V)),
+        torch.arange(1, 13),
+    )  # rows that end everywhere, and so leave one by one
     written = []
     for share in (0.0, 1.0):  # of the batch that must have ended before any row leaves it: all, one
         monkeypatch.setattr(decoding, "DROP", share)

@@ -27,18 +27,24 @@ STEPS = 7
 
 @pytest.fixture(scope="module")
 def student(task):
-    return build_policy("gru", {"encoder_width": 8, "width": 16, "embedding": 8}, task.vocabulary, seed=1)
+    return build_policy(
+        "gru", {"encoder_width": 8, "width": 16, "embedding": 8}, task.vocabulary, seed=1
+    )
 
 
 @pytest.fixture(scope="module")
 def teacher(task):
-    policy = build_policy("transformer", {"layers": 1, "width": 16, "heads": 2, "ffn": 16}, task.vocabulary, seed=2)
+    policy = build_policy(
+        "transformer", {"layers": 1, "width": 16, "heads": 2, "ffn": 16}, task.vocabulary, seed=2
+    )
     return PolicyOracle(policy, partial(beam, width=2), task.vocabulary, task.vocabulary)
 
 
 @pytest.fixture(scope="module")
 def source(task):
-    return nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in task.splits["train"].source[:40]], True)
+    return nn.utils.rnn.pad_sequence(
+        [torch.from_numpy(row) for row in task.splits["train"].source[:40]], True
+    )
 
 
 def noise(rows, *shape):
@@ -96,14 +102,19 @@ def test_each_acts_at_its_own_steps(student, teacher, source):
 
 def test_a_cached_oracle_and_a_queried_one_generate_the_same(student, teacher, source):
     uncached = Uncached(teacher)
-    one, other = (interleaved(student, oracle, coin)(source, STEPS, noise(len(source))) for oracle in (teacher, uncached))
+    one, other = (
+        interleaved(student, oracle, coin)(source, STEPS, noise(len(source)))
+        for oracle in (teacher, uncached)
+    )
     same(one.episodes, other.episodes)
     assert torch.equal(one.expert, other.expert)
     assert uncached.queries >= int(one.episodes.length.sum())
 
 
 @pytest.mark.parametrize("top_k", [0, 1, 3])
-def test_the_student_alone_is_its_rollout_and_the_expert_alone_its_own(student, teacher, source, top_k):
+def test_the_student_alone_is_its_rollout_and_the_expert_alone_its_own(
+    student, teacher, source, top_k
+):
     draws = noise(len(source))
     mine = interleaved(student, teacher, always("student", top_k))(source, STEPS, draws)
     same(mine.episodes, rollout(student, source, STEPS, draws, top_k))
@@ -121,7 +132,9 @@ def test_an_exact_expert_alone_is_right(student, source, task):
     same(alone.episodes, expert(task).demonstrate(source, task.horizon))
 
 
-def test_an_expert_that_acts_takes_its_action_also_where_it_is_not_the_argmax(student, source, task):
+def test_an_expert_that_acts_takes_its_action_also_where_it_is_not_the_argmax(
+    student, source, task
+):
     """One that always slips: its distribution is flat, its action random."""
 
     def slipping():
@@ -165,13 +178,17 @@ def test_neither_pad_nor_bos_can_be_chosen(student, source, task):
 
 @pytest.mark.parametrize("kind", [tuple, dict, torch.Tensor])
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_memory_follows_its_rows_when_finished_ones_leave(student, teacher, source, share, kind, monkeypatch):
+def test_memory_follows_its_rows_when_finished_ones_leave(
+    student, teacher, source, share, kind, monkeypatch
+):
     """It holds each row's number and its time; the number picks the row's coins out of all."""
     monkeypatch.setattr(decoding, "DROP", share)
     coins = noise(len(source))
 
     def choose(own, expert, memory, _):
-        row, time = memory.values() if kind is dict else memory if kind is tuple else memory.unbind(1)
+        row, time = (
+            memory.values() if kind is dict else memory if kind is tuple else memory.unbind(1)
+        )
         token, acts, _ = coin(own, expert, None, coins[row, time])
         memory = {"row": row, "time": time + 1} if kind is dict else (row, time + 1)
         return token, acts, torch.stack(memory, 1) if kind is torch.Tensor else memory
@@ -186,7 +203,10 @@ def test_memory_follows_its_rows_when_finished_ones_leave(student, teacher, sour
 
 
 def test_a_row_does_not_depend_on_its_batch(student, source, task):
-    generate, limit = interleaved(student, expert(task), coin), torch.arange(len(source)) % STEPS + 1
+    generate, limit = (
+        interleaved(student, expert(task), coin),
+        torch.arange(len(source)) % STEPS + 1,
+    )
     batched = generate(source, limit, noise(len(source)))
     assert (batched.episodes.length <= limit).all()
     assert len(batched.episodes.length.unique()) > 2
@@ -217,7 +237,9 @@ def test_modes_are_restored_nothing_has_a_gradient_and_tokens_are_counted(studen
     seen = []
 
     def choose(own, expert, memory, noise):
-        seen.append((student.training, teacher.policy.training, own.requires_grad or expert.requires_grad))
+        seen.append(
+            (student.training, teacher.policy.training, own.requires_grad or expert.requires_grad)
+        )
         return pick(own), torch.zeros(len(own), dtype=torch.bool), memory
 
     with Profiler({}, "rest") as profiler:
@@ -228,7 +250,9 @@ def test_modes_are_restored_nothing_has_a_gradient_and_tokens_are_counted(studen
     assert profiler.counts["decoded"] == int(mixed.episodes.length.sum())
 
 
-def test_greedy_search_with_forced_tokens_goes_on_from_them_for_any_oracle(student, teacher, source, task):
+def test_greedy_search_with_forced_tokens_goes_on_from_them_for_any_oracle(
+    student, teacher, source, task
+):
     """PAD is where the expert is free: each row has as many given tokens as it likes."""
     forced = torch.full((len(source), 3), PAD)
     forced[:, 0], forced[::2, 1] = 5, 6

@@ -36,9 +36,15 @@ from agents.interop import ctranslate2 as export
 WORDS, LIMIT, HORIZON = Vocabulary.words([f"w{i}" for i in range(40)]), 12, 15
 PAIRS = Pairs(["w1 w2 w3"], [("w3 w2 w1",)])
 CORPUS = Corpus("words", "local", "by hand", dict.fromkeys(("train", "valid", "test"), PAIRS))
-WORLD = Task("X-v0", CORPUS, WORDS, source_limit=LIMIT, limit=Limit(HORIZON), metric="bleu", reward="bleu")
+WORLD = Task(
+    "X-v0", CORPUS, WORDS, source_limit=LIMIT, limit=Limit(HORIZON), metric="bleu", reward="bleu"
+)
 SHAPES = {
-    "one embedding, more decoder layers": {"layers": 1, "decoder_layers": 2, "share_source_embedding": True},
+    "one embedding, more decoder layers": {
+        "layers": 1,
+        "decoder_layers": 2,
+        "share_source_embedding": True,
+    },
     "two embeddings, more encoder layers": {"layers": 2, "decoder_layers": 1},
 }
 
@@ -48,11 +54,17 @@ def student(tokens: int = len(WORDS), **shape) -> Transformer:
     generator = torch.Generator().manual_seed(3)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        policy = Transformer(tokens, width=16, heads=4, ffn=24, **shape).eval().requires_grad_(False)
+        policy = (
+            Transformer(tokens, width=16, heads=4, ffn=24, **shape).eval().requires_grad_(False)
+        )
     for weight in policy.parameters():
         weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.1)
-    policy.decoder_norm.weight.normal_(generator=generator)  # else a tied output repeats what came in
-    policy.decoder_norm.bias.add_(policy.target_embedding.weight[EOS], alpha=1)  # else it hardly ever ends
+    policy.decoder_norm.weight.normal_(
+        generator=generator
+    )  # else a tied output repeats what came in
+    policy.decoder_norm.bias.add_(
+        policy.target_embedding.weight[EOS], alpha=1
+    )  # else it hardly ever ends
     for layer in policy.decoder:
         layer.cross_attention.output.weight *= 3  # else the source hardly matters
     return policy
@@ -76,8 +88,13 @@ def test_five_hundred_sentences_come_out_token_for_token(shape, tmp_path):
     assert torch.equal(ours.length, theirs.length)
     ended = (ours.action == EOS).any(1)
     assert 0.01 < ended.float().mean() < 0.99, "both ways to end an episode must occur"
-    assert len(ours.action.unique(dim=0)) > 200, "a student that always generates the same shows nothing"
-    limit, write = 1 + torch.arange(500) % HORIZON, export.decoder(export.load(tmp_path / "model"), WORDS)
+    assert len(ours.action.unique(dim=0)) > 200, (
+        "a student that always generates the same shows nothing"
+    )
+    limit, write = (
+        1 + torch.arange(500) % HORIZON,
+        export.decoder(export.load(tmp_path / "model"), WORDS),
+    )
     assert torch.equal(greedy(policy, source, limit).action, write(source, limit).action)
     with pytest.raises(ValueError, match="one limit for all rows"):
         export.decoder(export.load(tmp_path / "model"), WORDS, width=2)(source, limit)
@@ -98,7 +115,9 @@ def half_trained() -> Transformer:
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0])
 @pytest.mark.parametrize("width", [1, 4, 5])
-def test_beams_come_out_token_for_token_where_they_end(width, length_penalty, half_trained, tmp_path):
+def test_beams_come_out_token_for_token_where_they_end(
+    width, length_penalty, half_trained, tmp_path
+):
     """Where CTranslate2's hypothesis ended by EOS within the limit; it lets those cut at the limit compete.
 
     At a power of exactly 0 it goes on until the best candidate of a step ends, however many have ended before; its
@@ -111,14 +130,19 @@ def test_beams_come_out_token_for_token_where_they_end(width, length_penalty, ha
     powers = (length_penalty,) if length_penalty or width == 1 else (1e-7, 0.0)
     theirs = [
         widened(
-            export.decoder(export.load(tmp_path / "model"), WORDS, width=width, length_penalty=power)(source, HORIZON).action
+            export.decoder(
+                export.load(tmp_path / "model"), WORDS, width=width, length_penalty=power
+            )(source, HORIZON).action
         )
         for power in powers
     ]
     same, ended = (ours == theirs[0]).all(1), (theirs[0] == EOS).any(1)
     assert ended.float().mean() > 0.9
     assert same[ended].float().mean() >= 0.99
-    assert width == 1 or (ours != widened(greedy(policy, source, HORIZON).action)).any(1).float().mean() > 0.2
+    assert (
+        width == 1
+        or (ours != widened(greedy(policy, source, HORIZON).action)).any(1).float().mean() > 0.2
+    )
     longer = (theirs[-1] != ours).any(1) & (theirs[-1] == EOS).any(1) & same  # of its own rule at 0
     assert (log_prob(policy, source, theirs[-1]) > log_prob(policy, source, ours))[longer].all()
 
@@ -142,7 +166,9 @@ def test_eight_bits_change_little_and_take_less(tmp_path):
     theirs = export.decoder(export.load(tmp_path / "int8"), WORDS)(source, HORIZON)
     first = (ours.action[:, 0] == theirs.action[:, 0]).float().mean()
     by_chance = (ours.action[:, 0] == ours.action[:, 0].roll(1)).float().mean()
-    assert first > (1 + 2 * by_chance) / 3, "a CPU without 8-bit matmuls rounds coarsely, but not like this"
+    assert first > (1 + 2 * by_chance) / 3, (
+        "a CPU without 8-bit matmuls rounds coarsely, but not like this"
+    )
     assert not torch.equal(ours.action[:, :3], theirs.action[:, :3])
     sizes = [(tmp_path / name / "model.bin").stat().st_size for name in ("int8", "float32")]
     assert sizes[0] < 0.8 * sizes[1]
@@ -160,7 +186,9 @@ def test_it_never_generates_what_our_decoders_never_generate(tmp_path):
 
 def translated(folder: Path, raw: bytes) -> list[str]:
     """What the code in the note of ``folder``, run as it stands, prints for ``raw``."""
-    (code,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     ran = subprocess.run([sys.executable, "-c", code], input=raw, capture_output=True, check=True)
     return ran.stdout.decode().removesuffix("\n").split("\n")
 
@@ -184,18 +212,29 @@ def folder_of(folder: Path) -> Path:
     folder.mkdir()
     for split, more in (("train", ["ein"]), ("valid", []), ("test", [])):
         for side in ("de", "en"):
-            (folder / f"{split}.{side}").write_text("\n".join([*RAW, *more]) + "\n", encoding="utf-8")
+            (folder / f"{split}.{side}").write_text(
+                "\n".join([*RAW, *more]) + "\n", encoding="utf-8"
+            )
     return folder
 
 
 @pytest.mark.parametrize(
-    "limits", [{"source_limit": 100, "horizon": 100}, {"source_limit": 9, "horizon": 7}], ids=["whole", "cut"]
+    "limits",
+    [{"source_limit": 100, "horizon": 100}, {"source_limit": 9, "horizon": 7}],
+    ids=["whole", "cut"],
 )
 @pytest.mark.parametrize(
     ("module", "options"),
     [
-        *((parallel_text, {"lowercase": low, "unescape": un}) for low in (False, True) for un in (False, True)),
-        *((wmt16, {"lowercase": low, "unescape": low, "split_marks": True}) for low in (False, True)),
+        *(
+            (parallel_text, {"lowercase": low, "unescape": un})
+            for low in (False, True)
+            for un in (False, True)
+        ),
+        *(
+            (wmt16, {"lowercase": low, "unescape": low, "split_marks": True})
+            for low in (False, True)
+        ),
         (iwslt, {}),
         (multi30k, {}),
     ],
@@ -215,19 +254,28 @@ def test_the_notes_code_translates_raw_text_as_the_run_does(module, options, lim
 
 @pytest.mark.parametrize("lowercase", [False, True])
 def test_the_tokenizer_alone_lower_cases_as_the_run_did(lowercase, tmp_path):
-    task = parallel_text.load(data_dir=str(folder_of(tmp_path / "data")), vocabulary=150, lowercase=lowercase)
+    task = parallel_text.load(
+        data_dir=str(folder_of(tmp_path / "data")), vocabulary=150, lowercase=lowercase
+    )
     export.export(student(len(task.vocabulary), layers=1), task, tmp_path / "model", "float32")
     tokenizer = Tokenizer.from_file(str(tmp_path / "model" / "tokenizer.json"))
     for text in RAW[:1] + RAW[6:7]:
-        assert [*tokenizer.encode(text).ids, EOS] == task.splits["test"].source[RAW.index(text)].tolist()
+        assert [*tokenizer.encode(text).ids, EOS] == task.splits["test"].source[
+            RAW.index(text)
+        ].tolist()
 
 
 def test_the_note_takes_special_tokens_as_text_no_text_and_empty_lines(tmp_path):
-    policy, texts = student(layers=1), ["w1 w2 w3", "w1 </s> w2", "never seen", " ".join(["w7"] * 30)]
+    policy, texts = (
+        student(layers=1),
+        ["w1 w2 w3", "w1 </s> w2", "never seen", " ".join(["w7"] * 30)],
+    )
     export.export(policy, WORLD, tmp_path / "model", "float32")
     ids = [torch.tensor([*WORDS.encode(text)[: LIMIT - 1], EOS]) for text in texts]
     ours = greedy(policy, pad_sequence(ids, batch_first=True), HORIZON)
-    assert translated(tmp_path / "model", "\n".join(texts).encode()) == list(map(WORDS.decode, ours.action.tolist()))
+    assert translated(tmp_path / "model", "\n".join(texts).encode()) == list(
+        map(WORDS.decode, ours.action.tolist())
+    )
     assert translated(tmp_path / "model", b"") == [""]
     first, empty, last = translated(tmp_path / "model", b"\xef\xbb\xbfw1 w2\n\nw1 w2\r\n")
     assert first == last != empty == ""
@@ -238,10 +286,18 @@ def test_a_second_export_takes_the_place_of_the_first(tmp_path):
     export.export(policy, WORLD, folder, "int8")
     (folder / "thesis.tex").touch()
     export.export(policy, WORLD, folder, "float32")
-    names = {"model.bin", "config.json", "shared_vocabulary.json", "tokenizer.json", "README.md", "thesis.tex"}
+    names = {
+        "model.bin",
+        "config.json",
+        "shared_vocabulary.json",
+        "tokenizer.json",
+        "README.md",
+        "thesis.tex",
+    }
     assert {path.name for path in folder.iterdir()} == names
     assert torch.equal(
-        greedy(policy, source, HORIZON).action, export.decoder(export.load(folder), WORDS)(source, HORIZON).action
+        greedy(policy, source, HORIZON).action,
+        export.decoder(export.load(folder), WORDS)(source, HORIZON).action,
     )
     with pytest.raises(UserError, match="cannot write"):
         export.export(policy, WORLD, folder / "README.md" / "model", "int8")
@@ -249,7 +305,9 @@ def test_a_second_export_takes_the_place_of_the_first(tmp_path):
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(UserError, match=f"^out={tmp_path} is not empty and holds no exported model"):
+    with pytest.raises(
+        UserError, match=f"^out={tmp_path} is not empty and holds no exported model"
+    ):
         export.export(student(layers=1), WORLD, tmp_path, "float32")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
@@ -259,15 +317,32 @@ def test_what_cannot_be_exported_is_said_in_a_line(tmp_path):
     for policy, quantization, message in (
         (recurrent, "int8", "runs transformers and has no RNN"),
         (student(), "int9", "unknown quantization 'int9'; did you mean 'int8'"),
-        (student(), "float16", "quantization=float16: CTranslate2 has no such arithmetic on this CPU"),
+        (
+            student(),
+            "float16",
+            "quantization=float16: CTranslate2 has no such arithmetic on this CPU",
+        ),
     ):
         with pytest.raises(UserError, match=re.escape(message)):
             export.export(policy, WORLD, tmp_path / "model", quantization)
     assert not list(tmp_path.iterdir())
 
 
-RUN = ["env=Copy-v0", "env.train=300", "student.layers=1", "student.width=16", "student.heads=2", "student.ffn=16"]
-RUN += ["train.steps=20", "train.validations=1", "train.batch_tokens=64", "evaluate.rows=8", "evaluate.speed_rows=8"]
+RUN = [
+    "env=Copy-v0",
+    "env.train=300",
+    "student.layers=1",
+    "student.width=16",
+    "student.heads=2",
+    "student.ffn=16",
+]
+RUN += [
+    "train.steps=20",
+    "train.validations=1",
+    "train.batch_tokens=64",
+    "evaluate.rows=8",
+    "evaluate.speed_rows=8",
+]
 
 
 @pytest.fixture(scope="module")
@@ -286,8 +361,13 @@ def test_the_command_compares_the_model_with_the_run(run, tmp_path, capsys):
     assert found["scores"]["exported"] == found["scores"]["student"]
     assert [row["batch_size"] for row in found["speeds"]] == [1, 64]
     assert all(row["exported_tokens_per_second"] > 0 for row in found["speeds"])
-    dagger.main(cli.read("dagger", [*RUN, f"out={run}", "resume=true"]))  # finished before: nothing gets lost
-    assert [row["batch_size"] for row in json.loads((run / "results.json").read_text())["exported"]["float32"]] == [1, 64]
+    dagger.main(
+        cli.read("dagger", [*RUN, f"out={run}", "resume=true"])
+    )  # finished before: nothing gets lost
+    assert [
+        row["batch_size"]
+        for row in json.loads((run / "results.json").read_text())["exported"]["float32"]
+    ] == [1, 64]
     page = (run / "report.html").read_text()
     assert all(f"Exported in float32, greedy, batch {size}" in page for size in (1, 64))
 
@@ -296,7 +376,11 @@ def test_a_report_whose_texts_are_gone_stays_as_it_is(run, tmp_path):
     (texts,) = (run / "outputs").iterdir()
     hidden, before = texts.rename(tmp_path / "away"), (run / "report.html").read_bytes()
     try:
-        script.main(cli.read("export", [f"run={run}", "rows=4", "quantization=int8", f"out={tmp_path / 'model'}"]))
+        script.main(
+            cli.read(
+                "export", [f"run={run}", "rows=4", "quantization=int8", f"out={tmp_path / 'model'}"]
+            )
+        )
         assert (tmp_path / "model" / "export.json").is_file()
         assert "int8" not in json.loads((run / "results.json").read_text()).get("exported", {})
         assert (run / "report.html").read_bytes() == before
@@ -333,5 +417,7 @@ def test_without_the_library_the_command_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     monkeypatch.delitem(sys.modules, "agents.interop.ctranslate2")
     monkeypatch.delattr("agents.interop.ctranslate2")
-    with pytest.raises(UserError, match=re.escape("ctranslate2 is not installed: python -m pip install")):
+    with pytest.raises(
+        UserError, match=re.escape("ctranslate2 is not installed: python -m pip install")
+    ):
         script.main(cli.read("export", ["run=."]))

@@ -27,7 +27,11 @@ from textgen_env.tasks import copy
 from textgen_env.tasks.task import expert
 from textgen_env.types import BOS, EOS, PAD, shift
 
-NEEDS = {"sb3_maskable_ppo": "sb3_contrib", "imitation_bc": "imitation", "imitation_dagger": "imitation"}
+NEEDS = {
+    "sb3_maskable_ppo": "sb3_contrib",
+    "imitation_bc": "imitation",
+    "imitation_dagger": "imitation",
+}
 SETTINGS = Settings(
     steps=6000, lr=1e-3, epochs=8, batch=128, envs=64, gamma=0.0, reward="zero_one", seed=0, device="cpu"
 )  # fmt: skip
@@ -37,7 +41,9 @@ OWN = {  # what teaches each of them enough in seconds
     "imitation_dagger": {"steps": 300, "envs": 8, "batch": 32},
 }
 
-ENOUGH = 0.3  # agreement with the expert; a policy that always generates the same token has at most 0.25
+ENOUGH = (
+    0.3  # agreement with the expert; a policy that always generates the same token has at most 0.25
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +93,9 @@ def test_their_distribution_is_ours_at_every_state(task, flat):
     for row in range(len(logits)):  # each alone and uncut
         one = dynamics.State(*(part[row : row + 1] for part in state))
         source, prefix, mask = map(torch.from_numpy, dynamics.query(one))
-        torch.testing.assert_close(logits[row], own(source, prefix, mask)[0].log_softmax(-1), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            logits[row], own(source, prefix, mask)[0].log_softmax(-1), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_there_is_nothing_between_us_and_them_but_a_value(task):
@@ -116,7 +124,10 @@ def test_their_mask_forbids_and_the_rest_keeps_its_odds(task):
     assert np.flatnonzero(~masks[0]).tolist() == [PAD, BOS]
     policy = theirs(MaskableTextPolicy, task, own)
     rows = len(tensors["prefix"])
-    free, masked = (policy.get_distribution(tensors, m).distribution.probs for m in (None, np.stack([masks[0]] * rows)))
+    free, masked = (
+        policy.get_distribution(tensors, m).distribution.probs
+        for m in (None, np.stack([masks[0]] * rows))
+    )
     assert masked[:, [PAD, BOS]].max() == 0
     odds = free.index_fill(1, torch.tensor([PAD, BOS]), 0.0)
     torch.testing.assert_close(masked, odds / odds.sum(1, keepdim=True))
@@ -151,13 +162,22 @@ def test_each_of_them_teaches_our_student(name, task):
 def test_a_policy_comes_back_from_their_own_files(task, tmp_path):
     env = TextGenEnv(task)
     model = PPO(
-        sb3.TextPolicy, env, n_steps=16, batch_size=16, n_epochs=1, policy_kwargs=sb3.around(student(task)), device="cpu"
+        sb3.TextPolicy,
+        env,
+        n_steps=16,
+        batch_size=16,
+        n_epochs=1,
+        policy_kwargs=sb3.around(student(task)),
+        device="cpu",
     )
     model.learn(16)
     model.save(tmp_path / "model")
     observation, _ = walk(task, False, seed=5)
     again = PPO.load(tmp_path / "model", device="cpu")
-    left, right = (each.policy.get_distribution(each.policy.obs_to_tensor(observation)[0]) for each in (model, again))
+    left, right = (
+        each.policy.get_distribution(each.policy.obs_to_tensor(observation)[0])
+        for each in (model, again)
+    )
     assert torch.equal(left.distribution.logits, right.distribution.logits)
 
 
@@ -165,18 +185,29 @@ def test_they_learn_from_the_policy_that_acted_which_is_without_dropout(task):
     env = TextGenEnv(task)
     kwargs = sb3.around(student(task, dropout=0.3))
     model = PPO(
-        sb3.TextPolicy, env, n_steps=16, batch_size=16, n_epochs=1, learning_rate=1e-12, policy_kwargs=kwargs, device="cpu"
+        sb3.TextPolicy,
+        env,
+        n_steps=16,
+        batch_size=16,
+        n_epochs=1,
+        learning_rate=1e-12,
+        policy_kwargs=kwargs,
+        device="cpu",
     )
     model.learn(16)
     assert abs(model.logger.name_to_value["train/approx_kl"]) < 1e-6
 
 
 def test_their_cloning_loss_and_its_gradient_are_ours(task):
-    bc = pytest.importorskip("imitation.algorithms.bc", reason="imitation is not installed (extra: imitation)")
+    bc = pytest.importorskip(
+        "imitation.algorithms.bc", reason="imitation is not installed (extra: imitation)"
+    )
     batch = Batches(task.splits["train"], 400, 0, task.limit).at(0)
     own, twin = student(task), student(task)
     ours = BC(own).loss(batch, Clock(seed=0, step=0, steps=1)).mean
-    row, step = batch.mask.nonzero(as_tuple=True)  # [N] each: one of their transitions is one action of ours
+    row, step = batch.mask.nonzero(
+        as_tuple=True
+    )  # [N] each: one of their transitions is one action of ours
     prefix = torch.full((len(row), task.horizon), PAD)
     prefix[:, : batch.target.shape[1]] = batch.target[row].masked_fill(
         torch.arange(batch.target.shape[1]) >= step[:, None], PAD
@@ -184,10 +215,19 @@ def test_their_cloning_loss_and_its_gradient_are_ours(task):
     source = torch.full((len(row), task.source_limit), PAD)
     source[:, : batch.source.shape[1]] = batch.source[row][:, : task.source_limit]
     lengths = (source != PAD).sum(1, keepdim=True)
-    parts = {"source": source, "source_length": lengths, "prefix": prefix, "prefix_length": step[:, None]}
-    observations = torch.from_numpy(FlatObservation.flatten({name: part.numpy() for name, part in parts.items()}))
+    parts = {
+        "source": source,
+        "source_length": lengths,
+        "prefix": prefix,
+        "prefix_length": step[:, None],
+    }
+    observations = torch.from_numpy(
+        FlatObservation.flatten({name: part.numpy() for name, part in parts.items()})
+    )
     calculator = bc.BehaviorCloningLossCalculator(ent_weight=0.0, l2_weight=0.0)
-    found = calculator(theirs(sb3.TextPolicy, task, twin, flat=True), observations, batch.target[row, step]).loss
+    found = calculator(
+        theirs(sb3.TextPolicy, task, twin, flat=True), observations, batch.target[row, step]
+    ).loss
     torch.testing.assert_close(found, ours, rtol=1e-5, atol=0)
     ours.backward()
     found.backward()
@@ -196,8 +236,23 @@ def test_their_cloning_loss_and_its_gradient_are_ours(task):
 
 
 def words(out, *more):
-    tiny = ["env.symbols=5", "env.max_length=4", "env.horizon=6", "env.train=100", "env.valid=5", "env.test=20"]
-    return ["env=Copy-v0", *tiny, "student.width=16", "student.heads=2", "device=cpu", f"out={out}", *more]
+    tiny = [
+        "env.symbols=5",
+        "env.max_length=4",
+        "env.horizon=6",
+        "env.train=100",
+        "env.valid=5",
+        "env.test=20",
+    ]
+    return [
+        "env=Copy-v0",
+        *tiny,
+        "student.width=16",
+        "student.heads=2",
+        "device=cpu",
+        f"out={out}",
+        *more,
+    ]
 
 
 def test_the_command_leaves_a_student_that_ours_can_read(task, tmp_path, capsys):
@@ -218,8 +273,17 @@ def test_the_command_leaves_a_student_that_ours_can_read(task, tmp_path, capsys)
     assert header["architecture"]["settings"]["width"] == policy.width == after.width == 16
     with pytest.raises(UserError, match="two is not empty: choose another out="):
         command.main(read("interop", words(tmp_path / "two", *settings)))
-    with pytest.raises(UserError, match=r"one holds another student than this run's: add student\.layers=1"):
-        command.main(read("interop", words(tmp_path / "three", *settings, f"init={tmp_path / 'one'}", "student.layers=2")))
+    with pytest.raises(
+        UserError, match=r"one holds another student than this run's: add student\.layers=1"
+    ):
+        command.main(
+            read(
+                "interop",
+                words(
+                    tmp_path / "three", *settings, f"init={tmp_path / 'one'}", "student.layers=2"
+                ),
+            )
+        )
     assert not (tmp_path / "three").exists()
 
 
@@ -230,7 +294,10 @@ def test_the_command_leaves_a_student_that_ours_can_read(task, tmp_path, capsys)
         ("envs=0", "envs=0: a number of at least 1"),
         ("steps=20", "steps=20 batch=128: fewer steps than one gradient step needs"),
         ("trainer=sb3_ppo gamma=2", "gamma=2.0: a number of at least 0 and at most 1 expected"),
-        ("gamma=0.5", "gamma=0.5: trainer=imitation_dagger learns from the expert, not from rewards"),
+        (
+            "gamma=0.5",
+            "gamma=0.5: trainer=imitation_dagger learns from the expert, not from rewards",
+        ),
         ("trainer=sb3_ppo init=nowhere", "no run folder at nowhere"),
         ("trainer=sb3_ppo reward=blue", "unknown reward 'blue'; did you mean 'bleu'?"),
     ],
@@ -253,12 +320,17 @@ def test_a_folder_that_cannot_be_made_is_said_before_the_work(tmp_path):
     ("name", "module", "extra"),
     [("imitation_bc", "imitation", "imitation"), ("sb3_maskable_ppo", "sb3_contrib", "contrib")],
 )
-def test_a_package_that_is_not_installed_is_named_with_its_extra(name, module, extra, tmp_path, monkeypatch):
+def test_a_package_that_is_not_installed_is_named_with_its_extra(
+    name, module, extra, tmp_path, monkeypatch
+):
     for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, f"agents.interop.{extra}", raising=False)
-    with pytest.raises(UserError, match=rf"trainer={name} needs {module}, which is not installed: .*'\.\[{extra}\]'"):
+    with pytest.raises(
+        UserError,
+        match=rf"trainer={name} needs {module}, which is not installed: .*'\.\[{extra}\]'",
+    ):
         command.main(read("interop", words(tmp_path / "out", f"trainer={name}")))
     assert not (tmp_path / "out").exists()
 

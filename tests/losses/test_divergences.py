@@ -7,7 +7,14 @@ import math
 import pytest
 import torch
 
-from agents.losses.divergences import NAMED, divergence, forward_kl, jsd, reverse_kl, total_variation
+from agents.losses.divergences import (
+    NAMED,
+    divergence,
+    forward_kl,
+    jsd,
+    reverse_kl,
+    total_variation,
+)
 from agents.losses.sequence import cross_entropy
 from textgen_env.errors import UserError
 
@@ -16,7 +23,11 @@ BETAS = (0.0, 0.1, 0.5, 0.9, 1.0)
 
 def distributions(seed: int, rows: int = 6, vocabulary: int = 7) -> torch.Tensor:
     """Log-probabilities ``[rows, vocabulary]``; as logits they are themselves."""
-    return torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(seed)).mul(2).log_softmax(-1)
+    return (
+        torch.randn(rows, vocabulary, generator=torch.Generator().manual_seed(seed))
+        .mul(2)
+        .log_softmax(-1)
+    )
 
 
 def kl(p, q):
@@ -43,7 +54,8 @@ def test_they_are_what_they_are_called():
     torch.testing.assert_close(forward_kl(q, p), kl(p, q).mean())
     torch.testing.assert_close(reverse_kl(q, p), kl(q, p).mean())
     torch.testing.assert_close(
-        forward_kl(q, p), cross_entropy(q, p) - torch.distributions.Categorical(logits=p).entropy().mean()
+        forward_kl(q, p),
+        cross_entropy(q, p) - torch.distributions.Categorical(logits=p).entropy().mean(),
     )
     for beta in (0.1, 0.5, 0.9):
         m = (beta * p.exp() + (1 - beta) * q.exp()).log()
@@ -71,7 +83,10 @@ def test_jsd_goes_over_into_both_kl_and_so_does_its_gradient():
 
 
 def test_bounds():
-    here, there = torch.tensor([[0.0, -40.0]]), torch.tensor([[-40.0, 0.0]])  # as far apart as can be
+    here, there = (
+        torch.tensor([[0.0, -40.0]]),
+        torch.tensor([[-40.0, 0.0]]),
+    )  # as far apart as can be
     torch.testing.assert_close(total_variation(here, there), torch.tensor(1.0))
     torch.testing.assert_close(jsd(here, there, 0.5) / 4, torch.tensor(math.log(2)))
     for seed in range(5):
@@ -94,5 +109,7 @@ def test_what_the_oracle_rules_out_does_not_make_a_nan(name, beta):
 def test_mistakes_are_one_clear_line():
     with pytest.raises(UserError, match="unknown divergence 'reverse'; did you mean 'reverse_kl'"):
         divergence("reverse", 0.5)
-    with pytest.raises(UserError, match=r"beta=1.5: .* between 0 \(forward KL\) and 1 \(reverse KL\)"):
+    with pytest.raises(
+        UserError, match=r"beta=1.5: .* between 0 \(forward KL\) and 1 \(reverse KL\)"
+    ):
         divergence("jsd", 1.5)

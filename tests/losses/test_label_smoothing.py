@@ -19,7 +19,9 @@ ON_DATA: dict[str, dict[str, Any]] = {  # as they are where every prefix is the 
 
 
 def loss(task: Task, name: str, smoothing: float) -> float:
-    algorithm = make(name, task, small_policy(task), label_smoothing=smoothing, **ON_DATA.get(name, {}))
+    algorithm = make(
+        name, task, small_policy(task), label_smoothing=smoothing, **ON_DATA.get(name, {})
+    )
     return first_loss(algorithm, batch_of(task), START.later(5)).mean.item()
 
 

@@ -126,7 +126,9 @@ def batch():
 
 @pytest.mark.parametrize("loss_of", LOSSES.values(), ids=LOSSES)
 @pytest.mark.parametrize(("chunk", "rows"), [(66, [3, 6, 1]), (90, [8, 2]), (1, [3, 5, 1, 1])])
-def test_chunks_change_neither_value_nor_gradient_and_bound_the_logits(loss_of, chunk, rows, batch, monkeypatch):
+def test_chunks_change_neither_value_nor_gradient_and_bound_the_logits(
+    loss_of, chunk, rows, batch, monkeypatch
+):
     policy, results = Tiny().eval(), []
     for limit, expected in ((1 << 20, [10]), (chunk, rows)):
         monkeypatch.setattr(sequence, "CHUNK", limit)
@@ -153,11 +155,18 @@ def test_a_loss_of_a_batch_is_that_of_its_logits(batch, chunk, monkeypatch):
         (clone(policy, batch, target), nll(logits, target)),
         (clone(policy, batch, target, 0.1), nll(logits, target, 0.1)),
         (full, cross_entropy(logits, log_probs)),
-        (distill(policy, ORACLE, batch, divergences.reverse_kl), divergences.reverse_kl(logits, log_probs)),
+        (
+            distill(policy, ORACLE, batch, divergences.reverse_kl),
+            divergences.reverse_kl(logits, log_probs),
+        ),
     ):
         torch.testing.assert_close(loss.mean, plain)
-        torch.testing.assert_close(*(torch.autograd.grad(x, weights, retain_graph=True) for x in (loss.mean, plain)))
-    torch.testing.assert_close(full.metrics["kl"], divergences.forward_kl(logits, log_probs).detach())
+        torch.testing.assert_close(
+            *(torch.autograd.grad(x, weights, retain_graph=True) for x in (loss.mean, plain))
+        )
+    torch.testing.assert_close(
+        full.metrics["kl"], divergences.forward_kl(logits, log_probs).detach()
+    )
 
 
 def test_chunks_do_not_change_what_dropout_drops(batch, monkeypatch):
@@ -173,11 +182,15 @@ def test_chunks_do_not_change_what_dropout_drops(batch, monkeypatch):
 def test_a_loss_is_computed_in_float32_whatever_the_precision():
     policy, length = Tiny().eval(), torch.full((64,), 5)
     target = torch.randint(4, 11, (64, 5), generator=torch.Generator().manual_seed(1))
-    batch = Batch(torch.arange(64), target[:, :4], target, length, limit=length, row=torch.arange(64))
+    batch = Batch(
+        torch.arange(64), target[:, :4], target, length, limit=length, row=torch.arange(64)
+    )
     with torch.autocast("cpu", torch.bfloat16):
         logits = policy.head(policy.features(batch.source, batch.prefix, batch.mask))
         loss = distill(policy, ORACLE, batch, cross_entropy)
     log_probs = ORACLE.table[batch.prefix[batch.mask]]
     assert logits.dtype == torch.bfloat16
     torch.testing.assert_close(loss.mean, cross_entropy(logits, log_probs), rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(loss.metrics["kl"], divergences.forward_kl(logits, log_probs), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        loss.metrics["kl"], divergences.forward_kl(logits, log_probs), rtol=1e-5, atol=1e-5
+    )

@@ -37,7 +37,12 @@ def test_bleu_is_sacrebleus_own():
 
 
 def test_an_extra_reference_counts_only_for_its_own_sentence():
-    single = score("bleu", [texts[-1] for texts in REFERENCES], [texts[:1] for texts in REFERENCES], resamples=0)["bleu"]
+    single = score(
+        "bleu",
+        [texts[-1] for texts in REFERENCES],
+        [texts[:1] for texts in REFERENCES],
+        resamples=0,
+    )["bleu"]
     several = score("bleu", [texts[-1] for texts in REFERENCES], REFERENCES, resamples=0)["bleu"]
     assert single.value < 90
     assert several.value == pytest.approx(100)
@@ -47,13 +52,17 @@ def test_an_extra_reference_counts_only_for_its_own_sentence():
 
 @pytest.mark.parametrize("metric", ["rouge", "accuracy"])
 def test_corpus_figure_is_the_mean_of_the_sentences(metric):
-    rows = [sentence_score(metric, each, known) for each, known in zip(GARBLED, REFERENCES, strict=True)]
+    rows = [
+        sentence_score(metric, each, known) for each, known in zip(GARBLED, REFERENCES, strict=True)
+    ]
     for name, figure in score(metric, GARBLED, REFERENCES, resamples=0).items():
         assert figure.value == pytest.approx(np.mean([row[name] for row in rows]))
 
 
 def test_rouge_takes_the_best_reference_and_stems():
-    assert sentence_score("rouge", "cats running", ["dogs", "cat runs"])["rouge2"] == pytest.approx(100)
+    assert sentence_score("rouge", "cats running", ["dogs", "cat runs"])["rouge2"] == pytest.approx(
+        100
+    )
 
 
 @pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge", "accuracy"])

@@ -14,17 +14,25 @@ def test_wilson_has_a_width_within_the_scale_and_is_symmetric(percent, count):
     assert 0 <= low < high <= 100
     assert wilson(100 - percent, count) == pytest.approx((100 - high, 100 - low))
     if percent == 100:
-        assert low == pytest.approx(100 * count / (count + 1.96**2), abs=0.01)  # Wilson's closed form at p = 1
+        assert low == pytest.approx(
+            100 * count / (count + 1.96**2), abs=0.01
+        )  # Wilson's closed form at p = 1
 
 
-@pytest.mark.parametrize(("seeds", "quantile"), [(2, 12.706), (5, 2.776), (11, 2.228), (121, 1.980)])
+@pytest.mark.parametrize(
+    ("seeds", "quantile"), [(2, 12.706), (5, 2.776), (11, 2.228), (121, 1.980)]
+)
 def test_the_interval_over_seeds_is_students_t(seeds, quantile):
     values = [float(i % 2) for i in range(seeds)]
     low, high = mean_interval(values)
-    assert (high - low) / 2 == pytest.approx(quantile * np.std(values, ddof=1) / np.sqrt(seeds), rel=1e-3)
+    assert (high - low) / 2 == pytest.approx(
+        quantile * np.std(values, ddof=1) / np.sqrt(seeds), rel=1e-3
+    )
 
 
-@pytest.mark.parametrize("values", [[100.0] * 5, [0.0] * 5, [99.0, 100.0], [0.0, 1.0, 100.0], [100.0]])
+@pytest.mark.parametrize(
+    "values", [[100.0] * 5, [0.0] * 5, [99.0, 100.0], [0.0, 1.0, 100.0], [100.0]]
+)
 def test_a_score_interval_stays_within_the_scale_and_has_a_width(values):
     low, high = score_interval(values, [wilson(value, 200) for value in values])
     assert 0 <= low < high <= 100
@@ -32,7 +40,10 @@ def test_a_score_interval_stays_within_the_scale_and_has_a_width(values):
 
 
 def test_a_score_interval_is_no_narrower_than_either_source_of_error():
-    values, sentences = [30.0, 31.0, 32.0], [(value - 1.5, value + 1.5) for value in (30.0, 31.0, 32.0)]
+    values, sentences = (
+        [30.0, 31.0, 32.0],
+        [(value - 1.5, value + 1.5) for value in (30.0, 31.0, 32.0)],
+    )
     low, high = score_interval(values, sentences)
     seeds = mean_interval(values)[1] - 31
     assert high - 31 == pytest.approx(np.hypot(seeds, 1.5)) == pytest.approx(31 - low)

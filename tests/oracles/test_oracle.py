@@ -31,7 +31,9 @@ class Toy(nn.Module):
 
     def forward(self, source, prefix, mask=None):
         seen = prefix.cumsum(dim=1).remainder(self.vocabulary_size)  # [B, T]
-        logits = self.dropout(self.table(seen)) * (source != PAD).sum(dim=1)[:, None, None]  # [B, T, V]
+        logits = (
+            self.dropout(self.table(seen)) * (source != PAD).sum(dim=1)[:, None, None]
+        )  # [B, T, V]
         return logits if mask is None else logits[mask]
 
 
@@ -43,8 +45,12 @@ def task():
 @pytest.fixture
 def asked(task):
     """source [B, S], prefix [B, T] with tokens no reference has, mask [B, T] with a gap."""
-    source = nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in task.splits["train"].source], batch_first=True)
-    prefix = shift(torch.randint(3, len(task.vocabulary), (4, 7), generator=torch.Generator().manual_seed(0)))
+    source = nn.utils.rnn.pad_sequence(
+        [torch.from_numpy(row) for row in task.splits["train"].source], batch_first=True
+    )
+    prefix = shift(
+        torch.randint(3, len(task.vocabulary), (4, 7), generator=torch.Generator().manual_seed(0))
+    )
     mask = torch.arange(7) < torch.tensor([7, 3, 5, 1])[:, None]
     mask[0, 2] = False
     return source, prefix, mask
@@ -60,7 +66,9 @@ def decode(policy, source, steps):
 
 def teacher(task, **options):
     torch.manual_seed(1)  # the toy's parameters
-    return PolicyOracle(Toy(len(task.vocabulary)), decode, task.vocabulary, task.vocabulary, **options)
+    return PolicyOracle(
+        Toy(len(task.vocabulary)), decode, task.vocabulary, task.vocabulary, **options
+    )
 
 
 KINDS = {
@@ -68,7 +76,9 @@ KINDS = {
     "policy": teacher,
     "top-k": lambda task: teacher(task, top_k=3),
     "noisy": lambda task: NoisyOracle(teacher(task), 0.3, torch.Generator().manual_seed(0)),
-    "noisy top-k": lambda task: NoisyOracle(teacher(task, top_k=3), 0.0, torch.Generator().manual_seed(0)),
+    "noisy top-k": lambda task: NoisyOracle(
+        teacher(task, top_k=3), 0.0, torch.Generator().manual_seed(0)
+    ),
     "cached": lambda task: CachedOracle(teacher(task)),
 }
 
@@ -84,7 +94,10 @@ def test_every_kind_keeps_the_contract(kind, task, asked):
     torch.testing.assert_close(some, whole[mask])
     assert oracle.action(source, prefix).shape == (4, 7)
     assert oracle.action(source, prefix, mask).shape == (int(mask.sum()),)
-    assert oracle.log_probs(source, prefix, torch.zeros_like(mask)).shape == (0, oracle.vocabulary_size)
+    assert oracle.log_probs(source, prefix, torch.zeros_like(mask)).shape == (
+        0,
+        oracle.vocabulary_size,
+    )
 
 
 @pytest.mark.parametrize("kind", ["reference", "policy", "top-k", "noisy"])
@@ -99,7 +112,10 @@ def test_queries_count_positions(kind, task, asked):
 @pytest.mark.parametrize("kind", ["reference", "policy", "top-k", "cached"])
 def test_action_is_the_likeliest(kind, task, asked):
     source, prefix, _ = asked
-    assert torch.equal(KINDS[kind](task).action(source, prefix), KINDS[kind](task).log_probs(source, prefix).argmax(dim=-1))
+    assert torch.equal(
+        KINDS[kind](task).action(source, prefix),
+        KINDS[kind](task).log_probs(source, prefix).argmax(dim=-1),
+    )
 
 
 def test_reference_oracle_says_the_reference_whatever_was_written(task, asked):
@@ -108,19 +124,27 @@ def test_reference_oracle_says_the_reference_whatever_was_written(task, asked):
     for row, target in enumerate(task.splits["train"].target):
         assert action[row].tolist() == (target.tolist() + [EOS] * 7)[:7]
     written = expert(task).demonstrate(source, 5)
-    assert written.action.tolist() == [(target.tolist() + [PAD] * 5)[:5] for target in task.splits["train"].target]
-    assert written.length.tolist() == [min(len(target), 5) for target in task.splits["train"].target]
+    assert written.action.tolist() == [
+        (target.tolist() + [PAD] * 5)[:5] for target in task.splits["train"].target
+    ]
+    assert written.length.tolist() == [
+        min(len(target), 5) for target in task.splits["train"].target
+    ]
     torch.testing.assert_close(written.score, written.length * math.log(0.99))
 
 
 def test_reference_oracle_ignores_padding_and_prefers_the_first_split(task):
     train = task.splits["train"]
     source = torch.tensor([[*train.source[2].tolist(), PAD, PAD, PAD]])
-    assert expert(task).action(source, torch.ones(1, 2, dtype=torch.int64)).tolist() == [train.target[2][:2].tolist()]
+    assert expert(task).action(source, torch.ones(1, 2, dtype=torch.int64)).tolist() == [
+        train.target[2][:2].tolist()
+    ]
     other = tiny_task().splits["test"]
     swapped = type(other)(train.source, train.target[::-1], train.texts)
     first = ReferenceOracle([swapped, train], len(task.vocabulary))
-    assert first.action(source, torch.ones(1, 4, dtype=torch.int64)).tolist() == [train.target[1][:4].tolist()]
+    assert first.action(source, torch.ones(1, 4, dtype=torch.int64)).tolist() == [
+        train.target[1][:4].tolist()
+    ]
 
 
 def test_reference_oracle_says_when_it_does_not_know(task):
@@ -173,7 +197,10 @@ def test_top_k_holds_step_by_step_too(task, asked):
 
 def test_top_k_keeps_k_renormalized(task, asked):
     source, prefix, _ = asked
-    full, top = teacher(task).log_probs(source, prefix), teacher(task, top_k=3).log_probs(source, prefix)
+    full, top = (
+        teacher(task).log_probs(source, prefix),
+        teacher(task, top_k=3).log_probs(source, prefix),
+    )
     kept = top > LOG_ZERO
     assert (kept.sum(dim=-1) == 3).all()
     assert torch.equal(kept, torch.zeros_like(kept).scatter(-1, full.topk(3).indices, True))
@@ -181,13 +208,17 @@ def test_top_k_keeps_k_renormalized(task, asked):
     ratio = (top - full).masked_select(kept).view(4, 7, 3)
     torch.testing.assert_close(ratio, ratio[..., :1].expand_as(ratio))
     assert (top.exp()[~kept] == 0).all()
-    torch.testing.assert_close(teacher(task, top_k=len(task.vocabulary)).log_probs(source, prefix), full)
+    torch.testing.assert_close(
+        teacher(task, top_k=len(task.vocabulary)).log_probs(source, prefix), full
+    )
 
 
 def test_noise_of_0_and_1(task, asked):
     source, prefix, _ = asked
     clean = teacher(task)
-    silent, deaf = (NoisyOracle(clean, epsilon, torch.Generator().manual_seed(0)) for epsilon in (0.0, 1.0))
+    silent, deaf = (
+        NoisyOracle(clean, epsilon, torch.Generator().manual_seed(0)) for epsilon in (0.0, 1.0)
+    )
     assert torch.equal(silent.action(source, prefix), clean.action(source, prefix))
     torch.testing.assert_close(silent.log_probs(source, prefix), clean.log_probs(source, prefix))
     uniform = torch.full((4, 7, clean.vocabulary_size), -math.log(clean.vocabulary_size))
@@ -202,7 +233,10 @@ def test_noise_rate_and_distribution_agree(task, asked):
     noisy = NoisyOracle(clean, 0.4, torch.Generator().manual_seed(0))
     many, prefixes = source[:1].expand(3000, -1), prefix[:1, :1].expand(3000, -1)
     best = int(clean.action(source[:1], prefix[:1, :1]))
-    shares = torch.bincount(noisy.action(many, prefixes).flatten(), minlength=noisy.vocabulary_size) / 3000
+    shares = (
+        torch.bincount(noisy.action(many, prefixes).flatten(), minlength=noisy.vocabulary_size)
+        / 3000
+    )
     expected = torch.full((noisy.vocabulary_size,), 0.4 / noisy.vocabulary_size)
     expected[best] += 0.6
     torch.testing.assert_close(shares, expected, atol=0.04, rtol=0)
@@ -212,7 +246,10 @@ def test_noise_rate_and_distribution_agree(task, asked):
 
 def test_noisy_demonstrations_are_reproducible_and_scored(task, asked):
     source, _, _ = asked
-    first, second = (NoisyOracle(expert(task), 0.5, torch.Generator().manual_seed(3)).demonstrate(source, 9) for _ in range(2))
+    first, second = (
+        NoisyOracle(expert(task), 0.5, torch.Generator().manual_seed(3)).demonstrate(source, 9)
+        for _ in range(2)
+    )
     assert torch.equal(first.action, second.action)
     fair = NoisyOracle(expert(task), 0.5, torch.Generator())
     inside = torch.arange(first.action.shape[1]) < first.length[:, None]
@@ -229,9 +266,14 @@ def test_cache_answers_to_the_bit_and_asks_once(question, task, asked):
     cached, fresh = CachedOracle(inner), expert(task)
     wanted = int(mask.sum())
     for _ in range(3):
-        assert torch.equal(getattr(cached, question)(source, prefix, mask), getattr(fresh, question)(source, prefix, mask))
+        assert torch.equal(
+            getattr(cached, question)(source, prefix, mask),
+            getattr(fresh, question)(source, prefix, mask),
+        )
     assert (cached.queries, cached.hits) == (wanted, 2 * wanted)
-    assert torch.equal(getattr(cached, question)(source, prefix), getattr(fresh, question)(source, prefix))
+    assert torch.equal(
+        getattr(cached, question)(source, prefix), getattr(fresh, question)(source, prefix)
+    )
     assert cached.queries == 28  # only the positions that the mask had left out
 
 
@@ -250,9 +292,13 @@ def test_cache_knows_states_apart_and_padding_together(task, asked):
     assert cached.queries == 28
     changed = prefix.clone()
     changed[:, 3] += 1
-    torch.testing.assert_close(cached.log_probs(source, changed), teacher(task).log_probs(source, changed))
+    torch.testing.assert_close(
+        cached.log_probs(source, changed), teacher(task).log_probs(source, changed)
+    )
     assert cached.queries == 28 + 4 * 4  # positions 3 … 6 see the change
-    torch.testing.assert_close(cached.log_probs(source.flip(0), prefix), teacher(task).log_probs(source.flip(0), prefix))
+    torch.testing.assert_close(
+        cached.log_probs(source.flip(0), prefix), teacher(task).log_probs(source.flip(0), prefix)
+    )
 
 
 def test_cache_is_bounded_and_forgets_the_longest_unused(task, asked):
@@ -272,5 +318,7 @@ def test_cache_is_bounded_and_forgets_the_longest_unused(task, asked):
         fresh.log_probs(source[row : row + 1], prefix[row : row + 1, :1])
     assert fresh.queries == 3
     nothing = CachedOracle(teacher(task), max_bytes=0)
-    torch.testing.assert_close(nothing.log_probs(source, prefix), teacher(task).log_probs(source, prefix))
+    torch.testing.assert_close(
+        nothing.log_probs(source, prefix), teacher(task).log_probs(source, prefix)
+    )
     assert nothing.bytes == 0

@@ -16,7 +16,15 @@ from textgen_env.errors import UserError
 from textgen_env.types import BOS, EOS, PAD
 
 V = 13
-SMALL = {"width": 16, "heads": 2, "ffn": 24, "hidden": 16, "layers": 2, "embedding": 16, "projection": 16}
+SMALL = {
+    "width": 16,
+    "heads": 2,
+    "ffn": 24,
+    "hidden": 16,
+    "layers": 2,
+    "embedding": 16,
+    "projection": 16,
+}
 POLICIES = variants(agents.policies)
 
 
@@ -116,10 +124,16 @@ def test_mask_selects_positions_in_row_major_order(policy: nn.Module):
     close(policy(source, prefix, mask), policy(source, prefix)[mask])
 
 
-@pytest.mark.parametrize("index", [[2, 0, 1], [1], [0, 0, 2, 2], [2, 2, 2, 0, 1], [3, 1, 0, 2], []], ids=str)
+@pytest.mark.parametrize(
+    "index", [[2, 0, 1], [1], [0, 0, 2, 2], [2, 2, 2, 0, 1], [3, 1, 0, 2], []], ids=str
+)
 @torch.no_grad()
 def test_selected_rows_go_on_as_if_they_had_always_stood_there(policy: nn.Module, index: list[int]):
-    source, prefix, rows = sources([6, 3, 4, 5], 6), prefixes(4, 9), torch.tensor(index, dtype=torch.int64)
+    source, prefix, rows = (
+        sources([6, 3, 4, 5], 6),
+        prefixes(4, 9),
+        torch.tensor(index, dtype=torch.int64),
+    )
     state = decode(policy, policy.start(source, 9), prefix[:, :4])[1].select(rows)
     if index:
         close(decode(policy, state, prefix[rows, 4:])[0], policy(source[rows], prefix[rows])[:, 4:])
@@ -131,7 +145,13 @@ def test_select_follows_beams(policy: nn.Module):
     source = sources([6, 3, 4], 6)
     state, owner = policy.start(source, 40), torch.arange(3)
     prefix = torch.full((3, 1), BOS)
-    moves = [[0, 0, 0, 1, 1, 1, 2, 2, 2], [1, 0, 0, 5, 4, 4, 8, 6, 7], [6, 7, 8, 2, 1, 0], [5, 0, 0, 1], [0, 2, 2, 2, 1, 3]]
+    moves = [
+        [0, 0, 0, 1, 1, 1, 2, 2, 2],
+        [1, 0, 0, 5, 4, 4, 8, 6, 7],
+        [6, 7, 8, 2, 1, 0],
+        [5, 0, 0, 1],
+        [0, 2, 2, 2, 1, 3],
+    ]
     for turn, move in enumerate(moves):
         logits, state = policy.step(prefix[:, -1], state)
         close(logits, policy(source[owner], prefix)[:, -1])
@@ -145,19 +165,27 @@ def test_a_source_of_nothing_but_padding_is_finite_with_its_gradient(policy: nn.
     logits = policy(torch.full((2, 3), PAD), prefixes(2, 4))
     logits.square().sum().backward()
     assert logits.isfinite().all()
-    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in policy.parameters())
+    assert all(
+        weight.grad is None or weight.grad.isfinite().all() for weight in policy.parameters()
+    )
 
 
 def test_every_weight_is_trained(policy: nn.Module):
     policy(sources([6, 4], 6), prefixes(2, 5)).logsumexp(-1).sum().backward()
-    idle = [name for name, weight in policy.named_parameters() if weight.grad is None or not weight.grad.any()]
+    idle = [
+        name
+        for name, weight in policy.named_parameters()
+        if weight.grad is None or not weight.grad.any()
+    ]
     assert not [name for name in idle if "bias" not in name]
 
 
 def test_the_global_generator_decides_the_weights(name: str):
     one, same, other = make(name), make(name), make(name, seed=1)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
-    assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert not all(
+        torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True)
+    )
 
 
 def test_dropout_repeats_from_a_seed(name: str):
@@ -250,4 +278,6 @@ def test_positions_of_any_length_are_a_prefix_of_longer_ones():
     assert long.shape == (3000, 12)
     close(positions(5, 12, torch.device("cpu")), long[:5])
     assert positions(7, 5, torch.device("cpu")).shape == (7, 5)
-    assert torch.cdist(long, long).add_(torch.eye(3000) * 9).min() > 1e-2  # no two positions look alike
+    assert (
+        torch.cdist(long, long).add_(torch.eye(3000) * 9).min() > 1e-2
+    )  # no two positions look alike

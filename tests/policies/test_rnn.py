@@ -27,7 +27,9 @@ BRIDGED = {
 }
 LIFTED = {"decoder_layers": 3, **PLAIN}
 each = pytest.mark.parametrize("cell", NAMES)
-every = pytest.mark.parametrize("sizes", [PLAIN, BRIDGED, LIFTED], ids=["plain", "bridged", "lifted"])
+every = pytest.mark.parametrize(
+    "sizes", [PLAIN, BRIDGED, LIFTED], ids=["plain", "bridged", "lifted"]
+)
 
 
 def policy(cell: str, sizes: dict = PLAIN, seed: int = 0, **more: object) -> RNN:
@@ -98,7 +100,11 @@ def test_source_and_its_order_matter(cell):
 @torch.no_grad()
 def test_a_decoder_layer_starts_from_the_encoders_last_outputs_at_its_height(cell):
     source, _, lengths = sentences()
-    for model, top in ((policy(cell), 1), (policy(cell, LIFTED), 2), (policy(cell, PLAIN, decoder_layers=1), 0)):
+    for model, top in (
+        (policy(cell), 1),
+        (policy(cell, LIFTED), 2),
+        (policy(cell, PLAIN, decoder_layers=1), 0),
+    ):
         (keys, *_), starts = model.encode(source)  # no bridge: the keys are the top layer's outputs
         for row, length in enumerate(lengths):
             close(starts[top][row], torch.cat([keys[row, length - 1, :12], keys[row, 0, 12:]]))
@@ -111,7 +117,11 @@ def test_gradient_reaches_every_parameter(cell, sizes):
     source, prefix, _ = sentences()
     model = policy(cell, sizes).train()
     model(source, prefix).logsumexp(-1).sum().backward()
-    assert [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+    assert [
+        name
+        for name, weight in model.named_parameters()
+        if weight.grad is None or not weight.grad.any()
+    ] == []
 
 
 @each
@@ -124,7 +134,10 @@ def test_encoded_sources_are_copied_only_when_the_set_of_sources_changes(cell):
     assert reordered.memory is beams.memory
     fewer = reordered.select(torch.tensor([3, 4, 5, 0, 1, 2]))
     assert fewer.memory is not beams.memory
-    close(model.step(prefix[:, 0].repeat(2)[:6], fewer)[0], model(source, prefix[:, :1])[[1, 1, 1, 0, 0, 0], 0])
+    close(
+        model.step(prefix[:, 0].repeat(2)[:6], fewer)[0],
+        model(source, prefix[:, :1])[[1, 1, 1, 0, 0, 0], 0],
+    )
 
 
 @each
@@ -143,7 +156,16 @@ def test_memory_stays_float32_under_bf16(cell):
 @each
 def test_learns_to_reverse(cell):
     generator, steps = torch.Generator().manual_seed(3), 200
-    model = policy(cell, {"encoder_layers": 1, "decoder_layers": 1, "encoder_width": 32, "width": 64, "embedding": 32})
+    model = policy(
+        cell,
+        {
+            "encoder_layers": 1,
+            "decoder_layers": 1,
+            "encoder_width": 32,
+            "width": 64,
+            "embedding": 32,
+        },
+    )
     optimizer = torch.optim.Adam(model.parameters())
     for step in range(steps):
         source = torch.randint(4, 12, (64, 4), generator=generator)
@@ -170,8 +192,13 @@ def test_gated_directions_are_torchs_packed_bidirectional_layer(cell):
     layer = Layer(CELLS[cell.__name__.lower()], 5, 6, directions=2, projection=0, layer_norm=False)
     twin = cell(5, 6, bidirectional=True)
     for name, weight in twin.named_parameters():
-        weight.copy_(layer.cells[int(name.endswith("_reverse"))].get_parameter(name.removesuffix("_reverse")))
-    x, length = torch.randn(7, 4, 5, generator=torch.Generator().manual_seed(1)), torch.tensor([7, 5, 2, 1])
+        weight.copy_(
+            layer.cells[int(name.endswith("_reverse"))].get_parameter(name.removesuffix("_reverse"))
+        )
+    x, length = (
+        torch.randn(7, 4, 5, generator=torch.Generator().manual_seed(1)),
+        torch.tensor([7, 5, 2, 1]),
+    )
     expected, _ = pad_packed_sequence(twin(pack_padded_sequence(x, length))[0])
     real = torch.arange(7)[:, None] < length  # [T, B]
     close(layer(x, back=backwards(length, 7))[real], expected[real])
@@ -182,7 +209,10 @@ def test_gated_directions_are_torchs_packed_bidirectional_layer(cell):
 def test_sru_follows_its_equations(inputs):
     layer = SRU(inputs, 6)
     nn.init.uniform_(layer.bias, -1, 1)
-    x, cell = torch.randn(4, 3, inputs, generator=torch.Generator().manual_seed(2)), torch.full((3, 6), 0.5)
+    x, cell = (
+        torch.randn(4, 3, inputs, generator=torch.Generator().manual_seed(2)),
+        torch.full((3, 6), 0.5),
+    )
     matrix = layer.matrices.weight.split(6)
     expected = []
     for x_t in x:

@@ -76,7 +76,9 @@ def outside(folder: Path) -> Path:
 
 def custom_generate(folder: Path) -> None:
     (folder / "custom_generate").mkdir()
-    (folder / "custom_generate" / "generate.py").write_text(f"{canary(folder)}def generate(model): ...\n")
+    (folder / "custom_generate" / "generate.py").write_text(
+        f"{canary(folder)}def generate(model): ...\n"
+    )
 
 
 def remote_model(folder: Path) -> None:
@@ -94,7 +96,9 @@ def index_of_a_pickle(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     torch.save(weights, folder / "model-00002-of-00002.bin")
     names = sorted(weights)
-    places = dict.fromkeys(names, "model-00001-of-00002.safetensors") | {names[0]: "model-00002-of-00002.bin"}
+    places = dict.fromkeys(names, "model-00001-of-00002.safetensors") | {
+        names[0]: "model-00002-of-00002.bin"
+    }
     edit(folder / INDEX, metadata={"total_size": 1}, weight_map=places)
 
 
@@ -153,7 +157,9 @@ def adapter(folder: Path) -> None:
 
 def other_format(form: str) -> Spoil:
     def spoil(folder: Path) -> None:
-        save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors", {"format": form})
+        save_file(
+            load_file(folder / "model.safetensors"), folder / "model.safetensors", {"format": form}
+        )
 
     return spoil
 
@@ -189,13 +195,21 @@ def pickles_beside(folder: Path) -> None:
 CODE = "names code of the folder's own"
 FILES = "names other files"
 LINK = "is a link out of the folder"
-WAYS_IN: dict[str, tuple[Spoil, str]] = {  # name → what is done to a good folder, the refusal ("": it is opened, unharmed)
+WAYS_IN: dict[
+    str, tuple[Spoil, str]
+] = {  # name → what is done to a good folder, the refusal ("": it is opened, unharmed)
     "custom_generate": (custom_generate, ""),
     "custom_generate, named": (config(custom_generate="evil/generate"), CODE),
     "auto_map": (remote_model, f"config.json: auto_map: {CODE}"),
     "auto_map, tokenizer": (remote_tokenizer, f"tokenizer_config.json: auto_map: {CODE}"),
-    "auto_map, generation": (lambda f: edit(f / "generation_config.json", auto_map={"A": "b.C"}), CODE),
-    "auto_map, nested": (config(decoder={"parts": [{"auto_map": {"AutoConfig": "evil--a.B"}}]}), CODE),
+    "auto_map, generation": (
+        lambda f: edit(f / "generation_config.json", auto_map={"A": "b.C"}),
+        CODE,
+    ),
+    "auto_map, nested": (
+        config(decoder={"parts": [{"auto_map": {"AutoConfig": "evil--a.B"}}]}),
+        CODE,
+    ),
     "index, pickle": (index_of_a_pickle, f"{INDEX} names 'model-00002-of-00002.bin'"),
     "index, outside": (index_outside, f"{INDEX} names '../../outside/"),
     "index, absent": (index_of_absent_shard, "model-00001-of-00001.safetensors is missing"),
@@ -209,11 +223,20 @@ WAYS_IN: dict[str, tuple[Spoil, str]] = {  # name → what is done to a good fol
     "tokenizer, link": (linked_outside("tokenizer.json"), f"tokenizer.json {LINK}"),
     "kernel": (config(_attn_implementation_internal="evil/kernel"), "would be downloaded and run"),
     "kernel, public": (config(attn_implementation="evil/kernel"), "would be downloaded and run"),
-    "kernel, nested": (config(text_config={"_attn_implementation": "evil/a:b"}), "would be downloaded and run"),
+    "kernel, nested": (
+        config(text_config={"_attn_implementation": "evil/a:b"}),
+        "would be downloaded and run",
+    ),
     "kernel, flash": (config(_attn_implementation_internal="flash_attention_2"), ""),
     "use_kernels": (config(use_kernels=True), ""),
-    "quantized": (config(quantization_config={"quant_method": "mxfp4"}), "its weights are quantized"),
-    "versions": (versioned("configuration_files", "config.4.0.0/../../../outside/x.json", "config.json"), FILES),
+    "quantized": (
+        config(quantization_config={"quant_method": "mxfp4"}),
+        "its weights are quantized",
+    ),
+    "versions": (
+        versioned("configuration_files", "config.4.0.0/../../../outside/x.json", "config.json"),
+        FILES,
+    ),
     "versions, tokenizer": (
         versioned("fast_tokenizer_files", "tokenizer.4.0.0.json", "tokenizer_config.json"),
         FILES,
@@ -223,7 +246,10 @@ WAYS_IN: dict[str, tuple[Spoil, str]] = {  # name → what is done to a good fol
     "special_tokens_map_file": (tokenizer_file("special_tokens_map_file"), ""),
     "name_or_path": (tokenizer_config(name_or_path="evil/model", _name_or_path="evil/model"), ""),
     "init_inputs": (tokenizer_config(init_inputs=["/etc/passwd"]), ""),
-    "tokenizer_class": (tokenizer_config(tokenizer_class="AutoModel"), "tokenizer_class='AutoModel' is no tokenizer"),
+    "tokenizer_class": (
+        tokenizer_config(tokenizer_class="AutoModel"),
+        "tokenizer_class='AutoModel' is no tokenizer",
+    ),
     "tokenizer_class, auto": (
         both(tokenizer_config(tokenizer_class=None), config(tokenizer_class="RagTokenizer")),
         "tokenizer_class='RagTokenizer' is no tokenizer",
@@ -241,7 +267,10 @@ WAYS_IN: dict[str, tuple[Spoil, str]] = {  # name → what is done to a good fol
     "not JSON": (replaced("tokenizer_config.json", "{"), "tokenizer_config.json is no JSON"),
     "nested": (replaced("config.json", '{"a":' * 10**5), "config.json is no JSON"),
     "large": (too_large("config.json", 17 << 20), "config.json has 17,825,792 bytes"),
-    "large tokenizer": (too_large("tokenizer.json", 129 << 20), "tokenizer.json has 135,266,304 bytes"),
+    "large tokenizer": (
+        too_large("tokenizer.json", 129 << 20),
+        "tokenizer.json has 135,266,304 bytes",
+    ),
     "pipe": (pipe("generation_config.json"), "generation_config.json is no file"),
     "template": (template, ""),
     "other files": (pickles_beside, ""),
@@ -258,19 +287,40 @@ def place(tmp_path_factory) -> Path:
     return made
 
 
-def under_audit(place: Path, jobs: list[list[str]], imports: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def under_audit(
+    place: Path, jobs: list[list[str]], imports: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
     """What ``tests/audited.py`` says of ``jobs``."""
-    roots = [str(place / name) for name in ("runs", "tmp", "cache", "home", "cwd")] + [matplotlib.get_cachedir()]
+    roots = [str(place / name) for name in ("runs", "tmp", "cache", "home", "cwd")] + [
+        matplotlib.get_cachedir()
+    ]
     asked = {"jobs": jobs, "imports": imports, "roots": roots, "folders": [str(place / "in")]}
     asked["site"] = str(place / "site")
     (place / "jobs.json").write_text(json.dumps(asked))
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "PYTHON"))}
-    environment |= {"TMPDIR": str(place / "tmp"), "TEXTGEN_CACHE": str(place / "cache"), "HOME": str(place / "home")}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("HF_", "PYTHON"))
+    }
+    environment |= {
+        "TMPDIR": str(place / "tmp"),
+        "TEXTGEN_CACHE": str(place / "cache"),
+        "HOME": str(place / "home"),
+    }
     environment["MPLCONFIGDIR"] = matplotlib.get_cachedir()
-    environment |= {"HF_HOME": str(place / "cache" / "hf"), "CANARY": str(place / "canary"), "OMP_NUM_THREADS": "1"}
+    environment |= {
+        "HF_HOME": str(place / "cache" / "hf"),
+        "CANARY": str(place / "canary"),
+        "OMP_NUM_THREADS": "1",
+    }
     environment["PYTHONPATH"] = os.pathsep.join([str(audited.ROOT), str(place / "site")])
-    command = [sys.executable, audited.__file__, str(place / "jobs.json"), str(place / "results.json")]
-    done = subprocess.run(command, env=environment, cwd=place / "cwd", capture_output=True, text=True, timeout=300)
+    command = [
+        sys.executable,
+        audited.__file__,
+        str(place / "jobs.json"),
+        str(place / "results.json"),
+    ]
+    done = subprocess.run(
+        command, env=environment, cwd=place / "cwd", capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads((place / "results.json").read_text())
 
@@ -301,17 +351,47 @@ def test_a_model_folder_is_data(way, opened):
 # What a run's folder names.
 
 WORLD = [
-    *("env=Copy-v0", "env.symbols=5", "env.max_length=5", "env.horizon=8", "env.train=40", "env.valid=8", "env.test=12"),
+    *(
+        "env=Copy-v0",
+        "env.symbols=5",
+        "env.max_length=5",
+        "env.horizon=8",
+        "env.train=40",
+        "env.valid=8",
+        "env.test=12",
+    ),
 ]
 RUN = [
-    *("student.layers=1", "student.width=16", "student.heads=2", "student.ffn=16", "train.steps=2", "train.validations=1"),
-    *("train.batch_tokens=128", "evaluate.speed_rows=4", "precision=float32", "device=cpu", "workers=1", "threads=1"),
+    *(
+        "student.layers=1",
+        "student.width=16",
+        "student.heads=2",
+        "student.ffn=16",
+        "train.steps=2",
+        "train.validations=1",
+    ),
+    *(
+        "train.batch_tokens=128",
+        "evaluate.speed_rows=4",
+        "precision=float32",
+        "device=cpu",
+        "workers=1",
+        "threads=1",
+    ),
 ]
 COMMANDS = {  # every command that opens a run's folder, quick; exposure_bias.py has lists
     "show": (),
     "speed": ("rows=4", "rounds=1", "threads=[1]", "beams=[1]", "batch_sizes=[4]"),
     "export": ("rows=4", "batch_sizes=[1]", "threads=1"),
-    "exposure_bias": ("rows=12", "resamples=2", "corrupt_at=1", "corrupt=1", "threads=1", "workers=1", "out=bias"),
+    "exposure_bias": (
+        "rows=12",
+        "resamples=2",
+        "corrupt_at=1",
+        "corrupt=1",
+        "threads=1",
+        "workers=1",
+        "out=bias",
+    ),
 }
 
 
@@ -328,7 +408,9 @@ def named_teacher(path: object) -> Spoil:
     def spoil(run: Path) -> None:
         place = run.parent.parent
         named = path.format(place=place) if isinstance(path, str) else path
-        edit(run / "results.json", teacher={"path": named, "architecture": "marian", "parameters": 1})
+        edit(
+            run / "results.json", teacher={"path": named, "architecture": "marian", "parameters": 1}
+        )
 
     return spoil
 
@@ -350,9 +432,18 @@ def of_the_hub(run: Path) -> None:
 FILLED_IN = "a tag, an alias, ${…} or too deep"
 RUNS: dict[str, tuple[Spoil, str]] = {
     "dotted name": (dotted, ""),
-    "teacher, pickle": (named_teacher("hf:{place}/in/pickle"), f"{INDEX} names 'model-00002-of-00002.bin'"),
-    "teacher, hub": (named_teacher("hf:evil/model"), "a run's folder downloads nothing: run `hf download evil/model` first"),
-    "teacher, list": (named_teacher(["hf:evil/model"]), 'is damaged (results.teacher.path is ["hf:evil/model"])'),
+    "teacher, pickle": (
+        named_teacher("hf:{place}/in/pickle"),
+        f"{INDEX} names 'model-00002-of-00002.bin'",
+    ),
+    "teacher, hub": (
+        named_teacher("hf:evil/model"),
+        "a run's folder downloads nothing: run `hf download evil/model` first",
+    ),
+    "teacher, list": (
+        named_teacher(["hf:evil/model"]),
+        'is damaged (results.teacher.path is ["hf:evil/model"])',
+    ),
     "corpus, hub": (of_the_hub, "a run's folder downloads nothing"),
     "environment": (settings("x: ${oc.env:HOME}\n"), FILLED_IN),
     "key of the environment": (settings("${oc.env:HOME}: 1\n"), FILLED_IN),
@@ -379,12 +470,27 @@ def commanded(tmp_path_factory, place) -> dict[str, dict[str, Any]]:
     custom_generate(teacher)
     jobs = {name: ["run", name, f"run={run}", *words] for name, words in COMMANDS.items()}
     jobs["dagger"] = ["run", "dagger", *taught, f"init={run}", f"out={place / 'runs' / 'next'}"]
-    jobs["compare"] = ["run", "compare", *taught[:-2], taught[-1], "algorithms=[bc]", "beams=[1]", "out=compared"]
+    jobs["compare"] = [
+        "run",
+        "compare",
+        *taught[:-2],
+        taught[-1],
+        "algorithms=[bc]",
+        "beams=[1]",
+        "out=compared",
+    ]
     for name, (spoil, _) in RUNS.items():
         spoilt = shutil.copytree(run, place / "runs" / name)
         spoil(spoilt)
         jobs[name] = ["run", "show", f"run={spoilt}"]
-    imports = (*COMMANDS, "dagger", "compare", "agents.policies.pretrained", "agents.interop.ctranslate2", "matplotlib.pyplot")
+    imports = (
+        *COMMANDS,
+        "dagger",
+        "compare",
+        "agents.policies.pretrained",
+        "agents.interop.ctranslate2",
+        "matplotlib.pyplot",
+    )
     return dict(zip(jobs, under_audit(place, list(jobs.values()), imports), strict=True))
 
 
@@ -419,7 +525,9 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+    return left.keys() == right.keys() and all(
+        torch.equal(left[name], right[name]) for name in left
+    )
 
 
 def test_weights_in_several_files_are_read(good, tmp_path):
@@ -467,7 +575,10 @@ def test_of_a_model_on_the_hub_only_the_allow_list_is_downloaded(good, monkeypat
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     load("owner/name")
     patterns = asked["owner/name"]["allow_patterns"]
-    refused = [*("generate.py", "custom_generate/generate.py", "pytorch_model.bin"), *("model.gguf", "chat_template.jinja")]
+    refused = [
+        *("generate.py", "custom_generate/generate.py", "pytorch_model.bin"),
+        *("model.gguf", "chat_template.jinja"),
+    ]
     assert {path.name for path in good.iterdir()} - {"chat_template.jinja"} <= {*patterns}
     assert not [name for name in refused for pattern in patterns if fnmatch(name, pattern)]
 
@@ -485,7 +596,10 @@ def without_dtype(config: dict[str, Any]) -> dict[str, Any]:
     """The weights are float32 here, whatever they were."""
     left_out = {"dtype", "torch_dtype", "_name_or_path"}
     kept = {key: value for key, value in config.items() if key not in left_out}
-    return {key: without_dtype(value) if isinstance(value, dict) else value for key, value in kept.items()}
+    return {
+        key: without_dtype(value) if isinstance(value, dict) else value
+        for key, value in kept.items()
+    }
 
 
 # Data sets.
@@ -494,7 +608,9 @@ def without_dtype(config: dict[str, Any]) -> dict[str, Any]:
 def data_set(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for split in ("train", "validation", "test"):
-        (folder / f"{split}.jsonl").write_text(json.dumps({"de": f"das {split}", "en": f"the {split}"}) + "\n")
+        (folder / f"{split}.jsonl").write_text(
+            json.dumps({"de": f"das {split}", "en": f"the {split}"}) + "\n"
+        )
     return folder
 
 
@@ -506,12 +622,19 @@ def readme(folder: Path) -> None:
     """Data files elsewhere, as a data set's card may name them."""
     for split in ("train", "validation", "test"):
         shutil.move(folder / f"{split}.jsonl", outside(folder) / f"{split}.jsonl")
-    files = [{"split": split, "path": str(outside(folder) / f"{split}.jsonl")} for split in ("train", "validation", "test")]
-    (folder / "README.md").write_text(f"---\nconfigs:\n- {json.dumps({'config_name': 'default', 'data_files': files})}\n---\n")
+    files = [
+        {"split": split, "path": str(outside(folder) / f"{split}.jsonl")}
+        for split in ("train", "validation", "test")
+    ]
+    (folder / "README.md").write_text(
+        f"---\nconfigs:\n- {json.dumps({'config_name': 'default', 'data_files': files})}\n---\n"
+    )
 
 
 def urls(folder: Path) -> None:
-    (folder / "README.md").write_text("---\nconfigs: [{config_name: a, data_files: 'https://evil.invalid/train.csv'}]\n---\n")
+    (folder / "README.md").write_text(
+        "---\nconfigs: [{config_name: a, data_files: 'https://evil.invalid/train.csv'}]\n---\n"
+    )
 
 
 def pickled_rows(folder: Path) -> None:
@@ -537,7 +660,10 @@ DATA: dict[str, tuple[Spoil, str]] = {
     "pickle": (pickled_rows, "it has no train split"),
     "link": (linked_outside("train.jsonl"), "train.jsonl is a link out of the folder"),
     "image": (image, "column en holds dict, not text"),
-    "name": (lambda f: (f / "train.jsonl").rename(f / "train::x.jsonl"), "letters, digits and . _ = - expected"),
+    "name": (
+        lambda f: (f / "train.jsonl").rename(f / "train::x.jsonl"),
+        "letters, digits and . _ = - expected",
+    ),
 }
 
 
@@ -549,7 +675,9 @@ def read_sets(place) -> dict[str, dict[str, Any]]:
         folder = data_set(place / "in" / f"set-{name}")
         spoil(folder)
         jobs.append(["data", str(folder)])
-    return dict(zip(DATA, under_audit(place, jobs, ("datasets", "textgen_env.data.hub")), strict=True))
+    return dict(
+        zip(DATA, under_audit(place, jobs, ("datasets", "textgen_env.data.hub")), strict=True)
+    )
 
 
 @pytest.mark.parametrize("way", DATA)
@@ -570,8 +698,15 @@ def test_of_a_data_set_on_the_hub_only_tables_are_downloaded(tmp_path, monkeypat
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     monkeypatch.setattr("textgen_env.data.hub.why_unreachable", lambda name: "")
-    assert load_hub(HubSet("Set", "owner/set", "de", "en", "a", "main")).splits["test"].sources == ["das test"]
-    assert set(asked["owner/set"]["allow_patterns"]) == {"a/*.parquet", "a/*.jsonl", "a/*.json", "a/*.csv"}
+    assert load_hub(HubSet("Set", "owner/set", "de", "en", "a", "main")).splits["test"].sources == [
+        "das test"
+    ]
+    assert set(asked["owner/set"]["allow_patterns"]) == {
+        "a/*.parquet",
+        "a/*.jsonl",
+        "a/*.json",
+        "a/*.csv",
+    }
     assert asked["owner/set"]["revision"] == "main"
 
 

@@ -25,7 +25,11 @@ from textgen_env.metrics.scores import score, scores
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 SIGNATURE = "nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.5.1"
-HOSTILE = "</pre></dd><script>alert('x')</script> & \"quoted\" 'single' $title ${config} " + "x" * 300 + " شكرا"
+HOSTILE = (
+    "</pre></dd><script>alert('x')</script> & \"quoted\" 'single' $title ${config} "
+    + "x" * 300
+    + " شكرا"
+)
 
 
 def results(**changes: Any) -> dict[str, Any]:
@@ -43,7 +47,11 @@ def results(**changes: Any) -> dict[str, Any]:
             "valid": 2_214,
             "test": 6_750,
         },
-        "teacher": {"architecture": "transformer", "parameters": 11_873_280, "path": "teachers/9f3c"},
+        "teacher": {
+            "architecture": "transformer",
+            "parameters": 11_873_280,
+            "path": "teachers/9f3c",
+        },
         "student": {"architecture": "gru", "parameters": 2_613_248},
         "scores": {
             "teacher": {"bleu": 36.42, "low": 35.51, "high": 37.28, "signature": SIGNATURE},
@@ -77,8 +85,15 @@ FIGURES = (
 )
 EXACT = {
     "teacher": {"architecture": "exact", "parameters": None, "path": None},
-    "scores": {"teacher": {}, "student": {"accuracy": 99.5, "low": None, "high": None, "signature": "exact-match"}},
-    "speed": {"teacher_tokens_per_second": None, "student_tokens_per_second": 812.0, "speedup": None},
+    "scores": {
+        "teacher": {},
+        "student": {"accuracy": 99.5, "low": None, "high": None, "signature": "exact-match"},
+    },
+    "speed": {
+        "teacher_tokens_per_second": None,
+        "student_tokens_per_second": 812.0,
+        "speedup": None,
+    },
 }
 
 
@@ -88,7 +103,13 @@ def rows(steps: int = 40, seed: int = 0) -> list[dict[str, Any]]:
     logged = []
     for phase in ("teacher", "student"):
         for step in range(1, steps + 1):
-            row = {"step": step, "phase": phase, "loss": 5 / step + generator.random(), "lr": 1e-3, "tokens_per_second": 900.0}
+            row = {
+                "step": step,
+                "phase": phase,
+                "loss": 5 / step + generator.random(),
+                "lr": 1e-3,
+                "tokens_per_second": 900.0,
+            }
             row |= {"beta": 0.9**step} if phase == "student" else {}
             row |= {"valid_loss": 6 / step, "valid_bleu": 30 - 30 / step} if step % 10 == 0 else {}
             logged.append(row)
@@ -96,7 +117,12 @@ def rows(steps: int = 40, seed: int = 0) -> list[dict[str, Any]]:
 
 
 def sample(index: int = 3, **texts: str) -> dict[str, Any]:
-    plain = {"source": "das ist gut .", "reference": "that is good .", "teacher": "that is fine .", "student": "this is fine ."}
+    plain = {
+        "source": "das ist gut .",
+        "reference": "that is good .",
+        "teacher": "that is fine .",
+        "student": "this is fine .",
+    }
     return {"index": index, **plain, **texts}
 
 
@@ -135,7 +161,12 @@ class Page(HTMLParser):
 
 
 def page(folder: Path, found: dict[str, Any] | None = None, **changes: Any) -> Page:
-    given = {"results": found or results(), "metrics": rows(), "samples": [sample()], "config_yaml": "seed: 17\n"} | changes
+    given = {
+        "results": found or results(),
+        "metrics": rows(),
+        "samples": [sample()],
+        "config_yaml": "seed: 17\n",
+    } | changes
     return Page(report.html(folder, **given))
 
 
@@ -143,8 +174,16 @@ def page(folder: Path, found: dict[str, Any] | None = None, **changes: Any) -> P
 def usual(tmp_path_factory: pytest.TempPathFactory) -> Page:
     """The page of a run that lacks nothing."""
     found = results(profile={"roll-in": 30.0, "gradient step": 90.0})
-    logged = [row | {"valid_rougeL": row["valid_bleu"] + 1} if "valid_bleu" in row else row for row in rows(120)]
-    return page(tmp_path_factory.mktemp("usual"), found, metrics=logged, config_yaml="train:\n  lr: 0.00123\n")
+    logged = [
+        row | {"valid_rougeL": row["valid_bleu"] + 1} if "valid_bleu" in row else row
+        for row in rows(120)
+    ]
+    return page(
+        tmp_path_factory.mktemp("usual"),
+        found,
+        metrics=logged,
+        config_yaml="train:\n  lr: 0.00123\n",
+    )
 
 
 def printed(found: dict[str, Any], width: int = 140) -> str:
@@ -162,7 +201,10 @@ def test_metrics_come_back_as_they_were_logged(tmp_path: Path) -> None:
 
 
 def test_a_kill_at_any_byte_loses_at_most_the_last_row(tmp_path: Path) -> None:
-    lines = [json.dumps({"step": step, "phase": "student", "note": "β"}, ensure_ascii=False).encode() for step in (1, 2)]
+    lines = [
+        json.dumps({"step": step, "phase": "student", "note": "β"}, ensure_ascii=False).encode()
+        for step in (1, 2)
+    ]
     whole = b"\n".join(lines) + b"\n"
     for end in range(len(whole) + 1):
         (tmp_path / "metrics.jsonl").write_bytes(whole[:end])
@@ -193,8 +235,16 @@ def test_the_table_holds_every_figure() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "tokens"), [(0.0, 0), (2.5, 1234), (0.0, 1234)])
-def test_a_run_without_demonstrations_has_no_row_of_them(seconds: float, tokens: int, tmp_path: Path) -> None:
-    found = results(cost={"demonstrations_seconds": seconds, "demonstrations_tokens": tokens, "oracle_queries": 0})
+def test_a_run_without_demonstrations_has_no_row_of_them(
+    seconds: float, tokens: int, tmp_path: Path
+) -> None:
+    found = results(
+        cost={
+            "demonstrations_seconds": seconds,
+            "demonstrations_tokens": tokens,
+            "oracle_queries": 0,
+        }
+    )
     for text in (printed(found), page(tmp_path, found, metrics=[]).text):
         assert ("Time of the demonstrations" in text) == (seconds > 0)
         assert ("Tokens of the demonstrations" in text) == (tokens > 0)
@@ -202,13 +252,24 @@ def test_a_run_without_demonstrations_has_no_row_of_them(seconds: float, tokens:
 
 
 def test_bundled_scores_are_said_to_compare_with_each_other_only(tmp_path: Path) -> None:
-    found = results(corpus={"name": "grammar", "source": "bundled", "fingerprint": "ab", "train": 1, "valid": 1, "test": 1})
+    found = results(
+        corpus={
+            "name": "grammar",
+            "source": "bundled",
+            "fingerprint": "ab",
+            "train": 1,
+            "valid": 1,
+            "test": 1,
+        }
+    )
     assert "compare only with other runs" in " ".join(printed(found).split())
     assert "compare only with other runs" in page(tmp_path, found, metrics=[]).text
 
 
 def test_the_table_prints_what_looks_like_console_markup() -> None:
-    text = printed(results(env="[red]x[/red]", student={"architecture": "[/bold]", "parameters": 1}))
+    text = printed(
+        results(env="[red]x[/red]", student={"architecture": "[/bold]", "parameters": 1})
+    )
     assert "[red]x[/red]" in text
     assert "[/bold]" in text
 
@@ -216,9 +277,17 @@ def test_the_table_prints_what_looks_like_console_markup() -> None:
 def test_every_rouge_figure_is_shown(tmp_path: Path) -> None:
     texts = ["a cat sat on the mat", "two dogs ran"]
     sides = {"teacher": report.scores(score("rouge", texts, [(text,) for text in texts], 10))}
-    sides["student"] = report.scores(score("rouge", ["a cat sat", "two dogs"], [(text,) for text in texts], 10))
+    sides["student"] = report.scores(
+        score("rouge", ["a cat sat", "two dogs"], [(text,) for text in texts], 10)
+    )
     values = {"rouge1", "rouge2", "rougeL", "rougeLsum"}
-    assert sides["student"].keys() == values | {"low", "high", "signature", "preprocessing", "signatures"}
+    assert sides["student"].keys() == values | {
+        "low",
+        "high",
+        "signature",
+        "preprocessing",
+        "signatures",
+    }
     found = results(scores=sides)
     for text in (printed(found), page(tmp_path, found, metrics=[]).text):
         for name in ("ROUGE-1", "ROUGE-2", "ROUGE-L"):
@@ -229,7 +298,10 @@ def test_every_rouge_figure_is_shown(tmp_path: Path) -> None:
 
 
 def test_what_was_done_to_the_text_and_every_signature_is_shown(tmp_path: Path) -> None:
-    texts, references = ["a cat sat on the mat", "two dogs ran"], [("a cat sat on it",), ("two dogs ran",)]
+    texts, references = (
+        ["a cat sat on the mat", "two dogs ran"],
+        [("a cat sat on it",), ("two dogs ran",)],
+    )
     done = Preprocessing(unescape=True, lowercase=True)
     side = report.scores(scores("bleu", texts, references, 10), done)
     assert list(side)[:2] == ["bleu", "chrf"]
@@ -238,19 +310,37 @@ def test_what_was_done_to_the_text_and_every_signature_is_shown(tmp_path: Path) 
     found = results(scores={"teacher": side, "student": side})
     for text in (printed(found), page(tmp_path, found, metrics=[]).text):
         assert "chrF" in text
-        for shown in (side["signature"], side["signatures"]["chrf"], f"preprocessing: {side['preprocessing']}"):
+        for shown in (
+            side["signature"],
+            side["signatures"]["chrf"],
+            f"preprocessing: {side['preprocessing']}",
+        ):
             assert shown in text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0.0 s"), (9.34, "9.3 s"), (59.97, "1 min 00 s"), (192.7, "3 min 13 s"), (3599.6, "1 h 00 min")]
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (9.34, "9.3 s"),
+        (59.97, "1 min 00 s"),
+        (192.7, "3 min 13 s"),
+        (3599.6, "1 h 00 min"),
+    ],
 )
 def test_durations_read_as_a_person_writes_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
 def test_what_is_not_known_is_a_dash() -> None:
-    assert [amount(value) for value in (None, 0, 1234567, 0.25, "cpu", True)] == ["–", "0", "1,234,567", "0.25", "cpu", "True"]
+    assert [amount(value) for value in (None, 0, 1234567, 0.25, "cpu", True)] == [
+        "–",
+        "0",
+        "1,234,567",
+        "0.25",
+        "cpu",
+        "True",
+    ]
 
 
 # ---- samples.txt
@@ -285,7 +375,9 @@ def test_curves_are_a_picture_of_the_data(tmp_path: Path) -> None:
     assert height > 2 * 100 * PANEL[1]
 
 
-@pytest.mark.parametrize("quantity", ["loss", "valid_loss", "valid_bleu", "beta", "tokens_per_second"])
+@pytest.mark.parametrize(
+    "quantity", ["loss", "valid_loss", "valid_bleu", "beta", "tokens_per_second"]
+)
 def test_every_logged_quantity_is_drawn(quantity: str) -> None:
     before = rows(10)
     after = [*before[:-1], before[-1] | {quantity: before[-1][quantity] / 2}]
@@ -296,23 +388,32 @@ def test_every_logged_quantity_is_drawn(quantity: str) -> None:
 def test_only_panels_with_data_are_drawn() -> None:
     assert len(panels(rows())) == 4
     assert panels([]) == []
-    assert [panel.title for panel in panels([{"step": 1, "phase": "student", "valid_rougeL": 12.0}])] == ["Validation ROUGE-L"]
+    assert [
+        panel.title for panel in panels([{"step": 1, "phase": "student", "valid_rougeL": 12.0}])
+    ] == ["Validation ROUGE-L"]
     assert panels([{"step": 1, "phase": "student", "loss": float("nan")}]) == []
 
 
 def test_of_a_step_logged_twice_the_later_row_counts() -> None:
-    twice = [{"step": step, "phase": "student", "loss": loss} for step, loss in ((1, 9.0), (2, 8.0), (2, 5.0), (3, 4.0))]
+    twice = [
+        {"step": step, "phase": "student", "loss": loss}
+        for step, loss in ((1, 9.0), (2, 8.0), (2, 5.0), (3, 4.0))
+    ]
     (series,) = panels(twice)[0].series(twice).values()
     assert series.tolist() == [[1, 2, 3], [9, 5, 4]]
 
 
-@pytest.mark.parametrize("logged", [[], rows()[:1], [rows()[-1]], rows(400)], ids=["nothing", "one", "validated", "many"])
+@pytest.mark.parametrize(
+    "logged", [[], rows()[:1], [rows()[-1]], rows(400)], ids=["nothing", "one", "validated", "many"]
+)
 def test_any_number_of_rows_is_drawn(tmp_path: Path, logged: list[dict[str, Any]]) -> None:
     assert len(report.curves(tmp_path, logged).read_bytes()) > 3_000
     assert ("Nothing was logged" in page(tmp_path, metrics=logged).text) == (logged == [])
 
 
-@pytest.mark.parametrize("changes", [EXACT, {"scores": {}, "speed": {}, "cost": {}, "corpus": {}, "versions": {}}])
+@pytest.mark.parametrize(
+    "changes", [EXACT, {"scores": {}, "speed": {}, "cost": {}, "corpus": {}, "versions": {}}]
+)
 def test_whatever_is_missing_the_rest_is_shown(tmp_path: Path, changes: dict[str, Any]) -> None:
     found = results(**changes)
     for shown in (page(tmp_path, found, metrics=rows()[:1], samples=[]).text, printed(found)):
@@ -328,12 +429,16 @@ def test_the_page_holds_every_figure_and_setting(usual: Page) -> None:
     text = usual.text.replace("\N{NO-BREAK SPACE}", " ")
     assert [figure for figure in FIGURES if figure not in text] == []
     assert [
-        known for known in ("9f3c2a71be04", "teachers/9f3c", "2.13.0", "  lr: 0.00123", "imitkd_full") if known not in text
+        known
+        for known in ("9f3c2a71be04", "teachers/9f3c", "2.13.0", "  lr: 0.00123", "imitkd_full")
+        if known not in text
     ] == []
 
 
 def test_the_page_needs_no_other_file(usual: Page) -> None:
-    assert not [tag for tag, _ in usual.tags if tag in ("script", "link", "iframe", "object", "img")]
+    assert not [
+        tag for tag, _ in usual.tags if tag in ("script", "link", "iframe", "object", "img")
+    ]
     links = [link for name in ("src", "href", "xlink:href") for link in usual.attributes(name)]
     assert links  # the markers of the curves
     assert all(link.startswith("#") for link in links)
@@ -344,7 +449,9 @@ def test_the_page_needs_no_other_file(usual: Page) -> None:
 def test_every_reference_inside_the_page_has_one_target(usual: Page) -> None:
     ids = usual.attributes("id")
     assert len(ids) == len(set(ids))
-    wanted = {link[1:] for link in usual.attributes("href")} | set(re.findall(r"url\(#(\w+)\)", usual.source))
+    wanted = {link[1:] for link in usual.attributes("href")} | set(
+        re.findall(r"url\(#(\w+)\)", usual.source)
+    )
     assert wanted | set(usual.attributes("aria-labelledby")) <= set(ids)
 
 
@@ -352,7 +459,9 @@ def test_the_page_can_be_read_without_seeing_it(usual: Page) -> None:
     described = [attributes for tag, attributes in usual.tags if tag == "svg"]
     assert len(described) == 6
     assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in described)
-    assert all(attributes["scope"] in ("col", "row") for tag, attributes in usual.tags if tag == "th")
+    assert all(
+        attributes["scope"] in ("col", "row") for tag, attributes in usual.tags if tag == "th"
+    )
     levels = [int(tag[1]) for tag, _ in usual.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -363,10 +472,16 @@ def test_the_page_can_be_read_without_seeing_it(usual: Page) -> None:
 def test_hostile_text_stays_text(tmp_path: Path, usual: Page) -> None:
     texts = {key: f"{key} {HOSTILE}" for key in ("source", "reference", "teacher", "student")}
     hostile = results(
-        env=HOSTILE, algorithm=HOSTILE, versions={HOSTILE: HOSTILE}, profile={HOSTILE: 1.0}, student={"architecture": HOSTILE}
+        env=HOSTILE,
+        algorithm=HOSTILE,
+        versions={HOSTILE: HOSTILE},
+        profile={HOSTILE: 1.0},
+        student={"architecture": HOSTILE},
     )
     logged = [{"step": 1, "phase": "student", "valid_<b>'\"$x_$&": 1.0}]
-    found = page(tmp_path, hostile, metrics=logged, samples=[sample(1, **texts)], config_yaml=HOSTILE)
+    found = page(
+        tmp_path, hostile, metrics=logged, samples=[sample(1, **texts)], config_yaml=HOSTILE
+    )
     assert {tag for tag, _ in found.tags} <= {tag for tag, _ in usual.tags}
     for text in (*texts.values(), HOSTILE, "Validation <b>'\"$x $&"):
         assert text in found.text
@@ -379,7 +494,10 @@ def test_text_that_utf8_cannot_hold_does_not_stop_the_report(tmp_path: Path) -> 
 def test_words_where_teacher_and_student_differ_are_marked(tmp_path: Path) -> None:
     texts = {"teacher": "that is <b>fine .", "student": "this is <b>fine , too ."}
     found = page(tmp_path, samples=[sample(**texts)])
-    for marked in ("<mark>that</mark> is &lt;b&gt;fine .", "<mark>this</mark> is &lt;b&gt;fine <mark>, too</mark> ."):
+    for marked in (
+        "<mark>that</mark> is &lt;b&gt;fine .",
+        "<mark>this</mark> is &lt;b&gt;fine <mark>, too</mark> .",
+    ):
         assert f">{marked}</dd>" in found.source
     assert differences("the same", "the same") == ([(False, "the same")], [(False, "the same")])
     assert differences("", "new") == ([], [(True, "new")])
@@ -402,8 +520,15 @@ def test_write_takes_the_teachers_curves_from_its_own_folder(tmp_path: Path) -> 
         (place / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in logged))
     found = results(teacher={"architecture": "transformer", "parameters": 5, "path": str(teacher)})
     report.write(folder, found, [sample()], "seed: 17\n")
-    assert {path.name for path in folder.iterdir()} == {"metrics.jsonl", "curves.png", "samples.txt", "report.html"}
+    assert {path.name for path in folder.iterdir()} == {
+        "metrics.jsonl",
+        "curves.png",
+        "samples.txt",
+        "report.html",
+    }
     labels = " ".join(Page(folder / "report.html").attributes("aria-label"))
     assert "Validation BLEU: teacher from" in labels
     report.write(folder, results(**EXACT), [sample()], "seed: 17\n")
-    assert "Validation BLEU: student from" in " ".join(Page(folder / "report.html").attributes("aria-label"))
+    assert "Validation BLEU: student from" in " ".join(
+        Page(folder / "report.html").attributes("aria-label")
+    )

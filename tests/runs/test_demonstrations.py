@@ -62,9 +62,13 @@ def test_targets_are_what_the_beam_writes_for_each_source(policy, task, fresh):
     assert split.texts is before.texts
     for row in range(0, len(split), 7):
         found = beam(policy, torch.from_numpy(before.source[row])[None], task.horizon, width=BEAM)
-        assert split.target[row].tolist() == (found.action[0].tolist() if found.action[0, -1] == EOS else [])
+        assert split.target[row].tolist() == (
+            found.action[0].tolist() if found.action[0, -1] == EOS else []
+        )
     again = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu").split
-    assert all((left == right).all() for left, right in zip(split.target, again.target, strict=True))
+    assert all(
+        (left == right).all() for left, right in zip(split.target, again.target, strict=True)
+    )
 
 
 class Breathless:
@@ -76,7 +80,9 @@ class Breathless:
     def demonstrate(self, source, steps):
         found = self.expert.demonstrate(source, steps)
         length = found.length - (found.length > 4).long()  # without EOS
-        action = found.action.masked_fill(torch.arange(found.action.shape[1]) >= length[:, None], PAD)
+        action = found.action.masked_fill(
+            torch.arange(found.action.shape[1]) >= length[:, None], PAD
+        )
         return Trajectories(action, length, found.score)
 
 
@@ -90,7 +96,9 @@ def test_what_the_teacher_did_not_end_is_left_out_and_counted(kind, task, fresh,
     assert message in " ".join("".join(capsys.readouterr()).split())
     batches = Batches(split, 64, 0, task.limit)
     drawn = [batches.at(step) for step in range(batches.per_epoch)]
-    assert sorted(torch.cat([batch.index for batch in drawn]).tolist()) == sorted(set(range(len(split))) - set(endless))
+    assert sorted(torch.cat([batch.index for batch in drawn]).tolist()) == sorted(
+        set(range(len(split))) - set(endless)
+    )
     for batch in drawn:  # of the rewards: an index still means the same pair
         for row, source in zip(batch.index.tolist(), batch.source.tolist(), strict=True):
             assert [token for token in source if token] == task.splits["train"].source[row].tolist()
@@ -118,7 +126,9 @@ def test_another_search_has_other_files(change, policy, task, fresh, monkeypatch
 
 
 def test_a_run_that_finds_demonstrations_in_the_cache_is_told_what_they_took(policy, task, fresh):
-    first, second = (demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu") for _ in range(2))
+    first, second = (
+        demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu") for _ in range(2)
+    )
     assert second.seconds == first.seconds > 0
     assert second.tokens == first.tokens == sum(map(len, first.split.target))
 
@@ -135,35 +145,54 @@ def test_an_interrupted_generation_goes_on_where_it_stopped(policy, task, fresh)
     with pytest.raises(KeyboardInterrupt):
         generate(dies, task, fresh / "x")
     generate(dies, task, fresh / "x")
-    assert sum(calls) - calls[6] - calls[7] == len(task.splits["train"])  # two shards of three stood; the third began again
+    assert sum(calls) - calls[6] - calls[7] == len(
+        task.splits["train"]
+    )  # two shards of three stood; the third began again
     generate(None, task, fresh / "x")  # whole: nobody is asked
 
 
 def test_the_best_of_the_beam_is_the_best_and_the_beam_is_the_teachers(policy, task, fresh):
     oracle = oracle_of(policy, task)
-    first, best = (demonstrations(kind, task, oracle, "float32", "cpu").split for kind in ("teacher", "best_of_beam"))
+    first, best = (
+        demonstrations(kind, task, oracle, "float32", "cpu").split
+        for kind in ("teacher", "best_of_beam")
+    )
     texts = task.splits["train"].texts.references
 
     def value(split, row):
-        return sentence_score("accuracy", task.vocabulary.decode(split.target[row].tolist()), texts[row])["accuracy"]
+        return sentence_score(
+            "accuracy", task.vocabulary.decode(split.target[row].tolist()), texts[row]
+        )["accuracy"]
 
     assert all(value(best, row) >= value(first, row) for row in range(len(best)))
     for row in range(0, len(best), 17):
         if not len(best.target[row]):
             continue
-        several = beam(policy, torch.from_numpy(best.source[row])[None], task.horizon, width=BEAM, keep=BEAM)
-        assert best.target[row].tolist() in [a[:n].tolist() for a, n in zip(several.action, several.length, strict=True)]
+        several = beam(
+            policy, torch.from_numpy(best.source[row])[None], task.horizon, width=BEAM, keep=BEAM
+        )
+        assert best.target[row].tolist() in [
+            a[:n].tolist() for a, n in zip(several.action, several.length, strict=True)
+        ]
 
 
 def test_an_exact_expert_demonstrates_the_optimum(task, fresh):
     for kind in ("references", "teacher", "best_of_beam"):
         split = demonstrations(kind, task, expert(task), "float32", "cpu").split
-        assert all((source == target).all() for source, target in zip(split.source, split.target, strict=True))
-    with pytest.raises(UserError, match="unknown demonstrations 'teachers'; did you mean 'teacher'"):
+        assert all(
+            (source == target).all()
+            for source, target in zip(split.source, split.target, strict=True)
+        )
+    with pytest.raises(
+        UserError, match="unknown demonstrations 'teachers'; did you mean 'teacher'"
+    ):
         demonstrations("teachers", task, expert(task), "float32", "cpu")
 
 
 def test_seqinter_fine_tunes_and_says_so():
     config = read("dagger", ["env=Copy-v0", "algorithm=seqinter"])
-    with pytest.raises(UserError, match="algorithm=seqinter improves a student that can already generate: give init=RUN"):
+    with pytest.raises(
+        UserError,
+        match="algorithm=seqinter improves a student that can already generate: give init=RUN",
+    ):
         check_start(config)

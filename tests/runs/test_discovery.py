@@ -51,7 +51,10 @@ def test_every_variant_has_settings_with_defaults_only():
 def test_settings_are_the_parameters_that_nobody_provides(own):
     assert settings(find_algorithm(f"{own}.Good"), ALGORITHM) == {"rate": 0.5}
     assert settings(find_algorithm(f"{own}.Anything"), ALGORITHM) == {"rate": 0.5}
-    assert read("dagger", [f"algorithm._target_={own}.Good", "algorithm.rate=0.1"]).algorithm.rate == 0.1
+    assert (
+        read("dagger", [f"algorithm._target_={own}.Good", "algorithm.rate=0.1"]).algorithm.rate
+        == 0.1
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,9 +65,13 @@ def test_settings_are_the_parameters_that_nobody_provides(own):
         ("Noise", "generator", "clock.uniform"),
     ],
 )
-def test_a_parameter_without_default_that_nobody_provides_is_refused_by_name(own, name, parameter, hint):
+def test_a_parameter_without_default_that_nobody_provides_is_refused_by_name(
+    own, name, parameter, hint
+):
     words = [f"algorithm._target_={own}.{name}"]
-    message = f"{name}: parameter '{parameter}' has no default and is not one of policy, oracle, reward; "
+    message = (
+        f"{name}: parameter '{parameter}' has no default and is not one of policy, oracle, reward; "
+    )
     for refused in (lambda: read("dagger", words), lambda: help_table("dagger", words)):
         with pytest.raises(UserError, match=re.escape(message)) as error:
             refused()
@@ -83,17 +90,29 @@ def test_a_policy_and_a_task_are_held_to_the_same_rule():
 
     def load(folder, size=3): ...
 
-    with pytest.raises(UserError, match=r"Deep: parameter 'depth' has no default and is not one of vocabulary_size"):
+    with pytest.raises(
+        UserError, match=r"Deep: parameter 'depth' has no default and is not one of vocabulary_size"
+    ):
         settings(partial(Deep, layers=1), POLICY)
-    with pytest.raises(UserError, match=r"load: parameter 'folder' has no default; give it a default"):
+    with pytest.raises(
+        UserError, match=r"load: parameter 'folder' has no default; give it a default"
+    ):
         settings(load)
 
 
 @pytest.mark.parametrize(
     ("find", "name", "message"),
     [
-        (find_algorithm, "imitkd_ful", "unknown algorithm 'imitkd_ful'; did you mean 'imitkd_full'?"),
-        (find_policy, "transfomer", "unknown architecture 'transfomer'; did you mean 'transformer'?"),
+        (
+            find_algorithm,
+            "imitkd_ful",
+            "unknown algorithm 'imitkd_ful'; did you mean 'imitkd_full'?",
+        ),
+        (
+            find_policy,
+            "transfomer",
+            "unknown architecture 'transfomer'; did you mean 'transformer'?",
+        ),
     ],
 )
 def test_an_unknown_name_is_told_the_nearest(find, name, message):

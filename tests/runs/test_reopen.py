@@ -35,15 +35,44 @@ from textgen_env.metrics.scores import score
 from textgen_env.terminal import console
 
 TINY = [
-    *("student.layers=1", "student.width=16", "student.heads=2", "student.ffn=16", "student.dropout=0.0", "device=cpu"),
-    *("train.steps=6", "train.validations=1", "train.batch_tokens=128", "train.validation_rows=4", "precision=float32"),
+    *(
+        "student.layers=1",
+        "student.width=16",
+        "student.heads=2",
+        "student.ffn=16",
+        "student.dropout=0.0",
+        "device=cpu",
+    ),
+    *(
+        "train.steps=6",
+        "train.validations=1",
+        "train.batch_tokens=128",
+        "train.validation_rows=4",
+        "precision=float32",
+    ),
     *("evaluate.speed_rows=4", "evaluate.rows=12"),
 ]
 TEXT = [
-    *("env=IWSLT-v0", "env.corpus=bundled", "env.bundled_pairs=120", "env.vocabulary=300", "env.horizon=24"),
-    *("teacher.layers=1", "teacher.width=16", "teacher.heads=2", "teacher.ffn=16", "teacher.train.steps=15"),
+    *(
+        "env=IWSLT-v0",
+        "env.corpus=bundled",
+        "env.bundled_pairs=120",
+        "env.vocabulary=300",
+        "env.horizon=24",
+    ),
+    *(
+        "teacher.layers=1",
+        "teacher.width=16",
+        "teacher.heads=2",
+        "teacher.ffn=16",
+        "teacher.train.steps=15",
+    ),
     *("teacher.train.lr=0.05", "teacher.train.warmup=1"),  # enough for its outputs to end
-    *("teacher.train.validations=1", "teacher.train.validation_rows=4", "teacher.train.batch_tokens=128"),
+    *(
+        "teacher.train.validations=1",
+        "teacher.train.validation_rows=4",
+        "teacher.train.batch_tokens=128",
+    ),
 ]
 CPU = ("device=cpu", "precision=float32")
 
@@ -82,7 +111,10 @@ def test_the_same_student_and_teacher_get_the_same_scores_again(runs):
     run = reopen(folder, "cpu", "float32")
     config, task, student, teacher = run.config, run.task, run.student, run.teacher
     test = subset(task.splits["test"], 12)
-    for who, write in (("student", Decoder(student, config.evaluate.beam, "float32", "cpu")), ("teacher", teacher.decode)):
+    for who, write in (
+        ("student", Decoder(student, config.evaluate.beam, "float32", "cpu")),
+        ("teacher", teacher.decode),
+    ):
         again = score(task.metric, generate(write, task, test), test.texts.references)
         assert again[task.metric].value == results["scores"][who][task.metric]
     assert teacher.about == results["teacher"]
@@ -137,22 +169,46 @@ def another_architecture(folder: Path) -> None:
     ("spoil", "message"),
     [
         (lambda folder: shutil.rmtree(folder), "no run folder at "),
-        (lambda folder: (folder / "results.json").unlink(), "holds no finished run: there is no results.json"),
-        (lambda folder: (folder / "config.yaml").unlink(), "holds no finished run: there is no config.yaml"),
+        (
+            lambda folder: (folder / "results.json").unlink(),
+            "holds no finished run: there is no results.json",
+        ),
+        (
+            lambda folder: (folder / "config.yaml").unlink(),
+            "holds no finished run: there is no config.yaml",
+        ),
         (lambda folder: (folder / "results.json").write_text("{"), "results.json is damaged"),
-        (lambda folder: without(folder, "results.json", "speed"), "another version of this project"),
+        (
+            lambda folder: without(folder, "results.json", "speed"),
+            "another version of this project",
+        ),
         (lambda folder: (folder / "config.yaml").write_text("env: [}"), "config.yaml is damaged"),
         (lambda folder: (folder / "config.yaml").write_text("- env"), "config.yaml is damaged"),
-        (lambda folder: without(folder, "config.yaml", "evaluate"), "another version of this project (Missing key evaluate)"),
-        (lambda folder: without(folder, "results.json", "teacher"), "another version of this project"),
+        (
+            lambda folder: without(folder, "config.yaml", "evaluate"),
+            "another version of this project (Missing key evaluate)",
+        ),
+        (
+            lambda folder: without(folder, "results.json", "teacher"),
+            "another version of this project",
+        ),
         (lambda folder: spoilt(folder, env__name="IWSLT-v7"), "there is no env IWSLT-v7 now"),
         (lambda folder: spoilt(folder, env__beams=3), "IWSLT-v0 has no beams now"),
-        (lambda folder: spoilt(folder, env__vocabulary="x"), "IWSLT-v0 has another kind of vocabulary now"),
-        (lambda folder: spoilt(folder, env__data_dir=["a"]), "IWSLT-v0 has another kind of data_dir now"),
+        (
+            lambda folder: spoilt(folder, env__vocabulary="x"),
+            "IWSLT-v0 has another kind of vocabulary now",
+        ),
+        (
+            lambda folder: spoilt(folder, env__data_dir=["a"]),
+            "IWSLT-v0 has another kind of data_dir now",
+        ),
         (lambda folder: spoilt(folder, env__vocabulary=200), "has another vocabulary"),
         (lambda folder: spoilt(folder, env__bundled_pairs=110), "was made from another corpus"),
         (another_format, "textgen-env/3 expected, textgen-env/4 found"),
-        (another_architecture, "is of another version of this project: there is no transformer with"),
+        (
+            another_architecture,
+            "is of another version of this project: there is no transformer with",
+        ),
     ],
 )
 def test_a_folder_that_is_not_what_it_was_is_one_line_and_exit_code_two(spoil, message, copied):
@@ -177,13 +233,28 @@ DAMAGED = {
     "nested": (lambda folder: (folder / "results.json").write_text("[" * 10**5), "recursion"),
     "not UTF-8": (lambda folder: (folder / "results.json").write_bytes(b'{"env": "\xff"}'), "0xff"),
     "cost null": (lambda folder: with_results(folder, cost=None), "results.cost is null"),
-    "cost without seconds": (lambda folder: with_results(folder, cost={"a": 1}), "results.cost has no seconds"),
-    "seconds NaN": (lambda folder: with_results(folder, cost={"seconds": float("nan")}), "results.cost.seconds is NaN"),
+    "cost without seconds": (
+        lambda folder: with_results(folder, cost={"a": 1}),
+        "results.cost has no seconds",
+    ),
+    "seconds NaN": (
+        lambda folder: with_results(folder, cost={"seconds": float("nan")}),
+        "results.cost.seconds is NaN",
+    ),
     "speed empty": (lambda folder: with_results(folder, speed={}), "results.speed has no speedup"),
-    "speed-up": (lambda folder: with_results(folder, speed={"speedup": "a", "precision": "float32"}), 'speedup is "a"'),
+    "speed-up": (
+        lambda folder: with_results(folder, speed={"speedup": "a", "precision": "float32"}),
+        'speedup is "a"',
+    ),
     "corpus": (lambda folder: with_results(folder, corpus="a"), 'results.corpus is "a"'),
-    "scores": (lambda folder: with_results(folder, scores={"student": {"low": "a"}}), 'results.scores.student.low is "a"'),
-    "exported": (lambda folder: with_results(folder, exported={"int8": [{}]}), "has no exported_tokens_per_second"),
+    "scores": (
+        lambda folder: with_results(folder, scores={"student": {"low": "a"}}),
+        'results.scores.student.low is "a"',
+    ),
+    "exported": (
+        lambda folder: with_results(folder, exported={"int8": [{}]}),
+        "has no exported_tokens_per_second",
+    ),
 }
 
 
@@ -198,14 +269,17 @@ def test_damaged_results_are_one_line_wherever_they_are_read(spoil, why, copied)
     )
     for read in readers:
         with pytest.raises(
-            UserError, match=f"^{copied / 'results.json'} is damaged .*: delete it and repeat .* resume=true$"
+            UserError,
+            match=f"^{copied / 'results.json'} is damaged .*: delete it and repeat .* resume=true$",
         ) as error:
             read()
         assert why in str(error.value)
 
 
 def test_the_results_of_another_script_name_no_cost(copied):
-    (copied / "results.json").write_text(json.dumps({"trainer": "sb3_ppo", "scores": {"before": {"bleu": 1.0}}, "seconds": 2}))
+    (copied / "results.json").write_text(
+        json.dumps({"trainer": "sb3_ppo", "scores": {"before": {"bleu": 1.0}}, "seconds": 2})
+    )
     assert training_cost(str(copied)) is None
 
 
@@ -220,7 +294,13 @@ def test_teachers_chosen_by_another_metric_are_trained_anew():
 
 def test_two_runs_in_one_report(runs, tmp_path):
     out = tmp_path / "bias"
-    words = [*(f"run={runs[name]}" for name in ("bc", "imitkd")), "rows=60", "resamples=20", "corrupt_at=1", "corrupt=1"]
+    words = [
+        *(f"run={runs[name]}" for name in ("bc", "imitkd")),
+        "rows=60",
+        "resamples=20",
+        "corrupt_at=1",
+        "corrupt=1",
+    ]
     said = command(exposure_bias, *words, *CPU, f"out={out}")
     assert "imitkd" in said
     assert "CPU threads" in said
@@ -264,15 +344,26 @@ def test_the_view_of_one_sentence_is_in_the_terminal_and_in_the_folder(runs):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["reward=blue", "algorithm=reinforce", "algorithm.cold_start=true"], "unknown reward 'blue'; did you mean 'bleu'?"),
+        (
+            ["reward=blue", "algorithm=reinforce", "algorithm.cold_start=true"],
+            "unknown reward 'blue'; did you mean 'bleu'?",
+        ),
         (["train.schedule=cosine"], "unknown learning-rate schedule 'cosine'"),
-        (["teacher=transformer", "teacher.train.schedule=cosine"], "unknown learning-rate schedule 'cosine'"),
+        (
+            ["teacher=transformer", "teacher.train.schedule=cosine"],
+            "unknown learning-rate schedule 'cosine'",
+        ),
         (["algorithm.beta=always"], "unknown beta schedule 'always'"),
-        (["algorithm.demonstrations=teachers"], "unknown demonstrations 'teachers'; did you mean 'teacher'?"),
+        (
+            ["algorithm.demonstrations=teachers"],
+            "unknown demonstrations 'teachers'; did you mean 'teacher'?",
+        ),
         (["algorithm=scst"], "algorithm=scst improves a student that can already generate"),
     ],
 )
-def test_a_mistake_in_a_setting_is_said_before_the_teachers_training(words, message, tmp_path, monkeypatch):
+def test_a_mistake_in_a_setting_is_said_before_the_teachers_training(
+    words, message, tmp_path, monkeypatch
+):
     monkeypatch.setattr(dagger, "find_teacher", None)
     config = cli.read("dagger", ["env=Copy-v0", "env.train=20", f"out={tmp_path / 'run'}", *words])
     with pytest.raises(UserError, match=re.escape(message)):
@@ -285,9 +376,13 @@ def test_a_run_that_is_not_finished_neither_teaches_nor_starts_another(runs, tmp
     shutil.copytree(runs["bc"], copied)
     (copied / "results.json").unlink()
     for key in ("init", "teacher.path"):
-        config = cli.read("dagger", ["env=Copy-v0", "env.train=20", *TINY, f"{key}={copied}", f"out={tmp_path / 'new'}"])
+        config = cli.read(
+            "dagger",
+            ["env=Copy-v0", "env.train=20", *TINY, f"{key}={copied}", f"out={tmp_path / 'new'}"],
+        )
         with pytest.raises(
-            UserError, match=f"^{copied} holds no .*; finish it by the run's command with resume=true out={copied}$"
+            UserError,
+            match=f"^{copied} holds no .*; finish it by the run's command with resume=true out={copied}$",
         ):
             dagger.main(config)
 
@@ -298,7 +393,9 @@ def test_a_run_that_is_interrupted_after_its_training_says_how_to_go_on(tmp_path
 
     monkeypatch.setattr(dagger, "generate_outputs", interrupted)
     config = cli.read("dagger", ["env=Copy-v0", "env.train=20", *TINY, f"out={tmp_path / 'run'}"])
-    with pytest.raises(Interrupted, match=f"interrupted\nresume with: .* out={tmp_path / 'run'} resume=true"):
+    with pytest.raises(
+        Interrupted, match=f"interrupted\nresume with: .* out={tmp_path / 'run'} resume=true"
+    ):
         dagger.main(config)
 
 
@@ -307,17 +404,31 @@ def test_a_student_is_there_without_its_teacher(copied, tmp_path):
     results["teacher"]["path"] = str(tmp_path / "gone")
     (copied / "results.json").write_text(json.dumps(results))
     assert not reopen_student(copied, "cpu")[2].training
-    with pytest.raises(UserError, match=f"its teacher, {tmp_path / 'gone'}, is gone; .* trains it again"):
+    with pytest.raises(
+        UserError, match=f"its teacher, {tmp_path / 'gone'}, is gone; .* trains it again"
+    ):
         reopen(copied, "cpu")
 
 
 def test_bench_compares_a_runs_beam_search_with_ctranslate2(tmp_path):
     pytest.importorskip("ctranslate2")
     tiny = [word for word in TINY if not word.startswith("train.steps")]
-    words = ["env=Copy-v0", "env.train=200", "algorithm=bc", "train.steps=150", "train.lr=0.01", "train.warmup=10"]
+    words = [
+        "env=Copy-v0",
+        "env.train=200",
+        "algorithm=bc",
+        "train.steps=150",
+        "train.lr=0.01",
+        "train.warmup=10",
+    ]
     dagger.main(cli.read("dagger", [*words, *tiny, f"out={tmp_path / 'run'}"]))
     rows = list(beam.measure(SimpleNamespace(run=str(tmp_path / "run"), rows=12), None))
-    assert {row.what for row in rows} >= {"beam 1, length penalty 0.0: ours", "beam 5, length penalty 1.0: ours"}
+    assert {row.what for row in rows} >= {
+        "beam 1, length penalty 0.0: ours",
+        "beam 5, length penalty 1.0: ours",
+    }
     greedy = [row for row in rows if row.what.startswith("beam 1") and ": same of " in row.what]
     assert greedy
-    assert all(row.low == 100 for row in greedy)  # a student of few updates gives PAD and BOS mass, see the suite
+    assert all(
+        row.low == 100 for row in greedy
+    )  # a student of few updates gives PAD and BOS mass, see the suite

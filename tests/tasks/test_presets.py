@@ -28,7 +28,11 @@ def composed(env: str, preset: str) -> dict[str, Any]:
 
 def chosen(env: str, preset: str, algorithm: str) -> dict[str, Any]:
     """What ``read`` makes of these three; Hydra composes only once a task and preset."""
-    config = {key: value for key, value in composed(env, preset).items() if not key.startswith("algorithm.")}
+    config = {
+        key: value
+        for key, value in composed(env, preset).items()
+        if not key.startswith("algorithm.")
+    }
     config |= {f"algorithm.{key}": value for key, value in ALGORITHMS[algorithm].node.items()}
     preset_of_it = applying(presets(env)[preset], config)
     return config | {key: value for key, value in preset_of_it.items() if key in config}
@@ -175,7 +179,9 @@ def test_the_papers_recurrent_students(student: str) -> None:
         ("constant", 0.5, 0.5, 0.5),
     ],
 )
-def test_each_schedule_has_its_own_default_rate(kind: str, start: float, middle: float, end: float) -> None:
+def test_each_schedule_has_its_own_default_rate(
+    kind: str, start: float, middle: float, end: float
+) -> None:
     schedule = beta(kind)
     values = [schedule(progress) for progress in (0, 0.5, 1)]
     assert values == pytest.approx([start, middle, end], abs=1e-4)
@@ -189,7 +195,8 @@ def test_a_rate_out_of_range_is_refused_by_its_key(kind: str, rate: float) -> No
 
 
 @pytest.mark.parametrize(
-    ("kind", "allowed"), [("linear", True), ("constant", True), ("exponential", False), ("reverse_sigmoid", False)]
+    ("kind", "allowed"),
+    [("linear", True), ("constant", True), ("exponential", False), ("reverse_sigmoid", False)],
 )
 def test_a_rate_of_zero_is_an_end_and_no_base_or_width(kind: str, allowed: bool) -> None:
     if allowed:
@@ -210,7 +217,9 @@ def test_another_schedule_does_not_get_the_rate_of_the_presets(kind: str) -> Non
         assert config.algorithm.rate is None
 
 
-@pytest.mark.parametrize(("text", "rate"), [("null", None), ("0.25", 0.25), ("1", 1.0), ("5e-3", 0.005)])
+@pytest.mark.parametrize(
+    ("text", "rate"), [("null", None), ("0.25", 0.25), ("1", 1.0), ("5e-3", 0.005)]
+)
 def test_the_command_line_reads_a_rate_that_may_be_null(text: str, rate: float | None) -> None:
     found = read("dagger", ["env=Copy-v0", f"algorithm.rate={text}"]).algorithm.rate
     assert found == rate

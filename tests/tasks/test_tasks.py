@@ -24,17 +24,36 @@ TRANSLATION = [iwslt, multi30k, parallel_text, wmt16]
 LETTERS = Vocabulary.words("abcdefgh")
 
 
-def task_of(train: list[tuple[str, str]], test: list[tuple[str, str]], source_limit: int = 5, horizon: int = 4) -> Task:
-    splits = {name: Pairs([s for s, _ in rows], [(t,) for _, t in rows]) for name, rows in (("train", train), ("test", test))}
+def task_of(
+    train: list[tuple[str, str]],
+    test: list[tuple[str, str]],
+    source_limit: int = 5,
+    horizon: int = 4,
+) -> Task:
+    splits = {
+        name: Pairs([s for s, _ in rows], [(t,) for _, t in rows])
+        for name, rows in (("train", train), ("test", test))
+    }
     corpus = Corpus("c", "local", "here", splits)
-    return Task("X-v0", corpus, LETTERS, source_limit=source_limit, limit=Limit(horizon), metric="bleu", reward="bleu")
+    return Task(
+        "X-v0",
+        corpus,
+        LETTERS,
+        source_limit=source_limit,
+        limit=Limit(horizon),
+        metric="bleu",
+        reward="bleu",
+    )
 
 
 def folder_of(folder: Path) -> Path:
     """Twenty pairs a split, cased, with Moses escapes."""
     folder.mkdir()
     for split in ("train", "valid", "test"):
-        for language, text in (("de", "Das ist Satz {} &amp; gut ."), ("en", "That &apos;s {} sentence {} .")):
+        for language, text in (
+            ("de", "Das ist Satz {} &amp; gut ."),
+            ("en", "That &apos;s {} sentence {} ."),
+        ):
             lines = [text.format(split, i) for i in range(20)]
             (folder / f"{split}.{language}").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
@@ -86,11 +105,19 @@ def test_what_fits_exactly_is_kept_and_one_more_is_not() -> None:
     assert "1 of 3 test references are longer than what may be generated (4 tokens)" in banner
 
 
-@given(st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=9), min_size=1, max_size=20))
+@given(
+    st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=9), min_size=1, max_size=20)
+)
 def test_rows_are_the_texts_in_tokens(rows: list[list[str]]) -> None:
     texts = [" ".join(row) for row in rows]
-    split = task_of([(text, text) for text in texts], [("a", "a")], source_limit=10, horizon=10).splits["train"]
-    assert [LETTERS.decode(row) for row in split.source] == [LETTERS.decode(row) for row in split.target] == texts
+    split = task_of(
+        [(text, text) for text in texts], [("a", "a")], source_limit=10, horizon=10
+    ).splits["train"]
+    assert (
+        [LETTERS.decode(row) for row in split.source]
+        == [LETTERS.decode(row) for row in split.target]
+        == texts
+    )
     for row in (*split.source, *split.target):
         assert row.dtype == np.int64
         assert row[-1] == EOS
@@ -105,7 +132,9 @@ def test_a_corpus_that_never_fits_and_limits_below_two_are_errors() -> None:
 
 
 def test_a_task_has_pairs_in_every_split() -> None:
-    with pytest.raises(UserError, match=r"X-v0: split 'test' of c \(here\) has no pairs; it needs at least one"):
+    with pytest.raises(
+        UserError, match=r"X-v0: split 'test' of c \(here\) has no pairs; it needs at least one"
+    ):
         task_of([("a", "a")], [])
     with pytest.raises(UserError, match="split 'train'"):
         task_of([], [("a", "a")])
@@ -124,9 +153,15 @@ def test_every_option_has_one_line_of_help(module) -> None:
 
 @pytest.mark.parametrize("module", TRANSLATION, ids=lambda module: module.ID)
 def test_translation_from_a_folder(module, tmp_path: Path) -> None:
-    task = module.load(data_dir=str(folder_of(tmp_path / "mine")), source="de", target="en", vocabulary=120)
+    task = module.load(
+        data_dir=str(folder_of(tmp_path / "mine")), source="de", target="en", vocabulary=120
+    )
     assert (task.id, task.metric, task.reward, task.oracle) == (module.ID, "bleu", "bleu", None)
-    assert {name: len(split) for name, split in task.splits.items()} == {"train": 20, "valid": 20, "test": 20}
+    assert {name: len(split) for name, split in task.splits.items()} == {
+        "train": 20,
+        "valid": 20,
+        "test": 20,
+    }
     first = task.splits["test"].texts
     source, target = "Das ist Satz test &amp; gut .", "That &apos;s test sentence 0 ."
     if module in (iwslt, wmt16):
@@ -134,7 +169,10 @@ def test_translation_from_a_folder(module, tmp_path: Path) -> None:
     if module in (iwslt, multi30k):
         source, target = source.lower(), target.lower()
     assert (first.sources[0], first.references[0]) == (source, (target,))
-    assert task.vocabulary.decode(task.splits["train"].source[3]) == task.splits["train"].texts.sources[3]
+    assert (
+        task.vocabulary.decode(task.splits["train"].source[3])
+        == task.splits["train"].texts.sources[3]
+    )
     assert all(UNK not in row for row in task.splits["train"].target)
 
 
@@ -151,8 +189,14 @@ def test_without_a_folder_the_bundled_corpus_is_taken_and_the_banner_says_so(mod
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"bundled_pairs": 0}, "bundled_pairs=0: a number of at least 1 and at most 10,000,000 expected"),
-        ({"vocabulary": -1}, "vocabulary=-1: a number of at least 1 and at most 1,000,000 expected"),
+        (
+            {"bundled_pairs": 0},
+            "bundled_pairs=0: a number of at least 1 and at most 10,000,000 expected",
+        ),
+        (
+            {"vocabulary": -1},
+            "vocabulary=-1: a number of at least 1 and at most 1,000,000 expected",
+        ),
         ({"lowercase": 1}, "lowercase=1: True or False expected"),
         ({"source": None}, "source=None: a text expected"),
     ],
@@ -194,7 +238,10 @@ def test_equal_options_give_the_same_until_a_file_of_the_hub_folder_changes(tmp_
 def test_wmt16_is_english_to_german_and_splits_marks_when_asked(tmp_path: Path) -> None:
     task = wmt16.load(str(folder_of(tmp_path / "mine")), vocabulary=120, split_marks=True)
     first = task.splits["test"].texts
-    assert (first.sources[0], first.references[0]) == ("That ' s test sentence 0 .", ("Das ist Satz test & gut .",))
+    assert (first.sources[0], first.references[0]) == (
+        "That ' s test sentence 0 .",
+        ("Das ist Satz test & gut .",),
+    )
     for text in (
         "Parliament's re-election , ok",
         "Parliament 's re ##AT##-##AT## election, ok",
@@ -221,13 +268,25 @@ def test_wmt16_is_read_from_the_folder_of_its_languages(datasets, tmp_path: Path
             for shard in range(shards):
                 other = languages[:2]
                 rows = [
-                    {"translation": {other: f"{other} {split} {shard} {i}", "en": f"en {split} {shard} {i}"}} for i in range(9)
+                    {
+                        "translation": {
+                            other: f"{other} {split} {shard} {i}",
+                            "en": f"en {split} {shard} {i}",
+                        }
+                    }
+                    for i in range(9)
                 ]
-                datasets.Dataset.from_list(rows).to_parquet(folder / f"{split}-{shard:05}-of-{shards:05}.parquet")
+                datasets.Dataset.from_list(rows).to_parquet(
+                    folder / f"{split}-{shard:05}-of-{shards:05}.parquet"
+                )
     forward = wmt16.load(corpus="hub", hub=str(tmp_path / "set"), vocabulary=60)
     assert forward.corpus.sizes == {"train": 18, "valid": 9, "test": 9}
-    assert forward.splits["test"].texts == Pairs([f"en test 0 {i}" for i in range(9)], [(f"de test 0 {i}",) for i in range(9)])
-    back = wmt16.load(corpus="hub", hub=str(tmp_path / "set"), vocabulary=60, source="cs", target="en")
+    assert forward.splits["test"].texts == Pairs(
+        [f"en test 0 {i}" for i in range(9)], [(f"de test 0 {i}",) for i in range(9)]
+    )
+    back = wmt16.load(
+        corpus="hub", hub=str(tmp_path / "set"), vocabulary=60, source="cs", target="en"
+    )
     assert (back.splits["valid"].texts.sources[3], *back.splits["valid"].texts.references[3]) == (
         "cs validation 0 3",
         "en validation 0 3",
@@ -259,7 +318,9 @@ def test_copy_strings_are_new_in_every_split_and_of_every_length() -> None:
     assert (task.source_limit, task.horizon, len(task.vocabulary)) == (7, 8, 8)
     assert (
         task.corpus.fingerprint
-        != copy.load(symbols=4, max_length=6, horizon=8, train=1000, valid=100, test=100, seed=1).corpus.fingerprint
+        != copy.load(
+            symbols=4, max_length=6, horizon=8, train=1000, valid=100, test=100, seed=1
+        ).corpus.fingerprint
     )
 
 
@@ -298,7 +359,9 @@ def padded(rows: list[list[int]], extra: int) -> torch.Tensor:
 
 
 @given(sources, st.integers(0, 3), st.integers(1, 10), st.integers(0, 2**31))
-def test_the_copy_oracle_ignores_the_past_and_adds_up(rows: list[list[int]], extra: int, steps: int, seed: int) -> None:
+def test_the_copy_oracle_ignores_the_past_and_adds_up(
+    rows: list[list[int]], extra: int, steps: int, seed: int
+) -> None:
     source, oracle = padded(rows, extra), copy.CopyOracle(9)
     prefix = torch.randint(9, (len(rows), steps), generator=torch.Generator().manual_seed(seed))
     scores = oracle.log_probs(source, prefix)
@@ -316,16 +379,24 @@ def test_the_copy_oracle_ignores_the_past_and_adds_up(rows: list[list[int]], ext
 
 
 @given(sources, st.integers(0, 3), st.integers(1, 10))
-def test_the_copy_oracle_demonstrates_what_it_would_do(rows: list[list[int]], extra: int, steps: int) -> None:
+def test_the_copy_oracle_demonstrates_what_it_would_do(
+    rows: list[list[int]], extra: int, steps: int
+) -> None:
     source, oracle = padded(rows, extra), copy.CopyOracle(9)
     written = oracle.demonstrate(source, steps)
     assert written.length.tolist() == [min(len(row) + 1, steps) for row in rows]
     assert written.action.tolist() == [
-        [*row[:steps], *[EOS] * (steps > len(row)), *[PAD] * (written.action.shape[1] - min(len(row) + 1, steps))]
+        [
+            *row[:steps],
+            *[EOS] * (steps > len(row)),
+            *[PAD] * (written.action.shape[1] - min(len(row) + 1, steps)),
+        ]
         for row in rows
     ]
     assert oracle.queries == written.length.sum()
-    taken = oracle.log_probs(source, shift(written.action)).gather(-1, written.action[..., None])[..., 0]
+    taken = oracle.log_probs(source, shift(written.action)).gather(-1, written.action[..., None])[
+        ..., 0
+    ]
     inside = torch.arange(written.action.shape[1]) < written.length[:, None]
     torch.testing.assert_close(written.score, (taken * inside).sum(1))
 
@@ -343,11 +414,19 @@ def test_the_task_of_copy_knows_its_oracle(task: Task) -> None:
 
 
 def test_other_real_text_under_the_right_names(corpora: Path, tmp_path: Path) -> None:
-    pieces = {"train": "train_europarl10k_short", "valid": "newstest2013.tok", "test": "newstest2013.tok"}
+    pieces = {
+        "train": "train_europarl10k_short",
+        "valid": "newstest2013.tok",
+        "test": "newstest2013.tok",
+    }
     for split, name in pieces.items():
         for language in ("de", "en"):
-            (tmp_path / f"{split}.{language}.gz").symlink_to(corpora / "wmt_en_de" / f"{name}.{language}.gz")
-    task = parallel_text.load(str(tmp_path), source="en", target="de", horizon=60, source_limit=60, vocabulary=4_000)
+            (tmp_path / f"{split}.{language}.gz").symlink_to(
+                corpora / "wmt_en_de" / f"{name}.{language}.gz"
+            )
+    task = parallel_text.load(
+        str(tmp_path), source="en", target="de", horizon=60, source_limit=60, vocabulary=4_000
+    )
     assert task.corpus.sizes == {"train": 10_000, "valid": 3_000, "test": 3_000}
     assert len(task.splits["train"]) + task.splits["train"].skipped == 10_000
     assert len(task.splits["test"]) == 3_000

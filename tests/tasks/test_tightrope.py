@@ -55,7 +55,10 @@ def test_the_mean_return_is_minus_the_laboratorys_exact_cost(recoverable: bool) 
     rng = np.random.default_rng(0)
     for _ in range(20):
         policy = walker(T, rng.random(T), rng.random(T))
-        mean = sum(chance(policy, right, recoverable) * value for right, value in zip(episodes, returns, strict=True))
+        mean = sum(
+            chance(policy, right, recoverable) * value
+            for right, value in zip(episodes, returns, strict=True)
+        )
         assert -mean == pytest.approx(total_cost(tightrope(T, climb=recoverable), policy))
 
 
@@ -87,7 +90,9 @@ def all_at_once(task: Task, action: torch.Tensor) -> np.ndarray:
 
 def test_whole_episodes_are_paid_as_single_steps() -> None:
     task = words.load(horizon=T, train=8)
-    action = torch.randint(words.UNK, len(task.vocabulary), (8, T), generator=torch.Generator().manual_seed(0))
+    action = torch.randint(
+        words.UNK, len(task.vocabulary), (8, T), generator=torch.Generator().manual_seed(0)
+    )
     paid = all_at_once(task, action)
     env = TextGenEnv(task, split="train")
     for row in range(8):
@@ -96,11 +101,14 @@ def test_whole_episodes_are_paid_as_single_steps() -> None:
 
 
 def test_elsewhere_the_cost_is_the_disagreement_with_the_exact_expert(task: Task) -> None:
-    action = torch.randint(3, len(task.vocabulary), (6, task.horizon), generator=torch.Generator().manual_seed(0))
+    action = torch.randint(
+        3, len(task.vocabulary), (6, task.horizon), generator=torch.Generator().manual_seed(0)
+    )
     length = torch.full((6,), task.horizon)
     written = Trajectories(action, length, length.float())
     cost, zero_one = (
-        rewards.score(rewards.make(name, task, expert(task)), task, "train", range(6), written) for name in ("cost", "zero_one")
+        rewards.score(rewards.make(name, task, expert(task)), task, "train", range(6), written)
+        for name in ("cost", "zero_one")
     )
     assert (cost == zero_one).all()
     assert cost.min() == -1
@@ -119,9 +127,13 @@ class Told(torch.nn.Module):
         super().__init__()
         other = (1 - climb) / (size - 3)
         self.vocabulary_size = size
-        self.logits = torch.full((size,), other).index_fill(0, torch.tensor([words.CLIMB]), climb).log()
+        self.logits = (
+            torch.full((size,), other).index_fill(0, torch.tensor([words.CLIMB]), climb).log()
+        )
 
-    def forward(self, source: torch.Tensor, prefix: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, source: torch.Tensor, prefix: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
         return self.logits.expand(int(mask.sum()), -1)
 
 

@@ -42,7 +42,11 @@ print(json.dumps([checked["cloning"], answers[False], answers[True]]))
 
 
 def printed(cell: Any) -> str:
-    return "".join(output["text"] for output in cell.outputs if output.output_type == "stream" and output.name == "stdout")
+    return "".join(
+        output["text"]
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stdout"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +55,20 @@ def lesson() -> Any:
     notebook = nbformat.read(LESSON, as_version=4)
     notebook.cells += [nbformat.v4.new_code_cell(source) for source in (REPORT, CLONING, DAGGER)]
     folder = str(LESSON.parents[1])
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+    nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": folder}}
+    ).execute()
     return notebook
 
 
 def test_it_is_stored_without_outputs() -> None:
     stored = nbformat.read(LESSON, as_version=4)
     nbformat.validate(stored)
-    assert all(not cell.outputs and cell.execution_count is None for cell in stored.cells if cell.cell_type == "code")
+    assert all(
+        not cell.outputs and cell.execution_count is None
+        for cell in stored.cells
+        if cell.cell_type == "code"
+    )
 
 
 def test_its_numbers_are_those_it_tells_of(lesson: Any) -> None:
@@ -71,11 +81,22 @@ def test_its_numbers_are_those_it_tells_of(lesson: Any) -> None:
     assert max(on_rope) < 0.03 < 0.06 < own[-1]
     assert exposure["dagger"][1][-1] < own[-1] / 2
     assert checked == {"cloning": "to be done", "dagger": "to be done"}
-    assert sum("image/png" in output.get("data", {}) for cell in lesson.cells[:-3] for output in cell.get("outputs", [])) == 3
+    assert (
+        sum(
+            "image/png" in output.get("data", {})
+            for cell in lesson.cells[:-3]
+            for output in cell.get("outputs", [])
+        )
+        == 3
+    )
 
 
 def test_a_right_answer_passes_and_cloning_is_no_dagger(lesson: Any) -> None:
-    assert json.loads(printed(lesson.cells[-1]).strip().split("\n")[-1]) == ["done", "not yet", "done"]
+    assert json.loads(printed(lesson.cells[-1]).strip().split("\n")[-1]) == [
+        "done",
+        "not yet",
+        "done",
+    ]
 
 
 def test_a_right_clone_which_never_falls_has_an_error_on_the_ground(lesson: Any) -> None:
@@ -86,7 +107,9 @@ def test_a_right_clone_which_never_falls_has_an_error_on_the_ground(lesson: Any)
 
 def test_what_is_rendered_is_the_cost_that_the_text_states(lesson: Any) -> None:
     """A fall and the climb back: u = 2, in the picture, in the tables and in the environment."""
-    drawn, exact = (printed(cell) for cell in lesson.cells if cell.get("id") in ("cell-03", "cell-07"))
+    drawn, exact = (
+        printed(cell) for cell in lesson.cells if cell.get("id") in ("cell-03", "cell-07")
+    )
     assert "return -2" in drawn
     assert exact.count("u 2 ") == 2
 

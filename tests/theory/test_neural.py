@@ -31,7 +31,11 @@ def rope_of_text() -> MDP:
     after[ROPE, :3] = ROPE, GROUND, ROPE
     after[GROUND, :3] = GROUND, GROUND, ROPE
     cost = np.array([[0.0, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]])
-    return MDP(np.eye(3)[ROPE], np.broadcast_to(np.eye(3)[after], (T, 3, 4, 3)), np.broadcast_to(cost, (T, 3, 4)))
+    return MDP(
+        np.eye(3)[ROPE],
+        np.broadcast_to(np.eye(3)[after], (T, 3, 4, 3)),
+        np.broadcast_to(cost, (T, 3, 4)),
+    )
 
 
 def table_of(episodes: neural.Episodes) -> Array:
@@ -53,15 +57,24 @@ def table_of(episodes: neural.Episodes) -> Array:
 @pytest.fixture(scope="module")
 def students() -> dict[str, Policy]:
     return {
-        name: neural.student(TASK, partial(neural.algorithm, name, epsilon=EPSILON), seed=0, steps=100)
+        name: neural.student(
+            TASK, partial(neural.algorithm, name, epsilon=EPSILON), seed=0, steps=100
+        )
         for name in neural.LEARNERS
     }
 
 
 @pytest.mark.parametrize("name", ["bc", "dagger"])
-def test_sampled_regret_is_that_of_a_table_that_errs_alike(students: dict[str, Policy], name: str) -> None:
+def test_sampled_regret_is_that_of_a_table_that_errs_alike(
+    students: dict[str, Policy], name: str
+) -> None:
     episodes = neural.sample_episodes(students[name], TASK, 6000, seed=1)
-    cost = ((episodes.fallen | (episodes.action != episodes.right)) & episodes.taken).sum(1).double().numpy()
+    cost = (
+        ((episodes.fallen | (episodes.action != episodes.right)) & episodes.taken)
+        .sum(1)
+        .double()
+        .numpy()
+    )
     exact = total_cost(rope_of_text(), table_of(episodes))
     assert abs(cost.mean() - exact) < 4 * cost.std() / np.sqrt(len(cost))
     expected = neural.measure(students[name], TASK, name, seed=2)
@@ -69,8 +82,12 @@ def test_sampled_regret_is_that_of_a_table_that_errs_alike(students: dict[str, P
     assert exact > 0.02  # it does err
 
 
-def test_students_err_as_their_labels_and_only_dagger_knows_the_way_back(students: dict[str, Policy]) -> None:
-    clone, dagger = (neural.measure(students[name], TASK, name, seed=0) for name in ("bc", "dagger"))
+def test_students_err_as_their_labels_and_only_dagger_knows_the_way_back(
+    students: dict[str, Policy],
+) -> None:
+    clone, dagger = (
+        neural.measure(students[name], TASK, name, seed=0) for name in ("bc", "dagger")
+    )
     assert clone.error_expert == pytest.approx(EPSILON, rel=0.3)
     assert clone.error_ground > 0.95
     assert dagger.error_ground < 0.6
@@ -81,7 +98,11 @@ def test_students_err_as_their_labels_and_only_dagger_knows_the_way_back(student
 
 def test_a_perfect_student_of_the_labels_errs_with_epsilon() -> None:
     size, label = len(TASK.vocabulary), neural.label_error(EPSILON, len(TASK.vocabulary))
-    log_probs = torch.full((1, size), label / (size - 1)).index_fill(1, torch.tensor([CLIMB]), 1 - label).log()
+    log_probs = (
+        torch.full((1, size), label / (size - 1))
+        .index_fill(1, torch.tensor([CLIMB]), 1 - label)
+        .log()
+    )
     assert 1 - allowed_log_probs(log_probs).exp()[0, CLIMB] == pytest.approx(EPSILON)
 
 
@@ -96,21 +117,38 @@ def test_slope_and_its_interval() -> None:
     assert 180 <= covered <= 199  # 95 %
 
 
-def test_the_script_trains_students_and_writes_their_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_script_trains_students_and_writes_their_curves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(EXPERIMENTS))
     monkeypatch.setattr(neural, "STEPS", 5)
     monkeypatch.setattr(neural, "TEST_TOKENS", 4096)
     import cli
     import t2_bound
 
-    words = ["shortest=4", "longest=16", "mdps=60", "neural_shortest=2", "neural_longest=8", "neural_seeds=2"]
+    words = [
+        "shortest=4",
+        "longest=16",
+        "mdps=60",
+        "neural_shortest=2",
+        "neural_longest=8",
+        "neural_seeds=2",
+    ]
     t2_bound.main(cli.read("t2_bound", [*words, f"out={tmp_path}"]))
     results = json.loads((tmp_path / "t2_bound.json").read_text())
-    curves = {(curve["learner"], curve["kind"]): curve for curve in results["curves"] if curve["kind"] != "exact"}
+    curves = {
+        (curve["learner"], curve["kind"]): curve
+        for curve in results["curves"]
+        if curve["kind"] != "exact"
+    }
     assert len(results["students"]) == 2 * 3 * 2
     for name, learner in neural.LEARNERS.items():
         curve, exact = curves[learner, "neural"], curves[learner, "exact, as neural"]
         assert curve["horizon"] == exact["horizon"] == [2, 4, 8]
-        mine = [row["regret"] for row in results["students"] if (row["learner"], row["horizon"]) == (name, 8)]
+        mine = [
+            row["regret"]
+            for row in results["students"]
+            if (row["learner"], row["horizon"]) == (name, 8)
+        ]
         assert curve["regret"][-1] == pytest.approx(np.mean(mine))
         assert curve["slope"]["low"] < curve["slope"]["value"] < curve["slope"]["high"]

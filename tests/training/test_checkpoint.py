@@ -23,7 +23,10 @@ def test_round_trip(tmp_path):
     save_tensors(tmp_path / "x.safetensors", tensors, {"step": 3, "names": ["p", "q"]})
     loaded, header = load_tensors(tmp_path / "x.safetensors")
     assert header == {"step": 3, "names": ["p", "q"]}
-    assert all(torch.equal(loaded[name], tensors[name]) and loaded[name].dtype == tensors[name].dtype for name in tensors)
+    assert all(
+        torch.equal(loaded[name], tensors[name]) and loaded[name].dtype == tensors[name].dtype
+        for name in tensors
+    )
 
 
 def test_every_truncation_is_refused(tmp_path):
@@ -59,7 +62,9 @@ def test_a_full_disk_is_one_line_and_the_file_before_survives(tmp_path, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("textgen_env.data.files.os.fsync", full)
-    with pytest.raises(UserError, match="No space left on device; the file that was there is intact"):
+    with pytest.raises(
+        UserError, match="No space left on device; the file that was there is intact"
+    ):
         save_tensors(path, {"a": torch.zeros(2)}, {"step": 2})
     assert load_tensors(path)[1] == {"step": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
@@ -67,7 +72,9 @@ def test_a_full_disk_is_one_line_and_the_file_before_survives(tmp_path, monkeypa
 
 def test_moments_round_trip():
     model, twin = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
-    optimizer, fresh = (torch.optim.Adam(module.parameters(), fused=True) for module in (model, twin))
+    optimizer, fresh = (
+        torch.optim.Adam(module.parameters(), fused=True) for module in (model, twin)
+    )
     assert all(not tensor.any() for tensor in moments(optimizer).values())  # as Adam starts
     model(torch.randn(5, 3)).sum().backward()
     optimizer.step()
@@ -89,10 +96,15 @@ def test_a_state_with_an_extra_state_round_trips_and_another_is_refused(tmp_path
     load_state(right, state_tensors(left), tmp_path)
     assert (right.count, right.weight.item()) == (3, left.weight.item())
     assert state_tensors(left).keys() == {"weight", "_extra_state.count"}
-    with pytest.raises(UserError, match=r"holds the state of another Counter: _extra_state\.more is \(\) there, absent here"):
+    with pytest.raises(
+        UserError,
+        match=r"holds the state of another Counter: _extra_state\.more is \(\) there, absent here",
+    ):
         load_state(right, {**state_tensors(left), "_extra_state.more": torch.tensor(1)}, tmp_path)
     with pytest.raises(UserError, match=r"another Counter \(KeyError: 'count'\)"):
-        load_state(right, {"weight": torch.ones(()), "_extra_state.other": torch.tensor(1)}, tmp_path)
+        load_state(
+            right, {"weight": torch.ones(()), "_extra_state.other": torch.tensor(1)}, tmp_path
+        )
 
 
 class Counter(torch.nn.Module):

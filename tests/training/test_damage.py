@@ -66,7 +66,9 @@ def one_line(call, *args, **settings) -> str:
     return str(error.value)
 
 
-def test_undamaged_it_resumes_to_the_bit_with_a_state_and_a_parameter_without_gradient(copied, tmp_path):
+def test_undamaged_it_resumes_to_the_bit_with_a_state_and_a_parameter_without_gradient(
+    copied, tmp_path
+):
     straight, _ = fit(tmp_path / "straight", make=Stateful)
     resumed, _ = fit(copied, resume=True, make=Stateful)
     assert same(straight, resumed)
@@ -110,22 +112,40 @@ def filled(value):
 
 
 FAULTS = {
-    "moment of another shape": (tensor("optimizer.0.exp_avg", lambda t: t[:1].clone()), "optimizer.0.exp_avg is ("),
+    "moment of another shape": (
+        tensor("optimizer.0.exp_avg", lambda t: t[:1].clone()),
+        "optimizer.0.exp_avg is (",
+    ),
     "second moment of another shape": (
         tensor("optimizer.3.exp_avg_sq", lambda t: t.flatten()[:2].clone()),
         "exp_avg_sq is (2,)",
     ),
-    "moment of another type": (tensor("optimizer.0.exp_avg", torch.Tensor.double), "exp_avg is torch.float64 there"),
+    "moment of another type": (
+        tensor("optimizer.0.exp_avg", torch.Tensor.double),
+        "exp_avg is torch.float64 there",
+    ),
     "no moment": (tensor("optimizer.1.exp_avg", gone), "optimizer.1.exp_avg is absent there"),
-    "no second moment": (tensor("optimizer.1.exp_avg_sq", gone), "optimizer.1.exp_avg_sq is absent there"),
+    "no second moment": (
+        tensor("optimizer.1.exp_avg_sq", gone),
+        "optimizer.1.exp_avg_sq is absent there",
+    ),
     "no count of steps": (tensor("optimizer.1.step", gone), "optimizer.1.step is absent there"),
-    "count of another shape": (tensor("optimizer.0.step", lambda t: t[None]), "optimizer.0.step is (1,) there"),
+    "count of another shape": (
+        tensor("optimizer.0.step", lambda t: t[None]),
+        "optimizer.0.step is (1,) there",
+    ),
     "moment of an unknown parameter": (
         tensor("optimizer.99.exp_avg", lambda t: t),
         "optimizer.99.exp_avg is (2,) there, absent",
     ),
-    "unknown moment": (tensor("optimizer.0.max_exp_avg_sq", lambda t: t), "optimizer.0.max_exp_avg_sq is (2,) there, absent"),
-    "NaN moment": (tensor("optimizer.0.exp_avg", filled(float("nan"))), "optimizer.0.exp_avg is NaN"),
+    "unknown moment": (
+        tensor("optimizer.0.max_exp_avg_sq", lambda t: t),
+        "optimizer.0.max_exp_avg_sq is (2,) there, absent",
+    ),
+    "NaN moment": (
+        tensor("optimizer.0.exp_avg", filled(float("nan"))),
+        "optimizer.0.exp_avg is NaN",
+    ),
     "unknown tensor": (tensor("unknown", lambda t: t), "unknown is (2,) there, absent here"),
     "weight of another shape": (
         tensor("policy.target_embedding.weight", lambda t: t[:2].clone()),
@@ -135,7 +155,10 @@ FAULTS = {
         tensor("policy.target_embedding.weight", torch.Tensor.half),
         "target_embedding.weight is torch.float16 there",
     ),
-    "no weight": (tensor("policy.target_embedding.weight", gone), "target_embedding.weight is absent there"),
+    "no weight": (
+        tensor("policy.target_embedding.weight", gone),
+        "target_embedding.weight is absent there",
+    ),
     "NaN weight": (
         tensor("policy.target_embedding.weight", filled(float("nan"))),
         "weights of target_embedding.weight are NaN or infinite",
@@ -144,37 +167,63 @@ FAULTS = {
         tensor("policy.target_embedding.weight", filled(float("inf"))),
         "weights of target_embedding.weight are NaN or inf",
     ),
-    "algorithm's state of another shape": (tensor("algorithm.seen", lambda t: t[:1].clone()), "size mismatch for seen"),
-    "algorithm's state that does not broadcast": (tensor("algorithm.seen", lambda t: torch.zeros(3)), "RuntimeError: "),
-    "algorithm's state of another type": (tensor("algorithm.seen", torch.Tensor.long), "another Stateful: seen is"),
+    "algorithm's state of another shape": (
+        tensor("algorithm.seen", lambda t: t[:1].clone()),
+        "size mismatch for seen",
+    ),
+    "algorithm's state that does not broadcast": (
+        tensor("algorithm.seen", lambda t: torch.zeros(3)),
+        "RuntimeError: ",
+    ),
+    "algorithm's state of another type": (
+        tensor("algorithm.seen", torch.Tensor.long),
+        "another Stateful: seen is",
+    ),
     "no algorithm's state": (
         tensor("algorithm.seen", gone),
         'another Stateful (RuntimeError: Error(s) in loading state_dict for Stateful: Missing key(s) in state_dict: "seen".)',
     ),
-    "unknown algorithm's state": (tensor("algorithm.more", lambda t: t), 'Unexpected key(s) in state_dict: "more"'),
+    "unknown algorithm's state": (
+        tensor("algorithm.more", lambda t: t),
+        'Unexpected key(s) in state_dict: "more"',
+    ),
     "another run": (field("vocabulary", "w"), "belongs to another run: vocabulary differ"),
     "no progress": (field("progress", "del"), "belongs to another run: no progress differ"),
     "progress that is none": (field("progress", [1]), "progress is '[1]'"),
     "step as text": (field("progress.step", "8"), "progress.step is '8'"),
     "negative step": (field("progress.step", -1), "progress.step is '-1'"),
     "step that is true": (field("progress.step", True), "progress.step is 'True'"),
-    "step beyond the last": (field("progress.step", STEPS + 1), f"progress.step is {STEPS + 1}, best_step 8, of {STEPS} steps"),
-    "best step beyond the step": (field("progress.best_step", 9), "progress.step is 8, best_step 9"),
+    "step beyond the last": (
+        field("progress.step", STEPS + 1),
+        f"progress.step is {STEPS + 1}, best_step 8, of {STEPS} steps",
+    ),
+    "best step beyond the step": (
+        field("progress.best_step", 9),
+        "progress.step is 8, best_step 9",
+    ),
     "best as text": (field("progress.best", "x"), "progress.best is 'x'"),
     "best that is NaN": (field("progress.best", float("nan")), "progress.best is 'nan'"),
     "unknown field": (field("progress.epoch", 1), "progress.epoch is unknown"),
     "no field": (field("progress.best", "del"), "progress.best is missing"),
     "unknown cost": (field("progress.cost.dollars", 1), "progress.cost.dollars is unknown"),
     "no cost": (field("progress.cost.seconds", "del"), "progress.cost.seconds is missing"),
-    "negative cost": (field("progress.cost.gradient_tokens", -5), "progress.cost.gradient_tokens is '-5'"),
-    "part of a token": (field("progress.cost.gradient_tokens", 0.5), "progress.cost.gradient_tokens is '0.5'"),
+    "negative cost": (
+        field("progress.cost.gradient_tokens", -5),
+        "progress.cost.gradient_tokens is '-5'",
+    ),
+    "part of a token": (
+        field("progress.cost.gradient_tokens", 0.5),
+        "progress.cost.gradient_tokens is '0.5'",
+    ),
     "profile that is none": (field("progress.profile", 3), "progress.profile is '3'"),
     "negative seconds": (field("progress.profile.data", -1.0), "progress.profile.data is '-1.0'"),
 }
 
 
 @pytest.mark.parametrize(("spoil", "message"), FAULTS.values(), ids=FAULTS)
-def test_a_checkpoint_that_does_not_fit_is_one_line_that_names_file_and_tensor(copied, spoil, message):
+def test_a_checkpoint_that_does_not_fit_is_one_line_that_names_file_and_tensor(
+    copied, spoil, message
+):
     tensors, header = load_tensors(last(copied))
     spoil(tensors, header)
     save_tensors(last(copied), tensors, header)
@@ -215,16 +264,22 @@ def test_a_damaged_checkpoint_is_refused_and_the_advice_leads_to_a_working_run(c
     assert same(straight, resumed)
 
 
-def test_a_best_checkpoint_that_cannot_be_made_again_is_said_and_replaced_by_the_last(tmp_path, capsys):
+def test_a_best_checkpoint_that_cannot_be_made_again_is_said_and_replaced_by_the_last(
+    tmp_path, capsys
+):
     fit(tmp_path, scores=[1, 3, 2])
     best = tmp_path / "checkpoints" / "best.safetensors"
     best.write_bytes(best.read_bytes()[:-9])
-    assert f"delete it, and resume=true evaluates the weights of step {STEPS}" in one_line(fit, tmp_path, resume=True)
+    assert f"delete it, and resume=true evaluates the weights of step {STEPS}" in one_line(
+        fit, tmp_path, resume=True
+    )
     best.unlink()
     _, progress = fit(tmp_path, resume=True, scores=[2])
     assert (progress.best, progress.best_step) == (2, STEPS)
     assert load_tensors(best)[1]["step"] == STEPS
-    assert f"of step 8, is gone; the weights of step {STEPS} are evaluated" in " ".join(capsys.readouterr().err.split())
+    assert f"of step 8, is gone; the weights of step {STEPS} are evaluated" in " ".join(
+        capsys.readouterr().err.split()
+    )
 
 
 def test_killed_between_its_two_checkpoints_it_still_resumes_to_the_bit(tmp_path, monkeypatch):
@@ -265,21 +320,35 @@ def test_weights_that_overflow_where_no_loss_shows_it_are_not_saved(tmp_path):
             return super().loss(batch, clock)
 
     said = one_line(fit, tmp_path, make=Spoilt)
-    assert "the weights of algorithm.idle are NaN or infinite at step 8, the last good step known is 4; stopped: " in said
+    assert (
+        "the weights of algorithm.idle are NaN or infinite at step 8, the last good step known is 4; stopped: "
+        in said
+    )
     assert load_tensors(last(tmp_path))[1]["progress"]["step"] == 4
 
 
 def test_weights_of_a_model_that_are_nan_are_called_that():
-    said = one_line(load_weights, torch.nn.Linear(2, 1, bias=False), {"weight": torch.tensor([[1.0, float("nan")]])}, "x")
+    said = one_line(
+        load_weights,
+        torch.nn.Linear(2, 1, bias=False),
+        {"weight": torch.tensor([[1.0, float("nan")]])},
+        "x",
+    )
     assert said.startswith("x: the weights of weight are NaN or infinite")
 
 
 # --- disks and folders
 
 
-@pytest.mark.parametrize("limit", [0, 1_500, 4_000, 60_000], ids=["nothing", "journal", "events", "checkpoint"])
-def test_what_cannot_be_written_is_one_line_and_what_was_saved_resumes_to_the_bit(tmp_path, limit, monkeypatch):
-    monkeypatch.setattr("agents.training.logger.console", Console(file=io.StringIO()))  # what pytest captures is in a file too
+@pytest.mark.parametrize(
+    "limit", [0, 1_500, 4_000, 60_000], ids=["nothing", "journal", "events", "checkpoint"]
+)
+def test_what_cannot_be_written_is_one_line_and_what_was_saved_resumes_to_the_bit(
+    tmp_path, limit, monkeypatch
+):
+    monkeypatch.setattr(
+        "agents.training.logger.console", Console(file=io.StringIO())
+    )  # what pytest captures is in a file too
     straight, _ = fit(tmp_path / "straight")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
@@ -300,7 +369,9 @@ def test_what_cannot_be_written_is_one_line_and_what_was_saved_resumes_to_the_bi
 def test_a_full_disk_is_one_line_and_with_room_again_it_resumes_to_the_bit(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True
+    ).returncode:
         pytest.skip("no file system can be mounted here")
 
     def fill() -> float:
@@ -339,7 +410,10 @@ def test_a_damaged_row_of_the_metrics_is_named_and_a_torn_last_one_dropped(copie
     fit(copied.parent / "torn", resume=True, make=Stateful)
     for row in (b"3", b"{}", b"\xff", b'{"step": 9, "pha'):
         path.write_bytes(row + b"\n" + whole)
-        assert one_line(fit, copied, resume=True, make=Stateful) == f"{path}:1: not a row of this file; remove the line"
+        assert (
+            one_line(fit, copied, resume=True, make=Stateful)
+            == f"{path}:1: not a row of this file; remove the line"
+        )
     path.write_bytes(whole)
     fit(copied, resume=True, make=Stateful)
 

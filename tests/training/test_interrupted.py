@@ -100,9 +100,21 @@ ADVICE = {
         torn,
         "delete it and repeat the run's command with out=run resume=true",
     ),
-    "a bit of it": ("run/checkpoints/best.safetensors", bit, "delete it and repeat the run's command with out=run resume=true"),
-    "last of a finished run": ("run/checkpoints/last.safetensors", torn, "delete it, and resume=true trains from the start"),
-    "results": ("run/results.json", torn, "delete it and repeat the run's command with out=run resume=true"),
+    "a bit of it": (
+        "run/checkpoints/best.safetensors",
+        bit,
+        "delete it and repeat the run's command with out=run resume=true",
+    ),
+    "last of a finished run": (
+        "run/checkpoints/last.safetensors",
+        torn,
+        "delete it, and resume=true trains from the start",
+    ),
+    "results": (
+        "run/results.json",
+        torn,
+        "delete it and repeat the run's command with out=run resume=true",
+    ),
 }
 
 
@@ -124,7 +136,9 @@ def test_a_damaged_configuration_is_named_and_the_run_can_be_made_again(here):
     before = scores("run")
     Path("run/config.yaml").write_text("env: [}")
     assert "run/config.yaml is damaged" in call(show, "run=run", *CPU, code=2)
-    assert "restore a copy; or delete run and start again" in call(dagger, *RUN, "resume=true", code=2)
+    assert "restore a copy; or delete run and start again" in call(
+        dagger, *RUN, "resume=true", code=2
+    )
     shutil.rmtree("run")
     call(dagger, *RUN)
     assert scores("run") == before
@@ -141,7 +155,9 @@ def test_a_damaged_cached_teacher_is_said_and_trained_again(here):
         said = call(dagger, *RUN, "resume=true")
         assert "the cached teacher is damaged and trained again: " in said
         assert str(best) in said
-        assert all(torch.equal(tensor, whole[name]) for name, tensor in load_tensors(best)[0].items())
+        assert all(
+            torch.equal(tensor, whole[name]) for name, tensor in load_tensors(best)[0].items()
+        )
     assert "is damaged" not in call(dagger, *RUN, "resume=true")
 
 
@@ -164,14 +180,19 @@ def test_a_damaged_teacher_of_a_finished_run_is_named_and_made_again(here):
     said = call(show, "run=run", *CPU, code=2)
     assert f"delete {best.parents[1]} and repeat the command that made it" in said
     shutil.rmtree(best.parents[1])
-    assert "the run's command with resume=true trains it again" in call(show, "run=run", *CPU, code=2)
+    assert "the run's command with resume=true trains it again" in call(
+        show, "run=run", *CPU, code=2
+    )
     call(dagger, *RUN, "resume=true")
     call(show, "run=run", *CPU)
 
 
 OUTPUTS = {
     "truncated": (torn, "does not match its checksum"),
-    "a letter": (lambda data: flipped(data, data.index(b'"texts"') + 14), "does not match its checksum"),
+    "a letter": (
+        lambda data: flipped(data, data.index(b'"texts"') + 14),
+        "does not match its checksum",
+    ),
     "of an earlier version": (
         lambda data: json.dumps(json.loads(data)["content"]["texts"]).encode(),
         "does not match its checksum",
@@ -213,7 +234,11 @@ def test_a_damaged_vocabulary_is_said_and_trained_again(here):
     subwords(corpus, 300)  # the task may be in memory still, from before this cache
     (path,) = Path().glob("cache/vocabularies/*.json")
     whole = path.read_bytes()
-    for harm in (torn, lambda data: flipped(data, data.index(b"vocab") + 40), lambda data: load_json(path).encode()):
+    for harm in (
+        torn,
+        lambda data: flipped(data, data.index(b"vocab") + 40),
+        lambda data: load_json(path).encode(),
+    ):
         path.write_bytes(harm(whole))
         with pytest.warns(UserWarning, match=f"damaged, and trained again: .*{path.name}"):
             subwords(corpus, 300)
@@ -256,7 +281,9 @@ PHASES = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_signal_in_every_phase_says_how_to_go_on_and_that_ends_as_if_nothing_had_been(made, tmp_path, phase, monkeypatch):
+def test_a_signal_in_every_phase_says_how_to_go_on_and_that_ends_as_if_nothing_had_been(
+    made, tmp_path, phase, monkeypatch
+):
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     owner, function, words = PHASES[phase]
@@ -268,21 +295,42 @@ def test_a_signal_in_every_phase_says_how_to_go_on_and_that_ends_as_if_nothing_h
     assert again[-2:] == ["out=run", "resume=true"]
     call(dagger, *again)
     assert scores("run") == scores(str(made / "run"))
-    left, right = (load_tensors(Path(run, "checkpoints", "last.safetensors"))[0] for run in ("run", made / "run"))
+    left, right = (
+        load_tensors(Path(run, "checkpoints", "last.safetensors"))[0]
+        for run in ("run", made / "run")
+    )
     assert all(torch.equal(left[key], right[key]) for key in left)
 
 
-@pytest.mark.parametrize(("name", "code", "when"), [*((*each, "loss") for each in SIGNALS.items()), ("SIGTERM", 143, "report")])
-def test_every_signal_has_its_exit_code_in_a_comparison_too(name, code, when, tmp_path, monkeypatch, hangups):
+@pytest.mark.parametrize(
+    ("name", "code", "when"),
+    [*((*each, "loss") for each in SIGNALS.items()), ("SIGTERM", 143, "report")],
+)
+def test_every_signal_has_its_exit_code_in_a_comparison_too(
+    name, code, when, tmp_path, monkeypatch, hangups
+):
     monkeypatch.chdir(tmp_path)
-    words = [*COPY, "train.steps=4", "train.validations=1", "algorithms=[bc]", "students=[transformer]", "seeds=[0]", "out=c"]
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    words = [
+        *COPY,
+        "train.steps=4",
+        "train.validations=1",
+        "algorithms=[bc]",
+        "students=[transformer]",
+        "seeds=[0]",
+        "out=c",
+    ]
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
     owner = BC if when == "loss" else compare
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(owner, when, raising(getattr(owner, when), getattr(signal, name)))
         said = call(compare, *words, code=code)
     assert said.count("resume with") == 1
-    assert "resume with: python experiments/compare.py" in " ".join(said.replace(str(sys.argv[0]), "").split())
+    assert "resume with: python experiments/compare.py" in " ".join(
+        said.replace(str(sys.argv[0]), "").split()
+    )
     assert {number: signal.getsignal(number) for number in before} == before
     call(compare, *words)
     assert Path("c/comparison.md").is_file()
@@ -299,17 +347,32 @@ def test_a_second_signal_stops_at_once(tmp_path, monkeypatch):
 
 def test_a_group_of_processes_that_is_ended_leaves_none_and_says_how_to_go_on(tmp_path):
     """As a cluster does it: SIGTERM to every process of the job, decoding workers too."""
-    words = [*COPY, "algorithm=dagger", "train.steps=4000", "train.validations=400", "workers=2", "env.valid=200"]
+    words = [
+        *COPY,
+        "algorithm=dagger",
+        "train.steps=4000",
+        "train.validations=400",
+        "workers=2",
+        "env.valid=200",
+    ]
     words += ["env.horizon=40", "out=run"]
-    script = (
-        f"import runpy, sys; sys.path.insert(0, {str(Path(compare.__file__).parent)!r}); from agents.accel import workers; "
-    )
+    script = f"import runpy, sys; sys.path.insert(0, {str(Path(compare.__file__).parent)!r}); from agents.accel import workers; "
     script += "workers.ROWS, workers.WORK = 1, 0; sys.argv = ['dagger.py', *sys.argv[1:]]; "
     script += f"runpy.run_path({str(Path(dagger.__file__))!r}, run_name='__main__')"
-    settings = {"cwd": tmp_path, "env": environment(), "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    settings = {
+        "cwd": tmp_path,
+        "env": environment(),
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "start_new_session": True,
+    }
     process = subprocess.Popen([sys.executable, "-c", script, *words], **settings)
     deadline, children = time.monotonic() + 120, []
-    while process.poll() is None and time.monotonic() < deadline and not (children and (tmp_path / "run/checkpoints").exists()):
+    while (
+        process.poll() is None
+        and time.monotonic() < deadline
+        and not (children and (tmp_path / "run/checkpoints").exists())
+    ):
         children = psutil.Process(process.pid).children()
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGTERM)
@@ -360,7 +423,9 @@ greedy(Slow(9, layers=1, width=16, heads=2, ffn=16).eval(), torch.full((6, 3), 4
     ],
     ids=["a new run", "a resumed one", "a comparison", "interop"],
 )
-def test_a_folder_in_use_is_refused_by_every_command_that_runs_in_it(script, words, tmp_path, monkeypatch):
+def test_a_folder_in_use_is_refused_by_every_command_that_runs_in_it(
+    script, words, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     if "resume=true" in words:
         with pytest.MonkeyPatch.context() as patch:
@@ -369,10 +434,15 @@ def test_a_folder_in_use_is_refused_by_every_command_that_runs_in_it(script, wor
         words = [*words, "algorithm=bc"]
     holder = "import sys, time; from pathlib import Path; from agents.runs.locks import locked\n"
     holder += "with locked(Path('run')): print('held', flush=True); time.sleep(600)"
-    process = subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True, env=environment())
+    process = subprocess.Popen(
+        [sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True, env=environment()
+    )
     try:
         assert process.stdout.readline() == "held\n"
-        assert "error: run is in use by another run; wait for its end, or choose another out=" in call(script, *words, code=2)
+        assert (
+            "error: run is in use by another run; wait for its end, or choose another out="
+            in call(script, *words, code=2)
+        )
     finally:
         process.kill()
         process.wait()
@@ -390,7 +460,9 @@ def test_a_lock_that_cannot_be_made_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [0, 300, 20_000])
-def test_a_disk_that_is_full_from_the_start_or_later_is_one_line_and_exit_code_two(limit, tmp_path, monkeypatch):
+def test_a_disk_that_is_full_from_the_start_or_later_is_one_line_and_exit_code_two(
+    limit, tmp_path, monkeypatch
+):
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

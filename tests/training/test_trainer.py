@@ -59,7 +59,9 @@ def press_ctrl_c():
 
 def student(seed=0):
     task = load(train=200, valid=20, test=20)
-    return build_policy("transformer", {"width": 16, "heads": 2, "ffn": 32, "dropout": 0.2}, task.vocabulary, seed)
+    return build_policy(
+        "transformer", {"width": 16, "heads": 2, "ffn": 32, "dropout": 0.2}, task.vocabulary, seed
+    )
 
 
 def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None, make=BC, lr=0.01, **more):
@@ -70,12 +72,25 @@ def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None, make=BC,
     values = iter(scores or ())
 
     def validate():
-        score = next(values) if scores else sum(weight.abs().sum().item() for weight in policy.parameters())
+        score = (
+            next(values)
+            if scores
+            else sum(weight.abs().sum().item() for weight in policy.parameters())
+        )
         return {"valid_score": float(score), "valid_loss": 0.0}
 
     batches = Batches(task.splits["train"], 128, seed, task.limit)
-    config = TrainConfig(STEPS, lr=lr, warmup=2, clip=1.0, validations=3, seed=seed, resume=resume, **more)
-    progress = train(algorithm, policy, batches, validate, config, Checkpoints(folder, "student", {"vocabulary": "v"}))
+    config = TrainConfig(
+        STEPS, lr=lr, warmup=2, clip=1.0, validations=3, seed=seed, resume=resume, **more
+    )
+    progress = train(
+        algorithm,
+        policy,
+        batches,
+        validate,
+        config,
+        Checkpoints(folder, "student", {"vocabulary": "v"}),
+    )
     return policy, progress
 
 
@@ -84,7 +99,10 @@ def rows_of(folder):
 
 
 def same(left, right):
-    return all(torch.equal(a, b) for a, b in zip(left.state_dict().values(), right.state_dict().values(), strict=True))
+    return all(
+        torch.equal(a, b)
+        for a, b in zip(left.state_dict().values(), right.state_dict().values(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("stop", [5, 9])
@@ -95,9 +113,14 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path, stop):
     resumed, progress = fit(tmp_path / "killed", resume=True)
     assert same(straight, resumed)
     assert progress.step == STEPS
-    rows = [json.loads(line) for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
-    files = (tmp_path / name / "checkpoints" / "last.safetensors" for name in ("straight", "killed"))
+    files = (
+        tmp_path / name / "checkpoints" / "last.safetensors" for name in ("straight", "killed")
+    )
     (left, _), (right, _) = map(load_tensors, files)
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
@@ -137,12 +160,24 @@ def test_throughput_is_that_of_the_updates_and_validation_is_recorded_apart(tmp_
         (after["gradient_tokens"] - before["gradient_tokens"]) / after["tokens_per_second"]
         for before, after in itertools.pairwise(rows)
     ]
-    assert sum(spent) == pytest.approx(progress.cost.seconds) == pytest.approx(sum(progress.profile.values()))
-    assert 0 < rows[0]["validation_seconds"] < rows[-1]["validation_seconds"] == progress.cost.validation_seconds
+    assert (
+        sum(spent)
+        == pytest.approx(progress.cost.seconds)
+        == pytest.approx(sum(progress.profile.values()))
+    )
+    assert (
+        0
+        < rows[0]["validation_seconds"]
+        < rows[-1]["validation_seconds"]
+        == progress.cost.validation_seconds
+    )
 
 
 def test_a_nan_loss_stops_and_keeps_the_last_good_state(tmp_path):
-    with pytest.raises(UserError, match=r"step 7: the loss is nan.*last\.safetensors holds the last good state.*train\.lr"):
+    with pytest.raises(
+        UserError,
+        match=r"step 7: the loss is nan.*last\.safetensors holds the last good state.*train\.lr",
+    ):
         fit(tmp_path, at=7, happen=lambda: float("nan"))
     tensors, header = load_tensors(tmp_path / "checkpoints" / "last.safetensors")
     assert header["progress"]["step"] == 4
@@ -182,7 +217,9 @@ def test_neither_gradients_nor_graph_of_a_step_outlive_it(tmp_path, monkeypatch)
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     fit(tmp_path)
     tensors, header = load_tensors(tmp_path / "checkpoints" / "last.safetensors")
-    save_tensors(tmp_path / "checkpoints" / "last.safetensors", tensors, {**header, "vocabulary": "w"})
+    save_tensors(
+        tmp_path / "checkpoints" / "last.safetensors", tensors, {**header, "vocabulary": "w"}
+    )
     with pytest.raises(UserError, match="belongs to another run: vocabulary"):
         fit(tmp_path, resume=True)
 
@@ -207,7 +244,10 @@ class Several(Algorithm):
     def updates(self, batches, clock):
         for number in range(self.count):
             batch = batches[number % len(batches)]
-            yield Loss(self.policy(batch.source, batch.prefix, batch.mask).logsumexp(-1).sum(), batch.tokens)
+            yield Loss(
+                self.policy(batch.source, batch.prefix, batch.mask).logsumexp(-1).sum(),
+                batch.tokens,
+            )
 
 
 @pytest.mark.parametrize(("count", "group"), [(5, 1), (3, 3), (1, 4), (64, 2)])
@@ -219,7 +259,9 @@ def test_rounds_end_with_the_training_and_resume_to_the_bit(tmp_path, count, gro
     assert rows_of(tmp_path / "straight")[-1]["step"] == STEPS
     with pytest.raises(Interrupted):
         fit(tmp_path / "stopped", make=lambda policy: Pressed(make(policy)))
-    resumed, after = fit(tmp_path / "stopped", make=lambda policy: Pressed(make(policy), press=False), resume=True)
+    resumed, after = fit(
+        tmp_path / "stopped", make=lambda policy: Pressed(make(policy), press=False), resume=True
+    )
     assert same(straight, resumed)
     assert after.batches == progress.batches
 
@@ -229,7 +271,11 @@ class Pressed(Algorithm):
 
     def __init__(self, algorithm, press=True):
         super().__init__()
-        self.algorithm, self.press, self.batches_per_round = algorithm, press, algorithm.batches_per_round
+        self.algorithm, self.press, self.batches_per_round = (
+            algorithm,
+            press,
+            algorithm.batches_per_round,
+        )
 
     def updates(self, batches, clock):
         if self.press and clock.step == 0:
@@ -261,11 +307,26 @@ def twice_of_the_same_weights(loss):
 NO_LOSS = {
     "nothing": (lambda loss: iter(()), "Returns.updates yields no loss for a batch"),
     "an empty list": (lambda loss: [], "Returns.updates yields no loss for a batch"),
-    "None": (lambda loss: None, "Returns.updates returns None; yield losses, or return a list of them"),
-    "a loss": (lambda loss: loss, "Returns.updates returns a Loss; yield losses, or return a list of them"),
-    "None first": (lambda loss: [None, loss], "Returns.updates yields None; give a scalar tensor or a Loss("),
-    "None second": (lambda loss: [loss, None], "Returns.updates yields None; give a scalar tensor or a Loss("),
-    "two at once": (twice_of_the_same_weights, "updates has to yield each loss before it computes the next"),
+    "None": (
+        lambda loss: None,
+        "Returns.updates returns None; yield losses, or return a list of them",
+    ),
+    "a loss": (
+        lambda loss: loss,
+        "Returns.updates returns a Loss; yield losses, or return a list of them",
+    ),
+    "None first": (
+        lambda loss: [None, loss],
+        "Returns.updates yields None; give a scalar tensor or a Loss(",
+    ),
+    "None second": (
+        lambda loss: [loss, None],
+        "Returns.updates yields None; give a scalar tensor or a Loss(",
+    ),
+    "two at once": (
+        twice_of_the_same_weights,
+        "updates has to yield each loss before it computes the next",
+    ),
 }
 
 
@@ -295,7 +356,10 @@ class CriticFirst(Algorithm):
 
 @pytest.mark.parametrize("make", [Uninitialized, CriticFirst])
 def test_an_algorithm_that_does_not_initialize_its_base_is_one_line(tmp_path, make):
-    with pytest.raises(UserError, match=rf"^{make.__name__}\.__init__ does not call super\(\)\.__init__\(\); call it first$"):
+    with pytest.raises(
+        UserError,
+        match=rf"^{make.__name__}\.__init__ does not call super\(\)\.__init__\(\); call it first$",
+    ):
         fit(tmp_path, make=make)
 
 
@@ -402,38 +466,68 @@ LOST = {
     "a dictionary": ({}, in_place(lambda value: value.update(n=len(value) + 1))),
     "a set": (set(), in_place(lambda value: value.add(len(value)))),
     "an object": (Box(0), in_place(lambda value: setattr(value, "value", value.value + 1))),
-    "a generator of torch": (torch.Generator(), in_place(lambda value: torch.rand(1, generator=value))),
+    "a generator of torch": (
+        torch.Generator(),
+        in_place(lambda value: torch.rand(1, generator=value)),
+    ),
     "a generator of numpy": (np.random.default_rng(0), in_place(lambda value: value.random())),
     "a generator of Python": (random.Random(0), in_place(lambda value: value.random())),
     "an array": (np.zeros(2), lambda value: value + 1),
     "a number of numpy": (np.float32(0), lambda value: value + np.float32(1)),
-    "minus one, whose hash is that of minus two": (-1, lambda value: -3 - value if value == -1 else value),
+    "minus one, whose hash is that of minus two": (
+        -1,
+        lambda value: -3 - value if value == -1 else value,
+    ),
     "an old generator of numpy": (np.random.RandomState(0), in_place(lambda value: value.rand())),
     "a bit generator": (np.random.PCG64(0), in_place(lambda value: value.random_raw())),
     "a copy of a policy": (frozen(student()), in_place(more)),
     "copies in a list": ([student(), student()], in_place(lambda value: more(value[1]))),
     "a copy that is replaced": (student(), lambda value: student(seed=5)),
     "a module in a list": (unregistered(), in_place(lambda value: value[0][0].weight.data.add_(1))),
-    "a buffer of a module in a list": (unregistered(), in_place(lambda value: value[0][0].seen.add_(1))),
-    "an attribute of a module in a list": (unregistered(), in_place(lambda value: setattr(value[0][0], "n", torch.rand(1)))),
+    "a buffer of a module in a list": (
+        unregistered(),
+        in_place(lambda value: value[0][0].seen.add_(1)),
+    ),
+    "an attribute of a module in a list": (
+        unregistered(),
+        in_place(lambda value: setattr(value[0][0], "n", torch.rand(1))),
+    ),
     "slots": (Slots(0), in_place(lambda value: setattr(value, "value", value.value + 1))),
-    "slots in a list": ([Slots(0)], in_place(lambda value: setattr(value[0], "value", value[0].value + 1))),
-    "a batch": ([some_batch()], in_place(lambda value: value.__setitem__(0, some_batch(int(value[0].index) + 1)))),
+    "slots in a list": (
+        [Slots(0)],
+        in_place(lambda value: setattr(value[0], "value", value[0].value + 1)),
+    ),
+    "a batch": (
+        [some_batch()],
+        in_place(lambda value: value.__setitem__(0, some_batch(int(value[0].index) + 1))),
+    ),
     "a batch that comes late": (None, lambda value: some_batch()),
     "episodes that come late": ([None], in_place(lambda value: value.__setitem__(0, episodes()))),
     "an object that comes late": (None, lambda value: object()),
-    "the order of a dictionary": ({1: 0, "1": 0, 2: 0}, lambda value: dict([*value.items()][1:] + [*value.items()][:1])),
-    "keys that look alike": ({1: 0, "1": 0}, in_place(lambda value: value.update({1: value[1] + 1}))),
+    "the order of a dictionary": (
+        {1: 0, "1": 0, 2: 0},
+        lambda value: dict([*value.items()][1:] + [*value.items()][:1]),
+    ),
+    "keys that look alike": (
+        {1: 0, "1": 0},
+        in_place(lambda value: value.update({1: value[1] + 1})),
+    ),
     "a count": (itertools.count(), in_place(next)),
     "an iterator of a list": (iter([0] * 99), in_place(next)),
     "an iterator in an iterator": (map(abs, iter(range(99))), in_place(next)),
     "a callable object": (Calls(), in_place(lambda value: value())),
-    "an attribute of a function": (named, in_place(lambda value: setattr(value, "n", getattr(value, "n", 0) + 1))),
+    "an attribute of a function": (
+        named,
+        in_place(lambda value: setattr(value, "n", getattr(value, "n", 0) + 1)),
+    ),
     "a function": (named, lambda value: numbers),
 }
 KEPT = {
     "a copy of a policy": (student(), in_place(lambda value: value.train(not value.training))),
-    "copies in a list": ([student(), student()], in_place(lambda value: value.reverse() or value.reverse())),
+    "copies in a list": (
+        [student(), student()],
+        in_place(lambda value: value.reverse() or value.reverse()),
+    ),
     "a module in a list": (unregistered(), in_place(lambda value: value[0](torch.zeros(1, 2)))),
     "a batch": ([some_batch()], in_place(lambda value: value.__setitem__(0, some_batch()))),
     "a count": (itertools.count(), lambda value: itertools.count()),
@@ -446,7 +540,10 @@ KEPT = {
 @pytest.mark.parametrize("what", LOST)
 def test_state_that_would_be_lost_on_a_resume_is_refused_by_name(tmp_path, what):
     keep, change = copy.deepcopy(LOST[what])
-    with pytest.raises(UserError, match=r"Forgetful\.keep.* changes in training and would be lost on a resume: make it a"):
+    with pytest.raises(
+        UserError,
+        match=r"Forgetful\.keep.* changes in training and would be lost on a resume: make it a",
+    ):
         fit(tmp_path, make=lambda policy: Forgetful(policy, keep, change))
 
 
@@ -492,7 +589,11 @@ def test_what_is_saved_by_others_may_be_kept_too(tmp_path):
         def __init__(self, policy):
             super().__init__(policy)
             self.oracle, self.experts, self.reward = Expert(), [Expert()], Calls()
-            self.also, self.weights, self.layers = [policy], [*policy.parameters()], [*policy.children()]
+            self.also, self.weights, self.layers = (
+                [policy],
+                [*policy.parameters()],
+                [*policy.children()],
+            )
             self.critic = torch.nn.LSTM(2, 2)
 
         def loss(self, batch, clock):
@@ -544,7 +645,11 @@ def test_state_in_buffers_parameters_and_extra_state_resumes_to_the_bit(tmp_path
     fit(tmp_path / "at", at=99, make=Counting)
     files = (tmp_path / name / "checkpoints" / "last.safetensors" for name in ("at", "killed"))
     (left, _), (right, _) = map(load_tensors, files)
-    assert {"algorithm.algorithm.seen", "algorithm.algorithm.memory._extra_state.rows"} < left.keys() == right.keys()
+    assert (
+        {"algorithm.algorithm.seen", "algorithm.algorithm.memory._extra_state.rows"}
+        < left.keys()
+        == right.keys()
+    )
     assert left["algorithm.algorithm.seen"] == STEPS
     assert all(torch.equal(left[name], right[name]) for name in left)
 
@@ -579,7 +684,11 @@ EXTRA = {
     "a tensor": torch.tensor,
     "a dictionary": lambda n: {"n": n},
     "keys that are numbers": lambda n: {n: "β", (1, 2): None},
-    "a tensor among others": lambda n: {"n": [n, (n, torch.tensor(n))], "empty": {}, "more": {"deep": [torch.ones(2, n)]}},
+    "a tensor among others": lambda n: {
+        "n": [n, (n, torch.tensor(n))],
+        "empty": {},
+        "more": {"deep": [torch.ones(2, n)]},
+    },
     "a list of tensors": lambda n: [torch.tensor(n), torch.tensor(n / 3)],
     "of a size that grows": lambda n: [0.1] * n,
 }
@@ -595,9 +704,14 @@ def test_an_extra_state_is_tensors_numbers_texts_or_lists_and_dictionaries_of_th
     assert same(straight, resumed)
 
 
-@pytest.mark.parametrize(("state", "kind"), [(np.zeros(2), "ndarray"), ({"a": [object()]}, "object"), ({1, 2}, "set")])
+@pytest.mark.parametrize(
+    ("state", "kind"), [(np.zeros(2), "ndarray"), ({"a": [object()]}, "object"), ({1, 2}, "set")]
+)
 def test_another_extra_state_is_refused_before_the_first_step(tmp_path, state, kind):
-    with pytest.raises(UserError, match=rf"^Extra\.get_extra_state gives a {kind}; return tensors, numbers, texts or lists"):
+    with pytest.raises(
+        UserError,
+        match=rf"^Extra\.get_extra_state gives a {kind}; return tensors, numbers, texts or lists",
+    ):
         fit(tmp_path, at=1, make=partial(Extra, make=lambda n: state))
 
 

@@ -13,7 +13,21 @@ from textgen_env.data.split import Split
 from textgen_env.errors import UserError
 from textgen_env.types import PAD, Batch
 
-WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # T is one of these or the horizon
+WIDTHS = (
+    8,
+    12,
+    16,
+    24,
+    32,
+    48,
+    64,
+    96,
+    128,
+    192,
+    256,
+    384,
+    512,
+)  # T is one of these or the horizon
 SOURCE_STEP = 8  # S is a multiple of this
 NOISE = 4.0  # tokens by which two sources may differ and still trade places; mixes the batches of each epoch anew
 
@@ -36,14 +50,17 @@ class Batches:
 
     def __init__(self, split: Split, tokens: int, seed: int, limit: Limit) -> None:
         if tokens < 1 or not any(map(len, split.target)):
-            raise UserError(f"no batch of {tokens} tokens can be drawn from {len(split)} training pairs")
+            raise UserError(
+                f"no batch of {tokens} tokens can be drawn from {len(split)} training pairs"
+            )
         self.seed = seed
         self._table = _Table(split, limit)
         need = np.maximum(self._table.target_length, -(-self._table.source_length // 2))
         bucket = np.searchsorted(self._table.widths, np.minimum(need, limit.horizon))
         bucket[self._table.target_length == 0] = -1
         self._buckets = [
-            (np.flatnonzero(bucket == i), max(1, tokens // int(self._table.widths[i]))) for i in np.unique(bucket[bucket >= 0])
+            (np.flatnonzero(bucket == i), max(1, tokens // int(self._table.widths[i])))
+            for i in np.unique(bucket[bucket >= 0])
         ]
         self.per_epoch = sum(-(-len(rows) // size) for rows, size in self._buckets)
         self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
@@ -94,7 +111,9 @@ class _Table:
         self.target, self.target_start, length = _flatten(split.target)
         self.target_length = np.minimum(length, limit.horizon)
         self.limit = limit(self.source_length)
-        self.widths = np.array([*(width for width in WIDTHS if width < limit.horizon), limit.horizon])
+        self.widths = np.array(
+            [*(width for width in WIDTHS if width < limit.horizon), limit.horizon]
+        )
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Rows padded to the next width (target) and the next multiple of 8 (source)."""

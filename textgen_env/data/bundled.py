@@ -42,6 +42,7 @@ def read_bundled(name: str, pairs: int) -> Corpus:
             "training pairs; choose at most that many"
         )
     splits = {
-        split: Pairs([source for source, *_ in each], [tuple(texts) for _, *texts in each]) for split, each in rows.items()
+        split: Pairs([source for source, *_ in each], [tuple(texts) for _, *texts in each])
+        for split, each in rows.items()
     }
     return Corpus("bundled", "bundled", f"{name}.tsv.xz, part of this package", splits, (NOTE,))

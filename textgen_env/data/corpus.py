@@ -33,7 +33,10 @@ class Pairs:
 
     def mapped(self, change: Callable[[str], str]) -> Pairs:
         """The same pairs with every text changed."""
-        return Pairs([change(text) for text in self.sources], [tuple(map(change, row)) for row in self.references])
+        return Pairs(
+            [change(text) for text in self.sources],
+            [tuple(map(change, row)) for row in self.references],
+        )
 
 
 @dataclass(frozen=True)
@@ -114,12 +117,16 @@ class Corpus:
         """The banner: what was taken, its sizes and fingerprint, then a line for each note."""
         sizes = " · ".join(f"{split} {size:,}" for split, size in self.sizes.items())
         lines = [
-            visible(f"corpus {self.name} ({self.source}: {self.origin}): {sizes} pairs, fingerprint {self.fingerprint}"),
+            visible(
+                f"corpus {self.name} ({self.source}: {self.origin}): {sizes} pairs, fingerprint {self.fingerprint}"
+            ),
             *self.notes,
         ]
         if self.repeated:
             repeated = ", ".join(f"{count:,} {split}" for split, count in self.repeated.items())
-            lines.append(f"note: {repeated} source sentences also stand in an earlier split; scores on them flatter")
+            lines.append(
+                f"note: {repeated} source sentences also stand in an earlier split; scores on them flatter"
+            )
         return "\n".join(lines)
 
 
@@ -134,10 +141,18 @@ def _are_sound(texts: Sequence[str]) -> bool:
 
 def _unsound(pairs: Pairs, where: str) -> UserError:
     """What is wrong with the first text that is not sound."""
-    texts = ((row, text) for row, source in enumerate(pairs.sources) for text in (source, *pairs.references[row]))
+    texts = (
+        (row, text)
+        for row, source in enumerate(pairs.sources)
+        for text in (source, *pairs.references[row])
+    )
     row, text = next((row, text) for row, text in texts if not _are_sound([text]))
     if not isinstance(text, str):
         return UserError(f"{where} row {row}: {type(text).__name__} where a text is expected")
     if len(text) > MAX_TEXT:
-        return UserError(f"{where} row {row}: a text of {len(text):,} characters, at most {MAX_TEXT:,}; split or delete it")
-    return UserError(f"{where} row {row}: half a character (an unpaired surrogate); write the whole one")
+        return UserError(
+            f"{where} row {row}: a text of {len(text):,} characters, at most {MAX_TEXT:,}; split or delete it"
+        )
+    return UserError(
+        f"{where} row {row}: half a character (an unpaired surrogate); write the whole one"
+    )

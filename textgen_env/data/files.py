@@ -25,7 +25,9 @@ MAX_TEXT = 100_000  # characters of one sentence, document or summary
 MAX_JSON = 256 * 2**20  # bytes of a file that is read whole, such as a vocabulary
 
 _INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")  # categories: controls, formats, separators
-_ZERO_WIDTH = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0") | {chr(code) for code in range(0xFE00, 0xFE10)}
+_ZERO_WIDTH = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0") | {
+    chr(code) for code in range(0xFE00, 0xFE10)
+}
 
 
 def cache_dir() -> Path:
@@ -35,7 +37,9 @@ def cache_dir() -> Path:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """The file appears whole or not at all; if it cannot be written (a full disk), a UserError, and the old one is intact."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")  # not tempfile's, which only its owner may read
+    beside = path.with_name(
+        f".{path.name}.{secrets.token_hex(4)}"
+    )  # not tempfile's, which only its owner may read
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -87,7 +91,9 @@ def load_json(path: Path) -> Any:
         document = json.loads(path.read_bytes())
         known = document["checksum"]
         text = json.dumps(document["content"], ensure_ascii=False)
-        whole = document.keys() == {"checksum", "content"} and known == checksum([("", text.encode())])
+        whole = document.keys() == {"checksum", "content"} and known == checksum(
+            [("", text.encode())]
+        )
     except OSError as error:
         raise DamagedFile(f"{path} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -127,11 +133,17 @@ def _decoded(path: Path, line_limit: int, file_limit: int) -> Iterator[str]:
     for number, data in enumerate(_raw_lines(path, line_limit), 1):
         size += len(data)
         if len(data) > line_limit:
-            raise UserError(f"{path}:{number}: a line of more than {line_limit:,} bytes, the limit; split or delete it")
+            raise UserError(
+                f"{path}:{number}: a line of more than {line_limit:,} bytes, the limit; split or delete it"
+            )
         if number > MAX_LINES:
-            raise UserError(f"{path}: more than {MAX_LINES:,} lines, the limit for one file; take a part of it")
+            raise UserError(
+                f"{path}: more than {MAX_LINES:,} lines, the limit for one file; take a part of it"
+            )
         if size > file_limit:
-            raise UserError(f"{path}: more than {file_limit:,} bytes of text, the limit for one file; take a part of it")
+            raise UserError(
+                f"{path}: more than {file_limit:,} bytes of text, the limit for one file; take a part of it"
+            )
         try:
             line = data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -161,5 +173,7 @@ def stamp(folder: str | Path | None, pattern: str = "*") -> tuple[tuple[str, int
     if not folder or not os.path.isdir(Path(folder).expanduser()):
         return ()
     paths = sorted(Path(folder).expanduser().resolve().glob(pattern))
-    stats = ((path, path.stat()) for path in paths if os.path.exists(path))  # a link may lead nowhere
+    stats = (
+        (path, path.stat()) for path in paths if os.path.exists(path)
+    )  # a link may lead nowhere
     return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)

@@ -9,7 +9,13 @@ from textgen_env.data.vocabulary import SPECIALS, Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.types import UNK
 
-PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+PLAIN = {
+    "single_word": False,
+    "lstrip": False,
+    "rstrip": False,
+    "normalized": False,
+    "special": True,
+}
 
 
 def adopt(text: str, eos: str) -> tuple[Vocabulary, list[int | None]]:
@@ -25,23 +31,47 @@ def adopt(text: str, eos: str) -> tuple[Vocabulary, list[int | None]]:
     theirs = own | {token: entry["id"] for token, entry in added.items()}
     if eos not in theirs:
         raise UserError(f"the tokenizer has no token {eos!r} to end a sequence with")
-    special = {eos, unknown, *SPECIALS, *(token for token, entry in added.items() if entry["special"])}
+    special = {
+        eos,
+        unknown,
+        *SPECIALS,
+        *(token for token, entry in added.items() if entry["special"]),
+    }
     kept = sorted(own.keys() - special, key=own.__getitem__)
-    outside = sorted(added.keys() - own.keys() - special, key=theirs.__getitem__)  # of the model; their ids follow its own
+    outside = sorted(
+        added.keys() - own.keys() - special, key=theirs.__getitem__
+    )  # of the model; their ids follow its own
     ours = {token: index for index, token in enumerate((*SPECIALS, *kept, *outside))}
 
     _renumber(model, [*SPECIALS, *kept])
     specials = [{"id": index, "content": token, **PLAIN} for index, token in enumerate(SPECIALS)]
-    spec["added_tokens"] = specials + [{**added[token], "id": ours[token]} for token in ours if token in added.keys() - special]
-    spec |= {"post_processor": None, "truncation": None, "padding": None}  # they are about whole sequences, not about text
-    ids: list[int | None] = [None, None, theirs[eos], None if unknown in (None, eos) else theirs.get(unknown)]
-    return Vocabulary.from_json(json.dumps(spec)), ids + [theirs[token] for token in (*kept, *outside)]
+    spec["added_tokens"] = specials + [
+        {**added[token], "id": ours[token]} for token in ours if token in added.keys() - special
+    ]
+    spec |= {
+        "post_processor": None,
+        "truncation": None,
+        "padding": None,
+    }  # they are about whole sequences, not about text
+    ids: list[int | None] = [
+        None,
+        None,
+        theirs[eos],
+        None if unknown in (None, eos) else theirs.get(unknown),
+    ]
+    return Vocabulary.from_json(json.dumps(spec)), ids + [
+        theirs[token] for token in (*kept, *outside)
+    ]
 
 
 def _ids(model: dict[str, Any]) -> dict[str, int]:
     """``{token: id}``; Unigram's ids are places in a list of (token, score)."""
     vocab = model["vocab"]
-    return dict(vocab) if isinstance(vocab, dict) else {token: index for index, (token, _) in enumerate(vocab)}
+    return (
+        dict(vocab)
+        if isinstance(vocab, dict)
+        else {token: index for index, (token, _) in enumerate(vocab)}
+    )
 
 
 def _unknown(model: dict[str, Any]) -> str | None:
@@ -55,7 +85,13 @@ def _renumber(model: dict[str, Any], tokens: list[str]) -> None:
     knows_all = _unknown(model) is None
     if model["type"] == "Unigram":
         scores = dict(model["vocab"]) | dict.fromkeys(SPECIALS, 0.0)
-        model |= {"vocab": [[token, scores[token]] for token in tokens], "unk_id": None if knows_all else UNK}
+        model |= {
+            "vocab": [[token, scores[token]] for token in tokens],
+            "unk_id": None if knows_all else UNK,
+        }
     else:
         unknown = None if knows_all else SPECIALS[UNK]
-        model |= {"vocab": {token: index for index, token in enumerate(tokens)}, "unk_token": unknown}
+        model |= {
+            "vocab": {token: index for index, token in enumerate(tokens)},
+            "unk_token": unknown,
+        }

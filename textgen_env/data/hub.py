@@ -23,14 +23,31 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from textgen_env.data.corpus import SPLITS, Corpus, Pairs
-from textgen_env.data.files import MAX_FILE, MAX_LINES, DamagedFile, cache_dir, load_json, save_json, stamp
+from textgen_env.data.files import (
+    MAX_FILE,
+    MAX_LINES,
+    DamagedFile,
+    cache_dir,
+    load_json,
+    save_json,
+    stamp,
+)
 from textgen_env.data.readers import check_length, clean
 from textgen_env.errors import UserError
 
 PARQUET = "refs/convert/parquet"  # the hub's own export of data sets that were published as scripts, which nobody should run
 REACHABLE_WITHIN = 3.0  # seconds
-FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}  # → what reads it
-SPLIT_NAMES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+FORMATS = {
+    ".parquet": "parquet",
+    ".jsonl": "json",
+    ".json": "json",
+    ".csv": "csv",
+}  # → what reads it
+SPLIT_NAMES = {
+    "train": ("train",),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
 
 
 class HubSet(NamedTuple):
@@ -87,7 +104,11 @@ def load_hub(data: HubSet) -> Corpus:
         split: Pairs([source for source, _ in rows], [tuple(references) for _, references in rows])
         for split, rows in prepared["splits"].items()
     }
-    notes = (f"note: {prepared['empty']:,} pairs with an empty side were left out",) if prepared["empty"] else ()
+    notes = (
+        (f"note: {prepared['empty']:,} pairs with an empty side were left out",)
+        if prepared["empty"]
+        else ()
+    )
     return Corpus(data.name, "hub", prepared["origin"], splits, notes)
 
 
@@ -105,7 +126,9 @@ def why_unreachable(name: str) -> str:
     if _offline():
         return "HF_HUB_OFFLINE is set"
     answer = [f"no answer from the hub within {REACHABLE_WITHIN:.0f} s"]
-    thread = threading.Thread(target=_ask, args=(name, answer), daemon=True)  # a name look-up has no time limit of its own
+    thread = threading.Thread(
+        target=_ask, args=(name, answer), daemon=True
+    )  # a name look-up has no time limit of its own
     thread.start()
     thread.join(REACHABLE_WITHIN)
     return answer[0]
@@ -118,7 +141,9 @@ def _offline() -> bool:
 def _ask(name: str, answer: list[str]) -> None:
     url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/api/datasets/{name}"
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=REACHABLE_WITHIN):
+        with urllib.request.urlopen(
+            urllib.request.Request(url, method="HEAD"), timeout=REACHABLE_WITHIN
+        ):
             answer[0] = ""
     except urllib.error.HTTPError as error:
         answer[0] = f"the hub answers {error.code} for {name}"
@@ -129,8 +154,12 @@ def _ask(name: str, answer: list[str]) -> None:
 def _prepared(data: HubSet) -> Path:
     local = Path(data.name).is_dir()
     name = str(Path(data.name).resolve()) if local else data.name
-    seen = blake2b(repr(stamp(name, "**/*")).encode(), digest_size=8).hexdigest() if local else ""  # a folder may change
-    readable = "--".join(filter(None, (name, data.folder, data.source, data.target, data.revision, seen)))
+    seen = (
+        blake2b(repr(stamp(name, "**/*")).encode(), digest_size=8).hexdigest() if local else ""
+    )  # a folder may change
+    readable = "--".join(
+        filter(None, (name, data.folder, data.source, data.target, data.revision, seen))
+    )
     return cache_dir() / "datasets" / f"{re.sub(r'[^-._a-zA-Z0-9]', '_', readable)}.json"
 
 
@@ -139,7 +168,9 @@ def _download(data: HubSet) -> dict[str, Any]:
     try:
         import datasets
     except ImportError:
-        raise UserError("env.corpus=hub needs the datasets package: pip install -e '.[hub]'") from None
+        raise UserError(
+            "env.corpus=hub needs the datasets package: pip install -e '.[hub]'"
+        ) from None
     offline = _offline()  # then the package may still have it in its own cache
     reason = "" if offline else why_unreachable(data.name)
     if reason:
@@ -151,17 +182,24 @@ def _download(data: HubSet) -> dict[str, Any]:
         files = _files(_folder(data, offline))
         for split, theirs in zip(SPLITS, SPLIT_NAMES, strict=True):
             if theirs not in files:
-                raise UserError(f"it has no {theirs} split of {', '.join(FORMATS)} files (it has: {', '.join(files)})")
+                raise UserError(
+                    f"it has no {theirs} split of {', '.join(FORMATS)} files (it has: {', '.join(files)})"
+                )
             rows = list(_pairs(_rows(datasets, files[theirs]), data, theirs))
             kept = [row for row in rows if all(row)]
             empty += len(rows) - len(kept)
             splits[split] = [(source, [target]) for source, target in kept]
             if data.join:
                 splits[split] = [
-                    (source, [target for _, target in group]) for source, group in groupby(kept, key=itemgetter(0))
+                    (source, [target for _, target in group])
+                    for source, group in groupby(kept, key=itemgetter(0))
                 ]
-    except Exception as error:  # whatever the package, the hub or the network raises is the same news to the user
-        raise UserError(f"env.corpus=hub: {data.name} {data.folder}: {' '.join(str(error).split())[:300]}") from error
+    except (
+        Exception
+    ) as error:  # whatever the package, the hub or the network raises is the same news to the user
+        raise UserError(
+            f"env.corpus=hub: {data.name} {data.folder}: {' '.join(str(error).split())[:300]}"
+        ) from error
     return {"origin": origin, "empty": empty, "splits": splits}
 
 
@@ -185,18 +223,31 @@ def _folder(data: HubSet, offline: bool) -> Path:
 
 def _files(folder: Path) -> dict[str, list[Path]]:
     """``{split: its files}``, all of the first of ``FORMATS`` that is there; their paths name the split."""
-    roots = [folder.resolve(), *(parent.parent / "blobs" for parent in folder.resolve().parents if parent.name == "snapshots")]
+    roots = [
+        folder.resolve(),
+        *(
+            parent.parent / "blobs"
+            for parent in folder.resolve().parents
+            if parent.name == "snapshots"
+        ),
+    ]
     for suffix in FORMATS:
         files: dict[str, list[Path]] = {}
         for path in sorted(folder.rglob(f"*{suffix}")):
             words = re.split(r"[^a-z]+", str(path.relative_to(folder)).lower())
-            split = next((split for split, names in SPLIT_NAMES.items() if set(names) & set(words)), None)
+            split = next(
+                (split for split, names in SPLIT_NAMES.items() if set(names) & set(words)), None
+            )
             if split is None:
                 continue
             if not re.fullmatch(r"[\w./=-]+", str(path.relative_to(folder))):
-                raise UserError(f"{path.name!r}: letters, digits and . _ = - expected in a file's name; rename it")
+                raise UserError(
+                    f"{path.name!r}: letters, digits and . _ = - expected in a file's name; rename it"
+                )
             if not path.is_file() or not any(path.resolve().is_relative_to(root) for root in roots):
-                raise UserError(f"{path.name} is a link out of the folder, or no file; put the file itself there")
+                raise UserError(
+                    f"{path.name} is a link out of the folder, or no file; put the file itself there"
+                )
             files.setdefault(split, []).append(path)
         if files:
             return files
@@ -227,7 +278,9 @@ def _pair(row: dict[str, Any], data: HubSet, where: str) -> tuple[str, str]:
     """``{"translation": {"de": …, "en": …}}``, or the columns themselves → (source, target)."""
     texts = row.get("translation", row)
     if data.source not in texts or data.target not in texts:
-        raise UserError(f"it has no {data.source}–{data.target} text (its columns: {', '.join(texts)})")
+        raise UserError(
+            f"it has no {data.source}–{data.target} text (its columns: {', '.join(texts)})"
+        )
     source, target = (texts[column] or "" for column in (data.source, data.target))
     for column, text in ((data.source, source), (data.target, target)):
         if not isinstance(text, str):

@@ -45,14 +45,20 @@ class Origin:
         if self.kind == "local" and not self.data_dir:
             raise UserError("env.corpus=local needs env.data_dir=FOLDER")
         if self.kind in ("hub", "bundled") and self.data_dir:
-            raise UserError(f"env.corpus={self.kind} does not read env.data_dir={self.data_dir}; drop one of the two")
+            raise UserError(
+                f"env.corpus={self.kind} does not read env.data_dir={self.data_dir}; drop one of the two"
+            )
         if self.kind == "hub" and self.hub is None:
-            raise UserError("this task has no data set on the hub; use env.data_dir=FOLDER or env.corpus=bundled")
+            raise UserError(
+                "this task has no data set on the hub; use env.data_dir=FOLDER or env.corpus=bundled"
+            )
         if self.data_dir:
             return read(Path(self.data_dir).expanduser())
         notes: list[str] = []
         if self.hub is not None:
-            notes.append(f"BUNDLED CORPUS in place of {self.hub.title}: these scores are not {self.hub.title}'s")
+            notes.append(
+                f"BUNDLED CORPUS in place of {self.hub.title}: these scores are not {self.hub.title}'s"
+            )
         if self.kind != "bundled":
             corpus = self._from_hub()
             if isinstance(corpus, Corpus):

@@ -30,7 +30,11 @@ class Rows(NamedTuple):
 
     def split(self) -> list[np.ndarray]:
         """One int64 array a text; they are views of one block, which is smaller and faster than each alone."""
-        return np.split(self.tokens.astype(np.int64), np.cumsum(self.length)[:-1]) if len(self.length) else []
+        return (
+            np.split(self.tokens.astype(np.int64), np.cumsum(self.length)[:-1])
+            if len(self.length)
+            else []
+        )
 
 
 Encoded = dict[str, tuple[Rows, Rows]]  # by split: sources and training targets
@@ -65,7 +69,7 @@ def _read(path: Path, corpus: Corpus) -> Encoded:
     """What ``encode_corpus`` saved; an error where the file is damaged."""
     with safe_open(path, framework="numpy") as file:
         known = (file.metadata() or {}).get("checksum")
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        arrays = {name: file.get_tensor(name) for name in file.keys()}
     if known != _checksum(arrays):
         raise ValueError("its content does not match its checksum")
 
@@ -76,7 +80,10 @@ def _read(path: Path, corpus: Corpus) -> Encoded:
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:
-    return checksum((f"{name} {arrays[name].dtype} {arrays[name].shape}", arrays[name].tobytes()) for name in sorted(arrays))
+    return checksum(
+        (f"{name} {arrays[name].dtype} {arrays[name].shape}", arrays[name].tobytes())
+        for name in sorted(arrays)
+    )
 
 
 def _encode(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> Encoded:

@@ -14,7 +14,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tokenizers import __version__ as tokenizers_version
 
 from textgen_env.data.corpus import Corpus
-from textgen_env.data.files import MAX_TEXT, cache_dir, load_json, read_text, save_json, write_atomically
+from textgen_env.data.files import (
+    MAX_TEXT,
+    cache_dir,
+    load_json,
+    read_text,
+    save_json,
+    write_atomically,
+)
 from textgen_env.errors import UserError
 from textgen_env.terminal import safe_json
 from textgen_env.types import BOS, EOS, PAD, UNK
@@ -33,7 +40,9 @@ class Vocabulary:
     def __init__(self, tokenizer: Tokenizer) -> None:
         """UserError when the tokenizer's first four tokens are not the specials."""
         if tuple(map(tokenizer.id_to_token, range(len(SPECIALS)))) != SPECIALS:
-            raise UserError(f"a vocabulary starts with {' '.join(SPECIALS)}; this tokenizer does not")
+            raise UserError(
+                f"a vocabulary starts with {' '.join(SPECIALS)}; this tokenizer does not"
+            )
         tokenizer.encode_special_tokens = True  # "<s>" in a corpus is text, not a token
         self._tokenizer = tokenizer
 
@@ -43,7 +52,9 @@ class Vocabulary:
         tokenizer = Tokenizer(models.BPE(unk_token=SPECIALS[UNK]))
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
         tokenizer.decoder = decoders.Metaspace()
-        trainer = trainers.BpeTrainer(vocab_size=size, min_frequency=2, special_tokens=list(SPECIALS), show_progress=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=size, min_frequency=2, special_tokens=list(SPECIALS), show_progress=False
+        )
         tokenizer.train_from_iterator(map(_checked, texts), trainer)
         if tokenizer.get_vocab_size() > size:
             raise UserError(
@@ -94,7 +105,9 @@ class Vocabulary:
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits over the tokens in order: two models with equal fingerprints mean the same by every id."""
-        return blake2b(json.dumps(self.tokens, ensure_ascii=False).encode(), digest_size=8).hexdigest()
+        return blake2b(
+            json.dumps(self.tokens, ensure_ascii=False).encode(), digest_size=8
+        ).hexdigest()
 
     def to_json(self) -> str:
         """The tokenizer's own JSON (Hugging Face's ``tokenizer.json``)."""
@@ -125,9 +138,13 @@ class Vocabulary:
 def _checked(text: str) -> str:
     """``text``, if the tokenizer can take it: a longer one would keep it for minutes, half a character stops it."""
     if len(text) > MAX_TEXT:
-        raise UserError(f"a text of {len(text):,} characters; the tokenizer takes at most {MAX_TEXT:,}, split or cut it")
+        raise UserError(
+            f"a text of {len(text):,} characters; the tokenizer takes at most {MAX_TEXT:,}, split or cut it"
+        )
     if not text.isascii() and _SURROGATE.search(text):
-        raise UserError("a text holds half a character (an unpaired surrogate); write the whole one")
+        raise UserError(
+            "a text holds half a character (an unpaired surrogate); write the whole one"
+        )
     return text
 
 
@@ -138,14 +155,18 @@ def _ordinary(ids: list[int]) -> list[int]:
 
 def subwords(corpus: Corpus, size: int) -> Vocabulary:
     """The joint vocabulary of a corpus's training split; kept in the cache by fingerprint, so trained once."""
-    path = cache_dir() / "vocabularies" / f"bpe-{tokenizers_version}-{size}-{corpus.fingerprint}.json"
+    path = (
+        cache_dir() / "vocabularies" / f"bpe-{tokenizers_version}-{size}-{corpus.fingerprint}.json"
+    )
     if path.is_file():
         try:
             return Vocabulary.from_json(load_json(path))
         except (UserError, TypeError) as error:
             warnings.warn(f"damaged, and trained again: {error}", stacklevel=2)
     train = corpus.splits["train"]
-    vocabulary = Vocabulary.train([*train.sources, *(reference[0] for reference in train.references)], size)
+    vocabulary = Vocabulary.train(
+        [*train.sources, *(reference[0] for reference in train.references)], size
+    )
     save_json(path, vocabulary.to_json())
     return vocabulary
 

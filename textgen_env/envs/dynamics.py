@@ -34,12 +34,16 @@ class State(NamedTuple):
 
 def initial(sources: Sequence[np.ndarray], source_limit: int, horizon: int) -> State:
     """Empty prefixes for ``sources``, rows of tokens of at most ``source_limit`` each."""
-    length = np.array([[len(tokens)] for tokens in sources], dtype=np.int64).reshape(-1, 1)  # [B, 1]
+    length = np.array([[len(tokens)] for tokens in sources], dtype=np.int64).reshape(
+        -1, 1
+    )  # [B, 1]
     prefix = np.full((len(sources), horizon), PAD, dtype=np.int64)
     return State(pad(sources, source_limit), length, prefix, np.zeros_like(length))
 
 
-def transition(state: State, action: np.ndarray, rows: np.ndarray | None = None, out: State | None = None) -> State:
+def transition(
+    state: State, action: np.ndarray, rows: np.ndarray | None = None, out: State | None = None
+) -> State:
     """The state after ``action`` ``[B]``; only ``rows`` (indices) move if given.
 
     A new state, unless ``out`` (which may be ``state``) is where it goes.

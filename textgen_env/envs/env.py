@@ -12,7 +12,15 @@ from gymnasium.error import ResetNeeded
 from gymnasium.wrappers import TimeLimit
 
 from textgen_env.envs import rewards
-from textgen_env.envs.game import OVER, Game, Observation, allowed, check_switches, checked_seed, observation_space
+from textgen_env.envs.game import (
+    OVER,
+    Game,
+    Observation,
+    allowed,
+    check_switches,
+    checked_seed,
+    observation_space,
+)
 from textgen_env.envs.rendering import Transcript, colored, plain
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks.task import Task
@@ -59,7 +67,7 @@ class TextGenEnv(gym.Env[Observation, int]):
     v0: first.
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "human"], "render_fps": 4}
 
     def __init__(
         self,
@@ -77,14 +85,21 @@ class TextGenEnv(gym.Env[Observation, int]):
         check_switches(expert=expert, action_mask=action_mask)
         self.task, self.render_mode = task, render_mode
         self._game = Game(task, 1, split, reward, oracle, text)
-        self.split, self.oracle, self.reward, self.text = split, self._game.oracle, self._game.reward, text
+        self.split, self.oracle, self.reward, self.text = (
+            split,
+            self._game.oracle,
+            self._game.reward,
+            text,
+        )
         self.observation_space = observation_space(task)
         self.action_space = spaces.Discrete(len(task.vocabulary))  # type: ignore[assignment]
         self._mask = allowed(task) if action_mask else None
         self._expert = expert
         self._transcript = Transcript(task.vocabulary, task.id) if render_mode else None
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
         _refuse_time_limit(self)
         super().reset(seed=checked_seed(seed))
         split, index = self._game.draw(self.np_random, options)
@@ -124,7 +139,9 @@ class TextGenEnv(gym.Env[Observation, int]):
             info["action_mask"] = self._mask.copy()
         if self.text == "always":
             info["text"] = self._game.text(0)
-        closing = self._game.closing(0) if over and (self.text != "never" or self._transcript) else {}
+        closing = (
+            self._game.closing(0) if over and (self.text != "never" or self._transcript) else {}
+        )
         if self.text != "never":
             info |= closing
         if self._transcript:

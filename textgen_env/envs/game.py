@@ -41,20 +41,30 @@ class Game:
     """
 
     def __init__(
-        self, task: Task, num: int, split: str, reward: str | rewards.Function | None, oracle: Oracle | None, text: str
+        self,
+        task: Task,
+        num: int,
+        split: str,
+        reward: str | rewards.Function | None,
+        oracle: Oracle | None,
+        text: str,
     ) -> None:
         if text not in TEXT:
             raise unknown("text", text, TEXT)
         self.task, self.num, self.split = task, num, checked_split(task, split)
         self.oracle = checked_oracle(task, oracle)
         self.reward = rewards.make(task.reward if reward is None else reward, task, self.oracle)
-        self.state = dynamics.initial([np.zeros(0, np.int64)] * num, task.source_limit, task.horizon)
+        self.state = dynamics.initial(
+            [np.zeros(0, np.int64)] * num, task.source_limit, task.horizon
+        )
         self.limit = np.ones(num, dtype=np.int64)
         self.over = np.ones(num, dtype=bool)
         self.expert_action: np.ndarray | None = None
         self.splits, self.index = [self.split] * num, np.zeros(num, dtype=np.int64)
 
-    def draw(self, generator: np.random.Generator, options: dict[str, Any] | None) -> tuple[str, int]:
+    def draw(
+        self, generator: np.random.Generator, options: dict[str, Any] | None
+    ) -> tuple[str, int]:
         """(split, index) of a new episode: what the reset ``options`` say, else a row drawn from the split."""
         options = options or {}
         for name in options:
@@ -65,7 +75,11 @@ class Game:
         if "index" not in options:
             return split, int(generator.integers(rows))
         index = options["index"]
-        if isinstance(index, bool) or not isinstance(index, int | np.integer) or not 0 <= index < rows:
+        if (
+            isinstance(index, bool)
+            or not isinstance(index, int | np.integer)
+            or not 0 <= index < rows
+        ):
             raise UserError(
                 f"reset option index={index!r}: choose an integer from 0 to {rows - 1}, the rows of split {split!r}"
             )
@@ -99,8 +113,13 @@ class Game:
             rows = rows[self.over[rows]]
         if len(rows):
             state, split = self.at(rows), [self.splits[row] for row in rows]
-            length, known = state.prefix_length[:, 0], None if self.expert_action is None else self.expert_action[rows]
-            episodes = rewards.Episodes(split, self.index[rows], state.source, state.prefix, length, self.over[rows])
+            length, known = (
+                state.prefix_length[:, 0],
+                None if self.expert_action is None else self.expert_action[rows],
+            )
+            episodes = rewards.Episodes(
+                split, self.index[rows], state.source, state.prefix, length, self.over[rows]
+            )
             reward[rows] = self.reward(episodes, episodes.last, known)
         return reward, terminated, truncated
 
@@ -112,14 +131,18 @@ class Game:
             self.expert_action[slots] = self.query(self.oracle.action, slots)
         return self.expert_action[slots]
 
-    def query(self, question: Callable[[Tensor, Tensor, Tensor], Tensor], slots: np.ndarray) -> np.ndarray:
+    def query(
+        self, question: Callable[[Tensor, Tensor, Tensor], Tensor], slots: np.ndarray
+    ) -> np.ndarray:
         """The oracle's ``action`` ``[N]`` or ``log_probs`` ``[N, V]`` at the states of ``slots``."""
         source, prefix, mask = map(torch.from_numpy, dynamics.query(self.at(slots)))
         return question(source, prefix, mask).cpu().numpy()
 
     def at(self, slots: np.ndarray) -> State:
         """The states of ``slots``; the arrays themselves when that is all of them."""
-        return self.state if len(slots) == self.num else State(*(part[slots] for part in self.state))
+        return (
+            self.state if len(slots) == self.num else State(*(part[slots] for part in self.state))
+        )
 
     def observation(self, slot: int) -> Observation:
         """The observation of one slot, the caller's to keep."""
@@ -127,7 +150,9 @@ class Game:
 
     def text(self, slot: int) -> str:
         """The prefix of ``slot``, decoded."""
-        return self.task.vocabulary.decode(self.state.prefix[slot, : self.state.prefix_length[slot, 0]].tolist())
+        return self.task.vocabulary.decode(
+            self.state.prefix[slot, : self.state.prefix_length[slot, 0]].tolist()
+        )
 
     def closing(self, slot: int) -> dict[str, Any]:
         """What ``info`` says of the finished episode in ``slot``."""
@@ -144,19 +169,27 @@ class Game:
         try:
             actions = np.asarray(action).reshape(-1)
         except ValueError:  # rows of unequal length
-            raise UserError(f"action {action!r} is no row of actions; give one token for each episode") from None
+            raise UserError(
+                f"action {action!r} is no row of actions; give one token for each episode"
+            ) from None
         if len(actions) != self.num:
             raise UserError(f"{len(actions)} actions for {self.num} episodes; give one each")
         size = len(self.task.vocabulary)
         if actions.dtype.kind not in "iu" or actions.min() < 0 or actions.max() >= size:
-            raise UserError(f"action {action!r} is not in the vocabulary; choose integers from 0 to {size - 1}")
+            raise UserError(
+                f"action {action!r} is not in the vocabulary; choose integers from 0 to {size - 1}"
+            )
         return actions.astype(np.int64, copy=False)
 
 
 def observation_space(task: Task) -> spaces.Dict:
     """The space of one observation; see ``TextGenEnv``."""
     tokens, last = len(task.vocabulary) - 1, (task.source_limit, task.horizon)
-    sides = [spaces.Box(0, high, (width,), np.int64) for limit in last for high, width in ((tokens, limit), (limit, 1))]
+    sides = [
+        spaces.Box(0, high, (width,), np.int64)
+        for limit in last
+        for high, width in ((tokens, limit), (limit, 1))
+    ]
     return spaces.Dict(dict(zip(State._fields, sides, strict=True)))
 
 
@@ -175,7 +208,9 @@ def check_switches(**switches: bool) -> None:
 
 def checked_seed(seed: Any) -> int | None:
     """``seed`` as an int; UserError unless a generator takes it.  None leaves the generator as it is."""
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
+    if seed is not None and (
+        isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0
+    ):
         raise UserError(f"seed={seed!r}: a whole number of at least 0 expected")
     return None if seed is None else int(seed)
 
@@ -191,7 +226,9 @@ def checked_oracle(task: Task, oracle: Oracle | None) -> Oracle:
     """The expert, the task's own by default; UserError where it has another vocabulary."""
     oracle = expert(task) if oracle is None else oracle
     if not hasattr(oracle, "vocabulary_size"):
-        raise UserError(f"oracle: {type(oracle).__name__} is no Oracle, it has no vocabulary_size; give one, or leave it out")
+        raise UserError(
+            f"oracle: {type(oracle).__name__} is no Oracle, it has no vocabulary_size; give one, or leave it out"
+        )
     if oracle.vocabulary_size != len(task.vocabulary):
         known = f"the oracle knows {oracle.vocabulary_size} tokens, {task.id} has {len(task.vocabulary)}"
         raise UserError(f"{known}; build it for this task's vocabulary")

@@ -44,7 +44,9 @@ class Transcript:
         wanted = self.wanted[len(self.actions)]
         self.verdict = f"{self._name(action)} ({self.expert[action]:.2f})"
         self.verdict += (
-            " = the expert's" if action == wanted else f" ≠ the expert's {self._name(wanted)} ({self.expert[wanted]:.2f})"
+            " = the expert's"
+            if action == wanted
+            else f" ≠ the expert's {self._name(wanted)} ({self.expert[wanted]:.2f})"
         )
         self.actions.append(action)
         self.rewards.append(reward)
@@ -74,7 +76,11 @@ class Transcript:
 
     def _heading(self) -> Text:
         steps = f"{self.place} · step {len(self.actions)} of {self.limit}"
-        earned = f" · reward {self.rewards[-1]:+.3g} · return {sum(self.rewards):+.3g}" if self.rewards else ""
+        earned = (
+            f" · reward {self.rewards[-1]:+.3g} · return {sum(self.rewards):+.3g}"
+            if self.rewards
+            else ""
+        )
         return Text(steps + earned, style="bold")
 
     def _output(self) -> Text:
@@ -93,7 +99,9 @@ class Transcript:
         best = np.argsort(-self.expert, kind="stable")[:CHOICES]
         best = best[self.expert[best] >= min(WORTH, self.expert.max())]
         shown = [f"{self._name(token)} {self.expert[token]:.2f}" for token in best.tolist()]
-        return Text(shown[0], style="bold green").append("  ·  ".join(["", *shown[1:]]), style="not bold default")
+        return Text(shown[0], style="bold green").append(
+            "  ·  ".join(["", *shown[1:]]), style="not bold default"
+        )
 
     def _name(self, token: int) -> str:
         return visible(self.vocabulary.tokens[token])

@@ -66,7 +66,9 @@ class Reward(Protocol):
 
     terminal: ClassVar[bool]
 
-    def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+    ) -> np.ndarray:
         """float64 ``[N]``: one reward for every position where ``mask`` ``[B, T]`` is True, in row-major order.
 
         expert_action ``[N]``: the oracle's actions there, where the caller knows them already.
@@ -88,7 +90,9 @@ def make(reward: str | Function, task: Task, oracle: Oracle | None = None) -> Re
     if reward not in EXPERT:
         raise unknown("reward", reward, [*EXPERT, "cost", *TERMINAL])
     if oracle is None:
-        raise UserError(f"reward={reward!r} compares with an expert; give an oracle, or choose from {', '.join(TERMINAL)}")
+        raise UserError(
+            f"reward={reward!r} compares with an expert; give an oracle, or choose from {', '.join(TERMINAL)}"
+        )
     return EXPERT[reward](oracle)
 
 
@@ -101,12 +105,16 @@ def _bleu(task: Task) -> str:
 
 
 @phase("reward")
-def score(reward: Reward, task: Task, split: str, index: Sequence[int], trajectories: Trajectories) -> np.ndarray:
+def score(
+    reward: Reward, task: Task, split: str, index: Sequence[int], trajectories: Trajectories
+) -> np.ndarray:
     """Rewards float64 ``[B, T]`` of finished episodes for rows ``index`` of ``split``, step by step; 0 after the end."""
     rows = np.asarray(index)
     source = pad([task.splits[split].source[row] for row in rows], task.source_limit)
     action, length = trajectories.action.cpu().numpy(), trajectories.length.cpu().numpy()
-    episodes = Episodes([split] * len(rows), rows, source, action, length, np.ones(len(rows), dtype=bool))
+    episodes = Episodes(
+        [split] * len(rows), rows, source, action, length, np.ones(len(rows), dtype=bool)
+    )
     taken = episodes.taken
     rewards = np.zeros(action.shape)
     rewards[taken] = reward(episodes, taken)
@@ -120,7 +128,9 @@ class ZeroOne:
     oracle: Oracle
     terminal: ClassVar[bool] = False
 
-    def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+    ) -> np.ndarray:
         if expert_action is None:
             expert_action = self.oracle.action(*_states(episodes, mask)).cpu().numpy()
         return np.where(episodes.action[mask] == expert_action, 0.0, -1.0)
@@ -133,9 +143,14 @@ class Cost:
     exact: ExactOracle
     terminal: ClassVar[bool] = False
 
-    def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+    ) -> np.ndarray:
         width = int(episodes.length.max())
-        source, action = torch.from_numpy(episodes.source), torch.from_numpy(episodes.action[:, :width])
+        source, action = (
+            torch.from_numpy(episodes.source),
+            torch.from_numpy(episodes.action[:, :width]),
+        )
         return 0.0 - self.exact.cost(source, action).double().numpy()[mask[:, :width]]
 
 
@@ -146,7 +161,9 @@ class ExpertLogProb:
     oracle: Oracle
     terminal: ClassVar[bool] = False
 
-    def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+    ) -> np.ndarray:
         log_probs = self.oracle.log_probs(*_states(episodes, mask)).cpu().numpy()  # [N, V]
         return log_probs[np.arange(len(log_probs)), episodes.action[mask]].astype(np.float64)
 
@@ -158,12 +175,16 @@ class MeanExpertLogProb:
     oracle: Oracle
     terminal: ClassVar[bool] = True
 
-    def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+    ) -> np.ndarray:
         ended = episodes.taken & episodes.ended[:, None]  # [B, T]
         log_probs = np.zeros(mask.shape)
         if ended.any():
             log_probs[ended] = ExpertLogProb(self.oracle)(episodes, ended)
-        return np.where(episodes.last, log_probs.sum(1, keepdims=True) / episodes.length[:, None], 0.0)[mask]
+        return np.where(
+            episodes.last, log_probs.sum(1, keepdims=True) / episodes.length[:, None], 0.0
+        )[mask]
 
 
 @dataclass(frozen=True)
@@ -175,13 +196,17 @@ class Terminal:
     task: Task
     terminal: ClassVar[bool] = True
 
-    def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
+    def __call__(
+        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+    ) -> np.ndarray:
         rewards = np.zeros(mask.shape)
         for row in np.flatnonzero(episodes.ended).tolist():
             references = self.task.splits[episodes.split[row]].texts.references[episodes.index[row]]
             length = episodes.length[row]
             text = self.task.vocabulary.decode(episodes.action[row, :length].tolist())
-            rewards[row, length - 1] = sentence_score(self.metric, text, references)[self.value] / 100.0
+            rewards[row, length - 1] = (
+                sentence_score(self.metric, text, references)[self.value] / 100.0
+            )
         return rewards[mask]
 
 
@@ -193,13 +218,20 @@ class Custom:
     task: Task
     terminal: ClassVar[bool] = False
 
-    def __call__(self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None) -> np.ndarray:
-        return np.array([self._reward(episodes, row, step) for row, step in np.argwhere(mask).tolist()], dtype=np.float64)
+    def __call__(
+        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+    ) -> np.ndarray:
+        return np.array(
+            [self._reward(episodes, row, step) for row, step in np.argwhere(mask).tolist()],
+            dtype=np.float64,
+        )
 
     def _reward(self, episodes: Episodes, row: int, step: int) -> float:
         ended = bool(episodes.ended[row]) and step == episodes.length[row] - 1
         action = episodes.action[row, : step + 1].copy()
-        return float(self.function(self.task, episodes.split[row], int(episodes.index[row]), action, ended))
+        return float(
+            self.function(self.task, episodes.split[row], int(episodes.index[row]), action, ended)
+        )
 
 
 EXPERT: dict[str, Callable[[Oracle], Reward]] = {
@@ -211,7 +243,9 @@ EXPERT: dict[str, Callable[[Oracle], Reward]] = {
 TERMINAL = {"bleu": "bleu", "chrf": "chrf", "rouge": "rougeL", "accuracy": "accuracy"}
 
 
-def _states(episodes: Episodes, mask: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _states(
+    episodes: Episodes, mask: np.ndarray
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """An oracle's arguments: the states before the actions at ``mask``; columns that no row needs are cut off."""
     width = int(episodes.length.max())
     prefix = shift(torch.from_numpy(episodes.action[:, :width]))

@@ -17,14 +17,24 @@ from gymnasium.utils import seeding
 from gymnasium.vector.utils import batch_space
 
 from textgen_env.envs import rewards
-from textgen_env.envs.game import OVER, Game, Observation, allowed, check_switches, checked_seed, observation_space
+from textgen_env.envs.game import (
+    OVER,
+    Game,
+    Observation,
+    allowed,
+    check_switches,
+    checked_seed,
+    observation_space,
+)
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle
 
 try:
     from gymnasium.vector import AutoresetMode, VectorEnv  # type: ignore[attr-defined]
-except ImportError:  # gymnasium 0.29: its make_vec builds on the class that became 1.0's, and there are no modes yet
+except (
+    ImportError
+):  # gymnasium 0.29: its make_vec builds on the class that became 1.0's, and there are no modes yet
     from gymnasium.experimental.vector import VectorEnv  # type: ignore[assignment,no-redef]
 
     class AutoresetMode(Enum):  # type: ignore[no-redef]
@@ -79,7 +89,12 @@ class TextGenVectorEnv(VectorEnv):
         self.metadata = {"render_modes": [], "autoreset_mode": self.mode}
         self.task, self.num_envs, self.copy = task, num_envs, copy
         self._game = Game(task, num_envs, split, reward, oracle, text)
-        self.split, self.oracle, self.reward, self.text = split, self._game.oracle, self._game.reward, text
+        self.split, self.oracle, self.reward, self.text = (
+            split,
+            self._game.oracle,
+            self._game.reward,
+            text,
+        )
         self.single_observation_space = observation_space(task)
         self.single_action_space = spaces.Discrete(len(task.vocabulary))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -99,7 +114,9 @@ class TextGenVectorEnv(VectorEnv):
         """What each slot's generator was seeded with."""
         return tuple(self._seeds)
 
-    def reset(self, *, seed: Seed = None, options: Infos | None = None) -> tuple[Observation, Infos]:  # type: ignore[override]
+    def reset(
+        self, *, seed: Seed = None, options: Infos | None = None
+    ) -> tuple[Observation, Infos]:  # type: ignore[override]
         options = dict(options or {})
         slots = _reset_slots(options.pop("reset_mask", None), self.num_envs)
         self._seed(slots, seed)
@@ -126,11 +143,16 @@ class TextGenVectorEnv(VectorEnv):
             first = checked_seed(seed)
             seed = [None if first is None else first + slot for slot in range(self.num_envs)]
         if len(seed) != self.num_envs:
-            raise UserError(f"{len(seed)} seeds for {self.num_envs} episodes; give one each, or one number")
+            raise UserError(
+                f"{len(seed)} seeds for {self.num_envs} episodes; give one each, or one number"
+            )
         seed = [checked_seed(value) for value in seed]
         if not self._generators:
             drawn = [seeding.np_random() for _ in range(self.num_envs)]
-            self._generators, self._seeds = [generator for generator, _ in drawn], [seed for _, seed in drawn]
+            self._generators, self._seeds = (
+                [generator for generator, _ in drawn],
+                [seed for _, seed in drawn],
+            )
         for slot in slots:
             if seed[slot] is not None:
                 self._generators[slot], self._seeds[slot] = seeding.np_random(seed[slot])
@@ -142,11 +164,19 @@ class TextGenVectorEnv(VectorEnv):
         index: Any = options.get("index")
         if np.ndim(index):
             if len(index) != self.num_envs:
-                raise UserError(f"reset option index: {len(index)} rows for {self.num_envs} episodes; give one each")
+                raise UserError(
+                    f"reset option index: {len(index)} rows for {self.num_envs} episodes; give one each"
+                )
             chosen = [{**options, "index": index[slot]} for slot in slots]
         else:
             chosen = [options] * len(slots)
-        self._game.begin(slots, [self._game.draw(self._generators[i], row) for i, row in zip(slots, chosen, strict=True)])
+        self._game.begin(
+            slots,
+            [
+                self._game.draw(self._generators[i], row)
+                for i, row in zip(slots, chosen, strict=True)
+            ],
+        )
         self._inform(infos, "index", slots, self._game.index[slots])
 
     def _conclude(self, slots: np.ndarray, infos: Infos) -> None:
@@ -168,7 +198,12 @@ class TextGenVectorEnv(VectorEnv):
             if len(acting):
                 self._inform(infos, "expert_action", acting, self._game.advise(acting))
         if self._mask is not None:
-            self._inform(infos, "action_mask", slots, np.broadcast_to(self._mask, (len(slots), len(self._mask))))
+            self._inform(
+                infos,
+                "action_mask",
+                slots,
+                np.broadcast_to(self._mask, (len(slots), len(self._mask))),
+            )
         if self.text == "always":
             for slot in slots:
                 self._add_info(infos, {"text": self._game.text(slot)}, int(slot))
@@ -201,5 +236,7 @@ def _reset_slots(mask: Any, num_envs: int) -> np.ndarray:
         return np.arange(num_envs)
     mask = np.asarray(mask)
     if mask.dtype != bool or mask.shape != (num_envs,) or not mask.any():
-        raise UserError(f"reset_mask: give bool [{num_envs}] with at least one True, not {mask.dtype} {list(mask.shape)}")
+        raise UserError(
+            f"reset_mask: give bool [{num_envs}] with at least one True, not {mask.dtype} {list(mask.shape)}"
+        )
     return np.flatnonzero(mask)

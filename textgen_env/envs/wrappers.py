@@ -32,7 +32,10 @@ class FlatObservation(gym.ObservationWrapper, RecordConstructorArgs):
     @staticmethod
     def flat_space(parts: spaces.Dict) -> spaces.Box:
         """The space of flat observations; its last ``high`` is the horizon T."""
-        low, high = (np.concatenate([getattr(parts[name], side) for name in State._fields]) for side in ("low", "high"))
+        low, high = (
+            np.concatenate([getattr(parts[name], side) for name in State._fields])
+            for side in ("low", "high")
+        )
         return spaces.Box(low, high, dtype=np.int64)
 
     @staticmethod
@@ -44,4 +47,7 @@ class FlatObservation(gym.ObservationWrapper, RecordConstructorArgs):
     def unflatten(flat: Any, source_limit: int) -> dict[str, Any]:
         """``[…, S + T + 2]``, array or tensor → the four parts, views of it.  ``source_limit`` = S."""
         cuts = [0, source_limit, source_limit + 1, flat.shape[-1] - 1, flat.shape[-1]]
-        return {name: flat[..., start:stop] for name, (start, stop) in zip(State._fields, pairwise(cuts), strict=True)}
+        return {
+            name: flat[..., start:stop]
+            for name, (start, stop) in zip(State._fields, pairwise(cuts), strict=True)
+        }

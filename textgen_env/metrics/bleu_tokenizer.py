@@ -40,14 +40,20 @@ def bleu_metric(choice: str, language: str, references: Sequence[str], otherwise
         sacrebleu_metric(name)
     except RuntimeError:
         install = f"python -m pip install 'sacrebleu[{EXTRAS[tokenizer]}]'"
-        raise UserError(f"BLEU with the tokenizer {tokenizer} needs MeCab: {install}, or {otherwise}") from None
+        raise UserError(
+            f"BLEU with the tokenizer {tokenizer} needs MeCab: {install}, or {otherwise}"
+        ) from None
     return name
 
 
 def check_agreement(name: str, references: Sequence[str], otherwise: str) -> None:
     """UserError where every text is so short that corpus BLEU is 0 even for texts that agree."""
-    if references and not any(score(name, [text], [(text,)], 0)["bleu"].value for text in references):
-        raise UserError(f"no validation reference has 4 tokens, so that BLEU is 0 even where texts agree: {otherwise}")
+    if references and not any(
+        score(name, [text], [(text,)], 0)["bleu"].value for text in references
+    ):
+        raise UserError(
+            f"no validation reference has 4 tokens, so that BLEU is 0 even where texts agree: {otherwise}"
+        )
 
 
 def _fitting(language: str, references: Sequence[str], otherwise: str) -> str:
@@ -57,5 +63,7 @@ def _fitting(language: str, references: Sequence[str], otherwise: str) -> str:
     script = LANGUAGES.get(code) or main_script(islice(references, SAMPLE))
     if script not in FITTING:
         text = f"text in {script} script" + (f" (env.target={language})" if language else "")
-        raise UserError(f"sacreBLEU has no tokenizer for {text}, which has no spaces between words: {otherwise}")
+        raise UserError(
+            f"sacreBLEU has no tokenizer for {text}, which has no spaces between words: {otherwise}"
+        )
     return FITTING[script]

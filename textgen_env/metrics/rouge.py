@@ -31,7 +31,9 @@ _END = re.compile(r"""(?<=[.!?])(["'”’)\]]*)\s+|(?<=[。！？])(["'”’�
 def rouge_sentence(hypothesis: str, references: Sequence[str]) -> dict[str, float]:
     """F1 of every value in percent; of several references the best one counts, for each value by itself."""
     if not any(map(str.isalnum, hypothesis)):
-        same = bool(hypothesis.split()) and any(hypothesis.split() == text.split() for text in references)
+        same = bool(hypothesis.split()) and any(
+            hypothesis.split() == text.split() for text in references
+        )
         return dict.fromkeys(VALUES, 100.0 * same)
     best = _scorer().score_multi([sentences(text) for text in references], sentences(hypothesis))
     return {name: 100.0 * best[name].fmeasure for name in VALUES}
@@ -64,7 +66,9 @@ class Tokens:
     """A tokenizer for rouge-score; see the module's text."""
 
     def __init__(self) -> None:
-        from nltk.stem.porter import PorterStemmer  # takes seconds to import, and only ROUGE needs it
+        from nltk.stem.porter import (
+            PorterStemmer,
+        )  # takes seconds to import, and only ROUGE needs it
 
         self._stem = lru_cache(maxsize=100_000)(PorterStemmer().stem)
         self._spaced = _Spaced()

@@ -29,7 +29,15 @@ from textgen_env.metrics.statistics import RESAMPLES, bootstrap, wilson
 
 References = Sequence[Sequence[str]]
 SEED = 12345  # sacreBLEU's own default
-TOKENIZERS = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none")  # sacreBLEU's that need no download
+TOKENIZERS = (
+    "13a",
+    "intl",
+    "zh",
+    "ja-mecab",
+    "ko-mecab",
+    "char",
+    "none",
+)  # sacreBLEU's that need no download
 BESIDE = {"bleu": "chrf"}  # what is reported beside a metric
 
 
@@ -43,7 +51,9 @@ class Score:
     signature: str
 
 
-def score(metric: str, hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES) -> dict[str, Score]:
+def score(
+    metric: str, hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES
+) -> dict[str, Score]:
     """Every value that ``metric`` has, by name: one each for bleu, chrf and accuracy, four for rouge.
 
     Args:
@@ -61,18 +71,33 @@ def score(metric: str, hypotheses: Sequence[str], references: References, resamp
         scores = {metric.partition(":")[0]: _sacrebleu_score(metric, texts, known, resamples)}
     else:
         sentence, choices = MEANS[metric]
-        rows, counts = [sentence(*row) for row in zip(texts, known, strict=True)], {*map(len, known)}
+        rows, counts = (
+            [sentence(*row) for row in zip(texts, known, strict=True)],
+            {*map(len, known)},
+        )
         signature = f"nrefs:{counts.pop() if len(counts) == 1 else 'var'}|{choices()}"
-        scores = {name: _mean_score(np.array([row[name] for row in rows]), resamples, signature) for name in rows[0]}
+        scores = {
+            name: _mean_score(np.array([row[name] for row in rows]), resamples, signature)
+            for name in rows[0]
+        }
     if texts == (*hypotheses,) and known == [*map(tuple, references)]:
         return scores
-    return {name: replace(value, signature=f"{value.signature}|norm:nfc") for name, value in scores.items()}
+    return {
+        name: replace(value, signature=f"{value.signature}|norm:nfc")
+        for name, value in scores.items()
+    }
 
 
-def scores(metric: str, hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES) -> dict[str, Score]:
+def scores(
+    metric: str, hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES
+) -> dict[str, Score]:
     """``score``, and with BLEU chrF beside it: what a report shows. The first value is the metric's."""
     names = filter(None, (metric, BESIDE.get(metric.partition(":")[0])))
-    return {key: value for name in names for key, value in score(name, hypotheses, references, resamples).items()}
+    return {
+        key: value
+        for name in names
+        for key, value in score(name, hypotheses, references, resamples).items()
+    }
 
 
 def sentence_score(metric: str, hypothesis: str, references: Sequence[str]) -> dict[str, float]:
@@ -83,7 +108,11 @@ def sentence_score(metric: str, hypothesis: str, references: Sequence[str]) -> d
     _check(metric, [hypothesis], [references])
     (text,), known = _nfc([hypothesis]), _nfc(references)
     if metric in SACREBLEU:
-        return {metric.partition(":")[0]: min(_sentence_scorer(metric).sentence_score(text, known).score, 100.0)}
+        return {
+            metric.partition(":")[0]: min(
+                _sentence_scorer(metric).sentence_score(text, known).score, 100.0
+            )
+        }
     return MEANS[metric][0](text, known)
 
 
@@ -102,14 +131,22 @@ def significance(
     for texts in (baseline, system):
         _check(metric, texts, references)
     if metric in SACREBLEU:
-        named: list[tuple[str, Sequence[str]]] = [("baseline", _nfc(baseline)), ("system", _nfc(system))]
+        named: list[tuple[str, Sequence[str]]] = [
+            ("baseline", _nfc(baseline)),
+            ("system", _nfc(system)),
+        ]
         streams = _streams([*map(_nfc, references)])
-        test = PairedTest(named, {metric: sacrebleu_metric(metric)}, streams, test_type="bs", n_samples=resamples)
+        test = PairedTest(
+            named, {metric: sacrebleu_metric(metric)}, streams, test_type="bs", n_samples=resamples
+        )
         compared: Any = next(values for name, values in test()[1].items() if name != "System")
         # The library counts what exceeds the difference: 1 / (n + 1) for a text against itself.
         return 1.0 if compared[0].score == compared[1].score else float(compared[1].p_value)
     sides = (
-        [next(iter(sentence_score(metric, *row).values())) for row in zip(texts, references, strict=True)]
+        [
+            next(iter(sentence_score(metric, *row).values()))
+            for row in zip(texts, references, strict=True)
+        ]
         for texts in (baseline, system)
     )
     gains = np.subtract(*map(np.array, sides))  # [N]
@@ -143,16 +180,23 @@ def _sentence_scorer(metric: str) -> BLEU | CHRF:
     return sacrebleu_metric(metric, effective_order=True)
 
 
-def _sacrebleu_score(metric: str, texts: Sequence[str], references: References, resamples: int) -> Score:
+def _sacrebleu_score(
+    metric: str, texts: Sequence[str], references: References, resamples: int
+) -> Score:
     """The resampling and its seed (``SACREBLEU_SEED``, else 12345) are sacreBLEU's own; without spread Wilson's interval."""
     scorer = sacrebleu_metric(metric)
     result = scorer.corpus_score(texts, _streams(references), n_bootstrap=max(resamples, 1))
-    value, signature = min(result.score, 100.0), str(scorer.get_signature())  # its sums exceed 100 by a rounding error
+    value, signature = (
+        min(result.score, 100.0),
+        str(scorer.get_signature()),
+    )  # its sums exceed 100 by a rounding error
     if not resamples:
         return Score(value, None, None, signature)
     mean, half = float(result._mean), float(result._ci)
     if half == 0:
-        return Score(value, *wilson(value, len(texts)), re.sub(r"bs:\d+\|seed:\d+", "ci:wilson", signature))
+        return Score(
+            value, *wilson(value, len(texts)), re.sub(r"bs:\d+\|seed:\d+", "ci:wilson", signature)
+        )
     return Score(value, max(mean - half, 0.0), min(mean + half, 100.0), signature)
 
 
@@ -174,7 +218,9 @@ def _accuracy(text: str, references: Sequence[str]) -> dict[str, float]:
 
 Sentence = Callable[[str, Sequence[str]], dict[str, float]]
 SACREBLEU = ("bleu", "chrf", *(f"bleu:{tokenizer}" for tokenizer in TOKENIZERS))
-MEANS: dict[str, tuple[Sentence, Callable[[], str]]] = {  # averages over sentences, and what their signatures say
+MEANS: dict[
+    str, tuple[Sentence, Callable[[], str]]
+] = {  # averages over sentences, and what their signatures say
     "rouge": (rouge_sentence, rouge_choices),
     "accuracy": (_accuracy, lambda: "exact-match"),
 }
@@ -185,12 +231,16 @@ def _check(metric: str, hypotheses: Sequence[str], references: References) -> No
     if metric not in METRICS:
         raise unknown("metric", metric, METRICS)
     if len(hypotheses) != len(references):
-        raise UserError(f"{len(hypotheses)} hypotheses but {len(references)} rows of references; give one row each")
+        raise UserError(
+            f"{len(hypotheses)} hypotheses but {len(references)} rows of references; give one row each"
+        )
     if not len(hypotheses):
         raise UserError("nothing to score: there is no hypothesis")
     for row, known in enumerate(references):
         if isinstance(known, str) or not len(known):
-            raise UserError(f"references of sentence {row}: give a tuple of at least one text, not {known!r}")
+            raise UserError(
+                f"references of sentence {row}: give a tuple of at least one text, not {known!r}"
+            )
 
 
 def _nfc(texts: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from functools import cache
 
 BLOCKS: dict[str, tuple[tuple[int, int], ...]] = {  # Unicode code points, first and last
-    "Han": ((0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF)),
+    "Han": (
+        (0x3005, 0x3007),
+        (0x3400, 0x4DBF),
+        (0x4E00, 0x9FFF),
+        (0xF900, 0xFAFF),
+        (0x20000, 0x3FFFF),
+    ),
     "Kana": ((0x3041, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9F), (0x1AFF0, 0x1B16F)),
     "Bopomofo": ((0x3100, 0x312F), (0x31A0, 0x31BF)),
     "Thai": ((0x0E00, 0x0E7F),),
@@ -33,7 +39,9 @@ LANGUAGES = {  # ISO 639-1 and 639-3 (or 639-2) codes → the name in BLOCKS
     **dict.fromkeys(("khb",), "New Tai Lue"),
     **dict.fromkeys(("blt",), "Tai Viet"),
     **dict.fromkeys(("ii", "iii"), "Yi"),
-    **dict.fromkeys(("zh", "zho", "chi", "cmn", "yue", "wuu", "nan", "hak", "gan", "hsn", "lzh"), "Han"),
+    **dict.fromkeys(
+        ("zh", "zho", "chi", "cmn", "yue", "wuu", "nan", "hak", "gan", "hsn", "lzh"), "Han"
+    ),
     **dict.fromkeys(("ja", "jpn"), "Kana"),
 }
 

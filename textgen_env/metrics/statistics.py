@@ -19,14 +19,20 @@ def wilson(percent: float, count: int) -> Interval:
         percent: The share of successes, 0 to 100.
         count: The number of trials.
     """
-    interval = stats.binomtest(round(percent / 100 * count), count).proportion_ci(LEVEL, method="wilson")
+    interval = stats.binomtest(round(percent / 100 * count), count).proportion_ci(
+        LEVEL, method="wilson"
+    )
     return 100 * float(interval.low), 100 * float(interval.high)
 
 
-def bootstrap(values: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES) -> np.ndarray:
+def bootstrap(
+    values: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> np.ndarray:
     """95 % percentile interval of the column means of ``values`` ``[N, K]`` under resampling of rows → ``[2, K]``."""
     count = len(values)
-    means = np.stack([values[generator.integers(count, size=count)].mean(axis=0) for _ in range(resamples)])
+    means = np.stack(
+        [values[generator.integers(count, size=count)].mean(axis=0) for _ in range(resamples)]
+    )
     return np.percentile(means, (2.5, 97.5), axis=0)
 
 

@@ -29,7 +29,9 @@ class CachedOracle:
         self.oracle = oracle
         self.vocabulary_size = oracle.vocabulary_size
         self.hits = 0
-        self._answers: LRUCache[bytes, Tensor] = LRUCache(max_bytes, lambda answer: answer.nbytes + self.ENTRY_BYTES)
+        self._answers: LRUCache[bytes, Tensor] = LRUCache(
+            max_bytes, lambda answer: answer.nbytes + self.ENTRY_BYTES
+        )
 
     @property
     def queries(self) -> int:
@@ -48,14 +50,18 @@ class CachedOracle:
     def demonstrate(self, source: Tensor, limit: int | Tensor) -> Trajectories:
         return self.oracle.demonstrate(source, limit)
 
-    def _query(self, query: Callable[..., Tensor], source: Tensor, prefix: Tensor, mask: Tensor | None) -> Tensor:
+    def _query(
+        self, query: Callable[..., Tensor], source: Tensor, prefix: Tensor, mask: Tensor | None
+    ) -> Tensor:
         wanted = torch.ones_like(prefix, dtype=torch.bool) if mask is None else mask  # [B, T]
         keys = list(_state_keys(query.__name__, source, prefix, wanted))
         if not keys:
             return query(source, prefix, mask)
         answers = {key: self._answers[key] for key in keys if key in self._answers}
         self.hits += sum(key in answers for key in keys)
-        missing = torch.tensor([key not in answers for key in keys], dtype=torch.bool, device=wanted.device)  # [N]
+        missing = torch.tensor(
+            [key not in answers for key in keys], dtype=torch.bool, device=wanted.device
+        )  # [N]
         if missing.any():
             unknown = torch.zeros_like(wanted).masked_scatter_(wanted, missing)
             rows = unknown.any(dim=1)
@@ -66,12 +72,16 @@ class CachedOracle:
             if key not in self._answers:
                 with suppress(ValueError):  # larger than the whole cache
                     self._answers[key] = entry.clone()  # a view would keep its whole batch alive
-        return answer if mask is not None else answer.view(*prefix.shape, *answer.shape[1:])  # [B, T, V] or [B, T]
+        return (
+            answer if mask is not None else answer.view(*prefix.shape, *answer.shape[1:])
+        )  # [B, T, V] or [B, T]
 
 
 def _state_keys(kind: str, source: Tensor, prefix: Tensor, wanted: Tensor) -> Iterator[bytes]:
     """One key a wanted position, row-major: a digest of the source without padding and of the prefix up to there."""
-    for tokens, before, flags in zip(source.cpu().numpy(), prefix.cpu().numpy(), wanted.cpu().numpy(), strict=True):
+    for tokens, before, flags in zip(
+        source.cpu().numpy(), prefix.cpu().numpy(), wanted.cpu().numpy(), strict=True
+    ):
         key = source_key(tokens)
         state = blake2b(kind.encode() + len(key).to_bytes(4, "little") + key, digest_size=16)
         for token, flag in zip(before, flags, strict=True):

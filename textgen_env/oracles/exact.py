@@ -44,13 +44,17 @@ class ExactOracle:
             ``[B, T, V]`` or ``[N, V]``: 0 for the right action and 1 for any other.
         """
         right = self.action(source, prefix, mask)
-        return torch.ones(*right.shape, self.vocabulary_size, device=source.device).scatter_(-1, right[..., None], 0.0)
+        return torch.ones(*right.shape, self.vocabulary_size, device=source.device).scatter_(
+            -1, right[..., None], 0.0
+        )
 
     def demonstrate(self, source: Tensor, limit: int | Tensor) -> Trajectories:
         """The right actions in a row, at most ``limit``, a number or ``[B]``: action ``[B, T]`` as wide as the longest."""
         limit = torch.as_tensor(limit, device=source.device)
         horizon = int(limit.max())
-        prefix = torch.full((len(source), horizon + 1), BOS, dtype=torch.int64, device=source.device)
+        prefix = torch.full(
+            (len(source), horizon + 1), BOS, dtype=torch.int64, device=source.device
+        )
         for step in range(horizon):
             prefix[:, step + 1] = self.right(source, prefix[:, : step + 1])[:, step]
         action = prefix[:, 1:]
@@ -59,7 +63,9 @@ class ExactOracle:
         width = int(length.max())
         inside = torch.arange(width, device=source.device) < length[:, None]  # [B, T]
         self.queries += int(length.sum())
-        return Trajectories(action[:, :width].masked_fill(~inside, PAD), length, length * math.log1p(-self.epsilon))
+        return Trajectories(
+            action[:, :width].masked_fill(~inside, PAD), length, length * math.log1p(-self.epsilon)
+        )
 
 
 def smoothed(action: Tensor, vocabulary_size: int, epsilon: float) -> Tensor:

@@ -26,7 +26,13 @@ class NoisyOracle:
 
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         clean = self.oracle.log_probs(source, prefix, mask)
-        return clean.exp().mul(1 - self.epsilon).add(self.epsilon / self.vocabulary_size).log().clamp(min=LOG_ZERO)
+        return (
+            clean.exp()
+            .mul(1 - self.epsilon)
+            .add(self.epsilon / self.vocabulary_size)
+            .log()
+            .clamp(min=LOG_ZERO)
+        )
 
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         clean = self.oracle.action(source, prefix, mask)

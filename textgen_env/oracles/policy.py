@@ -71,7 +71,11 @@ class PolicyOracle:
         self.queries += len(token)
         with _evaluation(self.policy):
             logits, state = self.policy.step(token, state)
-        return (keep_top(logits.log_softmax(-1, dtype=torch.float32), self.top_k) if self.top_k else logits), state
+        return (
+            keep_top(logits.log_softmax(-1, dtype=torch.float32), self.top_k)
+            if self.top_k
+            else logits
+        ), state
 
     def _logits(self, source: Tensor, prefix: Tensor, mask: Tensor | None) -> Tensor:
         self.queries += prefix.numel() if mask is None else int(mask.sum())

@@ -26,7 +26,9 @@ class ReferenceOracle:
         smoothing: probability of all other tokens together, so that log-probabilities stay finite
     """
 
-    def __init__(self, splits: Iterable[Split], vocabulary_size: int, smoothing: float = 0.01) -> None:
+    def __init__(
+        self, splits: Iterable[Split], vocabulary_size: int, smoothing: float = 0.01
+    ) -> None:
         check_range("smoothing", smoothing, Range(0, 1, "both"))
         self.vocabulary_size, self.smoothing = vocabulary_size, smoothing
         self.queries = 0

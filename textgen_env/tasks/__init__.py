@@ -15,5 +15,8 @@ from types import ModuleType
 @cache
 def tasks() -> dict[str, ModuleType]:
     """``{id: module}`` of every task."""
-    modules = (importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__))
+    modules = (
+        importlib.import_module(f"{__name__}.{info.name}")
+        for info in pkgutil.iter_modules(__path__)
+    )
     return {module.ID: module for module in modules if hasattr(module, "ID")}

@@ -51,32 +51,63 @@ def load(
     check_range("max_length", max_length, Range(1, LONGEST - 1))
     check_range("min_length", min_length, Range(1, max_length))
     if horizon <= max_length:
-        raise UserError(f"horizon={horizon} has no room for {max_length} symbols and EOS; give at least {max_length + 1}")
+        raise UserError(
+            f"horizon={horizon} has no room for {max_length} symbols and EOS; give at least {max_length + 1}"
+        )
     for name, size in (("train", train), ("valid", valid), ("test", test)):
         check_range(name, size, Range(1, 10**7))
-    alphabet = list(string.ascii_lowercase[:symbols]) if symbols <= 26 else [f"s{i}" for i in range(symbols)]
-    texts = _strings(alphabet, min_length, max_length, train + valid + test, np.random.default_rng(seed))
-    cuts = {"test": texts[:test], "valid": texts[test : test + valid], "train": texts[test + valid :]}
-    splits = {name: Pairs(cuts[name], [(text,) for text in cuts[name]]) for name in ("train", "valid", "test")}
+    alphabet = (
+        list(string.ascii_lowercase[:symbols])
+        if symbols <= 26
+        else [f"s{i}" for i in range(symbols)]
+    )
+    texts = _strings(
+        alphabet, min_length, max_length, train + valid + test, np.random.default_rng(seed)
+    )
+    cuts = {
+        "test": texts[:test],
+        "valid": texts[test : test + valid],
+        "train": texts[test + valid :],
+    }
+    splits = {
+        name: Pairs(cuts[name], [(text,) for text in cuts[name]])
+        for name in ("train", "valid", "test")
+    }
     corpus = Corpus("copy", "bundled", f"random strings of {symbols} symbols, seed {seed}", splits)
     vocabulary = Vocabulary.words(alphabet)
     limit, oracle = Limit(horizon, limit_ratio, limit_offset), partial(CopyOracle, len(vocabulary))
-    return Task(ID, corpus, vocabulary, max_length + 1, limit, metric="accuracy", reward="zero_one", oracle=oracle)
+    return Task(
+        ID,
+        corpus,
+        vocabulary,
+        max_length + 1,
+        limit,
+        metric="accuracy",
+        reward="zero_one",
+        oracle=oracle,
+    )
 
 
-def _strings(alphabet: list[str], shortest: int, longest: int, count: int, generator: np.random.Generator) -> list[str]:
+def _strings(
+    alphabet: list[str], shortest: int, longest: int, count: int, generator: np.random.Generator
+) -> list[str]:
     """``count`` strings, all different if the space of strings is large enough, else filled up with repeats."""
     distinct: dict[str, None] = {}
     drawn: list[str] = []
     for _ in range(20):
         lengths = generator.integers(shortest, longest + 1, size=2 * count)
         letters = generator.integers(len(alphabet), size=(2 * count, longest))
-        drawn = [" ".join(alphabet[i] for i in row[:length]) for row, length in zip(letters, lengths, strict=True)]
+        drawn = [
+            " ".join(alphabet[i] for i in row[:length])
+            for row, length in zip(letters, lengths, strict=True)
+        ]
         distinct.update(dict.fromkeys(drawn))
         if len(distinct) >= count:
             break
     texts = [*distinct, *drawn][:count]
-    return [texts[i] for i in generator.permutation(count)]  # the first are short: no split may get them all
+    return [
+        texts[i] for i in generator.permutation(count)
+    ]  # the first are short: no split may get them all
 
 
 class CopyOracle(ExactOracle):

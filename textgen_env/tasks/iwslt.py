@@ -53,7 +53,11 @@ def load(
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     limit = Limit(horizon, limit_ratio, limit_offset)
-    data = HubSet("IWSLT", hub, source, target, hub_config or f"iwslt2017-{source}-{target}", hub_revision)
-    text = find_parallel(Origin(corpus, data_dir, bundled_pairs, data), source, target, unescape, tedx)
+    data = HubSet(
+        "IWSLT", hub, source, target, hub_config or f"iwslt2017-{source}-{target}", hub_revision
+    )
+    text = find_parallel(
+        Origin(corpus, data_dir, bundled_pairs, data), source, target, unescape, tedx
+    )
     text = text.lowercased() if lowercase else text
     return translation(ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit)

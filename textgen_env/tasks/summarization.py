@@ -16,7 +16,18 @@ def find_summaries(origin: Origin, genre: str) -> Corpus:
     return origin.find(read_summaries, lambda pairs: read_bundled(genre, pairs))
 
 
-def summarization(id: str, text: Corpus, vocabulary: int, source_limit: int, target_limit: int, limit: Limit) -> Task:
+def summarization(
+    id: str, text: Corpus, vocabulary: int, source_limit: int, target_limit: int, limit: Limit
+) -> Task:
     """The task ``id`` over ``text``, evaluated by ROUGE; long text is cut, in training too (Lin et al. 2020, section 4)."""
     tokens = subwords(text, vocabulary)
-    return Task(id, text, tokens, source_limit, limit, metric="rouge", reward="rouge", target_limit=target_limit)
+    return Task(
+        id,
+        text,
+        tokens,
+        source_limit,
+        limit,
+        metric="rouge",
+        reward="rouge",
+        target_limit=target_limit,
+    )

@@ -97,10 +97,14 @@ class Task:
                 f"source over {self.source_limit} or target over {self.horizon} tokens"
             )
         for name, split in self.splits.items():
-            source, target = (np.fromiter(map(len, rows), np.int64) for rows in (split.source, split.target))
+            source, target = (
+                np.fromiter(map(len, rows), np.int64) for rows in (split.source, split.target)
+            )
             if split.cut:
                 scored = "" if name == "train" else "; they are scored all the same"
-                lines.append(f"cut {split.cut:,} {name} sources to {self.source_limit} tokens{scored}")
+                lines.append(
+                    f"cut {split.cut:,} {name} sources to {self.source_limit} tokens{scored}"
+                )
             if split.cut_targets:
                 lines.append(f"cut {split.cut_targets:,} {name} targets to {target.max()} tokens")
             if long := int((target > self.limit(source)).sum()):
@@ -112,7 +116,11 @@ class Task:
         return lines
 
     def _encoded(self) -> dict[str, Split]:
-        limits = {"source_limit": self.source_limit, "horizon": self.horizon, "target_limit": self.target_limit}
+        limits = {
+            "source_limit": self.source_limit,
+            "horizon": self.horizon,
+            "target_limit": self.target_limit,
+        }
         for name, value in limits.items():
             if value is not None:
                 check_range(name, value, Range(2, LONGEST))  # one token and EOS
@@ -121,7 +129,10 @@ class Task:
                 where = f"split {name!r} of {self.corpus.name} ({self.corpus.origin})"
                 raise UserError(f"{self.id}: {where} has no pairs; it needs at least one")
         encoded = encode_corpus(self.corpus, self.vocabulary, self.source_limit).items()
-        splits = {name: self._fit(name, source.split(), target.split()) for name, (source, target) in encoded}
+        splits = {
+            name: self._fit(name, source.split(), target.split())
+            for name, (source, target) in encoded
+        }
         if not len(splits["train"]):
             where = f"source_limit={self.source_limit} or horizon={self.horizon}"
             raise UserError(f"{self.id}: every training pair is longer than {where}; raise them")
@@ -135,18 +146,33 @@ class Task:
         """
         pairs = self.corpus.splits[name]
         if name == "train" and self.target_limit is None:
-            fits = [len(a) <= self.source_limit and len(b) <= self.horizon for a, b in zip(source, target, strict=True)]
+            fits = [
+                len(a) <= self.source_limit and len(b) <= self.horizon
+                for a, b in zip(source, target, strict=True)
+            ]
             kept = np.flatnonzero(fits).tolist()
             if len(kept) < len(pairs):
                 skipped = len(pairs) - len(kept)
-                return Split([source[i] for i in kept], [target[i] for i in kept], pairs.rows(kept), skipped)
-        cut_targets = _cut(target, min(self.target_limit, self.horizon)) if name == "train" and self.target_limit else 0
-        return Split(source, target, pairs, cut=_cut(source, self.source_limit), cut_targets=cut_targets)
+                return Split(
+                    [source[i] for i in kept], [target[i] for i in kept], pairs.rows(kept), skipped
+                )
+        cut_targets = (
+            _cut(target, min(self.target_limit, self.horizon))
+            if name == "train" and self.target_limit
+            else 0
+        )
+        return Split(
+            source, target, pairs, cut=_cut(source, self.source_limit), cut_targets=cut_targets
+        )
 
 
 def expert(task: Task) -> Oracle:
     """The expert of a task that nobody trained one for: the task's exact one, else its references."""
-    return task.oracle() if task.oracle else ReferenceOracle(task.splits.values(), len(task.vocabulary))
+    return (
+        task.oracle()
+        if task.oracle
+        else ReferenceOracle(task.splits.values(), len(task.vocabulary))
+    )
 
 
 def once(load: Callable[Options, Task]) -> Callable[Options, Task]:
@@ -155,7 +181,9 @@ def once(load: Callable[Options, Task]) -> Callable[Options, Task]:
     signature = inspect.signature(load)
 
     @lru_cache(maxsize=KEPT)
-    def loaded(options: tuple[tuple[str, Any], ...], _kinds: tuple[type, ...], _stamp: object) -> Task:
+    def loaded(
+        options: tuple[tuple[str, Any], ...], _kinds: tuple[type, ...], _stamp: object
+    ) -> Task:
         return load(**dict(options))  # type: ignore[call-arg]
 
     @wraps(load)
@@ -168,9 +196,13 @@ def once(load: Callable[Options, Task]) -> Callable[Options, Task]:
             check_kind(name, value, default)
             if name in RANGES and default is not None:
                 check_range(name, value, RANGES[name])
-        Limit(1, options.get("limit_ratio"), options.get("limit_offset"))  # whose defaults, None, have no kind
+        Limit(
+            1, options.get("limit_ratio"), options.get("limit_offset")
+        )  # whose defaults, None, have no kind
         folders = stamp(options.get("data_dir")), stamp(options.get("hub"), "**/*")
-        return loaded(tuple(options.items()), tuple(map(type, options.values())), folders)  # kinds: True == 1.0
+        return loaded(
+            tuple(options.items()), tuple(map(type, options.values())), folders
+        )  # kinds: True == 1.0
 
     return wrapper
 

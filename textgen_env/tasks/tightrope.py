@@ -30,8 +30,23 @@ from textgen_env.types import BOS, EOS, UNK, shift
 
 ID = "Tightrope-v0"
 FEET = ("left", "right")
-TRICKS = ("hop", "skip", "jump", "spin", "wave", "bow", "kneel", "dance", "sway", "juggle", "nod", "clap")
-LEFT, RIGHT, CLIMB = range(UNK + 1, UNK + 4)  # the first tokens of the vocabulary; tricks come after them
+TRICKS = (
+    "hop",
+    "skip",
+    "jump",
+    "spin",
+    "wave",
+    "bow",
+    "kneel",
+    "dance",
+    "sway",
+    "juggle",
+    "nod",
+    "clap",
+)
+LEFT, RIGHT, CLIMB = range(
+    UNK + 1, UNK + 4
+)  # the first tokens of the vocabulary; tricks come after them
 
 
 @once
@@ -63,12 +78,27 @@ def load(
     for name, size in (("train", train), ("valid", valid), ("test", test)):
         check_range(name, size, Range(1, 10**7))
     generator = np.random.default_rng(seed)
-    splits = {name: _walks(generator, rows, horizon) for name, rows in (("train", train), ("valid", valid), ("test", test))}
+    splits = {
+        name: _walks(generator, rows, horizon)
+        for name, rows in (("train", train), ("valid", valid), ("test", test))
+    }
     corpus = Corpus("tightrope", "bundled", f"walks of {horizon} steps, seed {seed}", splits)
     vocabulary = Vocabulary.words([*FEET, "climb", *TRICKS[:tricks]])
     oracle = partial(TightropeOracle, len(vocabulary), horizon, recoverable, slip)
-    task = Task(ID, corpus, vocabulary, 2, Limit(horizon + 1), metric="accuracy", reward="cost", oracle=oracle)
-    cut = {name: replace(split, target=[row[:-1] for row in split.target]) for name, split in task.splits.items()}
+    task = Task(
+        ID,
+        corpus,
+        vocabulary,
+        2,
+        Limit(horizon + 1),
+        metric="accuracy",
+        reward="cost",
+        oracle=oracle,
+    )
+    cut = {
+        name: replace(split, target=[row[:-1] for row in split.target])
+        for name, split in task.splits.items()
+    }
     return replace(task, limit=Limit(horizon), splits=cut)
 
 
@@ -81,7 +111,9 @@ def _walks(generator: np.random.Generator, rows: int, horizon: int) -> Pairs:
 class TightropeOracle(ExactOracle):
     """The exact expert: the other foot on the rope, ``climb`` on the ground."""
 
-    def __init__(self, vocabulary_size: int, horizon: int, recoverable: bool = True, slip: float = 0.01) -> None:
+    def __init__(
+        self, vocabulary_size: int, horizon: int, recoverable: bool = True, slip: float = 0.01
+    ) -> None:
         super().__init__(vocabulary_size, slip)
         self.horizon, self.recoverable = horizon, recoverable
 
@@ -95,7 +127,9 @@ class TightropeOracle(ExactOracle):
         slipped[:, 0] = False  # BOS
         slipped[:, 1:] &= prefix[:, 1:] != _foot(source, prefix)[:, :-1]
         time = torch.arange(prefix.shape[1], device=prefix.device)
-        slip, climb = (torch.stack([slipped, climbed & self.recoverable]) * time).cummax(dim=-1).values  # [B, T] each
+        slip, climb = (
+            (torch.stack([slipped, climbed & self.recoverable]) * time).cummax(dim=-1).values
+        )  # [B, T] each
         return slip > climb
 
     def cost(self, source: Tensor, action: Tensor) -> Tensor:
@@ -105,7 +139,9 @@ class TightropeOracle(ExactOracle):
     def cost_to_go(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Q*(s, a): what an action, and the expert's actions after it, cost: ``[B, T, V]`` or ``[N, V]``."""
         fallen, right = self.fallen(source, prefix), self.action(source, prefix)  # [B, T] each
-        after = self.horizon - 1 - torch.arange(prefix.shape[1], device=prefix.device)  # [T], steps left
+        after = (
+            self.horizon - 1 - torch.arange(prefix.shape[1], device=prefix.device)
+        )  # [T], steps left
         fall = 1.0 + (after.clamp(max=1) if self.recoverable else after)
         cost = fall[:, None].repeat(len(prefix), 1, self.vocabulary_size)  # [B, T, V]
         cost[..., EOS] = 1.0  # nothing is paid after the end

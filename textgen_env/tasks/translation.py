@@ -15,7 +15,9 @@ from textgen_env.metrics.bleu_tokenizer import bleu_metric, check_agreement
 from textgen_env.tasks.task import Task
 
 
-def find_parallel(origin: Origin, source: str, target: str, unescape: bool = False, tedx: bool | None = None) -> Corpus:
+def find_parallel(
+    origin: Origin, source: str, target: str, unescape: bool = False, tedx: bool | None = None
+) -> Corpus:
     """Text to translate from ``source`` to ``target``; the bundled corpus is German and English, in either direction.
 
     Args:
@@ -26,11 +28,15 @@ def find_parallel(origin: Origin, source: str, target: str, unescape: bool = Fal
         tedx: as in ``read_folder``
     """
     if tedx and not origin.data_dir:
-        raise UserError("env.tedx=true: only a released XML folder has these sentences; give env.data_dir=FOLDER")
+        raise UserError(
+            "env.tedx=true: only a released XML folder has these sentences; give env.data_dir=FOLDER"
+        )
 
     def bundled(pairs: int) -> Corpus:
         if {source, target} != {"de", "en"}:
-            raise UserError(f"the bundled corpus is German–English (de, en), not {source}–{target}; use env.data_dir=FOLDER")
+            raise UserError(
+                f"the bundled corpus is German–English (de, en), not {source}–{target}; use env.data_dir=FOLDER"
+            )
         corpus = read_bundled("translation", pairs)
         return corpus if source == "de" else _swapped(corpus)
 
@@ -66,4 +72,6 @@ def with_bleu(text: Corpus, tokenizer: str, target: str) -> Corpus:
 
 def translation(id: str, text: Corpus, vocabulary: int, source_limit: int, limit: Limit) -> Task:
     """The task ``id`` over ``text``: a joint vocabulary, pairs beyond a limit skipped in training, evaluated by BLEU."""
-    return Task(id, text, subwords(text, vocabulary), source_limit, limit, metric=text.bleu, reward="bleu")
+    return Task(
+        id, text, subwords(text, vocabulary), source_limit, limit, metric=text.bleu, reward="bleu"
+    )
