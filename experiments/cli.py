@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import openmp
+import openmp  # noqa: F401  (before torch)
 
 import yaml
 from hydra import compose, initialize_config_dir

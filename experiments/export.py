@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import openmp
+import openmp  # noqa: F401  (before torch)
 
 import torch
 from omegaconf import DictConfig

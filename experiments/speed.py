@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import openmp
+import openmp  # noqa: F401  (before torch)
 
 import torch
 from omegaconf import DictConfig

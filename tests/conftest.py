@@ -12,6 +12,8 @@ from hypothesis import settings
 from textgen_env.tasks import copy
 from textgen_env.tasks.task import Task
 
+pytest.register_assert_rewrite("support")
+
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 
 settings.register_profile(

@@ -44,7 +44,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # what is mapped may change
+            tensors = {
+                name: file.get_tensor(name).clone() for name in file.keys()
+            }  # what is mapped may change  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise DamagedFile(f"{path} is truncated or not a safetensors file ({error})") from error
     if metadata.get("format") != FORMAT:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from learners import START, batch_of, make, small_policy
 
 from agents.algorithms import Clock
 from agents.algorithms.dagger_aggregate import Reservoir
 from agents.training.checkpoint import load_state, state_tensors
+from support.learners import START, batch_of, make, small_policy
 from textgen_env.errors import UserError
 from textgen_env.profiler import Profiler
 from textgen_env.tasks.task import expert

@@ -2,30 +2,21 @@
 
 import pytest
 import torch
-from learners import START, batch_of, first_loss, make, small_policy
 
 import agents.algorithms
 from agents.algorithms import Clock
 from agents.algorithms.dagger import relabel
 from agents.discovery import variants
-from agents.evaluation.outputs import generate
-from agents.generation.decoder import Decoder
 from agents.generation.rollout import rollout
-from agents.runs.machine import find_machine
-from agents.runs.run import Run
-from agents.runs.student import build_student, check_start
-from agents.runs.task import load_task
-from agents.runs.teacher import Teacher
-from agents.runs.training import build_algorithm
+from agents.runs.student import check_start
 from cli import passing, read
-from dagger import distill
+from support.copying import SHORT, fit
+from support.learners import START, batch_of, first_loss, make, small_policy
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import score
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.profiler import Profiler
 from textgen_env.tasks.task import expert
 
-SHORT = ["env=Copy-v0", "env.symbols=5", "env.max_length=5", "env.horizon=8"]
 FROM_SCRATCH = [*SHORT, "train.steps=300"]
 FEW = [*SHORT, "reward=accuracy", "train.lr=1e-3", "train.warmup=10"]
 STEPS = {
@@ -37,24 +28,6 @@ def needs_start(name):
     """Whether it refuses a student that was not trained before."""
     algorithm = variants(agents.algorithms)[name]
     return algorithm.func.needs_start and not algorithm.keywords.get("cold_start")
-
-
-def made(words):
-    """What the command line says: configuration, task, fresh or given student."""
-    config = read("dagger", words)
-    task = load_task(config)
-    return config, task, build_student(config, task)
-
-
-def fit(folder, words):
-    """The test accuracy of a student trained as the command line says."""
-    config, task, student = made(words)
-    on, teacher = find_machine(config), expert(task)
-    run = Run(folder, config, on, task, Teacher(teacher, teacher.demonstrate, {}), student)
-    distill(run, build_algorithm(config, task, student, teacher))
-    texts = generate(Decoder(student, 1, *on), task, task.splits["test"])
-    (accuracy,) = score(task.metric, texts, task.splits["test"].texts.references).values()
-    return accuracy.value
 
 
 @pytest.fixture(scope="module")

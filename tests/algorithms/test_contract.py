@@ -8,11 +8,11 @@ from functools import cache
 
 import pytest
 import torch
-from learners import ALGORITHMS, batch_of, first_loss, make, small_policy, teacher
 
 from agents.training.checkpoint import load_tensors, state_tensors
 from agents.training.saving import Checkpoints
 from agents.training.trainer import TrainConfig, train
+from support.learners import ALGORITHMS, batch_of, first_loss, make, small_policy, teacher
 from textgen_env.data.batching import Batches
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks import copy

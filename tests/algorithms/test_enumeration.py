@@ -7,7 +7,14 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from enumerable import (
+
+from agents.algorithms import Clock
+from agents.algorithms.dagger import DAgger, relabel
+from agents.algorithms.gkd import GKD
+from agents.algorithms.scheduled_sampling import ScheduledSampling
+from agents.discovery import build
+from agents.losses.divergences import NAMED, divergence
+from support.enumerable import (
     SENTENCES,
     A,
     B,
@@ -19,13 +26,6 @@ from enumerable import (
     log_prob,
     next_token,
 )
-
-from agents.algorithms import Clock
-from agents.algorithms.dagger import DAgger, relabel
-from agents.algorithms.gkd import GKD
-from agents.algorithms.scheduled_sampling import ScheduledSampling
-from agents.discovery import build
-from agents.losses.divergences import NAMED, divergence
 from textgen_env.errors import UserError
 from textgen_env.profiler import Profiler
 from textgen_env.types import BOS, EOS

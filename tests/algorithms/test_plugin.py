@@ -2,17 +2,11 @@
 
 import csv
 import json
-import os
 import re
 import sys
 
 import pytest
-import test_scripts
 import torch
-from learners import START, batch_of, first_loss, small_policy
-from test_algorithms import SHORT, fit
-from test_scripts import ROOT, TINY
-from test_scripts import run as run_script
 
 from agents.algorithms import Algorithm, Loss
 from agents.algorithms.bc import BC
@@ -22,6 +16,10 @@ from agents.training.checkpoint import load_tensors
 from agents.training.saving import Checkpoints
 from agents.training.trainer import TrainConfig, train
 from cli import help_table, read
+from support.commands import ROOT, TINY
+from support.commands import run as run_command
+from support.copying import SHORT, fit
+from support.learners import START, batch_of, first_loss, small_policy
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.profiler import Profiler
@@ -48,15 +46,8 @@ def lazy(monkeypatch):
     return lazy_dagger
 
 
-@pytest.fixture
-def run(monkeypatch):
-    path = os.pathsep.join([str(ROOT), str(EXAMPLES)])
-    monkeypatch.setattr(
-        test_scripts,
-        "environment",
-        lambda: os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path},
-    )
-    return run_script
+def run(script, *words, cwd, code=0):
+    return run_command(script, *words, cwd=cwd, code=code, path=[EXAMPLES])
 
 
 def learner(task, lazy, **settings):
@@ -135,7 +126,7 @@ def test_control_changes_hands_at_the_two_thresholds(lazy, task):
     assert turns == {(False, False), (False, True), (True, False), (True, True)}
 
 
-def test_the_example_runs_and_is_compared_like_any_other(run, tmp_path):
+def test_the_example_runs_and_is_compared_like_any_other(tmp_path):
     run("dagger.py", *FEW, LAZY, "algorithm.take=0.7", "out=run", cwd=tmp_path)
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["algorithm"] == "lazy_dagger.LazyDAgger"
@@ -330,7 +321,7 @@ def test_a_loss_that_cannot_be_trained_on_is_one_line(name, message, tmp_path):
         )
 
 
-def test_misuse_ends_a_command_with_exit_code_two(run, tmp_path):
+def test_misuse_ends_a_command_with_exit_code_two(tmp_path):
     (tmp_path / "wrong_algorithms.py").write_text(WRONG)  # the working directory is searched too
     said = run(
         "dagger.py",

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from enumerable import SENTENCES, A, B, Table, assert_mean, episodes, gradient
 from torch import nn
 
 import agents.algorithms
@@ -26,6 +25,7 @@ from agents.estimators.episodes import generate_episodes, log_probs_of
 from agents.estimators.returns import generalized_advantage, padded, to_go
 from agents.generation.decoding import allowed_log_probs
 from agents.model import build_policy
+from support.enumerable import SENTENCES, A, B, Table, assert_mean, episodes, gradient
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.profiler import Profiler

@@ -7,7 +7,14 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from enumerable import (
+
+from agents.algorithms import Clock
+from agents.algorithms.aggrevated import AggreVaTeD
+from agents.algorithms.lols import LOLS
+from agents.algorithms.minillm import MiniLLM
+from agents.discovery import build
+from agents.estimators.cost_to_go import by_oracle, by_student, cost_to_go
+from support.enumerable import (
     SENTENCES,
     A,
     B,
@@ -19,13 +26,6 @@ from enumerable import (
     log_prob,
     next_token,
 )
-
-from agents.algorithms import Clock
-from agents.algorithms.aggrevated import AggreVaTeD
-from agents.algorithms.lols import LOLS
-from agents.algorithms.minillm import MiniLLM
-from agents.discovery import build
-from agents.estimators.cost_to_go import by_oracle, by_student, cost_to_go
 from textgen_env.envs import rewards
 from textgen_env.errors import UserError
 from textgen_env.profiler import Profiler

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tiny import small_task
 from tokenizers import (
     AddedToken,
     Tokenizer,
@@ -17,6 +16,7 @@ from tokenizers import (
     trainers,
 )
 
+from support.tiny import small_task
 from textgen_env.data.foreign import adopt
 from textgen_env.data.vocabulary import SPECIALS, Vocabulary
 from textgen_env.errors import UserError

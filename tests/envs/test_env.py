@@ -14,9 +14,19 @@ import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
-from tiny import REWARDS, cut, make_vec, obey, play, progress, small_task, some_actions, tiny_task
 
 import textgen_env
+from support.tiny import (
+    REWARDS,
+    cut,
+    make_vec,
+    obey,
+    play,
+    progress,
+    small_task,
+    some_actions,
+    tiny_task,
+)
 from textgen_env.envs import dynamics
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.wrappers import FlatObservation

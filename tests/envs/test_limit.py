@@ -12,8 +12,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from learners import ALGORITHMS, batch_of, first_loss
-from tiny import tiny_task
 
 from agents.algorithms import Clock
 from agents.algorithms.mixer import Mixer
@@ -29,6 +27,8 @@ from agents.generation.decoder import Decoder
 from agents.policies.transformer import Transformer
 from agents.runs.demonstrations import demonstrations
 from cli import read
+from support.learners import ALGORITHMS, batch_of, first_loss
+from support.tiny import tiny_task
 from textgen_env.data.batching import Batches, in_order
 from textgen_env.data.files import cache_dir
 from textgen_env.data.limit import Limit

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from tiny import REWARDS, play, small_task, some_actions
 
 from agents.algorithms import Clock
 from agents.algorithms.bc import BC
 from agents.algorithms.word_kd import WordKD
 from agents.generation.rollout import rollout
 from agents.policies.transformer import Transformer
+from support.tiny import REWARDS, play, small_task, some_actions
 from textgen_env.data.batching import in_order
 from textgen_env.data.corpus import Pairs
 from textgen_env.data.limit import Limit

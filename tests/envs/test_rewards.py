@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from tiny import REWARDS, progress, tiny_task
 
+from support.tiny import REWARDS, progress, tiny_task
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary

@@ -10,8 +10,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
-from tiny import NEW_GYMNASIUM, REWARDS, make_vec, some_actions, tiny_task
 
+from support.tiny import NEW_GYMNASIUM, REWARDS, make_vec, some_actions, tiny_task
 from textgen_env import make_vector_env
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.vector import FINAL_OBSERVATION, AutoresetMode, TextGenVectorEnv

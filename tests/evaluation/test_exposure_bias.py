@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from followers import Follower
 from matplotlib.image import imread
 from rich.console import Console
 
@@ -25,6 +24,7 @@ from agents.evaluation.outputs import subset
 from agents.evaluation.tally import Tally, band, weigh
 from agents.policies.transformer import Transformer
 from agents.reporting import exposure_report
+from support.followers import Follower
 from textgen_env.data.batching import in_order
 from textgen_env.errors import UserError
 from textgen_env.metrics.statistics import bootstrap

@@ -9,13 +9,13 @@ from functools import partial
 
 import pytest
 import torch
-from browser import Page, browser
 from rich.console import Console
 
 from agents.evaluation.sentence import Sentence, look
 from agents.generation.decoding import greedy
 from agents.policies.transformer import Transformer
 from agents.reporting import sentence as view
+from support.browser import Page, browser
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
 from textgen_env.types import Batch

@@ -1,54 +1,15 @@
 """What a user runs, run: whole commands in their own processes."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
 from agents.training.checkpoint import load_tensors, save_tensors
-
-ROOT = Path(__file__).parents[2]
-TINY = [
-    *("student.layers=1", "student.width=16", "student.heads=2", "student.ffn=16"),
-    *("train.validation_rows=8", "evaluate.speed_rows=8", "evaluate.rows=8"),
-]
-COPY = ["env=Copy-v0", "env.train=300", "train.batch_tokens=64", "student.dropout=0.1", *TINY]
-TEACHER = [
-    *("teacher.layers=1", "teacher.width=16", "teacher.heads=2", "teacher.ffn=16"),
-    *(
-        "teacher.train.steps=4",
-        "teacher.train.batch_tokens=128",
-        "teacher.train.validations=2",
-        "teacher.train.validation_rows=4",
-    ),
-]
-
-
-def command(script, *words):
-    return [sys.executable, str(ROOT / "experiments" / script), *words]
-
-
-def run(script, *words, cwd, code=0):
-    done = subprocess.run(
-        command(script, *words),
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=environment(),
-    )
-    assert done.returncode == code, done.stderr[-3000:]
-    return done.stderr
-
-
-def environment():
-    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+from support.commands import COPY, TEACHER, TINY, command, environment, run
 
 
 def weights(folder):

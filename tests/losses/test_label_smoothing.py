@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from learners import START, batch_of, first_loss, make, small_policy
 
+from support.learners import START, batch_of, first_loss, make, small_policy
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
 

@@ -6,10 +6,10 @@ import math
 
 import pytest
 import torch
-from tiny import tiny_task
 from torch import nn
 
 from agents.policies.transformer import Transformer
+from support.tiny import tiny_task
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.oracles.cached import CachedOracle

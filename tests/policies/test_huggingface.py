@@ -1,6 +1,5 @@
 """Other people's models as teachers: they keep a policy's contract, say what transformers says, and can be learned from."""
 
-# tests imported from test_policies run here
 from __future__ import annotations
 
 import json
@@ -11,30 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from pretrained_models import FAMILIES, LINES, SMALL, copier
 from safetensors.torch import load_file, save_file
-from test_policies import (  # the contract of agents/policy.py, which ``policy`` below is put to
-    close,
-    prefixes,
-    sources,
-    test_a_source_of_nothing_but_padding_is_finite_with_its_gradient,
-    test_batched_equals_single,
-    test_cached_equals_uncached_over_more_steps_than_any_first_allocation,
-    test_mask_selects_positions_in_row_major_order,
-    test_padding_of_either_side_changes_nothing,
-    test_select_follows_beams,
-    test_selected_rows_go_on_as_if_they_had_always_stood_there,
-    test_the_future_of_a_prefix_is_not_seen_and_its_past_and_the_source_are,
-)
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 import cli
 import dagger
-from agents.evaluation.outputs import generate, outputs, outputs_name, samples, subset
-from agents.evaluation.speed import speed
+from agents.evaluation.outputs import generate
 from agents.generation.beam import beam
-from agents.generation.decoder import Decode, Decoder
+from agents.generation.decoder import Decoder
 from agents.generation.decoding import greedy
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.pretrained import load, load_tokens
@@ -44,6 +28,9 @@ from agents.runs.student import build_student
 from agents.runs.task import load_task
 from agents.runs.teacher import find_teacher
 from agents.runs.training import build_algorithm
+from support.policies import close, prefixes, sources
+from support.policy_contract import *  # noqa: F403
+from support.pretrained_models import FAMILIES, LINES, SMALL, copier
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score

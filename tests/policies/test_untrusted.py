@@ -15,18 +15,18 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import audited
 import matplotlib
 import pytest
 import torch
 import transformers
-from pretrained_models import FAMILIES, copier
 from safetensors.torch import load_file, save_file
 
 import cli
 import dagger
 from agents.policies.pretrained import load
 from agents.runs.task import load_task
+from support import audited
+from support.pretrained_models import FAMILIES, copier
 from textgen_env.data.hub import HubSet, load_hub, local_only
 from textgen_env.errors import UserError
 

@@ -6,11 +6,11 @@ import re
 
 import pytest
 from omegaconf import OmegaConf
-from test_scripts import TINY, run
 
 import compare
 from agents.reporting.comparison import COSTS, OTHER_COSTS, TEACHER, Entry, gains_by_length, rows
 from cli import read
+from support.commands import TINY, run
 from textgen_env.errors import UserError
 from textgen_env.metrics.statistics import paired_p_value, score_interval, wilson
 

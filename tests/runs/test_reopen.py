@@ -30,51 +30,10 @@ from agents.runs.teacher import find_teacher, training_cost
 from agents.training.checkpoint import load_tensors, save_tensors
 from agents.training.trainer import Interrupted
 from benchmarks.suites import beam
+from support.commands import CPU, TEXT, TINY_RUN
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import score
 from textgen_env.terminal import console
-
-TINY = [
-    *(
-        "student.layers=1",
-        "student.width=16",
-        "student.heads=2",
-        "student.ffn=16",
-        "student.dropout=0.0",
-        "device=cpu",
-    ),
-    *(
-        "train.steps=6",
-        "train.validations=1",
-        "train.batch_tokens=128",
-        "train.validation_rows=4",
-        "precision=float32",
-    ),
-    *("evaluate.speed_rows=4", "evaluate.rows=12"),
-]
-TEXT = [
-    *(
-        "env=IWSLT-v0",
-        "env.corpus=bundled",
-        "env.bundled_pairs=120",
-        "env.vocabulary=300",
-        "env.horizon=24",
-    ),
-    *(
-        "teacher.layers=1",
-        "teacher.width=16",
-        "teacher.heads=2",
-        "teacher.ffn=16",
-        "teacher.train.steps=15",
-    ),
-    *("teacher.train.lr=0.05", "teacher.train.warmup=1"),  # enough for its outputs to end
-    *(
-        "teacher.train.validations=1",
-        "teacher.train.validation_rows=4",
-        "teacher.train.batch_tokens=128",
-    ),
-]
-CPU = ("device=cpu", "precision=float32")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +46,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         "text": TEXT,
     }
     for name, words in tasks.items():
-        dagger.main(cli.read("dagger", [*words, *TINY, f"out={folder / name}"]))
+        dagger.main(cli.read("dagger", [*words, *TINY_RUN, f"out={folder / name}"]))
     return {name: folder / name for name in tasks}
 
 
@@ -284,7 +243,7 @@ def test_the_results_of_another_script_name_no_cost(copied):
 
 
 def test_teachers_chosen_by_another_metric_are_trained_anew():
-    config = cli.read("dagger", [*TEXT, *TINY])
+    config = cli.read("dagger", [*TEXT, *TINY_RUN])
     on, paths = find_machine(config), []
     for tokenizer in ("13a", "char", "13a"):
         config.env.bleu_tokenizer = tokenizer
@@ -378,7 +337,13 @@ def test_a_run_that_is_not_finished_neither_teaches_nor_starts_another(runs, tmp
     for key in ("init", "teacher.path"):
         config = cli.read(
             "dagger",
-            ["env=Copy-v0", "env.train=20", *TINY, f"{key}={copied}", f"out={tmp_path / 'new'}"],
+            [
+                "env=Copy-v0",
+                "env.train=20",
+                *TINY_RUN,
+                f"{key}={copied}",
+                f"out={tmp_path / 'new'}",
+            ],
         )
         with pytest.raises(
             UserError,
@@ -392,7 +357,9 @@ def test_a_run_that_is_interrupted_after_its_training_says_how_to_go_on(tmp_path
         raise KeyboardInterrupt
 
     monkeypatch.setattr(dagger, "generate_outputs", interrupted)
-    config = cli.read("dagger", ["env=Copy-v0", "env.train=20", *TINY, f"out={tmp_path / 'run'}"])
+    config = cli.read(
+        "dagger", ["env=Copy-v0", "env.train=20", *TINY_RUN, f"out={tmp_path / 'run'}"]
+    )
     with pytest.raises(
         Interrupted, match=f"interrupted\nresume with: .* out={tmp_path / 'run'} resume=true"
     ):
@@ -412,7 +379,7 @@ def test_a_student_is_there_without_its_teacher(copied, tmp_path):
 
 def test_bench_compares_a_runs_beam_search_with_ctranslate2(tmp_path):
     pytest.importorskip("ctranslate2")
-    tiny = [word for word in TINY if not word.startswith("train.steps")]
+    tiny = [word for word in TINY_RUN if not word.startswith("train.steps")]
     words = [
         "env=Copy-v0",
         "env.train=200",

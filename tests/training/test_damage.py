@@ -14,10 +14,11 @@ import pytest
 import torch
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from test_trainer import STEPS, Stop, die, fit, same
 
 from agents.algorithms.bc import BC
 from agents.training.checkpoint import load_tensors, load_weights, save_tensors
+from support.files import flipped
+from support.training import STEPS, Stop, die, fit, same
 from textgen_env.data.files import DamagedFile, checksum, load_json, save_json
 from textgen_env.errors import UserError
 
@@ -230,10 +231,6 @@ def test_a_checkpoint_that_does_not_fit_is_one_line_that_names_file_and_tensor(
     said = one_line(fit, copied, resume=True, make=Stateful)
     assert message in said
     assert str(last(copied)) in said
-
-
-def flipped(data: bytes, place: int) -> bytes:
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
 BYTES = {

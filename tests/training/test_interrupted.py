@@ -15,9 +15,6 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from test_damage import flipped
-from test_reopen import CPU, TEXT, TINY
-from test_scripts import COPY, environment
 
 import cli
 import compare
@@ -31,6 +28,8 @@ from agents.runs import demonstrations, evaluation
 from agents.runs.locks import locked
 from agents.runs.task import load_task
 from agents.training.checkpoint import load_tensors, save_tensors
+from support.commands import COPY, CPU, TEXT, TINY_RUN, environment
+from support.files import flipped
 from textgen_env.data.files import load_json
 from textgen_env.data.vocabulary import subwords
 from textgen_env.errors import UserError
@@ -61,7 +60,7 @@ def made(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTGEN_CACHE", str(folder / "cache"))
         patch.chdir(folder)
-        call(dagger, *TEXT, *TINY, "algorithm=seqkd", "out=run")
+        call(dagger, *TEXT, *TINY_RUN, "algorithm=seqkd", "out=run")
     return folder
 
 
@@ -82,7 +81,7 @@ def scores(run: str) -> dict:
 
 # --- damaged files: what the message advises leads to a working run
 
-RUN = [*TEXT, *TINY, "algorithm=seqkd", "out=run"]
+RUN = [*TEXT, *TINY_RUN, "algorithm=seqkd", "out=run"]
 TEACHER = "cache/teachers/*/checkpoints/best.safetensors"
 
 

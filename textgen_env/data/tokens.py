@@ -69,7 +69,7 @@ def _read(path: Path, corpus: Corpus) -> Encoded:
     """What ``encode_corpus`` saved; an error where the file is damaged."""
     with safe_open(path, framework="numpy") as file:
         known = (file.metadata() or {}).get("checksum")
-        arrays = {name: file.get_tensor(name) for name in file.keys()}
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if known != _checksum(arrays):
         raise ValueError("its content does not match its checksum")
 

@@ -1,4 +1,4 @@
-"""Jobs from a JSON file, each under an audit hook: ``python tests/audited.py jobs.json results.json``.
+"""Jobs from a JSON file, each under an audit hook: ``python tests/support/audited.py jobs.json results.json``.
 
 A hook cannot be removed, so the jobs run in a process of their own.  A result says what a job did
 that a folder which is only data cannot make it do: ``events``, and how it ended: ``said``, ``code``.
@@ -17,7 +17,7 @@ from pathlib import Path
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DATA = (".json", ".jsonl", ".safetensors", ".txt", ".model", ".parquet", ".csv", ".yaml")
 NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request")
 PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn")
