@@ -113,7 +113,7 @@ def why_idle(key: str, config: DictConfig) -> str:
     group, _, name = key.partition(".")
     if group == "teacher":
         return _idle_of_teacher(name, config)
-    if group == "env" and "data_dir" in config.env:
+    if group == "env" and "corpus" in config.env:
         return _idle_of_corpus(name, config.env)
     if key == "reward" and "algorithm" in config and not learns_from_rewards(config.algorithm.name):
         return f"algorithm={config.algorithm.name} learns from no rewards"

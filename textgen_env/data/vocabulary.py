@@ -10,7 +10,7 @@ from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from tokenizers import __version__ as tokenizers_version
 
 from textgen_env.data.corpus import Corpus
@@ -63,11 +63,18 @@ class Vocabulary:
         return cls(tokenizer)
 
     @classmethod
-    def words(cls, words: Sequence[str]) -> Vocabulary:
-        """One token a word, for toy tasks; a text is words with blanks between."""
+    def words(cls, words: Sequence[str], letters: str = "") -> Vocabulary:
+        """One token per word; a text is words with blanks between.
+
+        Args:
+            words: The tokens.
+            letters: Those of ``words`` that need no blanks around them.
+        """
         ids = {word: index for index, word in enumerate((*SPECIALS, *words))}
         tokenizer = Tokenizer(models.WordLevel(ids, unk_token=SPECIALS[UNK]))
-        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        blanks = pre_tokenizers.WhitespaceSplit()
+        single = pre_tokenizers.Split(Regex(f"[{re.escape(letters)}]"), "isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([blanks, single]) if letters else blanks
         return cls(tokenizer)
 
     def encode(self, text: str) -> list[int]:

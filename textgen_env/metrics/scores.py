@@ -5,7 +5,8 @@ sentences: the bootstrap, or Wilson's where every sentence is right or wrong or 
 spread. References come as one tuple a sentence, not necessarily of equal sizes. All texts are
 compared in Unicode's NFC; where that changes one, the signature ends in ``norm:nfc``.
 
-Metrics are named ``bleu``, ``chrf``, ``rouge`` and ``accuracy``; ``bleu:zh`` is BLEU with another
+Metrics are named ``bleu``, ``chrf``, ``rouge``, ``accuracy`` and ``phonemes`` (word accuracy, WER and
+PER; of the last two lower is better); ``bleu:zh`` is BLEU with another
 of sacreBLEU's tokenizers than 13a.
 """
 
@@ -24,8 +25,9 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
 
 from textgen_env.errors import UserError, unknown
+from textgen_env.metrics.phonemes import phoneme_errors
 from textgen_env.metrics.rouge import rouge_choices, rouge_sentence
-from textgen_env.metrics.statistics import RESAMPLES, bootstrap, wilson
+from textgen_env.metrics.statistics import RESAMPLES, bootstrap, ratio_interval, wilson
 
 References = Sequence[Sequence[str]]
 SEED = 12345  # sacreBLEU's own default
@@ -69,6 +71,8 @@ def score(
     texts, known = _nfc(hypotheses), [*map(_nfc, references)]
     if metric in SACREBLEU:
         scores = {metric.partition(":")[0]: _sacrebleu_score(metric, texts, known, resamples)}
+    elif metric == "phonemes":
+        scores = _phoneme_scores(texts, known, resamples)
     else:
         sentence, choices = MEANS[metric]
         rows, counts = (
@@ -113,6 +117,10 @@ def sentence_score(metric: str, hypothesis: str, references: Sequence[str]) -> d
                 _sentence_scorer(metric).sentence_score(text, known).score, 100.0
             )
         }
+    if metric == "phonemes":
+        errors, length = phoneme_errors(text, known)
+        accuracy = _accuracy(text, known)["accuracy"]
+        return {"accuracy": accuracy, "wer": 100 - accuracy, "per": 100 * errors / length}
     return MEANS[metric][0](text, known)
 
 
@@ -216,6 +224,27 @@ def _accuracy(text: str, references: Sequence[str]) -> dict[str, float]:
     return {"accuracy": 100.0 * any(text.split() == known.split() for known in references)}
 
 
+def _phoneme_scores(
+    texts: Sequence[str], references: References, resamples: int
+) -> dict[str, Score]:
+    """Word accuracy, its complement WER, and PER: all errors divided by all phonemes."""
+    (accuracy,) = score("accuracy", texts, references, resamples).values()
+    low, high = (None if end is None else 100 - end for end in (accuracy.high, accuracy.low))
+    scores = {
+        "accuracy": accuracy,
+        "wer": Score(100 - accuracy.value, low, high, accuracy.signature),
+    }
+    rows = np.array(
+        [phoneme_errors(*row) for row in zip(texts, references, strict=True)], dtype=float
+    )
+    value, low, high = 100 * float(rows[:, 0].sum() / rows[:, 1].sum()), None, None
+    signature = f"{accuracy.signature.partition('|')[0]}|edit-distance|closest-reference"
+    if resamples:
+        low, high = (100 * ratio_interval(rows, np.random.default_rng(SEED), resamples)).tolist()
+        signature += f"|bs:{resamples}|seed:{SEED}"
+    return scores | {"per": Score(value, low, high, signature)}
+
+
 Sentence = Callable[[str, Sequence[str]], dict[str, float]]
 SACREBLEU = ("bleu", "chrf", *(f"bleu:{tokenizer}" for tokenizer in TOKENIZERS))
 MEANS: dict[
@@ -224,7 +253,7 @@ MEANS: dict[
     "rouge": (rouge_sentence, rouge_choices),
     "accuracy": (_accuracy, lambda: "exact-match"),
 }
-METRICS = (*SACREBLEU, *MEANS)
+METRICS = (*SACREBLEU, *MEANS, "phonemes")
 
 
 def _check(metric: str, hypotheses: Sequence[str], references: References) -> None:

