@@ -7,7 +7,7 @@ import itertools
 import pytest
 import torch
 
-from textgen_env.randomness import seed_of, uniform
+from textgen_env.randomness import derive_seed, uniform
 
 ROW = torch.arange(200)
 
@@ -30,7 +30,7 @@ def test_the_generator_is_splitmix64():
         16408922859458223821,
     ]
     assert [mix((seed + n * increment) % whole) for n in range(1, 6)] == published
-    state = seed_of((), "x")  # the hash of a purpose alone, less its last bit
+    state = derive_seed((), "x")  # the hash of a purpose alone, less its last bit
     candidates = [2 * state, 2 * state + 1]
     streams = [
         mix((candidate + (row + 1) * increment) % whole)
@@ -87,7 +87,7 @@ def test_they_are_uniform_from_0_to_1_without_it():
 
 def test_a_seed_is_one_that_torch_takes_and_depends_on_its_key():
     seeds = {
-        seed_of((seed, step), purpose)
+        derive_seed((seed, step), purpose)
         for seed in range(20)
         for step in range(20)
         for purpose in ("a", "b")

@@ -36,7 +36,7 @@ def uniform(key: tuple[int, ...], purpose: str, row: Tensor, *shape: int) -> Ten
     return torch.from_numpy(numbers).view(len(row), *shape)
 
 
-def seed_of(key: tuple[int, ...], purpose: str) -> int:
+def derive_seed(key: tuple[int, ...], purpose: str) -> int:
     """A seed for ``torch.manual_seed``, by the same key."""
     with np.errstate(over="ignore"):
         return int(_state(key, purpose) >> np.uint64(1))

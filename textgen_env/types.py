@@ -30,7 +30,7 @@ def shift(action: Tensor) -> Tensor:
     return torch.cat([torch.full_like(action[:, :1], BOS), action[:, :-1]], dim=1)
 
 
-def picked(x: Tensor, mask: Tensor) -> Tensor:
+def select_positions(x: Tensor, mask: Tensor) -> Tensor:
     """What stands where the bool ``mask`` ``[B, T]`` is True, in row-major order: ``[B, T, …]`` → ``[N, …]``.
 
     The mask may be on the CPU whatever the device of ``x``: then nothing waits for that device.
@@ -101,7 +101,7 @@ class Batch:
         return torch.arange(self.target.shape[1], device=self.target.device) < length[:, None]
 
     @property
-    def actual(self) -> Tensor:
+    def mask_cpu(self) -> Tensor:
         """``mask``, beside the length: picks positions without waiting for a GPU to count them."""
         return torch.arange(self.target.shape[1], device=self.length.device) < self.length[:, None]
 
