@@ -129,7 +129,7 @@ def train(
         meter = Meter(state.cost)
         while state.step < config.steps:
             first = state.step
-            with Profiler(state.profile, rest="gradient") as profiler:
+            with Profiler(state.profile, default_phase="gradient") as profiler:
                 for loss in one_round(algorithm, batches, state, config):
                     lr = config.lr * rate(state.step)
                     norm = update(loss.mean, weights, optimizer, lr, config.clip)

@@ -258,7 +258,7 @@ def test_one_episode_takes_one_action(actions, task):
 
 
 def test_a_task_of_another_task_is_not_taken_for_this_one():
-    with pytest.raises(UserError, match="task= is Copy-v0's and not IWSLT-v0's"):
+    with pytest.raises(UserError, match="task= is a Copy-v0 task, not IWSLT-v0"):
         gym.make("textgen_env:IWSLT-v0", task=small_task("Copy-v0"))
 
 
