@@ -19,9 +19,9 @@ from torch import nn
 from agents.discovery import POLICY, build, find_policy, settings
 from agents.generation.decoder import Decoder
 from agents.training.checkpoint import load_tensors, load_weights, save_tensors
-from textgen_env.data.batching import in_order
+from textgen_env.data.batching import sequential_batches
 from textgen_env.data.corpus import Pairs, Preprocessing
-from textgen_env.data.files import DamagedFile
+from textgen_env.data.files import CorruptFileError
 from textgen_env.data.limit import Limit
 from textgen_env.data.readers import unescape_text
 from textgen_env.data.split import Split
@@ -139,7 +139,7 @@ class Model:
             sources, [np.array([EOS])] * len(sources), Pairs(list(texts), [("",)] * len(sources))
         )
         outputs = [""] * len(sources)
-        for batch in in_order(split, TOKENS, self.rules.limit):
+        for batch in sequential_batches(split, TOKENS, self.rules.limit):
             actions = decoder(batch.source, batch.limit).action.tolist()
             for row, action in zip(batch.index.tolist(), actions, strict=True):
                 outputs[row] = self.vocabulary.decode(action)
@@ -210,8 +210,8 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, An
     path = folder / WEIGHTS
     try:
         tensors, header = load_tensors(path)
-    except DamagedFile as error:
-        raise DamagedFile(f"{error}: {_remedy(folder)}") from error
+    except CorruptFileError as error:
+        raise CorruptFileError(f"{error}: {_remedy(folder)}") from error
     name, chosen = _architecture(header, path)
     if header["vocabulary"] != vocabulary.fingerprint:
         raise UserError(

@@ -26,7 +26,7 @@ from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
-from textgen_env.metrics.scores import score
+from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 
@@ -90,7 +90,7 @@ def agreement(exported: Decode, own: Decode, task: Task, test: Split) -> dict[st
     scores = {
         who: {
             name: value.value
-            for name, value in score(task.metric, text, references, resamples=0).items()
+            for name, value in corpus_score(task.metric, text, references, resamples=0).items()
         }
         for who, text in texts.items()
     }

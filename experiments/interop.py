@@ -26,7 +26,7 @@ from agents.runs.task import load_task
 from textgen_env.data.files import write_atomically
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.metrics.scores import score
+from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import Task, expert
 from textgen_env.terminal import console
 
@@ -112,7 +112,9 @@ def evaluate(student: Any, task: Task, rows: int | None, machine: Machine) -> di
     texts = generate(Decoder(student, 1, *machine), task, test)
     return {
         name: value.value
-        for name, value in score(task.metric, texts, test.texts.references, resamples=0).items()
+        for name, value in corpus_score(
+            task.metric, texts, test.texts.references, resamples=0
+        ).items()
     }
 
 

@@ -1,4 +1,4 @@
-"""The profiler records every second once."""
+"""The profiler counts every second exactly once."""
 
 import pytest
 
@@ -7,49 +7,49 @@ from textgen_env.profiler import Profiler, count, phase
 
 
 @pytest.fixture
-def now(monkeypatch):
-    """A time that passes only when the test says so."""
-    time = [0.0]
-    monkeypatch.setattr(module.time, "perf_counter", lambda: time[0])
+def wait(monkeypatch):
+    """A fake clock: ``wait(seconds)`` advances it, and nothing else does."""
+    now = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
 
-    def wait(seconds):
-        time[0] += seconds
+    def advance(seconds):
+        now[0] += seconds
 
-    return wait
+    return advance
 
 
-def test_a_phase_inside_another_is_taken_out_of_it(now):
-    with Profiler({}, rest="gradient") as found:
-        now(1)
+def test_nested_phase_is_not_counted_in_its_parent(wait):
+    with Profiler({}, default_phase="gradient") as profiler:
+        wait(1)
         with phase("decode"):
-            now(2)
+            wait(2)
             with phase("teacher"):
-                now(4)
-            now(8)
-        now(16)
-    now(32)
-    assert found.seconds == {"gradient": 17, "decode": 10, "teacher": 4}
+                wait(4)
+            wait(8)
+        wait(16)
+    wait(32)
+    assert profiler.seconds == {"gradient": 17, "decode": 10, "teacher": 4}
 
 
-def test_seconds_add_up_over_blocks_and_after_an_error(now):
+def test_seconds_accumulate_and_survive_an_exception(wait):
     seconds = {"decode": 1.0}
-    profiler = Profiler(seconds, rest="rest")
+    profiler = Profiler(seconds, default_phase="other")
 
     def fail():
         with profiler, phase("decode"):
-            now(2)
+            wait(2)
             raise ArithmeticError
 
     with pytest.raises(ArithmeticError):
         fail()
-    with phase("decode"):
-        now(4)
-    assert seconds == {"decode": 3.0, "rest": 0.0}
+    with phase("decode"):  # no profiler is active
+        wait(4)
+    assert seconds == {"decode": 3.0, "other": 0.0}
 
 
-def test_counts_go_to_the_running_profiler_alone():
+def test_counts_go_to_the_active_profiler_only():
     count("decoded", 1)
-    with Profiler({}, rest="rest") as profiler:
+    with Profiler({}, default_phase="other") as profiler:
         count("decoded", 2)
         count("decoded", 3)
     assert profiler.counts == {"decoded": 5}

@@ -1,14 +1,18 @@
-"""Text generation as a gymnasium MDP whose expert is the teacher.  Importing this registers every task's id.
+"""Text generation as a gymnasium MDP whose expert is the teacher model.
+
+Importing this package registers every task::
 
     gymnasium.make("textgen_env:Copy-v0", expert=True)
     gymnasium.make_vec("textgen_env:Copy-v0", num_envs=64)
 
-Keywords are the task's (``load``'s: ``symbols=5``) and the environment's (``TextGenEnv``'s: ``reward="bleu"``); ``task=``
-shares a Task that is loaded already.  gymnasium 0.29 wants them apart to choose the native vector environment:
-``make_vec(id, num_envs=64, vectorization_mode="custom", vector_kwargs={"symbols": 5})``.
+Keyword arguments go to the task's ``load`` (``symbols=5``) or to ``TextGenEnv``
+(``reward="bleu"``); ``task=`` shares a ``Task`` that is already loaded. With gymnasium 0.29, pass
+them as ``vector_kwargs`` to get the native vector environment::
 
-The modules terminal, errors, profiler and types come first; then the folders data, metrics, oracles, tasks and envs,
-each of which imports only from what stands before it.
+    make_vec(id, num_envs=64, vectorization_mode="custom", vector_kwargs={"symbols": 5})
+
+Modules import only from those before them in this list: terminal, errors, profiler, randomness,
+types, then the packages data, metrics, oracles, tasks and envs.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import gymnasium
@@ -53,53 +58,56 @@ __all__ = [
     "TextGenVectorEnv",
     "Trajectories",
     "UserError",
+    "__version__",
     "make_env",
     "make_vector_env",
 ]
 
+try:
+    __version__ = version("textgen-env")
+except PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "0+unknown"
+
 
 def make_env(task_id: str, task: Task | None = None, **options: Any) -> TextGenEnv:
-    """The environment of the task with that id; gymnasium's entry point."""
-    task, rest = _load(task_id, task, options, TextGenEnv)
-    return TextGenEnv(task, **rest)
+    """Create the environment of a task; the entry point of ``gymnasium.make``."""
+    task, env_options = _resolve(task_id, task, options, TextGenEnv)
+    return TextGenEnv(task, **env_options)
 
 
 def make_vector_env(
     task_id: str, num_envs: int = 1, task: Task | None = None, **options: Any
 ) -> TextGenVectorEnv:
-    """The native vector environment of the task with that id; gymnasium's vector entry point."""
-    task, rest = _load(task_id, task, options, TextGenVectorEnv)
-    return TextGenVectorEnv(task, num_envs, **rest)
+    """Create the native vector environment; the entry point of ``gymnasium.make_vec``."""
+    task, env_options = _resolve(task_id, task, options, TextGenVectorEnv)
+    return TextGenVectorEnv(task, num_envs, **env_options)
 
 
-def _load(
+def _resolve(
     task_id: str, task: Task | None, options: dict[str, Any], env: Callable[..., Any]
 ) -> tuple[Task, dict[str, Any]]:
-    """(the task, the options that are the environment's own); the other options are for the task's ``load``."""
+    """Load the task with its share of ``options``; return it and the options of ``env``."""
     if task_id not in all_tasks():
         raise unknown("task", task_id, all_tasks())
-    if (
-        options.pop("max_episode_steps", None) is not None
-    ):  # gymnasium 0.29 passes it to every vector environment
+    # gymnasium 0.29 passes max_episode_steps to every vector environment
+    if options.pop("max_episode_steps", None) is not None:
         raise UserError(TIME_LIMIT)
     load = all_tasks()[task_id].load
-    own = set(inspect.signature(env).parameters) - {"task", "num_envs"}
-    loading = set(inspect.signature(load).parameters)
+    env_names = set(inspect.signature(env).parameters) - {"task", "num_envs"}
+    task_names = set(inspect.signature(load).parameters)
     for name in options:
-        if name not in own | loading:
-            raise unknown(f"option of {task_id}", name, own | loading)
-    given = {name: value for name, value in options.items() if name in loading}
-    if task is not None and given:
+        if name not in env_names | task_names:
+            raise unknown(f"option of {task_id}", name, env_names | task_names)
+    task_options = {name: value for name, value in options.items() if name in task_names}
+    if task is not None and task_options:
         raise UserError(
-            f"task= is loaded already, so {', '.join(given)} cannot change it; give one or the other"
+            f"task= is already loaded, so {', '.join(task_options)} cannot change it; "
+            "pass one or the other"
         )
     if task is not None and task.id != task_id and task.id in all_tasks():
-        raise UserError(
-            f"task= is {task.id}'s and not {task_id}'s; make {task.id}, or leave task= out"
-        )
-    return task if task is not None else load(**given), {
-        name: value for name, value in options.items() if name in own
-    }
+        raise UserError(f"task= is a {task.id} task, not {task_id}; make {task.id}, or omit task=")
+    env_options = {name: value for name, value in options.items() if name in env_names}
+    return task if task is not None else load(**task_options), env_options
 
 
 for _id in all_tasks():
@@ -107,7 +115,7 @@ for _id in all_tasks():
         gymnasium.register(
             _id,
             "textgen_env:make_env",
-            # gymnasium 0.29 calls this one without the spec's keywords
+            # gymnasium 0.29 calls the vector entry point without the spec's keyword arguments
             vector_entry_point=partial(make_vector_env, task_id=_id),  # type: ignore[arg-type]
             kwargs={"task_id": _id},
         )

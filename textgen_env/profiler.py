@@ -1,7 +1,7 @@
-"""What a training spends: seconds by phase, and counts such as decoded tokens.
+"""Training profile: seconds per phase, and counters such as generated tokens.
 
-Code that does the work says what it does, ``with phase("teacher")`` or ``count("decoded", 128)``; it is recorded by the
-profiler that runs, and costs nothing where none does.
+Code marks its work with ``with phase("teacher"):`` and ``count("decoded", 128)``. The active profiler
+records it; without an active profiler these calls do nothing.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_running: ContextVar[Profiler | None] = ContextVar("running", default=None)
+_active: ContextVar[Profiler | None] = ContextVar("active", default=None)
 
 
 class Profiler:
-    """Seconds by phase, and counts, of what happens in ``with profiler:``.
+    """Measures the seconds per phase, and the counts, of the code in ``with profiler:``.
 
-    A phase inside another is taken out of it, so that all seconds add up to the whole. On a GPU a phase has the time of
-    launching its work, and whoever waits for the GPU has the work itself.
+    The time of a nested phase is not counted in the enclosing one, so the phases sum to the total.
+    Times are wall times of the CPU: GPU work is counted in the phase that waits for it.
 
     Args:
-        seconds: added to; usually an empty dict.
-        rest: the name of all that is in no phase.
+        seconds: Dict to which the seconds of each phase are added.
+        default_phase: Name for the time outside of any phase.
     """
 
-    def __init__(self, seconds: dict[str, float], rest: str) -> None:
+    def __init__(self, seconds: dict[str, float], default_phase: str) -> None:
         self.seconds, self.counts = seconds, dict[str, int]()
-        self._phases = [rest]
+        self._phases = [default_phase]
 
     def __enter__(self) -> Profiler:
-        self._token = _running.set(self)
+        self._token = _active.set(self)
         self._since = time.perf_counter()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._record()
-        _running.reset(self._token)
+        _active.reset(self._token)
 
     def _record(self) -> None:
         now, name = time.perf_counter(), self._phases[-1]
@@ -45,7 +45,7 @@ class Profiler:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """What happens in this block is the phase ``name``."""
+        """Count the time of this block as the phase ``name``."""
         self._record()
         self._phases.append(name)
         try:
@@ -57,8 +57,8 @@ class Profiler:
 
 @contextmanager
 def phase(name: str) -> Iterator[None]:
-    """What happens in this block is the phase ``name`` of the running profiler."""
-    profiler = _running.get()
+    """Count the time of this block as the phase ``name`` of the active profiler."""
+    profiler = _active.get()
     if profiler is None:
         yield
         return
@@ -67,7 +67,7 @@ def phase(name: str) -> Iterator[None]:
 
 
 def count(name: str, number: int) -> None:
-    """Add ``number`` to the count ``name`` of the running profiler."""
-    profiler = _running.get()
+    """Add ``number`` to the counter ``name`` of the active profiler."""
+    profiler = _active.get()
     if profiler is not None:
         profiler.counts[name] = profiler.counts.get(name, 0) + number

@@ -1,7 +1,8 @@
-"""Random numbers that depend on a key and a row alone, whatever the batch that the row stands in.
+"""Counter-based random numbers, keyed by (seed, step, purpose, row of the global batch).
 
-A training draws all its coins and samples here, by (seed, step, purpose, row). So they are the same for any grouping of
-rows, any split of a batch and any number of processes, and a resumed run has no generator to restore.
+All coins and samples of a training run are drawn here. They do not depend on how rows are grouped into
+batches, on gradient accumulation or on the number of processes, and a resumed run has no generator
+state to restore.
 """
 
 from __future__ import annotations
@@ -17,35 +18,36 @@ INCREMENT = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ / the golden ratio
 
 
 def uniform(key: tuple[int, ...], purpose: str, row: Tensor, *shape: int) -> Tensor:
-    """Uniform numbers in [0, 1), float32 ``[B, *shape]`` on the CPU.
-
-    They are outputs of SplitMix64 (Steele, Lea & Flood 2014), a counter-based generator, one stream a row.
+    """Draw uniform numbers in [0, 1) with SplitMix64 (Steele, Lea & Flood 2014), one stream per row.
 
     Args:
-        key: what is common to all rows: seed and step.
-        purpose: name of the stream, so that coins and samples of one step are independent.
-        row: ``[B]``, each row's place in the global batch.
-        shape: of what each row gets.
+        key: The part of the key that all rows share: seed and step.
+        purpose: Name of the stream; keeps the coins and the samples of one step independent.
+        row: ``[B]``, position of each row in the global batch.
+        shape: Shape of the numbers of each row.
+
+    Returns:
+        float32 ``[B, *shape]`` on the CPU.
     """
     with np.errstate(over="ignore"):  # arithmetic is modulo 2⁶⁴
-        state = _state(key, purpose)
+        state = _hash(key, purpose)
         stream = _mix(state + (row.numpy().astype(np.uint64) + np.uint64(1)) * INCREMENT)  # [B]
         counter = np.arange(1, math.prod(shape) + 1, dtype=np.uint64) * INCREMENT
-        bits = _mix(stream[:, None] + counter)  # [B, numbers]
+        bits = _mix(stream[:, None] + counter)  # [B, prod(shape)]
     numbers = (bits >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
     return torch.from_numpy(numbers).view(len(row), *shape)
 
 
-def seed_of(key: tuple[int, ...], purpose: str) -> int:
-    """A seed for ``torch.manual_seed``, by the same key."""
+def derive_seed(key: tuple[int, ...], purpose: str) -> int:
+    """Derive a seed for ``torch.manual_seed`` from the same kind of key."""
     with np.errstate(over="ignore"):
-        return int(_state(key, purpose) >> np.uint64(1))
+        return int(_hash(key, purpose) >> np.uint64(1))
 
 
-def _state(key: tuple[int, ...], purpose: str) -> np.ndarray:
+def _hash(key: tuple[int, ...], purpose: str) -> np.ndarray:
     state = np.zeros((), np.uint64)
-    for part in (*key, crc32(purpose.encode())):
-        state = _mix(state + np.asarray(part).astype(np.uint64) * INCREMENT)
+    for number in (*key, crc32(purpose.encode())):
+        state = _mix(state + np.asarray(number).astype(np.uint64) * INCREMENT)
     return state
 
 

@@ -1,6 +1,7 @@
-"""The letters, the four special tokens, the two records that everything passes, and the policy and oracle protocols.
+"""Special tokens, the ``Batch`` and ``Trajectories`` records, and the policy and oracle protocols.
 
-``B`` batch · ``S`` source length · ``T`` target length or horizon · ``V`` vocabulary · ``D`` width · ``H`` heads · ``K`` beam.
+Letters in shapes: ``B`` batch · ``S`` source length · ``T`` target length or horizon · ``V``
+vocabulary · ``D`` width · ``H`` heads · ``K`` beam · ``N`` selected positions of a batch.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import torch
 from torch import Tensor, nn
 
 PAD, BOS, EOS, UNK = range(4)
-LOG_ZERO = -1e4  # the log-probability of "never": exp is exactly 0, yet 0 · LOG_ZERO is 0 and not NaN, in half precision too
+# Log-probability of an impossible token, finite in half precision too: exp(LOG_ZERO) is exactly 0,
+# and 0 · LOG_ZERO is 0 where 0 · -inf would be NaN.
+LOG_ZERO = -1e4
 
 
 def pad(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
-    """Rows of tokens → int64 ``[B, width]``, PAD after."""
+    """Right-pad rows of tokens with PAD to int64 ``[B, width]``."""
     padded = np.full((len(rows), width), PAD, dtype=np.int64)
     for row, tokens in enumerate(rows):
         padded[row, : len(tokens)] = tokens
@@ -26,31 +29,40 @@ def pad(rows: Sequence[np.ndarray], width: int) -> np.ndarray:
 
 
 def shift(action: Tensor) -> Tensor:
-    """The prefix's last token at every step: BOS, y_1 … y_{T-1}.  ``[B, T]`` → ``[B, T]``."""
+    """Shift actions right to get decoder inputs: BOS, y_1 … y_{T-1}, ``[B, T]``."""
     return torch.cat([torch.full_like(action[:, :1], BOS), action[:, :-1]], dim=1)
 
 
-def picked(x: Tensor, mask: Tensor) -> Tensor:
-    """What stands where the bool ``mask`` ``[B, T]`` is True, in row-major order: ``[B, T, …]`` → ``[N, …]``.
+def select_positions(x: Tensor, mask: Tensor) -> Tensor:
+    """Select the positions of ``x`` ``[B, T, …]`` where ``mask`` is True, in row-major order.
 
-    The mask may be on the CPU whatever the device of ``x``: then nothing waits for that device.
+    Args:
+        x: ``[B, T, …]`` on any device.
+        mask: bool ``[B, T]``. Keep it on the CPU to avoid a GPU synchronization.
+
+    Returns:
+        ``[N, …]`` on the device of ``x``.
     """
-    place = _moved(mask.flatten().nonzero().squeeze(1), x.device)  # [N]
-    return x.flatten(0, 1).index_select(0, place)
+    index = _move(mask.flatten().nonzero().squeeze(1), x.device)  # [N]
+    return x.flatten(0, 1).index_select(0, index)
 
 
-def _moved(x: Tensor, device: torch.device | str) -> Tensor:
-    """``x`` on ``device``; the way to a GPU is not waited for, the way back has to be."""
+def _move(x: Tensor, device: torch.device | str) -> Tensor:
+    """Move ``x`` to ``device``; asynchronous from the CPU, blocking from a GPU."""
     return x.to(device, non_blocking=x.device.type == "cpu")
 
 
 @dataclass(frozen=True, slots=True)
 class Trajectories:
-    """What a policy generated: one row an episode.
+    """Generated sequences, one episode per row.
 
-    action ``[B, T]`` int64, PAD after the end · length ``[B]`` number of actions, EOS included ·
-    score ``[B]`` float32, summed log-probability under that policy, NaN if it was not computed.
-    A row is terminated when its last action is EOS, truncated otherwise.
+    A row is terminated if its last action is EOS, else truncated.
+
+    Args:
+        action: int64 ``[B, T]``, right-padded with PAD.
+        length: ``[B]``, number of actions, including EOS.
+        score: float32 ``[B]``, sum of log-probabilities under the generating policy, NaN if it was
+            not computed.
     """
 
     action: Tensor
@@ -60,19 +72,20 @@ class Trajectories:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Episodes to learn from, padded to one shape.
+    """A padded batch of training episodes.
 
-    ``to`` leaves length, limit and row on the CPU: they are read at every step, without waiting for a GPU.
+    ``length``, ``limit`` and ``row`` stay on the CPU, where they can be read at every step without
+    a GPU synchronization.
 
     Args:
-        index: ``[B]``, the row in the split
-        source: ``[B, S]``, ends in EOS, PAD after
-        target: ``[B, T]``, the actions y_1 … y_L, EOS included, PAD after
-        length: ``[B]`` = L; positions at and after L carry no loss
-        limit: ``[B]``, the most actions that may be generated for each source (``Task.limit``);
-            a reference may be longer
-        row: ``[B]`` int64, the place of each row in the global batch, which keys every coin and
-            sample drawn for it; by default 0 … B-1, as in a batch that is the global one
+        index: ``[B]``, row numbers in the split.
+        source: ``[B, S]``, ends in EOS, right-padded with PAD.
+        target: ``[B, T]``, the actions y_1 … y_L including EOS, right-padded with PAD.
+        length: ``[B]``, the number of actions L; later positions are padding and have no loss.
+        limit: ``[B]``, maximum number of generated actions per source (``Task.limit``). A
+            reference may be longer.
+        row: int64 ``[B]``, position of each row in the global batch, the key of its random
+            numbers. Default: 0 … B-1, for a batch that is the global batch.
     """
 
     index: Tensor
@@ -80,7 +93,7 @@ class Batch:
     target: Tensor
     length: Tensor
     limit: Tensor
-    row: Tensor = None  # type: ignore[assignment]  # set below
+    row: Tensor = None  # type: ignore[assignment]  # set in __post_init__
 
     def __post_init__(self) -> None:
         if self.row is None:
@@ -91,18 +104,18 @@ class Batch:
 
     @property
     def prefix(self) -> Tensor:
-        """``[B, T]``: prefix[:, t] is the token that step t is conditioned on, BOS first."""
+        """``[B, T]``: ``prefix[:, t]`` is the token before step t; the first is BOS."""
         return shift(self.target)
 
     @property
     def mask(self) -> Tensor:
-        """``[B, T]`` bool, beside the target: True where an action was taken."""
-        length = _moved(self.length, self.target.device)
+        """Bool ``[B, T]`` on the device of the target: True at actions, False at padding."""
+        length = _move(self.length, self.target.device)
         return torch.arange(self.target.shape[1], device=self.target.device) < length[:, None]
 
     @property
-    def actual(self) -> Tensor:
-        """``mask``, beside the length: picks positions without waiting for a GPU to count them."""
+    def mask_cpu(self) -> Tensor:
+        """``mask`` on the CPU, to select positions without a GPU synchronization."""
         return torch.arange(self.target.shape[1], device=self.length.device) < self.length[:, None]
 
     @property
@@ -111,92 +124,105 @@ class Batch:
         return int(self.length.sum())
 
     def rows(self, which: Tensor) -> Batch:
-        """The rows that ``which`` (bool ``[B]`` or indices, on any device) selects."""
-        here, there = which.to(self.length.device), _moved(which, self.source.device)
-        parts = (
-            self.index[there],
-            self.source[there],
-            self.target[there],
-            self.length[here],
-            self.limit[here],
+        """Select rows by a bool mask ``[B]`` or by indices, on any device."""
+        on_cpu, on_device = which.to(self.length.device), _move(which, self.source.device)
+        return Batch(
+            self.index[on_device],
+            self.source[on_device],
+            self.target[on_device],
+            self.length[on_cpu],
+            self.limit[on_cpu],
+            self.row[on_cpu],
         )
-        return Batch(*parts, self.row[here])
 
     def with_rows(self, which: Tensor, episodes: Trajectories) -> Batch:
-        """This batch with the targets of rows ``which`` (bool ``[B]``, on any device) replaced by ``episodes``, in order.
+        """Replace the targets of the selected rows and trim the targets to the longest row.
 
-        Its targets are as wide as the longest of them.
+        Args:
+            which: bool ``[B]``, on any device.
+            episodes: the new targets, one per selected row, in order.
         """
         length = self.length.clone()
         length[which.to(length.device)] = episodes.length.to(length.device)
         width = int(length.max())
-        kept, new = self.target[:, :width], episodes.action[:, :width]
+        old, new = self.target[:, :width], episodes.action[:, :width]
         target = torch.full((len(self), width), PAD, dtype=torch.int64, device=self.target.device)
-        target[:, : kept.shape[1]] = kept
-        there = _moved(which, target.device)
-        target[there] = PAD
-        target[there, : new.shape[1]] = new
+        target[:, : old.shape[1]] = old
+        on_device = _move(which, target.device)
+        target[on_device] = PAD
+        target[on_device, : new.shape[1]] = new
         return replace(self, target=target, length=length)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on ``device``, but for its length, limit and row."""
-        there, here = (self.index, self.source, self.target), (self.length, self.limit, self.row)
-        return Batch(*(_moved(part, device) for part in there), *(part.cpu() for part in here))
+        """Move index, source and target to ``device``, and length, limit and row to the CPU."""
+        moved = (_move(x, device) for x in (self.index, self.source, self.target))
+        return Batch(*moved, *(x.cpu() for x in (self.length, self.limit, self.row)))
 
 
 class Oracle(Protocol):
-    """vocabulary_size: V.  queries: positions answered so far, its own demonstrations included.
+    """An expert that answers queries at any prefix.
 
-    Optional: ``start(source, limit)`` and ``step(token, state)``, as a ``Stepper`` has them. With them generation that mixes
-    student and expert steps the oracle with its cache; without, it queries the whole prefix at every step.
+    An oracle may also have ``start(source, limit)`` and ``step(token, state)``, like a ``Stepper``.
+    Generation that mixes student and expert then steps the oracle with its cache instead of
+    encoding the whole prefix at every step.
     """
 
     vocabulary_size: int
 
     @property
-    def queries(self) -> int: ...
+    def queries(self) -> int:
+        """Number of positions answered so far, including those of its own demonstrations."""
+        ...
 
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Next-token log-probabilities, float32 ``[B, T, V]``; with a mask ``[N, V]``.  Normalized and finite."""
+        """Return normalized, finite next-token log-probabilities.
+
+        Returns:
+            float32 ``[B, T, V]``, or ``[N, V]`` with a mask.
+        """
         ...
 
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What it would do, int64 ``[B, T]``; with a mask ``[N]``."""
+        """Return the expert's action: int64 ``[B, T]``, or ``[N]`` with a mask."""
         ...
 
     def demonstrate(self, source: Tensor, limit: int | Tensor) -> Trajectories:
-        """Its own outputs of at most ``limit`` actions: a number, or int64 ``[B]`` with a limit for each row."""
+        """Generate at most ``limit`` actions per source: a number, or int64 ``[B]``, one per row."""
         ...
 
 
 class DecodeState(Protocol):
-    """What a policy remembers between two steps of one decode; opaque to the decoder."""
+    """A policy's state between two decoding steps; opaque to the decoder."""
 
     def select(self, index: Tensor) -> Self:
-        """Keep or reorder rows: ``index`` ``[B']`` int64 into the current rows.  Drops finished rows, follows beams.
+        """Keep or reorder rows, to drop finished ones or to follow beams.
 
-        What is selected may share memory with this state, which must not be used again.
+        The result may share memory with this state; do not use this state again.
+
+        Args:
+            index: int64 ``[B']`` into the current rows.
         """
         ...
 
 
 class Stepper(Protocol):
-    """What a decoder needs: to encode a source, then one cached step at a time."""
+    """The decoding interface: encode the source once, then take cached steps."""
 
     def start(self, source: Tensor, limit: int) -> DecodeState:
         """Encode ``source`` ``[B, S]`` once, for at most ``limit`` steps."""
         ...
 
     def step(self, token: Tensor, state: DecodeState) -> tuple[Tensor, DecodeState]:
-        """One step: the last token ``[B]`` → next-token logits ``[B, V]`` and the state after it."""
+        """Feed the last token ``[B]``; return next-token logits ``[B, V]`` and the new state."""
         ...
 
 
 class Policy(Stepper, Protocol):
-    """π(a | s), s = (source, prefix).  Identities every policy keeps: cached = uncached, batched = single, padded = unpadded.
+    """π(a | s) with state s = (source, prefix).
 
-    PAD may fill the end of ``source`` and is never attended to; what stands in ``prefix`` after a row's end never
-    changes the logits before it.
+    Every policy computes the same logits cached and uncached, batched and single, padded and
+    unpadded. PAD may follow a source and is never attended to; tokens after the end of a row's
+    prefix never change its earlier logits.
     """
 
     vocabulary_size: int
@@ -204,29 +230,35 @@ class Policy(Stepper, Protocol):
     training: bool
 
     def train(self, mode: bool = True) -> Self:
-        """As nn.Module: every policy is one."""
+        """Same as in ``nn.Module``; every policy is one."""
         ...
 
     def modules(self) -> Iterator[nn.Module]:
-        """As nn.Module."""
+        """Same as in ``nn.Module``."""
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """As nn.Module."""
+        """Same as in ``nn.Module``."""
         ...
 
     def __call__(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Next-token logits at every prefix, in one pass (teacher forcing).
+        """Compute next-token logits for every prefix in one pass (teacher forcing).
 
-        source ``[B, S]``, prefix ``[B, T]`` (BOS first) → ``[B, T, V]``; with a bool ``mask`` ``[B, T]``, there or
-        on the CPU, only the positions where it is True, in row-major order: ``[N, V]``.
+        Args:
+            source: ``[B, S]``.
+            prefix: ``[B, T]``, starts with BOS.
+            mask: bool ``[B, T]``, on the device of the prefix or on the CPU: compute only the
+                positions where it is True, in row-major order.
+
+        Returns:
+            ``[B, T, V]``, or ``[N, V]`` with a mask.
         """
         ...
 
     def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The input of the output layer, and of a critic: ``[B, T, feature_width]``, or ``[N, feature_width]`` with a mask."""
+        """Compute the input of the output layer (and of a critic): ``[B, T, D]`` or ``[N, D]``."""
         ...
 
     def head(self, features: Tensor) -> Tensor:
-        """The output layer: ``head(features(…))`` is what calling the policy gives."""
+        """Apply the output layer; ``head(features(…))`` equals calling the policy."""
         ...

@@ -7,7 +7,7 @@ from functools import partial
 from agents.algorithms.base import Algorithm, Clock
 from agents.losses.loss import Loss
 from agents.losses.sequence import checked_smoothing, clone
-from textgen_env.types import Batch, Policy, picked
+from textgen_env.types import Batch, Policy, select_positions
 
 
 class BC(Algorithm):
@@ -29,7 +29,9 @@ class BC(Algorithm):
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """NLL of the batch's own actions."""
-        return clone(self.policy, batch, picked(batch.target, batch.actual), self.label_smoothing)
+        return clone(
+            self.policy, batch, select_positions(batch.target, batch.mask_cpu), self.label_smoothing
+        )
 
 
 NAMES = {"bc": partial(BC), "mle": partial(BC), "seqkd": partial(BC, demonstrations="teacher")}

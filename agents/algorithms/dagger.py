@@ -16,7 +16,7 @@ from agents.generation.roll_in import with_rollouts
 from agents.losses.loss import Loss
 from agents.losses.sequence import checked_smoothing, clone, cross_entropy, distill
 from textgen_env.errors import Range, check_range, unknown
-from textgen_env.types import Batch, Oracle, Policy, picked
+from textgen_env.types import Batch, Oracle, Policy, select_positions
 
 LABELS = ("action", "distribution")
 RELABEL = ("student", "all")
@@ -115,7 +115,9 @@ class DAgger(Algorithm):
             target = relabel(
                 self.oracle, batch, torch.ones_like(on_policy) if self.relabel_all else on_policy
             )
-            loss = clone(self.policy, batch, picked(target, batch.actual), self.label_smoothing)
+            loss = clone(
+                self.policy, batch, select_positions(target, batch.mask_cpu), self.label_smoothing
+            )
         loss.metrics = {
             **loss.metrics,
             "beta": self.beta(clock.progress),
@@ -138,14 +140,16 @@ class DAgger(Algorithm):
             batch.source, batch.limit, noise, needed=(steps_until(~acts), steps_until(acts))
         )
         batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), mixed.episodes)
-        return batch, (batch.actual & ~mixed.expert.to(batch.length.device)).any(1)
+        return batch, (batch.mask_cpu & ~mixed.expert.to(batch.length.device)).any(1)
 
 
 def relabel(oracle: Oracle, batch: Batch, which: Tensor) -> Tensor:
     """Targets ``[B, T]``, with the oracle's action at every prefix of the rows ``which``, bool ``[B]`` on the CPU."""
     rows, target = batch.rows(which), batch.target.clone()
     if len(rows):
-        target[which[:, None] & batch.actual] = oracle.action(rows.source, rows.prefix, rows.actual)
+        target[which[:, None] & batch.mask_cpu] = oracle.action(
+            rows.source, rows.prefix, rows.mask_cpu
+        )
     return target
 
 

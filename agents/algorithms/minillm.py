@@ -14,7 +14,7 @@ from agents.generation.decoding import allowed_log_probs, pick
 from agents.generation.interleaved import interleaved
 from agents.generation.rollout import without_dropout
 from textgen_env.errors import Range, check_range
-from textgen_env.types import Batch, Oracle, Policy, picked
+from textgen_env.types import Batch, Oracle, Policy, select_positions
 
 
 class MiniLLM(Algorithm):
@@ -54,12 +54,12 @@ class MiniLLM(Algorithm):
         It is divided by the tokens of the data: by those that were generated, sequences would weigh by their length.
         """
         weight, batch = batch.tokens, self.generate(batch, clock)
-        states = batch.source, batch.prefix, batch.actual
+        states = batch.source, batch.prefix, batch.mask_cpu
         with without_dropout(self.policy):  # as it generated: dropout would make q another policy
             log_q = allowed_log_probs(self.policy(*states))  # [N, V]
         log_p = allowed_log_probs(self.oracle.log_probs(*states))  # [N, V]
         single = (log_q.exp() * (log_q - log_p)).sum(-1)  # [N]: -E[r_t]
-        action = picked(batch.target, batch.actual)[:, None]
+        action = select_positions(batch.target, batch.mask_cpu)[:, None]
         log_q, log_p = (
             log_q.gather(1, action)[:, 0],
             log_p.gather(1, action)[:, 0],
@@ -99,7 +99,7 @@ class MiniLLM(Algorithm):
         after = to_go(rewards) - rewards
         if self.length_normalized:
             after = after / (to_go(mask.float()) - 1).clamp(min=1)
-        return picked(after, mask)
+        return select_positions(after, mask)
 
 
 NAMES = {"minillm": partial(MiniLLM)}

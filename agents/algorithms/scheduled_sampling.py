@@ -16,7 +16,7 @@ from agents.losses.loss import Loss
 from agents.losses.sequence import checked_smoothing, clone
 from textgen_env.errors import Range, check_range
 from textgen_env.profiler import count
-from textgen_env.types import Batch, Policy, picked
+from textgen_env.types import Batch, Policy, select_positions
 
 
 class ScheduledSampling(Algorithm):
@@ -67,7 +67,9 @@ class ScheduledSampling(Algorithm):
             predicted = batch.target.clone()
             predicted[mask] = self.predict(mixed, noise[mask])
             mixed = replace(batch, target=torch.where(keep, batch.target, predicted))
-        loss = clone(self.policy, mixed, picked(batch.target, batch.actual), self.label_smoothing)
+        loss = clone(
+            self.policy, mixed, select_positions(batch.target, batch.mask_cpu), self.label_smoothing
+        )
         replaced = (mixed.prefix != batch.prefix)[mask].float().mean()
         loss.metrics = {"epsilon": self.epsilon(clock.progress), "replaced": replaced}
         return loss
@@ -75,7 +77,7 @@ class ScheduledSampling(Algorithm):
     def predict(self, batch: Batch, noise: Tensor) -> Tensor:
         """The student's tokens ``[N]`` at the batch's prefixes, sampled by the uniform ``noise`` ``[N]``."""
         with acting(self.policy):
-            logits = self.policy(batch.source, batch.prefix, batch.actual)  # [N, V]
+            logits = self.policy(batch.source, batch.prefix, batch.mask_cpu)  # [N, V]
         count("decoded", len(logits))
         return pick(logits, noise, self.top_k)
 

@@ -7,7 +7,7 @@ from functools import partial
 from agents.algorithms.base import Algorithm, Clock
 from agents.losses.loss import Loss
 from agents.losses.sequence import checked_smoothing, clone
-from textgen_env.types import Batch, Policy, picked
+from textgen_env.types import Batch, Policy, select_positions
 
 
 class SeqInter(Algorithm):
@@ -30,7 +30,9 @@ class SeqInter(Algorithm):
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """NLL of the batch's own actions."""
-        return clone(self.policy, batch, picked(batch.target, batch.actual), self.label_smoothing)
+        return clone(
+            self.policy, batch, select_positions(batch.target, batch.mask_cpu), self.label_smoothing
+        )
 
 
 NAMES = {"seqinter": partial(SeqInter)}

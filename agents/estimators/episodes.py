@@ -14,7 +14,7 @@ from agents.estimators.returns import padded
 from agents.generation.rollout import rollout, without_dropout
 from agents.losses.loss import Loss
 from textgen_env.errors import UserError
-from textgen_env.types import EOS, PAD, Batch, Policy, Trajectories, picked
+from textgen_env.types import EOS, PAD, Batch, Policy, Trajectories, select_positions
 
 Reward = Callable[
     [Tensor, Trajectories], np.ndarray
@@ -85,9 +85,9 @@ def log_probs_of(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
     be another policy's and their gradient biased.
     """
     with without_dropout(policy):
-        features = policy.features(batch.source, batch.prefix, batch.actual)  # [N, D]
+        features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
         logits = policy.head(features)[:, EOS:].float()  # PAD and BOS come before EOS
-    action = picked(batch.target, batch.actual) - EOS  # [N]
+    action = select_positions(batch.target, batch.mask_cpu) - EOS  # [N]
     return padded(-F.cross_entropy(logits, action, reduction="none"), batch.mask), features
 
 

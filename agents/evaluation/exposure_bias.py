@@ -26,7 +26,7 @@ from agents.evaluation.tally import LEAST, Tally, band, weigh
 from agents.generation.decoding import greedy
 from agents.generation.rollout import acting, rollout
 from agents.precision import precision
-from textgen_env.data.batching import in_order
+from textgen_env.data.batching import sequential_batches
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError
 from textgen_env.randomness import uniform
@@ -81,7 +81,7 @@ def measure(
         name: {who: Tally(task.horizon, settings.resamples) for who in (*ROLL_INS, *STARTS)}
         for name in students
     }
-    for batch in in_order(split, TOKENS, task.limit):
+    for batch in sequential_batches(split, TOKENS, task.limit):
         rngs = [
             np.random.default_rng((settings.seed, row)) for row in batch.index.tolist()
         ]  # one a sentence

@@ -9,8 +9,8 @@ import numpy as np
 
 from agents.generation.decoder import Decode
 from agents.generation.decoding import DECODER
-from textgen_env.data.batching import in_order
-from textgen_env.data.files import DamagedFile, load_json, save_json
+from textgen_env.data.batching import sequential_batches
+from textgen_env.data.files import CorruptFileError, load_json, save_json
 from textgen_env.data.split import Split
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
@@ -36,7 +36,7 @@ def subset(split: Split, rows: int | None) -> Split:
 def generate(decode: Decode, task: Task, split: Split) -> list[str]:
     """The text that ``decode`` generates for every source of ``split``, in the split's order."""
     texts = [""] * len(split)
-    for batch in in_order(split, TOKENS, task.limit):
+    for batch in sequential_batches(split, TOKENS, task.limit):
         actions = decode(batch.source, batch.limit).action.tolist()
         for row, action in zip(batch.index.tolist(), actions, strict=True):
             texts[row] = task.vocabulary.decode(action)
@@ -63,7 +63,7 @@ def outputs(decode: Decode, task: Task, split: Split, path: Path, model: str = "
     if path.is_file():
         try:
             return _load(path, len(split), model)
-        except DamagedFile as error:
+        except CorruptFileError as error:
             console.print(f"{error}; generated again", soft_wrap=True)
     texts = generate(decode, task, split)
     save_json(path, {"model": model, "texts": texts})
@@ -71,7 +71,7 @@ def outputs(decode: Decode, task: Task, split: Split, path: Path, model: str = "
 
 
 def _load(path: Path, count: int, model: str) -> list[str]:
-    """The texts in ``path``.  DamagedFile unless they are ``count`` texts of ``model``."""
+    """The texts in ``path``.  CorruptFileError unless they are ``count`` texts of ``model``."""
     content = load_json(path)
     texts = content.get("texts") if isinstance(content, dict) else None
     if (
@@ -79,9 +79,9 @@ def _load(path: Path, count: int, model: str) -> list[str]:
         or len(texts) != count
         or not all(isinstance(text, str) for text in texts)
     ):
-        raise DamagedFile(f"{path} does not hold {count} texts")
+        raise CorruptFileError(f"{path} does not hold {count} texts")
     if content.get("model") != model:
-        raise DamagedFile(f"{path} is by other weights")
+        raise CorruptFileError(f"{path} is by other weights")
     return texts
 
 

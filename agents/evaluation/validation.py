@@ -10,9 +10,9 @@ from agents.evaluation.outputs import generate, subset
 from agents.generation.decoder import Decoder
 from agents.generation.rollout import acting
 from agents.precision import precision
-from textgen_env.data.batching import in_order
+from textgen_env.data.batching import sequential_batches
 from textgen_env.data.split import Split
-from textgen_env.metrics.scores import score
+from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import Task
 from textgen_env.types import Policy
 
@@ -23,7 +23,7 @@ def mean_nll(policy: Policy, task: Task, split: Split, amp: str, device: str) ->
     """Negative log-likelihood of the references, nats a token."""
     total, tokens = 0.0, 0
     with acting(policy), precision(amp, device):
-        for batch in in_order(split, TOKENS, task.limit):
+        for batch in sequential_batches(split, TOKENS, task.limit):
             batch = batch.to(device)
             logits = policy(batch.source, batch.prefix, batch.mask)  # [N, V]
             total += F.cross_entropy(
@@ -40,7 +40,7 @@ def validator(
     split, decoder = subset(task.splits["valid"], rows), Decoder(policy, 1, amp, device)
 
     def validate() -> dict[str, float]:
-        scores = score(
+        scores = corpus_score(
             task.metric, generate(decoder, task, split), split.texts.references, resamples=0
         )
         name, first = next(iter(scores.items()))

@@ -52,7 +52,7 @@ def checked_smoothing(label_smoothing: float) -> float:
 
 def clone(policy: Policy, batch: Batch, action: Tensor, smoothing: float = 0.0) -> Loss:
     """``nll`` of ``action`` ``[N]`` at the N real positions of ``batch``."""
-    features = policy.features(batch.source, batch.prefix, batch.actual)  # [N, D]
+    features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
     total = features.new_zeros((), dtype=torch.float32)
     for _, positions in chunks(batch, policy.vocabulary_size):
         total = total + _chunk(
@@ -80,12 +80,12 @@ def distill(
         The loss, with the metric "kl": its excess over the oracle's entropy, which is KL(oracle ‖ student) for
         ``cross_entropy``.
     """
-    features = policy.features(batch.source, batch.prefix, batch.actual)  # [N, D]
+    features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
     total = features.new_zeros((), dtype=torch.float32)
     entropy = torch.zeros_like(total)
     for rows, positions in chunks(batch, policy.vocabulary_size):
         log_probs = keep_top(
-            oracle.log_probs(batch.source[rows], batch.prefix[rows], batch.actual[rows]), top_k
+            oracle.log_probs(batch.source[rows], batch.prefix[rows], batch.mask_cpu[rows]), top_k
         )  # [n, V]
         total = total + _chunk(policy, features, positions, log_probs, loss)
         if loss is cross_entropy:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.types import EOS, LOG_ZERO, PAD, picked
+from textgen_env.types import EOS, LOG_ZERO, PAD, select_positions
 
 
 class HuggingFacePolicy(nn.Module):
@@ -78,7 +78,11 @@ class HuggingFacePolicy(nn.Module):
             self._run(self.inputs(tokens, state))[0],
             state.prompt.shape[1] - 1,
         )  # [B, P + T - 1, D]
-        return hidden[:, skipped:] if mask is None else picked(hidden, F.pad(mask, (skipped, 0)))
+        return (
+            hidden[:, skipped:]
+            if mask is None
+            else select_positions(hidden, F.pad(mask, (skipped, 0)))
+        )
 
     def head(self, features: Tensor) -> Tensor:
         """The model's logits for ``features`` ``[…, D]`` → ``[…, V]``."""

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.untrusted import clean_view
-from textgen_env.data.foreign import adopt
+from textgen_env.data.pretrained_tokenizer import convert_tokenizer
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
@@ -61,7 +61,7 @@ def load_tokens(name: str) -> Tokens:
         backend.no_padding()
         probe = backend.encode("a")
         text = [i for i, special in enumerate(probe.special_tokens_mask) if not special]
-        vocabulary, ids = adopt(backend.to_str(), tokenizer.eos_token)
+        vocabulary, ids = convert_tokenizer(backend.to_str(), tokenizer.eos_token)
         return Tokens(vocabulary, ids, backend, probe.ids[: text[0]], probe.ids[text[-1] + 1 :])
 
 

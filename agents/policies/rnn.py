@@ -14,7 +14,7 @@ from agents.policies.cells import CELLS, Hidden, Layer, backwards
 from agents.policies.layers import LAYERS, WIDTH, linear
 from agents.policies.layers import embedding as token_embedding
 from textgen_env.errors import Range, check_range, unknown
-from textgen_env.types import PAD, picked
+from textgen_env.types import PAD, select_positions
 
 
 class RNN(nn.Module):
@@ -104,7 +104,7 @@ class RNN(nn.Module):
         x = x.transpose(0, 1)  # [B, T, D]
         context = attend(x, *memory)  # [B, T, D]
         if mask is not None:
-            x, context = picked(x, mask), picked(context, mask)  # [N, D] each
+            x, context = select_positions(x, mask), select_positions(context, mask)  # [N, D] each
         return self.combined(x, context)
 
     def head(self, features: Tensor) -> Tensor:

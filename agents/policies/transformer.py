@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from agents.policies.layers import LAYERS, WIDTH, embedding, linear, positions
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.types import PAD, picked
+from textgen_env.types import PAD, select_positions
 
 ROOM = 8  # a decode makes room for so many steps at a time
 
@@ -75,7 +75,7 @@ class Transformer(nn.Module):
         x = self.dropout(self.embed(self.target_embedding, prefix))
         for layer, keys_values in zip(self.decoder, memory, strict=True):
             x = layer(x, keys_values, present)
-        return self.decoder_norm(x if mask is None else picked(x, mask))
+        return self.decoder_norm(x if mask is None else select_positions(x, mask))
 
     def head(self, features: Tensor) -> Tensor:
         """The output layer, tied to the target embedding: ``[..., D]`` → ``[..., V]``."""

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from textgen_env.metrics.scores import References, Score, significance
-from textgen_env.metrics.scores import score as corpus_score
+from textgen_env.metrics.scores import References, Score, corpus_score, significance
 from textgen_env.metrics.statistics import paired_p_value, score_interval
 
 BASELINES = ("mle", "seqkd")

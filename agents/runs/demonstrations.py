@@ -24,7 +24,7 @@ from agents.model import fingerprint
 from agents.runs.locks import locked
 from agents.runs.machine import release
 from agents.training.checkpoint import fault, load_tensors, save_tensors
-from textgen_env.data.batching import in_order
+from textgen_env.data.batching import sequential_batches
 from textgen_env.data.files import cache_dir
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
@@ -115,7 +115,7 @@ def generate(decode: Decode, task: Task, folder: Path) -> None:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    batches = in_order(split, TOKENS, task.limit)
+    batches = sequential_batches(split, TOKENS, task.limit)
     shards = takewhile(bool, (list(islice(batches, SHARD)) for _ in count()))
     with locked(folder, wait=True), Progress(*columns, console=console) as bar:
         rows = bar.add_task("teacher's demonstrations", total=len(split))

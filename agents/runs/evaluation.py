@@ -25,7 +25,7 @@ from agents.runs.teacher import outputs_folder, parameters
 from agents.training.progress import Progress
 from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
-from textgen_env.metrics.scores import scores
+from textgen_env.metrics.scores import report_scores
 
 SAMPLES = 20  # sentences in the report
 
@@ -96,7 +96,8 @@ def evaluate(
         "student": {"architecture": config.student.name, "parameters": parameters(run.student)},
         "scores": {
             who: report.scores(
-                scores(task.metric, texts, outputs.test.texts.references), corpus.preprocessing
+                report_scores(task.metric, texts, outputs.test.texts.references),
+                corpus.preprocessing,
             )
             for who, texts in outputs.texts.items()
         },

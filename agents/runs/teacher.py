@@ -32,7 +32,13 @@ from agents.training.checkpoint import fault
 from agents.training.saving import Checkpoints
 from agents.training.trainer import train
 from textgen_env.data.batching import Batches
-from textgen_env.data.files import DamagedFile, cache_dir, load_json, save_json, write_atomically
+from textgen_env.data.files import (
+    CorruptFileError,
+    cache_dir,
+    load_json,
+    save_json,
+    write_atomically,
+)
 from textgen_env.errors import UserError
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
@@ -131,7 +137,7 @@ def training_cost(path: str) -> dict[str, Any] | None:
     if cached.is_file():
         try:
             return load_json(cached)
-        except DamagedFile as error:
+        except CorruptFileError as error:
             console.print(
                 f"{error}; the cost of the teacher's training is unknown",
                 markup=False,

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from textgen_env.data.files import DamagedFile, checksum, write_atomically
+from textgen_env.data.files import CorruptFileError, checksum, write_atomically
 from textgen_env.errors import UserError
 
 FORMAT = "textgen-env/3"
@@ -36,7 +36,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Load what ``save_tensors`` saved.
 
     Raises:
-        DamagedFile: the file is truncated, is no safetensors file, or does not match its checksum.
+        CorruptFileError: the file is truncated, is no safetensors file, or does not match its checksum.
         UserError: there is no such file, or it is not a checkpoint of this version.
     """
     if not path.is_file():
@@ -48,7 +48,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 name: file.get_tensor(name).clone() for name in file.keys()
             }  # what is mapped may change  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise DamagedFile(f"{path} is truncated or not a safetensors file ({error})") from error
+        raise CorruptFileError(
+            f"{path} is truncated or not a safetensors file ({error})"
+        ) from error
     if metadata.get("format") != FORMAT:
         found = metadata.get("format") or "no format mark"
         raise UserError(
@@ -56,7 +58,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     text = metadata.get("header", "")
     if metadata.get("checksum") != _checksum(tensors, text):
-        raise DamagedFile(f"{path} is damaged: its content does not match its checksum")
+        raise CorruptFileError(f"{path} is damaged: its content does not match its checksum")
     return tensors, json.loads(text)
 
 

@@ -25,7 +25,7 @@ from agents.training.checkpoint import (
 )
 from agents.training.progress import Progress, read_progress
 from agents.training.unsaved import check_saved, unsaved
-from textgen_env.data.files import DamagedFile
+from textgen_env.data.files import CorruptFileError
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
@@ -117,7 +117,7 @@ class Checkpoints:
             return Progress()
         try:
             tensors, saved = load_tensors(self.last)
-        except DamagedFile as error:
+        except CorruptFileError as error:
             raise UserError(
                 f"{error}: restore a copy; or delete it, and resume=true trains from the start"
             ) from error
@@ -152,7 +152,7 @@ class Checkpoints:
         if self.best.exists():
             try:
                 header = load_tensors(self.best)[1]
-            except DamagedFile as error:
+            except CorruptFileError as error:
                 instead = f"delete it, and resume=true evaluates the weights of step {state.step} in its place"
                 raise UserError(f"{error}: restore a copy; or {instead}") from error
             if header.get("step") == state.best_step:

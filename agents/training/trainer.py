@@ -31,7 +31,7 @@ from agents.training.signals import deferred
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.profiler import Profiler, count, phase
-from textgen_env.randomness import seed_of
+from textgen_env.randomness import derive_seed
 
 __all__ = ["Cost", "Interrupted", "Progress", "TrainConfig", "train"]
 
@@ -129,7 +129,7 @@ def train(
         meter = Meter(state.cost)
         while state.step < config.steps:
             first = state.step
-            with Profiler(state.profile, rest="gradient") as profiler:
+            with Profiler(state.profile, default_phase="gradient") as profiler:
                 for loss in one_round(algorithm, batches, state, config):
                     lr = config.lr * rate(state.step)
                     norm = update(loss.mean, weights, optimizer, lr, config.clip)
@@ -173,7 +173,7 @@ def one_round(
     with phase("data"):
         group = [batches.at(state.batches + number).to(config.device) for number in range(taken)]
     state.batches += taken
-    torch.manual_seed(seed_of((config.seed, state.step), "dropout"))
+    torch.manual_seed(derive_seed((config.seed, state.step), "dropout"))
     queries = algorithm.oracle.queries if algorithm.oracle else 0
     with precision(config.precision, config.device):
         updates, number = started(algorithm, group, clock), 0

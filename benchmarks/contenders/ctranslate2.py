@@ -16,7 +16,7 @@ from textgen_env.data.vocabulary import Vocabulary
 class Contender:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.vocabulary = Vocabulary.words([str(i) for i in range(setup.vocabulary - 4)])
+        self.vocabulary = Vocabulary.from_words([str(i) for i in range(setup.vocabulary - 4)])
         self.folder = TemporaryDirectory()  # as long as the process
         self.exported = cache(self._export)
 

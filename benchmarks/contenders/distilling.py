@@ -85,5 +85,5 @@ class Contender:
     def oracle(self, teacher: str) -> PolicyOracle:
         """An untrained teacher costs what a trained one does."""
         policy = transformer(self.setup, teacher).requires_grad_(False)
-        vocabulary = Vocabulary.words([str(i) for i in range(self.setup.vocabulary - 4)])
+        vocabulary = Vocabulary.from_words([str(i) for i in range(self.setup.vocabulary - 4)])
         return PolicyOracle(policy, partial(beam, width=BEAM), vocabulary, vocabulary)

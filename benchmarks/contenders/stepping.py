@@ -63,7 +63,7 @@ def task(vocabulary: int) -> Task:
     corpus = Corpus(
         "random", "local", "random words", dict.fromkeys(("train", "valid", "test"), pairs)
     )
-    tokens = Vocabulary.words(words)
+    tokens = Vocabulary.from_words(words)
     return Task(
         "Random-v0",
         corpus,

@@ -18,10 +18,10 @@ from agents.generation.decoder import Decode, Decoder
 from agents.runs.reopen import reopen_student
 from benchmarks.material import Setup
 from benchmarks.table import Row, row
-from textgen_env.data.batching import in_order
+from textgen_env.data.batching import sequential_batches
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import score
+from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, shift
 
@@ -99,7 +99,7 @@ def generated(decode: Decode, task: Task, split: Split) -> tuple[list[list[int]]
     """
     outputs: list[list[int]] = [[]] * len(split)
     start = perf_counter()
-    for batch in in_order(split, TOKENS, task.limit):
+    for batch in sequential_batches(split, TOKENS, task.limit):
         output = decode(batch.source, task.horizon)
         for index, action, length in zip(
             batch.index.tolist(), output.action.tolist(), output.length.tolist(), strict=True
@@ -123,4 +123,6 @@ def value(
 def metric(task: Task, split: Split, outputs: list[list[int]]) -> float:
     """The task's score of what was generated."""
     texts = [task.vocabulary.decode(tokens) for tokens in outputs]
-    return next(iter(score(task.metric, texts, split.texts.references, resamples=0).values())).value
+    return next(
+        iter(corpus_score(task.metric, texts, split.texts.references, resamples=0).values())
+    ).value

@@ -42,7 +42,7 @@ class LazyDAgger(Algorithm):
         )
         batch = batch.with_rows(~nobody, mixed.episodes)
         loss = clone(
-            self.policy, batch, self.oracle.action(batch.source, batch.prefix, batch.actual)
+            self.policy, batch, self.oracle.action(batch.source, batch.prefix, batch.mask_cpu)
         )
         switches = (mixed.expert[:, 1:] != mixed.expert[:, :-1]) & batch.mask[:, 1:]
         loss.metrics = {

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from textgen_env.data.batching import WIDTHS, Batches, in_order
+from textgen_env.data.batching import WIDTHS, Batches, sequential_batches
 from textgen_env.data.corpus import Pairs
 from textgen_env.data.limit import Limit
 from textgen_env.data.split import Split
@@ -88,7 +88,7 @@ def test_in_order_gives_every_row_once_longest_source_first(
     lengths: list[tuple[int, int]], tokens: int
 ) -> None:
     split = split_of(lengths)
-    batches = list(in_order(split, tokens, LIMIT))
+    batches = list(sequential_batches(split, tokens, LIMIT))
     rows = [i for batch in batches for i in batch.index.tolist()]
     assert sorted(rows) == list(range(len(split)))
     assert [len(split.source[i]) for i in rows] == sorted((s for s, _ in lengths), reverse=True)
@@ -140,7 +140,7 @@ def test_rows_of_one_token() -> None:
 
 def test_a_target_beyond_the_horizon_ends_there() -> None:
     split = split_of([(3, 30), (4, 5)])
-    for batch in in_order(split, 100, Limit(12)):
+    for batch in sequential_batches(split, 100, Limit(12)):
         check_rows(split, batch, horizon=12)
         assert batch.target.shape[1] <= 12
         assert batch.mask.sum() == batch.tokens
@@ -151,4 +151,4 @@ def test_nothing_to_draw_from_is_an_error() -> None:
         Batches(split_of([(3, 3)]), 0, seed=0, limit=LIMIT)
     with pytest.raises(UserError, match="0 training pairs"):
         Batches(split_of([]), 10, seed=0, limit=LIMIT)
-    assert list(in_order(split_of([]), 10, LIMIT)) == []
+    assert list(sequential_batches(split_of([]), 10, LIMIT)) == []

@@ -10,7 +10,7 @@ import pytest
 from textgen_env.data.bundled import ASSETS, NAMES, read_bundled
 from textgen_env.data.corpus import Corpus
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import score
+from textgen_env.metrics.scores import corpus_score
 
 ALL = {"translation": 30_000, "news": 10_000, "dialogues": 10_000}
 
@@ -82,5 +82,7 @@ def test_copying_the_first_words_is_no_summary(name: str) -> None:
         " ".join(source.split()[: len(text.split())])
         for source, text in zip(pairs.sources, other, strict=True)
     ]
-    copied, right = (score("rouge", texts, references, resamples=0) for texts in (lead, other))
+    copied, right = (
+        corpus_score("rouge", texts, references, resamples=0) for texts in (lead, other)
+    )
     assert right["rouge2"].value > copied["rouge2"].value + 20

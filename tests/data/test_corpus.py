@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from textgen_env.data import hub, sources
 from textgen_env.data.corpus import Corpus, Pairs
-from textgen_env.data.files import is_blank, stamp, stream_lines, write_atomically
-from textgen_env.data.hub import PARQUET, HubSet
+from textgen_env.data.files import file_stamps, is_blank, stream_lines, write_atomically
+from textgen_env.data.hub import PARQUET, HubDataset
 from textgen_env.data.readers import (
     HOLD_OUT,
     clean,
@@ -24,8 +24,8 @@ from textgen_env.data.readers import (
     read_wmt,
     unescape_text,
 )
-from textgen_env.data.sources import Origin
-from textgen_env.data.vocabulary import subwords
+from textgen_env.data.sources import CorpusSource
+from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.errors import UserError
 from textgen_env.tasks import iwslt
 from textgen_env.tasks.translation import find_parallel
@@ -417,8 +417,8 @@ def data_set(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def hub_set(folder: Path, source: str = "de", config: str = "iwslt2017-de-en") -> HubSet:
-    return HubSet("IWSLT", str(folder), source, "en", config, PARQUET)
+def hub_set(folder: Path, source: str = "de", config: str = "iwslt2017-de-en") -> HubDataset:
+    return HubDataset("IWSLT", str(folder), source, "en", config, PARQUET)
 
 
 def test_a_data_set_is_read_once_then_from_the_cache(
@@ -489,17 +489,17 @@ def test_wrong_languages_and_splits_of_a_data_set_are_named(
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    assert "pip install -e '.[hub]'" in one_line(hub.load_hub, HubSet("AB", "a/b", "de", "en"))
+    assert "pip install -e '.[hub]'" in one_line(hub.load_hub, HubDataset("AB", "a/b", "de", "en"))
 
 
 def test_reachability_is_bounded_and_gives_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert hub.why_unreachable("a/b") == "HF_HUB_OFFLINE is set"
+    assert hub.unreachable_reason("a/b") == "HF_HUB_OFFLINE is set"
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert "cannot be reached" in hub.why_unreachable("a/b")
+    assert "cannot be reached" in hub.unreachable_reason("a/b")
     monkeypatch.setattr(hub, "REACHABLE_WITHIN", 0.01)
     monkeypatch.setattr(hub, "_ask", lambda *_: __import__("time").sleep(1))
-    assert "no answer" in hub.why_unreachable("a/b")
+    assert "no answer" in hub.unreachable_reason("a/b")
 
 
 # --- which one
@@ -509,18 +509,18 @@ def find(
     kind: str,
     data_dir: str | None = None,
     source: str = "de",
-    hub: HubSet | None = None,
+    hub: HubDataset | None = None,
     pairs: int = 20,
 ):
     return find_parallel(
-        Origin(kind, data_dir, pairs, hub), source, "en" if source != "en" else "de"
+        CorpusSource(kind, data_dir, pairs, hub), source, "en" if source != "en" else "de"
     )
 
 
 def test_auto_takes_the_folder_then_the_hub_then_the_bundled_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ask = HubSet("AB", "a/b", "de", "en")
+    ask = HubDataset("AB", "a/b", "de", "en")
     assert find("auto", str(folder_of(tmp_path / "f")), hub=ask).source == "local"
     fallen = find("auto", hub=ask)
     assert fallen.source == "bundled"
@@ -528,7 +528,7 @@ def test_auto_takes_the_folder_then_the_hub_then_the_bundled_and_says_why(
     assert "these scores are not AB's" in fallen.describe()
     assert "these scores are not" not in find("auto").describe()
     assert "no env.data_dir given" in find("auto").describe()
-    monkeypatch.setattr(sources, "why_unreachable", lambda _: "")
+    monkeypatch.setattr(sources, "unreachable_reason", lambda _: "")
     monkeypatch.setattr(sources, "load_hub", lambda data: Corpus(data.name, "hub", "there", {}))
     assert find("auto", hub=ask).source == "hub"
     monkeypatch.setattr(
@@ -550,7 +550,9 @@ def test_what_was_asked_for_and_cannot_be_had_is_an_error(tmp_path: Path) -> Non
     assert "no data set on the hub" in one_line(find, "hub")
     assert "drop one" in one_line(find, "bundled", str(tmp_path))
     assert "no folder" in one_line(find, "auto", str(tmp_path / "missing"))
-    assert "env.corpus=hub" in one_line(find, "hub", hub=HubSet("N", "nobody/nothing", "de", "en"))
+    assert "env.corpus=hub" in one_line(
+        find, "hub", hub=HubDataset("N", "nobody/nothing", "de", "en")
+    )
 
 
 def test_a_folder_that_may_not_be_read_is_named(
@@ -567,12 +569,12 @@ def test_a_folder_that_may_not_be_read_is_named(
 
 
 def test_a_stamp_changes_with_the_folder(tmp_path: Path) -> None:
-    before = stamp(folder_of(tmp_path))
-    assert before == stamp(tmp_path) != () == stamp(None)
+    before = file_stamps(folder_of(tmp_path))
+    assert before == file_stamps(tmp_path) != () == file_stamps(None)
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    assert stamp(tmp_path) == before
+    assert file_stamps(tmp_path) == before
     (tmp_path / "train.de").write_text("anders\n", encoding="utf-8")
-    assert stamp(tmp_path) != before
+    assert file_stamps(tmp_path) != before
 
 
 def test_a_file_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
@@ -586,12 +588,12 @@ def test_a_damaged_vocabulary_is_trained_again(
 ) -> None:
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path))
     corpus = corpus_of(train=["ein haus", "der see"])
-    whole = subwords(corpus, 40)
+    whole = subword_vocabulary(corpus, 40)
     (path,) = (tmp_path / "vocabularies").iterdir()
     path.write_text("{", encoding="utf-8")
     with pytest.warns(UserWarning, match="damaged, and trained again"):
-        assert subwords(corpus, 40).fingerprint == whole.fingerprint
-    assert subwords(corpus, 40).fingerprint == whole.fingerprint
+        assert subword_vocabulary(corpus, 40).fingerprint == whole.fingerprint
+    assert subword_vocabulary(corpus, 40).fingerprint == whole.fingerprint
 
 
 # --- real text

@@ -123,7 +123,7 @@ def test_xml_json_and_vocabularies_have_the_limits_too(
         (tmp_path / name).write_text("eins\nzwei\n")
     assert "train.tags.de-en.de:2: a text of" in refusal(read_folder, tmp_path, "de", "en")
     monkeypatch.setattr(files, "MAX_JSON", 100)
-    Vocabulary.words(["a"]).save(tmp_path / "vocabulary.json")
+    Vocabulary.from_words(["a"]).save(tmp_path / "vocabulary.json")
     assert "vocabulary.json:1: a line of more than 100 bytes" in refusal(
         Vocabulary.load, tmp_path / "vocabulary.json"
     )
@@ -159,7 +159,7 @@ def test_a_corpus_made_in_python_keeps_the_limits(text: str, says: str) -> None:
     [("a" * 100_001, "a text of 100,001 characters"), ("\ud800", "half a character")],
 )
 def test_the_tokenizer_is_given_nothing_that_it_cannot_take(text: str, says: str) -> None:
-    assert says in refusal(Vocabulary.words(["a"]).encode, text)
+    assert says in refusal(Vocabulary.from_words(["a"]).encode, text)
     assert says in refusal(Vocabulary.train, ["a", text], 100)
 
 
@@ -283,7 +283,7 @@ def test_an_episode_shows_controls(capsys: pytest.CaptureFixture[str]) -> None:
     task = Task(
         "W-v0",
         corpus,
-        Vocabulary.words(words),
+        Vocabulary.from_words(words),
         source_limit=4,
         limit=Limit(4),
         metric="bleu",
@@ -310,7 +310,7 @@ def test_json_keeps_the_text_and_holds_no_control(tmp_path: Path) -> None:
     save_json(tmp_path / "f.json", ["a\x9bb", "c\u202e"])
     assert not CONTROL.search((tmp_path / "f.json").read_text())
     assert load_json(tmp_path / "f.json") == ["a\x9bb", "c\u202e"]
-    vocabulary = Vocabulary.words(["a\x9b", "b"])
+    vocabulary = Vocabulary.from_words(["a\x9b", "b"])
     vocabulary.save(tmp_path / "v.json")
     assert not CONTROL.search((tmp_path / "v.json").read_text())
     assert Vocabulary.load(tmp_path / "v.json").fingerprint == vocabulary.fingerprint

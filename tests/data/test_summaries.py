@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from textgen_env.data.corpus import Pairs
-from textgen_env.data.hub import HubSet, load_hub
+from textgen_env.data.hub import HubDataset, load_hub
 from textgen_env.data.jsonl import read_summaries
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import score
+from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks import cnndm, dialogsum
 from textgen_env.types import EOS
 
@@ -124,7 +124,7 @@ def test_bytes_that_are_not_utf8_and_missing_files_are_named(tmp_path: Path) -> 
 def test_summaries_in_every_script_are_scored(tmp_path: Path, summary: str) -> None:
     folder = folder_of(tmp_path / "mine", [{"document": summary, "summary": summary}])
     task = dialogsum.load(data_dir=str(folder), vocabulary=60)
-    values = score(task.metric, [summary], task.splits["test"].texts.references, resamples=0)
+    values = corpus_score(task.metric, [summary], task.splits["test"].texts.references, resamples=0)
     assert {name: value.value for name, value in values.items()} == dict.fromkeys(values, 100)
 
 
@@ -184,7 +184,7 @@ def test_equal_sources_apart_or_in_translation_stay_apart(datasets, tmp_path: Pa
     rows = [{"de": text, "en": f"{text} {i}"} for i, text in enumerate("aaba")]
     for split in ("train", "val", "test"):  # as Multi30k's files are called
         datasets.Dataset.from_list(rows).to_json(tmp_path / "set" / f"{split}.jsonl")
-    data = HubSet("Set", str(tmp_path / "set"), "de", "en")
+    data = HubDataset("Set", str(tmp_path / "set"), "de", "en")
     assert load_hub(data).splits["valid"] == Pairs(
         list("aaba"), [("a 0",), ("a 1",), ("b 2",), ("a 3",)]
     )
@@ -210,8 +210,8 @@ def test_too_long_is_cut_in_training_too_and_references_stay_whole(module, tmp_p
     task = module.load(**options, horizon=6)
     assert (task.id, task.metric, task.reward) == (module.ID, "rouge", "rouge")
     train, test = task.splits["train"], task.splits["test"]
-    assert (len(train), train.skipped, train.cut, train.cut_targets) == (6, 0, 3, 3)
-    assert (len(test), test.cut, test.cut_targets) == (6, 3, 0)
+    assert (len(train), train.skipped, train.truncated, train.truncated_targets) == (6, 0, 3, 3)
+    assert (len(test), test.truncated, test.truncated_targets) == (6, 3, 0)
     whole = [*task.vocabulary.encode("a b c d e f g h"), EOS]
     for split in (train, test):
         assert split.source[0].tolist() == [*whole[:4], EOS]

@@ -13,7 +13,7 @@ from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.types import EOS
 
 TEXTS = ["a b c d", "b", "c a"]
-LETTERS = Vocabulary.words("abcd")
+LETTERS = Vocabulary.from_words("abcd")
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_second_time_they_are_read(cached: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("texts", "vocabulary", "limit"),
-    [(TEXTS[::-1], LETTERS, 9), (TEXTS, Vocabulary.words("dcba"), 9), (TEXTS, LETTERS, 3)],
+    [(TEXTS[::-1], LETTERS, 9), (TEXTS, Vocabulary.from_words("dcba"), 9), (TEXTS, LETTERS, 3)],
     ids=["text", "vocabulary", "limit"],
 )
 def test_another_text_vocabulary_or_limit_is_encoded_anew(

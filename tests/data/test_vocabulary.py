@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from textgen_env.data.corpus import Corpus, Pairs
-from textgen_env.data.vocabulary import SPECIALS, Vocabulary, check_vocabulary, subwords
+from textgen_env.data.vocabulary import SPECIALS, Vocabulary, check_vocabulary, subword_vocabulary
 from textgen_env.errors import UserError
 from textgen_env.types import BOS, EOS, PAD, UNK
 
@@ -38,7 +38,7 @@ def test_decode_inverts_encode_on_seen_characters(text: str) -> None:
 )
 def test_no_text_writes_a_special(text: str) -> None:
     assert all(UNK <= token < len(VOCABULARY) for token in VOCABULARY.encode(text))
-    assert all(token >= UNK for token in Vocabulary.words(["a"]).encode(text))
+    assert all(token >= UNK for token in Vocabulary.from_words(["a"]).encode(text))
 
 
 def test_a_special_that_stands_in_a_text_is_its_characters() -> None:
@@ -97,7 +97,7 @@ def test_foreign_and_truncated_files_are_named(tmp_path: Path) -> None:
 
 
 def test_words_are_one_token_each() -> None:
-    words = Vocabulary.words(["a", "b"])
+    words = Vocabulary.from_words(["a", "b"])
     assert words.encode("b a b x") == [5, 4, 5, UNK]
     assert words.decode([5, 4, EOS]) == "b a"
     assert len(words) == 6
@@ -126,9 +126,9 @@ def test_subwords_are_trained_once_and_cached_as_json(
         TEXTS, [(text.upper(), "a second reference is no training text: @") for text in TEXTS]
     )
     corpus = Corpus("c", "local", "here", {"train": pairs})
-    first = subwords(corpus, 100)
+    first = subword_vocabulary(corpus, 100)
     monkeypatch.setattr(Vocabulary, "train", lambda *_: pytest.fail("trained again"))
-    assert subwords(corpus, 100).to_json() == first.to_json()
+    assert subword_vocabulary(corpus, 100).to_json() == first.to_json()
     assert UNK not in first.encode("HAUS haus")
     assert UNK in first.encode("@")
     assert [path.suffix for path in (tmp_path / "vocabularies").iterdir()] == [".json"]

@@ -18,14 +18,14 @@ from stable_baselines3.common.env_checker import check_env as check_env_sb3
 import textgen_env
 from support.tiny import (
     REWARDS,
-    cut,
+    follow_expert,
     make_vec,
-    obey,
-    play,
+    noisy_references,
+    play_actions,
     progress,
     small_task,
-    some_actions,
     tiny_task,
+    until_eos,
 )
 from textgen_env.envs import dynamics
 from textgen_env.envs.env import TextGenEnv
@@ -164,7 +164,9 @@ def test_what_an_episode_is(task):
     assert observation["source_length"].tolist() == [len(source)]
     assert observation["prefix"].tolist() == [PAD] * 9
     actions = [7, BOS, PAD, 5, EOS]
-    for step, (observation, _, terminated, truncated, info) in enumerate(play(env, actions), 1):
+    for step, (observation, _, terminated, truncated, info) in enumerate(
+        play_actions(env, actions), 1
+    ):
         assert observation["prefix"].tolist() == actions[:step] + [PAD] * (9 - step)
         assert observation["prefix_length"].tolist() == [step]
         assert (terminated, truncated) == (step == 5, False)
@@ -178,7 +180,7 @@ def test_the_horizon_truncates_and_still_pays(task):
     env = TextGenEnv(task)
     env.reset(options={"index": 3})
     actions = [*task.splits["train"].target[3][:8].tolist(), 5]
-    *steps, (_, reward, terminated, truncated, info) = play(env, actions)
+    *steps, (_, reward, terminated, truncated, info) = play_actions(env, actions)
     assert [step[1:4] for step in steps] == [(0.0, False, False)] * 8
     assert (terminated, truncated) == (False, True)
     assert 0 < reward == pytest.approx(info["bleu"] / 100)
@@ -187,7 +189,7 @@ def test_the_horizon_truncates_and_still_pays(task):
 def test_eos_at_the_horizon_terminates(task):
     env = TextGenEnv(task)
     env.reset()
-    *_, (_, _, terminated, truncated, _) = play(env, [5] * 8 + [EOS])
+    *_, (_, _, terminated, truncated, _) = play_actions(env, [5] * 8 + [EOS])
     assert (terminated, truncated) == (True, False)
 
 
@@ -195,8 +197,8 @@ def test_eos_at_the_horizon_terminates(task):
 def test_obeying_the_expert_costs_nothing(name):
     env = TextGenEnv(small_task(name), reward="zero_one", expert=True)
     env.reset(seed=0)
-    assert [obey(env) for _ in range(5)] == [0] * 5
-    assert obey(env, slip=lambda: True) == -env.task.horizon
+    assert [follow_expert(env) for _ in range(5)] == [0] * 5
+    assert follow_expert(env, slip=lambda: True) == -env.task.horizon
 
 
 def test_the_transition_is_pure_unless_told_where_to_write(task):
@@ -256,7 +258,7 @@ def test_one_episode_takes_one_action(actions, task):
 
 
 def test_a_task_of_another_task_is_not_taken_for_this_one():
-    with pytest.raises(UserError, match="task= is Copy-v0's and not IWSLT-v0's"):
+    with pytest.raises(UserError, match="task= is a Copy-v0 task, not IWSLT-v0"):
         gym.make("textgen_env:IWSLT-v0", task=small_task("Copy-v0"))
 
 
@@ -280,7 +282,7 @@ def test_bad_reset_options_are_named(options, says, task):
 def test_reset_options_choose_one_episode_only(task):
     env = TextGenEnv(task)
     env.reset(seed=0, options={"split": "test"})
-    *_, (_, _, _, _, info) = play(env, [EOS])
+    *_, (_, _, _, _, info) = play_actions(env, [EOS])
     assert info["reference"] == "the cat sees a man"
     assert {env.reset()[1]["index"] for _ in range(50)} == {0, 1, 2, 3}
 
@@ -336,7 +338,7 @@ def test_text_in_info_when_asked_for(task):
         ("always", True, True),
     ):
         env = TextGenEnv(task, text=text)
-        infos = [env.reset()[1], *(step[4] for step in play(env, actions))]
+        infos = [env.reset()[1], *(step[4] for step in play_actions(env, actions))]
         assert [info.get("text") for info in infos] == (
             ["", "the", "the dog", "the dog"] if at_steps else [None] * 4
         )
@@ -362,7 +364,7 @@ def test_observations_are_the_callers(task):
 def test_the_oracle_is_asked_once_a_state_and_only_when_needed(expert, reward, task):
     env = TextGenEnv(task, expert=expert, reward=reward)
     env.reset()
-    list(play(env, [5, 6, 7, EOS]))
+    list(play_actions(env, [5, 6, 7, EOS]))
     assert env.oracle.queries == (4 if expert or reward == "zero_one" else 0)
 
 
@@ -460,12 +462,12 @@ def test_a_long_sentence_stays_within_the_width():
     long = tiny_task(horizon=9)
     env = TextGenEnv(long, render_mode="ansi")
     env.reset(options={"index": 3})
-    list(play(env, [0, 1, 3, 3, 3, 0, 1, 3]))
+    list(play_actions(env, [0, 1, 3, 3, 3, 0, 1, 3]))
     assert max(map(len, env.render().splitlines())) <= 100
 
 
 def test_rendering_changes_no_episode(task):
-    actions = cut(some_actions(task, "train", np.arange(4), 0.4, seed=0))
+    actions = until_eos(noisy_references(task, "train", np.arange(4), 0.4, seed=0))
     for row in range(4):
         quiet, shown = (
             TextGenEnv(task, reward=progress),
@@ -473,5 +475,7 @@ def test_rendering_changes_no_episode(task):
         )
         for env in (quiet, shown):
             env.reset(options={"index": row})
-        for one, other in zip(play(quiet, actions[row]), play(shown, actions[row]), strict=True):
+        for one, other in zip(
+            play_actions(quiet, actions[row]), play_actions(shown, actions[row]), strict=True
+        ):
             assert one[1:] == other[1:]

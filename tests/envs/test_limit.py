@@ -29,7 +29,7 @@ from agents.runs.demonstrations import demonstrations
 from cli import read
 from support.learners import ALGORITHMS, batch_of, first_loss
 from support.tiny import tiny_task
-from textgen_env.data.batching import Batches, in_order
+from textgen_env.data.batching import Batches, sequential_batches
 from textgen_env.data.files import cache_dir
 from textgen_env.data.limit import Limit
 from textgen_env.envs import rewards
@@ -190,7 +190,7 @@ def test_a_batch_carries_it_and_keeps_references_whole():
     task = limited(tiny_task(), 0.5, 1, 9)
     for batch in (
         Batches(task.splits["train"], 50, 0, task.limit).at(0),
-        next(in_order(task.splits["train"], 50, task.limit)),
+        next(sequential_batches(task.splits["train"], 50, task.limit)),
     ):
         assert torch.equal(batch.limit, of_sources(task, batch.source))
         assert batch.length.tolist() == [len(task.splits["train"].target[i]) for i in batch.index]
@@ -341,7 +341,7 @@ def test_an_episode_that_goes_on_after_its_text_earns_less_than_the_text(reward)
 
 def test_a_state_beyond_the_limit_is_never_chosen():
     task = limited(tiny_task(), 0.5, 1, 9)
-    batch = next(in_order(task.splits["train"], 100, task.limit))
+    batch = next(sequential_batches(task.splits["train"], 100, task.limit))
     noise = Clock(0, 0, 1).uniform("step", batch.row, 200)  # [B, 200]
     times = torch.stack([random_step(batch, one)[0] for one in noise.unbind(1)])  # [200, B]
     assert torch.equal(times.amax(0) + 1, torch.minimum(batch.length, batch.limit))
@@ -350,7 +350,7 @@ def test_a_state_beyond_the_limit_is_never_chosen():
 def test_a_reference_among_what_is_learned_from_stays_whole():
     """MRT's candidate and MIXER's head are teacher-forced."""
     task = limited(tiny_task(), 0.5, 1, 9)
-    batch, lengths = next(in_order(task.splits["train"], 100, task.limit)), []
+    batch, lengths = next(sequential_batches(task.splits["train"], 100, task.limit)), []
 
     def pay(index, written):
         lengths.append(written.length)

@@ -14,8 +14,8 @@ from agents.algorithms.bc import BC
 from agents.algorithms.word_kd import WordKD
 from agents.generation.rollout import rollout
 from agents.policies.transformer import Transformer
-from support.tiny import REWARDS, play, small_task, some_actions
-from textgen_env.data.batching import in_order
+from support.tiny import REWARDS, noisy_references, play_actions, small_task
+from textgen_env.data.batching import sequential_batches
 from textgen_env.data.corpus import Pairs
 from textgen_env.data.limit import Limit
 from textgen_env.data.split import Split
@@ -52,7 +52,7 @@ def single(task, split, reward, index, actions):
     )
     for row, number in enumerate(index):
         env.reset(options={"index": int(number)})
-        steps = list(play(env, actions[row].tolist()))
+        steps = list(play_actions(env, actions[row].tolist()))
         earned[row, : len(steps)] = [gain for _, gain, *_ in steps]
         observation, _, terminated, truncated, _ = steps[-1]
         assert terminated != truncated
@@ -116,7 +116,7 @@ def batch_of(task, split, index):
     rows = task.splits[split]
     texts = Pairs([rows.texts.sources[i] for i in index], [rows.texts.references[i] for i in index])
     batch = next(
-        in_order(
+        sequential_batches(
             Split([rows.source[i] for i in index], [rows.target[i] for i in index], texts),
             10**6,
             task.limit,
@@ -141,7 +141,7 @@ def planned(task, split):
     """Rows of ``split`` and actions for them ``[B, T]``: two rows of one source, of which the first runs to the limit …"""
     index = np.random.default_rng(1).integers(len(task.splits[split]), size=B)
     index[1] = index[0]
-    actions = some_actions(task, split, index, 0.3, seed=2)
+    actions = noisy_references(task, split, index, 0.3, seed=2)
     actions[0] = np.where(actions[0] == EOS, 4, actions[0])
     limit = task.limit(len(task.splits[split].source[index[0]]))
     actions[1] = actions[0]

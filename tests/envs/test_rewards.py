@@ -191,7 +191,7 @@ def chinese(metric: str) -> Task:
     return Task(
         "Tiny-v0",
         corpus,
-        Vocabulary.words(list("我们今天去学校。")),
+        Vocabulary.from_words(list("我们今天去学校。")),
         20,
         Limit(20),
         metric=metric,
@@ -221,7 +221,7 @@ def test_a_reward_without_a_tokenizer_is_refused():
     task = Task(
         "Tiny-v0",
         thai,
-        Vocabulary.words(["a"]),
+        Vocabulary.from_words(["a"]),
         source_limit=9,
         limit=Limit(9),
         metric="rouge",

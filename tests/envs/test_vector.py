@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
-from support.tiny import NEW_GYMNASIUM, REWARDS, make_vec, some_actions, tiny_task
+from support.tiny import NEW_GYMNASIUM, REWARDS, make_vec, noisy_references, tiny_task
 from textgen_env import make_vector_env
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.vector import FINAL_OBSERVATION, AutoresetMode, TextGenVectorEnv
@@ -252,7 +252,7 @@ def test_mistakes_are_named(act, error, says, task):
 def test_memory_does_not_grow_with_steps(task):
     envs = TextGenVectorEnv(task, B, reward="zero_one", expert=True, text="end")
     envs.reset(seed=0)
-    actions = some_actions(task, "train", np.zeros(B, dtype=int), 0.5, seed=0)
+    actions = noisy_references(task, "train", np.zeros(B, dtype=int), 0.5, seed=0)
 
     def run(steps: int) -> None:
         for step in range(steps):

@@ -25,9 +25,9 @@ from agents.evaluation.tally import Tally, band, weigh
 from agents.policies.transformer import Transformer
 from agents.reporting import exposure_report
 from support.followers import Follower
-from textgen_env.data.batching import in_order
+from textgen_env.data.batching import sequential_batches
 from textgen_env.errors import UserError
-from textgen_env.metrics.statistics import bootstrap
+from textgen_env.metrics.statistics import bootstrap_interval
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, UNK
@@ -68,7 +68,7 @@ def test_the_definition_on_numbers_by_hand():
 
 def test_regret_disagreement_and_loss_are_what_a_loop_over_positions_gives(task: Task):
     student, oracle = random_student(task), task.oracle()
-    batch = next(in_order(task.splits["test"], 200, task.limit))
+    batch = next(sequential_batches(task.splits["test"], 200, task.limit))
     with torch.no_grad():
         found = compare(student, oracle, batch)
         ours = student(batch.source, batch.prefix).log_softmax(-1)
@@ -122,7 +122,7 @@ def test_the_bands_are_those_of_a_bootstrap_over_sentences(task: Task):
         "length"
     ]["reference"]
     lengths = np.array([[len(row)] for row in subset(task.splits["train"], 100).target])
-    low, high = bootstrap(lengths, np.random.default_rng(0))[:, 0]
+    low, high = bootstrap_interval(lengths, np.random.default_rng(0))[:, 0]
     assert found["value"] == lengths.mean()
     assert found["high"] - found["low"] == pytest.approx(high - low, rel=0.2)
 
@@ -160,7 +160,7 @@ def test_a_tally_holds_means_and_the_bootstrap_of_any_number_of_sentences():
     mean = [float(values[mask[:, t], t].mean()) for t in range(4)]
     assert whole.curve("x")[0] == pytest.approx(mean)
     kept = values[mask[:, 2], 2].numpy()[:, None]
-    known = bootstrap(kept, np.random.default_rng(1))[:, 0]
+    known = bootstrap_interval(kept, np.random.default_rng(1))[:, 0]
     found = band(whole.curve("x"))
     assert found["high"][2] - found["low"][2] == pytest.approx(known[1] - known[0], rel=0.15)
     assert found["low"][2] < found["value"][2] < found["high"][2]

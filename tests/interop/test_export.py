@@ -33,7 +33,7 @@ from textgen_env.types import BOS, EOS, PAD, UNK, shift
 pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed (extra: export)")
 from agents.interop import ctranslate2 as export
 
-WORDS, LIMIT, HORIZON = Vocabulary.words([f"w{i}" for i in range(40)]), 12, 15
+WORDS, LIMIT, HORIZON = Vocabulary.from_words([f"w{i}" for i in range(40)]), 12, 15
 PAIRS = Pairs(["w1 w2 w3"], [("w3 w2 w1",)])
 CORPUS = Corpus("words", "local", "by hand", dict.fromkeys(("train", "valid", "test"), PAIRS))
 WORLD = Task(

@@ -9,8 +9,8 @@ import pytest
 import sacrebleu
 
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import score, sentence_score, significance
-from textgen_env.metrics.statistics import bootstrap
+from textgen_env.metrics.scores import corpus_score, sentence_score, significance
+from textgen_env.metrics.statistics import bootstrap_interval
 
 REFERENCES = [
     ("the old man sees a small dog .", "an old man can see a little dog ."),
@@ -22,8 +22,8 @@ GARBLED = [texts[0].replace("the", "that").replace("home", "house") for texts in
 
 @pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge", "accuracy"])
 def test_perfect_is_100_and_nothing_in_common_is_0(metric):
-    right = score(metric, [texts[-1] for texts in REFERENCES], REFERENCES, resamples=20)
-    wrong = score(metric, ["77 88 99 00"] * len(REFERENCES), REFERENCES, resamples=20)
+    right = corpus_score(metric, [texts[-1] for texts in REFERENCES], REFERENCES, resamples=20)
+    wrong = corpus_score(metric, ["77 88 99 00"] * len(REFERENCES), REFERENCES, resamples=20)
     for scores, expected in ((right, 100), (wrong, 0)):
         for each in scores.values():
             assert each.value == pytest.approx(expected)
@@ -33,17 +33,22 @@ def test_perfect_is_100_and_nothing_in_common_is_0(metric):
 
 def test_bleu_is_sacrebleus_own():
     own = sacrebleu.corpus_bleu(GARBLED, [[texts[0] for texts in REFERENCES]])
-    assert score("bleu", GARBLED, [texts[:1] for texts in REFERENCES])["bleu"].value == own.score
+    assert (
+        corpus_score("bleu", GARBLED, [texts[:1] for texts in REFERENCES])["bleu"].value
+        == own.score
+    )
 
 
 def test_an_extra_reference_counts_only_for_its_own_sentence():
-    single = score(
+    single = corpus_score(
         "bleu",
         [texts[-1] for texts in REFERENCES],
         [texts[:1] for texts in REFERENCES],
         resamples=0,
     )["bleu"]
-    several = score("bleu", [texts[-1] for texts in REFERENCES], REFERENCES, resamples=0)["bleu"]
+    several = corpus_score("bleu", [texts[-1] for texts in REFERENCES], REFERENCES, resamples=0)[
+        "bleu"
+    ]
     assert single.value < 90
     assert several.value == pytest.approx(100)
     assert "nrefs:1|" in single.signature
@@ -55,7 +60,7 @@ def test_corpus_figure_is_the_mean_of_the_sentences(metric):
     rows = [
         sentence_score(metric, each, known) for each, known in zip(GARBLED, REFERENCES, strict=True)
     ]
-    for name, figure in score(metric, GARBLED, REFERENCES, resamples=0).items():
+    for name, figure in corpus_score(metric, GARBLED, REFERENCES, resamples=0).items():
         assert figure.value == pytest.approx(np.mean([row[name] for row in rows]))
 
 
@@ -69,7 +74,7 @@ def test_rouge_takes_the_best_reference_and_stems():
 def test_an_interval_may_hold_resamples_that_score_0(metric):
     """One sentence of four is right: a third of the resamples do not contain it."""
     references = [(f"{letter * 3} " * 5,) for letter in "abcd"]
-    value = next(iter(score(metric, [references[0][0], "x", "y", "z"], references).values()))
+    value = next(iter(corpus_score(metric, [references[0][0], "x", "y", "z"], references).values()))
     assert 0 <= value.low < value.value < value.high <= 100
     better = [known for (known,) in references]
     assert significance(metric, ["x"] * 4, better, references, resamples=200) < 0.1
@@ -78,12 +83,12 @@ def test_an_interval_may_hold_resamples_that_score_0(metric):
 @pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge", "accuracy"])
 def test_intervals_hold_the_value_repeat_and_are_signed(metric):
     hypotheses = [*GARBLED[:30], *(texts[0] for texts in REFERENCES[30:])]
-    first, second = (score(metric, hypotheses, REFERENCES) for _ in range(2))
+    first, second = (corpus_score(metric, hypotheses, REFERENCES) for _ in range(2))
     assert first == second
     for figure in first.values():
         assert figure.low < figure.value < figure.high
         assert ("ci:wilson" if metric == "accuracy" else "bs:1000|seed:12345") in figure.signature
-    for figure in score(metric, hypotheses, REFERENCES, resamples=0).values():
+    for figure in corpus_score(metric, hypotheses, REFERENCES, resamples=0).values():
         assert (figure.low, figure.high) == (None, None)
         assert "bs:" not in figure.signature
 
@@ -92,7 +97,7 @@ def test_bootstrap_covers_the_mean_about_as_often_as_it_says():
     generator = np.random.default_rng(0)
     inside = 0
     for _ in range(200):
-        low, high = bootstrap(generator.normal(size=(60, 1)), generator, resamples=200)
+        low, high = bootstrap_interval(generator.normal(size=(60, 1)), generator, resamples=200)
         inside += bool(low[0] < 0 < high[0])
     assert 180 <= inside <= 199  # 95 % of 200, give or take three standard deviations
 
@@ -106,7 +111,7 @@ def test_significance_tells_better_from_equal(metric):
 
 def test_text_that_is_tokenised_already_is_no_warning(caplog):
     with caplog.at_level(logging.WARNING):
-        score("bleu", ["a b c d ."] * 200, [("a b c d .",)] * 200, resamples=0)
+        corpus_score("bleu", ["a b c d ."] * 200, [("a b c d .",)] * 200, resamples=0)
         sentence_score("bleu", "a b c d .", ("a b c d .",))
     assert not caplog.records
 
@@ -133,4 +138,4 @@ def test_empty_text_scores_0(metric, empty):
 )
 def test_mistakes_are_named(arguments, says):
     with pytest.raises(UserError, match=says):
-        score(*arguments)
+        corpus_score(*arguments)

@@ -4,15 +4,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from textgen_env.metrics.statistics import mean_interval, paired_p_value, score_interval, wilson
+from textgen_env.metrics.statistics import (
+    mean_interval,
+    paired_p_value,
+    score_interval,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize("count", [1, 5, 100, 6750])
 @pytest.mark.parametrize("percent", [0.0, 20.0, 100.0])
 def test_wilson_has_a_width_within_the_scale_and_is_symmetric(percent, count):
-    low, high = wilson(percent, count)
+    low, high = wilson_interval(percent, count)
     assert 0 <= low < high <= 100
-    assert wilson(100 - percent, count) == pytest.approx((100 - high, 100 - low))
+    assert wilson_interval(100 - percent, count) == pytest.approx((100 - high, 100 - low))
     if percent == 100:
         assert low == pytest.approx(
             100 * count / (count + 1.96**2), abs=0.01
@@ -34,7 +39,7 @@ def test_the_interval_over_seeds_is_students_t(seeds, quantile):
     "values", [[100.0] * 5, [0.0] * 5, [99.0, 100.0], [0.0, 1.0, 100.0], [100.0]]
 )
 def test_a_score_interval_stays_within_the_scale_and_has_a_width(values):
-    low, high = score_interval(values, [wilson(value, 200) for value in values])
+    low, high = score_interval(values, [wilson_interval(value, 200) for value in values])
     assert 0 <= low < high <= 100
     assert low <= np.mean(values) <= high
 

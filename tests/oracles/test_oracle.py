@@ -176,7 +176,7 @@ def test_policy_oracle_demonstrates_by_its_decoder(task, asked):
 
 def test_a_foreign_vocabulary_is_refused(task):
     with pytest.raises(UserError, match="vocabulary"):
-        PolicyOracle(Toy(5), decode, Vocabulary.words(["a"]), task.vocabulary)
+        PolicyOracle(Toy(5), decode, Vocabulary.from_words(["a"]), task.vocabulary)
 
 
 @pytest.mark.parametrize("k", [0, 10_000])

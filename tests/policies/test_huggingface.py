@@ -33,7 +33,7 @@ from support.policy_contract import *  # noqa: F403
 from support.pretrained_models import FAMILIES, LINES, SMALL, copier
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import score
+from textgen_env.metrics.scores import corpus_score
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.types import BOS, EOS, PAD
 
@@ -160,7 +160,11 @@ def test_head_gives_the_logits_of_the_model_from_the_features(kind, settings):
     if kind == "marian":
         model.final_logits_bias.normal_()
     policy = HuggingFacePolicy(
-        model, Vocabulary.words([f"w{i}" for i in range(30)]), [None, None, *range(2, 34)], [], [2]
+        model,
+        Vocabulary.from_words([f"w{i}" for i in range(30)]),
+        [None, None, *range(2, 34)],
+        [],
+        [2],
     )
     source, prefix = sources([5, 3], 5), prefixes(2, 6)
     state = policy.start(source, 6)
@@ -342,7 +346,9 @@ def test_a_student_learns_from_such_a_teacher_alone(task, tmp_path):
     for decode in (teacher.decode, Decoder(student, 1, *on)):
         test = own.splits["test"]
         assert (
-            score("accuracy", generate(decode, own, test), test.texts.references)["accuracy"].value
+            corpus_score("accuracy", generate(decode, own, test), test.texts.references)[
+                "accuracy"
+            ].value
             >= 90
         )
     assert build_student(cli.read("dagger", [*words, f"init={tmp_path}"]), own).vocabulary_size == 9

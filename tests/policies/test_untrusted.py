@@ -27,7 +27,7 @@ from agents.policies.pretrained import load
 from agents.runs.task import load_task
 from support import audited
 from support.pretrained_models import FAMILIES, copier
-from textgen_env.data.hub import HubSet, load_hub, local_only
+from textgen_env.data.hub import HubDataset, load_hub, local_only
 from textgen_env.errors import UserError
 
 Spoil = Callable[[Path], object]
@@ -697,10 +697,10 @@ def test_of_a_data_set_on_the_hub_only_tables_are_downloaded(tmp_path, monkeypat
         return str(folder.parent)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    monkeypatch.setattr("textgen_env.data.hub.why_unreachable", lambda name: "")
-    assert load_hub(HubSet("Set", "owner/set", "de", "en", "a", "main")).splits["test"].sources == [
-        "das test"
-    ]
+    monkeypatch.setattr("textgen_env.data.hub.unreachable_reason", lambda name: "")
+    assert load_hub(HubDataset("Set", "owner/set", "de", "en", "a", "main")).splits[
+        "test"
+    ].sources == ["das test"]
     assert set(asked["owner/set"]["allow_patterns"]) == {
         "a/*.parquet",
         "a/*.jsonl",
@@ -713,4 +713,4 @@ def test_of_a_data_set_on_the_hub_only_tables_are_downloaded(tmp_path, monkeypat
 def test_nothing_that_a_run_names_is_downloaded(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     with local_only(), pytest.raises(UserError, match="a run's folder downloads nothing"):
-        load_hub(HubSet("Set", "owner/set", "de", "en"))
+        load_hub(HubDataset("Set", "owner/set", "de", "en"))

@@ -12,7 +12,7 @@ from agents.reporting.comparison import COSTS, OTHER_COSTS, TEACHER, Entry, gain
 from cli import read
 from support.commands import TINY, run
 from textgen_env.errors import UserError
-from textgen_env.metrics.statistics import paired_p_value, score_interval, wilson
+from textgen_env.metrics.statistics import paired_p_value, score_interval, wilson_interval
 
 REFERENCES = [(" ".join("abcdefghij"[: 2 + i % 8]),) for i in range(40)]
 RIGHT = [known[0] for known in REFERENCES]
@@ -64,7 +64,7 @@ def test_seeds_are_averaged_and_their_interval_is_that_over_seeds_and_sentences(
     row = table(*runs)["mle"]
     assert row["accuracy@1"] == pytest.approx(55)
     assert row["score_by_seed"] == pytest.approx([50, 60])
-    expected = score_interval([50, 60], [wilson(50, 40), wilson(60, 40)])
+    expected = score_interval([50, 60], [wilson_interval(50, 40), wilson_interval(60, 40)])
     assert (row["accuracy@1_low"], row["accuracy@1_high"]) == pytest.approx(expected)
     assert (row["speedup"], row["speedup_low"], row["speedup_high"]) == (2.5, 2, 3)
     assert (row["seconds"], row["seeds"]) == (6, 2)

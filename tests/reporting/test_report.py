@@ -21,7 +21,7 @@ from agents.reporting.page import differences
 from agents.reporting.plots import PANEL, panel_svg, panels
 from textgen_env.data.corpus import Preprocessing
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import score, scores
+from textgen_env.metrics.scores import corpus_score, report_scores
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 SIGNATURE = "nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.5.1"
@@ -276,9 +276,11 @@ def test_the_table_prints_what_looks_like_console_markup() -> None:
 
 def test_every_rouge_figure_is_shown(tmp_path: Path) -> None:
     texts = ["a cat sat on the mat", "two dogs ran"]
-    sides = {"teacher": report.scores(score("rouge", texts, [(text,) for text in texts], 10))}
+    sides = {
+        "teacher": report.scores(corpus_score("rouge", texts, [(text,) for text in texts], 10))
+    }
     sides["student"] = report.scores(
-        score("rouge", ["a cat sat", "two dogs"], [(text,) for text in texts], 10)
+        corpus_score("rouge", ["a cat sat", "two dogs"], [(text,) for text in texts], 10)
     )
     values = {"rouge1", "rouge2", "rougeL", "rougeLsum"}
     assert sides["student"].keys() == values | {
@@ -303,7 +305,7 @@ def test_what_was_done_to_the_text_and_every_signature_is_shown(tmp_path: Path) 
         [("a cat sat on it",), ("two dogs ran",)],
     )
     done = Preprocessing(unescape=True, lowercase=True)
-    side = report.scores(scores("bleu", texts, references, 10), done)
+    side = report.scores(report_scores("bleu", texts, references, 10), done)
     assert list(side)[:2] == ["bleu", "chrf"]
     assert side["preprocessing"] == "XML and Moses escapes undone, lowercased"
     assert "|nc:6|" in side["signatures"]["chrf"]

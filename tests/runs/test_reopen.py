@@ -32,7 +32,7 @@ from agents.training.trainer import Interrupted
 from benchmarks.suites import beam
 from support.commands import CPU, TEXT, TINY_RUN
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import score
+from textgen_env.metrics.scores import corpus_score
 from textgen_env.terminal import console
 
 
@@ -74,7 +74,7 @@ def test_the_same_student_and_teacher_get_the_same_scores_again(runs):
         ("student", Decoder(student, config.evaluate.beam, "float32", "cpu")),
         ("teacher", teacher.decode),
     ):
-        again = score(task.metric, generate(write, task, test), test.texts.references)
+        again = corpus_score(task.metric, generate(write, task, test), test.texts.references)
         assert again[task.metric].value == results["scores"][who][task.metric]
     assert teacher.about == results["teacher"]
     assert not student.training

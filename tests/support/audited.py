@@ -59,9 +59,9 @@ def load_model(folder: str) -> None:
 
 
 def load_data(folder: str) -> None:
-    from textgen_env.data.hub import HubSet, load_hub
+    from textgen_env.data.hub import HubDataset, load_hub
 
-    load_hub(HubSet("Set", folder, "de", "en"))
+    load_hub(HubDataset("Set", folder, "de", "en"))
 
 
 def run(script: str, *words: str) -> None:

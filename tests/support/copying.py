@@ -10,7 +10,7 @@ from agents.runs.teacher import Teacher
 from agents.runs.training import build_algorithm
 from cli import read
 from dagger import distill
-from textgen_env.metrics.scores import score
+from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import expert
 
 SHORT = ["env=Copy-v0", "env.symbols=5", "env.max_length=5", "env.horizon=8"]
@@ -30,5 +30,5 @@ def fit(folder, words):
     run = Run(folder, config, on, task, Teacher(teacher, teacher.demonstrate, {}), student)
     distill(run, build_algorithm(config, task, student, teacher))
     texts = generate(Decoder(student, 1, *on), task, task.splits["test"])
-    (accuracy,) = score(task.metric, texts, task.splits["test"].texts.references).values()
+    (accuracy,) = corpus_score(task.metric, texts, task.splits["test"].texts.references).values()
     return accuracy.value

@@ -87,7 +87,7 @@ def tiny_task(metric: str = "bleu", reward: str = "bleu", horizon: int = 9) -> T
     return Task(
         "Tiny-v0",
         corpus,
-        Vocabulary.words(WORDS),
+        Vocabulary.from_words(WORDS),
         source_limit=10,
         limit=Limit(horizon),
         metric=metric,
@@ -114,7 +114,9 @@ def make_vec(id: str, num_envs: int, **options: Any) -> Any:
     return gym.make_vec(id, num_envs=num_envs, vectorization_mode="custom", vector_kwargs=options)
 
 
-def some_actions(task: Task, split: str, index: np.ndarray, slips: float, seed: int) -> np.ndarray:
+def noisy_references(
+    task: Task, split: str, index: np.ndarray, slips: float, seed: int
+) -> np.ndarray:
     """``[B, T]``: the references with slips; anything but EOS after their end, so that some episodes run to the horizon."""
     generator = np.random.default_rng(seed)
     actions = generator.integers(UNK, len(task.vocabulary), size=(len(index), task.horizon))
@@ -126,12 +128,12 @@ def some_actions(task: Task, split: str, index: np.ndarray, slips: float, seed: 
     return actions
 
 
-def cut(actions: np.ndarray) -> list[list[int]]:
+def until_eos(actions: np.ndarray) -> list[list[int]]:
     """Each row up to and with its first EOS."""
     return [row[: row.index(EOS) + 1] if EOS in row else row for row in actions.tolist()]
 
 
-def play(
+def play_actions(
     env: Any, actions: list[int]
 ) -> Iterator[tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]]:
     """Step ``env`` through ``actions``, to the episode's end if that comes first."""
@@ -142,7 +144,7 @@ def play(
             return
 
 
-def obey(env: textgen_env.TextGenEnv, slip: Callable[[], bool] = lambda: False) -> float:
+def follow_expert(env: textgen_env.TextGenEnv, slip: Callable[[], bool] = lambda: False) -> float:
     """The return of doing what ``info`` says the expert would, PAD where ``slip`` says so."""
     _, info = env.reset()
     total, over = 0.0, False

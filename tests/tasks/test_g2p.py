@@ -9,7 +9,7 @@ import random
 import pytest
 
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import score, sentence_score
+from textgen_env.metrics.scores import corpus_score, sentence_score
 from textgen_env.tasks import g2p
 
 WORDS = ["".join(letters) for letters in itertools.product("abcdefghijklmnopqrstuvwxyz", repeat=3)]
@@ -82,7 +82,7 @@ def test_every_letter_and_phoneme_is_a_token_and_a_word_needs_no_blanks(stress, 
 def test_error_rates_count_against_the_closest_reference():
     # "D AO G": 2 errors of 4 against the first reference, 1 of 2 against the second
     references = [("K AE T",), ("D AA G Z", "D AO")]
-    values = score("phonemes", ["K AE T", "D AO G"], references)
+    values = corpus_score("phonemes", ["K AE T", "D AO G"], references)
     assert values["wer"].value == values["accuracy"].value == 50
     assert values["per"].value == pytest.approx(100 * 2 / 7)
     assert values["per"].low <= values["per"].value <= values["per"].high
@@ -90,8 +90,8 @@ def test_error_rates_count_against_the_closest_reference():
 
 def test_a_perfect_system_has_no_errors_and_an_empty_one_only_errors():
     references = [("K AE T",), ("D AO G", "D AA G")]
-    perfect = score("phonemes", [known[-1] for known in references], references)
-    empty = score("phonemes", ["", ""], references)
+    perfect = corpus_score("phonemes", [known[-1] for known in references], references)
+    empty = corpus_score("phonemes", ["", ""], references)
     assert (perfect["per"].value, perfect["wer"].value, perfect["accuracy"].value) == (0, 0, 100)
     assert (empty["per"].value, empty["wer"].value, empty["accuracy"].value) == (100, 100, 0)
     assert sentence_score("phonemes", "K AE", ("K AE T",))["per"] == pytest.approx(100 / 3)

@@ -21,7 +21,7 @@ from textgen_env.tasks.task import Task, once
 from textgen_env.types import BOS, EOS, PAD, UNK, shift
 
 TRANSLATION = [iwslt, multi30k, parallel_text, wmt16]
-LETTERS = Vocabulary.words("abcdefgh")
+LETTERS = Vocabulary.from_words("abcdefgh")
 
 
 def task_of(
@@ -93,9 +93,9 @@ def test_what_fits_exactly_is_kept_and_one_more_is_not() -> None:
     fits, long_source, long_target = ("a b c d", "a b c"), ("a b c d e", "a"), ("a", "a b c d")
     task = task_of([fits, long_source, long_target, fits], [fits, long_source, long_target])
     train, test = task.splits["train"], task.splits["test"]
-    assert (len(train), train.skipped, train.cut) == (2, 2, 0)
+    assert (len(train), train.skipped, train.truncated) == (2, 2, 0)
     assert train.texts.sources == ["a b c d"] * 2
-    assert (len(test), test.skipped, test.cut) == (3, 0, 1)
+    assert (len(test), test.skipped, test.truncated) == (3, 0, 1)
     assert test.source[1].tolist() == [*LETTERS.encode("a b c d"), EOS]
     assert test.target[2].tolist() == [*LETTERS.encode("a b c d"), EOS]
     assert test.texts.sources[1] == "a b c d e"
@@ -430,5 +430,5 @@ def test_other_real_text_under_the_right_names(corpora: Path, tmp_path: Path) ->
     assert task.corpus.sizes == {"train": 10_000, "valid": 3_000, "test": 3_000}
     assert len(task.splits["train"]) + task.splits["train"].skipped == 10_000
     assert len(task.splits["test"]) == 3_000
-    assert task.splits["test"].cut > 0
+    assert task.splits["test"].truncated > 0
     assert "3,000 test source sentences also stand" in task.corpus.describe()

@@ -19,7 +19,7 @@ from agents.algorithms.bc import BC
 from agents.training.checkpoint import load_tensors, load_weights, save_tensors
 from support.files import flipped
 from support.training import STEPS, Stop, die, fit, same
-from textgen_env.data.files import DamagedFile, checksum, load_json, save_json
+from textgen_env.data.files import CorruptFileError, checksum, load_json, save_json
 from textgen_env.errors import UserError
 
 
@@ -437,11 +437,11 @@ def test_any_changed_byte_of_a_json_file_is_seen(tmp_path):
     data = path.read_bytes()
     for place in range(len(data)):
         path.write_bytes(flipped(data, place))
-        with suppress(DamagedFile):
+        with suppress(CorruptFileError):
             assert load_json(path) == content  # white space between the fields may change
     for old in (b'["a", "b"]', b"{}", b"3", b"\xff", b""):
         path.write_bytes(old)
-        with pytest.raises(DamagedFile):
+        with pytest.raises(CorruptFileError):
             load_json(path)
 
 

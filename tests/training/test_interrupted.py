@@ -31,7 +31,7 @@ from agents.training.checkpoint import load_tensors, save_tensors
 from support.commands import COPY, CPU, TEXT, TINY_RUN, environment
 from support.files import flipped
 from textgen_env.data.files import load_json
-from textgen_env.data.vocabulary import subwords
+from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
@@ -230,7 +230,7 @@ def test_damaged_demonstrations_are_said_and_generated_again(here, harm):
 @pytest.mark.filterwarnings("error")
 def test_a_damaged_vocabulary_is_said_and_trained_again(here):
     corpus = load_task(cli.read("dagger", TEXT)).corpus
-    subwords(corpus, 300)  # the task may be in memory still, from before this cache
+    subword_vocabulary(corpus, 300)  # the task may be in memory still, from before this cache
     (path,) = Path().glob("cache/vocabularies/*.json")
     whole = path.read_bytes()
     for harm in (
@@ -240,7 +240,7 @@ def test_a_damaged_vocabulary_is_said_and_trained_again(here):
     ):
         path.write_bytes(harm(whole))
         with pytest.warns(UserWarning, match=f"damaged, and trained again: .*{path.name}"):
-            subwords(corpus, 300)
+            subword_vocabulary(corpus, 300)
         assert path.read_bytes() == whole
 
 

@@ -83,7 +83,7 @@ class Batches:
         return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def in_order(split: Split, tokens: int, limit: Limit) -> Iterator[Batch]:
+def sequential_batches(split: Split, tokens: int, limit: Limit) -> Iterator[Batch]:
     """Every row once, longest source first: for validation and decoding.  ``batch.index`` says which row is which.
 
     A batch has as many rows as keep B·max(S, T), before padding, within ``tokens``; at least one.

@@ -57,7 +57,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise UserError(f"cannot write {path}: {error.strerror}{kept}") from error
 
 
-class DamagedFile(UserError):
+class CorruptFileError(UserError):
     """A file of our own that is not what was saved: truncated, changed, or without a valid checksum."""
 
 
@@ -85,7 +85,7 @@ def load_json(path: Path) -> Any:
     """The content that ``save_json`` saved.
 
     Raises:
-        DamagedFile: the file is truncated or changed, or was saved without a checksum.
+        CorruptFileError: the file is truncated or changed, or was saved without a checksum.
     """
     try:
         document = json.loads(path.read_bytes())
@@ -95,11 +95,11 @@ def load_json(path: Path) -> Any:
             [("", text.encode())]
         )
     except OSError as error:
-        raise DamagedFile(f"{path} cannot be read ({error.strerror})") from error
+        raise CorruptFileError(f"{path} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, RecursionError):
         whole = False
     if not whole:
-        raise DamagedFile(f"{path} is damaged: its content does not match its checksum")
+        raise CorruptFileError(f"{path} is damaged: its content does not match its checksum")
     return document["content"]
 
 
@@ -168,7 +168,7 @@ def _raw_lines(path: Path, line_limit: int) -> Iterator[bytes]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def stamp(folder: str | Path | None, pattern: str = "*") -> tuple[tuple[str, int, int], ...]:
+def file_stamps(folder: str | Path | None, pattern: str = "*") -> tuple[tuple[str, int, int], ...]:
     """Path, time and size of a folder's files: equal as long as nothing in it has changed."""
     if not folder or not os.path.isdir(Path(folder).expanduser()):
         return ()

@@ -26,11 +26,11 @@ from textgen_env.data.corpus import SPLITS, Corpus, Pairs
 from textgen_env.data.files import (
     MAX_FILE,
     MAX_LINES,
-    DamagedFile,
+    CorruptFileError,
     cache_dir,
+    file_stamps,
     load_json,
     save_json,
-    stamp,
 )
 from textgen_env.data.readers import check_length, clean
 from textgen_env.errors import UserError
@@ -50,7 +50,7 @@ SPLIT_NAMES = {
 }
 
 
-class HubSet(NamedTuple):
+class HubDataset(NamedTuple):
     """A data set on the hub.
 
     title: what people call it.  name: ``owner/name``, or a local folder in the same layout.  source, target: its columns, or
@@ -85,7 +85,7 @@ def is_local_only() -> bool:
     return _local_only.get()
 
 
-def load_hub(data: HubSet) -> Corpus:
+def load_hub(data: HubDataset) -> Corpus:
     """The data set's own train, validation and test splits; the first call downloads, later ones read the cache.
 
     UserError when the hub, the package or the data cannot be had.
@@ -95,7 +95,7 @@ def load_hub(data: HubSet) -> Corpus:
     if path.is_file():
         try:
             prepared = load_json(path)
-        except DamagedFile as error:
+        except CorruptFileError as error:
             warnings.warn(f"{error}; it is downloaded again", stacklevel=2)
     if prepared is None:
         prepared = _download(data)
@@ -112,12 +112,12 @@ def load_hub(data: HubSet) -> Corpus:
     return Corpus(data.name, "hub", prepared["origin"], splits, notes)
 
 
-def is_prepared(data: HubSet) -> bool:
+def is_prepared(data: HubDataset) -> bool:
     """Whether ``load_hub`` needs no network."""
     return _prepared(data).is_file()
 
 
-def why_unreachable(name: str) -> str:
+def unreachable_reason(name: str) -> str:
     """Empty when the hub answers for data set ``name`` within seconds, else the reason in a few words."""
     if Path(name).is_dir():
         return ""
@@ -151,11 +151,13 @@ def _ask(name: str, answer: list[str]) -> None:
         answer[0] = f"the hub cannot be reached ({getattr(error, 'reason', error)})"
 
 
-def _prepared(data: HubSet) -> Path:
+def _prepared(data: HubDataset) -> Path:
     local = Path(data.name).is_dir()
     name = str(Path(data.name).resolve()) if local else data.name
     seen = (
-        blake2b(repr(stamp(name, "**/*")).encode(), digest_size=8).hexdigest() if local else ""
+        blake2b(repr(file_stamps(name, "**/*")).encode(), digest_size=8).hexdigest()
+        if local
+        else ""
     )  # a folder may change
     readable = "--".join(
         filter(None, (name, data.folder, data.source, data.target, data.revision, seen))
@@ -163,7 +165,7 @@ def _prepared(data: HubSet) -> Path:
     return cache_dir() / "datasets" / f"{re.sub(r'[^-._a-zA-Z0-9]', '_', readable)}.json"
 
 
-def _download(data: HubSet) -> dict[str, Any]:
+def _download(data: HubDataset) -> dict[str, Any]:
     """What is kept: ``origin`` in words, ``splits`` of [source, [reference, …]] rows, and how many ``empty`` pairs are not."""
     try:
         import datasets
@@ -172,7 +174,7 @@ def _download(data: HubSet) -> dict[str, Any]:
             "env.corpus=hub needs the datasets package: pip install -e '.[hub]'"
         ) from None
     offline = _offline()  # then the package may still have it in its own cache
-    reason = "" if offline else why_unreachable(data.name)
+    reason = "" if offline else unreachable_reason(data.name)
     if reason:
         raise UserError(f"env.corpus=hub: {reason}; use env.data_dir=FOLDER or env.corpus=bundled")
     origin = " ".join(filter(None, (data.name, data.folder, data.revision)))
@@ -203,7 +205,7 @@ def _download(data: HubSet) -> dict[str, Any]:
     return {"origin": origin, "empty": empty, "splits": splits}
 
 
-def _folder(data: HubSet, offline: bool) -> Path:
+def _folder(data: HubDataset, offline: bool) -> Path:
     """Where its files lie on this machine; those of the hub are downloaded first."""
     if Path(data.name).is_dir():
         return Path(data.name, data.folder)
@@ -261,7 +263,9 @@ def _rows(datasets: ModuleType, paths: list[Path]) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
-def _pairs(rows: Iterator[dict[str, Any]], data: HubSet, split: str) -> Iterator[tuple[str, str]]:
+def _pairs(
+    rows: Iterator[dict[str, Any]], data: HubDataset, split: str
+) -> Iterator[tuple[str, str]]:
     """The (source, target) pairs of ``rows``; UserError where they are more than a text file may hold."""
     size = 0
     for number, row in enumerate(rows, 1):
@@ -274,7 +278,7 @@ def _pairs(rows: Iterator[dict[str, Any]], data: HubSet, split: str) -> Iterator
         yield pair
 
 
-def _pair(row: dict[str, Any], data: HubSet, where: str) -> tuple[str, str]:
+def _pair(row: dict[str, Any], data: HubDataset, where: str) -> tuple[str, str]:
     """``{"translation": {"de": …, "en": …}}``, or the columns themselves → (source, target)."""
     texts = row.get("translation", row)
     if data.source not in texts or data.target not in texts:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Count = TypeVar("Count", int, np.ndarray, "Tensor")
-LONGEST = 65_536  # tokens of a source or an episode: every environment holds arrays of that width
-RATIO, OFFSET = Range(0, 1000), Range(1, LONGEST)
+MAX_LENGTH = (
+    65_536  # tokens of a source or an episode: every environment holds arrays of that width
+)
+RATIO, OFFSET = Range(0, 1000), Range(1, MAX_LENGTH)
 DECIMALS = 10**6  # the largest denominator of a ratio: 1.2 is 6/5, and no limit depends on rounding
 
 
@@ -40,7 +42,7 @@ class Limit:
     offset: int | None = None
 
     def __post_init__(self) -> None:
-        check_range("horizon", self.horizon, Range(1, LONGEST))
+        check_range("horizon", self.horizon, Range(1, MAX_LENGTH))
         if self.ratio is None and self.offset is None:
             return
         if self.ratio is None or self.offset is None:
@@ -76,7 +78,7 @@ class Limit:
 
     @cached_property
     def _line(self) -> tuple[int, int, int]:
-        """a as a fraction, and b; whole numbers, so that arrays and tensors are rounded as numbers are."""
+        """A as a fraction, and b; whole numbers, so that arrays and tensors are rounded as numbers are."""
         ratio = Fraction(float(min(self.ratio or 0, self.horizon))).limit_denominator(DECIMALS)
         offset = self.horizon if self.offset is None else min(self.offset, self.horizon)
         return ratio.numerator, ratio.denominator, offset

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from textgen_env.data.corpus import Corpus
-from textgen_env.data.hub import HubSet, is_prepared, load_hub, why_unreachable
+from textgen_env.data.hub import HubDataset, is_prepared, load_hub, unreachable_reason
 from textgen_env.errors import UserError, unknown
 
 KINDS = ("auto", "local", "hub", "bundled")
 
 
 @dataclass(frozen=True)
-class Origin:
+class CorpusSource:
     """Where a task's text may come from.
 
     Args:
@@ -28,7 +28,7 @@ class Origin:
     kind: str
     data_dir: str | None
     bundled_pairs: int
-    hub: HubSet | None = None
+    hub: HubDataset | None = None
 
     def find(self, read: Callable[[Path], Corpus], read_bundled: Callable[[int], Corpus]) -> Corpus:
         """The corpus; only ``auto`` ever goes on to the next place, and a note says why.
@@ -73,7 +73,7 @@ class Origin:
             return "no env.data_dir given"
         if self.kind == "hub" or is_prepared(self.hub):
             return load_hub(self.hub)
-        if reason := why_unreachable(self.hub.name):
+        if reason := unreachable_reason(self.hub.name):
             return reason
         try:
             return load_hub(self.hub)

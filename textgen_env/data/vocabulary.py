@@ -63,7 +63,7 @@ class Vocabulary:
         return cls(tokenizer)
 
     @classmethod
-    def words(cls, words: Sequence[str], letters: str = "") -> Vocabulary:
+    def from_words(cls, words: Sequence[str], letters: str = "") -> Vocabulary:
         """One token per word; a text is words with blanks between.
 
         Args:
@@ -160,7 +160,7 @@ def _ordinary(ids: list[int]) -> list[int]:
     return ids if min(ids, default=UNK) >= UNK else [max(token, UNK) for token in ids]
 
 
-def subwords(corpus: Corpus, size: int) -> Vocabulary:
+def subword_vocabulary(corpus: Corpus, size: int) -> Vocabulary:
     """The joint vocabulary of a corpus's training split; kept in the cache by fingerprint, so trained once."""
     path = (
         cache_dir() / "vocabularies" / f"bpe-{tokenizers_version}-{size}-{corpus.fingerprint}.json"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from textgen_env.errors import UserError, unknown
-from textgen_env.metrics.scores import TOKENIZERS, sacrebleu_metric, score
+from textgen_env.metrics.scores import TOKENIZERS, corpus_score, sacrebleu_metric
 from textgen_env.metrics.scripts import LANGUAGES, main_script
 
 FITTING = {"Han": "zh", "Kana": "ja-mecab", "": "13a"}  # by script
@@ -46,10 +46,10 @@ def bleu_metric(choice: str, language: str, references: Sequence[str], otherwise
     return name
 
 
-def check_agreement(name: str, references: Sequence[str], otherwise: str) -> None:
+def check_scorable(name: str, references: Sequence[str], otherwise: str) -> None:
     """UserError where every text is so short that corpus BLEU is 0 even for texts that agree."""
     if references and not any(
-        score(name, [text], [(text,)], 0)["bleu"].value for text in references
+        corpus_score(name, [text], [(text,)], 0)["bleu"].value for text in references
     ):
         raise UserError(
             f"no validation reference has 4 tokens, so that BLEU is 0 even where texts agree: {otherwise}"

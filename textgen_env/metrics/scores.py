@@ -27,7 +27,7 @@ from sacrebleu.significance import PairedTest
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.phonemes import phoneme_errors
 from textgen_env.metrics.rouge import rouge_choices, rouge_sentence
-from textgen_env.metrics.statistics import RESAMPLES, bootstrap, ratio_interval, wilson
+from textgen_env.metrics.statistics import RESAMPLES, bootstrap_interval, ratio_interval, wilson_interval
 
 References = Sequence[Sequence[str]]
 SEED = 12345  # sacreBLEU's own default
@@ -53,7 +53,7 @@ class Score:
     signature: str
 
 
-def score(
+def corpus_score(
     metric: str, hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES
 ) -> dict[str, Score]:
     """Every value that ``metric`` has, by name: one each for bleu, chrf and accuracy, four for rouge.
@@ -92,7 +92,7 @@ def score(
     }
 
 
-def scores(
+def report_scores(
     metric: str, hypotheses: Sequence[str], references: References, resamples: int = RESAMPLES
 ) -> dict[str, Score]:
     """``score``, and with BLEU chrF beside it: what a report shows. The first value is the metric's."""
@@ -100,7 +100,7 @@ def scores(
     return {
         key: value
         for name in names
-        for key, value in score(name, hypotheses, references, resamples).items()
+        for key, value in corpus_score(name, hypotheses, references, resamples).items()
     }
 
 
@@ -171,7 +171,7 @@ class _Chrf(CHRF):
 
 
 def sacrebleu_metric(metric: str, effective_order: bool = False) -> BLEU | CHRF:
-    """sacreBLEU's object for ``bleu``, ``bleu:TOKENIZER`` or ``chrf``.
+    """SacreBLEU's object for ``bleu``, ``bleu:TOKENIZER`` or ``chrf``.
 
     Raises:
         RuntimeError: the package of the tokenizer is not installed.
@@ -203,7 +203,9 @@ def _sacrebleu_score(
     mean, half = float(result._mean), float(result._ci)
     if half == 0:
         return Score(
-            value, *wilson(value, len(texts)), re.sub(r"bs:\d+\|seed:\d+", "ci:wilson", signature)
+            value,
+            *wilson_interval(value, len(texts)),
+            re.sub(r"bs:\d+\|seed:\d+", "ci:wilson", signature),
         )
     return Score(value, max(mean - half, 0.0), min(mean + half, 100.0), signature)
 
@@ -214,8 +216,10 @@ def _mean_score(values: np.ndarray, resamples: int, signature: str) -> Score:
     if not resamples:
         return Score(mean, None, None, signature)
     if set(values) <= {0.0, 100.0} or np.ptp(values) == 0:  # a proportion, or no spread to resample
-        return Score(mean, *wilson(mean, len(values)), f"{signature}|ci:wilson")
-    low, high = bootstrap(values[:, None], np.random.default_rng(SEED), resamples)[:, 0].tolist()
+        return Score(mean, *wilson_interval(mean, len(values)), f"{signature}|ci:wilson")
+    low, high = bootstrap_interval(values[:, None], np.random.default_rng(SEED), resamples)[
+        :, 0
+    ].tolist()
     return Score(mean, low, high, f"{signature}|bs:{resamples}|seed:{SEED}")
 
 
@@ -228,7 +232,7 @@ def _phoneme_scores(
     texts: Sequence[str], references: References, resamples: int
 ) -> dict[str, Score]:
     """Word accuracy, its complement WER, and PER: all errors divided by all phonemes."""
-    (accuracy,) = score("accuracy", texts, references, resamples).values()
+    (accuracy,) = corpus_score("accuracy", texts, references, resamples).values()
     low, high = (None if end is None else 100 - end for end in (accuracy.high, accuracy.low))
     scores = {
         "accuracy": accuracy,

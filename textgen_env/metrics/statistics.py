@@ -12,7 +12,7 @@ RESAMPLES = 1000
 Interval = tuple[float, float]
 
 
-def wilson(percent: float, count: int) -> Interval:
+def wilson_interval(percent: float, count: int) -> Interval:
     """Wilson's score interval of a proportion: inside [0, 100], and never of width zero.
 
     Args:
@@ -25,7 +25,7 @@ def wilson(percent: float, count: int) -> Interval:
     return 100 * float(interval.low), 100 * float(interval.high)
 
 
-def bootstrap(
+def bootstrap_interval(
     values: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES
 ) -> np.ndarray:
     """95 % percentile interval of the column means of ``values`` ``[N, K]`` under resampling of rows → ``[2, K]``."""

@@ -11,6 +11,8 @@ import pkgutil
 from functools import cache
 from types import ModuleType
 
+__all__ = ["tasks"]
+
 
 @cache
 def tasks() -> dict[str, ModuleType]:

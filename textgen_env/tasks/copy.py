@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from textgen_env.data.corpus import Corpus, Pairs
-from textgen_env.data.limit import LONGEST, Limit
+from textgen_env.data.limit import MAX_LENGTH, Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.oracles.exact import ExactOracle
@@ -48,7 +48,7 @@ def load(
         seed: seed of the strings
     """
     check_range("symbols", symbols, Range(1, 10**6))
-    check_range("max_length", max_length, Range(1, LONGEST - 1))
+    check_range("max_length", max_length, Range(1, MAX_LENGTH - 1))
     check_range("min_length", min_length, Range(1, max_length))
     if horizon <= max_length:
         raise UserError(
@@ -74,7 +74,7 @@ def load(
         for name in ("train", "valid", "test")
     }
     corpus = Corpus("copy", "bundled", f"random strings of {symbols} symbols, seed {seed}", splits)
-    vocabulary = Vocabulary.words(alphabet)
+    vocabulary = Vocabulary.from_words(alphabet)
     limit, oracle = Limit(horizon, limit_ratio, limit_offset), partial(CopyOracle, len(vocabulary))
     return Task(
         ID,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from textgen_env.data.hub import HubSet
+from textgen_env.data.hub import HubDataset
 from textgen_env.data.limit import Limit
-from textgen_env.data.sources import Origin
+from textgen_env.data.sources import CorpusSource
 from textgen_env.tasks.summarization import find_summaries, summarization
 from textgen_env.tasks.task import Task, once
 
@@ -44,7 +44,7 @@ def load(
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     limit = Limit(horizon, limit_ratio, limit_offset)
-    data = HubSet("DialogSum", hub, "dialogue", "summary", join=True)
-    text = find_summaries(Origin(corpus, data_dir, bundled_pairs, data), "dialogues")
+    data = HubDataset("DialogSum", hub, "dialogue", "summary", join=True)
+    text = find_summaries(CorpusSource(corpus, data_dir, bundled_pairs, data), "dialogues")
     text = text.lowercased() if lowercase else text
     return summarization(ID, text, vocabulary, source_limit, target_limit, limit)

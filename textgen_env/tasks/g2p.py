@@ -67,7 +67,7 @@ def vocabulary(stress: bool = False) -> Vocabulary:
     """One token per letter and per phoneme. A word needs no blanks between its letters."""
     marks = "012" if stress else ("",)
     vowels = [vowel + mark for vowel in VOWELS.split() for mark in marks]
-    return Vocabulary.words([*LETTERS, *vowels, *CONSONANTS.split()], letters=LETTERS)
+    return Vocabulary.from_words([*LETTERS, *vowels, *CONSONANTS.split()], letters=LETTERS)
 
 
 def read_dictionary(path: Path, stress: bool) -> dict[str, list[str]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from textgen_env.data.hub import PARQUET, HubSet
+from textgen_env.data.hub import PARQUET, HubDataset
 from textgen_env.data.limit import Limit
-from textgen_env.data.sources import Origin
+from textgen_env.data.sources import CorpusSource
 from textgen_env.tasks.task import Task, once
 from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
@@ -53,11 +53,11 @@ def load(
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     limit = Limit(horizon, limit_ratio, limit_offset)
-    data = HubSet(
+    data = HubDataset(
         "IWSLT", hub, source, target, hub_config or f"iwslt2017-{source}-{target}", hub_revision
     )
     text = find_parallel(
-        Origin(corpus, data_dir, bundled_pairs, data), source, target, unescape, tedx
+        CorpusSource(corpus, data_dir, bundled_pairs, data), source, target, unescape, tedx
     )
     text = text.lowercased() if lowercase else text
     return translation(ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textgen_env.data.limit import Limit
-from textgen_env.data.sources import Origin
+from textgen_env.data.sources import CorpusSource
 from textgen_env.tasks.task import Task, once
 from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
@@ -44,6 +44,6 @@ def load(
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     limit = Limit(horizon, limit_ratio, limit_offset)
-    text = find_parallel(Origin(corpus, data_dir, bundled_pairs), source, target, unescape)
+    text = find_parallel(CorpusSource(corpus, data_dir, bundled_pairs), source, target, unescape)
     text = text.lowercased() if lowercase else text
     return translation(ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit)

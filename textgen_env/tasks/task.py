@@ -11,8 +11,8 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from textgen_env.data.corpus import Corpus
-from textgen_env.data.files import stamp
-from textgen_env.data.limit import LONGEST, OFFSET, RATIO, Limit
+from textgen_env.data.files import file_stamps
+from textgen_env.data.limit import MAX_LENGTH, OFFSET, RATIO, Limit
 from textgen_env.data.split import Split
 from textgen_env.data.tokens import encode_corpus
 from textgen_env.data.vocabulary import Vocabulary
@@ -100,13 +100,15 @@ class Task:
             source, target = (
                 np.fromiter(map(len, rows), np.int64) for rows in (split.source, split.target)
             )
-            if split.cut:
+            if split.truncated:
                 scored = "" if name == "train" else "; they are scored all the same"
                 lines.append(
-                    f"cut {split.cut:,} {name} sources to {self.source_limit} tokens{scored}"
+                    f"cut {split.truncated:,} {name} sources to {self.source_limit} tokens{scored}"
                 )
-            if split.cut_targets:
-                lines.append(f"cut {split.cut_targets:,} {name} targets to {target.max()} tokens")
+            if split.truncated_targets:
+                lines.append(
+                    f"cut {split.truncated_targets:,} {name} targets to {target.max()} tokens"
+                )
             if long := int((target > self.limit(source)).sum()):
                 whole = "learned from" if name == "train" else "scored"
                 lines.append(
@@ -123,7 +125,7 @@ class Task:
         }
         for name, value in limits.items():
             if value is not None:
-                check_range(name, value, Range(2, LONGEST))  # one token and EOS
+                check_range(name, value, Range(2, MAX_LENGTH))  # one token and EOS
         for name, pairs in self.corpus.splits.items():
             if not len(pairs):
                 where = f"split {name!r} of {self.corpus.name} ({self.corpus.origin})"
@@ -156,13 +158,17 @@ class Task:
                 return Split(
                     [source[i] for i in kept], [target[i] for i in kept], pairs.rows(kept), skipped
                 )
-        cut_targets = (
+        truncated_targets = (
             _cut(target, min(self.target_limit, self.horizon))
             if name == "train" and self.target_limit
             else 0
         )
         return Split(
-            source, target, pairs, cut=_cut(source, self.source_limit), cut_targets=cut_targets
+            source,
+            target,
+            pairs,
+            truncated=_cut(source, self.source_limit),
+            truncated_targets=truncated_targets,
         )
 
 
@@ -177,7 +183,8 @@ def expert(task: Task) -> Oracle:
 
 def once(load: Callable[Options, Task]) -> Callable[Options, Task]:
     """Decorates a task's ``load``: equal options give the same Task again, as long as no file of its
-    ``data_dir`` or ``hub`` folder changes.  UserError where an option is of another kind than its default."""
+    ``data_dir`` or ``hub`` folder changes.  UserError where an option is of another kind than its default.
+    """
     signature = inspect.signature(load)
 
     @lru_cache(maxsize=KEPT)
@@ -199,7 +206,7 @@ def once(load: Callable[Options, Task]) -> Callable[Options, Task]:
         Limit(
             1, options.get("limit_ratio"), options.get("limit_offset")
         )  # whose defaults, None, have no kind
-        folders = stamp(options.get("data_dir")), stamp(options.get("hub"), "**/*")
+        folders = file_stamps(options.get("data_dir")), file_stamps(options.get("hub"), "**/*")
         return loaded(
             tuple(options.items()), tuple(map(type, options.values())), folders
         )  # kinds: True == 1.0

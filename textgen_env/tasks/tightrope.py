@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from textgen_env.data.corpus import Corpus, Pairs
-from textgen_env.data.limit import LONGEST, Limit
+from textgen_env.data.limit import MAX_LENGTH, Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import Range, check_range
 from textgen_env.oracles.exact import ExactOracle
@@ -72,7 +72,7 @@ def load(
         test: test rows
         seed: seed of the sources
     """
-    check_range("horizon", horizon, Range(1, LONGEST - 1))
+    check_range("horizon", horizon, Range(1, MAX_LENGTH - 1))
     check_range("tricks", tricks, Range(0, len(TRICKS)))
     check_range("slip", slip, Range(0, 1, "both"))
     for name, size in (("train", train), ("valid", valid), ("test", test)):
@@ -83,7 +83,7 @@ def load(
         for name, rows in (("train", train), ("valid", valid), ("test", test))
     }
     corpus = Corpus("tightrope", "bundled", f"walks of {horizon} steps, seed {seed}", splits)
-    vocabulary = Vocabulary.words([*FEET, "climb", *TRICKS[:tricks]])
+    vocabulary = Vocabulary.from_words([*FEET, "climb", *TRICKS[:tricks]])
     oracle = partial(TightropeOracle, len(vocabulary), horizon, recoverable, slip)
     task = Task(
         ID,

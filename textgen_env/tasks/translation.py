@@ -8,15 +8,15 @@ from textgen_env.data.bundled import read_bundled
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.limit import Limit
 from textgen_env.data.readers import read_folder
-from textgen_env.data.sources import Origin
-from textgen_env.data.vocabulary import subwords
+from textgen_env.data.sources import CorpusSource
+from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.errors import UserError
-from textgen_env.metrics.bleu_tokenizer import bleu_metric, check_agreement
+from textgen_env.metrics.bleu_tokenizer import bleu_metric, check_scorable
 from textgen_env.tasks.task import Task
 
 
 def find_parallel(
-    origin: Origin, source: str, target: str, unescape: bool = False, tedx: bool | None = None
+    origin: CorpusSource, source: str, target: str, unescape: bool = False, tedx: bool | None = None
 ) -> Corpus:
     """Text to translate from ``source`` to ``target``; the bundled corpus is German and English, in either direction.
 
@@ -66,12 +66,18 @@ def with_bleu(text: Corpus, tokenizer: str, target: str) -> Corpus:
     references = [known[0] for known in text.splits["valid"].references]
     otherwise = "use env.bleu_tokenizer=char"
     name = bleu_metric(tokenizer, target, references, otherwise)
-    check_agreement(name, references, otherwise)
+    check_scorable(name, references, otherwise)
     return replace(text, bleu=name)
 
 
 def translation(id: str, text: Corpus, vocabulary: int, source_limit: int, limit: Limit) -> Task:
     """The task ``id`` over ``text``: a joint vocabulary, pairs beyond a limit skipped in training, evaluated by BLEU."""
     return Task(
-        id, text, subwords(text, vocabulary), source_limit, limit, metric=text.bleu, reward="bleu"
+        id,
+        text,
+        subword_vocabulary(text, vocabulary),
+        source_limit,
+        limit,
+        metric=text.bleu,
+        reward="bleu",
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from textgen_env.data.hub import HubSet
+from textgen_env.data.hub import HubDataset
 from textgen_env.data.limit import Limit
-from textgen_env.data.sources import Origin
+from textgen_env.data.sources import CorpusSource
 from textgen_env.tasks.task import Task, once
 from textgen_env.tasks.translation import find_parallel, translation, with_bleu
 
@@ -52,8 +52,10 @@ def load(
         bundled_pairs: training pairs of the bundled corpus, its first ones
     """
     limit = Limit(horizon, limit_ratio, limit_offset)
-    data = HubSet("WMT16", hub, source, target, f"{source if target == 'en' else target}-en")
-    text = find_parallel(Origin(corpus, data_dir, bundled_pairs, data), source, target, unescape)
+    data = HubDataset("WMT16", hub, source, target, f"{source if target == 'en' else target}-en")
+    text = find_parallel(
+        CorpusSource(corpus, data_dir, bundled_pairs, data), source, target, unescape
+    )
     text = text.mapped(separate_marks, split_marks=True) if split_marks else text
     text = text.lowercased() if lowercase else text
     return translation(ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit)

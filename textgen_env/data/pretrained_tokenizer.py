@@ -18,7 +18,7 @@ PLAIN = {
 }
 
 
-def adopt(text: str, eos: str) -> tuple[Vocabulary, list[int | None]]:
+def convert_tokenizer(text: str, eos: str) -> tuple[Vocabulary, list[int | None]]:
     """A tokenizer's JSON (Hugging Face's ``tokenizer.json``) → the vocabulary, and the tokenizer's id for each of its ids.
 
     EOS is the token ``eos`` and UNK the model's unknown token, both under this project's names.  PAD, BOS and, where the model

@@ -17,7 +17,7 @@ from tokenizers import (
 )
 
 from support.tiny import small_task
-from textgen_env.data.foreign import adopt
+from textgen_env.data.pretrained_tokenizer import convert_tokenizer
 from textgen_env.data.vocabulary import SPECIALS, Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
@@ -93,7 +93,7 @@ KINDS: dict[str, Callable[[], tuple[Tokenizer, str]]] = {
 @pytest.fixture(params=sorted(KINDS))
 def adopted(request: pytest.FixtureRequest) -> tuple[Tokenizer, str, Vocabulary, list[int | None]]:
     tokenizer, eos = KINDS[request.param]()
-    vocabulary, ids = adopt(tokenizer.to_str(), eos)
+    vocabulary, ids = convert_tokenizer(tokenizer.to_str(), eos)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer, eos, vocabulary, ids
@@ -127,7 +127,7 @@ def test_the_vocabulary_is_the_four_specials_and_what_a_text_can_contain(adopted
 
 def test_unknown_is_the_models_own_or_nobodys():
     unknown = {
-        kind: adopt(tokenizer.to_str(), eos)[1][UNK]
+        kind: convert_tokenizer(tokenizer.to_str(), eos)[1][UNK]
         for kind, (tokenizer, eos) in ((k, f()) for k, f in KINDS.items())
     }
     assert unknown == {"bpe": 0, "byte_level": None, "unigram": 2, "word_piece": 1}
@@ -165,4 +165,4 @@ def test_a_task_in_its_own_tokens_again_is_the_same_task(id):
 
 def test_a_tokenizer_without_the_end_it_names_is_refused():
     with pytest.raises(UserError, match="no token '<end>'"):
-        adopt(bpe()[0].to_str(), "<end>")
+        convert_tokenizer(bpe()[0].to_str(), "<end>")
