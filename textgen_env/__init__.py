@@ -11,8 +11,12 @@ them as ``vector_kwargs`` to get the native vector environment::
 
     make_vec(id, num_envs=64, vectorization_mode="custom", vector_kwargs={"symbols": 5})
 
-Modules import only from those before them in this list: terminal, errors, profiler, randomness,
-types, then the packages data, metrics, oracles, tasks and envs.
+To register a task of your own, a module or class with ``load``, pass its dotted path::
+
+    gymnasium.register("Sort-v0", "textgen_env:make_env", kwargs={"task_id": "my_tasks.Sort"})
+
+Modules import only from those before them in this list: terminal, errors, imports, profiler,
+randomness, types, then the packages data, metrics, oracles, tasks and envs.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from typing import Any
 
 import gymnasium
 
+from textgen_env import tasks
 from textgen_env.data.limit import Limit
 from textgen_env.data.split import Split
 from textgen_env.envs.env import TIME_LIMIT, TextGenEnv
@@ -35,7 +40,6 @@ from textgen_env.oracles.cached import CachedOracle
 from textgen_env.oracles.noisy import NoisyOracle
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.oracles.references import ReferenceOracle
-from textgen_env.tasks import tasks as all_tasks
 from textgen_env.tasks.task import Task
 from textgen_env.types import BOS, EOS, PAD, UNK, Batch, Oracle, Trajectories
 
@@ -70,7 +74,7 @@ except PackageNotFoundError:  # a checkout that is not installed
 
 
 def make_env(task_id: str, task: Task | None = None, **options: Any) -> TextGenEnv:
-    """Create the environment of a task; the entry point of ``gymnasium.make``."""
+    """Create the environment of a task, given by id or dotted path; used by ``gymnasium.make``."""
     task, env_options = _resolve(task_id, task, options, TextGenEnv)
     return TextGenEnv(task, **env_options)
 
@@ -78,7 +82,7 @@ def make_env(task_id: str, task: Task | None = None, **options: Any) -> TextGenE
 def make_vector_env(
     task_id: str, num_envs: int = 1, task: Task | None = None, **options: Any
 ) -> TextGenVectorEnv:
-    """Create the native vector environment; the entry point of ``gymnasium.make_vec``."""
+    """Create the native vector environment of a task; used by ``gymnasium.make_vec``."""
     task, env_options = _resolve(task_id, task, options, TextGenVectorEnv)
     return TextGenVectorEnv(task, num_envs, **env_options)
 
@@ -87,12 +91,10 @@ def _resolve(
     task_id: str, task: Task | None, options: dict[str, Any], env: Callable[..., Any]
 ) -> tuple[Task, dict[str, Any]]:
     """Load the task with its share of ``options``; return it and the options of ``env``."""
-    if task_id not in all_tasks():
-        raise unknown("task", task_id, all_tasks())
+    load = tasks.find(task_id).load
     # gymnasium 0.29 passes max_episode_steps to every vector environment
     if options.pop("max_episode_steps", None) is not None:
         raise UserError(TIME_LIMIT)
-    load = all_tasks()[task_id].load
     env_names = set(inspect.signature(env).parameters) - {"task", "num_envs"}
     task_names = set(inspect.signature(load).parameters)
     for name in options:
@@ -104,13 +106,13 @@ def _resolve(
             f"task= is already loaded, so {', '.join(task_options)} cannot change it; "
             "pass one or the other"
         )
-    if task is not None and task.id != task_id and task.id in all_tasks():
+    if task is not None and task.id != task_id and task.id in tasks.tasks():
         raise UserError(f"task= is a {task.id} task, not {task_id}; make {task.id}, or omit task=")
     env_options = {name: value for name, value in options.items() if name in env_names}
     return task if task is not None else load(**task_options), env_options
 
 
-for _id in all_tasks():
+for _id in tasks.tasks():
     if _id not in gymnasium.registry:
         gymnasium.register(
             _id,

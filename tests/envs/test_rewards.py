@@ -240,3 +240,21 @@ def test_mistakes_are_named(task):
         with pytest.raises(UserError, match="give an oracle"):
             rewards.make(name, task)
     rewards.make(progress, task)
+
+
+@pytest.mark.parametrize("path", ["support.tiny.progress", "support.tiny:progress"])
+def test_a_dotted_path_names_a_function(path, task):
+    assert rewards.make(path, task) == rewards.make(progress, task)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("no_such_module.length", r"cannot import reward 'no_such_module.length' \(ModuleNotFound"),
+        ("support.tiny.regress", r"cannot import reward 'support.tiny.regress' \(.*no attribute"),
+        ("support.tiny.WORDS", "reward 'support.tiny.WORDS' is not a function"),
+    ],
+)
+def test_a_dotted_path_without_a_function_is_refused(path, message, task):
+    with pytest.raises(UserError, match=message):
+        rewards.make(path, task)

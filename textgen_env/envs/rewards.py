@@ -13,7 +13,8 @@
 - ``bleu``, ``chrf``, ``rouge``, ``accuracy``: 0 until the episode is over, then the sentence's BLEU (with the
   task's tokenizer), chrF, ROUGE-L F1 or exact match in [0, 1].
 - a function ``f(task, split, index, action, ended) -> float``, called after every step: the Task, the split's name, the row
-  in it, the actions of the episode so far (int64, the last one just taken), and whether the episode is over.
+  in it, the actions of the episode so far (int64, the last one just taken), and whether the episode is over. Its dotted path,
+  ``my_rewards.length`` or ``my_rewards:length``, names it too.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 
 from textgen_env.errors import UserError, unknown
+from textgen_env.imports import import_object
 from textgen_env.metrics.bleu_tokenizer import SAMPLE, bleu_metric
 from textgen_env.metrics.scores import sentence_score
 from textgen_env.oracles.exact import ExactOracle
@@ -77,7 +79,15 @@ class Reward(Protocol):
 
 
 def make(reward: str | Function, task: Task, oracle: Oracle | None = None) -> Reward:
-    """The reward of that name, or the one a function computes.  UserError where a name needs an oracle and there is none."""
+    """Build the reward with that name, the function itself, or the function at ``module.name`` or ``module:name``.
+
+    Raises:
+        UserError: there is no such reward, or it needs an oracle and ``oracle`` is None.
+    """
+    if isinstance(reward, str) and ("." in reward or ":" in reward):
+        path, reward = reward, import_object("reward", reward)
+        if not callable(reward):
+            raise UserError(f"reward {path!r} is not a function; see textgen_env.envs.rewards")
     if callable(reward):
         return Custom(reward, task)
     if reward in TERMINAL:
