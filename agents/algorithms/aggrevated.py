@@ -1,12 +1,12 @@
-"""Deeply AggreVaTeD (Sun et al. 2017): descend the expert's cost-to-go of what the student would do."""
+"""Deeply AggreVaTeD (Sun et al. 2017)."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from agents.algorithms.base import Algorithm, Clock, Loss
-from agents.algorithms.schedules import beta as beta_schedule
-from agents.estimators.cost_to_go import by_oracle, cost_to_go, random_step
+from agents.algorithms.schedules import beta_schedule
+from agents.estimators.cost_to_go import cost_to_go, oracle_rollout, random_step
 from agents.estimators.episodes import Reward
 from agents.generation.decoding import allowed_log_probs, draw
 from agents.generation.roll_in import with_rollouts
@@ -15,26 +15,30 @@ from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.oracles.exact import ExactOracle
 from textgen_env.types import Batch, Oracle, Policy
 
-COSTS = ("roll_out", "exact")
+COSTS_TO_GO = ("roll_out", "exact")
 
 
 class AggreVaTeD(Algorithm):
-    """Minimize E_s Σ_a π(a | s) Q*(s, a), where Q* is the cost of doing a and obeying the oracle ever after (their equation 4).
+    """Minimize the oracle's expected cost-to-go by its gradient.
 
-    States are those of a mixture: with probability β a row is the training pair, else what the student samples; no gradient
-    flows through that. Roll-outs: at one random step of every row the student draws ``actions`` actions, the oracle
-    continues each to its end and the reward scores it; the likelihood ratio, with the other draws' mean as baseline, makes
-    the gradient unbiased (their section 4.1). Exact: the oracle of a tabular task knows Q* and the sum is taken at every
-    step. As every policy gradient it vanishes where π is sure of itself, right or wrong: from fresh weights some seeds stay
-    on a plateau.
+    L = E_s Σ_a π(a | s) Q*(s, a), where Q*(s, a) is the cost of action a followed by the oracle's
+    actions (Sun et al. 2017, equation 4). States s come from a mixture: with probability β a row
+    is the training pair, otherwise a sample of the student, without gradient.
+
+    cost_to_go=roll_out estimates the gradient at one random step of each row (section 4.1): the
+    student draws ``actions`` actions, the oracle completes each, and the reward scores the
+    results. The likelihood ratio with the mean of the other draws as baseline is unbiased.
+    cost_to_go=exact sums over all actions at every step; only a tabular task's oracle knows Q*.
+
+    Like every policy gradient it vanishes where π is certain, right or wrong; from fresh weights
+    some seeds stay on a plateau.
 
     Args:
-        cost_to_go: roll_out, scored by the reward, or exact: the costs to come, known to an exact oracle
-        actions: roll-outs a row, at least 2
-        beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant
-        rate: the schedule's parameter; null: its kind's own (exponential 1/200 and linear 0, β at the end;
-            reverse_sigmoid 0.1, its width; constant 1/2)
-        cold_start: allow a student that was not trained before
+        cost_to_go: roll_out (scored by the reward) or exact (needs an exact oracle)
+        actions: roll-outs per row, at least 2
+        beta: schedule of β: exponential, linear, reverse_sigmoid or constant
+        rate: final β (exponential, linear), width (reverse_sigmoid) or β (constant); null: default
+        cold_start: allow a student that has not been trained
     """
 
     needs_start = True
@@ -52,23 +56,20 @@ class AggreVaTeD(Algorithm):
         cold_start: bool = False,
     ) -> None:
         super().__init__()
-        if cost_to_go not in COSTS:
-            raise unknown("cost_to_go", cost_to_go, COSTS)
+        if cost_to_go not in COSTS_TO_GO:
+            raise unknown("cost_to_go", cost_to_go, COSTS_TO_GO)
         if cost_to_go == "exact" and not isinstance(oracle, ExactOracle):
             raise UserError(
-                "cost_to_go=exact: only the exact oracle of a tabular task knows it; use cost_to_go=roll_out"
+                "cost_to_go=exact needs the exact oracle of a tabular task; "
+                "use cost_to_go=roll_out with this one"
             )
-        check_range("actions", actions, Range(2, 1000))  # each is compared with the others
-        self.policy, self.oracle, self.reward, self.needs_start = (
-            policy,
-            oracle,
-            reward,
-            not cold_start,
-        )
+        check_range("actions", actions, Range(2, 1000))  # each is the baseline of the others
+        self.policy, self.oracle, self.reward = policy, oracle, reward
         self.cost_to_go, self.actions, self.beta = cost_to_go, actions, beta_schedule(beta, rate)
+        self.needs_start = not cold_start
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
-        """The expected cost-to-go on the mixture that β gives."""
+        """The expected cost-to-go on a batch mixed with the current β."""
         beta = self.beta(clock.progress)
         on_policy = clock.uniform("coin", batch.row) >= beta  # [B]
         noise = clock.uniform("roll-in", batch.row, int(batch.limit.max()))  # [B, T]
@@ -78,7 +79,7 @@ class AggreVaTeD(Algorithm):
         return loss
 
     def exact(self, batch: Batch) -> Loss:
-        """The expected cost-to-go over all actions, at every step."""
+        """The expectation over all actions, at every step."""
         assert isinstance(self.oracle, ExactOracle)
         states = batch.source, batch.prefix, batch.mask
         policy = allowed_log_probs(self.policy(*states)).exp()  # [N, V]
@@ -86,15 +87,16 @@ class AggreVaTeD(Algorithm):
         return Loss(cost, len(policy), {"cost": cost.detach() / len(policy)})
 
     def rolled_out(self, batch: Batch, clock: Clock) -> Loss:
-        """Its likelihood-ratio estimate at one step of every row."""
+        """The likelihood-ratio estimate at one step of every row."""
         time, now = random_step(batch, clock.uniform("step", batch.row))  # [B], [B, T]
         with without_dropout(self.policy):
             log_probs = allowed_log_probs(self.policy(batch.source, batch.prefix, now))  # [B, V]
         noise = clock.uniform("action", batch.row, self.actions).to(log_probs.device)  # [B, K]
         action = draw(log_probs.detach(), noise)  # [B, K]
-        cost = cost_to_go(by_oracle(self.oracle), self.reward, batch, time, action)  # [B, K]
-        others = (cost.sum(1, keepdim=True) - cost) / (self.actions - 1)  # [B, K]
-        loss = ((cost - others) * log_probs.gather(1, action)).sum() / self.actions
+        roll_out = oracle_rollout(self.oracle)
+        cost = cost_to_go(roll_out, self.reward, batch, time, action)  # [B, K]
+        baseline = (cost.sum(1, keepdim=True) - cost) / (self.actions - 1)  # [B, K]
+        loss = ((cost - baseline) * log_probs.gather(1, action)).sum() / self.actions
         return Loss(loss, len(batch), {"cost": cost.mean()})
 
 

@@ -1,4 +1,4 @@
-"""What an algorithm is: it turns batches into losses; the trainer does everything else."""
+"""The base class of all algorithms, and the checks on the losses they return."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from textgen_env.errors import UserError
 from textgen_env.randomness import uniform
 from textgen_env.types import Batch
 
-UPDATES_PER_ROUND = 64  # between two chances to save and stop
+UPDATES_PER_ROUND = 64  # the trainer saves and stops only between rounds
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Where a training stands, and the key of its randomness."""
+    """The training step, and the random numbers that belong to it."""
 
     seed: int
     step: int
@@ -26,30 +26,37 @@ class Clock:
 
     @property
     def progress(self) -> float:
-        """Share of the training that is done, in [0, 1)."""
+        """Completed fraction of the training, in [0, 1)."""
         return self.step / self.steps
 
     def later(self, updates: int) -> Clock:
-        """The clock after ``updates`` more updates."""
+        """The clock ``updates`` optimizer steps later."""
         return replace(self, step=self.step + updates)
 
     def uniform(self, purpose: str, row: Tensor, *shape: int) -> Tensor:
-        """Uniform numbers in [0, 1), ``[B, *shape]``: a row of the batch always gets the same at this step."""
+        """Uniform random numbers ``[B, *shape]`` in [0, 1).
+
+        They depend only on the seed, the step, ``purpose`` and the row of the global batch.
+        """
         return uniform((self.seed, self.step), purpose, row, *shape)
 
 
 class Algorithm(nn.Module):
-    """roll-in × label × loss. A subclass defines ``loss``; ``updates`` is for more than one update a batch, or a group.
+    """An algorithm is a roll-in, a label and a loss. Subclasses define ``loss`` or ``updates``.
 
-    A policy or oracle that is assigned to an attribute is held, not registered: it is trained, saved and switched between
-    modes by others. What has to survive a resume is a buffer, a parameter or ``get_extra_state``, as in any module.
+    ``loss`` is enough for one update per batch. ``updates`` is for algorithms that take several
+    optimizer steps per batch or need several batches at once.
+
+    Policies and oracles assigned to attributes are not registered as submodules: the trainer
+    optimizes and saves the policy. State that must survive a resume is a buffer, a parameter or
+    ``get_extra_state``, as in any ``nn.Module``.
 
     Attributes:
-        demonstrations: the sequences of its batches: "references", the best of the teacher's beam ("teacher"), or the one
-            with the best sentence score ("best_of_beam").
-        needs_start: it only improves a policy that can already generate, so that it does not start from fresh weights.
+        demonstrations: target sequences of the batches: "references", "teacher" (the teacher's
+            most likely beam hypothesis) or "best_of_beam" (the hypothesis with the best score).
+        needs_start: whether the student must be trained already when training starts.
         batches_per_round: how many batches ``updates`` gets at once.
-        oracle: an Oracle whose queries the trainer counts, or None.
+        oracle: the Oracle whose queries the trainer counts, or None.
     """
 
     demonstrations: str = "references"
@@ -62,12 +69,12 @@ class Algorithm(nn.Module):
         raise NotImplementedError
 
     def updates(self, batches: list[Batch], clock: Clock) -> Iterator[Tensor | Loss]:
-        """One round: each loss that it yields is one optimizer step."""
+        """The losses of one round. The trainer takes one optimizer step for each."""
         for number, batch in enumerate(batches):
             yield self.loss(batch, clock.later(number))
 
     def validated(self, metrics: Mapping[str, float]) -> None:
-        """Called with the metrics of each validation."""
+        """Hook that the trainer calls after each validation, with its metrics."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if is_policy(value) or (isinstance(value, nn.Module) and is_oracle(value)):
@@ -79,85 +86,90 @@ class Algorithm(nn.Module):
 
 
 def is_policy(value: Any) -> bool:
-    """Whether ``value`` is a module that generates, as the ``Policy`` protocol has it."""
+    """Whether ``value`` is a module that implements the ``Policy`` protocol."""
     return isinstance(value, nn.Module) and all(
         hasattr(value, name) for name in ("features", "head", "start", "step")
     )
 
 
 def is_oracle(value: Any) -> bool:
-    """Whether ``value`` answers and counts queries, as the ``Oracle`` protocol has it."""
+    """Whether ``value`` implements the ``Oracle`` protocol."""
     return all(hasattr(value, name) for name in ("queries", "log_probs", "action"))
 
 
 def check_initialized(algorithm: Algorithm) -> None:
-    """UserError where its ``__init__`` did not call that of ``Algorithm``."""
+    """Raise UserError if the subclass did not call ``super().__init__()``."""
     if "_modules" not in vars(algorithm):
         raise UserError(
             f"{type(algorithm).__name__}.__init__ does not call super().__init__(); call it first"
         )
 
 
-def started(algorithm: Algorithm, batches: list[Batch], clock: Clock) -> Iterator[Any]:
-    """What ``algorithm.updates`` yields, or the items of what it returns; UserError where that is neither."""
+def iterate_updates(algorithm: Algorithm, batches: list[Batch], clock: Clock) -> Iterator[Any]:
+    """Iterate over ``algorithm.updates``; raise UserError if it returns no iterable."""
     updates = algorithm.updates(batches, clock)
     try:
         return iter(updates)
     except TypeError:
-        who = f"{type(algorithm).__name__}.updates"
         raise UserError(
-            f"{who} returns {_kind(updates)}; yield losses, or return a list of them"
+            f"{type(algorithm).__name__}.updates returns {_describe(updates)}; "
+            "yield losses, or return a list of them"
         ) from None
 
 
-def source(algorithm: Algorithm) -> str:
-    """Where its losses come from, for messages: "MyAlgorithm.loss gives" or "MyAlgorithm.updates yields"."""
-    last = next(kind for kind in type(algorithm).__mro__ if {"loss", "updates"} & vars(kind).keys())
-    own = "updates" in vars(last) and last is not Algorithm
-    return f"{type(algorithm).__name__}.{'updates yields' if own else 'loss gives'}"
+def loss_origin(algorithm: Algorithm) -> str:
+    """Where losses come from, for messages: "Name.loss returns" or "Name.updates yields"."""
+    overridden = ({"loss", "updates"} & vars(kind).keys() for kind in type(algorithm).__mro__)
+    by_updates = "updates" in next(filter(None, overridden))
+    return f"{type(algorithm).__name__}.{'updates yields' if by_updates else 'loss returns'}"
 
 
 def as_loss(algorithm: Algorithm, output: Any, tokens: int) -> Loss:
-    """``output``, an item of ``algorithm.updates``, as a ``Loss``.
+    """Check one item of ``algorithm.updates`` and return it as a ``Loss``.
 
     Args:
-        algorithm: for messages.
-        output: a ``Loss``, or a scalar: the mean over ``tokens`` positions.
-        tokens: real tokens of the batch.
+        algorithm: named in error messages.
+        output: a ``Loss``, or a scalar tensor: the mean over ``tokens`` positions.
+        tokens: number of real tokens in the batch.
 
     Raises:
-        UserError: there is nothing to train on; says what to yield instead.
+        UserError: the output cannot be trained on; the message says what is expected.
     """
-    who = source(algorithm)
+    origin = loss_origin(algorithm)
     loss = Loss(output * tokens, tokens) if isinstance(output, Tensor) else output
     if not isinstance(loss, Loss):
         raise UserError(
-            f"{who} {_kind(loss)}; give a scalar tensor or a Loss(sum, weight, metrics) of agents.algorithms"
+            f"{origin} {_describe(loss)}; "
+            "give a scalar tensor or a Loss(sum, weight, metrics) of agents.algorithms"
         )
     if not isinstance(loss.sum, Tensor) or loss.sum.dim():
         raise UserError(
-            f"{who} a sum that is {_kind(loss.sum)}; give a scalar tensor computed from the policy's logits"
+            f"{origin} a sum that is {_describe(loss.sum)}; "
+            "give a scalar tensor computed from the policy's logits"
         )
     if not loss.sum.requires_grad:
         raise UserError(
-            f"{who} a loss without a gradient; compute it from the policy's logits, not detached or under no_grad"
+            f"{origin} a loss without a gradient; "
+            "compute it from the policy's logits, not detached or under no_grad"
         )
     if loss.weight <= 0:
         raise UserError(
-            f"{who} a Loss with the weight {loss.weight}; give the number of positions or episodes"
+            f"{origin} a Loss with the weight {loss.weight}; "
+            "give the number of positions or episodes"
         )
     for name, metric in loss.metrics.items():
         if not isinstance(metric, Tensor | float | int) or (
             isinstance(metric, Tensor) and metric.dim()
         ):
             raise UserError(
-                f"{who} a metric {name!r} that is {_kind(metric)}; give a number or a scalar tensor"
+                f"{origin} a metric {name!r} that is {_describe(metric)}; "
+                "give a number or a scalar tensor"
             )
     return loss
 
 
-def _kind(value: Any) -> str:
-    """What ``value`` is, for messages."""
+def _describe(value: Any) -> str:
+    """The type of ``value``, and its shape if it is a tensor."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {list(value.shape)}"
     return "None" if value is None else f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Behavioral cloning: maximum likelihood on the references' prefixes and actions."""
+"""Behavioral cloning (Pomerleau 1989) and sequence-level knowledge distillation."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from textgen_env.types import Batch, Policy, select_positions
 
 
 class BC(Algorithm):
-    """Clone the demonstrations: expert prefixes, expert actions, NLL (Pomerleau 1989; "vanilla" in Lin et al. 2020).
+    """Maximize the likelihood of the demonstrations.
 
-    On the teacher's beam outputs this is SeqKD (Kim & Rush 2016, section 3.2).
+    L = -Σ_t log π(y_t | y_<t, x) over demonstrations (x, y): behavioral cloning (Pomerleau 1989),
+    "vanilla" in Lin et al. 2020. With the teacher's beam outputs as demonstrations it is SeqKD
+    (Kim & Rush 2016, section 3.2).
 
     Args:
         label_smoothing: probability mass spread evenly over the vocabulary, in [0, 1)
-        demonstrations: whose sequences: references, teacher (its beam's best) or best_of_beam (best sentence score)
+        demonstrations: targets: references, teacher (its beam output) or best_of_beam (best score)
     """
 
     def __init__(
@@ -28,7 +30,7 @@ class BC(Algorithm):
         self.label_smoothing = checked_smoothing(label_smoothing)
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
-        """NLL of the batch's own actions."""
+        """NLL of the batch's target tokens."""
         return clone(
             self.policy, batch, select_positions(batch.target, batch.mask_cpu), self.label_smoothing
         )

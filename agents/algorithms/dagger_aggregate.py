@@ -1,4 +1,4 @@
-"""DAgger as Ross, Gordon & Bagnell (2011) wrote it: every roll-in joins a growing data set, and all of it is cloned."""
+"""DAgger with data aggregation (Ross, Gordon & Bagnell 2011)."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ from agents.losses.sequence import checked_smoothing, clone
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.types import PAD, Batch, Oracle, Policy, pad
 
-OVERHEAD = 256  # bytes that an episode takes beside its tokens
+EPISODE_OVERHEAD = 256  # bytes of Python objects per episode, beside its tokens
 
 
 class DAggerAggregate(Algorithm):
-    """Roll in as ``DAgger`` does, label by the oracle's actions, add to the data set, clone samples of the whole of it.
+    """Imitate the oracle on all roll-ins collected so far.
 
-    Labels are stored, so that each state costs one query for ever. Beyond ``memory_mb`` the data set is a uniform sample of
-    everything that was ever added.
+    Iteration i rolls in with π_i = β_i π* + (1 - β_i) π̂_i, labels every state with the oracle's
+    action, adds D_i to the data set, D ← D ∪ D_i, and trains on samples of D by maximum likelihood
+    (Ross, Gordon & Bagnell 2011, Algorithm 3.1). Roll-ins are those of ``DAgger``.
+
+    Labels are stored, so each state is queried only once. When the data set exceeds ``memory_mb``,
+    it becomes a uniform random sample of everything collected so far.
 
     Args:
-        beta: schedule of β over the training: exponential, linear, reverse_sigmoid or constant
-        rate: the schedule's parameter; null: its kind's own (exponential 1/200 and linear 0, β at the end;
-            reverse_sigmoid 0.1, its width; constant 1/2)
-        top_k: the student generates greedily (1), by top-k sampling (k) or from its whole distribution (0)
-        mixture: what a coin decides about: a step, a sequence or the whole batch
-        every: updates between two roll-ins, at most 64: the length of a DAgger iteration
-        memory_mb: the most that the data set may take, in MiB
+        beta: schedule of β: exponential, linear, reverse_sigmoid or constant
+        rate: final β (exponential, linear), width (reverse_sigmoid) or β (constant); null: default
+        top_k: how the student generates: 1 greedy, k top-k sampling, 0 sampling from all tokens
+        mixture: the unit that one coin decides: step, sequence or batch
+        every: updates per iteration, that is per roll-in; at most 64
+        memory_mb: maximum size of the data set in MiB
         label_smoothing: probability mass spread evenly over the vocabulary, in [0, 1)
     """
 
@@ -58,7 +61,7 @@ class DAggerAggregate(Algorithm):
         self.data = Reservoir(int(memory_mb * 2**20))
 
     def updates(self, batches: list[Batch], clock: Clock) -> Iterator[Loss]:
-        """One iteration a batch; each update is on about as many tokens as the batch has."""
+        """One iteration per batch. Each update uses about as many tokens as the batch has."""
         for batch in batches:
             rolled_in, _ = self.dagger.roll_in(batch, clock)
             label = relabel(self.oracle, rolled_in, torch.ones(len(batch), dtype=torch.bool))
@@ -73,64 +76,75 @@ class DAggerAggregate(Algorithm):
 
 
 class Reservoir(nn.Module):
-    """A uniform sample of all episodes that were ever added: those with the smallest random keys.
+    """A uniform random sample of all episodes added so far, within a memory limit.
 
-    It keeps as many as would fit ``capacity`` bytes if all were as long as the longest ever added, which does not depend on
-    the keys: so each is as likely to be kept as any other, whatever its length.
+    Each episode gets a random key, and those with the smallest keys are kept. The number kept is
+    what would fit if all episodes were as long as the longest one so far. That number does not
+    depend on the keys, so every episode is equally likely to be kept, whatever its length.
+
+    Args:
+        capacity: in bytes.
     """
 
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity, self.largest = capacity, 0  # bytes
-        self.seen, self.actions = 0, 0  # episodes and actions ever added
-        self.heap: list[
-            tuple[float, int, np.ndarray]
-        ] = []  # minus the key, number, tokens with their lengths first
+        self.seen, self.actions = 0, 0  # number of episodes and of actions added so far
+        # A heap of (-key, serial number, tokens); tokens are [S, T, source, target, labels].
+        self.heap: list[tuple[float, int, np.ndarray]] = []
 
     def __len__(self) -> int:
         return len(self.heap)
 
     def add(self, batch: Batch, labels: Tensor, keys: Tensor) -> None:
         """Add episodes with their labels ``[B, T]`` and uniform random keys ``[B]``."""
-        parts = (
-            part.cpu().numpy().astype(np.int32) for part in (batch.source, batch.target, labels)
-        )
+        arrays = [x.cpu().numpy().astype(np.int32) for x in (batch.source, batch.target, labels)]
         for source, target, label, length, key in zip(
-            *parts, batch.length.tolist(), keys.tolist(), strict=True
+            *arrays, batch.length.tolist(), keys.tolist(), strict=True
         ):
-            words = source[source != PAD]
+            source = source[source != PAD]
             tokens = np.concatenate(
-                [[len(words), length], words, target[:length], label[:length]], dtype=np.int32
+                [[len(source), length], source, target[:length], label[:length]], dtype=np.int32
             )
             heappush(self.heap, (-key, self.seen, tokens))
-            self.seen, self.largest = self.seen + 1, max(self.largest, OVERHEAD + tokens.nbytes)
+            self.seen += 1
+            self.largest = max(self.largest, EPISODE_OVERHEAD + tokens.nbytes)
         self.actions += batch.tokens
         if self.largest > self.capacity:
             raise UserError(
-                f"memory_mb={self.capacity / 2**20:g} does not hold one episode of this task; raise it"
+                f"memory_mb={self.capacity / 2**20:g} cannot hold one episode of this task; "
+                "increase it"
             )
         while len(self.heap) * self.largest > self.capacity:
             heappop(self.heap)
 
     def sample(self, tokens: int, clock: Clock) -> tuple[Batch, Tensor]:
-        """Episodes, with replacement, of about ``tokens`` actions together, and their labels ``[N]``.
+        """Draw episodes with replacement.
 
-        Their number is settled before their lengths are known, so that all are equally likely; ``index`` is their place here.
+        The number of episodes depends on the mean length of all added, not on the lengths drawn,
+        so all episodes are equally likely.
+
+        Args:
+            tokens: expected number of actions in the sample.
+            clock: its step and seed key the sample.
+
+        Returns:
+            The episodes, with ``index`` their position in the heap, and the labels ``[N]``.
         """
         row = torch.arange(max(1, round(tokens * self.seen / self.actions)))
-        place = (clock.uniform("sample", row) * len(self)).long()  # [B]
-        episodes = [self.heap[index][2] for index in place.tolist()]
-        parts = (np.split(episode[2:], episode[:2].cumsum()) for episode in episodes)
-        source, target, label = zip(*parts, strict=True)
-        sources, targets = (
-            torch.from_numpy(pad(rows, max(map(len, rows)))) for rows in (source, target)
+        index = (clock.uniform("sample", row) * len(self)).long()  # [B]
+        episodes = [self.heap[i][2] for i in index.tolist()]
+        split = (np.split(episode[2:], episode[:2].cumsum()) for episode in episodes)
+        sources, targets, labels = zip(*split, strict=True)
+        source, target = (
+            torch.from_numpy(pad(rows, max(map(len, rows)))) for rows in (sources, targets)
         )
-        length = torch.tensor([*map(len, target)])
-        batch = Batch(place, sources, targets, length, limit=length, row=row)
-        return batch, torch.from_numpy(np.concatenate(label)).long()
+        length = torch.tensor([*map(len, targets)])
+        batch = Batch(index, source, target, length, limit=length, row=row)
+        return batch, torch.from_numpy(np.concatenate(labels)).long()
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        """All of it, as tensors."""
+        """The whole data set as tensors."""
         order, number, tokens = zip(*self.heap, strict=True) if self.heap else ([], [], [])
         return {
             "counts": torch.tensor([self.largest, self.seen, self.actions]),
@@ -141,9 +155,9 @@ class Reservoir(nn.Module):
         }
 
     def set_extra_state(self, state: dict[str, Tensor]) -> None:
-        """What ``get_extra_state`` gave."""
+        """Restore what ``get_extra_state`` returned."""
         self.largest, self.seen, self.actions = state["counts"].tolist()
-        tokens = (part.clone().numpy() for part in state["tokens"].split(state["size"].tolist()))
+        tokens = (row.clone().numpy() for row in state["tokens"].split(state["size"].tolist()))
         self.heap = [*zip(state["order"].tolist(), state["number"].tolist(), tokens, strict=True)]
 
 

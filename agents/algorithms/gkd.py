@@ -1,4 +1,4 @@
-"""Generalized knowledge distillation (Agarwal et al. 2024, "On-policy distillation of language models", Algorithm 1)."""
+"""Generalized knowledge distillation (Agarwal et al. 2024)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 
 from agents.algorithms.base import Algorithm, Clock
 from agents.generation.roll_in import with_rollouts
-from agents.losses.divergences import divergence as named
+from agents.losses.divergences import make_divergence
 from agents.losses.loss import Loss
 from agents.losses.sequence import distill
 from textgen_env.errors import Range, check_range
@@ -14,15 +14,18 @@ from textgen_env.types import Batch, Oracle, Policy
 
 
 class GKD(Algorithm):
-    """Any divergence from the oracle, on the student's samples and on the data in a fixed proportion.
+    """Minimize a divergence from the oracle on data and samples.
 
-    No gradient flows through the sampling. The paper tosses one coin a mini-batch, here it is one a sequence: the same
-    proportion with less variance.
+    L = (1 - λ) E_data[D(p ‖ π)(y | x)] + λ E_{y ~ π}[D(p ‖ π)(y | x)] for oracle p and student π,
+    where D is summed over the positions of y (Agarwal et al. 2024, "On-policy distillation of
+    language models", Algorithm 1). No gradient flows through sampling. The paper draws one coin
+    per mini-batch; here each sequence gets its own, which has the same mean and less variance.
+    The generalized JSD is divided by β(1 - β), which makes it continuous at β = 0 and 1.
 
     Args:
-        student_fraction: λ, the share of sequences that the student samples; 0 is supervised, 1 on-policy distillation
+        student_fraction: λ, the fraction of sequences sampled from the student; 1: all of them
         divergence: forward_kl, reverse_kl, jsd or total_variation
-        beta: β of the generalized JSD, from 0 (forward KL) to 1 (reverse KL); scaled so that it is continuous there
+        beta: β of the generalized JSD, from 0 (forward KL) to 1 (reverse KL)
     """
 
     def __init__(
@@ -36,7 +39,8 @@ class GKD(Algorithm):
         super().__init__()
         check_range("student_fraction", student_fraction, Range(0, 1))
         self.policy, self.oracle = policy, oracle
-        self.student_fraction, self.divergence = student_fraction, named(divergence, beta)
+        self.student_fraction = student_fraction
+        self.divergence = make_divergence(divergence, beta)
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """The divergence at every position of the mixed batch."""

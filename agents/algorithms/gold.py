@@ -1,4 +1,4 @@
-"""GOLD: policy gradient on demonstrations alone. Not TRL's trainer of that name."""
+"""GOLD (Pang & He 2021, "Text generation by learning from demonstrations")."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ CREDITS = ("delta", "product", "sum")
 
 
 class Gold(Algorithm):
-    """∇J ≈ E_demonstrations[Σ_t max(u, π(a_t | s_t)) Q̂_t ∇log π(a_t | s_t)] (Pang & He 2021, Algorithm 1): nothing is decoded.
+    """Off-policy policy gradient on demonstrations alone.
 
-    π(a_t | s_t) without gradient stands for the importance weight of the whole prefix. (Theirs is of a copy of the policy
-    that lags behind.) A demonstration's action earns r_t, and Q̂_t = Σ_{k=0}^{window} γ^k r_{t+k}; after the end π₀ is 1.
+    ∇J ≈ E[Σ_t max(u, π(a_t | s_t)) Q̂_t ∇log π(a_t | s_t)] over demonstrations (Pang & He 2021,
+    Algorithm 1); nothing is generated. The first factor, without gradient, approximates the
+    importance weight of the whole prefix. (The paper computes it with a copy of the policy that
+    lags behind.) Q̂_t = Σ_{k=0}^{window} γ^k r_{t+k}, where after the end π₀ counts as 1.
+
+    Not related to the trainer of that name in TRL.
 
     Args:
-        credit: delta: Q̂_t is 1; product (GOLD-p): r_t is log π₀(a_t | s_t) - log_floor, at least floor, with π₀ the starting
-            policy; sum (GOLD-s): r_t is π₀(a_t | s_t), at least floor.
-        weight_floor: u, the smallest importance weight.
-        floor: the smallest r_t.
-        log_floor: the log-probability that earns nothing, of product.
-        window: later actions that an action gets credit for.
-        discount: γ, what each step of distance leaves of that credit.
-        cold_start: allow a student that was not trained before.
+        credit: delta (Q̂ = 1), product (GOLD-p: r = log π₀ - log_floor) or sum (GOLD-s: r = π₀)
+        weight_floor: u, the smallest importance weight
+        floor: the smallest r
+        log_floor: with credit=product, the log-probability whose reward is 0
+        window: number of later actions whose rewards count
+        discount: γ, the discount per later action
+        cold_start: allow a student that has not been trained
     """
 
     needs_start = True
@@ -56,17 +59,13 @@ class Gold(Algorithm):
         check_range("floor", floor, Range(0, 10**6))
         check_range("log_floor", log_floor, Range(-(10**6), 0, "most"))
         check_range("discount", discount, Range(0, 1))
-        self.policy, self.credit, self.weight_floor, self.needs_start = (
-            policy,
-            credit,
-            weight_floor,
-            not cold_start,
-        )
+        self.policy, self.credit, self.weight_floor = policy, credit, weight_floor
         self.floor, self.log_floor, self.window, self.discount = floor, log_floor, window, discount
-        self.start = None if credit == "delta" else frozen(policy)
+        self.needs_start = not cold_start
+        self.initial_policy = None if credit == "delta" else frozen(policy)  # π₀
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
-        """The weighted NLL, whose gradient is minus the one above."""
+        """A weighted NLL, whose gradient is -∇J."""
         log_probs, _ = log_probs_of(self.policy, batch)  # [B, T], 0 after the end
         weight = log_probs.detach().exp().clamp(min=self.weight_floor)
         loss = -(weight * self.values(batch) * log_probs).sum()
@@ -78,17 +77,17 @@ class Gold(Algorithm):
 
     def values(self, batch: Batch) -> Tensor:
         """Q̂ of every action, ``[B, T]``."""
-        if self.start is None:
+        if self.initial_policy is None:
             return torch.ones(batch.target.shape, device=batch.target.device)
         with torch.no_grad():
-            log_probs = pad(log_probs_of(self.start, batch)[0], (0, self.window))  # [B, T + window]
-        reward = (
-            log_probs - self.log_floor if self.credit == "product" else log_probs.exp()
-        ).clamp(min=self.floor)
+            log_probs, _ = log_probs_of(self.initial_policy, batch)  # [B, T]
+        log_probs = pad(log_probs, (0, self.window))  # [B, T + window]
+        product = self.credit == "product"
+        reward = log_probs - self.log_floor if product else log_probs.exp()
+        reward = reward.clamp(min=self.floor)
         discount = self.discount ** torch.arange(self.window + 1, device=reward.device)
-        return (reward.unfold(1, self.window + 1, 1) * discount).sum(
-            -1
-        )  # unfold: [B, T, window + 1]
+        windows = reward.unfold(1, self.window + 1, 1)  # [B, T, window + 1]
+        return (windows * discount).sum(-1)
 
 
 NAMES = {

@@ -1,4 +1,4 @@
-"""MIXER: from cross-entropy to REINFORCE, from the end of the sentence to its beginning."""
+"""MIXER, mixed incremental cross-entropy REINFORCE (Ranzato et al. 2016)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,24 @@ from torch import Tensor
 from agents.algorithms.base import Algorithm, Clock, Loss
 from agents.estimators.baselines import Critic
 from agents.estimators.episodes import Reward, generate_episodes, log_probs_of
-from agents.estimators.returns import to_go
+from agents.estimators.returns import rewards_to_go
 from textgen_env.errors import Range, check_range
 from textgen_env.types import PAD, Batch, Policy
 
 
 class Mixer(Algorithm):
-    """The head of a sequence is the reference's, learned by cross-entropy; the policy generates its tail, by REINFORCE.
+    """Anneal from cross-entropy to REINFORCE, last tokens first.
 
-    The head shrinks by ``delta`` tokens at a time (Ranzato et al. 2016, Algorithm 1), from the whole reference to nothing.
-    (Theirs has one length for all sentences.) The baseline is their linear critic.
+    The first tokens of a sequence (its head) are the reference's and are trained by
+    cross-entropy; the policy generates the rest (its tail), which is trained by REINFORCE with the
+    paper's linear critic. The head shrinks from the whole reference to nothing, ``delta`` tokens at
+    a time (Ranzato et al. 2016, Algorithm 1). In the paper all sentences have one length; here the
+    head of each sentence shrinks in proportion to its length.
 
     Args:
-        delta: tokens by which the tail grows at a time.
-        anneal: share of the training after which nothing is left of the head.
-        cold_start: allow a student that was not trained before.
+        delta: tokens by which the tail grows at a time
+        anneal: fraction of the training after which the head is empty
+        cold_start: allow a student that has not been trained
     """
 
     needs_start = True
@@ -45,30 +48,28 @@ class Mixer(Algorithm):
         self.critic = Critic(policy.feature_width)
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
-        """NLL of the head, and REINFORCE on the tail that the policy generated after it."""
+        """NLL of the head, and REINFORCE on the tail."""
         head = self.head(batch.length, clock.progress).to(batch.target.device)  # [B]
-        forced = batch.target.masked_fill(~before(head, batch.target), PAD)  # [B, T]
+        forced = batch.target.masked_fill(~positions_before(head, batch.target), PAD)  # [B, T]
         episodes = generate_episodes(
             self.policy, self.reward, batch, clock.uniform, forced=forced[:, None]
         )
         log_probs, features = log_probs_of(self.policy, episodes.batch)  # [B, T'], [N, D]
-        returns, mask = to_go(episodes.rewards), episodes.batch.mask  # [B, T']
-        tail = mask & ~before(head, mask)
+        returns, mask = rewards_to_go(episodes.rewards), episodes.batch.mask  # [B, T']
+        tail = mask & ~positions_before(head, mask)
         values = self.critic(features, mask)
-        weight = (returns - values.detach()).where(
-            tail, 1.0
-        )  # cross-entropy is REINFORCE of what surely pays 1
+        weight = (returns - values.detach()).where(tail, 1.0)  # 1 on the head: cross-entropy
         losses = self.critic.loss(values, returns, tail) - (weight * log_probs).sum(1)  # [B]
         return episodes.loss(losses, head=head.float().mean())
 
     def head(self, length: Tensor, progress: float) -> Tensor:
-        """How many tokens are the reference's, ``[B]``, of references of that ``length`` ``[B]``."""
-        stages = -(-length // self.delta)  # until nothing is left
+        """Number of head tokens ``[B]`` for references of the given ``length`` ``[B]``."""
+        stages = -(-length // self.delta)  # until the head is empty
         return (length - self.delta * (progress / self.anneal * (stages + 1)).long()).clamp(min=0)
 
 
-def before(end: Tensor, action: Tensor) -> Tensor:
-    """Which of the positions of ``action`` ``[B, T]`` come before ``end`` ``[B]``: bool ``[B, T]``."""
+def positions_before(end: Tensor, action: Tensor) -> Tensor:
+    """Mask ``[B, T]`` of the positions of ``action`` ``[B, T]`` before ``end`` ``[B]``."""
     return torch.arange(action.shape[1], device=action.device) < end[:, None]
 
 

@@ -1,4 +1,4 @@
-"""Minimum risk training: the expected loss over a few candidates, as if they were all there is."""
+"""Minimum risk training (Shen et al. 2016)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from textgen_env.types import PAD, Batch, Policy
 
 
 class MRT(Algorithm):
-    """Minimize Σ_y Q(y) Δ(y), Q(y) ∝ π(y | x)^α over the distinct candidates of a source (Shen et al. 2016, equations 9-11).
+    """Minimize the expected risk over sampled candidates.
 
-    Δ, the risk, is minus the return.
+    L = Σ_y Q(y) Δ(y) with Q(y) ∝ π(y | x)^α over the distinct candidates y of a source x
+    (Shen et al. 2016, equations 9-11). The risk Δ is minus the return.
 
     Args:
-        samples: candidates the student generates for each source; the batch grows by as much.
-        alpha: sharpness of Q; small: all candidates count alike.
-        reference: the reference is a candidate too.
-        cold_start: allow a student that was not trained before.
+        samples: candidates generated per source; multiplies the batch size
+        alpha: α, sharpness of Q; the smaller, the more uniform
+        reference: add the reference to the candidates
+        cold_start: allow a student that has not been trained
     """
 
     needs_start = True
@@ -38,9 +39,7 @@ class MRT(Algorithm):
         cold_start: bool = False,
     ) -> None:
         super().__init__()
-        check_range(
-            "samples", samples, Range(1 if reference else 2, 1000)
-        )  # with the reference, two candidates
+        check_range("samples", samples, Range(1 if reference else 2, 1000))
         check_range("alpha", alpha, Range(0, 10**6, "least"))
         self.policy, self.reward, self.samples, self.alpha = policy, reward, samples, alpha
         self.reference, self.needs_start = reference, not cold_start
@@ -48,19 +47,19 @@ class MRT(Algorithm):
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """The expected risk over the distinct candidates of each source."""
         size, forced = self.samples + self.reference, None  # K
-        if self.reference:  # a candidate of which nothing is left to generate
+        if self.reference:  # the last candidate is forced to be the reference
             forced = F.pad(batch.target[:, None], (0, 0, self.samples, 0), value=PAD)  # [B, K, T]
         candidates = generate_episodes(self.policy, self.reward, batch, clock.uniform, size, forced)
-        repeats = repeated(candidates.batch.target.unflatten(0, (-1, size)))  # [B, K]
+        duplicate = is_duplicate(candidates.batch.target.unflatten(0, (-1, size)))  # [B, K]
         log_probs, _ = log_probs_of(self.policy, candidates.batch)  # [B·K, T']
         score = self.alpha * log_probs.sum(1).view(-1, size)  # [B, K]
-        q = score.masked_fill(repeats, -torch.inf).softmax(1)  # [B, K]
+        q = score.masked_fill(duplicate, -torch.inf).softmax(1)  # [B, K]
         risk = -(q * candidates.returns.view(-1, size)).sum(1)  # [B]
-        return candidates.loss(risk, candidates=size - repeats.sum(1).float().mean())
+        return candidates.loss(risk, candidates=size - duplicate.sum(1).float().mean())
 
 
-def repeated(candidate: Tensor) -> Tensor:
-    """Which candidates ``[B, K, T]`` equal an earlier one of their source: bool ``[B, K]``."""
+def is_duplicate(candidate: Tensor) -> Tensor:
+    """Whether each of ``[B, K, T]`` candidates equals an earlier one of its source: ``[B, K]``."""
     same = (candidate[:, :, None] == candidate[:, None]).all(-1)  # [B, K, K]
     return same.tril(-1).any(-1)
 

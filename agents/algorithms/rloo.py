@@ -1,4 +1,4 @@
-"""REINFORCE with the other samples of the same source as the baseline."""
+"""REINFORCE leave-one-out (Kool et al. 2019; Ahmadian et al. 2024)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from textgen_env.types import Batch, Policy
 
 
 class RLOO(Algorithm):
-    """Leave one out: each of K samples is compared with the mean of the others (Kool et al. 2019; Ahmadian et al. 2024).
+    """REINFORCE with the other samples' mean as the baseline.
+
+    ∇J = E[1/K Σ_k (G_k - 1/(K-1) Σ_{j≠k} G_j) ∇log π(y_k | x)] over K samples y_k of the same
+    source x with returns G_k (Kool et al. 2019; Ahmadian et al. 2024).
 
     Args:
-        samples: K, sequences generated for each source; the batch grows by as much.
-        cold_start: allow a student that was not trained before.
+        samples: K, sequences generated per source, at least 2; multiplies the batch size
+        cold_start: allow a student that has not been trained
     """
 
     needs_start = True
@@ -24,24 +27,18 @@ class RLOO(Algorithm):
         self, policy: Policy, reward: Reward, samples: int = 4, cold_start: bool = False
     ) -> None:
         super().__init__()
-        check_range(
-            "samples", samples, Range(2, 1000)
-        )  # one is left out; of a single sample: algorithm=reinforce
-        self.policy, self.reward, self.samples, self.needs_start = (
-            policy,
-            reward,
-            samples,
-            not cold_start,
-        )
+        check_range("samples", samples, Range(2, 1000))
+        self.policy, self.reward, self.samples = policy, reward, samples
+        self.needs_start = not cold_start
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
-        """-Σ_k (G_k - mean of the others' G) log π(y_k | x) / K."""
+        """The policy gradient's surrogate."""
         episodes = generate_episodes(self.policy, self.reward, batch, clock.uniform, self.samples)
         returns = episodes.returns.view(-1, self.samples)  # [B, K]
-        others = (returns.sum(1, keepdim=True) - returns) / (self.samples - 1)  # [B, K]
-        advantage = (returns - others).flatten()  # [B·K]
+        baseline = (returns.sum(1, keepdim=True) - returns) / (self.samples - 1)  # [B, K]
+        advantage = (returns - baseline).flatten()  # [B·K]
         log_probs, _ = log_probs_of(self.policy, episodes.batch)  # [B·K, T]
-        return episodes.loss(-advantage * log_probs.sum(1), spread=returns.std(1).mean())
+        return episodes.loss(-advantage * log_probs.sum(1), reward_std=returns.std(1).mean())
 
 
 NAMES = {"rloo": partial(RLOO)}

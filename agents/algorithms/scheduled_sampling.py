@@ -1,4 +1,4 @@
-"""Scheduled sampling (Bengio et al. 2015), token by token, for every policy and not only for recurrent ones."""
+"""Scheduled sampling (Bengio et al. 2015) in parallel passes, for any policy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agents.algorithms.base import Algorithm, Clock
-from agents.algorithms.schedules import beta as beta_schedule
+from agents.algorithms.schedules import beta_schedule
 from agents.generation.decoding import pick
 from agents.generation.rollout import acting
 from agents.losses.loss import Loss
@@ -20,20 +20,24 @@ from textgen_env.types import Batch, Policy, select_positions
 
 
 class ScheduledSampling(Algorithm):
-    """Clone the references, from prefixes in which tokens are replaced by the student's predictions.
+    """Learn references from prefixes mixed with student tokens.
 
-    A coin per token: with probability ε the reference's token stays. The first pass predicts from the reference's prefix,
-    the second learns from the mixed one (two-pass: Mihaylova & Martins 2019, section 3). More passes predict again from the
-    prefix mixed so far: after k of them the first k tokens are those of Bengio's sequential procedure, after T all are
-    (Duckworth et al. 2019). The label remains the reference's t-th token whatever came before it: no oracle is queried, and
-    that is the inconsistency which DAgger does not have (Huszár 2015).
+    L = -Σ_t log π(y_t | ỹ_<t, x), where ỹ_t is the reference's y_t with probability ε, otherwise
+    the student's own token (Bengio et al. 2015, section 2.4). One coin is drawn per token.
+
+    A first pass predicts tokens from the reference's prefix, a second one computes the loss on the
+    mixed prefix (Mihaylova & Martins 2019, section 3). Further passes predict again from the
+    mixed prefix (Duckworth et al. 2019): after k of them the first k tokens, after T all tokens
+    are distributed as in Bengio's sequential procedure.
+
+    The label is the reference's t-th token whatever the prefix is. That makes the objective
+    inconsistent (Huszár 2015); DAgger queries an oracle instead.
 
     Args:
-        epsilon: schedule of ε, the share of reference tokens: exponential, linear, reverse_sigmoid or constant
-        rate: the schedule's parameter; null: its kind's own (exponential 1/200 and linear 0, ε at the end;
-            reverse_sigmoid 0.1, its width; constant 1/2)
-        top_k: the student's token is its most likely (1) or sampled from its whole distribution (0)
-        passes: predictions before the learning pass
+        epsilon: schedule of ε: exponential, linear, reverse_sigmoid or constant
+        rate: final ε (exponential, linear), width (reverse_sigmoid) or ε (constant); null: default
+        top_k: the student's tokens: 1 argmax, 0 samples from its whole distribution
+        passes: prediction passes before the loss is computed
         label_smoothing: probability mass spread evenly over the vocabulary, in [0, 1)
     """
 
@@ -47,20 +51,17 @@ class ScheduledSampling(Algorithm):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        check_range(
-            "top_k", top_k, Range(0, 1)
-        )  # 0: a sample of the whole distribution, 1: the argmax
+        check_range("top_k", top_k, Range(0, 1))
         check_range("passes", passes, Range(1, 1000))
         self.policy, self.epsilon = policy, beta_schedule(epsilon, rate)
         self.top_k, self.passes = top_k, passes
         self.label_smoothing = checked_smoothing(label_smoothing)
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
-        """NLL of the references' actions at the mixed prefixes."""
-        keep = clock.uniform("coin", batch.row, batch.target.shape[1]) < self.epsilon(
-            clock.progress
-        )  # [B, T]
-        noise = clock.uniform("token", batch.row, batch.target.shape[1])  # [B, T]
+        """NLL of the references' tokens at the mixed prefixes."""
+        epsilon, steps = self.epsilon(clock.progress), batch.target.shape[1]
+        keep = clock.uniform("coin", batch.row, steps) < epsilon  # [B, T]
+        noise = clock.uniform("token", batch.row, steps)  # [B, T]
         keep, noise, mask = keep.to(batch.target.device), noise.to(batch.target.device), batch.mask
         mixed = batch
         for _ in range(self.passes):
@@ -71,11 +72,11 @@ class ScheduledSampling(Algorithm):
             self.policy, mixed, select_positions(batch.target, batch.mask_cpu), self.label_smoothing
         )
         replaced = (mixed.prefix != batch.prefix)[mask].float().mean()
-        loss.metrics = {"epsilon": self.epsilon(clock.progress), "replaced": replaced}
+        loss.metrics = {"epsilon": epsilon, "replaced": replaced}
         return loss
 
     def predict(self, batch: Batch, noise: Tensor) -> Tensor:
-        """The student's tokens ``[N]`` at the batch's prefixes, sampled by the uniform ``noise`` ``[N]``."""
+        """The student's tokens ``[N]`` at the batch's prefixes, sampled with ``noise`` ``[N]``."""
         with acting(self.policy):
             logits = self.policy(batch.source, batch.prefix, batch.mask_cpu)  # [N, V]
         count("decoded", len(logits))

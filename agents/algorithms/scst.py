@@ -1,4 +1,4 @@
-"""Self-critical sequence training: a sample has to beat what the policy generates when it is tested."""
+"""Self-critical sequence training (Rennie et al. 2017)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from textgen_env.types import Batch, Policy
 
 
 class SCST(Algorithm):
-    """REINFORCE with the return of the greedy output as the baseline (Rennie et al. 2017, equation 8).
+    """REINFORCE with the greedy output's return as the baseline.
+
+    ∇J = E[(G(y) - G(ŷ)) ∇log π(y | x)] for a sample y and the greedy output ŷ
+    (Rennie et al. 2017, equation 8).
 
     Args:
-        samples: sequences generated for each source, beside the greedy one; the batch grows by as much.
-        cold_start: allow a student that was not trained before.
+        samples: sequences generated per source, beside the greedy one; multiplies the batch size
+        cold_start: allow a student that has not been trained
     """
 
     needs_start = True
@@ -25,15 +28,11 @@ class SCST(Algorithm):
     ) -> None:
         super().__init__()
         check_range("samples", samples, Range(1, 1000))
-        self.policy, self.reward, self.samples, self.needs_start = (
-            policy,
-            reward,
-            samples,
-            not cold_start,
-        )
+        self.policy, self.reward, self.samples = policy, reward, samples
+        self.needs_start = not cold_start
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
-        """-(G of the sample - G of the greedy output) log π(sample | x)."""
+        """The policy gradient's surrogate."""
         greedy = generate_episodes(self.policy, self.reward, batch, None)
         episodes = generate_episodes(self.policy, self.reward, batch, clock.uniform, self.samples)
         advantage = episodes.returns - greedy.returns.repeat_interleave(self.samples)  # [B·K]

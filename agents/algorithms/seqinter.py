@@ -1,4 +1,4 @@
-"""Sequence-level interpolation: fine-tune on the hypothesis of the teacher's beam that is closest to the reference."""
+"""Sequence-level interpolation (Kim & Rush 2016, section 3.3)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from textgen_env.types import Batch, Policy, select_positions
 
 
 class SeqInter(Algorithm):
-    """NLL on the hypothesis with the best sentence score, from a trained student on (Kim & Rush 2016, section 3.3).
+    """Fine-tune on the beam hypothesis closest to the reference.
+
+    L = -Σ_t log π(ỹ_t | ỹ_<t, x), where ỹ is the hypothesis in the teacher's beam with the best
+    sentence score against the reference (Kim & Rush 2016, section 3.3). As in the paper, it starts
+    from a trained student.
 
     Args:
-        cold_start: allow a student that was not trained before
+        cold_start: allow a student that has not been trained
         label_smoothing: probability mass spread evenly over the vocabulary, in [0, 1)
     """
 
@@ -29,7 +33,7 @@ class SeqInter(Algorithm):
         self.label_smoothing = checked_smoothing(label_smoothing)
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
-        """NLL of the batch's own actions."""
+        """NLL of the batch's target tokens."""
         return clone(
             self.policy, batch, select_positions(batch.target, batch.mask_cpu), self.label_smoothing
         )

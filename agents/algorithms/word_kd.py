@@ -1,4 +1,4 @@
-"""Word-level knowledge distillation: the data's prefixes, the teacher's distributions."""
+"""Word-level knowledge distillation (Kim & Rush 2016, section 3.1)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from textgen_env.types import Batch, Oracle, Policy
 
 
 class WordKD(Algorithm):
-    """Cross-entropy to the teacher at the data's prefixes (Kim & Rush 2016, section 3.1; "vanilla + full" in Lin et al. 2020).
+    """Learn the teacher's distributions on the data's prefixes.
+
+    L = -Σ_t Σ_v p(v | y_<t, x) log π(v | y_<t, x), where p is the teacher and y the demonstration
+    (Kim & Rush 2016, section 3.1; "vanilla + full" in Lin et al. 2020).
 
     Args:
-        demonstrations: whose sequences: references, teacher (its beam's best) or best_of_beam (best sentence score)
-        label_top_k: the teacher's distribution is cut to its k most probable tokens, renormalized; 0: whole
+        demonstrations: targets: references, teacher (its beam output) or best_of_beam (best score)
+        label_top_k: keep the teacher's k most likely tokens, renormalized; 0: all
     """
 
     def __init__(
@@ -32,7 +35,7 @@ class WordKD(Algorithm):
         self.demonstrations, self.label_top_k = demonstrations, label_top_k
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
-        """Cross-entropy at every position of ``batch``; its excess over the teacher's entropy is logged as ``kl``."""
+        """Cross-entropy at every position; the metric ``kl`` is KL(p ‖ π)."""
         return distill(self.policy, self.oracle, batch, cross_entropy, self.label_top_k)
 
 

@@ -1,1 +1,1 @@
-"""Returns, baselines and costs to go."""
+"""Estimators for learning from rewards: returns, advantages, baselines and costs-to-go."""

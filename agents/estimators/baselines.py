@@ -1,4 +1,4 @@
-"""What a policy gradient compares a return with: one number, or a value of every state. Neither sees the action: no bias."""
+"""Baselines for policy gradients. They do not depend on the action, so they add no bias."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from textgen_env.types import Policy
 BASELINES = ("running", "critic")
 
 
-def baseline(name: str, policy: Policy) -> Running | Critic:
-    """The baseline of that name for ``policy``."""
+def make_baseline(name: str, policy: Policy) -> RunningMean | Critic:
+    """The baseline ``name`` for ``policy``."""
     if name not in BASELINES:
         raise unknown("baseline", name, BASELINES)
-    return Running() if name == "running" else Critic(policy.feature_width)
+    return RunningMean() if name == "running" else Critic(policy.feature_width)
 
 
-class Running(nn.Module):
-    """The mean return so far, which forgets at ``rate``: nothing to learn by gradient."""
+class RunningMean(nn.Module):
+    """The mean of the returns so far: at first an average, then an exponential moving one.
+
+    Args:
+        rate: weight of the newest batch, once this is more than its share in the average.
+    """
 
     mean: Tensor
     updates: Tensor
@@ -32,11 +36,11 @@ class Running(nn.Module):
         self.register_buffer("updates", torch.zeros(()))
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """Values ``[R, T]`` of the states at ``mask`` ``[R, T]``, whose features are ``[N, D]``."""
+        """Values ``[R, T]`` at the True positions of ``mask`` ``[R, T]``; ignores ``features``."""
         return self.mean * mask
 
     def loss(self, values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
-        """Take the ``returns`` ``[R, T]`` at ``mask`` into the mean; ``[R]`` zeros, as there is nothing to minimize."""
+        """Update the mean with ``returns`` ``[R, T]`` in ``mask``; the loss ``[R]`` is 0."""
         if mask.any():
             self.updates += 1
             self.mean = self.mean.lerp(
@@ -46,23 +50,26 @@ class Running(nn.Module):
 
 
 class Critic(nn.Module):
-    """The mean return so far and a linear map of the policy's features, fitted by least squares (Ranzato et al. 2016).
+    """A linear map of the policy's features, fitted by least squares (Ranzato et al. 2016).
 
-    No gradient reaches the policy. The mean is right at once, which a bias is not while the learning rate warms up.
+    A running mean of the returns takes the place of the bias: it is accurate from the start, which
+    a bias is not while the learning rate warms up. No gradient reaches the policy.
+
+    Args:
+        width: of the features.
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.running = Running()
+        self.running = RunningMean()
         self.weight = nn.Parameter(torch.zeros(width))
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
-        """As of ``Running``, in float32 whatever the precision: returns are compared with it."""
-        return padded((features.detach().float() * self.weight).sum(-1), mask) + self.running(
-            features, mask
-        )
+        """Values ``[R, T]`` in float32, from the features ``[N, D]`` at ``mask`` ``[R, T]``."""
+        values = (features.detach().float() * self.weight).sum(-1)  # [N]
+        return padded(values, mask) + self.running(features, mask)
 
     def loss(self, values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
-        """The mean squared error at ``mask`` in each episode, ``[R]``; takes ``returns`` into the mean."""
+        """Mean squared error of each episode ``[R]``; also updates the running mean."""
         error = (values - returns).square() * mask  # [R, T]
         return error.sum(1) / mask.sum(1).clamp(min=1) + self.running.loss(values, returns, mask)

@@ -1,4 +1,4 @@
-"""Episodes that a policy generates, what they earn, and how probable they are."""
+"""Generate episodes with a policy, and compute their rewards and log-probabilities."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from agents.losses.loss import Loss
 from textgen_env.errors import UserError
 from textgen_env.types import EOS, PAD, Batch, Policy, Trajectories, select_positions
 
-Reward = Callable[
-    [Tensor, Trajectories], np.ndarray
-]  # rows [B] of the training split, episodes → float64 [B, T]
+# rows [B] of the training split, episodes → float64 [B, T]
+Reward = Callable[[Tensor, Trajectories], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Episodes:
-    """R episodes and what they earned.
+class ScoredEpisodes:
+    """R episodes and their rewards.
 
     Attributes:
-        batch: the episodes; the K of one source stand side by side.
+        batch: the episodes; the K episodes of one source are adjacent.
         rewards: ``[R, T]`` float32, 0 after the end.
     """
 
@@ -35,11 +34,11 @@ class Episodes:
 
     @property
     def returns(self) -> Tensor:
-        """``[R]``."""
+        """The sum of each episode's rewards, ``[R]``."""
         return self.rewards.sum(1)
 
     def loss(self, losses: Tensor, **metrics: float | Tensor) -> Loss:
-        """The mean of ``losses``, one an episode ``[R]`` or one a source ``[B]``, with what every such algorithm logs."""
+        """The mean of ``losses`` per episode ``[R]`` or per source ``[B]``, with common metrics."""
         length = self.batch.tokens / len(self.batch)
         metrics = {"reward": self.returns.mean(), "length": length, **metrics}
         return Loss(losses.sum(), len(losses), metrics, self.batch.tokens)
@@ -52,37 +51,37 @@ def generate_episodes(
     uniform: Callable[..., Tensor] | None,
     samples: int = 1,
     forced: Tensor | None = None,
-) -> Episodes:
-    """Sample from the policy's whole distribution, each episode up to its source's limit, and reward it.
+) -> ScoredEpisodes:
+    """Sample episodes from the policy, each up to its source's limit, and score them.
 
     Args:
         policy: generates.
         reward: scores.
         batch: B sources.
-        uniform: the noise, ``clock.uniform``; None: greedily.
-        samples: K, episodes for each source.
-        forced: ``[B, K, F]``, what they begin with, PAD after. What is given beyond the limit is kept.
+        uniform: source of random numbers, ``clock.uniform``; None: generate greedily.
+        samples: K, episodes per source.
+        forced: ``[B, K, F]``, first actions, followed by PAD. They are kept beyond the limit too.
     """
     batch = batch.rows(torch.arange(len(batch)).repeat_interleave(samples))  # [B·K] = [R]
     limit, noise = batch.limit, None
     if forced is not None:
         forced = forced.flatten(0, 1)  # [R, F]
         limit = limit.maximum((forced != PAD).sum(1).cpu())
-    if uniform is not None:  # in this order, a row's numbers are the same whatever T its batch has
-        noise = uniform("episodes", batch.row[::samples], int(limit.max()), samples).mT.flatten(
-            0, 1
-        )  # [R, T]
+    if uniform is not None:
+        # T comes before K, so that a row's numbers do not depend on the T of its batch.
+        noise = uniform("episodes", batch.row[::samples], int(limit.max()), samples)  # [B, T, K]
+        noise = noise.mT.flatten(0, 1)  # [R, T]
     trajectories = rollout(policy, batch.source, limit, noise, forced=forced)
-    rewards = score(reward, batch.index, trajectories)
+    rewards = compute_rewards(reward, batch.index, trajectories)
     batch = replace(batch, target=trajectories.action, length=trajectories.length.cpu())
-    return Episodes(batch, rewards.float())
+    return ScoredEpisodes(batch, rewards.float())
 
 
 def log_probs_of(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Log-probabilities ``[R, T]`` of the actions in ``batch``, and features ``[N, D]`` of their states.
+    """Log-probabilities ``[R, T]`` of the actions in ``batch``, and features ``[N, D]`` of states.
 
-    They are of the distribution that generates, without dropout and without PAD and BOS: with either, the samples would
-    be another policy's and their gradient biased.
+    They are those of generation, without dropout and without PAD and BOS. Otherwise the samples
+    would come from another policy and the gradient would be biased.
     """
     with without_dropout(policy):
         features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
@@ -91,18 +90,19 @@ def log_probs_of(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
     return padded(-F.cross_entropy(logits, action, reduction="none"), batch.mask), features
 
 
-def score(reward: Reward, index: Tensor, trajectories: Trajectories) -> Tensor:
+def compute_rewards(reward: Reward, index: Tensor, trajectories: Trajectories) -> Tensor:
     """Rewards ``[R, T]`` of trajectories for the training rows ``index`` ``[R]``.
 
     Raises:
-        UserError: one is not finite, which would spoil every weight.
+        UserError: a reward is not finite.
     """
     rewards = reward(index.cpu(), trajectories)
-    wrong = np.argwhere(~np.isfinite(rewards))
-    if len(wrong):
-        row, step = wrong[0].tolist()
+    invalid = np.argwhere(~np.isfinite(rewards))
+    if len(invalid):
+        row, step = invalid[0].tolist()
         raise UserError(
-            f"the reward of training row {int(index[row])} at step {step + 1} is {rewards[row, step]}: "
-            "rewards must be finite; choose another reward= or mend the function"
+            f"the reward of training row {int(index[row])} at step {step + 1} is "
+            f"{rewards[row, step]}: rewards must be finite; choose another reward= or fix the "
+            "function"
         )
     return torch.from_numpy(rewards).to(trajectories.action.device)

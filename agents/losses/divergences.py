@@ -1,7 +1,8 @@
-"""Divergences between the student's distribution q and the oracle's p: means over N positions, in nats, in float32.
+"""Divergences between the student's distribution q and the oracle's p.
 
-``logits`` ``[N, V]`` are the student's, ``log_probs`` ``[N, V]`` the oracle's; -inf in the latter is fine. The gradient is the
-student's. Each divergence is 0 for q = p alone.
+All take the student's ``logits`` ``[N, V]`` and the oracle's ``log_probs`` ``[N, V]`` (-inf is
+allowed) and return the mean over N positions, in nats and float32. Gradients flow to the logits.
+Each divergence is 0 if and only if q = p.
 """
 
 from __future__ import annotations
@@ -19,48 +20,49 @@ Divergence = Callable[[Tensor, Tensor], Tensor]  # logits [N, V], log_probs [N, 
 
 
 def forward_kl(logits: Tensor, log_probs: Tensor) -> Tensor:
-    """KL(p ‖ q): mean-seeking, q covers every token that p gives mass."""
-    q, p = _pair(logits, log_probs)
+    """KL(p ‖ q), mean-seeking: q must cover every token that has mass under p."""
+    q, p = _log_q_and_p(logits, log_probs)
     return _kl(p, q)
 
 
 def reverse_kl(logits: Tensor, log_probs: Tensor) -> Tensor:
-    """KL(q ‖ p): mode-seeking, q leaves out what p does. Where p is 0, log p counts as ``LOG_ZERO``."""
-    q, p = _pair(logits, log_probs)
+    """KL(q ‖ p), mode-seeking: q avoids tokens without mass under p. Uses log 0 = ``LOG_ZERO``."""
+    q, p = _log_q_and_p(logits, log_probs)
     return _kl(q, p)
 
 
 def jsd(logits: Tensor, log_probs: Tensor, beta: float) -> Tensor:
-    """The generalized Jensen–Shannon divergence over β(1 - β), which is continuous in β on all of [0, 1].
+    """The generalized Jensen-Shannon divergence, divided by β(1 - β).
 
-    JSD_β = β KL(p ‖ m) + (1 - β) KL(q ‖ m) with m = βp + (1 - β)q (Agarwal et al. 2024, section 2). It vanishes at both ends;
-    divided by β(1 - β) it tends to KL(p ‖ q) at 0 and to KL(q ‖ p) at 1 (Huszár 2015), and is 4 JSD at ½.
+    JSD_β = β KL(p ‖ m) + (1 - β) KL(q ‖ m) with m = βp + (1 - β)q (Agarwal et al. 2024, section 2).
+    It vanishes at β = 0 and 1. Divided by β(1 - β) it is continuous on [0, 1], with the limits
+    KL(p ‖ q) at 0 and KL(q ‖ p) at 1 (Huszár 2015); at ½ it is 4 times the usual JSD.
     """
     if beta in (0, 1):
         return reverse_kl(logits, log_probs) if beta else forward_kl(logits, log_probs)
-    q, p = _pair(logits, log_probs)
+    q, p = _log_q_and_p(logits, log_probs)
     m = torch.logaddexp(p + math.log(beta), q + math.log1p(-beta))
     return _kl(p, m) / (1 - beta) + _kl(q, m) / beta
 
 
 def total_variation(logits: Tensor, log_probs: Tensor) -> Tensor:
-    """½ Σ |p - q|, in [0, 1]: the probability that the best coupling of the two disagrees (Wen et al. 2023, f-distill)."""
-    q, p = _pair(logits, log_probs)
+    """The total variation distance ½ Σ |p - q|, in [0, 1] (Wen et al. 2023, f-distill)."""
+    q, p = _log_q_and_p(logits, log_probs)
     return (p.exp() - q.exp()).abs().sum(-1).mean() / 2
 
 
-def divergence(name: str, beta: float) -> Divergence:
-    """The divergence of that name; ``beta`` in [0, 1] is that of the generalized JSD."""
-    if name not in NAMED:
-        raise unknown("divergence", name, NAMED)
+def make_divergence(name: str, beta: float) -> Divergence:
+    """Return the divergence ``name``; ``beta`` in [0, 1] is the β of jsd."""
+    if name not in DIVERGENCES:
+        raise unknown("divergence", name, DIVERGENCES)
     if not 0 <= beta <= 1:
         raise UserError(
             f"beta={beta}: the generalized JSD's β lies between 0 (forward KL) and 1 (reverse KL)"
         )
-    return NAMED[name](beta)
+    return DIVERGENCES[name](beta)
 
 
-NAMED: dict[str, Callable[[float], Divergence]] = {
+DIVERGENCES: dict[str, Callable[[float], Divergence]] = {
     "forward_kl": lambda beta: forward_kl,
     "reverse_kl": lambda beta: reverse_kl,
     "jsd": lambda beta: lambda logits, log_probs: jsd(logits, log_probs, beta),
@@ -68,8 +70,8 @@ NAMED: dict[str, Callable[[float], Divergence]] = {
 }
 
 
-def _pair(logits: Tensor, log_probs: Tensor) -> tuple[Tensor, Tensor]:
-    """log q and log p."""
+def _log_q_and_p(logits: Tensor, log_probs: Tensor) -> tuple[Tensor, Tensor]:
+    """Log q and log p, finite and in float32."""
     return logits.float().log_softmax(-1), log_probs.float().clamp(min=LOG_ZERO)
 
 

@@ -1,4 +1,4 @@
-"""What a loss function returns."""
+"""The loss of a batch."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor
 
 @dataclass
 class Loss:
-    """A loss as a sum and its weight, so that parts of a batch are added first and divided once.
+    """A loss as a sum and a weight, so that chunks of a batch can be added and divided once.
 
     Attributes:
         sum: scalar.
-        weight: what the sum is divided by: the positions or the episodes of the batch.
-        metrics: named numbers to log. A tensor on a GPU is not waited for.
-        tokens: positions that carry the loss, for the cost; None where they are the weight.
+        weight: the divisor of the sum: the number of positions or episodes.
+        metrics: named values to log. Tensors may stay on the GPU.
+        tokens: positions with a loss, for the cost; None if this is the weight.
     """
 
     sum: Tensor
@@ -26,5 +26,5 @@ class Loss:
 
     @property
     def mean(self) -> Tensor:
-        """What one optimizer step descends."""
+        """What an optimizer step minimizes."""
         return self.sum / self.weight

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.algorithms.schedules import beta as schedule
+from agents.algorithms.schedules import beta_schedule
 from agents.theory.bounds import GRANULARITIES, roll_in
 from agents.theory.horizon import total_cost
 from agents.theory.mdps import Array, tightrope, walker
 
-SCHEDULES = {  # label → (name, rate) of agents.algorithms.schedules.beta
+SCHEDULES = {  # label → (name, rate) of agents.algorithms.schedules.beta_schedule
     "constant 1 (cloning)": ("constant", 1.0),
     "exponential to 1/2": ("exponential", 0.5),
     "linear to 0": ("linear", 0.0),
@@ -71,7 +71,7 @@ def train(
     for step in range(descent.iterations):
         progress = step / descent.iterations
         beta = np.array(
-            [[schedule(*settings)(progress)] for settings in SCHEDULES.values()]
+            [[beta_schedule(*settings)(progress)] for settings in SCHEDULES.values()]
         )  # [schedules, 1]
         if granularity == "batch":
             beta = (rng.random(shape) < beta).astype(float)

@@ -18,8 +18,8 @@ from agents.algorithms.base import (
     Loss,
     as_loss,
     check_initialized,
-    source,
-    started,
+    iterate_updates,
+    loss_origin,
 )
 from agents.precision import precision
 from agents.training.checkpoint import load_tensors, load_weights
@@ -176,7 +176,7 @@ def one_round(
     torch.manual_seed(derive_seed((config.seed, state.step), "dropout"))
     queries = algorithm.oracle.queries if algorithm.oracle else 0
     with precision(config.precision, config.device):
-        updates, number = started(algorithm, group, clock), 0
+        updates, number = iterate_updates(algorithm, group, clock), 0
     while number < left:
         with precision(config.precision, config.device):
             output = next(updates, END)
@@ -195,7 +195,7 @@ def one_round(
         yield loss
     if not number:
         raise UserError(
-            f"{source(algorithm)} no loss for a batch; at least one a round is expected"
+            f"{loss_origin(algorithm)} no loss for a batch; at least one a round is expected"
         )
 
 

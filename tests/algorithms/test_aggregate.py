@@ -114,7 +114,7 @@ def test_its_state_is_tensors_and_restores_it(added, tmp_path):
 
 def test_a_cap_below_one_episode_is_one_clear_line():
     with pytest.raises(
-        UserError, match=r"memory_mb=.* does not hold one episode of this task; raise it"
+        UserError, match=r"memory_mb=.* cannot hold one episode of this task; increase it"
     ):
         Reservoir(200).add(*numbered(0, 3, width=8))
 

@@ -13,7 +13,7 @@ from agents.algorithms.dagger import DAgger, relabel
 from agents.algorithms.gkd import GKD
 from agents.algorithms.scheduled_sampling import ScheduledSampling
 from agents.discovery import build
-from agents.losses.divergences import NAMED, divergence
+from agents.losses.divergences import DIVERGENCES, make_divergence
 from support.enumerable import (
     SENTENCES,
     A,
@@ -139,7 +139,7 @@ def test_scheduled_sampling_learns_from_the_mixed_prefixes_it_should(passes):
 
 
 @pytest.mark.parametrize("student_fraction", [0.0, 0.6])
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", DIVERGENCES)
 def test_gkd_descends_the_divergence_on_both_kinds_of_prefix(name, student_fraction):
     algorithm = learner(GKD, student_fraction=student_fraction, divergence=name, beta=0.3)
     policy, expected = algorithm.policy, 0.0
@@ -152,7 +152,7 @@ def test_gkd_descends_the_divergence_on_both_kinds_of_prefix(name, student_fract
             policy(batch.source, batch.prefix)[0],
             algorithm.oracle.log_probs(batch.source, batch.prefix)[0],
         )
-        expected = expected + chance * len(sentence) * divergence(name, 0.3)(logits, expert)
+        expected = expected + chance * len(sentence) * make_divergence(name, 0.3)(logits, expert)
     expected = gradient(policy, expected)
     if student_fraction:
         assert_mean(estimates(algorithm, a_row=True), expected)

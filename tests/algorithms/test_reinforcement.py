@@ -14,15 +14,15 @@ import agents.algorithms
 from agents.algorithms import Clock
 from agents.algorithms.gold import Gold
 from agents.algorithms.mixer import Mixer
-from agents.algorithms.mrt import MRT, repeated
+from agents.algorithms.mrt import MRT, is_duplicate
 from agents.algorithms.ppo import PPO
 from agents.algorithms.reinforce import Reinforce
 from agents.algorithms.rloo import RLOO
 from agents.algorithms.scst import SCST
 from agents.discovery import build, variants
-from agents.estimators.baselines import Critic, Running
+from agents.estimators.baselines import Critic, RunningMean
 from agents.estimators.episodes import generate_episodes, log_probs_of
-from agents.estimators.returns import generalized_advantage, padded, to_go
+from agents.estimators.returns import generalized_advantage, padded, rewards_to_go
 from agents.generation.decoding import allowed_log_probs
 from agents.model import build_policy
 from support.enumerable import SENTENCES, A, B, Table, assert_mean, episodes, gradient
@@ -192,7 +192,8 @@ def test_ppo_pays_for_the_distance_to_the_start():
     @torch.no_grad()
     def value(sentence):
         now, start = (
-            log_probs_of(p, episodes([sentence]))[0].sum() for p in (policy, algorithm.start)
+            log_probs_of(p, episodes([sentence]))[0].sum()
+            for p in (policy, algorithm.initial_policy)
         )
         return total(sentence) - 0.7 * float(now - start)
 
@@ -277,7 +278,7 @@ def test_mrt_over_every_sentence_is_the_expected_reward():
 
 def test_only_later_candidates_are_repeats():
     candidates = torch.tensor([[[A, EOS], [B, EOS], [A, EOS], [A, B], [A, EOS]]])
-    assert repeated(candidates).tolist() == [[False, False, True, False, True]]
+    assert is_duplicate(candidates).tolist() == [[False, False, True, False, True]]
 
 
 def test_ppo_steps_several_times_on_the_same_episodes():
@@ -384,11 +385,13 @@ def test_advantages_are_what_their_sums_say():
         torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 0.0]]),
         torch.tensor([[0.5, -1.0, 2.0], [1.0, 3.0, 0.0]]),
     )
-    assert to_go(rewards).tolist() == [[6.0, 5.0, 3.0], [9.0, 5.0, 0.0]]
+    assert rewards_to_go(rewards).tolist() == [[6.0, 5.0, 3.0], [9.0, 5.0, 0.0]]
     error = torch.tensor(
         [[1.0 - 1.0 - 0.5, 2.0 + 2.0 + 1.0, 3.0 - 2.0], [4.0 + 3.0 - 1.0, 5.0 - 3.0, 0.0]]
     )
-    torch.testing.assert_close(generalized_advantage(rewards, values, 1.0), to_go(rewards) - values)
+    torch.testing.assert_close(
+        generalized_advantage(rewards, values, 1.0), rewards_to_go(rewards) - values
+    )
     torch.testing.assert_close(generalized_advantage(rewards, values, 0.0), error)
     torch.testing.assert_close(
         generalized_advantage(rewards, values, 0.5)[0, 0], error[0] @ torch.tensor([1.0, 0.5, 0.25])
@@ -401,7 +404,7 @@ def test_baselines_find_the_mean_and_the_values():
     )  # what lies outside must not count
     features = torch.eye(2)[[0, 1, 0]].repeat(10, 1)
     returns = torch.tensor([[3.0, -1.0], [3.0, 99.0]]).repeat(10, 1)
-    running, critic = Running(), Critic(2)
+    running, critic = RunningMean(), Critic(2)
     optimizer = torch.optim.SGD(critic.parameters(), lr=0.3)
     for _ in range(100):
         assert not running.loss(running(features, mask), returns, mask).any()

@@ -13,7 +13,7 @@ from agents.algorithms.aggrevated import AggreVaTeD
 from agents.algorithms.lols import LOLS
 from agents.algorithms.minillm import MiniLLM
 from agents.discovery import build
-from agents.estimators.cost_to_go import by_oracle, by_student, cost_to_go
+from agents.estimators.cost_to_go import cost_to_go, oracle_rollout, student_rollout
 from support.enumerable import (
     SENTENCES,
     A,
@@ -204,7 +204,7 @@ def test_the_exact_cost_to_go_is_that_of_rolling_out_the_oracle(load):
     now = torch.arange(task.horizon) == time[:, None]
     action = torch.arange(EOS, size).expand(20, -1)
     with Profiler({}, "") as profiler:
-        costs = cost_to_go(by_oracle(oracle), pay, batch, time, action)
+        costs = cost_to_go(oracle_rollout(oracle), pay, batch, time, action)
     torch.testing.assert_close(costs, oracle.cost_to_go(batch.source, batch.prefix, now)[:, EOS:])
     assert "decoded" not in profiler.counts
 
@@ -218,7 +218,7 @@ def test_a_roll_out_of_the_student_is_decoded_from_the_action_on():
 
     time, action = torch.tensor([0, 1, 2]), torch.tensor([[A, EOS], [B, A], [A, B]])
     with Profiler({}, "") as profiler:
-        costs = cost_to_go(by_student(policy), spy, batch, time, action)
+        costs = cost_to_go(student_rollout(policy), spy, batch, time, action)
     states = ((), (B,), (A, A))
     expected = [
         [cost(policy, before, a) for a in tried]
@@ -269,7 +269,7 @@ class Always(torch.nn.Module):
         (
             AggreVaTeD,
             {"cost_to_go": "exact"},
-            "cost_to_go=exact: only the exact oracle of a tabular task",
+            "cost_to_go=exact needs the exact oracle of a tabular task",
         ),
         (AggreVaTeD, {"actions": 1}, "actions=1"),
         (LOLS, {"expert_share": 2}, "expert_share=2: a number of at least 0 and at most 1"),

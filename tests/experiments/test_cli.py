@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from agents import accel
 from agents.accel import workers
-from agents.algorithms.schedules import BETA
+from agents.algorithms.schedules import BETA_SCHEDULES
 from agents.runs.config import leaves
 from agents.runs.folder import open_folder, resume_command
 from agents.runs.machine import use_machine
@@ -52,7 +52,7 @@ def test_every_preset_composes_and_sets_keys_that_exist(env, preset, keys):
     for condition in settings.keys() - plain.keys():
         key, _, names = condition.partition("=")
         assert set(names.split("|")) <= (
-            groups(None)[key].keys() if key in groups(None) else BETA.keys()
+            groups(None)[key].keys() if key in groups(None) else BETA_SCHEDULES.keys()
         )
         chosen = leaves(
             read("dagger", [f"env={env}", f"preset={preset}", f"{key}={names.partition('|')[0]}"])

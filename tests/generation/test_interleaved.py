@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from agents.estimators.cost_to_go import by_oracle
+from agents.estimators.cost_to_go import oracle_rollout
 from agents.generation import decoding
 from agents.generation.beam import beam
 from agents.generation.decoding import greedy, pick, sample
@@ -146,7 +146,7 @@ def test_an_expert_that_acts_takes_its_action_also_where_it_is_not_the_argmax(
     assert torch.equal(mixed.action[:, :1], first.clamp(min=EOS))
     assert len(first.unique()) > 2
     same(mixed, greedy(stepper(slipping(), draws=False), source, STEPS, scored=False))
-    same(mixed, by_oracle(slipping())(source, STEPS, None))
+    same(mixed, oracle_rollout(slipping())(source, STEPS, None))
     assert stepper(acting) is acting
 
 

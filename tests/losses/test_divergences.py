@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from agents.losses.divergences import (
-    NAMED,
-    divergence,
+    DIVERGENCES,
     forward_kl,
     jsd,
+    make_divergence,
     reverse_kl,
     total_variation,
 )
@@ -37,9 +37,9 @@ def kl(p, q):
 
 
 @pytest.mark.parametrize("beta", BETAS)
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", DIVERGENCES)
 def test_it_is_zero_with_itself_without_a_gradient_and_positive_otherwise(name, beta):
-    measure, p = divergence(name, beta), distributions(0)
+    measure, p = make_divergence(name, beta), distributions(0)
     logits = (p + 3).requires_grad_()
     value = measure(logits, p)
     value.backward()
@@ -97,19 +97,19 @@ def test_bounds():
 
 
 @pytest.mark.parametrize("beta", BETAS)
-@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("name", DIVERGENCES)
 def test_what_the_oracle_rules_out_does_not_make_a_nan(name, beta):
     logits = distributions(0).requires_grad_()
     certain = torch.full_like(logits, -math.inf).index_fill_(1, torch.tensor([2]), 0.0)
-    divergence(name, beta)(logits, certain).backward()
+    make_divergence(name, beta)(logits, certain).backward()
     assert logits.grad.isfinite().all()
     assert (logits.grad[:, 2] < 0).all()  # the one token that is left gets more
 
 
 def test_mistakes_are_one_clear_line():
     with pytest.raises(UserError, match="unknown divergence 'reverse'; did you mean 'reverse_kl'"):
-        divergence("reverse", 0.5)
+        make_divergence("reverse", 0.5)
     with pytest.raises(
         UserError, match=r"beta=1.5: .* between 0 \(forward KL\) and 1 \(reverse KL\)"
     ):
-        divergence("jsd", 1.5)
+        make_divergence("jsd", 1.5)

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from agents.algorithms.schedules import BETA, beta
+from agents.algorithms.schedules import BETA_SCHEDULES, beta_schedule
 from agents.losses import divergences, sequence
-from agents.losses.divergences import divergence
+from agents.losses.divergences import make_divergence
 from agents.losses.sequence import clone, cross_entropy, distill, nll
 from agents.training.learning_rate import LEARNING_RATE, learning_rate
 from textgen_env.types import Batch
@@ -47,10 +47,10 @@ def test_label_smoothing_of_one_is_the_uniform_distribution():
 
 
 def test_beta_schedules_go_from_the_expert_to_the_learner():
-    assert beta("exponential", 1 / 200)(0) == 1
-    assert math.isclose(beta("exponential", 1 / 200)(1), 1 / 200)
-    for name in BETA:
-        values = [beta(name, 0.1)(step / 50) for step in range(51)]
+    assert beta_schedule("exponential", 1 / 200)(0) == 1
+    assert math.isclose(beta_schedule("exponential", 1 / 200)(1), 1 / 200)
+    for name in BETA_SCHEDULES:
+        values = [beta_schedule(name, 0.1)(step / 50) for step in range(51)]
         assert all(0 <= value <= 1 for value in values)
         assert values == sorted(values, reverse=True)
         assert name == "constant" or values[0] > 0.9
@@ -109,8 +109,10 @@ LOSSES = {
     "cross_entropy": lambda policy, batch: distill(policy, ORACLE, batch, cross_entropy),
     "top_3": lambda policy, batch: distill(policy, ORACLE, batch, cross_entropy, 3),
     **{
-        name: lambda policy, batch, name=name: distill(policy, ORACLE, batch, divergence(name, 0.3))
-        for name in divergences.NAMED
+        name: lambda policy, batch, name=name: distill(
+            policy, ORACLE, batch, make_divergence(name, 0.3)
+        )
+        for name in divergences.DIVERGENCES
     },
 }
 
@@ -131,7 +133,7 @@ def test_chunks_change_neither_value_nor_gradient_and_bound_the_logits(
 ):
     policy, results = Tiny().eval(), []
     for limit, expected in ((1 << 20, [10]), (chunk, rows)):
-        monkeypatch.setattr(sequence, "CHUNK", limit)
+        monkeypatch.setattr(sequence, "MAX_LOGITS", limit)
         policy.sizes.clear()
         ORACLE.queried.clear()
         loss = loss_of(policy, batch)
@@ -146,7 +148,7 @@ def test_chunks_change_neither_value_nor_gradient_and_bound_the_logits(
 
 @pytest.mark.parametrize("chunk", [1 << 20, 44])
 def test_a_loss_of_a_batch_is_that_of_its_logits(batch, chunk, monkeypatch):
-    monkeypatch.setattr(sequence, "CHUNK", chunk)
+    monkeypatch.setattr(sequence, "MAX_LOGITS", chunk)
     policy = Tiny().eval()
     logits = policy.head(policy.features(batch.source, batch.prefix, batch.mask))
     log_probs, target = ORACLE.table[batch.prefix[batch.mask]], batch.target[batch.mask]
@@ -172,7 +174,7 @@ def test_a_loss_of_a_batch_is_that_of_its_logits(batch, chunk, monkeypatch):
 def test_chunks_do_not_change_what_dropout_drops(batch, monkeypatch):
     policy, losses = Tiny(), []
     for limit in (1 << 20, 44):
-        monkeypatch.setattr(sequence, "CHUNK", limit)
+        monkeypatch.setattr(sequence, "MAX_LOGITS", limit)
         torch.manual_seed(5)
         losses.append(distill(policy, ORACLE, batch, cross_entropy).mean)
         losses.append(torch.rand(1))

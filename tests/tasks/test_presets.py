@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.algorithms.schedules import BETA, beta
+from agents.algorithms.schedules import BETA_SCHEDULES, beta_schedule
 from agents.runs.config import leaves
 from cli import applying, presets, read
 from options import groups
@@ -58,10 +58,10 @@ def test_every_algorithm_gets_a_consistent_configuration(env: str, preset: str) 
             if condition.startswith("algorithm=") and algorithm in condition[10:].split("|"):
                 assert settings.items() <= config.items(), algorithm
         for name in ("algorithm.beta", "algorithm.epsilon"):
-            if config.get(name) in BETA:
-                schedule = beta(config[name], config["algorithm.rate"])
+            if config.get(name) in BETA_SCHEDULES:
+                schedule = beta_schedule(config[name], config["algorithm.rate"])
                 assert 0 <= schedule(1) < schedule(0) <= 1, algorithm
-        if config.get("algorithm.beta") in BETA:
+        if config.get("algorithm.beta") in BETA_SCHEDULES:
             assert config["algorithm.beta"] == "exponential", "the paper's"
         if config.get("algorithm.labels") == "distribution":
             assert config["algorithm.label_smoothing"] == 0
@@ -182,16 +182,16 @@ def test_the_papers_recurrent_students(student: str) -> None:
 def test_each_schedule_has_its_own_default_rate(
     kind: str, start: float, middle: float, end: float
 ) -> None:
-    schedule = beta(kind)
+    schedule = beta_schedule(kind)
     values = [schedule(progress) for progress in (0, 0.5, 1)]
     assert values == pytest.approx([start, middle, end], abs=1e-4)
 
 
-@pytest.mark.parametrize("kind", BETA)
+@pytest.mark.parametrize("kind", BETA_SCHEDULES)
 @pytest.mark.parametrize("rate", [-0.1, 1.5, math.nan, math.inf])
 def test_a_rate_out_of_range_is_refused_by_its_key(kind: str, rate: float) -> None:
     with pytest.raises(UserError, match=rf"^rate={rate}: .* of the {kind} schedule"):
-        beta(kind, rate)
+        beta_schedule(kind, rate)
 
 
 @pytest.mark.parametrize(
@@ -200,14 +200,15 @@ def test_a_rate_out_of_range_is_refused_by_its_key(kind: str, rate: float) -> No
 )
 def test_a_rate_of_zero_is_an_end_and_no_base_or_width(kind: str, allowed: bool) -> None:
     if allowed:
-        assert beta(kind, 0.0)(1) == 0
+        assert beta_schedule(kind, 0.0)(1) == 0
     else:
         with pytest.raises(UserError, match=r"^rate=0\.0: .* more than 0"):
-            beta(kind, 0.0)
+            beta_schedule(kind, 0.0)
 
 
 def test_a_narrow_reverse_sigmoid_does_not_overflow() -> None:
-    assert [beta("reverse_sigmoid", 1e-300)(progress) for progress in (0, 0.5, 1)] == [1, 0.5, 0]
+    schedule = beta_schedule("reverse_sigmoid", 1e-300)
+    assert [schedule(progress) for progress in (0, 0.5, 1)] == [1, 0.5, 0]
 
 
 @pytest.mark.parametrize("kind", ["linear", "reverse_sigmoid", "constant"])

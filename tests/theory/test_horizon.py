@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.algorithms.schedules import beta
+from agents.algorithms.schedules import beta_schedule
 from agents.theory import lab, mixtures
 from agents.theory.bounds import (
     audit,
@@ -307,7 +307,7 @@ def test_population_imitation_is_softmax_gradient_descent(monkeypatch: pytest.Mo
             mdp,
             expert,
             np.broadcast_to(policy, (7, 2, 5)),
-            beta("exponential", 0.2)(step / 5),
+            beta_schedule("exponential", 0.2)(step / 5),
             "step",
         ).mean(0)
         logits = logits + 2.0 * visits[:, None] * (expert[0] - policy)

@@ -27,7 +27,12 @@ from sacrebleu.significance import PairedTest
 from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.phonemes import phoneme_errors
 from textgen_env.metrics.rouge import rouge_choices, rouge_sentence
-from textgen_env.metrics.statistics import RESAMPLES, bootstrap_interval, ratio_interval, wilson_interval
+from textgen_env.metrics.statistics import (
+    RESAMPLES,
+    bootstrap_interval,
+    ratio_interval,
+    wilson_interval,
+)
 
 References = Sequence[Sequence[str]]
 SEED = 12345  # sacreBLEU's own default
