@@ -43,7 +43,7 @@ from textgen_env.tasks import copy, tasks
 from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, Trajectories
 
-TRANSLATION = ("IWSLT-v0", "WMT16-v0", "Multi30k-v0", "ParallelText-v0")
+BOUNDED = ("IWSLT-v0", "WMT16-v0", "Multi30k-v0", "ParallelText-v0", "G2P-v0")
 NOTHING_GENERATED = {  # they learn from what is there; any other algorithm is taken to roll out, a new one too
     *(
         "bc",
@@ -107,10 +107,10 @@ def test_it_is_the_line_rounded_up_within_the_horizon_for_numbers_arrays_and_ten
     ] == expected
 
 
-def test_translations_are_bounded_by_their_sources_and_other_tasks_by_the_horizon_alone():
+def test_the_limit_follows_the_source_in_translation_and_g2p_and_is_the_horizon_elsewhere():
     for id, module in tasks().items():
         keys = settings(module.load)
-        expected = (1.2, 10) if id in TRANSLATION else (None, None)
+        expected = (1.2, 10) if id in BOUNDED else (None, None)
         assert (keys.get("limit_ratio"), keys.get("limit_offset")) == expected, id
 
 
