@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from omegaconf import DictConfig
 
 import cli
@@ -31,7 +29,7 @@ def main(config: DictConfig) -> None:
     machine = use_machine(config)
     task = load_task(config)
     check_settings(config, task)  # mistakes that would otherwise show after the teacher's training
-    with open_folder(config, "experiments/dagger.py", sys.argv[1:]) as folder:
+    with open_folder(config, "experiments/dagger.py", cli.overrides()) as folder:
         teacher = find_teacher(config, task, machine)
         student = build_student(config, task).to(machine.device)
         algorithm = build_algorithm(config, task, student, teacher.oracle)

@@ -8,7 +8,7 @@ from agents.discovery import keys_of
 from agents.policies import pretrained
 from agents.runs.config import chosen
 from textgen_env.errors import UserError
-from textgen_env.tasks import tasks
+from textgen_env.tasks import find
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 
@@ -17,7 +17,7 @@ def load_task(config: DictConfig) -> Task:
     """The task with its corpus, in its own tokens or in those of a pretrained teacher; prints what was loaded."""
     name, options = chosen(config.env)
     with keys_of("env", options):
-        task = tasks()[name].load(**options)
+        task = find(name).load(**options)
     if model := pretrained_name(config):
         task = task.with_vocabulary(pretrained.load_tokens(model).vocabulary)
     console.print("\n".join(task.describe()), markup=False, soft_wrap=True)

@@ -68,7 +68,7 @@ def run(script: str, *words: str) -> None:
     import cli
 
     sys.argv = [f"{script}.py", *words]
-    cli.run(importlib.import_module(script).main, script, passes_on=script == "compare")
+    cli.run(importlib.import_module(script).main, script)
 
 
 def main(jobs: str, results: str) -> None:

@@ -43,7 +43,7 @@ def call(script, *words, code=0) -> str:
     with pytest.MonkeyPatch.context() as patch, console.capture() as captured:
         patch.setattr(sys, "argv", [script.__name__, *map(str, words)])
         try:
-            cli.run(script.main, script.__name__, passes_on=script is compare)
+            cli.run(script.main, script.__name__)
             found = 0
         except SystemExit as stop:
             found = stop.code
