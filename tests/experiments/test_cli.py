@@ -248,13 +248,13 @@ def test_threads_and_workers_are_used_and_told(capsys, monkeypatch):
                 {"device": "cpu", "precision": "float32", "threads": 2, "workers": None}
             )
         )
-        assert (torch.get_num_threads(), workers.most_workers()) == (2, 2)
+        assert (torch.get_num_threads(), workers.max_workers()) == (2, 2)
         use_machine(
             OmegaConf.create(
                 {"device": "cpu", "precision": "float32", "threads": None, "workers": 3}
             )
         )
-        assert (torch.get_num_threads(), workers.most_workers()) == (2, 3)
+        assert (torch.get_num_threads(), workers.max_workers()) == (2, 3)
     finally:
         torch.set_num_threads(before)
         accel.install(1)
