@@ -1,9 +1,7 @@
-"""Learners for the environment :mod:`textgen_env`: policies, losses, algorithms and the trainer.
+"""The learners: policies, generation, losses, algorithms, training, evaluation and reports."""
 
-Importing this loads none of the folders; import what you use, for example ``agents.model``.
-"""
+from agents.algorithms import Algorithm
+from agents.model import Model
+from agents.policies import RNN, HuggingFacePolicy, Transformer, load_pretrained
 
-__all__ = [
-    *("algorithms", "discovery", "estimators", "evaluation", "generation", "interop", "losses"),
-    *("model", "policies", "reporting", "runs", "theory", "training"),
-]
+__all__ = ["RNN", "Algorithm", "HuggingFacePolicy", "Model", "Transformer", "load_pretrained"]

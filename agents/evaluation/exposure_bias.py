@@ -24,7 +24,7 @@ from torch import Tensor
 
 from agents.evaluation.tally import LEAST, Tally, band, weigh
 from agents.generation.decoding import greedy
-from agents.generation.rollout import acting, rollout
+from agents.generation.rollout import eval_mode, rollout
 from agents.precision import precision
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.split import Split
@@ -99,7 +99,7 @@ def measure(
             for name, student in students.items():
                 sampled = rollout(student, batch.source, batch.limit, noise, settings.top_k)
                 outputs = {"teacher": demonstration, "student": sampled}
-                with acting(student):
+                with eval_mode(student):
                     for who, start in starts.items():
                         outputs[who] = greedy(
                             student, batch.source, batch.limit, start, scored=False

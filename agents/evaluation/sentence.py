@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agents.generation.decoder import Decode
-from agents.generation.rollout import acting
+from agents.generation.rollout import eval_mode
 from textgen_env.envs.rendering import pieces
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks.task import Task
@@ -81,7 +81,7 @@ def look(
     limit = torch.tensor([task.limit(source.shape[1])])
     output = decode(source, limit)
     batch = Batch(torch.tensor([index]), source, output.action, output.length, limit)
-    with acting(student):
+    with eval_mode(student):
         own = student(source, batch.prefix, batch.mask).log_softmax(
             -1, dtype=torch.float32
         )  # [T, V]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from agents.evaluation.outputs import generate, subset
 from agents.generation.decoder import Decoder
-from agents.generation.rollout import acting
+from agents.generation.rollout import eval_mode
 from agents.precision import precision
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.split import Split
@@ -22,7 +22,7 @@ TOKENS = 1024  # positions whose logits are in memory together
 def mean_nll(policy: Policy, task: Task, split: Split, amp: str, device: str) -> float:
     """Negative log-likelihood of the references, nats a token."""
     total, tokens = 0.0, 0
-    with acting(policy), precision(amp, device):
+    with eval_mode(policy), precision(amp, device):
         for batch in sequential_batches(split, TOKENS, task.limit):
             batch = batch.to(device)
             logits = policy(batch.source, batch.prefix, batch.mask)  # [N, V]

@@ -18,8 +18,14 @@ import numpy as np
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from agents.generation.decoder import Decode, Decoder
-from agents.generation.decoding import DECODER
-from agents.generation.demonstrations import BEAM, KINDS, best, demonstrate, finished
+from agents.generation.decoding import DECODER_VERSION
+from agents.generation.demonstrations import (
+    BEAM,
+    KINDS,
+    best_hypothesis,
+    finished_hypotheses,
+    generate_demonstrations,
+)
 from agents.model import fingerprint
 from agents.runs.locks import locked
 from agents.runs.machine import release
@@ -81,7 +87,7 @@ def demonstrations(
         "corpus": task.corpus.fingerprint,
         "vocabulary": task.vocabulary.fingerprint,
         "limits": task.limits,
-        "decoder": DECODER,
+        "decoder": DECODER_VERSION,
         "beam": BEAM,
         "length_penalty": length_penalty,
         "keep": keep,
@@ -96,9 +102,9 @@ def demonstrations(
     for path in folder.glob("*.safetensors"):
         tensors, header = load_tensors(path)
         seconds += header["seconds"]
-        for row, actions in finished(tensors):
+        for row, actions in finished_hypotheses(tensors):
             if actions:
-                targets[row] = best(task, row, actions).numpy()
+                targets[row] = best_hypothesis(task, row, actions).numpy()
     _report_endless(sum(not len(target) for target in targets), len(targets))
     return Demonstrations(replace(split, target=targets), seconds, sum(map(len, targets)))
 
@@ -106,7 +112,7 @@ def demonstrations(
 def generate(decode: Decode, task: Task, folder: Path) -> None:
     """Fill ``folder`` with the outputs of ``decode`` for every training source; whole shards are kept.
 
-    A shard holds the tensors of ``demonstrate``; its header the ``seconds`` that they took.
+    A shard holds the tensors of ``generate_demonstrations``; its header the ``seconds`` that they took.
     """
     split = task.splits["train"]
     columns = (
@@ -127,7 +133,7 @@ def generate(decode: Decode, task: Task, folder: Path) -> None:
                         f"cached demonstrations are generated again: {why}", soft_wrap=True
                     )
                 start = time.perf_counter()
-                tensors = demonstrate(decode, shard)
+                tensors = generate_demonstrations(decode, shard)
                 save_tensors(path, tensors, {"seconds": time.perf_counter() - start})
             bar.advance(rows, sum(map(len, shard)))
 

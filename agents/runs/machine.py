@@ -75,7 +75,7 @@ def release(policy: nn.Module) -> None:
     if find_spec("agents.accel") is not None:
         from agents.accel import workers
 
-        workers.dismiss(policy)
+        workers.stop_workers(policy)
 
 
 def versions() -> dict[str, str]:

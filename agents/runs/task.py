@@ -5,7 +5,7 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from agents.discovery import keys_of
-from agents.policies import pretrained
+from agents.policies.pretrained import load_tokenizer
 from agents.runs.config import chosen
 from textgen_env.errors import UserError
 from textgen_env.tasks import find
@@ -19,7 +19,7 @@ def load_task(config: DictConfig) -> Task:
     with keys_of("env", options):
         task = find(name).load(**options)
     if model := pretrained_name(config):
-        task = task.with_vocabulary(pretrained.load_tokens(model).vocabulary)
+        task = task.with_vocabulary(load_tokenizer(model).vocabulary)
     console.print("\n".join(task.describe()), markup=False, soft_wrap=True)
     return task
 

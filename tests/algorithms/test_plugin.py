@@ -11,7 +11,7 @@ import torch
 from agents.algorithms import Algorithm, Loss
 from agents.algorithms.bc import BC
 from agents.algorithms.dagger import DAgger
-from agents.generation.rollout import frozen
+from agents.generation.rollout import frozen_copy
 from agents.training.checkpoint import load_tensors
 from agents.training.saving import Checkpoints
 from agents.training.trainer import TrainConfig, train
@@ -161,7 +161,7 @@ def test_an_oracle_or_policy_that_is_a_module_is_held_and_other_modules_are_its_
     class Module(Algorithm):
         def __init__(self, policy, oracle):
             super().__init__()
-            self.policy, self.oracle, self.start = policy, oracle, frozen(policy)
+            self.policy, self.oracle, self.start = policy, oracle, frozen_copy(policy)
             self.critic, self.queries = Critic(2, 1), torch.nn.Linear(1, 1)
 
     class Critic(torch.nn.Linear):

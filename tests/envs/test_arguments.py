@@ -109,5 +109,3 @@ def test_a_time_limit_around_another_environment_is_not_ours(task) -> None:
 
     TimeLimit(Owner(), 3).reset()
     gym.make("Copy-v0", task=task).reset()
-
-

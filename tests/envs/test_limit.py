@@ -22,7 +22,7 @@ from agents.evaluation.outputs import generate
 from agents.evaluation.sentence import look
 from agents.evaluation.speed import speed
 from agents.generation import decoding, interleaved
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.decoder import Decoder
 from agents.policies.transformer import Transformer
 from agents.runs.demonstrations import demonstrations
@@ -207,7 +207,9 @@ def test_demonstrations_end_at_the_limit_of_their_row(kind, task):
         "references": ReferenceOracle(task.splits.values(), len(task.vocabulary)),
         "noisy": NoisyOracle(exact, 0.0, torch.Generator()),
         "cached": CachedOracle(exact),
-        "policy": PolicyOracle(policy, partial(beam, width=3), task.vocabulary, task.vocabulary),
+        "policy": PolicyOracle(
+            policy, partial(beam_search, width=3), task.vocabulary, task.vocabulary
+        ),
     }[kind]
     together = oracle.demonstrate(batch.source, batch.limit)
     assert (together.length <= batch.limit).all()
@@ -261,14 +263,14 @@ def test_the_screen_counts_up_to_the_limit(task):
 
 def watched(monkeypatch):
     """What is generated from now on: limit ``[B]`` and trajectories of every decode, of policy or oracle or both."""
-    rolled, roll = [], decoding.roll
+    rolled, roll = [], decoding.decode_loop
 
     def record(step, start, limit, most):
         rolled.append((limit, roll(step, start, limit, most)))
         return rolled[-1][1]
 
     for module in (decoding, interleaved):
-        monkeypatch.setattr(module, "roll", record)
+        monkeypatch.setattr(module, "decode_loop", record)
     return rolled
 
 

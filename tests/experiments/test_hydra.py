@@ -72,7 +72,9 @@ def test_the_jobs_of_a_sweep_run_also_if_another_one_fails(launcher, tmp_path):
     done = run(tmp_path, "--multirun", *words)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert re.search(r"error: job 0 \(.*algorithm=own\.Picky.*this loss is never right", done.stderr)
+    assert re.search(
+        r"error: job 0 \(.*algorithm=own\.Picky.*this loss is never right", done.stderr
+    )
     assert "error: 1 job of this sweep failed: sweep/failed.txt" in done.stderr
     assert (tmp_path / "sweep" / "failed.txt").read_text().startswith("job 0 (")
     assert (tmp_path / "sweep" / "1" / "results.json").is_file()

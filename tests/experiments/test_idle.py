@@ -10,6 +10,7 @@ from cli import read_given
 from compare import passing
 from support.refused import never, refused
 
+
 @pytest.mark.parametrize(
     ("command", "words", "reason"),
     [
@@ -233,5 +234,3 @@ def test_several_processes_are_refused_until_they_share_the_work(
         )
     else:
         checks.check_single_process(environment)
-
-

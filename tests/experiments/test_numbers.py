@@ -131,7 +131,9 @@ def test_a_number_beyond_its_range_is_refused_by_its_key(
 def test_a_value_that_is_no_number_is_refused_by_its_key(monkeypatch, capsys, word):
     command = "compare" if word.startswith("seeds") else "dagger"
     message = refused(monkeypatch, capsys, never, command, word)
-    assert re.fullmatch(rf"error: {re.escape(word)}: (int|float|list) expected, such as .*", message)
+    assert re.fullmatch(
+        rf"error: {re.escape(word)}: (int|float|list) expected, such as .*", message
+    )
 
 
 def test_the_ends_of_a_range_are_allowed() -> None:

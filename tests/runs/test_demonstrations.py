@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.decoder import Decoder
 from agents.generation.demonstrations import BEAM
 from agents.policies.transformer import Transformer
@@ -45,7 +45,7 @@ def endless(policy):
 
 
 def oracle_of(policy, task):
-    return PolicyOracle(policy, partial(beam, width=BEAM), task.vocabulary, task.vocabulary)
+    return PolicyOracle(policy, partial(beam_search, width=BEAM), task.vocabulary, task.vocabulary)
 
 
 @pytest.fixture
@@ -61,7 +61,9 @@ def test_targets_are_what_the_beam_writes_for_each_source(policy, task, fresh):
     split = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu").split
     assert split.texts is before.texts
     for row in range(0, len(split), 7):
-        found = beam(policy, torch.from_numpy(before.source[row])[None], task.horizon, width=BEAM)
+        found = beam_search(
+            policy, torch.from_numpy(before.source[row])[None], task.horizon, width=BEAM
+        )
         assert split.target[row].tolist() == (
             found.action[0].tolist() if found.action[0, -1] == EOS else []
         )
@@ -115,13 +117,13 @@ def test_another_search_has_other_files(change, policy, task, fresh, monkeypatch
     oracle = oracle_of(policy, task)
     demonstrations("teacher", task, oracle, "float32", "cpu", length_penalty=1.0)
     if change == "decoder":
-        monkeypatch.setattr(module, "DECODER", module.DECODER + 1)
+        monkeypatch.setattr(module, "DECODER_VERSION", module.DECODER_VERSION + 1)
     power = 0.0 if change == "length_penalty" else 1.0
     split = demonstrations("teacher", task, oracle, "float32", "cpu", length_penalty=power).split
     assert len(list((fresh / "demonstrations").iterdir())) == 2
     for row in range(0, len(split), 7):
         source = torch.from_numpy(split.source[row])[None]
-        found = beam(policy, source, task.horizon, BEAM, power).action[0].tolist()
+        found = beam_search(policy, source, task.horizon, BEAM, power).action[0].tolist()
         assert split.target[row].tolist() == (found if found[-1] == EOS else [])
 
 
@@ -168,7 +170,7 @@ def test_the_best_of_the_beam_is_the_best_and_the_beam_is_the_teachers(policy, t
     for row in range(0, len(best), 17):
         if not len(best.target[row]):
             continue
-        several = beam(
+        several = beam_search(
             policy, torch.from_numpy(best.source[row])[None], task.horizon, width=BEAM, keep=BEAM
         )
         assert best.target[row].tolist() in [

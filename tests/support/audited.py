@@ -53,9 +53,9 @@ def late(*_: object) -> None:
 
 
 def load_model(folder: str) -> None:
-    from agents.policies.pretrained import load
+    from agents.policies.pretrained import load_pretrained
 
-    load(folder)
+    load_pretrained(folder)
 
 
 def load_data(folder: str) -> None:

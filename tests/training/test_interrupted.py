@@ -356,7 +356,7 @@ def test_a_group_of_processes_that_is_ended_leaves_none_and_says_how_to_go_on(tm
     ]
     words += ["env.horizon=40", "out=run"]
     script = f"import runpy, sys; sys.path.insert(0, {str(Path(compare.__file__).parent)!r}); from agents.accel import workers; "
-    script += "workers.ROWS, workers.WORK = 1, 0; sys.argv = ['dagger.py', *sys.argv[1:]]; "
+    script += "workers.MIN_ROWS, workers.MIN_WORK = 1, 0; sys.argv = ['dagger.py', *sys.argv[1:]]; "
     script += f"runpy.run_path({str(Path(dagger.__file__))!r}, run_name='__main__')"
     settings = {
         "cwd": tmp_path,
@@ -394,7 +394,7 @@ class Slow(Transformer):
     def step(self, token, state):
         os.write(1, b"decoding\\n")
         time.sleep(60)
-workers.ROWS, workers.WORK = 1, 0
+workers.MIN_ROWS, workers.MIN_WORK = 1, 0
 accel.install(3)
 greedy(Slow(9, layers=1, width=16, heads=2, ffn=16).eval(), torch.full((6, 3), 4), 3)
 """

@@ -18,7 +18,7 @@ import torch
 
 from agents.algorithms import Algorithm, Loss
 from agents.algorithms.bc import BC
-from agents.generation.rollout import frozen
+from agents.generation.rollout import frozen_copy
 from agents.training import trainer
 from agents.training.checkpoint import load_tensors, save_tensors
 from agents.training.trainer import Interrupted, update
@@ -402,7 +402,7 @@ LOST = {
     ),
     "an old generator of numpy": (np.random.RandomState(0), in_place(lambda value: value.rand())),
     "a bit generator": (np.random.PCG64(0), in_place(lambda value: value.random_raw())),
-    "a copy of a policy": (frozen(student()), in_place(more)),
+    "a copy of a policy": (frozen_copy(student()), in_place(more)),
     "copies in a list": ([student(), student()], in_place(lambda value: more(value[1]))),
     "a copy that is replaced": (student(), lambda value: student(seed=5)),
     "a module in a list": (unregistered(), in_place(lambda value: value[0][0].weight.data.add_(1))),
