@@ -72,9 +72,10 @@ class Vocabulary:
         """
         ids = {word: index for index, word in enumerate((*SPECIALS, *words))}
         tokenizer = Tokenizer(models.WordLevel(ids, unk_token=SPECIALS[UNK]))
-        blanks = pre_tokenizers.WhitespaceSplit()
-        single = pre_tokenizers.Split(Regex(f"[{re.escape(letters)}]"), "isolated")
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([blanks, single]) if letters else blanks
+        steps = [pre_tokenizers.WhitespaceSplit()]
+        if letters:
+            steps.append(pre_tokenizers.Split(Regex(f"[{re.escape(letters)}]"), "isolated"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
         return cls(tokenizer)
 
     def encode(self, text: str) -> list[int]:
