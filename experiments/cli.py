@@ -25,7 +25,6 @@ from rich.text import Text
 import checks
 from agents.runs.config import leaves
 from agents.training import signals
-from agents.training.trainer import Interrupted
 from options import Groups, groups, help_of, store
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks import tasks
@@ -51,7 +50,7 @@ def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None
         passes_on: words with keys of other commands are ``main``'s second argument instead of a mistake.
     """
     code = 2
-    with signals.handled(signals.stop):
+    with signals.handle_signals(signals.raise_interrupted):
         try:
             checks.check_single_process(os.environ)
             _run(main, script, passes_on)
@@ -61,7 +60,7 @@ def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None
         except OSError as error:  # a full disk, a folder that was deleted or may not be written
             where = f"{error.filename}: " if error.filename else ""
             _print(f"error: {where}{error.strerror or error}")
-        except (Interrupted, KeyboardInterrupt) as error:
+        except KeyboardInterrupt as error:
             _print(str(error) or "interrupted")
             code = signals.exit_code(error)
     sys.exit(code)

@@ -11,7 +11,7 @@ from agents.generation.decoder import Decoder
 from agents.generation.demonstrations import BEAM
 from agents.policies.transformer import Transformer
 from agents.runs import demonstrations as module
-from agents.runs.demonstrations import demonstrations, generate
+from agents.runs.demonstrations import fill_cache, training_demonstrations
 from agents.runs.student import check_start
 from cli import read
 from textgen_env.data.batching import Batches
@@ -58,14 +58,18 @@ def fresh(monkeypatch, tmp_path):
 
 def test_targets_are_what_the_beam_writes_for_each_source(policy, task, fresh):
     before = task.splits["train"]
-    split = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu").split
+    split = training_demonstrations(
+        "teacher", task, oracle_of(policy, task), "float32", "cpu"
+    ).split
     assert split.texts is before.texts
     for row in range(0, len(split), 7):
         found = beam(policy, torch.from_numpy(before.source[row])[None], task.horizon, width=BEAM)
         assert split.target[row].tolist() == (
             found.action[0].tolist() if found.action[0, -1] == EOS else []
         )
-    again = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu").split
+    again = training_demonstrations(
+        "teacher", task, oracle_of(policy, task), "float32", "cpu"
+    ).split
     assert all(
         (left == right).all() for left, right in zip(split.target, again.target, strict=True)
     )
@@ -88,7 +92,7 @@ class Breathless:
 
 @pytest.mark.parametrize("kind", ["teacher", "best_of_beam"])
 def test_what_the_teacher_did_not_end_is_left_out_and_counted(kind, task, fresh, capsys):
-    split = demonstrations(kind, task, Breathless(task), "float32", "cpu").split
+    split = training_demonstrations(kind, task, Breathless(task), "float32", "cpu").split
     endless = [row for row, target in enumerate(split.target) if not len(target)]
     assert 0 < len(endless) < len(split), "some must end and some must not"
     assert all(target[-1] == EOS for target in split.target if len(target))
@@ -107,17 +111,19 @@ def test_what_the_teacher_did_not_end_is_left_out_and_counted(kind, task, fresh,
 def test_a_teacher_that_ends_nothing_is_refused(endless, task, fresh):
     message = "the teacher ended none of its 200 demonstrations by EOS within the limit of its source: train it longer"
     with pytest.raises(UserError, match=f"^{message}"):
-        demonstrations("teacher", task, oracle_of(endless, task), "float32", "cpu")
+        training_demonstrations("teacher", task, oracle_of(endless, task), "float32", "cpu")
 
 
 @pytest.mark.parametrize("change", ["length_penalty", "decoder"])
 def test_another_search_has_other_files(change, policy, task, fresh, monkeypatch):
     oracle = oracle_of(policy, task)
-    demonstrations("teacher", task, oracle, "float32", "cpu", length_penalty=1.0)
+    training_demonstrations("teacher", task, oracle, "float32", "cpu", length_penalty=1.0)
     if change == "decoder":
         monkeypatch.setattr(module, "DECODER", module.DECODER + 1)
     power = 0.0 if change == "length_penalty" else 1.0
-    split = demonstrations("teacher", task, oracle, "float32", "cpu", length_penalty=power).split
+    split = training_demonstrations(
+        "teacher", task, oracle, "float32", "cpu", length_penalty=power
+    ).split
     assert len(list((fresh / "demonstrations").iterdir())) == 2
     for row in range(0, len(split), 7):
         source = torch.from_numpy(split.source[row])[None]
@@ -127,7 +133,8 @@ def test_another_search_has_other_files(change, policy, task, fresh, monkeypatch
 
 def test_a_run_that_finds_demonstrations_in_the_cache_is_told_what_they_took(policy, task, fresh):
     first, second = (
-        demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu") for _ in range(2)
+        training_demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu")
+        for _ in range(2)
     )
     assert second.seconds == first.seconds > 0
     assert second.tokens == first.tokens == sum(map(len, first.split.target))
@@ -143,18 +150,18 @@ def test_an_interrupted_generation_goes_on_where_it_stopped(policy, task, fresh)
         return write(source, steps)
 
     with pytest.raises(KeyboardInterrupt):
-        generate(dies, task, fresh / "x")
-    generate(dies, task, fresh / "x")
+        fill_cache(dies, task, fresh / "x")
+    fill_cache(dies, task, fresh / "x")
     assert sum(calls) - calls[6] - calls[7] == len(
         task.splits["train"]
     )  # two shards of three stood; the third began again
-    generate(None, task, fresh / "x")  # whole: nobody is asked
+    fill_cache(None, task, fresh / "x")  # whole: nobody is asked
 
 
 def test_the_best_of_the_beam_is_the_best_and_the_beam_is_the_teachers(policy, task, fresh):
     oracle = oracle_of(policy, task)
     first, best = (
-        demonstrations(kind, task, oracle, "float32", "cpu").split
+        training_demonstrations(kind, task, oracle, "float32", "cpu").split
         for kind in ("teacher", "best_of_beam")
     )
     texts = task.splits["train"].texts.references
@@ -178,7 +185,7 @@ def test_the_best_of_the_beam_is_the_best_and_the_beam_is_the_teachers(policy, t
 
 def test_an_exact_expert_demonstrates_the_optimum(task, fresh):
     for kind in ("references", "teacher", "best_of_beam"):
-        split = demonstrations(kind, task, expert(task), "float32", "cpu").split
+        split = training_demonstrations(kind, task, expert(task), "float32", "cpu").split
         assert all(
             (source == target).all()
             for source, target in zip(split.source, split.target, strict=True)
@@ -186,7 +193,7 @@ def test_an_exact_expert_demonstrates_the_optimum(task, fresh):
     with pytest.raises(
         UserError, match="unknown demonstrations 'teachers'; did you mean 'teacher'"
     ):
-        demonstrations("teachers", task, expert(task), "float32", "cpu")
+        training_demonstrations("teachers", task, expert(task), "float32", "cpu")
 
 
 def test_seqinter_fine_tunes_and_says_so():

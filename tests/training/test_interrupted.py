@@ -26,7 +26,7 @@ from agents.discovery import find_algorithm
 from agents.evaluation import validation
 from agents.runs import demonstrations, evaluation
 from agents.runs.locks import locked
-from agents.runs.task import load_task
+from agents.runs.task import build_task
 from agents.training.checkpoint import load_tensors, save_tensors
 from support.commands import COPY, CPU, TEXT, TINY_RUN, environment
 from support.files import flipped
@@ -229,7 +229,7 @@ def test_damaged_demonstrations_are_said_and_generated_again(here, harm):
 
 @pytest.mark.filterwarnings("error")
 def test_a_damaged_vocabulary_is_said_and_trained_again(here):
-    corpus = load_task(cli.read("dagger", TEXT)).corpus
+    corpus = build_task(cli.read("dagger", TEXT)).corpus
     subword_vocabulary(corpus, 300)  # the task may be in memory still, from before this cache
     (path,) = Path().glob("cache/vocabularies/*.json")
     whole = path.read_bytes()
@@ -274,8 +274,8 @@ PHASES = {
     "the training": (find_algorithm("seqkd").func, "loss", "saved in "),
     "a validation": (validation, "mean_nll", "saved in "),
     "the evaluation": (dagger, "generate_outputs", "interrupted"),
-    "the speed": (evaluation, "speed", "interrupted"),
-    "the report": (dagger, "publish", "interrupted"),
+    "the speed": (evaluation, "decoding_speed", "interrupted"),
+    "the report": (dagger, "write_report", "interrupted"),
 }
 
 
@@ -475,7 +475,7 @@ def test_a_disk_that_is_full_from_the_start_or_later_is_one_line_and_exit_code_t
     call(dagger, *RUN, *(["resume=true"] if Path("run/config.yaml").exists() else []))
 
 
-@pytest.mark.parametrize("when", ["generate_outputs", "publish"])
+@pytest.mark.parametrize("when", ["generate_outputs", "write_report"])
 def test_a_run_folder_that_is_deleted_before_its_report_is_one_line(when, tmp_path, monkeypatch):
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
