@@ -28,12 +28,19 @@ TINY_RUN = [
     *("train.steps=6", "train.validations=1", "train.batch_tokens=128", "train.validation_rows=4"),
     *("evaluate.speed_rows=4", "evaluate.rows=12"),
 ]
-TEXT = [
-    *("env=IWSLT-v0", "env.corpus=bundled", "env.bundled_pairs=120"),
-    *("env.vocabulary=300", "env.horizon=24"),
+TRAINED_TEACHER = [
     *(*SMALL_TEACHER, "teacher.train.steps=15", "teacher.train.batch_tokens=128"),
     *("teacher.train.lr=0.05", "teacher.train.warmup=1"),  # enough for its outputs to end
     *("teacher.train.validations=1", "teacher.train.validation_rows=4"),
+]
+TEXT = [
+    *("env=IWSLT-v0", "env.corpus=bundled", "env.bundled_pairs=120"),
+    *("env.vocabulary=300", "env.horizon=24", *TRAINED_TEACHER),
+]
+# A run with all phases: it trains a teacher, generates demonstrations and trains a student on them.
+SEQKD = [
+    *("env=Copy-v0", "env.train=200", "teacher=transformer", *TRAINED_TEACHER, *TINY_RUN),
+    *("algorithm=seqkd", "out=run"),
 ]
 
 
