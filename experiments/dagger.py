@@ -12,7 +12,7 @@ from agents.algorithms import Algorithm
 from agents.evaluation.validation import validator
 from agents.runs.config import train_config
 from agents.runs.demonstrations import Demonstrations, training_demonstrations
-from agents.runs.evaluation import evaluate, generate_outputs, write_report
+from agents.runs.evaluation import evaluate, generate_outputs, finish_run
 from agents.runs.folder import open_folder
 from agents.runs.machine import use_machine
 from agents.runs.run import Run
@@ -39,7 +39,7 @@ def main(config: DictConfig) -> None:
         progress, learned = distill(run, algorithm)
         outputs = generate_outputs(run)
         results = evaluate(run, outputs, progress, learned)
-        write_report(folder, results, outputs)
+        finish_run(folder, results, outputs)
     console.print(reporting.results_table(results))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 

@@ -18,7 +18,7 @@ import cli
 from agents.evaluation.outputs import generate_texts, subset
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
-from agents.runs.evaluation import generate_outputs, output_files, write_report
+from agents.runs.evaluation import generate_outputs, output_files, finish_run
 from agents.runs.loading import load_run
 from agents.runs.machine import package_versions, use_machine
 from agents.runs.results import read_results
@@ -117,7 +117,7 @@ def add_to_report(run: Run, exported: dict[str, Any]) -> None:
             console.print(f"exported, but not in the run's report: {path} is gone", soft_wrap=True)
             return
     try:
-        write_report(run.folder, results, generate_outputs(run))
+        finish_run(run.folder, results, generate_outputs(run))
     except (OSError, UserError) as error:
         console.print(f"exported, but not in the run's report: {error}", soft_wrap=True)
     else:

@@ -156,7 +156,7 @@ def previous_results(folder: Path) -> dict[str, Any]:
     return read_results(path) if path.is_file() else {}
 
 
-def write_report(folder: Path, results: dict[str, Any], outputs: Outputs) -> None:
+def finish_run(folder: Path, results: dict[str, Any], outputs: Outputs) -> None:
     """Write the report, samples and curves, then ``results.json``, which marks a finished run."""
     config = OmegaConf.to_yaml(read_config(folder / "config.yaml"))
     report.save_report(folder, results, samples(outputs.test, outputs.texts, SAMPLES), config)

@@ -15,7 +15,7 @@ from support.commands import SEQKD, run_in_process
 @pytest.fixture
 def without_report(monkeypatch):
     """Runs draw no plots, which take half of their time."""
-    monkeypatch.setattr("agents.reporting.write", lambda *args: None)
+    monkeypatch.setattr("agents.reporting.save_report", lambda *args: None)
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def test_run_on_a_full_disk_gives_one_line_and_can_be_repeated(limit, empty_work
     run_in_process(dagger, *SEQKD, *resume)
 
 
-@pytest.mark.parametrize("step", ["generate_outputs", "write_report"])
+@pytest.mark.parametrize("step", ["generate_outputs", "finish_run"])
 def test_run_folder_deleted_before_a_step_is_named(step, empty_workspace, monkeypatch):
     function = getattr(dagger, step)
 

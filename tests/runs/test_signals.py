@@ -57,7 +57,7 @@ PHASES = {
     "validation": (validation, "mean_nll", "saved in "),
     "evaluation": (dagger, "generate_outputs", "interrupted"),
     "speed": (evaluation, "decoding_speed", "interrupted"),
-    "report": (dagger, "write_report", "interrupted"),
+    "report": (dagger, "finish_run", "interrupted"),
 }
 
 
@@ -99,7 +99,7 @@ def test_interrupted_comparison_has_the_signals_exit_code_and_resumes(
 
 def test_resume_hint_of_the_outer_command_replaces_the_inner_one():
     with (
-        pytest.raises(Interrupted, match="^saved\nresume with: outer$") as error,
+        pytest.raises(Interrupted, match=r"^saved\nresume with: outer$") as error,
         resumable("outer"),
         resumable("inner"),
     ):
