@@ -80,9 +80,9 @@ def serve() -> None:
     if Path(
         "agents/runs"
     ).is_dir():  # not in earlier checkouts, whose runner tunes the allocator by itself
-        from agents.runs.machine import accelerate
+        from agents.runs.machine import install_accel
 
-        accelerate(1)
+        install_accel(1)
     torch.set_num_threads(1)
     setup, works = material.Setup(vocabulary=8000, width=256, tokens=600, threads=1), {}
     for line in sys.stdin:

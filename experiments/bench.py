@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 import cli
-from agents.runs.machine import installed, versions
+from agents.runs.machine import package_version, package_versions
 from benchmarks import suites
 from benchmarks.machine import described, matmul_rates
 from benchmarks.material import SIZES, Setup
@@ -35,7 +35,8 @@ def main(config: DictConfig) -> None:
     results: dict[str, Any] = {
         "settings": OmegaConf.to_container(config),
         "machine": described(cores),
-        "versions": versions() | {package: installed(package) for package in NEEDS.values()},
+        "versions": package_versions()
+        | {package: package_version(package) for package in NEEDS.values()},
         "missing": missing(),
         "rows": [],
     }

@@ -43,7 +43,7 @@ def run(main: Main, command: str) -> None:
     one line, and with Hydra's 1 after a bug.
     """
     code = 2
-    with signals.handled(signals.stop):
+    with signals.handle_signals(signals.raise_interrupted):
         try:
             idle.check_single_process(os.environ)
             _run(main, command)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 import cli
 import dagger
 import idle
-from agents.evaluation.outputs import outputs, outputs_name, subset
+from agents.evaluation.outputs import cached_outputs, outputs_filename, subset
 from agents.generation.decoder import Decoder
 from agents.model import fingerprint
 from agents.reporting import read_metrics, versus
@@ -27,13 +27,13 @@ from agents.reporting.comparison import (
 )
 from agents.reporting.facts import display_name
 from agents.runs.config import check_same, leaves
-from agents.runs.folder import ALWAYS, UNFINISHED, begun, resumable
+from agents.runs.folder import ALWAYS, UNFINISHED, has_content, resumable
+from agents.runs.loading import load_student
 from agents.runs.locks import locked
-from agents.runs.machine import find_machine
-from agents.runs.reopen import reopen_student
+from agents.runs.machine import resolve_machine
 from agents.runs.results import read_results
 from agents.runs.student import check_start, needs_start
-from agents.runs.task import load_task
+from agents.runs.task import build_task
 from agents.runs.teacher import find_teacher, outputs_folder
 from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
@@ -73,7 +73,7 @@ def main(config: DictConfig) -> None:
     env = cli.read("dagger", [word for word in words if word.startswith("env=")]).env.name
     folder = Path(config.out or f"runs/compare-{env}")
     runs = plan(config, words, folder)
-    vocabulary = load_task(next(iter(runs.values()))).vocabulary
+    vocabulary = build_task(next(iter(runs.values()))).vocabulary
     for width in config.beams:
         check_range("beams", width, Range(1, len(vocabulary)))
     with (
@@ -137,13 +137,13 @@ def plan(config: DictConfig, words: list[str], folder: Path) -> dict[Key, DictCo
             f"algorithm={algorithm}",
             f"seed={seed}",
             f"out={quote(str(out))}",
-            f"resume={str(begun(out)).lower()}",
+            f"resume={str(has_content(out)).lower()}",
         ]
         run = cli.read("dagger", [*passed[key], *evaluation, *own])
         if needs_start(run) and run.init is None and ("mle", student, seed) in keys:
             run.init = str(folder / f"mle-{student}-seed{seed}")
         check_start(run)
-        if begun(out) and (out / "config.yaml").is_file():
+        if has_content(out) and (out / "config.yaml").is_file():
             check_same(
                 out / "config.yaml", run, ALWAYS if (out / "results.json").is_file() else UNFINISHED
             )
@@ -182,16 +182,16 @@ def report(
     entries, curves = [], {}
     for (algorithm, student, seed), run in runs.items():
         out = Path(run.out)
-        config, task, policy = reopen_student(out, run.device, run.precision)
-        machine, results = find_machine(config), read_results(out / "results.json")
+        config, task, policy = load_student(out, run.device, run.precision)
+        machine, results = resolve_machine(config), read_results(out / "results.json")
         test = subset(task.splits["test"], config.evaluate.rows)
         decoders = {width: Decoder(policy, width, *machine, length_penalty) for width in beams}
         files = {
-            width: out / "outputs" / outputs_name(len(test), width, length_penalty)
+            width: out / "outputs" / outputs_filename(len(test), width, length_penalty)
             for width in beams
         }
         texts = {
-            width: outputs(decoders[width], task, test, files[width], fingerprint(policy))
+            width: cached_outputs(decoders[width], task, test, files[width], fingerprint(policy))
             for width in beams
         }
         entries.append(Entry(algorithm, student, seed, results, texts))
@@ -251,7 +251,7 @@ def shared_teacher(entries: list[Entry]) -> None:
 
 def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int]) -> Entry:
     """The teacher's own row: its test outputs at every beam width, and the cost of its training."""
-    machine, penalty = find_machine(config), config.evaluate.length_penalty
+    machine, penalty = resolve_machine(config), config.evaluate.length_penalty
     teacher = find_teacher(config, task, machine)
     folder, texts = outputs_folder(teacher, task, machine.precision), {}
     for width in beams:
@@ -260,11 +260,13 @@ def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int])
             if teacher.policy is None
             else Decoder(teacher.policy, width, *machine, penalty)
         )
-        texts[width] = outputs(decode, task, test, folder / outputs_name(len(test), width, penalty))
-    size, cost = {"parameters": teacher.about["parameters"]}, teacher.about["cost"] or {}
+        texts[width] = cached_outputs(
+            decode, task, test, folder / outputs_filename(len(test), width, penalty)
+        )
+    size, cost = {"parameters": teacher.summary["parameters"]}, teacher.summary["cost"] or {}
     results = {"student": size, "speed": {"speedup": None}, "cost": cost}
     return Entry(
-        TEACHER, teacher.about["architecture"], config.teacher.get("seed", 0), results, texts
+        TEACHER, teacher.summary["architecture"], config.teacher.get("seed", 0), results, texts
     )
 
 

@@ -9,16 +9,16 @@ from agents import reporting
 from agents.algorithms import Algorithm
 from agents.evaluation.validation import validator
 from agents.runs.config import train_config
-from agents.runs.demonstrations import Demonstrations, demonstrations
-from agents.runs.evaluation import evaluate, generate_outputs, publish
+from agents.runs.demonstrations import Demonstrations, training_demonstrations
+from agents.runs.evaluation import evaluate, finish_run, generate_outputs
 from agents.runs.folder import open_folder
 from agents.runs.machine import use_machine
 from agents.runs.run import Run
 from agents.runs.student import build_student
-from agents.runs.task import load_task
+from agents.runs.task import build_task
 from agents.runs.teacher import find_teacher
 from agents.runs.training import build_algorithm, check_settings, student_checkpoints
-from agents.training.progress import Progress
+from agents.training.state import TrainerState
 from agents.training.trainer import train
 from textgen_env.data.batching import Batches
 from textgen_env.terminal import console
@@ -27,7 +27,7 @@ from textgen_env.terminal import console
 def main(config: DictConfig) -> None:
     """Task → teacher → student → algorithm → train → evaluate → report."""
     machine = use_machine(config)
-    task = load_task(config)
+    task = build_task(config)
     check_settings(config, task)  # mistakes that would otherwise show after the teacher's training
     with open_folder(config, "experiments/dagger.py", cli.overrides()) as folder:
         teacher = find_teacher(config, task, machine)
@@ -37,16 +37,16 @@ def main(config: DictConfig) -> None:
         progress, learned = distill(run, algorithm)
         outputs = generate_outputs(run)
         results = evaluate(run, outputs, progress, learned)
-        publish(folder, results, outputs)
+        finish_run(folder, results, outputs)
     console.print(reporting.results_table(results))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 
-def distill(run: Run, algorithm: Algorithm) -> tuple[Progress, Demonstrations]:
+def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstrations]:
     """Train the student; returns the end of the training, and what the student learned from."""
     config, task, machine, oracle = run.config, run.task, run.machine, run.teacher.oracle
     task.vocabulary.save(run.folder / "vocabulary.json")
-    learned = demonstrations(
+    learned = training_demonstrations(
         algorithm.demonstrations, task, oracle, *machine, config.teacher.length_penalty
     )
     progress = train(

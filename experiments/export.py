@@ -15,12 +15,12 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 import cli
-from agents.evaluation.outputs import generate, subset
-from agents.evaluation.speed import speed
+from agents.evaluation.outputs import generate_texts, subset
+from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
-from agents.runs.evaluation import generate_outputs, output_files, publish
-from agents.runs.machine import use_machine, versions
-from agents.runs.reopen import reopen
+from agents.runs.evaluation import finish_run, generate_outputs, output_files
+from agents.runs.loading import load_run
+from agents.runs.machine import package_versions, use_machine
 from agents.runs.results import read_results
 from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
@@ -47,12 +47,12 @@ def main(config: DictConfig) -> None:
         raise unknown("format", config.format, FORMATS)
     export.check_quantization(config.quantization)
     use_machine(config)
-    run = reopen(config.run, config.device, config.precision)
+    run = load_run(config.run, config.device, config.precision)
     folder = Path(config.out or f"{config.run}/export-{config.quantization}")
     export.export(run.student, run.task, folder, config.quantization)
     model = export.load(folder, workers=torch.get_num_threads())
     results = compare(config, run, partial(export.decoder, model, run.task.vocabulary))
-    results["versions"] = versions() | {"ctranslate2": export.ctranslate2.__version__}
+    results["versions"] = package_versions() | {"ctranslate2": export.ctranslate2.__version__}
     write_atomically(folder / "export.json", json.dumps(results, indent=1).encode())
     show(results, folder)
     add_to_report(run, results)
@@ -69,8 +69,10 @@ def compare(config: DictConfig, run: Run, exported: Any) -> dict[str, Any]:
     return {
         **agreement(exported(), Decoder(run.student, 1, "float32", run.machine.device), task, test),
         "speeds": [
-            speed(own, task, test, size)
-            | speed({"exported": exported(size)}, task, test, 1 if size == 1 else len(test))
+            decoding_speed(own, task, test, size)
+            | decoding_speed(
+                {"exported": exported(size)}, task, test, 1 if size == 1 else len(test)
+            )
             | {"batch_size": size}
             for size in config.batch_sizes
         ],
@@ -85,7 +87,10 @@ def compare(config: DictConfig, run: Run, exported: Any) -> dict[str, Any]:
 
 def agreement(exported: Decode, own: Decode, task: Task, test: Split) -> dict[str, Any]:
     """Scores of both against the references, and how many sentences come out the same."""
-    texts = {"exported": generate(exported, task, test), "student": generate(own, task, test)}
+    texts = {
+        "exported": generate_texts(exported, task, test),
+        "student": generate_texts(own, task, test),
+    }
     references = test.texts.references
     scores = {
         who: {
@@ -112,7 +117,7 @@ def add_to_report(run: Run, exported: dict[str, Any]) -> None:
             console.print(f"exported, but not in the run's report: {path} is gone", soft_wrap=True)
             return
     try:
-        publish(run.folder, results, generate_outputs(run))
+        finish_run(run.folder, results, generate_outputs(run))
     except (OSError, UserError) as error:
         console.print(f"exported, but not in the run's report: {error}", soft_wrap=True)
     else:

@@ -12,8 +12,8 @@ from agents.evaluation import exposure_bias
 from agents.evaluation.outputs import subset
 from agents.reporting import exposure_report
 from agents.runs.folder import make_folder
+from agents.runs.loading import load_run
 from agents.runs.machine import use_machine
-from agents.runs.reopen import reopen
 from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range, unknown
@@ -29,12 +29,12 @@ def main(config: DictConfig) -> None:
         raise unknown("split", config.split, first.task.splits)
     check_range("top_k", config.top_k, Range(0, len(first.task.vocabulary)))
     folder = make_folder(config.out)
-    reports = exposure_bias.measure(
+    reports = exposure_bias.measure_exposure_bias(
         {name: run.student for name, run in runs.items()},
         first.teacher.oracle,
         first.task,
         subset(first.task.splits[config.split], config.rows),
-        exposure_bias.Settings(
+        exposure_bias.ExposureBiasConfig(
             **{
                 name: config[name]
                 for name in ("top_k", "corrupt_at", "corrupt", "resamples", "seed")
@@ -45,7 +45,7 @@ def main(config: DictConfig) -> None:
     results = {
         "settings": OmegaConf.to_container(config),
         "env": first.task.id,
-        "teacher": first.teacher.about,
+        "teacher": first.teacher.summary,
         "runs": reports,
     }
     write_atomically(folder / "exposure_bias.json", json.dumps(results, indent=1).encode())
@@ -61,7 +61,7 @@ def open_all(config: DictConfig) -> dict[str, Run]:
     if not config.run:
         raise UserError("name at least one finished run folder: run=RUN")
     runs = {
-        folder: reopen(folder, config.device, config.precision) for folder in map(str, config.run)
+        folder: load_run(folder, config.device, config.precision) for folder in map(str, config.run)
     }
     shared: dict[tuple[Any, ...], str] = {}
     for folder, run in runs.items():
@@ -70,7 +70,7 @@ def open_all(config: DictConfig) -> dict[str, Run]:
             task.corpus.fingerprint,
             task.vocabulary.fingerprint,
             task.limits,
-            run.teacher.about["path"],
+            run.teacher.summary["path"],
         )
         shared.setdefault(key, folder)
     if len(shared) > 1:

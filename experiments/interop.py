@@ -13,16 +13,16 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 import cli
-from agents.evaluation.outputs import generate, subset
+from agents.evaluation.outputs import generate_texts, subset
 from agents.generation.decoder import Decoder
 from agents.interop import Settings, trainer
 from agents.model import Model
 from agents.runs.config import chosen
-from agents.runs.folder import begun, make_folder, unused
+from agents.runs.folder import has_content, make_folder, unused_folder
 from agents.runs.locks import locked
-from agents.runs.machine import Machine, use_machine, versions
+from agents.runs.machine import Machine, package_versions, use_machine
 from agents.runs.student import build_student
-from agents.runs.task import load_task
+from agents.runs.task import build_task
 from textgen_env.data.files import write_atomically
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range
@@ -37,7 +37,7 @@ def main(config: DictConfig) -> None:
     """Task → student → score → train → score; the student, the table and results.json."""
     check(config)
     machine = use_machine(config)
-    task = load_task(config)
+    task = build_task(config)
     if config.rows is not None:
         check_range("rows", config.rows, Range(1, len(task.splits["test"])))
     student = build_student(config, task).to(machine.device)
@@ -53,7 +53,7 @@ def main(config: DictConfig) -> None:
             "seconds": time.perf_counter() - began,
             "scores": {"before": before, "after": evaluate(student, task, config.rows, machine)},
             "settings": OmegaConf.to_container(config),
-            "versions": versions(),
+            "versions": package_versions(),
         }
         Model.from_task(student, *chosen(config.student), task).save(folder)
         write_atomically(folder / "results.json", json.dumps(results, indent=1).encode())
@@ -99,9 +99,9 @@ def trainer_settings(config: DictConfig, task: Task, machine: Machine) -> Settin
 def empty_folder(config: DictConfig) -> Iterator[Path]:
     """The folder ``out``, which must be empty, or an unused one in runs/; made before the work rather than after it, locked."""
     name = f"{config.env.name}-{config.trainer}-{config.student.name}-seed{config.seed}"
-    folder = make_folder(config.out or str(unused(name)))
+    folder = make_folder(config.out or str(unused_folder(name)))
     with locked(folder):
-        if begun(folder):
+        if has_content(folder):
             raise UserError(f"{folder} is not empty: choose another out=")
         yield folder
 
@@ -109,7 +109,7 @@ def empty_folder(config: DictConfig) -> Iterator[Path]:
 def evaluate(student: Any, task: Task, rows: int | None, machine: Machine) -> dict[str, float]:
     """The scores of the student's greedy outputs for the test split."""
     test = subset(task.splits["test"], rows)
-    texts = generate(Decoder(student, 1, *machine), task, test)
+    texts = generate_texts(Decoder(student, 1, *machine), task, test)
     return {
         name: value.value
         for name, value in corpus_score(

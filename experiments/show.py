@@ -5,11 +5,11 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 import cli
-from agents.evaluation.sentence import look
+from agents.evaluation.sentence import analyze_sentence
 from agents.generation.decoder import Decoder
 from agents.precision import precision
 from agents.reporting import sentence as view
-from agents.runs.reopen import reopen
+from agents.runs.loading import load_run
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
@@ -19,10 +19,10 @@ def main(config: DictConfig) -> None:
     """A run folder → the sentence in the terminal, and as a page in the folder."""
     if config.run is None:
         raise UserError("name a finished run folder: run=RUN")
-    run = reopen(config.run, config.device, config.precision)
+    run = load_run(config.run, config.device, config.precision)
     decoder = Decoder(run.student, config.beam, *run.machine, config.length_penalty)
     with precision(*run.machine):
-        steps = look(
+        steps = analyze_sentence(
             run.student, decoder, run.teacher.oracle, run.task, config.split, config.sentence
         )
     console.print(view.terminal_view(steps, config.run))

@@ -14,10 +14,10 @@ from rich.table import Table
 
 import cli
 from agents.evaluation.outputs import subset
-from agents.evaluation.speed import speed
+from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decoder
-from agents.runs.machine import accelerate, versions
-from agents.runs.reopen import reopen
+from agents.runs.loading import load_run
+from agents.runs.machine import install_accel, package_versions
 from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range
@@ -30,11 +30,11 @@ def main(config: DictConfig) -> None:
     """Tokens a second of both on the same sentences by batch size, beam and threads → a table and RUN/speed.json."""
     if config.run is None:
         raise UserError("give run=RUN, a finished run folder")
-    accelerate(None)
-    run = reopen(config.run, config.device, config.precision)
+    install_accel(None)
+    run = load_run(config.run, config.device, config.precision)
     if run.teacher.policy is None:
         raise UserError(
-            f"{config.run}: its teacher is {run.teacher.about['architecture']}, nothing that decodes"
+            f"{config.run}: its teacher is {run.teacher.summary['architecture']}, nothing that decodes"
         )
     for beam in config.beams:
         check_range("beams", beam, Range(1, len(run.task.vocabulary)))
@@ -44,7 +44,7 @@ def main(config: DictConfig) -> None:
         "rows": len(subset(run.task.splits["test"], config.rows)),
         **run.machine._asdict(),
         "speeds": rows,
-        "versions": versions(),
+        "versions": package_versions(),
     }
     write_atomically(run.folder / "speed.json", json.dumps(results, indent=1).encode())
     table = Table(*COLUMNS, title=f"{config.run}, {run.machine.precision}")
@@ -71,7 +71,7 @@ def measure(config: DictConfig, run: Run) -> Iterator[dict[str, Any]]:
                 for who, policy in (("teacher", run.teacher.policy), ("student", run.student))
             }
             for batch_size in config.batch_sizes:
-                rates = speed(decoders, run.task, test, batch_size, config.rounds)
+                rates = decoding_speed(decoders, run.task, test, batch_size, config.rounds)
                 ratio = rates["student_tokens_per_second"] / rates["teacher_tokens_per_second"]
                 yield {
                     "threads": threads,

@@ -1,15 +1,17 @@
-"""Exposure bias of trained students: how far each is from its teacher, on whose prefixes, and how that adds up.
+"""Exposure bias of trained students: how far they are from their teacher, and how that accumulates.
 
-With o the teacher, p a student, and d^t the prefixes of t - 1 tokens that the expert (d_o) or the student's decoder F (d_p,F)
-generates, Arora et al. 2022 ("Why Exposure Bias Matters") define the error a step, the regret, and how much accumulates::
+Let o be the teacher, p a student, and d^t the distribution of prefixes of t - 1 tokens, generated
+by the expert (d_o) or by the student with decoder F (d_p,F). Arora et al. 2022 ("Why Exposure Bias
+Matters") define the error per step, the regret and its accumulation::
 
     ε_t     = E[KL(o ‖ p)] over d_o^t             ε_≤l = (ε_1 + … + ε_l) / l
     R_≤l    = Σ_{t ≤ l} E[KL(o ‖ p)] over d_p,F^t
     AccErr_≤(l) = R_≤l / ε_≤l                     %ExAccErr_≤(l) = 100 (R_≤l - l ε_≤l) / (l ε_≤l)
 
-Without accumulation AccErr_≤(l) = l and %ExAccErr_≤(l) = 0.  d_o comes from the references, as in the paper, and from the
-teacher's own outputs.  Texts end at different lengths: d^t, and so every mean by position, is over those that reach step t.
-%ExAccErr can be below 0: a greedy F keeps to likely prefixes, on which a student may be closer to its teacher than on d_o.
+Without accumulation AccErr_≤(l) = l and %ExAccErr_≤(l) = 0. Here d_o is taken from the references,
+as in the paper, and also from the teacher's own outputs. Texts differ in length: d^t, and so every
+mean by position, is over the texts that reach step t. %ExAccErr can be negative: a greedy F stays
+on likely prefixes, where a student may be closer to its teacher than on d_o.
 """
 
 from __future__ import annotations
@@ -22,7 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.evaluation.tally import LEAST, Tally, band, weigh
+from agents.evaluation.position_means import (
+    MIN_SENTENCES,
+    PositionMeans,
+    bootstrap_weights,
+    interval,
+)
 from agents.generation.decoding import greedy
 from agents.generation.rollout import eval_mode, rollout
 from agents.precision import precision
@@ -36,22 +43,23 @@ from textgen_env.types import UNK, Batch, Oracle, Policy
 EXPERTS = ("reference", "teacher")
 ROLL_INS = (*EXPERTS, "student")
 STARTS = ("clean", "corrupted")
-GRAM = 4  # tokens that have to recur to count as repetition
-TOKENS = 2048  # positions scored side by side: [TOKENS, V] is what has to fit
+PREFIXES = (*ROLL_INS, *STARTS)  # student and teacher are compared on the prefixes of each
+GRAM = 4  # length of the n-grams whose repetition is counted
+TOKENS = 2048  # target positions per batch, which bounds the memory of the logits
 
 
 @dataclass(frozen=True)
-class Settings:
+class ExposureBiasConfig:
     """How to measure.
 
-    Args:
-        top_k: How a student samples, as in ``rollout``; 1: greedy.
-        corrupt_at: Tokens of the reference before the corrupted ones.
-        corrupt: How many random tokens replace the reference's; from there the student decodes greedily.
-        resamples: Of the bootstrap; all students are resampled by the same sentences.
-        seed: Of samples, corruption and bootstrap.
+    Attributes:
+        top_k: how a student samples, as in ``rollout``; 1 is greedy.
+        corrupt_at: number of reference tokens before the corrupted ones.
+        corrupt: number of reference tokens replaced by random ones; the student continues greedily.
+        resamples: of the bootstrap; all students share the resampled sentences.
+        seed: of samples, corruption and bootstrap.
         precision: "float32" or "bf16".
-        device: Torch device.
+        device: torch device.
     """
 
     top_k: int
@@ -64,96 +72,97 @@ class Settings:
 
     @property
     def start(self) -> int:
-        """Length of the prefix, corrupted or not, that recovery starts from."""
+        """Length of the prefix, corrupted or clean, from which the student continues."""
         return self.corrupt_at + self.corrupt
 
 
-def measure(
-    students: Mapping[str, Policy], oracle: Oracle, task: Task, split: Split, settings: Settings
+def measure_exposure_bias(
+    students: Mapping[str, Policy],
+    oracle: Oracle,
+    task: Task,
+    split: Split,
+    config: ExposureBiasConfig,
 ) -> dict[str, Any]:
-    """``{name: report}`` of ``students`` that share a teacher, on the sentences of ``split``, in one pass.
+    """Measure the exposure bias of students of one teacher, in one pass over ``split``.
+
+    Returns:
+        For each student the result of ``summarize``.
 
     Raises:
-        UserError: There are too few sentences, or too few references go on after the corrupted tokens.
+        UserError: there are too few sentences, or too few are longer than the corrupted prefix.
     """
-    _check(task, split, settings)
-    tallies = {
-        name: {who: Tally(task.horizon, settings.resamples) for who in (*ROLL_INS, *STARTS)}
+    _check(task, split, config)
+    means = {
+        name: {prefix: PositionMeans(task.horizon, config.resamples) for prefix in PREFIXES}
         for name in students
     }
     for batch in sequential_batches(split, TOKENS, task.limit):
-        rngs = [
-            np.random.default_rng((settings.seed, row)) for row in batch.index.tolist()
-        ]  # one a sentence
-        weights = weigh(rngs, settings.resamples)  # [B, 1 + R]
-        noise = uniform(
-            (settings.seed,), "sample", batch.index, int(batch.limit.max())
-        )  # the same for all students
-        batch = batch.to(settings.device)
-        starts = {"clean": batch.target[:, : settings.start]}  # [B, start]
-        starts["corrupted"] = corrupted(
-            starts["clean"], batch.length, settings.corrupt_at, len(task.vocabulary), rngs
-        )
-        with precision(settings.precision, settings.device):
+        rngs = [np.random.default_rng((config.seed, row)) for row in batch.index.tolist()]
+        weights = bootstrap_weights(rngs, config.resamples)  # [B, 1 + R]
+        # The same noise for all students.
+        noise = uniform((config.seed,), "sample", batch.index, int(batch.limit.max()))
+        batch = batch.to(config.device)
+        clean = batch.target[:, : config.start]  # [B, start]
+        corrupted = corrupt(clean, batch.length, config.corrupt_at, len(task.vocabulary), rngs)
+        starts = dict(zip(STARTS, (clean, corrupted), strict=True))
+        with precision(config.precision, config.device):
             demonstration = oracle.demonstrate(batch.source, batch.limit)
             for name, student in students.items():
-                sampled = rollout(student, batch.source, batch.limit, noise, settings.top_k)
+                sampled = rollout(student, batch.source, batch.limit, noise, config.top_k)
                 outputs = {"teacher": demonstration, "student": sampled}
                 with eval_mode(student):
-                    for who, start in starts.items():
-                        outputs[who] = greedy(
+                    for prefix, start in starts.items():
+                        outputs[prefix] = greedy(
                             student, batch.source, batch.limit, start, scored=False
                         )
-                    for who, tally in tallies[name].items():
-                        own = outputs.get(who)
-                        rows = (
-                            batch
-                            if own is None
-                            else replace(batch, target=own.action, length=own.length)
-                        )
-                        skip = settings.start if who in starts else 0
-                        values = {
-                            key: value[:, skip:]
-                            for key, value in compare(student, oracle, rows).items()
-                        }
-                        tally.add(weights, values, rows.mask[:, skip:])
-    return {name: report(tally) for name, tally in tallies.items()}
+                    for prefix in PREFIXES:
+                        output, rows = outputs.get(prefix), batch
+                        if output is not None:
+                            rows = replace(batch, target=output.action, length=output.length)
+                        first = config.start if prefix in starts else 0
+                        metrics = prefix_metrics(student, oracle, rows)
+                        metrics = {key: value[:, first:] for key, value in metrics.items()}
+                        means[name][prefix].add(weights, metrics, rows.mask[:, first:])
+    return {name: summarize(by_prefix) for name, by_prefix in means.items()}
 
 
-def _check(task: Task, split: Split, settings: Settings) -> None:
-    if len(split) < LEAST:
+def _check(task: Task, split: Split, config: ExposureBiasConfig) -> None:
+    if len(split) < MIN_SENTENCES:
         raise UserError(
-            f"{len(split)} sentences: at least {LEAST} are needed for a mean by position"
+            f"{len(split)} sentences are too few for means by position; use at least "
+            f"{MIN_SENTENCES}"
         )
     lengths = [
         min(len(target), task.limit(len(source)))
         for source, target in zip(split.source, split.target, strict=True)
     ]
-    longer = sum(length > settings.start for length in lengths)
-    if settings.corrupt_at < 0 or settings.corrupt < 1 or longer < LEAST:
+    longer = sum(length > config.start for length in lengths)
+    if config.corrupt_at < 0 or config.corrupt < 1 or longer < MIN_SENTENCES:
         raise UserError(
-            f"corrupt_at={settings.corrupt_at} corrupt={settings.corrupt}: "
-            f"fewer than {LEAST} references go on after that; choose less"
+            f"corrupt_at={config.corrupt_at} corrupt={config.corrupt}: fewer than "
+            f"{MIN_SENTENCES} references are longer than that; choose smaller values"
         )
 
 
-def compare(student: Policy, oracle: Oracle, batch: Batch) -> dict[str, Tensor]:
-    """Metrics of the student against the teacher at every prefix of ``batch``, ``[B, T]`` each, 0 after a row's end.
+def prefix_metrics(student: Policy, oracle: Oracle, batch: Batch) -> dict[str, Tensor]:
+    """Metrics of the student against the teacher at every prefix of ``batch``.
 
     Returns:
-        disagreement: 1 where their most likely tokens differ.  regret: KL(o ‖ p) in nats.  loss: teacher's log-probability
-        lost by the student's choice, in nats.  repetition: 1 where the last ``GRAM`` tokens occurred in the row before; its
-        mean is seq-rep-4 of Welleck et al. 2020.
+        Metrics ``[B, T]``, 0 after the end of a row. disagreement: 1 where their most likely tokens
+        differ. regret: KL(o ‖ p) in nats. loss: what the teacher's log-probability loses by the
+        student's choice, in nats. repetition: 1 where the last ``GRAM`` tokens occurred earlier in
+        the row; its mean is seq-rep-4 of Welleck et al. 2020.
     """
     mask = batch.mask
-    own = student(batch.source, batch.prefix, mask).log_softmax(-1, dtype=torch.float32)  # [N, V]
-    expert = oracle.log_probs(batch.source, batch.prefix, mask)  # [N, V]
-    best, action = expert.max(-1)
-    choice = own.argmax(-1)
+    logits = student(batch.source, batch.prefix, mask)  # [N, V]
+    log_p = logits.log_softmax(-1, dtype=torch.float32)  # [N, V]
+    log_o = oracle.log_probs(batch.source, batch.prefix, mask)  # [N, V]
+    best, action = log_o.max(-1)
+    choice = log_p.argmax(-1)
     metrics = {
         "disagreement": (choice != action).float(),
-        "regret": (expert.exp() * (expert - own)).sum(-1),
-        "loss": best - expert.gather(1, choice[:, None]).squeeze(1),
+        "regret": (log_o.exp() * (log_o - log_p)).sum(-1),
+        "loss": best - log_o.gather(1, choice[:, None]).squeeze(1),
     }
     zeros = torch.zeros(mask.shape, device=mask.device)
     padded = {name: zeros.masked_scatter(mask, value) for name, value in metrics.items()}
@@ -161,7 +170,7 @@ def compare(student: Policy, oracle: Oracle, batch: Batch) -> dict[str, Tensor]:
 
 
 def repeats(action: Tensor) -> Tensor:
-    """``[B, T]`` bool: the ``GRAM`` tokens that end at t occurred in the row before."""
+    """Whether the ``GRAM`` tokens that end at t occurred earlier in the row, bool ``[B, T]``."""
     repeated = torch.zeros_like(action, dtype=torch.bool)
     if action.shape[1] >= GRAM:
         grams = action.unfold(1, GRAM, 1)  # [B, T - GRAM + 1, GRAM]
@@ -170,62 +179,83 @@ def repeats(action: Tensor) -> Tensor:
     return repeated
 
 
-def corrupted(
+def corrupt(
     start: Tensor,
     length: Tensor,
-    at: int,
+    first: int,
     vocabulary_size: int,
     rngs: Sequence[np.random.Generator],
 ) -> Tensor:
-    """``start`` ``[B, F]`` with other tokens, drawn uniformly, from ``at`` on in rows longer than it (``length`` ``[B]``)."""
+    """Replace the tokens of ``start`` from position ``first`` on by other random tokens.
+
+    Args:
+        start: the first tokens of the references, ``[B, F]``; one that is not longer is kept.
+        length: lengths of the references, ``[B]``.
+        first: the first position to replace.
+        vocabulary_size: number of tokens.
+        rngs: one generator per row.
+    """
     start, ordinary = start.clone(), vocabulary_size - UNK
     for row, rng in enumerate(rngs):
         if length[row] > start.shape[1]:
-            other = torch.from_numpy(rng.integers(1, ordinary, start.shape[1] - at)).to(
-                start.device
-            )
-            start[row, at:] = (start[row, at:] - UNK + other) % ordinary + UNK
+            offset = torch.from_numpy(rng.integers(1, ordinary, start.shape[1] - first))
+            tokens = start[row, first:] - UNK + offset.to(start.device)
+            start[row, first:] = tokens % ordinary + UNK
     return start
 
 
-def report(tallies: Mapping[str, Tally]) -> dict[str, Any]:
-    """The metrics of one student by the prefixes they are on, ready for JSON; each is a ``band``."""
-    rows = {who: tallies[who] for who in ROLL_INS}
-    tokens = {who: tally.count.sum(1) for who, tally in rows.items()}  # [1 + R]
+def summarize(means: Mapping[str, PositionMeans]) -> dict[str, Any]:
+    """The metrics of one student, as nested dicts of ``interval`` that are ready for JSON.
+
+    Args:
+        means: by what generated the prefixes (``ROLL_INS``) or where the student started
+            (``STARTS``).
+    """
+    rows = {prefix: means[prefix] for prefix in ROLL_INS}
+    tokens = {prefix: row.count.sum(1) for prefix, row in rows.items()}  # [1 + R]
+    regret = rows["student"].curve("regret")
     return {
         "sentences": int(rows["reference"].count[0, 0]),
         "mean": {
-            who: {name: band(total.sum(1) / tokens[who]) for name, total in rows[who].sums.items()}
-            for who in rows
+            prefix: {
+                name: interval(total.sum(1) / tokens[prefix]) for name, total in row.sums.items()
+            }
+            for prefix, row in rows.items()
         },
-        "length": {who: band(tokens[who] / rows[who].count[:, 0]) for who in rows},
-        "length_ratio": {who: band(tokens["student"] / tokens[who]) for who in EXPERTS},
+        "length": {
+            prefix: interval(tokens[prefix] / row.count[:, 0]) for prefix, row in rows.items()
+        },
+        "length_ratio": {
+            expert: interval(tokens["student"] / tokens[expert]) for expert in EXPERTS
+        },
         "accumulated": {
-            who: accumulated(rows["student"].curve("regret"), rows[who].curve("regret"))
-            for who in EXPERTS
+            expert: accumulated(regret, rows[expert].curve("regret")) for expert in EXPERTS
         },
-        "by_position": {who: by_position(tally) for who, tally in rows.items()},
-        "recovery": {who: by_position(tallies[who]) for who in STARTS},
+        "by_position": {prefix: by_position(row) for prefix, row in rows.items()},
+        "recovery": {start: by_position(means[start]) for start in STARTS},
     }
 
 
-def by_position(tally: Tally) -> dict[str, Any]:
-    """Every metric at every reached position, and "alive": the share of the sentences that are as long."""
-    alive = tally.count[:, : tally.reached] / tally.count[:, :1]
-    return {"alive": band(alive)} | {name: band(tally.curve(name)) for name in tally.sums}
+def by_position(means: PositionMeans) -> dict[str, Any]:
+    """Every metric at every reached position; "alive" is the share of sentences that reach it."""
+    alive = means.count[:, : means.reached] / means.count[:, :1]
+    return {"alive": interval(alive)} | {name: interval(means.curve(name)) for name in means.sums}
 
 
 def accumulated(student: np.ndarray, expert: np.ndarray) -> dict[str, Any]:
-    """R, AccErr and %ExAccErr up to l = 1, 2, …, from KL(o ‖ p) by position on both kinds of prefix, ``[1 + R, l]`` each."""
+    """R_≤l, AccErr_≤(l) and %ExAccErr_≤(l) for l = 1, 2, ….
+
+    Args:
+        student: KL(o ‖ p) by position on the student's prefixes, ``[1 + R, l]``.
+        expert: KL(o ‖ p) by position on the expert's prefixes, ``[1 + R, l]``.
+    """
     longest = min(student.shape[1], expert.shape[1])
     regret = student[:, :longest].cumsum(1)  # R_≤l
     error = expert[:, :longest].cumsum(1)  # l · ε_≤l
-    with np.errstate(
-        invalid="ignore", divide="ignore"
-    ):  # a student that is its teacher has no error
+    with np.errstate(invalid="ignore", divide="ignore"):  # error is 0 if student equals teacher
         ratio = regret / error
     return {
-        "regret": band(regret),
-        "acc_err": band(np.arange(1, longest + 1) * ratio),
-        "ex_acc_err": band(100 * (ratio - 1)),
+        "regret": interval(regret),
+        "acc_err": interval(np.arange(1, longest + 1) * ratio),
+        "ex_acc_err": interval(100 * (ratio - 1)),
     }

@@ -1,4 +1,4 @@
-"""Generate for every sentence of a split, and keep the texts in a file."""
+"""Generates the outputs for a split, and caches them in a file."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from textgen_env.data.split import Split
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 
-TOKENS = 4096  # target positions decoded side by side
+TOKENS = 4096  # target positions per batch
 
 
-def evenly(total: int, count: int) -> list[int]:
-    """``count`` evenly spaced numbers below ``total``, the same ones every time; all where there are fewer."""
+def evenly_spaced(total: int, count: int) -> list[int]:
+    """``count`` evenly spaced indices below ``total``; all of them if there are fewer."""
     return np.linspace(0, total - 1, min(count, total)).round().astype(int).tolist()
 
 
 def subset(split: Split, rows: int | None) -> Split:
-    """``rows`` evenly spaced rows of ``split``; None: all."""
+    """``rows`` evenly spaced rows of ``split``; None for all rows."""
     if rows is None:
         return split
-    index = evenly(len(split), rows)
+    index = evenly_spaced(len(split), rows)
     return Split(
         [split.source[i] for i in index], [split.target[i] for i in index], split.texts.rows(index)
     )
 
 
-def generate(decode: Decode, task: Task, split: Split) -> list[str]:
-    """The text that ``decode`` generates for every source of ``split``, in the split's order."""
+def generate_texts(decode: Decode, task: Task, split: Split) -> list[str]:
+    """The outputs of ``decode`` for all sources of ``split``, in the split's order."""
     texts = [""] * len(split)
     for batch in sequential_batches(split, TOKENS, task.limit):
         actions = decode(batch.source, batch.limit).action.tolist()
@@ -43,53 +43,53 @@ def generate(decode: Decode, task: Task, split: Split) -> list[str]:
     return texts
 
 
-def outputs_name(rows: int, width: int, length_penalty: float) -> str:
-    """The file for ``outputs`` of ``rows`` test sentences; it names every setting of the decoder."""
+def outputs_filename(rows: int, width: int, length_penalty: float) -> str:
+    """The file name for the outputs of ``rows`` test sentences; it names every decoder setting."""
     penalty = "" if width == 1 else f"-penalty{length_penalty}"  # greedy decoding has none
     return f"test{rows}-beam{width}{penalty}-decoder{DECODER_VERSION}.json"
 
 
-def outputs(decode: Decode, task: Task, split: Split, path: Path, model: str = "") -> list[str]:
-    """``generate``, kept in a file, so that no text is generated twice.
+def cached_outputs(
+    decode: Decode, task: Task, split: Split, path: Path, model: str = ""
+) -> list[str]:
+    """``generate_texts``, cached in the file ``path``.
 
     Args:
-        decode: Generates.
+        decode: Generates the outputs.
         task: The task of the split.
         split: The sources.
-        path: The file.  Where it is damaged or another model's, a message says so, and the texts
-            are generated again.
+        path: The cache file. If it is corrupted or from other weights, a message says so, and the
+            outputs are generated again.
         model: Fingerprint of the model's weights.
     """
     if path.is_file():
         try:
-            return _load(path, len(split), model)
+            return _load_outputs(path, len(split), model)
         except CorruptFileError as error:
             console.print(f"{error}; generated again", soft_wrap=True)
-    texts = generate(decode, task, split)
+    texts = generate_texts(decode, task, split)
     save_json(path, {"model": model, "texts": texts})
     return texts
 
 
-def _load(path: Path, count: int, model: str) -> list[str]:
-    """The texts in ``path``.  CorruptFileError unless they are ``count`` texts of ``model``."""
+def _load_outputs(path: Path, count: int, model: str) -> list[str]:
+    """The outputs in ``path``; CorruptFileError unless they are ``count`` texts of ``model``."""
     content = load_json(path)
     texts = content.get("texts") if isinstance(content, dict) else None
-    if (
-        not isinstance(texts, list)
-        or len(texts) != count
-        or not all(isinstance(text, str) for text in texts)
-    ):
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise CorruptFileError(f"{path} does not hold a list of texts")
+    if len(texts) != count:
         raise CorruptFileError(f"{path} does not hold {count} texts")
     if content.get("model") != model:
-        raise CorruptFileError(f"{path} is by other weights")
+        raise CorruptFileError(f"{path} was generated with other weights")
     return texts
 
 
 def samples(split: Split, texts: dict[str, list[str]], count: int) -> list[dict[str, Any]]:
-    """``count`` evenly spaced sentences: index, source, reference, and the text of each model."""
+    """``count`` evenly spaced sentences: index, source, reference, and the output of each model."""
     sources, references = split.texts.sources, split.texts.references
     return [
         {"index": i, "source": sources[i], "reference": references[i][0]}
-        | {who: text[i] for who, text in texts.items()}
-        for i in evenly(len(split), count)
+        | {name: outputs[i] for name, outputs in texts.items()}
+        for i in evenly_spaced(len(split), count)
     ]

@@ -1,4 +1,4 @@
-"""One sentence step by step: the student's output, and its teacher's choice at each of its prefixes."""
+"""Compares student and teacher step by step on one sentence that the student generates."""
 
 from __future__ import annotations
 
@@ -25,37 +25,54 @@ class Choice(NamedTuple):
     probability: float
 
 
-class Side(NamedTuple):
-    """One policy at a step: its probability of the student's token, that token's rank from 1, and its own best first."""
+class Prediction(NamedTuple):
+    """What one policy predicts at a step.
+
+    Attributes:
+        probability: of the student's token.
+        rank: of the student's token, from 1.
+        best: the policy's most likely tokens.
+    """
 
     probability: float
     rank: int
     best: list[Choice]
 
     def choices(self, token: str) -> list[tuple[int, str, float]]:
-        """Rank, token and probability of the best, and of the student's ``token`` where it is none of them."""
+        """(rank, token, probability) of the best tokens and of the student's ``token``."""
         choices = [(rank, *choice) for rank, choice in enumerate(self.best, start=1)]
-        known = token in [choice.token for choice in self.best]
-        return choices if known else [*choices, (self.rank, token, self.probability)]
+        if token in [choice.token for choice in self.best]:
+            return choices
+        return [*choices, (self.rank, token, self.probability)]
 
 
 class Step(NamedTuple):
-    """One action of the student, and the text that it adds."""
+    """One action of the student: the token, the text that it adds, and both predictions."""
 
     token: str
     piece: str
-    teacher: Side
-    student: Side
+    teacher: Prediction
+    student: Prediction
 
     @property
     def diverges(self) -> bool:
-        """Whether the teacher's most likely token is another one."""
+        """Whether the teacher's most likely token differs from the student's token."""
         return self.token != self.teacher.best[0].token
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """Everything there is to show.  teacher: its own output for the source; student: the text of ``steps``."""
+    """A sentence of a split, its outputs, and the student's steps.
+
+    Attributes:
+        split: name of the split.
+        index: row of the split.
+        source: source text.
+        reference: first reference.
+        teacher: the teacher's own output for the source.
+        student: the student's output.
+        steps: one entry per token of the student's output.
+    """
 
     split: str
     index: int
@@ -66,33 +83,36 @@ class Sentence:
     steps: list[Step]
 
 
-def look(
+def analyze_sentence(
     student: Policy, decode: Decode, oracle: Oracle, task: Task, split: str, index: int
 ) -> Sentence:
-    """Decode sentence ``index`` of ``split``, and score it by both policies at each of its prefixes."""
+    """Decode sentence ``index`` of ``split``; query student and teacher at each of its prefixes.
+
+    Raises:
+        UserError: there is no such split or sentence.
+    """
     if split not in task.splits:
         raise unknown("split", split, task.splits)
     rows = task.splits[split]
     if not 0 <= index < len(rows):
         raise UserError(f"sentence={index}: {split} has sentences 0 to {len(rows) - 1}")
-    source = torch.from_numpy(rows.source[index])[None].to(
-        next(student.parameters()).device
-    )  # [1, S]
+    device = next(student.parameters()).device
+    source = torch.from_numpy(rows.source[index])[None].to(device)  # [1, S]
     limit = torch.tensor([task.limit(source.shape[1])])
     output = decode(source, limit)
     batch = Batch(torch.tensor([index]), source, output.action, output.length, limit)
     with eval_mode(student):
-        own = student(source, batch.prefix, batch.mask).log_softmax(
-            -1, dtype=torch.float32
-        )  # [T, V]
-        expert = oracle.log_probs(source, batch.prefix, batch.mask)  # [T, V]
+        logits = student(source, batch.prefix, batch.mask)  # [T, V]
+        student_log_probs = logits.log_softmax(-1, dtype=torch.float32)  # [T, V]
+        teacher_log_probs = oracle.log_probs(source, batch.prefix, batch.mask)  # [T, V]
         demonstration = oracle.demonstrate(source, limit)
     action, vocabulary = batch.target[batch.mask], task.vocabulary
     names, tokens = vocabulary.tokens, action.tolist()
     columns = (
         [names[token] for token in tokens],
         pieces(vocabulary, tokens),
-        _sides(names, action, expert),
+        _predictions(names, action, teacher_log_probs),
+        _predictions(names, action, student_log_probs),
     )
     return Sentence(
         split,
@@ -101,20 +121,18 @@ def look(
         rows.texts.references[index][0],
         vocabulary.decode(demonstration.action[0].tolist()),
         vocabulary.decode(tokens),
-        [Step(*row) for row in zip(*columns, _sides(names, action, own), strict=True)],
+        [Step(*row) for row in zip(*columns, strict=True)],
     )
 
 
-def _sides(names: list[str], action: Tensor, log_probs: Tensor) -> list[Side]:
-    """One policy at each of ``action`` ``[T]``, from its log-probabilities ``[T, V]``."""
+def _predictions(names: list[str], action: Tensor, log_probs: Tensor) -> list[Prediction]:
+    """One policy's predictions for ``action`` ``[T]``, from its ``log_probs`` ``[T, V]``."""
     chosen = log_probs.gather(1, action[:, None])  # [T, 1]
     rank = 1 + (log_probs > chosen).sum(1)
     top, token = log_probs.exp().topk(min(CHOICES, log_probs.shape[1]))  # [T, CHOICES] each
     best = [
-        [Choice(names[index], chance) for index, chance in zip(*row, strict=True)]
+        [Choice(names[index], probability) for index, probability in zip(*row, strict=True)]
         for row in zip(token.tolist(), top.tolist(), strict=True)
     ]
-    return [
-        Side(*row)
-        for row in zip(chosen.exp().squeeze(1).tolist(), rank.tolist(), best, strict=True)
-    ]
+    columns = chosen.exp().squeeze(1).tolist(), rank.tolist(), best
+    return [Prediction(*row) for row in zip(*columns, strict=True)]

@@ -1,4 +1,4 @@
-"""The score of a policy in training, on some rows of the validation split."""
+"""Validates a policy during training on a subset of the validation split."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch.nn.functional as F
 
-from agents.evaluation.outputs import generate, subset
+from agents.evaluation.outputs import generate_texts, subset
 from agents.generation.decoder import Decoder
 from agents.generation.rollout import eval_mode
 from agents.precision import precision
@@ -16,37 +16,45 @@ from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import Task
 from textgen_env.types import Policy
 
-TOKENS = 1024  # positions whose logits are in memory together
+TOKENS = 1024  # target positions per batch, which bounds the memory of the logits
 
 
-def mean_nll(policy: Policy, task: Task, split: Split, amp: str, device: str) -> float:
-    """Negative log-likelihood of the references, nats a token."""
+def mean_nll(policy: Policy, task: Task, split: Split, dtype: str, device: str) -> float:
+    """Negative log-likelihood of the references, in nats per token.
+
+    Args:
+        policy: the policy, on ``device``.
+        task: the task of the split.
+        split: sources and references.
+        dtype: "float32" or "bf16".
+        device: torch device.
+    """
     total, tokens = 0.0, 0
-    with eval_mode(policy), precision(amp, device):
+    with eval_mode(policy), precision(dtype, device):
         for batch in sequential_batches(split, TOKENS, task.limit):
             batch = batch.to(device)
-            logits = policy(batch.source, batch.prefix, batch.mask)  # [N, V]
-            total += F.cross_entropy(
-                logits.float(), batch.target[batch.mask], reduction="sum"
-            ).item()
+            logits = policy(batch.source, batch.prefix, batch.mask).float()  # [N, V]
+            target = batch.target[batch.mask]  # [N]
+            total += F.cross_entropy(logits, target, reduction="sum").item()
             tokens += batch.tokens
     return total / tokens
 
 
 def validator(
-    policy: Policy, task: Task, rows: int, amp: str, device: str
+    policy: Policy, task: Task, rows: int, dtype: str, device: str
 ) -> Callable[[], dict[str, float]]:
-    """A function for the trainer: greedy score (first) and NLL on ``rows`` rows of the validation split."""
-    split, decoder = subset(task.splits["valid"], rows), Decoder(policy, 1, amp, device)
+    """A function for the trainer that validates ``policy`` on ``rows`` validation sentences.
+
+    It returns the task's metric for greedy decoding, then the loss: the trainer takes the first
+    entry as the score.
+    """
+    split, decoder = subset(task.splits["valid"], rows), Decoder(policy, 1, dtype, device)
 
     def validate() -> dict[str, float]:
-        scores = corpus_score(
-            task.metric, generate(decoder, task, split), split.texts.references, resamples=0
-        )
+        texts = generate_texts(decoder, task, split)
+        scores = corpus_score(task.metric, texts, split.texts.references, resamples=0)
         name, first = next(iter(scores.items()))
-        return {
-            f"valid_{name}": first.value,
-            "valid_loss": mean_nll(policy, task, split, amp, device),
-        }
+        loss = mean_nll(policy, task, split, dtype, device)
+        return {f"valid_{name}": first.value, "valid_loss": loss}
 
     return validate

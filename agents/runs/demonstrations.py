@@ -1,7 +1,7 @@
-"""The cache of the teacher's demonstrations, one folder for each teacher, corpus and search.
+"""The cache of the teacher's demonstrations: one folder per teacher, corpus and search.
 
-It is filled shard by shard: an interrupted generation resumes with the first missing shard, and no
-more than a shard is held in memory while it runs.
+The cache is filled in shards: an interrupted generation resumes with the first missing shard, and
+only one shard is in memory at a time.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from agents.generation.demonstrations import (
 )
 from agents.model import fingerprint
 from agents.runs.locks import locked
-from agents.runs.machine import release
-from agents.training.checkpoint import fault, load_tensors, save_tensors
+from agents.runs.machine import stop_workers
+from agents.training.checkpoint import load_error, load_tensors, save_tensors
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.files import cache_dir
 from textgen_env.data.split import Split
@@ -39,30 +39,30 @@ from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
-TOKENS = 4096  # target positions decoded side by side
-SHARD = 16  # batches in a file
+TOKENS = 4096  # target positions per batch
+SHARD = 16  # batches per file
 
 
 class Demonstrations(NamedTuple):
-    """What a student learns from, and what its generation took, in this run or an earlier one."""
+    """The training split, and the cost of generating its targets, in this run or an earlier one."""
 
     split: Split
     seconds: float = 0.0
     tokens: int = 0
 
 
-def demonstrations(
+def training_demonstrations(
     kind: str, task: Task, oracle: Oracle, precision: str, device: str, length_penalty: float = 1.0
 ) -> Demonstrations:
-    """The training split with its targets replaced by ``kind``; its texts stay the references.
+    """The training split with the teacher's outputs as targets; its texts stay the references.
 
-    A demonstration that does not end with EOS within the limit would teach the student not to end:
-    such a row gets an empty target, which ``Batches`` leaves out, and a message counts them.
+    An output without EOS within the limit would teach the student not to end. Its row gets an empty
+    target, which ``Batches`` leaves out; a message gives the number of these rows.
 
     Args:
-        kind: "references": the split as it is. "teacher": the best hypothesis of the teacher's beam
-            search. "best_of_beam": the hypothesis of its beam with the best sentence score against
-            the references (an oracle that is no policy has one demonstration only).
+        kind: "references": the split unchanged. "teacher": the best hypothesis of the teacher's
+            beam search. "best_of_beam": the hypothesis of the beam with the best sentence score
+            against the references. An oracle without a policy has one demonstration per source.
         task: The task.
         oracle: The teacher.
         precision: "float32" or "bf16".
@@ -70,7 +70,7 @@ def demonstrations(
         length_penalty: As in ``beam``.
 
     Raises:
-        UserError: ``kind`` is unknown, or no demonstration ends.
+        UserError: ``kind`` is unknown, or no output ends with EOS.
     """
     if kind not in KINDS:
         raise unknown("demonstrations", kind, KINDS)
@@ -82,7 +82,7 @@ def demonstrations(
     if isinstance(oracle, PolicyOracle):
         keep, teacher = BEAM if kind == "best_of_beam" else 1, fingerprint(oracle.policy)
         decode = Decoder(oracle.policy, BEAM, precision, device, length_penalty, keep)
-    about = {
+    key = {
         "teacher": teacher,
         "corpus": task.corpus.fingerprint,
         "vocabulary": task.vocabulary.fingerprint,
@@ -93,11 +93,11 @@ def demonstrations(
         "keep": keep,
         "precision": precision,
     }
-    key = blake2b(json.dumps(about).encode(), digest_size=8).hexdigest()
-    folder = cache_dir() / "demonstrations" / f"{task.id}-{key}"
-    generate(decode, task, folder)
+    digest = blake2b(json.dumps(key).encode(), digest_size=8).hexdigest()
+    folder = cache_dir() / "demonstrations" / f"{task.id}-{digest}"
+    fill_cache(decode, task, folder)
     if isinstance(oracle, PolicyOracle):
-        release(oracle.policy)
+        stop_workers(oracle.policy)
     seconds, targets = 0.0, [np.empty(0, np.int64)] * len(split)
     for path in folder.glob("*.safetensors"):
         tensors, header = load_tensors(path)
@@ -105,14 +105,14 @@ def demonstrations(
         for row, actions in finished_hypotheses(tensors):
             if actions:
                 targets[row] = best_hypothesis(task, row, actions).numpy()
-    _report_endless(sum(not len(target) for target in targets), len(targets))
+    _report_unfinished(sum(not len(target) for target in targets), len(targets))
     return Demonstrations(replace(split, target=targets), seconds, sum(map(len, targets)))
 
 
-def generate(decode: Decode, task: Task, folder: Path) -> None:
-    """Fill ``folder`` with the outputs of ``decode`` for every training source; whole shards are kept.
+def fill_cache(decode: Decode, task: Task, folder: Path) -> None:
+    """Fill ``folder`` with the outputs of ``decode`` for all training sources; keep intact shards.
 
-    A shard holds the tensors of ``generate_demonstrations``; its header the ``seconds`` that they took.
+    A shard holds the tensors of ``demonstrate``; its header holds the ``seconds`` they took.
     """
     split = task.splits["train"]
     columns = (
@@ -127,24 +127,25 @@ def generate(decode: Decode, task: Task, folder: Path) -> None:
         rows = bar.add_task("teacher's demonstrations", total=len(split))
         for number, shard in enumerate(shards):
             path = folder / f"{number:05}.safetensors"
-            if why := fault(path):
+            if error := load_error(path):
                 if path.exists():
-                    console.print(
-                        f"cached demonstrations are generated again: {why}", soft_wrap=True
-                    )
+                    message = f"cached demonstrations are generated again: {error}"
+                    console.print(message, soft_wrap=True)
                 start = time.perf_counter()
                 tensors = generate_demonstrations(decode, shard)
                 save_tensors(path, tensors, {"seconds": time.perf_counter() - start})
             bar.advance(rows, sum(map(len, shard)))
 
 
-def _report_endless(count: int, rows: int) -> None:
-    if count == rows:
+def _report_unfinished(unfinished: int, rows: int) -> None:
+    if unfinished == rows:
         raise UserError(
-            f"the teacher ended none of its {rows:,} demonstrations by EOS within the limit of its source: "
-            "train it longer (teacher.train.steps), or raise env.limit_ratio, env.limit_offset and env.horizon"
+            f"none of the teacher's {rows:,} demonstrations ends with EOS within its limit: "
+            "train the teacher longer (teacher.train.steps), or raise env.limit_ratio, "
+            "env.limit_offset and env.horizon"
         )
-    if count:
+    if unfinished:
         console.print(
-            f"teacher's demonstrations: {count:,} of {rows:,} do not end by EOS and are left out"
+            f"teacher's demonstrations: {unfinished:,} of {rows:,} do not end with EOS "
+            "and are left out"
         )

@@ -1,4 +1,7 @@
-"""One process at a time in a folder.  The operating system drops the lock of a process that ends, however it ends."""
+"""Locks that admit one process at a time to a folder.
+
+The operating system releases the lock of a process that ends, however it ends.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,23 @@ from filelock import FileLock, Timeout
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
-LOCK = "lock"  # the file's name; it stays in the folder and means nothing when nobody holds it
+LOCK_FILE = "lock"  # stays in the folder; its existence does not mean that a process holds the lock
 
 
 @contextmanager
 def locked(folder: Path, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of ``folder``, which is made if necessary.
+    """Hold the lock of ``folder``, which is created if it is missing.
 
     Args:
-        folder: what only one process at a time may write.
-        wait: wait for another process, and say so, instead of refusing.
+        folder: the folder that one process at a time may write.
+        wait: if another process holds the lock, print a message and wait instead of failing.
 
     Raises:
-        UserError: another process holds it (unless ``wait``), or the folder cannot be written.
+        UserError: another process holds the lock (unless ``wait``), or the folder is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK)
+        lock = FileLock(folder / LOCK_FILE)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -35,9 +38,8 @@ def locked(folder: Path, wait: bool = False) -> Iterator[None]:
                 raise UserError(
                     f"{folder} is in use by another run; wait for its end, or choose another out="
                 ) from None
-            console.print(
-                f"waiting for another run that writes {folder}", markup=False, soft_wrap=True
-            )
+            message = f"waiting for another run that writes {folder}"
+            console.print(message, markup=False, soft_wrap=True)
             lock.acquire()
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from error

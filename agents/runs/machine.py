@@ -1,4 +1,4 @@
-"""Where a command computes: device, precision, threads, and the versions of what it computes with."""
+"""What a command computes on: device, precision and threads, and the versions of its packages."""
 
 from __future__ import annotations
 
@@ -29,40 +29,47 @@ PACKAGES = [
 
 
 class Machine(NamedTuple):
-    """ "float32" or "bf16", and a torch device."""
+    """The precision, "float32" or "bf16", and the torch device."""
 
     precision: str
     device: str
 
 
-def find_machine(config: DictConfig) -> Machine:
-    """``device`` and ``precision`` of ``config`` with ``auto`` resolved; UserError where one of them is not available."""
-    device = (
-        ("cuda" if torch.cuda.is_available() else "cpu")
-        if config.device == "auto"
-        else config.device
-    )
+def resolve_machine(config: DictConfig) -> Machine:
+    """Resolve ``auto`` in ``config.device`` and ``config.precision``.
+
+    Raises:
+        UserError: the device or the precision is not available.
+    """
+    device = config.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"device={device} is not available here: {str(error).splitlines()[0]}"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device={device} is not available here: {reason}") from error
     return Machine(resolve_precision(config.precision, device), device)
 
 
 def use_machine(config: DictConfig) -> Machine:
-    """``find_machine``, with as many CPU threads and decoding workers as ``config`` says; prints what was chosen."""
-    machine = find_machine(config)
+    """Resolve the machine, set the CPU threads and decoding workers, and print all of it."""
+    machine = resolve_machine(config)
     if config.threads:
         torch.set_num_threads(config.threads)
-    words = [f"{machine.precision} on {machine.device}", f"{torch.get_num_threads()} CPU threads"]
-    console.print(f"computing: {', '.join(words)}, accel: {accelerate(config.workers)}")
+    console.print(
+        f"computing: {machine.precision} on {machine.device}, {torch.get_num_threads()} "
+        f"CPU threads, accel: {install_accel(config.workers)}"
+    )
     return machine
 
 
-def accelerate(workers: int | None) -> str:
-    """Install what the optional folder agents/accel has, and say what it is; "none" without it."""
+def install_accel(workers: int | None) -> str:
+    """Install the optional CPU accelerations of ``agents.accel``.
+
+    Returns:
+        What was installed; "none" if the package is missing.
+    """
     if find_spec("agents.accel") is None:
         return "none"
     from agents import accel
@@ -70,21 +77,22 @@ def accelerate(workers: int | None) -> str:
     return accel.install(workers)
 
 
-def release(policy: nn.Module) -> None:
-    """End the decoding workers that ``policy`` has: one that is idle keeps what its last decode took, often over 100 MiB."""
+def stop_workers(policy: nn.Module) -> None:
+    """Stop the decoding workers of ``policy``; an idle worker often still uses over 100 MiB."""
     if find_spec("agents.accel") is not None:
         from agents.accel import workers
 
         workers.stop_workers(policy)
 
 
-def versions() -> dict[str, str]:
-    """The versions that belong to every measured number."""
-    return {"python": platform.python_version(), **{name: installed(name) for name in PACKAGES}}
+def package_versions() -> dict[str, str]:
+    """The versions of Python and the packages that affect a run's results."""
+    versions = {name: package_version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), **versions}
 
 
-def installed(package: str) -> str:
-    """The version of ``package``."""
+def package_version(package: str) -> str:
+    """The version of ``package``, or "not installed"."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""``results.json`` of a run: reading it from a folder that may come from the net."""
+"""Reads and checks a run's ``results.json``, which may be downloaded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from textgen_env.errors import UserError
 
-# The type of every value that is read from a results.json.  "key?": it may be missing; "*": every other key.
+# The types of the values that are used. "key?" may be missing; "*" stands for every other key.
 NUMBER, MAYBE_NUMBER = int | float, int | float | None
 EXPORTED = {
     "exported_tokens_per_second": NUMBER,
@@ -35,11 +35,11 @@ RESULTS: dict[str, Any] = {
     "versions?": {"*": str},
     "exported?": {"*": [EXPORTED]},
 }
-LARGEST = 10**18  # number in a results.json
+MAX_NUMBER = 10**18
 
 
 def read_results(path: Path) -> dict[str, Any]:
-    """The content of ``path``, a run's ``results.json``; UserError where it is torn or a value has another type."""
+    """Read a ``results.json``; UserError if it is not JSON or a value has the wrong type."""
     try:
         results = json.loads(path.read_bytes())
         _check_type(results, RESULTS, "results")
@@ -47,24 +47,23 @@ def read_results(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         remedy = f"delete it and repeat the run's command with out={path.parent} resume=true"
-        raise UserError(f"{path} is damaged ({error}): {remedy}") from error
+        raise UserError(f"{path} is corrupted ({error}): {remedy}") from error
     return results  # type: ignore[no-any-return]
 
 
-def _check_type(value: Any, kind: Any, where: str) -> None:
-    """ValueError unless ``value`` is of ``kind``: a type, or, for an object or a list, the kinds of its content."""
-    fits = isinstance(
-        value, type(kind) if isinstance(kind, dict | list) else kind
-    ) and not isinstance(value, bool)
-    if not fits or (isinstance(value, int | float) and not abs(value) < LARGEST):
-        raise ValueError(f"{where} is {json.dumps(value)[:20]}")
-    if isinstance(kind, list):
-        for entry in value:
-            _check_type(entry, kind[0], where)
-    if isinstance(kind, dict):
-        if missing := [key for key in kind if key[-1] not in "?*" and key not in value]:
-            raise ValueError(f"{where} has no {missing[0]}")
-        for key, entry in value.items():
-            expected = kind.get(key) or kind.get(f"{key}?") or kind.get("*")
+def _check_type(value: Any, schema: Any, name: str) -> None:
+    """ValueError unless ``value`` matches ``schema``: a type, or a dict or list of schemas."""
+    types = type(schema) if isinstance(schema, dict | list) else schema
+    has_type = isinstance(value, types) and not isinstance(value, bool)
+    if not has_type or (isinstance(value, int | float) and not abs(value) < MAX_NUMBER):
+        raise ValueError(f"{name} is {json.dumps(value)[:20]}")
+    if isinstance(schema, list):
+        for item in value:
+            _check_type(item, schema[0], name)
+    if isinstance(schema, dict):
+        if missing := [key for key in schema if key[-1] not in "?*" and key not in value]:
+            raise ValueError(f"{name} has no {missing[0]}")
+        for key, item in value.items():
+            expected = schema.get(key) or schema.get(f"{key}?") or schema.get("*")
             if expected is not None:
-                _check_type(entry, expected, f"{where}.{key}")
+                _check_type(item, expected, f"{name}.{key}")

@@ -1,4 +1,4 @@
-"""What the steps of a command pass on to each other."""
+"""A run: what the steps of a command pass on to each other."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from textgen_env.tasks.task import Task
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its settings, and what they stand for.
+    """The settings of a run and the objects built from them.
 
-    Args:
-        folder: where it is saved.
+    Attributes:
+        folder: the run folder.
         config: every key of ``dagger.py``.
-        machine: where it computes.
-        task: the corpus in tokens, with its limits and metric.
-        teacher: who is imitated.
-        student: the policy that learns; in a reopened run the best one, in evaluation mode.
+        machine: precision and device.
+        task: the task, with its tokenized corpus.
+        teacher: the expert to imitate.
+        student: the policy; in a loaded run the best one, in evaluation mode.
     """
 
     folder: Path

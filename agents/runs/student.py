@@ -1,4 +1,4 @@
-"""The student of a run: fresh, or the one that another run has trained."""
+"""Builds the student of a run, or loads it from another run."""
 
 from __future__ import annotations
 
@@ -9,50 +9,49 @@ from omegaconf import DictConfig
 from agents.discovery import find_algorithm, keys_of
 from agents.model import build_policy, load_policy
 from agents.runs.config import chosen
-from agents.runs.folder import finished
+from agents.runs.folder import finished_run
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
 
 
 def build_student(config: DictConfig, task: Task) -> Any:
-    """The student of the run folder ``init``, or a fresh one, whose weights depend on ``seed`` and not on the algorithm."""
+    """The student of the run folder ``init``; by default a new one, initialized from ``seed``."""
     if config.init is not None:
-        return _start_from(config, task)
+        return _load_initial(config, task)
     name, settings = chosen(config.student)
     with keys_of("student", settings):
         return build_policy(name, settings, task.vocabulary, config.seed)
 
 
-def _start_from(config: DictConfig, task: Task) -> Any:
-    """The student of the run folder ``init``; UserError unless it is the one that ``config`` describes."""
-    policy, header = load_policy(finished(config.init), task.vocabulary)
+def _load_initial(config: DictConfig, task: Task) -> Any:
+    """The student of the run ``init``; UserError unless it has the architecture of ``config``."""
+    policy, header = load_policy(finished_run(config.init), task.vocabulary)
     name, settings = chosen(config.student)
-    here, there = (
-        {"": name, **settings},
-        {"": header["architecture"]["name"], **header["architecture"]["settings"]},
-    )
-    wanted = [
+    configured, architecture = {"": name, **settings}, header["architecture"]
+    saved = {"": architecture["name"], **architecture["settings"]}
+    overrides = [
         f"student{key and f'.{key}'}={'null' if value is None else value}"
-        for key, value in there.items()
-        if here.get(key) != value
+        for key, value in saved.items()
+        if configured.get(key) != value
     ]
-    if wanted:
+    if overrides:
         raise UserError(
-            f"init={config.init} holds another student than this run's: add {' '.join(wanted)}"
+            f"init={config.init} holds a different student; to use it, add {' '.join(overrides)}"
         )
     return policy
 
 
 def check_start(config: DictConfig) -> None:
-    """UserError where an algorithm that improves a trained student has none to start from."""
+    """UserError if the algorithm needs a trained student and ``config`` names none."""
     if config.init is None and needs_start(config):
         raise UserError(
             f"algorithm={config.algorithm.name} improves a student that can already generate: "
-            "give init=RUN, say a run of algorithm=bc, or algorithm.cold_start=true"
+            "give init=RUN, for example a run of algorithm=bc, or algorithm.cold_start=true"
         )
 
 
 def needs_start(config: DictConfig) -> bool:
-    """Whether the algorithm only improves a student that was trained before."""
+    """Whether the algorithm has to start from a trained student."""
     algorithm = find_algorithm(config.algorithm.name)
-    return bool(algorithm.func.needs_start and not config.algorithm.get("cold_start"))  # type: ignore[attr-defined]
+    needed = algorithm.func.needs_start  # type: ignore[attr-defined]
+    return bool(needed and not config.algorithm.get("cold_start"))

@@ -1,4 +1,4 @@
-"""The task that a configuration chooses."""
+"""Builds the task of a run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 
 
-def load_task(config: DictConfig) -> Task:
-    """The task with its corpus, in its own tokens or in those of a pretrained teacher; prints what was loaded."""
+def build_task(config: DictConfig) -> Task:
+    """The task of ``config.env`` with its corpus, whose description is printed.
+
+    Its tokens are those of the pretrained teacher, if there is one.
+    """
     name, options = chosen(config.env)
     with keys_of("env", options):
         task = find(name).load(**options)
@@ -25,7 +28,7 @@ def load_task(config: DictConfig) -> Task:
 
 
 def pretrained_name(config: DictConfig) -> str:
-    """The model that ``teacher.path=hf:…`` names; empty for every other teacher, and for a command without one."""
+    """The model of ``teacher.path=hf:MODEL``; empty for any other teacher or no teacher."""
     scheme, _, name = str(config.teacher.path if "teacher" in config else "").partition(":")
     if scheme == "hf" and not name:
         raise UserError("teacher.path=hf: names no model; write hf:NAME or hf:FOLDER")

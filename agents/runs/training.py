@@ -1,4 +1,4 @@
-"""What the trainer needs for a run: the algorithm, its targets, its settings and its checkpoints."""
+"""Builds what the trainer needs for a run: the algorithm and the student's checkpoints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from textgen_env.types import Oracle
 
 
 def build_algorithm(config: DictConfig, task: Task, student: Any, oracle: Oracle) -> Algorithm:
-    """The algorithm that ``config`` chooses, with what its constructor asks for."""
+    """The algorithm of ``config``, given the arguments that its constructor declares."""
     name, settings = chosen(config.algorithm)
     reward = partial(
         rewards.score, rewards.make(config.reward or task.reward, task, oracle), task, "train"
@@ -33,12 +33,15 @@ def build_algorithm(config: DictConfig, task: Task, student: Any, oracle: Oracle
         algorithm: Algorithm = build(
             find_algorithm(name).func, settings, policy=student, oracle=oracle, reward=reward
         )
-    algorithm.oracle = oracle  # whose queries the trainer counts
+    algorithm.oracle = oracle  # the trainer counts its queries
     return algorithm
 
 
 def check_settings(config: DictConfig, task: Task) -> None:
-    """UserError for a mistake that would otherwise show after the teacher's training, as far as the task's expert shows it."""
+    """UserError for invalid settings, before the teacher's training rather than after it.
+
+    The task's own expert stands in for the teacher.
+    """
     check_start(config)
     check_range("evaluate.beam", config.evaluate.beam, Range(1, len(task.vocabulary)))
     if config.evaluate.rows is not None:
@@ -51,7 +54,7 @@ def check_settings(config: DictConfig, task: Task) -> None:
 
 
 def student_checkpoints(run: Run, demonstrations: str) -> Checkpoints:
-    """The student's checkpoints; a training by other settings than those in their header is not resumed."""
+    """The student's checkpoints; a resume fails if the settings in their header differ."""
     header = {
         **checkpoint_header(*chosen(run.config.student), run.task),
         "algorithm": run.config.algorithm.name,

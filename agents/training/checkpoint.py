@@ -1,7 +1,8 @@
-"""Checkpoints: tensors in safetensors, the rest as JSON in its header.
+"""Checkpoints: tensors in safetensors, everything else as JSON in the file's header.
 
-One file, one atomic rename, a checksum over everything in it; nothing is unpickled.  What is restored is checked tensor by
-tensor: a fused optimizer step trusts the shapes of its moments and would write outside their memory.
+A file is written atomically and carries a checksum of its content; nothing is unpickled. Every
+tensor is checked before it is loaded: a fused optimizer step trusts the shapes of its moments and
+would write out of bounds.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from textgen_env.data.files import CorruptFileError, checksum, write_atomically
 from textgen_env.errors import UserError
 
 FORMAT = "textgen-env/3"
-PLAIN = "<json>"  # what an extra state holds beside tensors
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what Adam keeps for each parameter
+JSON_KEY = "<json>"  # the tensor that holds the JSON of an extra state
+ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")  # per parameter
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-    """Save ``tensors`` and the JSON-able ``header`` in one safetensors file, with a checksum over both."""
+    """Save ``tensors`` and a JSON-serializable ``header`` in one file, with a checksum of both."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(header)
     metadata = {"format": FORMAT, "header": text, "checksum": _checksum(contiguous, text)}
@@ -35,35 +36,37 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any])
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Load what ``save_tensors`` saved.
 
+    Returns:
+        The tensors by name, and the header.
+
     Raises:
-        CorruptFileError: the file is truncated, is no safetensors file, or does not match its checksum.
-        UserError: there is no such file, or it is not a checkpoint of this version.
+        CorruptFileError: the file is truncated, not in safetensors format, or fails its checksum.
+        UserError: the file is missing, or is not a checkpoint of this version.
     """
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {
-                name: file.get_tensor(name).clone() for name in file.keys()
-            }  # what is mapped may change  # noqa: SIM118
+            # Clones, as the file that they map may change.
+            tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
     except (SafetensorError, OSError, ValueError) as error:
         raise CorruptFileError(
             f"{path} is truncated or not a safetensors file ({error})"
         ) from error
-    if metadata.get("format") != FORMAT:
-        found = metadata.get("format") or "no format mark"
+    if (version := metadata.get("format")) != FORMAT:
         raise UserError(
-            f"{path} is not a checkpoint of this project ({FORMAT} expected, {found} found)"
+            f"{path} is not a checkpoint of this version of the project "
+            f"(its format is {version or 'not named'}, expected {FORMAT})"
         )
     text = metadata.get("header", "")
     if metadata.get("checksum") != _checksum(tensors, text):
-        raise CorruptFileError(f"{path} is damaged: its content does not match its checksum")
+        raise CorruptFileError(f"{path} is corrupted: its content does not match its checksum")
     return tensors, json.loads(text)
 
 
-def fault(path: Path) -> str:
-    """Why ``load_tensors`` refuses ``path``, in one line; empty where it does not."""
+def load_error(path: Path) -> str:
+    """The message of the error that ``load_tensors`` raises for ``path``; empty if it loads."""
     try:
         load_tensors(path)
     except UserError as error:
@@ -82,55 +85,55 @@ def _checksum(tensors: Mapping[str, Tensor], header: str) -> str:
     return checksum(parts())
 
 
-def load_weights(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Load ``tensors`` into ``module``.
+def load_weights(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path | str) -> None:
+    """Load ``tensors`` into ``module``; ``path`` is named in errors.
 
     Raises:
-        UserError: a name, shape or dtype is another than the module's, or a weight is NaN or infinite; names the first.
+        UserError: names, shapes or dtypes differ from the module's, or a weight is NaN or infinite.
     """
-    _check_layout(module.state_dict(), tensors, f"{path} holds another model")
-    if name := not_finite(tensors):
+    _check_layout(module.state_dict(), tensors, f"{path} does not match the model")
+    if name := first_nonfinite(tensors):
         raise UserError(
-            f"{path}: the weights of {name} are NaN or infinite; train again with a lower train.lr or train.clip"
+            f"{path}: {name} is NaN or infinite; train again with a lower train.lr or train.clip"
         )
     module.load_state_dict(tensors)
 
 
-def not_finite(tensors: Mapping[str, Tensor]) -> str:
-    """The name of the first tensor that holds NaN or infinity; empty where all are finite."""
+def first_nonfinite(tensors: Mapping[str, Tensor]) -> str:
+    """The name of the first tensor with a NaN or infinite element; empty if all are finite."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             return name
     return ""
 
 
-def moments(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """``{"optimizer.3.exp_avg": …}``: what Adam keeps for every parameter; zeros, as it starts, where it took no step yet."""
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's state as ``{"optimizer.3.exp_avg": …}``; zeros for a parameter without a step yet."""
     tensors: dict[str, Tensor] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for index, parameter in enumerate(parameters):
-        zeros = {
+        state = optimizer.state.get(parameter) or {
             "exp_avg": torch.zeros_like(parameter),
             "exp_avg_sq": torch.zeros_like(parameter),
             "step": torch.zeros(()),
         }
-        state = optimizer.state.get(parameter) or zeros
-        tensors |= {f"optimizer.{index}.{key}": state[key].detach() for key in MOMENTS}
+        tensors |= {f"optimizer.{index}.{key}": state[key].detach() for key in ADAM_STATE}
     return tensors
 
 
-def load_moments(
+def load_optimizer(
     optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], path: Path | str
 ) -> None:
-    """Put back what ``moments`` gave.
+    """Load what ``optimizer_tensors`` returned; ``path`` is named in errors.
 
     Raises:
-        UserError: a tensor is missing or unknown, has another shape or dtype, or is not finite; names it.
+        UserError: a tensor is missing, unexpected or not finite, or its shape or dtype differs.
     """
-    _check_layout(moments(optimizer), tensors, f"{path} does not fit this training")
-    if name := not_finite(tensors):
+    _check_layout(optimizer_tensors(optimizer), tensors, f"{path} does not match this training")
+    if name := first_nonfinite(tensors):
         raise UserError(
-            f"{path}: {name} is NaN or infinite; delete the file, and resume=true trains from the start"
+            f"{path}: {name} is NaN or infinite; "
+            "delete the file, then resume=true trains from the start"
         )
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
@@ -140,111 +143,113 @@ def load_moments(
 
 
 def state_tensors(module: torch.nn.Module) -> dict[str, Tensor]:
-    """``module.state_dict()`` as tensors alone; what is in an extra state is ``…_extra_state.name``.
+    """``module.state_dict()`` with each extra state as tensors named ``…_extra_state.KEY``.
 
     Raises:
-        UserError: an extra state holds what cannot be saved.
+        UserError: an extra state holds a value that cannot be saved.
     """
     tensors: dict[str, Tensor] = {}
     for name, value in module.state_dict().items():
         if isinstance(value, Tensor):
             tensors[name] = value
-        else:
-            owner = module.get_submodule(name.removesuffix("_extra_state").removesuffix("."))
-            if type(owner).set_extra_state is torch.nn.Module.set_extra_state:
-                raise UserError(
-                    f"{type(owner).__name__} has get_extra_state without set_extra_state: it could not be resumed"
-                )
-            tensors |= {
-                f"{name}.{key}": tensor
-                for key, tensor in _packed(value, type(owner).__name__).items()
-            }
+            continue
+        owner = type(module.get_submodule(name.removesuffix("_extra_state").removesuffix(".")))
+        if owner.set_extra_state is torch.nn.Module.set_extra_state:
+            raise UserError(
+                f"{owner.__name__} defines get_extra_state but not set_extra_state, "
+                "so it cannot be resumed"
+            )
+        extra = _encode_extra_state(value, owner.__name__)
+        tensors |= {f"{name}.{key}": tensor for key, tensor in extra.items()}
     return tensors
 
 
-def _packed(state: Any, owner: str) -> dict[str, Tensor]:
-    """An extra state as tensors: a dict of them as it is, all else as JSON with its tensors numbered."""
-    named = isinstance(state, dict) and all(
-        isinstance(key, str) and isinstance(state[key], Tensor) for key in state
+def _encode_extra_state(state: Any, owner: str) -> dict[str, Tensor]:
+    """A dict of tensors as it is; anything else as JSON that refers to its tensors by number."""
+    is_tensor_dict = isinstance(state, dict) and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     )
-    if named and state and PLAIN not in state:
+    if is_tensor_dict and state and JSON_KEY not in state:
         return state
     tensors: dict[str, Tensor] = {}
 
-    def plain(value: Any) -> Any:
+    def encode(value: Any) -> Any:
         if isinstance(value, Tensor):
             tensors[str(len(tensors))] = value
             return {"tensor": str(len(tensors) - 1)}
         if isinstance(value, list | tuple):
-            items = [plain(item) for item in value]
+            items = [encode(item) for item in value]
             return items if isinstance(value, list) else {"tuple": items}
         if isinstance(value, dict):
-            return {"dict": [[plain(key), plain(item)] for key, item in value.items()]}
+            return {"dict": [[encode(key), encode(item)] for key, item in value.items()]}
         if isinstance(value, bool | int | float | str | None):
             return value
-        kind = type(value).__name__
         raise UserError(
-            f"{owner}.get_extra_state gives a {kind}; return tensors, numbers, texts or lists and dicts of them"
+            f"{owner}.get_extra_state returns a value of type {type(value).__name__}; "
+            "return tensors, numbers, strings, or lists and dicts of them"
         )
 
-    text = json.dumps(plain(state)).encode()
-    return {PLAIN: torch.tensor([*text], dtype=torch.uint8), **tensors}
+    text = json.dumps(encode(state)).encode()
+    return {JSON_KEY: torch.tensor([*text], dtype=torch.uint8), **tensors}
 
 
-def _unpacked(tensors: dict[str, Tensor]) -> Any:
-    """The extra state that ``_packed`` was given."""
-    if PLAIN not in tensors:
+def _decode_extra_state(tensors: dict[str, Tensor]) -> Any:
+    """The inverse of ``_encode_extra_state``."""
+    if JSON_KEY not in tensors:
         return tensors
 
-    def value(plain: Any) -> Any:
-        if isinstance(plain, list):
-            return [value(item) for item in plain]
-        if not isinstance(plain, dict):
-            return plain
-        ((kind, items),) = plain.items()
+    def decode(value: Any) -> Any:
+        if isinstance(value, list):
+            return [decode(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        ((kind, items),) = value.items()
         if kind == "tensor":
             return tensors[items]
-        return (
-            tuple(map(value, items))
-            if kind == "tuple"
-            else {value(key): value(item) for key, item in items}
-        )
+        if kind == "tuple":
+            return tuple(map(decode, items))
+        return {decode(key): decode(item) for key, item in items}
 
-    return value(json.loads(bytes(tensors[PLAIN].tolist())))
+    return decode(json.loads(bytes(tensors[JSON_KEY].tolist())))
 
 
 def load_state(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Load what ``state_tensors`` gave.
+    """Load what ``state_tensors`` returned.
 
     Raises:
-        UserError: they are the state of another module: a name, shape or dtype differs from what it has afterwards.
+        UserError: after loading, a name, shape or dtype of the module's state differs.
     """
-    what = f"{path} holds the state of another {type(module).__name__}"
+    mismatch = f"{path} does not match the state of {type(module).__name__}"
     state: dict[str, Any] = {}
     extras: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        owner, extra, key = name.partition("_extra_state.")
-        if extra:
+        owner, is_extra, key = name.partition("_extra_state.")
+        if is_extra:
             extras.setdefault(f"{owner}_extra_state", {})[key] = tensor
         else:
             state[name] = tensor
     try:
-        module.load_state_dict(state | {name: _unpacked(parts) for name, parts in extras.items()})
+        state |= {name: _decode_extra_state(extra) for name, extra in extras.items()}
+        module.load_state_dict(state)
         loaded = state_tensors(module)
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{what} ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        ) from error
-    _check_layout(loaded, tensors, what)
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{mismatch} ({type(error).__name__}: {reason})") from error
+    _check_layout(loaded, tensors, mismatch)
 
 
-def _check_layout(here: Mapping[str, Tensor], there: Mapping[str, Tensor], what: str) -> None:
-    """UserError unless both hold the same names with the same shapes and dtypes."""
-    for name in sorted(here.keys() | there.keys()):
-        own, found = (
-            (tuple(each[name].shape) if name in each else "absent") for each in (here, there)
-        )
-        if own != found:
-            raise UserError(f"{what}: {name} is {found} there, {own} here")
-        if here[name].dtype != there[name].dtype:
-            raise UserError(f"{what}: {name} is {there[name].dtype} there, {here[name].dtype} here")
+def _check_layout(
+    expected: Mapping[str, Tensor], actual: Mapping[str, Tensor], mismatch: str
+) -> None:
+    """UserError unless both have the same names, shapes and dtypes."""
+    for name in sorted(expected.keys() | actual.keys()):
+        if name not in actual:
+            raise UserError(f"{mismatch}: {name} is missing")
+        if name not in expected:
+            raise UserError(f"{mismatch}: {name} is unexpected")
+        shape, expected_shape = tuple(actual[name].shape), tuple(expected[name].shape)
+        if shape != expected_shape:
+            raise UserError(f"{mismatch}: {name} has shape {shape}, expected {expected_shape}")
+        dtype, expected_dtype = actual[name].dtype, expected[name].dtype
+        if dtype != expected_dtype:
+            raise UserError(f"{mismatch}: {name} has dtype {dtype}, expected {expected_dtype}")

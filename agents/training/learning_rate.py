@@ -1,4 +1,4 @@
-"""Learning-rate schedules, as functions of the step."""
+"""Learning-rate schedules: the factor on the peak learning rate at each step."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from textgen_env.errors import unknown
 
 
 def inverse_sqrt(step: int, warmup: int, steps: int) -> float:
-    """Linear warm-up to 1, then sqrt(warmup / step) (Vaswani et al. 2017, section 5.3, scaled to a peak of 1)."""
+    """Linear warm-up to 1, then sqrt(warmup / step).
+
+    Vaswani et al. 2017, section 5.3, scaled to a peak of 1.
+    """
     step, warmup = step + 1, max(warmup, 1)
     return min(step / warmup, math.sqrt(warmup / step))
 
 
-def linear(step: int, warmup: int, steps: int) -> float:
-    """Linear warm-up to 1, then linearly to 0 at the last step: the better choice for a short budget."""
+def linear_decay(step: int, warmup: int, steps: int) -> float:
+    """Linear warm-up to 1, then linear decay to 0; the better choice for a short training."""
     return min((step + 1) / max(warmup, 1), (steps - step) / max(steps - warmup, 1))
 
 
 LEARNING_RATE: dict[str, Callable[[int, int, int], float]] = {
     "inverse_sqrt": inverse_sqrt,
-    "linear": linear,
+    "linear": linear_decay,
 }
 
 
 def learning_rate(name: str, warmup: int, steps: int) -> Callable[[int], float]:
-    """The factor on the peak learning rate at update ``step`` (from 0)."""
+    """The schedule ``name`` as a function of the step, which counts from 0."""
     if name not in LEARNING_RATE:
         raise unknown("learning-rate schedule", name, LEARNING_RATE)
     return lambda step: LEARNING_RATE[name](step, warmup, steps)

@@ -1,4 +1,4 @@
-"""The log of a training: metrics.jsonl, TensorBoard events and a progress bar."""
+"""Logs a training to metrics.jsonl, TensorBoard and a progress bar."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
-_numbers = count()
+_file_numbers = count()
 
 
-class Events:
-    """A file of TensorBoard scalars in ``folder``, that hides what other files there hold after step ``start``.
+class EventFile:
+    """A TensorBoard event file in ``folder``; hides events after step ``start`` in older files.
 
-    Written by the caller, not by a thread as in ``SummaryWriter``: a full disk is an error where it happens.
+    Unlike ``SummaryWriter``, it writes in the calling thread, so a full disk raises an error there.
     """
 
     def __init__(self, folder: Path, start: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
-        self.path = folder / name
-        opening = SessionLog(status=SessionLog.START)
-        self.write(Event(file_version="brain.Event:2"), Event(step=start + 1, session_log=opening))
+        origin = f"{socket.gethostname()}.{os.getpid()}.{next(_file_numbers)}"
+        self.path = folder / f"events.out.tfevents.{time.time():010.0f}.{origin}"
+        restart = SessionLog(status=SessionLog.START)
+        self.write(Event(file_version="brain.Event:2"), Event(step=start + 1, session_log=restart))
 
     def write(self, *events: Event) -> None:
         """Append ``events``."""
@@ -53,10 +53,10 @@ class Events:
 
 
 class Logger:
-    """The log of one phase ("teacher" or "student") of a run folder.
+    """The log of one phase of a run, "teacher" or "student".
 
-    Rows after step ``start`` are dropped: a resumed run has no doubles.  Where nothing was saved, ``start`` is 0, and the
-    row of a validation before the first update goes too, as it is made again.
+    Rows of this phase after step ``start`` are dropped, as a resumed run logs them again. With
+    ``start`` 0 nothing was saved, so the row of a validation before the first step is dropped too.
     """
 
     def __init__(self, folder: Path, phase: str, start: int, steps: int) -> None:
@@ -64,7 +64,7 @@ class Logger:
         self.path = folder / "metrics.jsonl"
         self._drop_rows_after(start)
         try:
-            self.events = Events(folder / "tensorboard", start)
+            self.events = EventFile(folder / "tensorboard", start)
         except OSError as error:
             raise UserError(f"cannot write {folder / 'tensorboard'}: {error.strerror}") from error
         columns = [
@@ -93,11 +93,11 @@ class Logger:
         self.progress.stop()
 
     def advance(self) -> None:
-        """Move the progress bar by a step."""
+        """Move the progress bar by one step."""
         self.progress.advance(self.bar)
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
-        """Log ``metrics`` after ``step`` updates.  UserError where they cannot be written."""
+        """Log ``metrics`` after ``step`` updates; UserError if they cannot be written."""
         scalars = [
             Summary.Value(tag=f"{self.phase}/{name}", simple_value=value)
             for name, value in metrics.items()
@@ -109,15 +109,14 @@ class Logger:
                 *(Event(step=step, summary=Summary(value=[scalar])) for scalar in scalars)
             )
         except OSError as error:
-            raise UserError(
-                f"cannot write {error.filename or self.path}: {error.strerror}"
-            ) from error
-        names = {"loss": "loss", "tokens_per_second": "tok/s"}
-        names |= {
+            path = error.filename or self.path
+            raise UserError(f"cannot write {path}: {error.strerror}") from error
+        labels = {"loss": "loss", "tokens_per_second": "tok/s"}
+        labels |= {
             name: name.replace("valid_", "valid ") for name in metrics if name.startswith("valid_")
         }
         text = "  ".join(
-            f"{short} {metrics[name]:.4g}" for name, short in names.items() if name in metrics
+            f"{label} {metrics[name]:.4g}" for name, label in labels.items() if name in metrics
         )
         self.progress.update(self.bar, metrics=text)
         if not console.is_terminal and step % max(1, self.steps // 10) == 0:
@@ -126,9 +125,8 @@ class Logger:
     def _drop_rows_after(self, start: int) -> None:
         if not self.path.exists():
             return
-        *lines, _torn = self.path.read_bytes().split(
-            b"\n"
-        )  # the last line is empty, or torn where the run was killed
+        # The last line is empty, or incomplete if the run was killed while writing it.
+        *lines, _incomplete = self.path.read_bytes().split(b"\n")
         kept = []
         for number, line in enumerate(lines, start=1):
             try:
@@ -137,6 +135,6 @@ class Logger:
                     kept.append(line + b"\n")
             except (ValueError, KeyError, TypeError):
                 raise UserError(
-                    f"{self.path}:{number}: not a row of this file; remove the line"
+                    f"{self.path}:{number}: not a row of metrics; remove the line"
                 ) from None
         write_atomically(self.path, b"".join(kept))

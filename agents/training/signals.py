@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: what a user or a cluster sends to end a run.  All three are handled alike."""
+"""Handles SIGINT (Ctrl-C), SIGTERM and SIGHUP, which users and clusters send to end a run."""
 
 from __future__ import annotations
 
@@ -13,31 +13,38 @@ SIGNALS = [
 ]
 
 
-class Stopped(KeyboardInterrupt):
-    """One of ``SIGNALS`` arrived; raised where the program stands."""
+class Interrupted(KeyboardInterrupt):
+    """One of ``SIGNALS`` arrived; the message, if any, says what was saved and how to resume.
 
-    def __init__(self, number: int) -> None:
-        super().__init__()
+    Attributes:
+        number: the number of the signal.
+    """
+
+    def __init__(self, message: str = "", number: int = signal.SIGINT) -> None:
+        super().__init__(message)
         self.number = number
 
 
 def exit_code(error: BaseException) -> int:
-    """128 and the signal's number, by convention: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP."""
+    """128 plus the signal's number, by convention: 130 after Ctrl-C, 143 after SIGTERM."""
     return 128 + int(getattr(error, "number", signal.SIGINT))
 
 
 @contextmanager
-def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """``handler`` receives the three signals; a SIGHUP that is ignored (nohup) stays so, as all do outside the main thread."""
+def handle_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Install ``handler`` for ``SIGNALS``; an ignored SIGHUP (nohup) stays ignored.
+
+    Does nothing outside the main thread, where Python allows no handlers.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    own = [
+    numbers = [
         number
         for number in SIGNALS
         if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN
     ]
-    before = {number: signal.signal(number, handler) for number in own}
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
@@ -45,20 +52,24 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
             signal.signal(number, previous)
 
 
-def stop(number: int, frame: FrameType | None) -> None:
-    """A handler that raises ``Stopped``."""
-    raise Stopped(number)
+def raise_interrupted(number: int, frame: FrameType | None) -> None:
+    """A handler that raises ``Interrupted``."""
+    raise Interrupted(number=number)
 
 
 @contextmanager
-def deferred() -> Iterator[list[int]]:
-    """The first signal is only noted in the list, so that a step is never torn; a second one raises ``Stopped`` at once."""
+def defer_signals() -> Iterator[list[int]]:
+    """Only record the first signal, so that an update is never torn; the second one raises.
+
+    Yields:
+        The list of received signals.
+    """
     received: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def record(number: int, frame: FrameType | None) -> None:
         if received:
-            raise Stopped(number)
+            raise Interrupted(number=number)
         received.append(number)
 
-    with handled(note):
+    with handle_signals(record):
         yield received

@@ -1,4 +1,7 @@
-"""State of an algorithm that no checkpoint holds: it would be lost on a resume, so a training with it is refused."""
+"""Detects state of an algorithm that is in no checkpoint and that a resume would therefore lose.
+
+The trainer refuses a training in which such state changes.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,12 @@ from torch import Tensor, nn
 from agents.algorithms.base import Algorithm, is_oracle, is_policy
 from textgen_env.errors import UserError
 
-REMEDY = "make it a buffer (register_buffer), a parameter or part of get_extra_state; random numbers come from clock.uniform"
-FIELDS = frozenset(vars(nn.Module()))  # what torch keeps in every module
-PLAIN = (
+REMEDY = (
+    "make it a buffer (register_buffer), a parameter or part of get_extra_state; "
+    "random numbers come from clock.uniform"
+)
+MODULE_FIELDS = frozenset(vars(nn.Module()))  # attributes that torch keeps in every module
+BY_REPR = (  # types whose repr determines the value
     bool
     | int
     | float
@@ -36,52 +42,55 @@ PLAIN = (
     | itertools.count
     | itertools.repeat
 )
-CODE = type | ModuleType | partial | logging.Logger
+STATELESS = type | ModuleType | partial | logging.Logger
 
 
-def unsaved(algorithm: Algorithm, policy: nn.Module) -> dict[str, bytes]:
-    """``{attribute: digest}`` of all that the algorithm keeps beside its ``state_dict``; ``policy`` is saved by others.
+def unsaved_state(algorithm: Algorithm, policy: nn.Module) -> dict[str, bytes]:
+    """``{attribute: digest}`` of everything in ``algorithm`` that its ``state_dict`` leaves out.
 
-    Left out are the oracle, the reward and what functions close over.
+    Not included are ``policy``, which is saved separately, the oracle, the reward, and variables
+    captured by functions.
     """
-    walk = Walk(algorithm, policy)
+    walker = Walker(algorithm, policy)
     digests: dict[str, bytes] = {}
     for owner, module in algorithm.named_modules():
         if type(module).get_extra_state is not nn.Module.get_extra_state:
-            continue  # says itself what its state is
-        for name, value in _own(module):
-            for path, digest in walk.leaves(f"{owner}.{name}" if owner else name, value):
-                digests[path] = _hash(
-                    digests.get(path, b""), digest
-                )  # keys 1 and "1" have one path
+            continue  # it declares its own state
+        for name, value in _unsaved_attributes(module):
+            for path, digest in walker.leaves(f"{owner}.{name}" if owner else name, value):
+                # Keys 1 and "1" of a dict share a path, so digests are chained.
+                digests[path] = _hash(digests.get(path, b""), digest)
     return digests
 
 
-def check_saved(algorithm: Algorithm, policy: nn.Module, before: Mapping[str, bytes]) -> None:
-    """UserError where a value outside of ``state_dict`` is another than ``before``, what ``unsaved`` gave at the start."""
-    now = unsaved(algorithm, policy)
+def check_unsaved_state(
+    algorithm: Algorithm, policy: nn.Module, before: Mapping[str, bytes]
+) -> None:
+    """UserError if ``unsaved_state`` now differs from ``before``, its value at the start."""
+    now = unsaved_state(algorithm, policy)
     for name in sorted(before.keys() | now.keys()):
         if before.get(name) != now.get(name):
-            who = type(algorithm).__name__
             raise UserError(
-                f"{who}.{name} changes in training and would be lost on a resume: {REMEDY}"
+                f"{type(algorithm).__name__}.{name} changes in training and would be lost "
+                f"on a resume: {REMEDY}"
             )
 
 
-class Walk:
-    """Goes through what an algorithm holds, each object once."""
+class Walker:
+    """Walks through the objects that an algorithm holds, visiting each one once."""
 
     def __init__(self, algorithm: Algorithm, policy: nn.Module) -> None:
         modules = [*algorithm.modules(), policy]
         rewards = [vars(module).get("reward") for module in modules]
-        seen = *modules, *filter(callable, rewards), algorithm.oracle
-        self.seen = {id(each): each for each in seen}  # kept alive, so that no id is used again
+        skipped = *modules, *filter(callable, rewards), algorithm.oracle
+        # The objects are kept alive, so that no id is reused.
+        self.visited = {id(value): value for value in skipped}
         saved = (
             *algorithm.state_dict(keep_vars=True).values(),
             *policy.parameters(),
             *policy.buffers(),
         )
-        self.saved = {each.data_ptr() for each in saved if isinstance(each, Tensor)} - {0}
+        self.saved = {value.data_ptr() for value in saved if isinstance(value, Tensor)} - {0}
 
     def leaves(self, path: str, value: Any) -> Iterator[tuple[str, bytes]]:
         """(path, digest) of everything in ``value``."""
@@ -90,9 +99,9 @@ class Walk:
         content = _content(value)
         kind = getattr(value, "__qualname__", type(value).__qualname__)
         yield path, _hash(f"{kind} ".encode(), content or b"")
-        if content is None and id(value) not in self.seen:
-            self.seen[id(value)] = value
-            for name, item in _inside(value):
+        if content is None and id(value) not in self.visited:
+            self.visited[id(value)] = value
+            for name, item in _items(value):
                 yield from self.leaves(f"{path}.{name}", item)
 
 
@@ -101,8 +110,8 @@ def _hash(*parts: bytes) -> bytes:
 
 
 def _content(value: Any) -> bytes | None:
-    """Bytes that tell what ``value`` is; None for an object with parts."""
-    if isinstance(value, PLAIN):
+    """Bytes that determine ``value``; None for an object whose items are to be visited."""
+    if isinstance(value, BY_REPR):
         return repr(value).encode()
     if isinstance(value, Tensor):
         content = value.detach().cpu().contiguous().reshape(-1)
@@ -114,18 +123,17 @@ def _content(value: Any) -> bytes | None:
         return value.get_state().numpy().tobytes()
     if isinstance(value, random.Random):
         return repr(value.getstate()).encode()
-    return b"" if isinstance(value, CODE) or is_oracle(value) else None
+    return b"" if isinstance(value, STATELESS) or is_oracle(value) else None
 
 
-def _inside(value: Any) -> Iterator[tuple[Any, Any]]:
-    """The named parts of an object."""
+def _items(value: Any) -> Iterator[tuple[Any, Any]]:
+    """The named items and attributes of an object."""
     if isinstance(value, nn.Module):
         yield from itertools.chain(value.named_parameters(), value.named_buffers())
-        if not is_policy(value):  # what a policy computes with is in its tensors
+        if not is_policy(value):  # a policy computes with its tensors only
             for owner, module in value.named_modules():
-                yield from (
-                    (f"{owner}.{name}" if owner else name, item) for name, item in _own(module)
-                )
+                for name, item in _unsaved_attributes(module):
+                    yield f"{owner}.{name}" if owner else name, item
         return
     if isinstance(value, np.random.Generator):
         value = value.bit_generator
@@ -135,10 +143,10 @@ def _inside(value: Any) -> Iterator[tuple[Any, Any]]:
         yield "state", value.state
     elif isinstance(value, GeneratorType):
         frame = value.gi_frame
-        yield from {"place": frame.f_lasti, **frame.f_locals}.items() if frame else ()
+        yield from {"position": frame.f_lasti, **frame.f_locals}.items() if frame else ()
     elif isinstance(value, Mapping):
         keys = [
-            key if isinstance(key, PLAIN | tuple) else number for number, key in enumerate(value)
+            key if isinstance(key, BY_REPR | tuple) else number for number, key in enumerate(value)
         ]
         yield "keys", repr(keys)
         yield from zip(keys, value.values(), strict=True)
@@ -149,22 +157,21 @@ def _inside(value: Any) -> Iterator[tuple[Any, Any]]:
     yield from _attributes(value)
 
 
-def _own(module: nn.Module) -> Iterator[tuple[str, Any]]:
-    """What a module keeps that its ``state_dict`` would not hold."""
-    yield from ((name, value) for name, value in vars(module).items() if name not in FIELDS)
-    yield from (
-        (name, module._buffers[name]) for name in sorted(module._non_persistent_buffers_set)
-    )
+def _unsaved_attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Attributes of a module that its ``state_dict`` leaves out."""
+    yield from ((name, value) for name, value in vars(module).items() if name not in MODULE_FIELDS)
+    for name in sorted(module._non_persistent_buffers_set):
+        yield name, module._buffers[name]
 
 
 def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    """Attributes and slots, or, of what has neither, such as an iterator, what ``copy`` would make it from."""
+    """Attributes and slots; for an object with neither, such as an iterator, its pickled state."""
     kind = type(value)
-    slotted = [each for each in kind.__mro__ if "__slots__" in vars(each)]
+    slotted = [base for base in kind.__mro__ if "__slots__" in vars(base)]
     slots = {
         name
-        for each in slotted
-        for name, slot in vars(each).items()
+        for base in slotted
+        for name, slot in vars(base).items()
         if isinstance(slot, MemberDescriptorType)
     }
     for name in sorted(slots):
@@ -173,15 +180,12 @@ def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
     for name, item in getattr(value, "__dict__", {}).items():
         if not isinstance(getattr(kind, name, None), cached_property):
             yield name, item
-    if (
-        not slotted
-        and not hasattr(value, "__dict__")
-        and not isinstance(value, Mapping | Sequence | Set)
-    ):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that iterators will not be copied for ever
-            try:
-                parts = value.__reduce_ex__(2)
-            except Exception:  # it cannot be copied: nobody can tell what is in it
-                parts = ()
-        yield from enumerate(parts[1:3] if isinstance(parts, tuple) else [parts])
+    if slotted or hasattr(value, "__dict__") or isinstance(value, Mapping | Sequence | Set):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pickling iterators is deprecated
+        try:
+            reduced = value.__reduce_ex__(2)
+        except Exception:  # it cannot be pickled, so its state cannot be compared
+            reduced = ()
+    yield from enumerate(reduced[1:3] if isinstance(reduced, tuple) else [reduced])

@@ -16,10 +16,10 @@ import dagger
 from agents.generation.beam import beam_search
 from agents.generation.demonstrations import BEAM
 from agents.model import build_policy
-from agents.runs.machine import find_machine
+from agents.runs.machine import resolve_machine
 from agents.runs.run import Run
 from agents.runs.student import build_student
-from agents.runs.task import load_task
+from agents.runs.task import build_task
 from agents.runs.teacher import TEACHER_KEYS, Teacher
 from agents.runs.training import build_algorithm
 from benchmarks.material import Setup
@@ -78,7 +78,7 @@ class Contender:
         config = cli.read(
             "dagger", [*(word for word in WORDS if word.partition("=")[0] not in given), *words]
         )
-        machine, task = find_machine(config), load_task(config)
+        machine, task = resolve_machine(config), build_task(config)
         vocabulary, own = task.vocabulary, ("name", *TEACHER_KEYS)
         settings = {key: value for key, value in config.teacher.items() if key not in own}
         teacher = build_policy(config.teacher.name, settings, vocabulary, seed=0)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from agents.evaluation.outputs import subset
 from agents.generation.decoder import Decode, Decoder
-from agents.runs.reopen import reopen_student
+from agents.runs.loading import load_student
 from benchmarks.material import Setup
 from benchmarks.table import Row, row
 from textgen_env.data.batching import sequential_batches
@@ -50,7 +50,7 @@ def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
         )
     from agents.interop import ctranslate2 as export
 
-    _, task, student = reopen_student(config.run, "cpu", "float32")
+    _, task, student = load_student(config.run, "cpu", "float32")
     test = subset(task.splits["test"], config.rows)
     with TemporaryDirectory() as work:
         folder = Path(work) / "model"

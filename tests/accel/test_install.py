@@ -10,7 +10,7 @@ import pytest
 
 from agents import accel
 from agents.generation import decoding
-from agents.runs.machine import accelerate
+from agents.runs.machine import install_accel
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,7 +38,7 @@ def test_it_says_what_it_installs_and_can_be_turned_off(monkeypatch: pytest.Monk
 
 def test_without_the_folder_a_command_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "agents.accel", None)  # as if it were not there
-    assert accelerate(2) == "none"
+    assert install_accel(2) == "none"
     assert decoding.runner is decoding.run_in_process
 
 

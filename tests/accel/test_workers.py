@@ -21,7 +21,7 @@ from agents.generation.beam import beam_search
 from agents.generation.decoding import greedy, sample
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
-from agents.runs.machine import release
+from agents.runs.machine import stop_workers
 from textgen_env.types import EOS, Stepper, Trajectories
 
 V, B = 12, 10
@@ -186,8 +186,8 @@ def test_a_copy_has_workers_of_its_own_and_a_dismissed_policy_new_ones():
     with torch.no_grad():
         twin.target_embedding.weight.neg_()
     same(greedy(twin, source(), 8), alone(greedy, twin, source(), 8))
-    release(policy)
-    release(policy)
+    stop_workers(policy)
+    stop_workers(policy)
     assert policy not in workers.teams
     same(greedy(policy, source(), 8), first)
 

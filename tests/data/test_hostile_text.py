@@ -11,7 +11,7 @@ import pytest
 from rich.table import Table
 from rich.text import Text
 
-from agents.evaluation.sentence import Choice, Sentence, Side, Step
+from agents.evaluation.sentence import Choice, Prediction, Sentence, Step
 from agents.reporting import sentence as view
 from agents.reporting.page import save_html
 from agents.reporting.text import samples_text
@@ -265,7 +265,7 @@ def test_samples_and_pages_show_controls(tmp_path: Path) -> None:
 
 def test_a_sentence_in_the_terminal_and_on_its_page_shows_controls() -> None:
     choices = [Choice(HOSTILE, 0.9), Choice("a", 0.1)]
-    side = Side(0.9, 1, choices)
+    side = Prediction(0.9, 1, choices)
     step = Step(HOSTILE, HOSTILE, side, side)
     sentence = Sentence("test", 0, HOSTILE, HOSTILE, HOSTILE, HOSTILE, [step])
     terminal = Terminal(width=300, color_system=None)

@@ -18,14 +18,14 @@ from agents.algorithms.mixer import Mixer
 from agents.algorithms.mrt import MRT
 from agents.discovery import build, settings
 from agents.estimators.cost_to_go import random_step
-from agents.evaluation.outputs import generate
-from agents.evaluation.sentence import look
-from agents.evaluation.speed import speed
+from agents.evaluation.outputs import generate_texts
+from agents.evaluation.sentence import analyze_sentence
+from agents.evaluation.speed import decoding_speed
 from agents.generation import decoding, interleaved
 from agents.generation.beam import beam_search
 from agents.generation.decoder import Decoder
 from agents.policies.transformer import Transformer
-from agents.runs.demonstrations import demonstrations
+from agents.runs.demonstrations import training_demonstrations
 from cli import read
 from support.learners import ALGORITHMS, batch_of, first_loss
 from support.tiny import tiny_task
@@ -230,9 +230,9 @@ def test_whoever_is_evaluated_is_given_the_limit_of_each_sentence(task):
         return write(source, steps)
 
     split = task.splits["test"]
-    generate(watched, task, split)
-    speed({"student": watched}, task, split, batch_size=7, rounds=1)
-    seen = look(policy, watched, expert(task), task, "test", 3)
+    generate_texts(watched, task, split)
+    decoding_speed({"student": watched}, task, split, batch_size=7, rounds=1)
+    seen = analyze_sentence(policy, watched, expert(task), task, "test", 3)
     assert len(asked) > 3
     assert all(torch.equal(steps, of_sources(task, source)) for source, steps in asked)
     assert len(seen.steps) == task.limit(len(split.source[3]))
@@ -242,7 +242,7 @@ def test_demonstrations_that_were_made_under_another_limit_are_not_taken(task):
     made = {}
     for offset in (1, 2):
         rule = limited(task, 0.5, offset)
-        split = demonstrations("teacher", rule, expert(rule), "float32", "cpu").split
+        split = training_demonstrations("teacher", rule, expert(rule), "float32", "cpu").split
         made[offset] = [row for row, target in enumerate(split.target) if len(target)]
         for row in made[offset]:
             assert split.target[row][-1] == EOS

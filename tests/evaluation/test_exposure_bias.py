@@ -13,15 +13,15 @@ from rich.console import Console
 from agents.evaluation import exposure_bias
 from agents.evaluation.exposure_bias import (
     GRAM,
-    Settings,
+    ExposureBiasConfig,
     accumulated,
-    compare,
-    corrupted,
-    measure,
+    corrupt,
+    measure_exposure_bias,
+    prefix_metrics,
     repeats,
 )
 from agents.evaluation.outputs import subset
-from agents.evaluation.tally import Tally, band, weigh
+from agents.evaluation.position_means import PositionMeans, bootstrap_weights, interval
 from agents.policies.transformer import Transformer
 from agents.reporting import exposure_report
 from support.followers import Follower
@@ -37,12 +37,12 @@ SETTINGS = {"top_k": 1, "corrupt_at": 1, "corrupt": 1, "resamples": 40, "seed": 
 
 def report(task: Task, oracle=None, rows: int = 40, **students):
     settings = {name: students.pop(name, value) for name, value in SETTINGS.items()}
-    return measure(
+    return measure_exposure_bias(
         students,
         oracle or task.oracle(),
         task,
         subset(task.splits["train"], rows),
-        Settings(**settings, precision="float32", device="cpu"),
+        ExposureBiasConfig(**settings, precision="float32", device="cpu"),
     )
 
 
@@ -70,7 +70,7 @@ def test_regret_disagreement_and_loss_are_what_a_loop_over_positions_gives(task:
     student, oracle = random_student(task), task.oracle()
     batch = next(sequential_batches(task.splits["test"], 200, task.limit))
     with torch.no_grad():
-        found = compare(student, oracle, batch)
+        found = prefix_metrics(student, oracle, batch)
         ours = student(batch.source, batch.prefix).log_softmax(-1)
     for row in range(len(batch)):
         for t in range(batch.target.shape[1]):
@@ -150,8 +150,8 @@ def test_a_tally_holds_means_and_the_bootstrap_of_any_number_of_sentences():
         torch.from_numpy(rng.normal(size=(rows, 4)) + np.arange(4)),
     )
     mask = torch.arange(4) < torch.from_numpy(lengths)[:, None]
-    weights = weigh([np.random.default_rng((7, row)) for row in range(rows)], 500)
-    whole, parts = Tally(6, 500), Tally(6, 500)
+    weights = bootstrap_weights([np.random.default_rng((7, row)) for row in range(rows)], 500)
+    whole, parts = PositionMeans(6, 500), PositionMeans(6, 500)
     whole.add(weights, {"x": values}, mask)
     for part in np.array_split(rng.permutation(rows), 7):
         parts.add(weights[part], {"x": values[part]}, mask[part])
@@ -161,7 +161,7 @@ def test_a_tally_holds_means_and_the_bootstrap_of_any_number_of_sentences():
     assert whole.curve("x")[0] == pytest.approx(mean)
     kept = values[mask[:, 2], 2].numpy()[:, None]
     known = bootstrap_interval(kept, np.random.default_rng(1))[:, 0]
-    found = band(whole.curve("x"))
+    found = interval(whole.curve("x"))
     assert found["high"][2] - found["low"][2] == pytest.approx(known[1] - known[0], rel=0.15)
     assert found["low"][2] < found["value"][2] < found["high"][2]
     assert {array.shape for array in (whole.count, *whole.sums.values())} == {(501, 6)}
@@ -179,7 +179,7 @@ def test_repetition_sums_to_the_share_of_repeated_grams():
 def test_only_rows_that_go_on_are_corrupted_and_every_corrupted_token_is_another_ordinary_one():
     start = torch.tensor([[5, 6, 7, 8]] * 60 + [[5, 6, 7, EOS]])
     draws = [np.random.default_rng(row) for row in range(61)]
-    broken = corrupted(start, torch.tensor([5] * 60 + [4]), at=2, vocabulary_size=10, rngs=draws)
+    broken = corrupt(start, torch.tensor([5] * 60 + [4]), first=2, vocabulary_size=10, rngs=draws)
     assert torch.equal(broken[:, :2], start[:, :2])
     assert torch.equal(broken[60], start[60])
     assert (broken[:60, 2:] != start[:60, 2:]).all()

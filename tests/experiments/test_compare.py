@@ -83,7 +83,7 @@ def compare_with_finished(tmp_path, monkeypatch):
         reopened.append(arguments)
         raise UserError("reopened")
 
-    monkeypatch.setattr(compare, "reopen_student", reopen)
+    monkeypatch.setattr(compare, "load_student", reopen)
     folder = tmp_path / "mle-transformer-seed0"
     overrides = ["env=Copy-v0", "device=cpu", "precision=bf16"]
     folder.mkdir()

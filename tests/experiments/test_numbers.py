@@ -14,7 +14,6 @@ from cli import read
 from conf import CPUS
 from presets import presets
 from support.refused import never, refused
-from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
 
 COPY = (

@@ -322,7 +322,9 @@ def test_samples_have_the_policys_frequencies(top_k: int):
 
 
 def test_outputs_of_another_search_have_another_name(monkeypatch):
-    names = [evaluation.outputs_name(10, width, power) for width in (1, 5) for power in (0.0, 1.0)]
+    names = [
+        evaluation.outputs_filename(10, width, power) for width in (1, 5) for power in (0.0, 1.0)
+    ]
     assert names[0] == names[1], "greedy search has no length penalty"
     monkeypatch.setattr(evaluation, "DECODER_VERSION", evaluation.DECODER_VERSION + 1)
-    assert len({*names, evaluation.outputs_name(10, 1, 0.0)}) == 4
+    assert len({*names, evaluation.outputs_filename(10, 1, 0.0)}) == 4

@@ -15,7 +15,7 @@ from agents.generation.rollout import rollout
 from agents.interop import TRAINERS, Settings, sb3, trainer
 from agents.model import load_policy
 from agents.policies.transformer import Transformer
-from agents.runs.task import load_task
+from agents.runs.task import build_task
 from cli import help_table, read
 from textgen_env.data.batching import Batches
 from textgen_env.envs import dynamics
@@ -265,16 +265,16 @@ def test_the_command_leaves_a_student_that_ours_can_read(task, tmp_path, capsys)
     results = json.loads((tmp_path / "one" / "results.json").read_text())
     assert results["steps"] >= 64
     assert results["scores"].keys() == {"before", "after"}
-    policy, header = load_policy(tmp_path / "one", load_task(config).vocabulary)
+    policy, header = load_policy(tmp_path / "one", build_task(config).vocabulary)
     command.main(read("interop", words(tmp_path / "two", *settings, f"init={tmp_path / 'one'}")))
-    after, _ = load_policy(tmp_path / "two", load_task(config).vocabulary)
+    after, _ = load_policy(tmp_path / "two", build_task(config).vocabulary)
     before = results["scores"]["after"]
     assert json.loads((tmp_path / "two" / "results.json").read_text())["scores"]["before"] == before
     assert header["architecture"]["settings"]["width"] == policy.width == after.width == 16
     with pytest.raises(UserError, match="two is not empty: choose another out="):
         command.main(read("interop", words(tmp_path / "two", *settings)))
     with pytest.raises(
-        UserError, match=r"one holds another student than this run's: add student\.layers=1"
+        UserError, match=r"one holds a different student; to use it, add student\.layers=1"
     ):
         command.main(
             read(

@@ -16,16 +16,16 @@ from torch.nn.utils.rnn import pad_sequence
 
 import cli
 import dagger
-from agents.evaluation.outputs import generate
+from agents.evaluation.outputs import generate_texts
 from agents.generation.beam import beam_search
 from agents.generation.decoder import Decoder
 from agents.generation.decoding import greedy
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.pretrained import load_pretrained, load_tokenizer
-from agents.runs.machine import find_machine
+from agents.runs.machine import resolve_machine
 from agents.runs.run import Run
 from agents.runs.student import build_student
-from agents.runs.task import load_task
+from agents.runs.task import build_task
 from agents.runs.teacher import find_teacher
 from agents.runs.training import build_algorithm
 from support.policies import close, prefixes, sources
@@ -336,19 +336,19 @@ def test_a_student_learns_from_such_a_teacher_alone(task, tmp_path):
         "precision=float32",
     ]
     config = cli.read("dagger", words)
-    on = find_machine(config)
-    own = load_task(config)
+    on = resolve_machine(config)
+    own = build_task(config)
     assert own.vocabulary.fingerprint != task.vocabulary.fingerprint
     assert sorted(own.vocabulary.tokens) == sorted(task.vocabulary.tokens)
     teacher = find_teacher(config, own, on)
-    assert teacher.about["architecture"] == "marian"
+    assert teacher.summary["architecture"] == "marian"
     student = build_student(config, own)
     algorithm = build_algorithm(config, own, student, teacher.oracle)
     dagger.distill(Run(tmp_path, config, on, own, teacher, student), algorithm)
     for decode in (teacher.decode, Decoder(student, 1, *on)):
         test = own.splits["test"]
         assert (
-            corpus_score("accuracy", generate(decode, own, test), test.texts.references)[
+            corpus_score("accuracy", generate_texts(decode, own, test), test.texts.references)[
                 "accuracy"
             ].value
             >= 90
@@ -367,7 +367,8 @@ def refused(words: list[str], monkeypatch, capsys) -> str:
     monkeypatch.setattr(sys, "argv", ["dagger.py", "env=Copy-v0", "env.train=20", *words])
     with pytest.raises(SystemExit) as stop:
         cli.run(
-            lambda config: find_teacher(config, load_task(config), find_machine(config)), "dagger"
+            lambda config: find_teacher(config, build_task(config), resolve_machine(config)),
+            "dagger",
         )
     assert stop.value.code == 2
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 import cli
 import dagger
 from agents.policies.pretrained import load_pretrained
-from agents.runs.task import load_task
+from agents.runs.task import build_task
 from support import audited
 from support.pretrained_models import FAMILIES, copier
 from textgen_env.data.hub import HubDataset, load_hub, local_only
@@ -445,7 +445,7 @@ RUNS: dict[str, tuple[Spoil, str]] = {
     ),
     "teacher, list": (
         named_teacher(["hf:evil/model"]),
-        'is damaged (results.teacher.path is ["hf:evil/model"])',
+        'is corrupted (results.teacher.path is ["hf:evil/model"])',
     ),
     "corpus, hub": (of_the_hub, "a run's folder downloads nothing"),
     "environment": (settings("x: ${oc.env:HOME}\n"), FILLED_IN),
@@ -455,7 +455,7 @@ RUNS: dict[str, tuple[Spoil, str]] = {
     "alias": (settings("x: &x [1]\ny: [*x, *x]\n"), FILLED_IN),
     "nested settings": (settings("x: " + "[" * 10**4), FILLED_IN),
     "large settings": (settings("x: 1\n" * 2**16), "at most 65,536 are read"),
-    "nested results": (replaced("results.json", "[" * 10**5), "is damaged"),
+    "nested results": (replaced("results.json", "[" * 10**5), "is corrupted"),
 }
 
 
@@ -465,7 +465,7 @@ def commanded(tmp_path_factory, place) -> dict[str, dict[str, Any]]:
     torch.manual_seed(0)
     teacher, run = place / "in" / "teacher", place / "runs" / "good"
     task = cli.read("dagger", WORLD)
-    texts = load_task(task).splits["train"].texts.sources
+    texts = build_task(task).splits["train"].texts.sources
     copier(teacher, texts, steps=1)
     taught = [*WORLD, *RUN, "algorithm=bc", f"teacher.path=hf:{teacher}"]
     dagger.main(cli.read("dagger", [*taught, f"out={run}"]))

@@ -1,4 +1,4 @@
-"""The teacher's outputs as training data: what the beam says, once, resumable, and the best of it."""
+"""The teacher's outputs as training data: beam search, cached, resumable, and the best of a beam."""
 
 from copy import deepcopy
 from functools import partial
@@ -11,9 +11,7 @@ from agents.generation.decoder import Decoder
 from agents.generation.demonstrations import BEAM
 from agents.policies.transformer import Transformer
 from agents.runs import demonstrations as module
-from agents.runs.demonstrations import demonstrations, generate
-from agents.runs.student import check_start
-from cli import read
+from agents.runs.demonstrations import fill_cache, training_demonstrations
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import sentence_score
@@ -24,7 +22,7 @@ from textgen_env.types import EOS, PAD, Trajectories
 
 @pytest.fixture(scope="module")
 def policy(task):
-    """Random, but with the weights to tell its sources apart."""
+    """Random weights, scaled so that the outputs depend on the source."""
     torch.manual_seed(0)
     policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
     with torch.no_grad():
@@ -36,7 +34,7 @@ def policy(task):
 
 @pytest.fixture(scope="module")
 def endless(policy):
-    """It never ends."""
+    """A policy that never generates EOS."""
     policy = deepcopy(policy)
     with torch.no_grad():
         policy.decoder_norm.weight.zero_()
@@ -44,157 +42,151 @@ def endless(policy):
     return policy
 
 
-def oracle_of(policy, task):
-    return PolicyOracle(policy, partial(beam_search, width=BEAM), task.vocabulary, task.vocabulary)
-
-
 @pytest.fixture
-def fresh(monkeypatch, tmp_path):
+def cache(monkeypatch, tmp_path):
+    """An empty cache whose shards hold three small batches."""
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path))
     monkeypatch.setattr(module, "TOKENS", 64)
     monkeypatch.setattr(module, "SHARD", 3)
     return tmp_path
 
 
-def test_targets_are_what_the_beam_writes_for_each_source(policy, task, fresh):
-    before = task.splits["train"]
-    split = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu").split
-    assert split.texts is before.texts
-    for row in range(0, len(split), 7):
-        found = beam_search(
-            policy, torch.from_numpy(before.source[row])[None], task.horizon, width=BEAM
-        )
-        assert split.target[row].tolist() == (
-            found.action[0].tolist() if found.action[0, -1] == EOS else []
-        )
-    again = demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu").split
-    assert all(
-        (left == right).all() for left, right in zip(split.target, again.target, strict=True)
-    )
+@pytest.fixture
+def demonstrate(task, cache):
+    """``training_demonstrations`` on the CPU; a policy is wrapped in its oracle."""
+
+    def demonstrate(kind, teacher, **options):
+        if isinstance(teacher, Transformer):
+            search = partial(beam_search, width=BEAM)
+            teacher = PolicyOracle(teacher, search, task.vocabulary, task.vocabulary)
+        return training_demonstrations(kind, task, teacher, "float32", "cpu", **options)
+
+    return demonstrate
 
 
-class Breathless:
-    """An expert that never gets to the end of a source of more than three symbols."""
+def finished_output(trajectories):
+    """The first hypothesis, or nothing if it does not end with EOS."""
+    tokens = trajectories.action[0].tolist()
+    return tokens if tokens[-1] == EOS else []
+
+
+class TruncatedExpert:
+    """The exact expert, without EOS on sources of more than three symbols."""
 
     def __init__(self, task):
         self.expert = expert(task)
 
-    def demonstrate(self, source, steps):
-        found = self.expert.demonstrate(source, steps)
-        length = found.length - (found.length > 4).long()  # without EOS
-        action = found.action.masked_fill(
-            torch.arange(found.action.shape[1]) >= length[:, None], PAD
-        )
-        return Trajectories(action, length, found.score)
+    def demonstrate(self, source, limit):
+        output = self.expert.demonstrate(source, limit)
+        length = output.length - (output.length > 4).long()
+        padding = torch.arange(output.action.shape[1]) >= length[:, None]
+        return Trajectories(output.action.masked_fill(padding, PAD), length, output.score)
 
 
-@pytest.mark.parametrize("kind", ["teacher", "best_of_beam"])
-def test_what_the_teacher_did_not_end_is_left_out_and_counted(kind, task, fresh, capsys):
-    split = demonstrations(kind, task, Breathless(task), "float32", "cpu").split
-    endless = [row for row, target in enumerate(split.target) if not len(target)]
-    assert 0 < len(endless) < len(split), "some must end and some must not"
-    assert all(target[-1] == EOS for target in split.target if len(target))
-    message = f"teacher's demonstrations: {len(endless)} of {len(split)} do not end by EOS and are left out"
-    assert message in " ".join("".join(capsys.readouterr()).split())
-    batches = Batches(split, 64, 0, task.limit)
-    drawn = [batches.at(step) for step in range(batches.per_epoch)]
-    assert sorted(torch.cat([batch.index for batch in drawn]).tolist()) == sorted(
-        set(range(len(split))) - set(endless)
-    )
-    for batch in drawn:  # of the rewards: an index still means the same pair
-        for row, source in zip(batch.index.tolist(), batch.source.tolist(), strict=True):
-            assert [token for token in source if token] == task.splits["train"].source[row].tolist()
-
-
-def test_a_teacher_that_ends_nothing_is_refused(endless, task, fresh):
-    message = "the teacher ended none of its 200 demonstrations by EOS within the limit of its source: train it longer"
-    with pytest.raises(UserError, match=f"^{message}"):
-        demonstrations("teacher", task, oracle_of(endless, task), "float32", "cpu")
-
-
-@pytest.mark.parametrize("change", ["length_penalty", "decoder"])
-def test_another_search_has_other_files(change, policy, task, fresh, monkeypatch):
-    oracle = oracle_of(policy, task)
-    demonstrations("teacher", task, oracle, "float32", "cpu", length_penalty=1.0)
-    if change == "decoder":
-        monkeypatch.setattr(module, "DECODER_VERSION", module.DECODER_VERSION + 1)
-    power = 0.0 if change == "length_penalty" else 1.0
-    split = demonstrations("teacher", task, oracle, "float32", "cpu", length_penalty=power).split
-    assert len(list((fresh / "demonstrations").iterdir())) == 2
+def test_targets_are_the_outputs_of_beam_search(policy, task, demonstrate):
+    references = task.splits["train"]
+    split = demonstrate("teacher", policy).split
+    assert split.texts is references.texts
     for row in range(0, len(split), 7):
-        source = torch.from_numpy(split.source[row])[None]
-        found = beam_search(policy, source, task.horizon, BEAM, power).action[0].tolist()
-        assert split.target[row].tolist() == (found if found[-1] == EOS else [])
+        source = torch.from_numpy(references.source[row])[None]
+        output = beam_search(policy, source, task.horizon, width=BEAM)
+        assert split.target[row].tolist() == finished_output(output)
 
 
-def test_a_run_that_finds_demonstrations_in_the_cache_is_told_what_they_took(policy, task, fresh):
-    first, second = (
-        demonstrations("teacher", task, oracle_of(policy, task), "float32", "cpu") for _ in range(2)
-    )
+def test_cached_demonstrations_equal_generated_ones_and_report_their_cost(policy, demonstrate):
+    first, second = (demonstrate("teacher", policy) for _ in range(2))
+    for generated, cached in zip(first.split.target, second.split.target, strict=True):
+        assert generated.tolist() == cached.tolist()
     assert second.seconds == first.seconds > 0
     assert second.tokens == first.tokens == sum(map(len, first.split.target))
 
 
-def test_an_interrupted_generation_goes_on_where_it_stopped(policy, task, fresh):
-    write, calls = Decoder(policy, BEAM, "float32", "cpu"), []
+@pytest.mark.parametrize("kind", ["teacher", "best_of_beam"])
+def test_outputs_without_eos_are_left_out_and_counted(kind, task, demonstrate, capsys):
+    split = demonstrate(kind, TruncatedExpert(task)).split
+    ended = {row for row, target in enumerate(split.target) if len(target)}
+    left_out = len(split) - len(ended)
+    assert 0 < left_out < len(split)
+    assert all(split.target[row][-1] == EOS for row in ended)
+    message = f"{left_out} of {len(split)} do not end with EOS and are left out"
+    assert message in " ".join("".join(capsys.readouterr()).split())
+    batches = Batches(split, 64, 0, task.limit)
+    drawn = [batches.at(step) for step in range(batches.per_epoch)]
+    assert sorted(torch.cat([batch.index for batch in drawn]).tolist()) == sorted(ended)
+    for batch in drawn:  # rewards look up the references of a row by its index
+        for row, source in zip(batch.index.tolist(), batch.source.tolist(), strict=True):
+            tokens = [token for token in source if token != PAD]
+            assert tokens == task.splits["train"].source[row].tolist()
 
-    def dies(source, steps):
-        calls.append(len(source))
-        if len(calls) == 8:
+
+def test_teacher_that_never_generates_eos_is_rejected(endless, demonstrate):
+    message = "^none of the teacher's 200 demonstrations ends with EOS within its limit: train"
+    with pytest.raises(UserError, match=message):
+        demonstrate("teacher", endless)
+
+
+def test_length_penalty_is_part_of_the_cache_key(policy, task, demonstrate, cache):
+    demonstrate("teacher", policy, length_penalty=1.0)
+    split = demonstrate("teacher", policy, length_penalty=0.0).split
+    assert len(list((cache / "demonstrations").iterdir())) == 2
+    for row in range(0, len(split), 7):
+        source = torch.from_numpy(split.source[row])[None]
+        output = beam_search(policy, source, task.horizon, BEAM, 0.0)
+        assert split.target[row].tolist() == finished_output(output)
+
+
+def test_decoder_version_is_part_of_the_cache_key(policy, demonstrate, cache, monkeypatch):
+    demonstrate("teacher", policy)
+    monkeypatch.setattr(module, "DECODER", module.DECODER + 1)
+    demonstrate("teacher", policy)
+    assert len(list((cache / "demonstrations").iterdir())) == 2
+
+
+def test_interrupted_generation_resumes_with_the_first_missing_shard(policy, task, cache):
+    decode, rows = Decoder(policy, BEAM, "float32", "cpu"), []
+
+    def interrupted(source, limit):
+        rows.append(len(source))
+        if len(rows) == 8:  # the second batch of the third shard
             raise KeyboardInterrupt
-        return write(source, steps)
+        return decode(source, limit)
 
     with pytest.raises(KeyboardInterrupt):
-        generate(dies, task, fresh / "x")
-    generate(dies, task, fresh / "x")
-    assert sum(calls) - calls[6] - calls[7] == len(
-        task.splits["train"]
-    )  # two shards of three stood; the third began again
-    generate(None, task, fresh / "x")  # whole: nobody is asked
+        fill_cache(interrupted, task, cache / "x")
+    fill_cache(interrupted, task, cache / "x")
+    assert sum(rows) - sum(rows[6:8]) == len(task.splits["train"])
+    decode_nothing = None
+    fill_cache(decode_nothing, task, cache / "x")
 
 
-def test_the_best_of_the_beam_is_the_best_and_the_beam_is_the_teachers(policy, task, fresh):
-    oracle = oracle_of(policy, task)
-    first, best = (
-        demonstrations(kind, task, oracle, "float32", "cpu").split
-        for kind in ("teacher", "best_of_beam")
-    )
-    texts = task.splits["train"].texts.references
+def test_best_of_beam_is_the_hypothesis_with_the_best_score(policy, task, demonstrate):
+    teacher, best = (demonstrate(kind, policy).split for kind in ("teacher", "best_of_beam"))
+    references = task.splits["train"].texts.references
 
-    def value(split, row):
-        return sentence_score(
-            "accuracy", task.vocabulary.decode(split.target[row].tolist()), texts[row]
-        )["accuracy"]
+    def score(split, row):
+        text = task.vocabulary.decode(split.target[row].tolist())
+        return sentence_score("accuracy", text, references[row])["accuracy"]
 
-    assert all(value(best, row) >= value(first, row) for row in range(len(best)))
+    assert all(score(best, row) >= score(teacher, row) for row in range(len(best)))
     for row in range(0, len(best), 17):
-        if not len(best.target[row]):
-            continue
-        several = beam_search(
-            policy, torch.from_numpy(best.source[row])[None], task.horizon, width=BEAM, keep=BEAM
-        )
-        assert best.target[row].tolist() in [
-            a[:n].tolist() for a, n in zip(several.action, several.length, strict=True)
-        ]
+        if len(best.target[row]):
+            source = torch.from_numpy(best.source[row])[None]
+            hypotheses = beam_search(policy, source, task.horizon, width=BEAM, keep=BEAM)
+            tokens = [
+                action[:length].tolist()
+                for action, length in zip(hypotheses.action, hypotheses.length, strict=True)
+            ]
+            assert best.target[row].tolist() in tokens
 
 
-def test_an_exact_expert_demonstrates_the_optimum(task, fresh):
-    for kind in ("references", "teacher", "best_of_beam"):
-        split = demonstrations(kind, task, expert(task), "float32", "cpu").split
-        assert all(
-            (source == target).all()
-            for source, target in zip(split.source, split.target, strict=True)
-        )
-    with pytest.raises(
-        UserError, match="unknown demonstrations 'teachers'; did you mean 'teacher'"
-    ):
-        demonstrations("teachers", task, expert(task), "float32", "cpu")
+@pytest.mark.parametrize("kind", ["references", "teacher", "best_of_beam"])
+def test_exact_expert_demonstrates_the_optimum(kind, task, demonstrate):
+    split = demonstrate(kind, expert(task)).split
+    for source, target in zip(split.source, split.target, strict=True):
+        assert source.tolist() == target.tolist()
 
 
-def test_seqinter_fine_tunes_and_says_so():
-    config = read("dagger", ["env=Copy-v0", "algorithm=seqinter"])
-    with pytest.raises(
-        UserError,
-        match="algorithm=seqinter improves a student that can already generate: give init=RUN",
-    ):
-        check_start(config)
+def test_unknown_kind_is_rejected(task, demonstrate):
+    message = "unknown demonstrations 'teachers'; did you mean 'teacher'"
+    with pytest.raises(UserError, match=message):
+        demonstrate("teachers", expert(task))

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from agents.evaluation.sentence import Sentence, look
+from agents.evaluation.sentence import Sentence, analyze_sentence
 from agents.generation.decoding import greedy
 from agents.policies.transformer import Transformer
 from textgen_env.tasks.task import Task
@@ -22,4 +22,4 @@ def untrained_student(task: Task) -> Transformer:
 
 def steps_of(student: Transformer, task: Task, split: str = "test", index: int = INDEX) -> Sentence:
     """``student`` against the task's exact oracle on one sentence."""
-    return look(student, partial(greedy, student), task.oracle(), task, split, index)
+    return analyze_sentence(student, partial(greedy, student), task.oracle(), task, split, index)

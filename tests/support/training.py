@@ -1,13 +1,15 @@
-"""A short training on Copy-v0, which a test can interrupt."""
+"""A short training on Copy-v0 that a test can interrupt at any step."""
 
 import json
 import signal
+from functools import cache
 
 import torch
 
 from agents.algorithms import Algorithm, Loss
 from agents.algorithms.bc import BC
 from agents.model import build_policy
+from agents.training.checkpoint import load_tensors
 from agents.training.saving import Checkpoints
 from agents.training.trainer import TrainConfig, train
 from textgen_env.data.batching import Batches
@@ -15,25 +17,29 @@ from textgen_env.tasks.copy import load
 
 STEPS = 12
 
-
-class Stop(Exception):
-    pass
+copy_task = cache(lambda: load(train=200, valid=20, test=20))
 
 
-class At(Algorithm):
-    """An algorithm to which ``happen`` happens at some step; what that returns spoils the loss."""
+class CrashError(Exception):
+    """Ends a training as if its process had been killed."""
 
-    def __init__(self, algorithm, step, happen):
+
+class ActionAt(Algorithm):
+    """Calls ``action`` after the loss of one step, which is multiplied by the returned value."""
+
+    def __init__(self, algorithm, step, action):
         super().__init__()
-        self.algorithm, self.step, self.happen = algorithm, step, happen
+        self.algorithm, self.step, self.action = algorithm, step, action
 
     def loss(self, batch, clock):
         loss = self.algorithm.loss(batch, clock)
-        return Loss(loss.sum * self.happen(), loss.weight) if clock.step + 1 == self.step else loss
+        if clock.step + 1 != self.step:
+            return loss
+        return Loss(loss.sum * self.action(), loss.weight)
 
 
-def die():
-    raise Stop
+def crash():
+    raise CrashError
 
 
 def press_ctrl_c():
@@ -41,49 +47,71 @@ def press_ctrl_c():
     return 1.0
 
 
-def student(seed=0):
-    task = load(train=200, valid=20, test=20)
-    return build_policy(
-        "transformer", {"width": 16, "heads": 2, "ffn": 32, "dropout": 0.2}, task.vocabulary, seed
-    )
+def new_student(seed=0):
+    settings = {"width": 16, "heads": 2, "ffn": 32, "dropout": 0.2}
+    return build_policy("transformer", settings, copy_task().vocabulary, seed)
 
 
-def fit(folder, at=None, happen=die, resume=False, seed=0, scores=None, make=BC, lr=0.01, **more):
-    task, policy = load(train=200, valid=20, test=20), student(seed)
-    algorithm = make(policy)
+def fit(
+    folder, at=None, action=crash, algorithm=BC, resume=False, seed=0, scores=None, **overrides
+):
+    """Train a new student in ``folder`` for ``STEPS`` steps with three checkpoints.
+
+    Args:
+        folder: The run folder.
+        at: The step of ``action``, if any.
+        action: As in ``ActionAt``.
+        algorithm: Called with the policy.
+        resume: Resume the training in ``folder``.
+        seed: Of the training.
+        scores: The validation scores; by default the norm of the weights.
+        overrides: Of the ``TrainConfig``.
+
+    Returns:
+        The policy and the final ``TrainerState``.
+    """
+    task, policy = copy_task(), new_student(seed)
+    algorithm = algorithm(policy)
     if at is not None:
-        algorithm = At(algorithm, at, happen)
-    values = iter(scores or ())
+        algorithm = ActionAt(algorithm, at, action)
+    remaining = iter(scores or ())
 
     def validate():
-        score = (
-            next(values)
-            if scores
-            else sum(weight.abs().sum().item() for weight in policy.parameters())
-        )
+        if scores:
+            score = next(remaining)
+        else:
+            score = sum(weight.abs().sum().item() for weight in policy.parameters())
         return {"valid_score": float(score), "valid_loss": 0.0}
 
-    batches = Batches(task.splits["train"], 128, seed, task.limit)
-    config = TrainConfig(
-        STEPS, lr=lr, warmup=2, clip=1.0, validations=3, seed=seed, resume=resume, **more
-    )
-    progress = train(
+    settings = {"lr": 0.01, "warmup": 2, "clip": 1.0, "validations": 3, **overrides}
+    state = train(
         algorithm,
         policy,
-        batches,
+        Batches(task.splits["train"], 128, seed, task.limit),
         validate,
-        config,
+        TrainConfig(STEPS, seed=seed, resume=resume, **settings),
         Checkpoints(folder, "student", {"vocabulary": "v"}),
     )
-    return policy, progress
+    return policy, state
 
 
-def rows_of(folder):
+def metrics_rows(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def same(left, right):
-    return all(
-        torch.equal(a, b)
-        for a, b in zip(left.state_dict().values(), right.state_dict().values(), strict=True)
-    )
+def last_checkpoint(folder):
+    return folder / "checkpoints" / "last.safetensors"
+
+
+def equal_tensors(left, right):
+    """Whether two dicts of tensors are bitwise equal."""
+    return left.keys() == right.keys() and all(torch.equal(left[key], right[key]) for key in left)
+
+
+def equal_weights(left, right):
+    return equal_tensors(left.state_dict(), right.state_dict())
+
+
+def equal_checkpoints(left, right):
+    """Whether the last checkpoints of two run folders hold equal tensors."""
+    return equal_tensors(*(load_tensors(last_checkpoint(folder))[0] for folder in (left, right)))

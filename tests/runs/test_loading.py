@@ -20,15 +20,15 @@ import export
 import exposure_bias
 import show
 import speed
-from agents.evaluation.outputs import generate, subset
+from agents.evaluation.outputs import generate_texts, subset
 from agents.generation.decoder import Decoder
 from agents.runs import evaluation
-from agents.runs.machine import Machine, find_machine
-from agents.runs.reopen import reopen, reopen_student
-from agents.runs.task import load_task
+from agents.runs.loading import load_run, load_student
+from agents.runs.machine import Machine, resolve_machine
+from agents.runs.task import build_task
 from agents.runs.teacher import find_teacher, training_cost
 from agents.training.checkpoint import load_tensors, save_tensors
-from agents.training.trainer import Interrupted
+from agents.training.signals import Interrupted
 from benchmarks.suites import beam
 from support.commands import CPU, TEXT, TINY_RUN
 from textgen_env.errors import UserError
@@ -67,14 +67,14 @@ def command(script, *words) -> str:
 def test_the_same_student_and_teacher_get_the_same_scores_again(runs):
     folder = runs["text"]
     results = json.loads((folder / "results.json").read_text())
-    run = reopen(folder, "cpu", "float32")
+    run = load_run(folder, "cpu", "float32")
     config, task, student, teacher = run.config, run.task, run.student, run.teacher
     test = subset(task.splits["test"], 12)
     for who, write in (
         ("student", Decoder(student, config.evaluate.beam, "float32", "cpu")),
         ("teacher", teacher.decode),
     ):
-        again = corpus_score(task.metric, generate(write, task, test), test.texts.references)
+        again = corpus_score(task.metric, generate_texts(write, task, test), test.texts.references)
         assert again[task.metric].value == results["scores"][who][task.metric]
     assert teacher.about == results["teacher"]
     assert not student.training
@@ -82,14 +82,14 @@ def test_the_same_student_and_teacher_get_the_same_scores_again(runs):
 
 
 def test_an_exact_expert_comes_back_too(runs):
-    run = reopen(runs["bc"], "cpu")
+    run = load_run(runs["bc"], "cpu")
     source = torch.from_numpy(run.task.splits["test"].source[0])[None]
     assert run.teacher.oracle.demonstrate(source, 12).action.tolist() == source.tolist()
 
 
 def test_a_run_teaches_also_where_there_is_an_exact_expert(runs):
     config = cli.read("dagger", ["env=Copy-v0", "env.train=200", f"teacher.path={runs['bc']}"])
-    teacher = find_teacher(config, reopen(runs["bc"], "cpu").task, Machine("float32", "cpu"))
+    teacher = find_teacher(config, load_run(runs["bc"], "cpu").task, Machine("float32", "cpu"))
     assert (config.teacher.name, teacher.about["path"]) == ("exact", str(runs["bc"]))
     assert teacher.about["architecture"] == "transformer"
 
@@ -173,7 +173,7 @@ def another_architecture(folder: Path) -> None:
 def test_a_folder_that_is_not_what_it_was_is_one_line_and_exit_code_two(spoil, message, copied):
     spoil(copied)
     with pytest.raises(UserError) as error:
-        reopen(copied, "cpu")
+        load_run(copied, "cpu")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     with pytest.raises(SystemExit, match="2"):
@@ -221,8 +221,8 @@ DAMAGED = {
 def test_damaged_results_are_one_line_wherever_they_are_read(spoil, why, copied):
     spoil(copied)
     readers = (
-        lambda: reopen_student(copied, "cpu"),
-        lambda: evaluation.results_before(copied),
+        lambda: load_student(copied, "cpu"),
+        lambda: evaluation.previous_results(copied),
         lambda: export.add_to_report(SimpleNamespace(folder=copied), {}),
         lambda: training_cost(str(copied)),
     )
@@ -244,10 +244,10 @@ def test_the_results_of_another_script_name_no_cost(copied):
 
 def test_teachers_chosen_by_another_metric_are_trained_anew():
     config = cli.read("dagger", [*TEXT, *TINY_RUN])
-    on, paths = find_machine(config), []
+    on, paths = resolve_machine(config), []
     for tokenizer in ("13a", "char", "13a"):
         config.env.bleu_tokenizer = tokenizer
-        paths.append(find_teacher(config, load_task(config), on).about["path"])
+        paths.append(find_teacher(config, build_task(config), on).summary["path"])
     assert paths[0] == paths[2] != paths[1]
 
 
@@ -295,7 +295,7 @@ def test_the_view_of_one_sentence_is_in_the_terminal_and_in_the_folder(runs):
     said = command(show, f"run={runs['text']}", "sentence=3", *CPU)
     page = runs["text"] / "sentence-test-3.html"
     assert f"page: {page}" in said
-    source = reopen(runs["text"], "cpu").task.splits["test"].texts.sources[3]
+    source = load_run(runs["text"], "cpu").task.splits["test"].texts.sources[3]
     assert source.split()[0] in said
     assert page.read_text().count('class="step') > 0
 
@@ -370,11 +370,11 @@ def test_a_student_is_there_without_its_teacher(copied, tmp_path):
     results = json.loads((copied / "results.json").read_text())
     results["teacher"]["path"] = str(tmp_path / "gone")
     (copied / "results.json").write_text(json.dumps(results))
-    assert not reopen_student(copied, "cpu")[2].training
+    assert not load_student(copied, "cpu")[2].training
     with pytest.raises(
         UserError, match=f"its teacher, {tmp_path / 'gone'}, is gone; .* trains it again"
     ):
-        reopen(copied, "cpu")
+        load_run(copied, "cpu")
 
 
 def test_bench_compares_a_runs_beam_search_with_ctranslate2(tmp_path):
