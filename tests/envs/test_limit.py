@@ -282,7 +282,11 @@ def test_a_policy_that_never_ends_reaches_the_limit_of_each_source_and_pays_for_
 
     def pay(index, written):
         paid.append(
-            (index.numpy(), written, rewards.score(scorer, task, "train", index.numpy(), written))
+            (
+                index.numpy(),
+                written,
+                rewards.score_trajectories(scorer, task, "train", index.numpy(), written),
+            )
         )
         return paid[-1][2]
 
@@ -332,7 +336,7 @@ def test_an_episode_that_goes_on_after_its_text_earns_less_than_the_text(reward)
         written = Trajectories(
             torch.from_numpy(action), torch.tensor([len(row) for row in rows]), torch.zeros(4)
         )
-        returns.append(rewards.score(scorer, task, "train", index, written).sum(1))
+        returns.append(rewards.score_trajectories(scorer, task, "train", index, written).sum(1))
     assert (returns[1] < returns[0]).all()
 
 

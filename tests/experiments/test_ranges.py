@@ -632,13 +632,13 @@ def test_a_switch_is_true_or_false(task, name, made, value) -> None:
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "3", np.int64(-1)])
 def test_a_seed_of_reset_is_a_whole_number(task, made, seed) -> None:
     with pytest.raises(
-        UserError, match="seed=.*: a whole number of at least 0 expected" if seed != "3" else "seed"
+        UserError, match="seed=.*: expected a non-negative integer" if seed != "3" else "seed"
     ):
         made(task).reset(seed=seed)
 
 
 def test_a_vector_environment_checks_each_seed(task) -> None:
-    with pytest.raises(UserError, match="seed=-1: a whole number"):
+    with pytest.raises(UserError, match="seed=-1: expected a non-negative"):
         TextGenVectorEnv(task, 2).reset(seed=[3, -1])
 
 
@@ -678,7 +678,7 @@ def used(env):
     ],
 )
 def test_a_time_limit_is_refused_by_both_environments(task, begin) -> None:
-    with pytest.raises(UserError, match=r"max_episode_steps would cut episodes .*env\.horizon"):
+    with pytest.raises(UserError, match=r"max_episode_steps would truncate episodes .*env\.horizon"):
         begin(task)
 
 
