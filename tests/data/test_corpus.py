@@ -28,7 +28,7 @@ from textgen_env.data.sources import CorpusSource
 from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.errors import UserError
 from textgen_env.tasks import iwslt
-from textgen_env.tasks.translation import find_parallel
+from textgen_env.tasks.translation import load_parallel_corpus
 
 SMALL = {"train": ["ein haus .", "der see ."], "valid": ["ein see ."], "test": ["das haus ."]}
 
@@ -512,7 +512,7 @@ def find(
     hub: HubDataset | None = None,
     pairs: int = 20,
 ):
-    return find_parallel(
+    return load_parallel_corpus(
         CorpusSource(kind, data_dir, pairs, hub), source, "en" if source != "en" else "de"
     )
 

@@ -90,7 +90,7 @@ def replay(task, split, reward, index, actions):
     written = rollout(student(task), batch.source, batch.limit, forced=torch.from_numpy(actions))
     batch = batch.with_rows(torch.ones(len(batch), dtype=torch.bool), written)
     scorer = rewards.make(reward, task, TextGenEnv(task).oracle)
-    earned = rewards.score(
+    earned = rewards.score_trajectories(
         scorer, task, split, index, Trajectories(batch.target, batch.length, written.score)
     )
     source, tokens = np.full((len(batch), task.source_limit), PAD), np.full(actions.shape, PAD)

@@ -13,7 +13,7 @@ import textgen_env
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary
-from textgen_env.envs.rewards import EXPERT, TERMINAL
+from textgen_env.envs.rewards import EXPERT_REWARDS, METRIC_REWARDS
 from textgen_env.tasks import tasks
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, UNK
@@ -59,7 +59,7 @@ SMALL = {
     "test": 20,
 }
 NEW_GYMNASIUM = not gym.__version__.startswith("0.")
-REWARDS: dict[str, Any] = {name: name for name in (*EXPERT, *TERMINAL)}
+REWARDS: dict[str, Any] = {name: name for name in (*EXPERT_REWARDS, *METRIC_REWARDS)}
 
 
 def progress(task: Task, split: str, index: int, action: np.ndarray, ended: bool) -> float:
