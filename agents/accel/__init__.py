@@ -23,6 +23,6 @@ def install(count: int | None = None) -> str:
         return "none"
     words = ["freed memory is kept"] if allocator.keep_freed_memory() else []
     if workers.most_workers() > 1:
-        decoding.runner = workers.spread
+        decoding.runner = workers.decode_in_workers
         words.append(f"large decodes over {workers.most_workers()} processes")
     return ", ".join(words) or "none"

@@ -51,7 +51,7 @@ def most_workers() -> int:
     return torch.get_num_threads() if _most is None else _most
 
 
-def spread(
+def decode_in_workers(
     decode: Decode, policy: Any, most: int, rows: dict[str, Tensor], **settings: Any
 ) -> Trajectories:
     """``decode(policy, most, **rows, **settings)``, by several workers in equal shares where that pays.

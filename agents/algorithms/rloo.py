@@ -41,7 +41,7 @@ class RLOO(Algorithm):
         others = (returns.sum(1, keepdim=True) - returns) / (self.samples - 1)  # [B, K]
         advantage = (returns - others).flatten()  # [B·K]
         log_probs, _ = log_probs_of(self.policy, episodes.batch)  # [B·K, T]
-        return episodes.loss(-advantage * log_probs.sum(1), spread=returns.std(1).mean())
+        return episodes.loss(-advantage * log_probs.sum(1), return_std=returns.std(1).mean())
 
 
 NAMES = {"rloo": partial(RLOO)}

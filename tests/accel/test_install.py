@@ -28,7 +28,7 @@ def restored(monkeypatch: pytest.MonkeyPatch):
 )
 def test_it_says_what_it_installs_and_can_be_turned_off(monkeypatch: pytest.MonkeyPatch):
     assert accel.install(2) == "freed memory is kept, large decodes over 2 processes"
-    assert decoding.runner is accel.workers.spread
+    assert decoding.runner is accel.workers.decode_in_workers
     assert accel.install(1) == "freed memory is kept"
     assert decoding.runner is decoding.direct
     monkeypatch.setenv("TEXTGEN_ACCEL", "0")

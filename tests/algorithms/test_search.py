@@ -118,8 +118,8 @@ def test_the_single_step_split_has_less_variance_than_the_plain_likelihood_ratio
         ]
     )
     chance = torch.stack([log_prob(policy, y) for y in SENTENCES]).exp().detach()[:, None, None]
-    spread = (chance * plain.square()).sum(0) - (chance * plain).sum(0).square()
-    assert (len(DATA) * estimates(algorithm, rounds=200, rows=1)).var(0).sum() < spread.sum()
+    variance = (chance * plain.square()).sum(0) - (chance * plain).sum(0).square()
+    assert (len(DATA) * estimates(algorithm, rounds=200, rows=1)).var(0).sum() < variance.sum()
 
 
 def test_what_comes_after_a_step_is_summed_or_averaged():
