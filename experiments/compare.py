@@ -16,8 +16,16 @@ from agents.evaluation.outputs import outputs, outputs_name, subset
 from agents.generation.decoder import Decoder
 from agents.model import fingerprint
 from agents.reporting import read_metrics, versus
-from agents.reporting.comparison import COSTS, TEACHER, Curve, Entry, System, gains_by_length, rows
-from agents.reporting.facts import wording
+from agents.reporting.comparison import (
+    COSTS,
+    TEACHER,
+    Curve,
+    Entry,
+    System,
+    comparison_rows,
+    gains_by_length,
+)
+from agents.reporting.facts import display_name
 from agents.runs.config import check_same
 from agents.runs.folder import ALWAYS, UNFINISHED, begun, resumable
 from agents.runs.locks import locked
@@ -160,7 +168,7 @@ def report(
         curves.setdefault((student, algorithm), []).append((read_metrics(out), results["cost"]))
     shared_teacher(entries)
     entries.insert(0, teacher_entry(run, task, test, beams))
-    table = rows(entries, task.metric, test.texts.references)
+    table = comparison_rows(entries, task.metric, test.texts.references)
     text = visible(
         versus.markdown(table, f"{task.id}: {len(runs)} runs", notes(runs, results, len(test))),
         "\n",
@@ -171,7 +179,7 @@ def report(
         "scores.png": versus.scores_png(table),
         **plots(entries, curves, task.metric, test),
         "comparison.md": text.encode(),
-        "comparison.csv": versus.comma_separated(table).encode(),
+        "comparison.csv": versus.csv_table(table).encode(),
         "comparison.json": safe_json(json.dumps(content, indent=1, ensure_ascii=False)).encode(),
     }
     for name, data in contents.items():
@@ -186,7 +194,7 @@ def plots(entries: list[Entry], curves: Any, metric: str, test: Split) -> dict[s
     algorithms = list(
         dict.fromkeys(entry.algorithm for entry in entries if entry.algorithm != TEACHER)
     )
-    score, beam = wording(metric.partition(":")[0]), next(iter(entries[0].outputs))
+    score, beam = display_name(metric.partition(":")[0]), next(iter(entries[0].outputs))
     images = {}
     if gains := gains_by_length(entries, metric, test.texts.references):
         labels = "reference length, words", f"gain over mle, {score}, beam {beam}"

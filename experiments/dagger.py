@@ -40,7 +40,7 @@ def main(config: DictConfig) -> None:
         outputs = generate_outputs(run)
         results = evaluate(run, outputs, progress, learned)
         publish(folder, results, outputs)
-    console.print(reporting.table(results))
+    console.print(reporting.results_table(results))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
 
 

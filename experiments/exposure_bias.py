@@ -49,8 +49,8 @@ def main(config: DictConfig) -> None:
         "runs": reports,
     }
     write_atomically(folder / "exposure_bias.json", json.dumps(results, indent=1).encode())
-    write_atomically(folder / "exposure_bias.png", exposure_report.draw(results))
-    console.print(exposure_report.table(results))
+    write_atomically(folder / "exposure_bias.png", exposure_report.exposure_bias_png(results))
+    console.print(exposure_report.exposure_bias_table(results))
     console.print(
         f"{folder / 'exposure_bias.png'}, {folder / 'exposure_bias.json'}", soft_wrap=True
     )

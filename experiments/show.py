@@ -25,9 +25,9 @@ def main(config: DictConfig) -> None:
         steps = look(
             run.student, decoder, run.teacher.oracle, run.task, config.split, config.sentence
         )
-    console.print(view.drawing(steps, config.run))
+    console.print(view.terminal_view(steps, config.run))
     path = run.folder / f"sentence-{steps.split}-{steps.index}.html"
-    write_atomically(path, view.page(steps, config.run).encode())
+    write_atomically(path, view.html_page(steps, config.run).encode())
     console.print(f"page: {path}", soft_wrap=True)
 
 

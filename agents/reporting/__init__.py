@@ -1,9 +1,12 @@
-"""What a run says for itself: the table in the terminal, curves, samples and one page."""
+"""A run's report: the terminal table, training curves, sample outputs and an HTML page."""
 
-from agents.reporting.facts import scores
-from agents.reporting.folder import read_metrics, write
-from agents.reporting.page import html
-from agents.reporting.plots import curves
-from agents.reporting.text import samples_text, table
+from agents.reporting.facts import score_entry
+from agents.reporting.folder import read_metrics, save_report
+from agents.reporting.page import save_html
+from agents.reporting.plots import save_curves
+from agents.reporting.text import results_table, samples_text
 
-__all__ = ["curves", "html", "read_metrics", "samples_text", "scores", "table", "write"]
+__all__ = [
+    "read_metrics", "results_table", "samples_text", "save_curves", "save_html", "save_report",
+    "score_entry",
+]  # fmt: skip

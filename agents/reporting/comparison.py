@@ -1,4 +1,4 @@
-"""Several trained systems side by side: scores with intervals, gains and their significance, speed and cost."""
+"""Compare trained systems: scores with intervals, gains and their significance, speed and cost."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TEACHER = "teacher"
 
 @dataclass(frozen=True)
 class Entry:
-    """One run, or the teacher of all.
+    """One run, or the teacher that all runs share.
 
     Args:
-        algorithm: How it was trained; ``TEACHER``, for the teacher.
-        student: Its architecture.
-        seed: Of the run.
-        results: The run's ``results.json``, of which ``student``, ``speed`` and ``cost`` are used.
-        outputs: For every beam width its texts for the test split.
+        algorithm: The run's algorithm; ``TEACHER`` for the teacher.
+        student: The architecture.
+        seed: The run's seed.
+        results: ``student``, ``speed`` and ``cost`` of the run's ``results.json``.
+        outputs: The generated texts for the test split, by beam width.
     """
 
     algorithm: str
@@ -40,7 +40,7 @@ class Entry:
     outputs: dict[int, list[str]]
 
     def scores(self, metric: str, references: References, resamples: int) -> dict[str, Score]:
-        """``{"bleu@1": …, "bleu@5": …}``: every value of ``metric`` at every beam width."""
+        """Every value of ``metric`` at every beam width: ``{"bleu@1": …, "bleu@5": …}``."""
         return {
             f"{name}@{width}": value
             for width, texts in self.outputs.items()
@@ -49,40 +49,41 @@ class Entry:
 
 
 def systems(entries: Sequence[Entry]) -> dict[System, list[Entry]]:
-    """The runs of each student and algorithm, in the order of ``entries``."""
-    found: dict[System, list[Entry]] = {}
+    """Group the runs by student and algorithm, in the order of ``entries``."""
+    groups: dict[System, list[Entry]] = {}
     for entry in entries:
-        found.setdefault((entry.student, entry.algorithm), []).append(entry)
-    return found
+        groups.setdefault((entry.student, entry.algorithm), []).append(entry)
+    return groups
 
 
-def rows(
+def comparison_rows(
     entries: Sequence[Entry], metric: str, references: References, resamples: int = 1000
 ) -> list[dict[str, Any]]:
-    """One row per system, the runs of its seeds taken together.
-
-    Every score, cost and ``gain`` (over ``mle`` with the same student and seed, first beam width) is
-    the mean over the seeds; ``speedup`` is the median, ``speedup_low`` and ``speedup_high`` the extremes.
-    ``…_low`` and ``…_high`` of a score are its 95 % interval, as in ``score_interval``: over test
-    sentences and, with several seeds, over seeds. ``p_mle`` and ``p_seqkd`` test the first score
-    against that baseline, None without one: with one seed by the paired bootstrap over sentences,
-    with several by the paired t-test over the seeds that both have.
+    """One row per system, over the runs of all its seeds.
 
     Args:
         entries: Every run, and the teacher.
-        metric: Its name, as ``Task.metric``.
+        metric: The task's metric, ``Task.metric``.
         references: Of the test split.
-        resamples: Of the bootstrap over sentences.
-    """
-    runs = systems(entries)
-    scored = {id(run): run.scores(metric, references, resamples) for run in entries}
-    main = {run: next(iter(values.values())).value for run, values in scored.items()}
+        resamples: Bootstrap resamples of the test sentences.
 
-    def compared(
-        student: str, baseline: str, own: list[Entry]
+    Returns:
+        Rows with these values. Scores, costs and ``gain`` are means over the seeds; the gain is
+        over ``mle`` with the same student and seed, at the first beam width. ``speedup`` is the
+        median, ``speedup_low`` and ``speedup_high`` are the extremes. ``…_low`` and ``…_high`` of a
+        score are its 95 % interval, as in ``score_interval``: over test sentences and, with several
+        seeds, over seeds. ``p_mle`` and ``p_seqkd`` test the first score against that baseline:
+        with one seed by the paired bootstrap over sentences, with several by the paired t-test over
+        the seeds that both have; None without the baseline.
+    """
+    groups = systems(entries)
+    scores = {id(run): run.scores(metric, references, resamples) for run in entries}
+    main = {run: next(iter(values.values())).value for run, values in scores.items()}
+
+    def gain_and_p(
+        student: str, baseline: str, runs: list[Entry]
     ) -> tuple[float | None, float | None]:
-        """Mean gain over ``baseline`` and its p-value."""
-        pairs = [] if own[0].algorithm == TEACHER else _pairs(runs, student, baseline, own)
+        pairs = [] if runs[0].algorithm == TEACHER else _pairs(groups, student, baseline, runs)
         gains = [main[id(run)] - main[id(other)] for other, run in pairs]
         if not gains:
             return None, None
@@ -91,21 +92,20 @@ def rows(
         other, run = (next(iter(entry.outputs.values())) for entry in pairs[0])
         return gains[0], significance(metric, other, run, references, resamples)
 
-    found = []
-    for (student, algorithm), own in runs.items():
-        row: dict[str, Any] = {"algorithm": algorithm, "student": student, "seeds": len(own)}
-        for name in scored[id(own[0])]:
-            row |= _score(name, [scored[id(run)][name] for run in own])
-        row["score_by_seed"] = [main[id(run)] for run in own]
-        tests = {name: compared(student, name, own) for name in BASELINES}
+    rows = []
+    for (student, algorithm), runs in groups.items():
+        row: dict[str, Any] = {"algorithm": algorithm, "student": student, "seeds": len(runs)}
+        for name in scores[id(runs[0])]:
+            row |= _mean_score(name, [scores[id(run)][name] for run in runs])
+        row["score_by_seed"] = [main[id(run)] for run in runs]
+        tests = {name: gain_and_p(student, name, runs) for name in BASELINES}
         row["gain"] = tests["mle"][0]
         row |= {f"p_{name}": None if name == algorithm else tests[name][1] for name in BASELINES}
-        found.append(row | _facts(own))
-    return found
+        rows.append(row | _size_speed_cost(runs))
+    return rows
 
 
-def _score(name: str, scores: list[Score]) -> dict[str, float]:
-    """Mean and interval."""
+def _mean_score(name: str, scores: list[Score]) -> dict[str, float]:
     means = [score.value for score in scores]
     intervals = [
         (score.low, score.high)
@@ -117,66 +117,64 @@ def _score(name: str, scores: list[Score]) -> dict[str, float]:
 
 
 def _pairs(
-    runs: dict[System, list[Entry]], student: str, baseline: str, own: list[Entry]
+    groups: dict[System, list[Entry]], student: str, baseline: str, runs: list[Entry]
 ) -> list[tuple[Entry, Entry]]:
-    """(run of the baseline, run) with the same student, for every seed that both have."""
-    others = {run.seed: run for run in runs.get((student, baseline), ())}
-    return [(others[run.seed], run) for run in own if run.seed in others]
+    """(baseline run, run) with the same student, for every seed that both have."""
+    baselines = {run.seed: run for run in groups.get((student, baseline), ())}
+    return [(baselines[run.seed], run) for run in runs if run.seed in baselines]
 
 
-def _facts(own: list[Entry]) -> dict[str, Any]:
-    """Size, speed and cost; None where it is not known."""
-    ratios = [run.results["speed"]["speedup"] for run in own]
+def _size_speed_cost(runs: list[Entry]) -> dict[str, Any]:
+    """Unknown values are None."""
+    ratios = [run.results["speed"]["speedup"] for run in runs]
     speedups = [ratio for ratio in ratios if ratio is not None]
-    facts: dict[str, Any] = {"parameters": own[0].results["student"]["parameters"]}
+    row: dict[str, Any] = {"parameters": runs[0].results["student"]["parameters"]}
     for name, pick in (("speedup", statistics.median), ("speedup_low", min), ("speedup_high", max)):
-        facts[name] = pick(speedups) if speedups else None
+        row[name] = pick(speedups) if speedups else None
     for cost in (*COSTS, *OTHER_COSTS):
-        values = [run.results["cost"].get(cost) for run in own]
-        facts[cost] = None if None in values else statistics.fmean(values)
-    return facts
+        values = [run.results["cost"].get(cost) for run in runs]
+        row[cost] = None if None in values else statistics.fmean(values)
+    return row
 
 
 def gains_by_length(
     entries: Sequence[Entry], metric: str, references: References, buckets: int = 4
 ) -> dict[System, list[Curve]]:
-    """How the gain over ``mle`` depends on the length of the reference.
+    """The gain over ``mle`` by reference length.
 
-    Lin et al. 2020, section 5: the gain of imitation should grow with length, where errors compound.
+    Errors compound with length, so the gain of imitation should grow with it (Lin et al. 2020,
+    section 5).
 
     Args:
         entries: Every run.
-        metric: Its name.
+        metric: The task's metric.
         references: Of the test split.
-        buckets: Groups of sentences by length, of equal size.
+        buckets: Number of equal-sized groups of sentences, by length.
 
     Returns:
         ``{(student, algorithm): [[(mean length in words, gain), …] per seed]}``.
     """
     length = np.array([len(reference[0].split()) for reference in references])
-    groups = [
-        rows for rows in np.array_split(np.argsort(length, kind="stable"), buckets) if len(rows)
-    ]
-    width = next(iter(entries[0].outputs))
+    by_length = np.array_split(np.argsort(length, kind="stable"), buckets)
+    buckets_of_rows = [rows for rows in by_length if len(rows)]
+    beam = next(iter(entries[0].outputs))
 
-    def scores(run: Entry) -> list[float]:
-        """The score of each group."""
-        split = (
-            ([run.outputs[width][i] for i in rows], [references[i] for i in rows])
-            for rows in groups
-        )
-        return [
-            next(iter(corpus_score(metric, *texts, resamples=0).values())).value for texts in split
-        ]
+    def bucket_scores(run: Entry) -> list[float]:
+        scores = []
+        for rows in buckets_of_rows:
+            texts = [run.outputs[beam][i] for i in rows]
+            values = corpus_score(metric, texts, [references[i] for i in rows], resamples=0)
+            scores.append(next(iter(values.values())).value)
+        return scores
 
     def gains(baseline: Entry, run: Entry) -> Curve:
-        pairs = zip(groups, scored[id(baseline)], scored[id(run)], strict=True)
+        pairs = zip(buckets_of_rows, scores[id(baseline)], scores[id(run)], strict=True)
         return [(float(length[rows].mean()), after - before) for rows, before, after in pairs]
 
     trained = [entry for entry in entries if entry.algorithm != TEACHER]
-    runs, scored = systems(trained), {id(run): scores(run) for run in trained}
+    groups, scores = systems(trained), {id(run): bucket_scores(run) for run in trained}
     return {
         (student, algorithm): [gains(*pair) for pair in pairs]
-        for (student, algorithm), own in runs.items()
-        if algorithm != "mle" and (pairs := _pairs(runs, student, "mle", own))
+        for (student, algorithm), runs in groups.items()
+        if algorithm != "mle" and (pairs := _pairs(groups, student, "mle", runs))
     }

@@ -1,4 +1,4 @@
-"""The results of ``experiments/exposure_bias.py`` as a figure to be projected and as a table."""
+"""The results of ``experiments/exposure_bias.py`` as a slide-sized figure and a table."""
 
 from __future__ import annotations
 
@@ -18,15 +18,9 @@ from agents.evaluation.exposure_bias import EXPERTS, GRAM, ROLL_INS, STARTS
 from agents.reporting.style import INK, MUTED, SLIDE, png
 from textgen_env.terminal import visible
 
-COLORS = (
-    "#b34700",
-    "#00639c",
-    "#00735c",
-    "#9c3d7a",
-    "#6b5900",
-    "#59636e",
-)  # one a run; dark enough for 4.5:1 on white
-SINCE = (0, 2, 8)  # tokens after the corrupted ones, in the table
+# One per run; dark enough for small text on white (4.5:1).
+COLORS = ("#b34700", "#00639c", "#00735c", "#9c3d7a", "#6b5900", "#59636e")
+DISTANCES = (0, 2, 8)  # tokens after the corrupted ones, in the table
 DOTTED, DASHED = (0, (1, 1.2)), (0, (5, 1.5))
 STYLES: dict[str, Any] = {
     "student": "-",
@@ -38,8 +32,11 @@ STYLES: dict[str, Any] = {
 
 
 @matplotlib.rc_context(SLIDE)
-def draw(results: dict[str, Any]) -> bytes:
-    """The PNG of 1920 × 1080 pixels: six panels, a color a run, a line style a kind of prefix, 95 % bands."""
+def exposure_bias_png(results: dict[str, Any]) -> bytes:
+    """A PNG of 1920 × 1080 pixels with six panels.
+
+    Colors are runs, line styles are roll-ins, and bands are 95 % intervals.
+    """
     layout = ConstrainedLayoutEngine(
         w_pad=0.15, h_pad=0.15, wspace=0.04, hspace=0.05, rect=(0, 0, 1, 0.92)
     )
@@ -52,8 +49,8 @@ def draw(results: dict[str, Any]) -> bytes:
         ("Regret", "position", "KL(o ‖ p), nats"),
         ("Disagreement", "position", "share of tokens"),
         ("Recovery", f"tokens since {corrupted} random ones, after {corrupted_at}", "disagreement"),
-        ("Repetition", "position", f"{GRAM} tokens generated before"),
-        ("Length", "position", "share of texts as long"),
+        ("Repetition", "position", f"share of repeated {GRAM}-grams"),
+        ("Length", "position", "share of texts this long"),
     )
     for axes, (title, x, y) in zip(panels, labels, strict=True):
         axes.set(title=title, xlabel=x, ylabel=y)
@@ -62,45 +59,49 @@ def draw(results: dict[str, Any]) -> bytes:
     for report, color in zip(reports, colors(results), strict=True):
         by_position = report["by_position"]
         for expert in EXPERTS:
-            line(excess, report["accumulated"][expert]["ex_acc_err"], color, expert, shaded=True)
-        for who in ROLL_INS:
-            line(regret, by_position[who]["regret"], color, who)
-            line(disagreement, by_position[who]["disagreement"], color, who)
-        for who in STARTS:
-            line(recovery, report["recovery"][who]["disagreement"], color, who, start=0)
-        line(repetition, by_position["student"]["repetition"], color, "student")
-        line(length, by_position["student"]["alive"], color, "student")
+            accumulated = report["accumulated"][expert]["ex_acc_err"]
+            plot_band(excess, accumulated, color, expert, shaded=True)
+        for roll_in in ROLL_INS:
+            plot_band(regret, by_position[roll_in]["regret"], color, roll_in)
+            plot_band(disagreement, by_position[roll_in]["disagreement"], color, roll_in)
+        for start in STARTS:
+            plot_band(recovery, report["recovery"][start]["disagreement"], color, start, first=0)
+        plot_band(repetition, by_position["student"]["repetition"], color, "student")
+        plot_band(length, by_position["student"]["alive"], color, "student")
     for expert in EXPERTS:  # the experts' texts are the same for every student
-        line(repetition, reports[0]["by_position"][expert]["repetition"], MUTED, expert)
-        line(length, reports[0]["by_position"][expert]["alive"], MUTED, expert)
+        plot_band(repetition, reports[0]["by_position"][expert]["repetition"], MUTED, expert)
+        plot_band(length, reports[0]["by_position"][expert]["alive"], MUTED, expert)
     longest = len(reports[0]["by_position"]["reference"]["alive"]["value"])
-    for axes in (regret, disagreement, recovery):  # who never ends shows in the other panels
+    for axes in (regret, disagreement, recovery):  # endless texts are visible in the other panels
         axes.set_xlim(0, longest + 1)
     excess.axhline(0, color=MUTED, linewidth=1)
     for axes in (regret, disagreement, recovery, repetition, length):
         axes.set_ylim(bottom=0)
-    key(figure, results)
+    add_legend(figure, results)
     return png(figure)
 
 
 def colors(results: dict[str, Any]) -> list[str]:
-    """One a run; they repeat after the sixth."""
-    return [COLORS[place % len(COLORS)] for place in range(len(results["runs"]))]
+    """One color per run, repeating after the sixth."""
+    return [COLORS[index % len(COLORS)] for index in range(len(results["runs"]))]
 
 
-def line(
-    axes: Axes, band: dict[str, Any], color: str, who: str, start: int = 1, shaded: bool = False
+def plot_band(
+    axes: Axes, band: dict[str, Any], color: str, roll_in: str, first: int = 1, shaded: bool = False
 ) -> None:
-    """A curve by position; with its 95 % band if ``shaded``, as are those on the student's prefixes."""
+    """Plot a metric by position, from position ``first`` on, in the line style of ``roll_in``.
+
+    Solid lines, those on the student's prefixes, get their 95 % band; others only if ``shaded``.
+    """
     value, low, high = (np.array(band[name], dtype=float) for name in ("value", "low", "high"))
-    x = np.arange(start, start + len(value))
-    axes.plot(x, value, color=color, linewidth=2.5, linestyle=STYLES[who])
-    if shaded or STYLES[who] == "-":
+    x = np.arange(first, first + len(value))
+    axes.plot(x, value, color=color, linewidth=2.5, linestyle=STYLES[roll_in])
+    if shaded or STYLES[roll_in] == "-":
         axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
 
 
-def key(figure: Figure, results: dict[str, Any]) -> None:
-    """The meaning of colors and line styles, above the panels."""
+def add_legend(figure: Figure, results: dict[str, Any]) -> None:
+    """Explain colors and line styles above the panels."""
     styles = {
         "the student’s prefixes": "student",
         "references (uncorrupted)": "reference",
@@ -108,7 +109,8 @@ def key(figure: Figure, results: dict[str, Any]) -> None:
     }
     lines = [Line2D([], [], color=color, linewidth=5) for color in colors(results)]
     lines += [
-        Line2D([], [], color=INK, linewidth=2.5, linestyle=STYLES[who]) for who in styles.values()
+        Line2D([], [], color=INK, linewidth=2.5, linestyle=STYLES[roll_in])
+        for roll_in in styles.values()
     ]
     names = [*map(visible, results["runs"]), *styles]
     figure.legend(
@@ -116,59 +118,48 @@ def key(figure: Figure, results: dict[str, Any]) -> None:
     )
 
 
-def table(results: dict[str, Any]) -> Table:
-    """Means by prefix, ± half of their 95 % intervals; a section a run."""
+def exposure_bias_table(results: dict[str, Any]) -> Table:
+    """Means by roll-in, ± half of their 95 % intervals; one section per run."""
     sentences = next(iter(results["runs"].values()))["sentences"]
-    shown = Table(
-        "prefixes of", "references", "the teacher", "the student", box=None, padding=(0, 2, 0, 0)
-    )
-    shown.title, shown.title_justify = (
-        f"Exposure bias on {results['env']}, {sentences:,} sentences",
-        "left",
-    )
+    headings = ("prefixes of", "references", "the teacher", "the student")
+    table = Table(*headings, box=None, padding=(0, 2, 0, 0), title_justify="left")
+    table.title = f"Exposure bias on {results['env']}, {sentences:,} sentences"
+    units = {"disagreement": "", "regret": ", nats", "loss": ", nats", "repetition": ""}
     for name, report in results["runs"].items():
-        shown.add_row(Text(name, style="bold"))
-        for metric, unit in (
-            ("disagreement", ""),
-            ("regret", ", nats"),
-            ("loss", ", nats"),
-            ("repetition", ""),
-        ):
-            shown.add_row(
-                metric + unit, *(interval(report["mean"][who][metric], 3) for who in ROLL_INS)
-            )
-        shown.add_row("tokens a text", *(interval(report["length"][who], 1) for who in ROLL_INS))
-        shown.add_row(
-            "student’s ÷ theirs", *(interval(report["length_ratio"][who], 2) for who in EXPERTS)
-        )
-        shown.add_row(
-            "%ExAccErr≤(l)", *(last(report["accumulated"][who]["ex_acc_err"]) for who in EXPERTS)
-        )
-        shown.add_row("", *(f"{distance} tokens after" for distance in SINCE))
-        for who in STARTS:
-            band = report["recovery"][who]["disagreement"]
-            shown.add_row(
-                f"{who}: disagreement", *(interval(at(band, distance), 3) for distance in SINCE)
-            )
-        shown.add_section()
-    return shown
+        accumulated, recovery = report["accumulated"], report["recovery"]
+        table.add_row(Text(name, style="bold"))
+        for metric, unit in units.items():
+            bands = (report["mean"][roll_in][metric] for roll_in in ROLL_INS)
+            table.add_row(metric + unit, *(format_band(band, 3) for band in bands))
+        lengths = (format_band(report["length"][roll_in], 1) for roll_in in ROLL_INS)
+        table.add_row("tokens per text", *lengths)
+        ratios = (format_band(report["length_ratio"][expert], 2) for expert in EXPERTS)
+        table.add_row("length ratio, student / expert", *ratios)
+        excess = (format_last(accumulated[expert]["ex_acc_err"]) for expert in EXPERTS)
+        table.add_row("%ExAccErr≤(l)", *excess)
+        table.add_row("", *(f"{distance} tokens after" for distance in DISTANCES))
+        for start in STARTS:
+            bands = (point(recovery[start]["disagreement"], distance) for distance in DISTANCES)
+            table.add_row(f"{start}: disagreement", *(format_band(band, 3) for band in bands))
+        table.add_section()
+    return table
 
 
-def at(band: dict[str, Any], position: int) -> dict[str, Any]:
-    """The band at one position; Nones beyond its end."""
+def point(band: dict[str, Any], position: int) -> dict[str, Any]:
+    """The values of ``band`` at one position; None beyond its end."""
     return {
         name: values[position] if position < len(values) else None for name, values in band.items()
     }
 
 
-def last(band: dict[str, Any]) -> str:
-    """A curve's last point, with its prefix length."""
+def format_last(band: dict[str, Any]) -> str:
+    """The last point of a curve, with its prefix length."""
     longest = len(band["value"])
-    return f"{interval(at(band, longest - 1), 0)}, l = {longest}"
+    return f"{format_band(point(band, longest - 1), 0)}, l = {longest}"
 
 
-def interval(band: dict[str, Any], digits: int) -> str:
-    """``0.213 ± 0.012``; ``0.213 ± –`` where no resample differs, and a dash where there is no number."""
+def format_band(band: dict[str, Any], digits: int) -> str:
+    """``0.213 ± 0.012``; ``0.213 ± –`` if all resamples are equal; a dash if there is no value."""
     if None in band.values():
         return "–"
     half = (band["high"] - band["low"]) / 2

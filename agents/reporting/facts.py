@@ -1,4 +1,4 @@
-"""The values of a run in words, the same in the terminal and on the page."""
+"""Format the values of ``results.json`` for readers; the terminal and the HTML page share this."""
 
 from __future__ import annotations
 
@@ -7,245 +7,227 @@ from typing import Any, NamedTuple
 
 from textgen_env.metrics.scores import Score
 
-SIDES = ("teacher", "student")
-NOTHING = "–"
+MODELS = ("teacher", "student")
+MISSING = "–"
 NAMES = {
     **{"bleu": "BLEU", "chrf": "chrF", "seconds": "wall-clock time"},
     **{"rouge1": "ROUGE-1", "rouge2": "ROUGE-2", "rougeL": "ROUGE-L", "rougeLsum": "ROUGE-Lsum"},
     **{"validation_seconds": "validation time", "evaluation_seconds": "evaluation time"},
-    "demonstrations_seconds": "time of the demonstrations",
-    "demonstrations_tokens": "tokens of the demonstrations",
+    "demonstrations_seconds": "demonstration generation time",
+    "demonstrations_tokens": "demonstration tokens",
     "teacher_seconds": "teacher's training time",
 }
 DEMONSTRATIONS = ("demonstrations_seconds", "demonstrations_tokens")
-BUNDLED = "This run took a corpus that the project writes itself: its scores compare only with other runs on it."
+BUNDLED = (
+    "This run used the project's bundled synthetic corpus; "
+    "compare its scores only with other runs on that corpus."
+)
 
 
-def wording(key: str) -> str:
-    """The words for a key of the results: ``tokens_per_second`` → ``tokens per second``."""
+def display_name(key: str) -> str:
+    """How a key of the results is displayed: ``tokens_per_second`` → ``tokens per second``."""
     return NAMES.get(key, key.replace("_", " "))
 
 
-def label(key: str) -> str:
-    """The same at the start of a line; a name with capitals of its own, such as chrF, stays."""
-    text = wording(key)
+def row_label(key: str) -> str:
+    """``display_name`` with a capital first letter, except for mixed-case names such as chrF."""
+    text = display_name(key)
     return text[:1].upper() + text[1:] if text.islower() else text
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``9.3 s``, ``3 min 12 s``, ``1 h 04 min``."""
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-    )
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def amount(value: Any, key: str = "") -> str:
-    """A value of the results for a reader: ``1,234,567``, ``3 min 12 s``; a dash where it is unknown."""
+def format_value(value: Any, key: str = "") -> str:
+    """``1,234,567``; ``3 min 12 s`` if ``key`` ends in "seconds"; a dash for None."""
     if value is None:
-        return NOTHING
+        return MISSING
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if key == "seconds" or key.endswith("_seconds"):
-        return duration(value)
+        return format_duration(value)
     return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 100 else f"{value:.3g}"
 
 
-def times(ratio: float | None) -> str:
+def format_ratio(ratio: float | None) -> str:
     """``4.3×``."""
-    return NOTHING if ratio is None else f"{ratio:.1f}×"
+    return MISSING if ratio is None else f"{ratio:.1f}×"
 
 
-def scores(scored: Mapping[str, Score], preprocessing: object = "none") -> dict[str, Any]:
-    """One side's entry in ``results.json``.
+def score_entry(scores: Mapping[str, Score], preprocessing: object = "none") -> dict[str, Any]:
+    """One model's entry under ``scores`` in ``results.json``.
 
     Args:
-        scored: every value by name, the one that counts first
-        preprocessing: what was done to the raw text before it was scored
+        scores: All metrics by name, the main metric first.
+        preprocessing: What was done to the raw text before scoring.
 
     Returns:
-        The values, then the interval and the signature of the first, ``preprocessing``, and in
-        ``signatures`` those of the others, by name, that have another signature.
+        The value of every metric; ``low``, ``high`` and ``signature`` of the main metric;
+        ``preprocessing``; and ``signatures``, of the metrics whose signature is a different one.
     """
-    first = next(iter(scored.values()))
-    values = {name: score.value for name, score in scored.items()}
-    others = {
-        name: score.signature
-        for name, score in scored.items()
-        if score.signature != first.signature
-    }
+    main = next(iter(scores.values()))
     return {
-        **values,
-        **{"low": first.low, "high": first.high, "signature": first.signature},
-        **{"preprocessing": str(preprocessing), "signatures": others},
+        **{name: score.value for name, score in scores.items()},
+        **{"low": main.low, "high": main.high, "signature": main.signature},
+        "preprocessing": str(preprocessing),
+        "signatures": {
+            name: score.signature
+            for name, score in scores.items()
+            if score.signature != main.signature
+        },
     }
 
 
-class Scores:
-    """The scores of both sides, formatted.  The interval belongs to the first metric."""
+class ScoreTable:
+    """The formatted scores of teacher and student; only the main metric has an interval."""
 
     def __init__(self, results: Mapping[str, Any]) -> None:
-        given = results.get("scores") or {}
-        self.sides: dict[str, Mapping[str, Any]] = {side: given.get(side) or {} for side in SIDES}
-        keys = dict.fromkeys(
-            key
-            for side in reversed(SIDES)
-            for key in self.sides[side]
-            if key not in ("low", "high")
-        )
+        scores = results.get("scores") or {}
+        self.entries: dict[str, Mapping[str, Any]] = {
+            model: scores.get(model) or {} for model in MODELS
+        }
+        keys = dict.fromkeys(key for model in reversed(MODELS) for key in self.entries[model])
         self.metrics = [
             key
             for key in keys
-            if any(isinstance(self.get(side, key), int | float) for side in SIDES)
+            if key not in ("low", "high")
+            and any(isinstance(self.get(model, key), int | float) for model in MODELS)
         ]
         self.main = self.metrics[0] if self.metrics else "score"
-        self.signature = " / ".join(
-            dict.fromkeys(
-                str(row["signature"]) for row in self.sides.values() if row.get("signature")
-            )
-        )
-        self.notes = [f"{name}: {text}" for name, text in self._scoring() if text]
+        self.notes = [f"{name}: {text}" for name, text in self._notes() if text]
 
-    def _scoring(self) -> Iterator[tuple[str, str]]:
-        """How the values came about, by name."""
-        sides = [row for row in self.sides.values() if row]
-        yield wording(self.main), self.signature
-        for name in dict.fromkeys(name for row in sides for name in row.get("signatures") or ()):
-            found = ((row.get("signatures") or {}).get(name) for row in sides)
-            yield wording(name), " / ".join(dict.fromkeys(filter(None, found)))
-        yield (
-            "preprocessing",
-            " / ".join(dict.fromkeys(filter(None, (row.get("preprocessing") for row in sides)))),
-        )
+    def _notes(self) -> Iterator[tuple[str, str]]:
+        """The signature of each metric, then the preprocessing."""
+        entries = [entry for entry in self.entries.values() if entry]
+        signatures = [entry.get("signatures") or {} for entry in entries]
+        yield display_name(self.main), _join_distinct(entry.get("signature") for entry in entries)
+        for name in dict.fromkeys(name for names in signatures for name in names):
+            yield display_name(name), _join_distinct(names.get(name) for names in signatures)
+        yield "preprocessing", _join_distinct(entry.get("preprocessing") for entry in entries)
 
-    def get(self, side: str, key: str) -> Any:
-        """The value itself, None where it is unknown."""
-        return self.sides[side].get(key)
+    def get(self, model: str, key: str) -> Any:
+        """The unformatted value, None if unknown."""
+        return self.entries[model].get(key)
 
-    def write(self, value: float | None) -> str:
-        """A score with one decimal (scores are percentages), a count as it is."""
-        return f"{value:.1f}" if isinstance(value, float) else amount(value)
+    def format(self, value: float | None) -> str:
+        """A score with one decimal; an integer metric without."""
+        return f"{value:.1f}" if isinstance(value, float) else format_value(value)
 
-    def value(self, side: str) -> str:
-        """The score that the run is about."""
-        return self.write(self.get(side, self.main))
+    def value(self, model: str) -> str:
+        """The main metric."""
+        return self.format(self.get(model, self.main))
 
-    def interval(self, side: str) -> str:
-        """``[33.1, 34.9]``, or nothing."""
-        ends = [self.get(side, key) for key in ("low", "high")]
-        return (
-            ""
-            if None in ends
-            else "[{},\N{NO-BREAK SPACE}{}]".format(*(self.write(end) for end in ends))
-        )
+    def interval(self, model: str) -> str:
+        """``[33.1, 34.9]``, or an empty string if there is none."""
+        low, high = (self.get(model, key) for key in ("low", "high"))
+        if low is None or high is None:
+            return ""
+        return f"[{self.format(low)},\N{NO-BREAK SPACE}{self.format(high)}]"
 
-    def cell(self, side: str, metric: str) -> str:
-        """A score, with its interval where it has one."""
-        interval = self.interval(side) if metric == self.main else ""
-        return f"{self.write(self.get(side, metric))} {interval}".rstrip()
+    def cell(self, model: str, metric: str) -> str:
+        """A metric, followed by its interval if it has one."""
+        interval = self.interval(model) if metric == self.main else ""
+        return f"{self.format(self.get(model, metric))} {interval}".rstrip()
 
     def difference(self) -> str:
-        """Student − teacher, signed."""
-        teacher, student = (self.get(side, self.main) for side in SIDES)
+        """Student − teacher in the main metric, with its sign."""
+        teacher, student = (self.get(model, self.main) for model in MODELS)
         if teacher is None or student is None:
-            return NOTHING
-        size = self.write(abs(float(student) - teacher))
+            return MISSING
+        size = self.format(abs(float(student) - teacher))
         return size if size == "0.0" else ("−" if student < teacher else "+") + size
 
 
-class Row(NamedTuple):
-    """One line of the comparison."""
+def _join_distinct(texts: Any) -> str:
+    return " / ".join(dict.fromkeys(filter(None, texts)))
+
+
+class SideBySide(NamedTuple):
+    """One row of the teacher–student table."""
 
     label: str
     teacher: str
     student: str
 
 
-def comparison(results: Mapping[str, Any]) -> list[list[Row]]:
-    """Teacher beside student: scores, sizes, speed."""
-    known, speed = Scores(results), results.get("speed") or {}
-    who = [results.get(side) or {} for side in SIDES]
+def teacher_student_rows(results: Mapping[str, Any]) -> list[list[SideBySide]]:
+    """The teacher–student table in sections: scores, sizes, speed, exported models."""
+    scores, speed = ScoreTable(results), results.get("speed") or {}
+    models = [results.get(model) or {} for model in MODELS]
     return [
         [
-            Row(label(metric), *(known.cell(side, metric) for side in SIDES))
-            for metric in known.metrics
+            SideBySide(row_label(metric), *(scores.cell(model, metric) for model in MODELS))
+            for metric in scores.metrics
         ]
-        + [Row("Student − teacher", "", known.difference())],
+        + [SideBySide("Student − teacher", "", scores.difference())],
         [
-            Row(label(key), *(amount(one.get(key)) for one in who))
+            SideBySide(row_label(key), *(format_value(model.get(key)) for model in models))
             for key in ("architecture", "parameters")
         ],
         [
-            Row(
-                "Tokens per second", *(_rate(speed, f"{side}_tokens_per_second") for side in SIDES)
+            SideBySide(
+                "Tokens per second",
+                *(_rate(speed, f"{model}_tokens_per_second") for model in MODELS),
             ),
-            Row("Speed-up", "", times(speed.get("speedup"))),
+            SideBySide("Speed-up", "", format_ratio(speed.get("speedup"))),
         ],
-        *exported(results),
+        *exported_rows(results),
     ]
 
 
 def _rate(speed: Mapping[str, Any], key: str) -> str:
-    """The median of the rounds, and their range."""
+    """The median over repeats, with the range in parentheses."""
     low, high = speed.get(f"{key}_low"), speed.get(f"{key}_high")
-    return amount(speed.get(key)) + (
-        "" if low is None or high is None else f" ({amount(low)}–{amount(high)})"
-    )
+    extremes = "" if low is None or high is None else f" ({format_value(low)}–{format_value(high)})"
+    return format_value(speed.get(key)) + extremes
 
 
-def exported(results: Mapping[str, Any]) -> list[list[Row]]:
-    """The teacher's speed beside that of each exported form of the student; empty where there is none."""
+def exported_rows(results: Mapping[str, Any]) -> list[list[SideBySide]]:
+    """A section with the speed of each exported model; no section if there are none."""
     rows = []
     for quantization, speeds in (results.get("exported") or {}).items():
         for speed in speeds:
-            mine, theirs = (
-                speed["exported_tokens_per_second"],
-                speed.get("teacher_tokens_per_second"),
-            )
-            what = f"greedy, batch {speed['batch_size']}, {speed['threads']} threads"
-            what += f", teacher {speed['precision']} on {speed['device']}"
-            rows.append(
-                Row(
-                    f"Exported in {quantization}, {what}: tokens per second",
-                    amount(theirs),
-                    amount(mine),
-                )
-            )
-            rows.append(Row("Speed-up", "", times(mine / theirs if theirs else None)))
+            student = speed["exported_tokens_per_second"]
+            teacher = speed.get("teacher_tokens_per_second")
+            setting = f"greedy, batch {speed['batch_size']}, {speed['threads']} threads"
+            setting += f", teacher {speed['precision']} on {speed['device']}"
+            label = f"Exported in {quantization}, {setting}: tokens per second"
+            rows.append(SideBySide(label, format_value(teacher), format_value(student)))
+            speedup = format_ratio(student / teacher if teacher else None)
+            rows.append(SideBySide("Speed-up", "", speedup))
     return [rows] if rows else []
 
 
 def costs(results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The cost of the student's training, on the same axes for every algorithm; no demonstrations, no row of them."""
-    found = (results.get("cost") or {}).items()
+    """The cost of training the student; demonstration rows are left out if there were none."""
     return [
-        (label(key), amount(value, key))
-        for key, value in found
+        (row_label(key), format_value(value, key))
+        for key, value in (results.get("cost") or {}).items()
         if value != 0 or key not in DEMONSTRATIONS
     ]
 
 
 def conditions(results: Mapping[str, Any]) -> str:
     """How the speed was measured: ``batch size 64, beam 1, device cpu, threads 2``."""
-    speed = results.get("speed") or {}
-    given = {
-        key: value
-        for key, value in speed.items()
-        if key != "speedup" and not key.startswith(SIDES) and value is not None
-    }
-    return ", ".join(f"{wording(key)} {amount(value, key)}" for key, value in given.items())
+    return ", ".join(
+        f"{display_name(key)} {format_value(value, key)}"
+        for key, value in (results.get("speed") or {}).items()
+        if key != "speedup" and not key.startswith(MODELS) and value is not None
+    )
 
 
 def corpus_line(results: Mapping[str, Any]) -> str:
-    """What was taken, where it came from, how much of it."""
+    """The name, source and split sizes of the corpus."""
     corpus = results.get("corpus") or {}
-    sizes = ", ".join(
-        f"{amount(corpus[split])} {split}"
-        for split in ("train", "valid", "test")
-        if split in corpus
-    )
+    splits = [split for split in ("train", "valid", "test") if split in corpus]
+    sizes = ", ".join(f"{format_value(corpus[split])} {split}" for split in splits)
     return (
         f"{corpus.get('name', 'unnamed')}, source {corpus.get('source', 'unknown')}: {sizes} pairs"
     )
@@ -257,6 +239,6 @@ def title(results: Mapping[str, Any]) -> str:
 
 
 def warning(results: Mapping[str, Any]) -> str:
-    """What a reader must know before comparing the scores with published ones; empty where there is nothing."""
+    """A warning that the scores are not comparable with published ones, or an empty string."""
     bundled = (results.get("corpus") or {}).get("source") == "bundled"
     return BUNDLED if bundled else ""

@@ -1,4 +1,4 @@
-"""The run folder: read its log, write its report."""
+"""Read a run folder's log and write its report."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.reporting.page import html
-from agents.reporting.plots import curves
+from agents.reporting.page import save_html
+from agents.reporting.plots import save_curves
 from agents.reporting.text import samples_text
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
 
 
-def write(
+def save_report(
     folder: Path | str,
     results: Mapping[str, Any],
     samples: Sequence[Mapping[str, Any]],
@@ -22,36 +22,42 @@ def write(
 ) -> None:
     """Write ``curves.png``, ``samples.txt`` and ``report.html`` of a finished run.
 
-    The teacher's curves come from its own folder, ``results["teacher"]["path"]``, where that holds a ``metrics.jsonl``.
-    samples: ``{"index", "source", "reference", "teacher", "student"}`` each.  Raises UserError as ``read_metrics`` does.
+    Args:
+        folder: The run folder, with its ``metrics.jsonl``.
+        results: The contents of ``results.json``. If ``results["teacher"]["path"]`` has a
+            ``metrics.jsonl``, the teacher's training curves are included.
+        samples: ``{"index", "source", "reference", "teacher", "student"}`` each.
+        config_yaml: The run's settings as text.
+
+    Raises:
+        UserError: As in ``read_metrics``.
     """
     teacher = (results.get("teacher") or {}).get("path")
     metrics = read_metrics(folder)
     if teacher and (Path(teacher) / "metrics.jsonl").is_file():
         metrics = [{**row, "phase": "teacher"} for row in read_metrics(teacher)] + metrics
-    curves(folder, metrics)
+    save_curves(folder, metrics)
     write_atomically(Path(folder) / "samples.txt", samples_text(samples).encode())
-    html(folder, results, metrics, samples, config_yaml)
+    save_html(folder, results, metrics, samples, config_yaml)
 
 
 def read_metrics(folder: Path | str) -> list[dict[str, Any]]:
-    """The rows of ``metrics.jsonl``, oldest first.  A last line that a killed process left unfinished is ignored.
+    """The rows of ``metrics.jsonl``, oldest first; an incomplete last line is ignored.
 
-    Raises UserError where the file is missing, or a finished line is not a JSON object.
+    Raises:
+        UserError: The file is missing, or a line before the last is not a JSON object.
     """
     path = Path(folder) / "metrics.jsonl"
     if not path.is_file():
-        raise UserError(f"{path}: no such file; name the folder of a run")
-    *finished, unfinished = path.read_bytes().split(b"\n")
+        raise UserError(f"{path}: no such file; name a run folder")
+    *complete, last_line = path.read_bytes().split(b"\n")
     rows = []
-    for number, line in enumerate(finished, start=1):
+    for number, line in enumerate(complete, start=1):
         row = _parse(line)
         if row is None:
-            raise UserError(
-                f"{path}, line {number}: not a JSON object; remove the line to read the others"
-            )
+            raise UserError(f"{path}, line {number}: not a JSON object; remove the line")
         rows.append(row)
-    last = _parse(unfinished)
+    last = _parse(last_line)
     return rows if last is None else [*rows, last]
 
 

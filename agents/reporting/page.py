@@ -1,4 +1,4 @@
-"""``report.html``: one file that needs nothing else, on screen or on paper."""
+"""``report.html``: a self-contained page for the screen and for printing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from agents.reporting.pages import render
 from agents.reporting.plots import interval_svg, panel_svg, panels
 from textgen_env.data.files import write_atomically
 
-Words = list[tuple[bool, str]]  # whether the other side lacks them, and the words
+Segments = list[tuple[bool, str]]  # whether the words differ from the other text, and the words
 
 
-def html(
+def save_html(
     folder: Path | str,
     results: Mapping[str, Any],
     metrics: Sequence[dict[str, Any]],
@@ -26,21 +26,21 @@ def html(
 
     Args:
         folder: The run folder.
-        results: The contents of ``results.json``; with ``"profile": {name: seconds}`` the page also
-            shows where the time went.
+        results: The contents of ``results.json``; ``"profile": {name: seconds}`` is optional.
         metrics: The rows of ``metrics.jsonl``.
         samples: ``{"index", "source", "reference", "teacher", "student"}`` each.
         config_yaml: The run's settings as text.
     """
+    scores = facts.ScoreTable(results)
     values = {
         "facts": facts,
         "results": results,
-        "scores": facts.Scores(results),
+        "scores": scores,
         "rates": rates(results.get("speed") or {}),
-        "brief": brief,
-        "intervals": intervals(facts.Scores(results)),
+        "abbreviate": abbreviate,
+        "intervals": intervals(scores),
         "curves": [panel_svg(panel, metrics) for panel in panels(metrics)],
-        "samples": [sample_words(sample) for sample in samples],
+        "samples": [mark_differences(sample) for sample in samples],
         "agreeing": sum(
             str(sample["teacher"]).split() == str(sample["student"]).split() for sample in samples
         ),
@@ -52,54 +52,45 @@ def html(
 
 
 def rates(speed: Mapping[str, Any]) -> str:
-    """Both speeds; empty where one is not known."""
-    teacher, student = (speed.get(f"{side}_tokens_per_second") for side in facts.SIDES)
-    known = teacher is not None and student is not None
-    return (
-        f"{facts.amount(student)} against {facts.amount(teacher)} tokens per second"
-        if known
-        else ""
-    )
+    """The tokens per second of both models; empty if either is unknown."""
+    teacher, student = (speed.get(f"{model}_tokens_per_second") for model in facts.MODELS)
+    if teacher is None or student is None:
+        return ""
+    return f"{facts.format_value(student)} vs. {facts.format_value(teacher)} tokens per second"
 
 
-def brief(count: float | None) -> str:
+def abbreviate(count: float | None) -> str:
     """``5.2 M``."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count is not None and count >= size:
             return f"{count / size:.1f} {unit}"
-    return facts.amount(count)
+    return facts.format_value(count)
 
 
-def intervals(scores: facts.Scores) -> str:
-    """Both scores on one scale as an ``<svg>`` element, of those whose interval is known; empty without any."""
-    sides = {
-        side: tuple(scores.get(side, key) for key in (scores.main, "low", "high"))
-        for side in facts.SIDES
-    }
-    known: dict[str, Any] = {side: values for side, values in sides.items() if None not in values}
-    return (
-        interval_svg(known, f"Test {facts.wording(scores.main)} with its 95 % interval")
-        if known
-        else ""
-    )
+def intervals(scores: facts.ScoreTable) -> str:
+    """Plot the scores that have an interval, as an ``<svg>`` element; empty if there are none."""
+    columns = (scores.main, "low", "high")
+    values = {model: tuple(scores.get(model, key) for key in columns) for model in facts.MODELS}
+    known: dict[str, Any] = {model: row for model, row in values.items() if None not in row}
+    title = f"Test {facts.display_name(scores.main)} with its 95 % interval"
+    return interval_svg(known, title) if known else ""
 
 
-def sample_words(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """``sample`` with its four texts as ``Words``."""
-    texts = {
-        key: str(sample.get(key) or facts.NOTHING) for key in ("source", "reference", *facts.SIDES)
-    }
-    words: dict[str, Words] = {key: [(False, text)] for key, text in texts.items()}
-    words["teacher"], words["student"] = differences(texts["teacher"], texts["student"])
-    return {"index": sample["index"], **words}
+def mark_differences(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """``sample`` with its four texts as ``Segments``."""
+    keys = ("source", "reference", *facts.MODELS)
+    texts = {key: str(sample.get(key) or facts.MISSING) for key in keys}
+    segments: dict[str, Segments] = {key: [(False, text)] for key, text in texts.items()}
+    segments["teacher"], segments["student"] = differences(texts["teacher"], texts["student"])
+    return {"index": sample["index"], **segments}
 
 
-def differences(left: str, right: str) -> tuple[Words, Words]:
-    """Both texts, cut where they begin to differ or to agree."""
+def differences(left: str, right: str) -> tuple[Segments, Segments]:
+    """Split both texts into runs of words that agree or differ."""
     words = left.split(), right.split()
-    sides: tuple[Words, Words] = ([], [])
+    both: tuple[Segments, Segments] = ([], [])
     for tag, *bounds in difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes():
-        for side, text, start, stop in zip(sides, words, bounds[::2], bounds[1::2], strict=True):
+        for segments, text, start, stop in zip(both, words, bounds[::2], bounds[1::2], strict=True):
             if start < stop:
-                side.append((tag != "equal", " ".join(text[start:stop])))
-    return sides
+                segments.append((tag != "equal", " ".join(text[start:stop])))
+    return both

@@ -1,4 +1,4 @@
-"""A template of this folder, filled in: every value is escaped, and its control characters are made visible."""
+"""Jinja2 templates with escaped values and visible control characters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 
 
 def render(template: str, values: dict[str, Any]) -> str:
-    """The page that ``template`` makes of ``values``."""
+    """Render the file ``template`` of this folder with ``values``."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,

@@ -4,39 +4,46 @@ const links = [...document.querySelectorAll(".tokens a")];
 const buttons = [...document.querySelectorAll("button")];
 let current = 0;
 
+// The index of the next step or, if `diverging`, divergence in direction `by`; `current` if none.
 function target(by, diverging) {
-  let place = current + by;
-  while (diverging && steps[place] && !steps[place].classList.contains("diverges")) place += by;
-  return steps[place] ? place : current;
+  let index = current + by;
+  while (diverging && steps[index] && !steps[index].classList.contains("diverges")) index += by;
+  return steps[index] ? index : current;
 }
 
-function show(place) {
-  current = place;
-  steps.forEach((step, index) => { step.hidden = index !== place; });
+function buttonTarget(button) {
+  return target(Number(button.dataset.by), "diverging" in button.dataset);
+}
+
+function show(shown) {
+  current = shown;
+  steps.forEach((step, index) => { step.hidden = index !== shown; });
   links.forEach((link, index) => {
-    if (index === place) link.setAttribute("aria-current", "step");
+    if (index === shown) link.setAttribute("aria-current", "step");
     else link.removeAttribute("aria-current");
   });
   for (const button of buttons) {
-    const nowhere = target(Number(button.dataset.by), "diverging" in button.dataset) === current;
-    button.setAttribute("aria-disabled", String(nowhere));
+    button.setAttribute("aria-disabled", String(buttonTarget(button) === current));
   }
-  history.replaceState(null, "", "#" + (place + 1));  // no element's id: nothing scrolls
+  history.replaceState(null, "", "#" + (shown + 1));  // matches no id, so the page does not scroll
 }
 
-function follow() {
-  const place = Number(location.hash.replace(/^#(step-)?/, "")) - 1;
-  show(steps[place] ? place : Math.max(0, steps.findIndex((step) => step.classList.contains("diverges"))));
+function showFromHash() {
+  const index = Number(location.hash.replace(/^#(step-)?/, "")) - 1;
+  const divergence = steps.findIndex((step) => step.classList.contains("diverges"));
+  show(steps[index] ? index : Math.max(0, divergence));
 }
 
-links.forEach((link, index) => link.addEventListener("click", (event) => { event.preventDefault(); show(index); }));
-buttons.forEach((button) => button.addEventListener("click", () => show(target(Number(button.dataset.by), "diverging" in button.dataset))));
+links.forEach((link, index) => {
+  link.addEventListener("click", (event) => { event.preventDefault(); show(index); });
+});
+for (const button of buttons) button.addEventListener("click", () => show(buttonTarget(button)));
 document.addEventListener("keydown", (event) => {
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
   show(target(by, event.shiftKey));
 });
-window.addEventListener("hashchange", follow);
+window.addEventListener("hashchange", showFromHash);
 document.querySelector(".controls").hidden = false;
-follow();
+showFromHash();

@@ -1,4 +1,4 @@
-"""The comparison of several systems for the reader: Markdown, CSV and plots."""
+"""Write a comparison of systems as Markdown, CSV and plots."""
 
 from __future__ import annotations
 
@@ -13,58 +13,48 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agents.reporting.comparison import COSTS, OTHER_COSTS, TEACHER, Curve, System
-from agents.reporting.facts import NOTHING, amount, times, wording
+from agents.reporting.facts import MISSING, display_name, format_ratio, format_value
 from agents.reporting.style import INK, MUTED, PALETTE, STYLE, png
 
-MARKS = "osD^vP*X"
+MARKERS = "osD^vP*X"
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]) -> str:
-    """The table of ``agents.reporting.comparison.rows`` with a title above and notes below it."""
-    names = [key for key in rows[0] if "@" in key and not key.endswith(("_low", "_high"))]
+    """The rows of ``comparison_rows`` as a table, with ``title`` above and ``notes`` below."""
+    metrics = [key for key in rows[0] if "@" in key and not key.endswith(("_low", "_high"))]
     costs = (*COSTS, *OTHER_COSTS)
-    head = [
-        "system",
-        "student",
-        "seeds",
-        *map(heading, names),
-        "gain over mle",
-        "p (mle)",
-        "p (seqkd)",
-    ]
-    head += ["parameters", "speed-up", *map(wording, costs)]
+    head = ["system", "student", "seeds", *map(metric_heading, metrics)]
+    head += ["gain over mle", "p (mle)", "p (seqkd)"]
+    head += ["parameters", "speed-up", *map(display_name, costs)]
     lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for row in rows:
-        scores = [
+        cells = [row["algorithm"], row["student"], str(row["seeds"])]
+        cells += [
             f"{row[name]:.1f} [{row[f'{name}_low']:.1f}, {row[f'{name}_high']:.1f}]"
-            for name in names
+            for name in metrics
         ]
-        gain = (
-            NOTHING if row["gain"] is None or row["algorithm"] == "mle" else f"{row['gain']:+.1f}"
-        )
-        tests = [NOTHING if row[key] is None else f"{row[key]:.3f}" for key in ("p_mle", "p_seqkd")]
-        several = row["seeds"] > 1 and row["speedup"]
-        spread = f" ({row['speedup_low']:.1f}–{row['speedup_high']:.1f})" if several else ""
-        facts = [
-            amount(row["parameters"]),
-            times(row["speedup"]) + spread,
-            *(amount(row[cost], cost) for cost in costs),
-        ]
-        lines.append(
-            [row["algorithm"], row["student"], str(row["seeds"]), *scores, gain, *tests, *facts]
-        )
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        has_gain = row["gain"] is not None and row["algorithm"] != "mle"
+        cells.append(f"{row['gain']:+.1f}" if has_gain else MISSING)
+        tests = (row["p_mle"], row["p_seqkd"])
+        cells += [MISSING if p is None else f"{p:.3f}" for p in tests]
+        extremes = ""
+        if row["seeds"] > 1 and row["speedup"]:
+            extremes = f" ({row['speedup_low']:.1f}–{row['speedup_high']:.1f})"
+        cells += [format_value(row["parameters"]), format_ratio(row["speedup"]) + extremes]
+        cells += [format_value(row[cost], cost) for cost in costs]
+        lines.append(cells)
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return "\n\n".join([f"# {title}", table, *notes]) + "\n"
 
 
-def heading(name: str) -> str:
+def metric_heading(name: str) -> str:
     """``bleu@5`` → ``BLEU, beam 5``."""
-    metric, _, width = name.partition("@")
-    return f"{wording(metric)}, beam {width}"
+    metric, _, beam = name.partition("@")
+    return f"{display_name(metric)}, beam {beam}"
 
 
-def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The same numbers, unrounded, one line per system."""
+def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as CSV, unrounded, without their lists."""
     file = io.StringIO()
     names = [name for name, value in rows[0].items() if not isinstance(value, list)]
     table = csv.DictWriter(file, names, lineterminator="\n", extrasaction="ignore")
@@ -75,59 +65,44 @@ def comma_separated(rows: Sequence[Mapping[str, Any]]) -> str:
 
 @matplotlib.rc_context(STYLE | {"axes.grid.axis": "x", "axes.xmargin": 0.15})
 def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """Every system's mean score on its interval, small dots for the seeds; one panel per student, on one scale.
+    """Plot each system's mean score and interval, one panel per student with a shared x-axis.
 
-    The teacher's score is a dashed line, its interval a band.
+    Small dots are the seeds. The teacher's score is a dashed line, its interval a band.
     """
     name = next(key for key in rows[0] if "@" in key)
-    teachers, trained = (
-        [row for row in rows if (row["algorithm"] == TEACHER) is is_one] for is_one in (True, False)
-    )
-    colors = dict(
-        zip(
-            dict.fromkeys(row["algorithm"] for row in trained), PALETTE * len(trained), strict=False
-        )
-    )
+    teachers = [row for row in rows if row["algorithm"] == TEACHER]
+    trained = [row for row in rows if row["algorithm"] != TEACHER]
+    algorithms = dict.fromkeys(row["algorithm"] for row in trained)
+    colors = dict(zip(algorithms, PALETTE * len(trained), strict=False))
     students = list(dict.fromkeys(row["student"] for row in trained))
     panels = [
         [row for row in reversed(trained) if row["student"] == student] for student in students
     ]
-    figure = Figure(
-        figsize=(4.6 * len(students), 1.2 + 0.38 * max(map(len, panels))), layout="constrained"
-    )
+    size = (4.6 * len(students), 1.2 + 0.38 * max(map(len, panels)))
+    figure = Figure(figsize=size, layout="constrained")
     subplots = figure.subplots(1, len(students), sharex=True, squeeze=False).flat
     for axes, student, shown in zip(subplots, students, panels, strict=True):
         for row in teachers:
-            axes.axvspan(
-                row[f"{name}_low"], row[f"{name}_high"], color=MUTED, alpha=0.12, linewidth=0
-            )
+            low, high = row[f"{name}_low"], row[f"{name}_high"]
+            axes.axvspan(low, high, color=MUTED, alpha=0.12, linewidth=0)
             axes.axvline(row[name], color=MUTED, linewidth=1, linestyle="--")
             place = (row[name], 1), (-4, -2), ("data", "axes fraction"), "offset points"
             axes.annotate(TEACHER, *place, ha="right", va="top", color=MUTED, fontsize=8)
-        for height, row in enumerate(shown):
-            _dot(axes, height, row, name, colors[row["algorithm"]])
+        for y, row in enumerate(shown):
+            _plot_score(axes, y, row, name, colors[row["algorithm"]])
         axes.set_yticks(range(len(shown)), [row["algorithm"] for row in shown])
-        axes.set(title=f"{student} student", xlabel=heading(name), ylim=(-0.6, len(shown) - 0.2))
+        label = metric_heading(name)
+        axes.set(title=f"{student} student", xlabel=label, ylim=(-0.6, len(shown) - 0.2))
     return png(figure)
 
 
-def _dot(axes: Axes, height: int, row: Mapping[str, Any], name: str, color: str) -> None:
-    axes.plot(
-        [row[f"{name}_low"], row[f"{name}_high"]], [height, height], color=color, linewidth=2.5
-    )
-    axes.plot([row[name]], [height], color=color, marker="o", markersize=7)
+def _plot_score(axes: Axes, y: int, row: Mapping[str, Any], name: str, color: str) -> None:
+    axes.plot([row[f"{name}_low"], row[f"{name}_high"]], [y, y], color=color, linewidth=2.5)
+    axes.plot([row[name]], [y], color=color, marker="o", markersize=7)
     if row["seeds"] > 1:
-        below = [height - 0.22] * row["seeds"]
-        axes.plot(
-            row["score_by_seed"],
-            below,
-            color=color,
-            marker=".",
-            markersize=4,
-            alpha=0.6,
-            linestyle="none",
-        )
-    above = (row[name], height), (0, 7), "data", "offset points"
+        style: Any = {"marker": ".", "markersize": 4, "alpha": 0.6, "linestyle": "none"}
+        axes.plot(row["score_by_seed"], [y - 0.22] * row["seeds"], color=color, **style)
+    above = (row[name], y), (0, 7), "data", "offset points"
     axes.annotate(f"{row[name]:.1f}", *above, ha="center", color=INK)
 
 
@@ -139,22 +114,23 @@ def lines_png(
     algorithms: Sequence[str],
     zero: bool = False,
 ) -> bytes:
-    """One panel per student, on one scale: every algorithm's mean curve, and thin lines for its seeds.
+    """Plot each algorithm's mean curve and, thin, the curve of each seed; one panel per student.
 
     Args:
-        curves: ``{(student, algorithm): [[(x, y), …] per seed]}``; the mean is over points of equal index.
-        x: Label.
-        y: Label.
-        algorithms: All of the comparison, in order, so that each has its color in every figure.
+        curves: ``{(student, algorithm): [[(x, y), …] per seed]}``; the mean is by index.
+        x: X label.
+        y: Y label.
+        algorithms: All algorithms of the comparison, which fix the colors across figures.
         zero: Whether to mark y = 0.
     """
     students = list(dict.fromkeys(student for student, _ in curves))
-    figure = Figure(figsize=(5.4 * max(1, len(students)), 3.8), layout="constrained")
-    panels = figure.subplots(1, max(1, len(students)), sharex=True, sharey=True, squeeze=False).flat
+    columns = max(1, len(students))
+    figure = Figure(figsize=(5.4 * columns, 3.8), layout="constrained")
+    panels = figure.subplots(1, columns, sharex=True, sharey=True, squeeze=False).flat
     for axes, student in zip(panels, students, strict=False):
-        for (who, algorithm), seeds in curves.items():
-            if who == student and all(seeds):
-                _line(axes, seeds, algorithm, algorithms.index(algorithm))
+        for (curve_student, algorithm), seeds in curves.items():
+            if curve_student == student and all(seeds):
+                _plot_seeds(axes, seeds, algorithm, algorithms.index(algorithm))
         if zero:
             axes.axhline(0, color=MUTED, linewidth=1, linestyle="--")
         axes.legend()
@@ -163,13 +139,12 @@ def lines_png(
     return png(figure)
 
 
-def _line(axes: Axes, seeds: Sequence[Curve], label: str, number: int) -> None:
-    """The mean over the seeds, and each of several."""
+def _plot_seeds(axes: Axes, seeds: Sequence[Curve], label: str, number: int) -> None:
     color, shortest = PALETTE[number % len(PALETTE)], min(map(len, seeds))
     points = np.array([curve[:shortest] for curve in seeds])  # [seeds, N, 2]
     if len(seeds) > 1:
         for curve in points:
             axes.plot(*curve.T, color=color, linewidth=0.7, alpha=0.45)
         label = f"{label}, mean of {len(seeds)} seeds"
-    marker = MARKS[number % len(MARKS)] if shortest <= 40 else None
+    marker = MARKERS[number % len(MARKERS)] if shortest <= 40 else None
     axes.plot(*points.mean(axis=0).T, color=color, marker=marker, markersize=4, label=label)

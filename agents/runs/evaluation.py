@@ -95,7 +95,7 @@ def evaluate(
         "teacher": run.teacher.about,
         "student": {"architecture": config.student.name, "parameters": parameters(run.student)},
         "scores": {
-            who: report.scores(
+            who: report.score_entry(
                 scores(task.metric, texts, outputs.test.texts.references), corpus.preprocessing
             )
             for who, texts in outputs.texts.items()
@@ -145,5 +145,5 @@ def results_before(folder: Path) -> dict[str, Any]:
 def publish(folder: Path, results: dict[str, Any], outputs: Outputs) -> None:
     """Write the page, the samples and the curves; last, as it marks a finished run, ``results.json``."""
     config = OmegaConf.to_yaml(read_config(folder / "config.yaml"))
-    report.write(folder, results, samples(outputs.test, outputs.texts, SAMPLES), config)
+    report.save_report(folder, results, samples(outputs.test, outputs.texts, SAMPLES), config)
     write_atomically(folder / "results.json", json.dumps(results, indent=2).encode())

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from agents.evaluation.sentence import Choice, Sentence, Side, Step
 from agents.reporting import sentence as view
-from agents.reporting.page import html
+from agents.reporting.page import save_html
 from agents.reporting.text import samples_text
 from textgen_env import TextGenEnv
 from textgen_env.data import files
@@ -256,7 +256,7 @@ def test_samples_and_pages_show_controls(tmp_path: Path) -> None:
     }
     assert not CONTROL.search(samples_text([sample]))
     assert samples_text([sample]).count(r"\u202e") == 4
-    page = html(
+    page = save_html(
         tmp_path, {"env": HOSTILE, "versions": {HOSTILE: HOSTILE}}, [], [sample], HOSTILE
     ).read_text()
     assert not CONTROL.search(page.replace("\t", ""))
@@ -270,10 +270,10 @@ def test_a_sentence_in_the_terminal_and_on_its_page_shows_controls() -> None:
     sentence = Sentence("test", 0, HOSTILE, HOSTILE, HOSTILE, HOSTILE, [step])
     terminal = Terminal(width=300, color_system=None)
     with terminal.capture() as captured:
-        terminal.print(view.drawing(sentence, HOSTILE))
+        terminal.print(view.terminal_view(sentence, HOSTILE))
     assert not CONTROL.search(captured.get())
     assert r"\x9b31m" in captured.get()
-    assert not CONTROL.search(view.page(sentence, HOSTILE).replace("\t", ""))
+    assert not CONTROL.search(view.html_page(sentence, HOSTILE).replace("\t", ""))
 
 
 def test_an_episode_shows_controls(capsys: pytest.CaptureFixture[str]) -> None:

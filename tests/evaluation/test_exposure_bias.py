@@ -203,14 +203,14 @@ def test_figure_and_table_show_every_run(task: Task, tmp_path):
         task, **{"mle [1]": random_student(task, 0), "imitkd_full": random_student(task, 1)}
     )
     results = {"env": "Copy-v0", "settings": {"corrupt_at": 1, "corrupt": 1}, "runs": runs}
-    (tmp_path / "figure.png").write_bytes(exposure_report.draw(results))
+    (tmp_path / "figure.png").write_bytes(exposure_report.exposure_bias_png(results))
     picture = imread(tmp_path / "figure.png")
     assert picture.shape[:2] == (1080, 1920)
     for color in exposure_report.colors(results):
         rgb = np.array([int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
         assert (np.abs(picture[..., :3] - rgb).max(-1) < 0.02).sum() > 1000
     console = Console(width=80, record=True, file=open("/dev/null", "w"))
-    console.print(exposure_report.table(results))
+    console.print(exposure_report.exposure_bias_table(results))
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80
     for name, found in runs.items():

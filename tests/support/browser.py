@@ -1,159 +1,80 @@
-"""Headless Chromium over its pipe: open a page, press keys, read what it shows.  Debian's package ``chromium``; no driver."""
+"""Headless Chromium from the distribution (Debian's package ``chromium``), driven by Playwright."""
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-import select
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
-
-FLAGS = [
-    *(
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--remote-debugging-pipe",
-        "--no-first-run",
-    ),
-    *(
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--disable-extensions",
-    ),
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-]
-START = "import fcntl, os, sys; ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]\n"
-START += "os.dup2(ends[0], 3); os.dup2(ends[1], 4); os.execvp(sys.argv[3], sys.argv[3:])"  # the pipe's ends have to be 3 and 4
-PATIENCE = 60  # seconds
-KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Tab": 9, "Enter": 13}
+from playwright.sync_api import Page, sync_playwright
 
 
-class Page:
-    """One tab, spoken to by the DevTools protocol."""
+class WatchedPage:
+    """A page and what it has requested and logged since it was last opened."""
 
-    def __init__(self, send: int, receive: int) -> None:
-        self.send, self.receive, self.rest, self.number, self.session = send, receive, b"", 0, ""
-        self.messages: list[dict[str, Any]] = []
-        tab = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.call(f"{domain}.enable")
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.requests: list[str] = []
+        self.errors: list[str] = []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("console", lambda message: self.errors.append(message.text))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
 
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """The answer to one command; events that come in between are kept in ``messages``."""
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": params} | (
-            {"sessionId": self.session} if self.session else {}
-        )
-        os.write(self.send, json.dumps(message).encode() + b"\0")
-        while (answer := self.read()).get("id") != self.number:
-            self.messages.append(answer)
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def read(self) -> dict[str, Any]:
-        """The next message."""
-        while b"\0" not in self.rest:
-            assert select.select([self.receive], [], [], PATIENCE)[0], (
-                f"the browser has said nothing for {PATIENCE} s"
-            )
-            more = os.read(self.receive, 1 << 16)
-            assert more, "the browser has gone"
-            self.rest += more
-        message, self.rest = self.rest.split(b"\0", 1)
-        return json.loads(message)
-
-    def open(self, url: str) -> None:
-        """Load it anew and wait until it is there."""
-        for address in (
-            "about:blank",
-            url,
-        ):  # from the page itself to a place in it nothing would be loaded
-            self.messages.clear()
-            self.call("Page.navigate", url=address)
-            while not any(
-                message.get("method") == "Page.loadEventFired" for message in self.messages
-            ):
-                self.messages.append(self.read())
-
-    def get(self, expression: str) -> Any:
-        """The value of some JavaScript."""
-        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
-        assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
-
-    def press(self, key: str, shift: bool = False) -> None:
-        """One key, down and up."""
-        common = {
-            "key": key,
-            "code": key,
-            "windowsVirtualKeyCode": KEYS[key],
-            "modifiers": 8 * shift,
-        }
-        common |= {"text": "\r"} if key == "Enter" else {}
-        for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, **common)
-
-    def look(self, scheme: str, width: int = 1100, height: int = 900) -> None:
-        """Set the size, and "light" or "dark"."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=height,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        self.call(
-            "Emulation.setEmulatedMedia",
-            features=[{"name": "prefers-color-scheme", "value": scheme}],
-        )
-
-    def picture(self, path: Path) -> None:
-        """A PNG of what is to be seen."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
-
-    def said(self, *methods: str) -> list[dict[str, Any]]:
-        """The events of these kinds since the page was opened."""
-        self.get("0")
-        return [message["params"] for message in self.messages if message.get("method") in methods]
+    def open(self, url: str) -> Page:
+        """Load ``url`` anew, even if only its fragment changes."""
+        self.page.goto("about:blank")
+        self.requests.clear()
+        self.errors.clear()
+        self.page.goto(url)
+        return self.page
 
 
 @contextmanager
-def browser(profile: Path) -> Iterator[Page]:
-    """A fresh browser; the test is skipped where there is none."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium: apt-get install chromium")
-    to_child, send = os.pipe()
-    receive, from_child = os.pipe()
-    command = [
-        sys.executable,
-        "-c",
-        START,
-        str(to_child),
-        str(from_child),
-        program,
-        *FLAGS,
-        f"--user-data-dir={profile}",
-    ]
-    process = subprocess.Popen(command, pass_fds=(to_child, from_child), stderr=subprocess.DEVNULL)
-    os.close(to_child)
-    os.close(from_child)
-    try:
-        yield Page(send, receive)
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-        os.close(send)
-        os.close(receive)
+def open_browser() -> Iterator[WatchedPage]:
+    """An offline browser with one page; skips the test if Chromium is not installed."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with sync_playwright() as playwright:
+        # Chromium refuses to run its sandbox as root.
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield WatchedPage(browser.new_context(offline=True).new_page())
+        browser.close()
+
+
+def check_readable(page: Page) -> None:
+    """The page fits the window, and the contrast of every text is at least 4.5:1 (WCAG AA)."""
+    assert page.viewport_size is not None
+    scroll_width = page.evaluate("document.documentElement.scrollWidth")
+    assert scroll_width <= page.viewport_size["width"]
+    ratios = page.evaluate(CONTRAST_RATIOS)
+    assert len(ratios) > 20
+    assert min(ratios) >= 4.5, ratios
+
+
+# The contrast ratio of each visible element with text of its own, as WCAG 2 defines it.
+CONTRAST_RATIOS = """
+() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const luminance = (color) => {
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3)
+      .map((c) => c / 255).map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const background = (element) => {
+    const color = getComputedStyle(element).backgroundColor;
+    return color === "rgba(0, 0, 0, 0)" ? background(element.parentElement) : color;
+  };
+  const foreground = (element) =>
+    getComputedStyle(element)[element instanceof SVGElement ? "fill" : "color"];
+  const hasText = (node) => node.nodeType === Node.TEXT_NODE && node.data.trim();
+  return [...document.querySelectorAll("main *, header *")]
+    .filter((e) => e.checkVisibility() && [...e.childNodes].some(hasText))
+    .filter((e) => e.ariaDisabled !== "true" && e.localName !== "style")
+    .map((e) => [luminance(foreground(e)), luminance(background(e))].sort((a, b) => b - a))
+    .map(([high, low]) => (high + 0.05) / (low + 0.05));
+}
+"""
