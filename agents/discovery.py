@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import pkgutil
 import re
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,6 +16,7 @@ import agents.algorithms
 import agents.policies
 from agents.algorithms import Algorithm
 from textgen_env.errors import UserError, unknown
+from textgen_env.imports import import_object
 
 # What the caller provides by the parameter's name; every other parameter is a setting and needs a default.
 ALGORITHM = ("policy", "oracle", "reward")
@@ -56,22 +55,12 @@ def find_policy(name: str) -> partial[Any]:
 
 
 def _imported(path: str) -> type[Algorithm]:
-    """The algorithm at ``my_file.MyAlgorithm``; the working directory is searched too."""
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    module, _, name = path.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # the file is the user's, and importing runs it
-        why = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    algorithm = import_object("algorithm", path)
+    if not (isinstance(algorithm, type) and issubclass(algorithm, Algorithm)):
         raise UserError(
-            f"algorithm._target_={path}: {why}; give module.Class of an importable file"
-        ) from error
-    if not (isinstance(found, type) and issubclass(found, Algorithm)):
-        raise UserError(
-            f"algorithm._target_={path} is no Algorithm: give a subclass of agents.algorithms.Algorithm"
+            f"algorithm={path} is not a subclass of agents.algorithms.Algorithm; give module.Class"
         )
-    return found
+    return algorithm
 
 
 def settings(function: Callable[..., Any], provided: Collection[str] = ()) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""A model: a policy with its vocabulary and its text rules.  Text in, text out, and a folder to keep it in.
+"""Model: a policy with its vocabulary and text settings. It generates, saves and loads.
 
-A run folder holds its student as a model: the weights and, in their header, the architecture and the text rules, beside
-the vocabulary.  Nothing is unpickled.
+A run folder stores its student as a model: the weights, with the architecture and the text settings
+in the header of the safetensors file, and the vocabulary beside them.  Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from textgen_env.tasks.wmt16 import separate_marks
 from textgen_env.types import EOS
 
 WEIGHTS, VOCABULARY = Path("checkpoints", "best.safetensors"), Path("vocabulary.json")
-TOKENS = 4096  # positions decoded side by side
+MAX_BATCH_TOKENS = 4096  # source tokens per decoding batch, padding included
 
 
-class TextRules(NamedTuple):
-    """How raw text becomes a source, and how long an output may be.
+class TextSettings(NamedTuple):
+    """How raw text is turned into a source, and how long the output may be.
 
     Args:
-        preprocessing: what is done to the text before it becomes tokens.
-        source_limit: tokens of a source, EOS included; longer ones are cut.
-        limit: the most tokens generated for a source.
+        preprocessing: steps applied to the text before tokenization.
+        source_limit: maximum source length in tokens, EOS included; longer sources are truncated.
+        limit: maximum output length for a source.
     """
 
     preprocessing: Preprocessing
@@ -49,12 +49,12 @@ class TextRules(NamedTuple):
     limit: Limit
 
     @classmethod
-    def of(cls, task: Task) -> TextRules:
-        """The rules of ``task``."""
+    def from_task(cls, task: Task) -> TextSettings:
+        """The settings of ``task``."""
         return cls(task.corpus.preprocessing, task.source_limit, task.limit)
 
     def normalize(self, text: str) -> str:
-        """``text`` as the corpus would hold it."""
+        """Preprocess ``text`` as the corpus was preprocessed."""
         if self.preprocessing.unescape:
             text = unescape_text(text)
         text = " ".join(text.split())
@@ -63,7 +63,7 @@ class TextRules(NamedTuple):
         return text.lower() if self.preprocessing.lowercase else text
 
     def to_json(self) -> dict[str, Any]:
-        """The rules as plain values."""
+        """The settings as a JSON-serializable dictionary."""
         return {
             "preprocessing": asdict(self.preprocessing),
             "source_limit": self.source_limit,
@@ -71,47 +71,39 @@ class TextRules(NamedTuple):
         }
 
     @classmethod
-    def from_json(cls, values: Any) -> TextRules:
-        """Inverse of ``to_json``; TypeError, KeyError or ValueError where ``values`` are something else."""
-        preprocessing, limit, source_limit = (
-            values["preprocessing"],
-            values["limit"],
-            values["source_limit"],
-        )
-        if (
-            not all(isinstance(flag, bool) for flag in preprocessing.values())
-            or type(source_limit) is not int
-        ):
-            raise TypeError("a value has another type")
-        return cls(Preprocessing(**preprocessing), source_limit, Limit(**limit))
+    def from_json(cls, values: Any) -> TextSettings:
+        """Inverse of ``to_json``; raises TypeError, KeyError or ValueError for malformed values."""
+        flags, source_limit = values["preprocessing"], values["source_limit"]
+        if type(source_limit) is not int or not all(type(flag) is bool for flag in flags.values()):
+            raise TypeError("a value has the wrong type")
+        return cls(Preprocessing(**flags), source_limit, Limit(**values["limit"]))
 
 
 class Model:
-    """A policy with its vocabulary and its text rules.
+    """A policy with its vocabulary and text settings.
 
     Args:
-        policy: generates.
-        architecture: ``{"name": …, "settings": {…}}``, from which the policy can be built again.
-        vocabulary: of its sources and outputs.
-        rules: how text becomes a source, and how long an output may be.
+        policy: the policy that generates.
+        architecture: ``{"name": …, "settings": {…}}``, from which the policy can be rebuilt.
+        vocabulary: shared by sources and outputs.
+        text_settings: how text is turned into a source, and how long an output may be.
     """
 
     def __init__(
-        self, policy: Any, architecture: dict[str, Any], vocabulary: Vocabulary, rules: TextRules
+        self,
+        policy: Any,
+        architecture: dict[str, Any],
+        vocabulary: Vocabulary,
+        text_settings: TextSettings,
     ) -> None:
-        self.policy, self.architecture, self.vocabulary, self.rules = (
-            policy,
-            architecture,
-            vocabulary,
-            rules,
-        )
+        self.policy, self.architecture = policy, architecture
+        self.vocabulary, self.text_settings = vocabulary, text_settings
 
     @classmethod
-    def of(cls, policy: Any, name: str, settings: dict[str, Any], task: Task) -> Model:
-        """The policy that ``name`` and ``settings`` have built, with the vocabulary and the rules of ``task``."""
-        return cls(
-            policy, {"name": name, "settings": settings}, task.vocabulary, TextRules.of(task)
-        )
+    def from_task(cls, policy: Any, name: str, settings: dict[str, Any], task: Task) -> Model:
+        """Wrap ``policy``, built by ``build_policy(name, settings, …)`` for ``task``."""
+        architecture = {"name": name, "settings": settings}
+        return cls(policy, architecture, task.vocabulary, TextSettings.from_task(task))
 
     def generate(
         self,
@@ -120,90 +112,97 @@ class Model:
         length_penalty: float = 1.0,
         precision: str = "float32",
     ) -> list[str]:
-        """One output for each of ``texts``.
+        """Generate one output per text.
 
         Args:
-            texts: raw text, one source each.
-            beam: beam width; 1 is greedy.
-            length_penalty: of a beam search.
+            texts: raw source texts.
+            beam: beam width; 1 decodes greedily.
+            length_penalty: length penalty of the beam search.
             precision: "float32" or "bf16".
         """
         if isinstance(texts, str):
-            raise UserError(
-                "generate takes a list of texts; a text alone would be one output for each of its characters"
-            )
+            raise UserError("generate() expects a list of texts and got one string; pass [text]")
         device = next(self.policy.parameters()).device
         decoder = Decoder(self.policy, beam, precision, str(device), length_penalty)
-        sources = [self._source(text) for text in texts]
-        split = Split(
-            sources, [np.array([EOS])] * len(sources), Pairs(list(texts), [("",)] * len(sources))
-        )
+        sources = [self._encode(text) for text in texts]
+        no_targets = [np.array([EOS])] * len(sources)
+        split = Split(sources, no_targets, Pairs(list(texts), [("",)] * len(sources)))
         outputs = [""] * len(sources)
-        for batch in sequential_batches(split, TOKENS, self.rules.limit):
+        for batch in sequential_batches(split, MAX_BATCH_TOKENS, self.text_settings.limit):
             actions = decoder(batch.source, batch.limit).action.tolist()
             for row, action in zip(batch.index.tolist(), actions, strict=True):
                 outputs[row] = self.vocabulary.decode(action)
         return outputs
 
-    def _source(self, text: str) -> np.ndarray:
-        ids = self.vocabulary.encode(self.rules.normalize(text))
-        return np.array([*ids[: self.rules.source_limit - 1], EOS], dtype=np.int64)
+    def _encode(self, text: str) -> np.ndarray:
+        ids = self.vocabulary.encode(self.text_settings.normalize(text))
+        return np.array([*ids[: self.text_settings.source_limit - 1], EOS], dtype=np.int64)
 
     def save(self, folder: Path | str) -> None:
-        """Write the weights and the vocabulary into ``folder``."""
+        """Save the weights and the vocabulary in ``folder``."""
         self.vocabulary.save(Path(folder) / VOCABULARY)
-        save_tensors(
-            Path(folder) / WEIGHTS,
-            self.policy.state_dict(),
-            _header(self.architecture, self.vocabulary, self.rules),
-        )
+        header = _header(self.architecture, self.vocabulary, self.text_settings)
+        save_tensors(Path(folder) / WEIGHTS, self.policy.state_dict(), header)
 
     @classmethod
     def load(cls, folder: Path | str) -> Model:
-        """The model in ``folder``, saved or a run's student, in evaluation mode; the corpus is not needed.
+        """Load a saved model or the student of a run, in eval mode, without the corpus.
 
         Raises:
-            UserError: there is none, or it is damaged, or of another version of this project.
+            UserError: the model is missing, corrupted or of an incompatible version.
         """
         vocabulary = Vocabulary.load(Path(folder) / VOCABULARY)
         policy, header = load_policy(Path(folder), vocabulary)
         try:
-            rules = TextRules.from_json(header["text"])
+            text_settings = TextSettings.from_json(header["text"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             path = Path(folder) / WEIGHTS
             raise UserError(
-                f"{path} does not say how text becomes tokens ({error}); train it again"
+                f"{path} has no valid text settings ({error}); train it again"
             ) from error
-        return cls(policy.eval().requires_grad_(False), header["architecture"], vocabulary, rules)
+        policy.eval().requires_grad_(False)
+        return cls(policy, header["architecture"], vocabulary, text_settings)
 
 
-def describe(name: str, settings: dict[str, Any], task: Task) -> dict[str, Any]:
-    """The header that every checkpoint of this policy carries, from which ``Model.load`` builds it again."""
-    return _header({"name": name, "settings": settings}, task.vocabulary, TextRules.of(task))
+def checkpoint_header(name: str, settings: dict[str, Any], task: Task) -> dict[str, Any]:
+    """The header of every checkpoint of a policy: what ``Model.load`` needs to rebuild it."""
+    architecture = {"name": name, "settings": settings}
+    return _header(architecture, task.vocabulary, TextSettings.from_task(task))
 
 
 def _header(
-    architecture: dict[str, Any], vocabulary: Vocabulary, rules: TextRules
+    architecture: dict[str, Any], vocabulary: Vocabulary, text_settings: TextSettings
 ) -> dict[str, Any]:
     return {
         "architecture": architecture,
         "vocabulary": vocabulary.fingerprint,
-        "text": rules.to_json(),
+        "text": text_settings.to_json(),
     }
 
 
 def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, seed: int) -> Any:
-    """A fresh policy of the architecture that the command line calls ``name``; ``seed`` alone decides its weights."""
+    """Build a policy with random weights that depend on ``seed`` alone.
+
+    Args:
+        name: the architecture, by its name on the command line.
+        settings: keyword arguments of the architecture.
+        vocabulary: its size is the policy's V.
+        seed: seed of the initial weights.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return build(find_policy(name).func, settings, vocabulary_size=len(vocabulary))
 
 
 def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, Any]]:
-    """The policy in ``folder``, of a run its best student, and its checkpoint's header.
+    """Load the policy of a model folder, or the best student of a run folder.
+
+    Returns:
+        The policy and the header of its checkpoint.
 
     Raises:
-        UserError: there is none, it is damaged or of another version, or its vocabulary is not ``vocabulary``.
+        UserError: the checkpoint is missing, corrupted, of an incompatible version, or of another
+            vocabulary.
     """
     if not folder.is_dir():
         raise UserError(f"no run folder at {folder}")
@@ -211,58 +210,56 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, An
     try:
         tensors, header = load_tensors(path)
     except CorruptFileError as error:
-        raise CorruptFileError(f"{error}: {_remedy(folder)}") from error
-    name, chosen = _architecture(header, path)
+        raise CorruptFileError(f"{error}: {_recovery_hint(folder)}") from error
+    name, kwargs = _architecture(header, path)
     if header["vocabulary"] != vocabulary.fingerprint:
         raise UserError(
-            f"{path} has another vocabulary ({header['vocabulary']}) than this corpus ({vocabulary.fingerprint}, "
-            f"{len(vocabulary)} tokens): give it the corpus and env.vocabulary it was trained with"
+            f"{path} was trained with vocabulary {header['vocabulary']}, but this corpus has "
+            f"{vocabulary.fingerprint} ({len(vocabulary)} tokens): use the corpus and the "
+            "env.vocabulary it was trained with"
         )
     try:
-        policy = build_policy(name, chosen, vocabulary, seed=0)
+        policy = build_policy(name, kwargs, vocabulary, seed=0)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{path}: no {name} can be built from its settings ({str(error).splitlines()[0]})"
-        ) from error
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot build {name} from its settings ({reason})") from error
     load_weights(policy, tensors, path)
     return policy, header
 
 
 def _architecture(header: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
-    """Name and settings of the policy; UserError unless ``header`` has them, and they are known."""
-    described = header.get("architecture")
-    described = described if isinstance(described, dict) else {}
-    name, chosen = described.get("name"), described.get("settings")
-    if not (
-        isinstance(name, str)
-        and isinstance(chosen, dict)
-        and isinstance(header.get("vocabulary"), str)
-    ):
-        raise UserError(f"{path} does not say what policy it holds; name the folder of a run")
+    """Name and settings of the policy; UserError if they are missing or unknown."""
+    architecture = header.get("architecture")
+    architecture = architecture if isinstance(architecture, dict) else {}
+    name, kwargs = architecture.get("name"), architecture.get("settings")
+    has_vocabulary = isinstance(header.get("vocabulary"), str)
+    if not (isinstance(name, str) and isinstance(kwargs, dict) and has_vocabulary):
+        raise UserError(f"{path} has no policy metadata; pass the folder of a run")
     try:
         known = settings(find_policy(name), POLICY)
     except UserError:
         known = {}
-    if not known or chosen.keys() - known:
+    if not known or kwargs.keys() - known:
         raise UserError(
-            f"{path} is of another version of this project: there is no {name} with {', '.join(chosen)} now"
+            f"{path} was saved by an incompatible version of this project: "
+            f"there is no {name} with {', '.join(kwargs)} in this one"
         )
-    return name, chosen
+    return name, kwargs
 
 
-def _remedy(folder: Path) -> str:
-    """What to do about damaged weights in ``folder``."""
+def _recovery_hint(folder: Path) -> str:
+    """How to replace corrupted weights in ``folder``."""
     if (folder / "config.yaml").is_file():
-        return f"restore a copy; or delete it and repeat the run's command with out={folder} resume=true"
-    return f"restore a copy; or delete {folder} and repeat the command that made it"
+        command = f"repeat the run's command with out={folder} resume=true"
+        return f"restore a backup, or delete it and {command}"
+    return f"restore a backup, or delete {folder} and repeat the command that made it"
 
 
 def fingerprint(policy: nn.Module) -> str:
-    """16 hex digits over every weight and its name."""
+    """A hash of the names and values of all weights, 16 hex digits."""
     digest = blake2b(digest_size=8)
     for name, tensor in policy.state_dict().items():
         digest.update(name.encode())
-        digest.update(
-            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        )
+        data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(data.numpy().tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The precision that policies compute in: float32, or bfloat16 by torch.autocast where the hardware has it."""
+"""Precision of the computation: float32, or bfloat16 through torch.autocast."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PRECISIONS = ("auto", "bf16", "float32")
 
 
 def has_bf16(device: torch.device | str) -> bool:
-    """Whether ``device`` multiplies bfloat16 matrices in hardware; emulated bfloat16 is slower than float32."""
+    """Whether ``device`` has bfloat16 matmuls in hardware; emulation is slower than float32."""
     kind = torch.device(device).type
     if kind == "cpu":
         names = ("avx512_bf16", "amx_bf16", "sve_bf16")
@@ -19,7 +19,7 @@ def has_bf16(device: torch.device | str) -> bool:
 
 
 def resolve_precision(name: str, device: torch.device | str) -> str:
-    """Replace ``auto`` by what suits the device.
+    """Resolve ``auto`` to the precision that suits the device.
 
     Args:
         name: auto, bf16 or float32.
@@ -29,18 +29,19 @@ def resolve_precision(name: str, device: torch.device | str) -> str:
         "bf16" or "float32".
 
     Raises:
-        UserError: There is no such precision, or the device has no bfloat16 arithmetic.
+        UserError: The name is unknown, or the device has no bfloat16 arithmetic.
     """
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
     if name == "bf16" and not has_bf16(device):
         raise UserError(
-            f"precision=bf16: this {device} device has no bfloat16 arithmetic; use precision=float32 or auto"
+            f"precision=bf16: this {device} device has no bfloat16 arithmetic; "
+            "use precision=float32 or auto"
         )
     return name if name != "auto" else "bf16" if has_bf16(device) else "float32"
 
 
 def precision(name: str, device: torch.device | str) -> torch.autocast:
-    """``with precision(name, device):`` any module computes in that precision."""
+    """A context manager in which modules compute in that precision."""
     bf16 = resolve_precision(name, device) == "bf16"
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=bf16)

@@ -1,304 +1,181 @@
-"""``key=value`` overrides → one checked configuration; one line and an exit code for every mistake.
+"""Runs a command through Hydra; one line and an exit code for every mistake.
 
-Hydra composes the groups; the task's preset overrides them, and the user's words override both.
+Overrides are parsed and checked first, every job of a sweep too, so that a mistake is found before anything runs.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import openmp  # noqa: F401  (before torch)
 
-import yaml
-from hydra import compose, initialize_config_dir
+import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from rich.table import Column, Table
-from rich.text import Text
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
-import checks
-from agents.runs.config import leaves
+import idle
+import sweep
+import usage
+import words
 from agents.training import signals
-from options import Groups, groups, help_of, store
-from textgen_env.errors import UserError, unknown
-from textgen_env.tasks import tasks
-from textgen_env.terminal import Terminal, console
+from composing import compose, initialized, plain, register_dotted
+from schema import keys
+from store import store
+from textgen_env.errors import UserError
+from textgen_env.terminal import console
 
-CONF = Path(__file__).parent / "conf"
-
-# A default of null does not show the type: these are numbers, all others text.
-NUMBERS: dict[str, type] = {
-    **dict.fromkeys(("rows", "steps", "threads", "workers", "decoder_layers", "limit_offset"), int),
-    **dict.fromkeys(("gamma", "limit_ratio", "rate"), float),
-}
+Main = Callable[[DictConfig], None]
 
 
-def run(main: Callable[..., None], script: str, passes_on: bool = False) -> None:
-    """Run ``main`` with the configuration of the command line.
+def run(main: Main, command: str) -> None:
+    """Run ``main`` with the configuration of the command line, or once per job of a sweep.
 
-    A user's mistake, a full disk too, exits with 2, Ctrl-C with 130, SIGTERM with 143, SIGHUP with 129, each with one line.
-
-    Args:
-        main: of the command.
-        script: the command's name.
-        passes_on: words with keys of other commands are ``main``'s second argument instead of a mistake.
+    Exits with 2 after a user's mistake or a full disk, with 130, 143 or 129 after Ctrl-C, SIGTERM or SIGHUP, each with
+    one line, and with Hydra's 1 after a bug.
     """
     code = 2
     with signals.handle_signals(signals.raise_interrupted):
         try:
-            checks.check_single_process(os.environ)
-            _run(main, script, passes_on)
+            idle.check_single_process(os.environ)
+            _run(main, command)
             return
-        except UserError as error:
-            _print(f"error: {error}")
-        except OSError as error:  # a full disk, a folder that was deleted or may not be written
-            where = f"{error.filename}: " if error.filename else ""
-            _print(f"error: {where}{error.strerror or error}")
+        except (UserError, OSError) as error:
+            _print(f"error: {_message(error)}")
         except KeyboardInterrupt as error:
             _print(str(error) or "interrupted")
             code = signals.exit_code(error)
     sys.exit(code)
 
 
-def _run(main: Callable[..., None], script: str, passes_on: bool) -> None:
-    keys = leaves(read(script, [])) if passes_on else {}
-    words = [word for word in sys.argv[1:] if word not in ("--help", "-h")]
-    own = [word for word in words if word.partition("=")[0] in keys] if passes_on else words
-    if len(words) < len(sys.argv) - 1:
-        Terminal().print(help_table(script, own))
-    elif passes_on:
-        main(read_given(script, own), [word for word in words if word not in own])
+def read(command: str, overrides: list[str]) -> DictConfig:
+    """The configuration of ``command`` for ``overrides``, checked, in plain values.
+
+    Raises:
+        UserError: A name is unknown, or a value has another type or is out of range.
+    """
+    parsed = words.parse(overrides)
+    words.check_swept(parsed)
+    with initialized():
+        return compose(command, parsed, words.by_key(parsed))
+
+
+def read_given(command: str, overrides: list[str]) -> DictConfig:
+    """``read`` for a user's overrides; UserError also for a key that has no effect beside the others."""
+    config = read(command, overrides)
+    idle.check_given(words.by_key(words.parse(overrides)), config)
+    return config
+
+
+def overrides() -> list[str]:
+    """The user's overrides: those of the running job, or of the command line."""
+    if not HydraConfig.initialized():
+        return sys.argv[1:]
+    return [
+        word
+        for each in words.parse(HydraConfig.get().overrides.task)
+        for word in (each.value() if each.key_or_group == "overrides" else [each.input_line])
+    ]
+
+
+def _run(main: Main, command: str) -> None:
+    arguments = get_args_parser().parse_intermixed_args(sys.argv[1:])
+    flags = [word for word in sys.argv[1:] if word not in arguments.overrides]
+    if arguments.config_name or arguments.config_path or arguments.config_dir:
+        raise UserError(
+            f"{' '.join(flags)}: the configurations are part of this project; leave it out"
+        )
+    given = words.parse(_passed_on(command, arguments.overrides))
+    if arguments.help:
+        print(usage.text(command, {key: each.value() for key, each in words.by_key(given).items()}))
+        return
+    multirun, failed = arguments.multirun, Path()
+    if arguments.hydra_help or arguments.shell_completion:
+        store(command, {}, {}, "")
+    elif multirun:
+        folder = sweep.check(command, given)
+        failed = folder / "failed.txt"
+        failed.unlink(missing_ok=True)
+        given += words.parse([f"hydra.sweep.dir={words.quote(str(folder))}"])
     else:
-        main(read_given(script, own))
+        words.check_swept(given)
+        read_given(command, [str(each.input_line) for each in given])
+    if main.__module__ == "__main__":  # so that other processes can import it
+        main = importlib.import_module(command).main
+    errors: list[Exception] = []
+    before, sys.argv = sys.argv, [sys.argv[0], *flags, *(str(each.input_line) for each in given)]
+    try:
+        hydra.main(config_path=None, config_name=command, version_base="1.3")(_job(main, errors))()
+    finally:
+        sys.argv = before
+        GlobalHydra.instance().clear()
+    if errors:
+        raise errors[0]
+    if multirun and failed.is_file():
+        count = len(failed.read_text(encoding="utf-8").splitlines())
+        raise UserError(f"{count} job{'s' * (count > 1)} of this sweep failed: {failed}")
+
+
+def _passed_on(command: str, overrides: list[str]) -> list[str]:
+    """``overrides``; those without a key of ``command`` become the list ``overrides=``, if it has one."""
+    known = keys(command, {})
+    if "overrides" not in known:
+        return overrides
+    own = [
+        word
+        for word in overrides
+        if word.partition("=")[0] in known or words.is_hydras(*words.parse([word]))
+    ]
+    rest = [words.quote(word) for word in overrides if word not in own]
+    return [*own, f"overrides=[{','.join(rest)}]"] if rest else own
+
+
+def _job(main: Main, errors: list[Exception]) -> Main:
+    """``main`` as Hydra calls it; a user's mistake goes to ``errors``, in a sweep to ``failed.txt``."""
+
+    def job(config: DictConfig) -> None:
+        settings = HydraConfig.get()
+        swept = settings.mode == RunMode.MULTIRUN
+        name = f"job {settings.job.get('num', 0)} ({' '.join(settings.overrides.task)})"
+        try:
+            config = plain(config)
+            register_dotted(config)
+            if swept:
+                _print(name)
+                if "out" in config and "out" not in words.by_key(words.parse(overrides())):
+                    config.out = str(Path(settings.sweep.dir) / settings.sweep.subdir)
+            main(config)
+        except (UserError, OSError) as error:
+            if not swept:
+                errors.append(error)
+                return
+            line = f"{name}: {_message(error)}"
+            _print(f"error: {line}")
+            with open(Path(settings.sweep.dir) / "failed.txt", "a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+        except Exception as error:
+            if swept:
+                _print(f"bug: {name}: {type(error).__name__}: {error}")
+            raise
+
+    job.__module__ = "__main__"  # Hydra derives a search path from it
+    return job
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    return str(error)
 
 
 def _print(text: str) -> None:
     with suppress(OSError):  # the terminal may be gone, or a file on the full disk
         console.print(text, markup=False, soft_wrap=True)
-
-
-def read(script: str, words: list[str]) -> DictConfig:
-    """The configuration of ``script`` for the overrides ``words``.
-
-    Raises:
-        UserError: a name is unknown, a value of another type, or a number out of range.
-    """
-    given = _parse(words)
-    custom = given.pop("algorithm._target_", None)
-    if custom is not None:
-        if "." not in custom[0]:
-            raise UserError(
-                f"algorithm._target_={custom[0]}: no class is named; give module.Class of an importable file"
-            )
-        given["algorithm"] = [*given.get("algorithm", []), *custom]
-    made = _groups(script, None if custom is None else custom[0])
-    store(made)
-    own = {key: _once(key, texts) for key, texts in given.items() if key in made or key == "preset"}
-    preset = _preset(own, _compose(script, {})) if "env" in made else {}
-    chosen = {key: value for key, value in {**preset, **own}.items() if key in made}
-    for group, name in chosen.items():
-        if name not in made[group]:
-            raise unknown(group, name, made[group])
-    config = _compose(script, chosen)
-    valid = leaves(config)
-    chosen = {**valid, **{key: texts[-1] for key, texts in given.items() if key not in made}}
-    for key, value in applying(preset, chosen).items():
-        if key in valid:
-            OmegaConf.update(config, key, value)
-    for key, texts in given.items():
-        if key not in made:
-            value = _checked(key, texts, valid, made)
-            checks.check_numbers(key, value)
-            OmegaConf.update(config, key, value)
-    return config
-
-
-def read_given(script: str, words: list[str]) -> DictConfig:
-    """``read`` for a user's words; UserError also for a key that has no effect beside the others."""
-    config = read(script, words)
-    checks.check_given([word.partition("=")[0] for word in words], config)
-    return config
-
-
-def passing(script: str, words: list[str], algorithm: str, student: str) -> list[str]:
-    """Those of a user's ``words`` that have an effect on a run of ``algorithm`` and ``student``.
-
-    Keys that another algorithm or student may have are left out; one that none has is a UserError.
-    """
-    choice = [chosen_algorithm(algorithm), f"student={student}"]
-    keys = {word: word.partition("=")[0] for word in words}
-    shaping = [word for word in words if keys[word] in ("env", "preset", "teacher")]
-    valid = leaves(read(script, [*shaping, *choice]))
-    known = [
-        word
-        for word in words
-        if not word.startswith(("algorithm.", "student.")) or keys[word] in valid
-    ]
-    config = read(script, [*known, *choice])
-    of_others = [
-        word
-        for word in known
-        if checks.of_algorithm(keys[word]) and checks.why_idle(keys[word], config)
-    ]
-    passed = [word for word in known if word not in of_others]
-    checks.check_given([keys[word] for word in passed], config)
-    return passed
-
-
-def chosen_algorithm(name: str) -> str:
-    """The word that chooses an algorithm: one of the project's own, or ``module.Class``."""
-    return f"algorithm._target_={name}" if "." in name else f"algorithm={name}"
-
-
-def help_table(script: str, words: list[str]) -> Table:
-    """Every key of the composed configuration, its value, and what it means."""
-    config = read_given(script, words)
-    algorithm = config.algorithm.name if "algorithm" in config else ""
-    made = _groups(script, algorithm if "." in algorithm else None)
-    chosen = {group: config[group].name for group in made}
-    lines = help_of(made, chosen, CONF / f"{script}.yaml")
-    title = Text(f"python experiments/{script}.py [key=value …]")
-    columns = (
-        Column("key", no_wrap=True),
-        Column("value", overflow="fold"),
-        Column("meaning", overflow="fold"),
-    )
-    table = Table(*columns, box=None, title=title, title_justify="left")
-    for key, value in {**chosen, **leaves(config)}.items():
-        if not key.endswith(".name"):
-            cells = (key, "null" if value is None else str(value), lines.get(key, ""))
-            table.add_row(*map(Text, cells))
-    return table
-
-
-def _parse(words: list[str]) -> dict[str, list[str]]:
-    """``{key: its values as text}``."""
-    given: dict[str, list[str]] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key.replace(".", "").replace("_", "").isalnum():
-            raise UserError(f"cannot read {word!r}: write key=value (--help lists the keys)")
-        if "${" in text or text == "???":
-            raise UserError(f"{word}: nothing is filled in for {text} here; write the value itself")
-        checks.check_empty(key, text)
-        given.setdefault(key, []).append(text)
-    return given
-
-
-def _once(key: str, texts: list[str]) -> str:
-    if len(texts) > 1:
-        raise UserError(f"{key} is given {len(texts)} times; give it once")
-    return texts[0]
-
-
-def _groups(script: str, custom_algorithm: str | None) -> Groups:
-    """Of the groups that the code makes, those in the defaults list of the script's YAML; a script may have none."""
-    listed = OmegaConf.to_container(OmegaConf.load(CONF / f"{script}.yaml")).get("defaults", [])
-    named = {group for entry in listed if isinstance(entry, dict) for group in entry}
-    return (
-        {group: options for group, options in groups(custom_algorithm).items() if group in named}
-        if named
-        else {}
-    )
-
-
-def _compose(script: str, chosen: dict[str, str]) -> DictConfig:
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF.resolve()), version_base="1.3"):
-        return compose(script, overrides=[f"{group}={name}" for group, name in chosen.items()])
-
-
-def _preset(given: dict[str, str], default: DictConfig) -> dict[str, Any]:
-    known, name = tasks(), given.get("env", default.env.name)
-    if name not in known:
-        raise unknown("env", name, known)
-    valid, preset = presets(name), given.get("preset", default.preset)
-    if preset not in valid:
-        raise unknown("preset", preset, valid)
-    return valid[preset]
-
-
-def presets(env: str) -> dict[str, dict[str, Any]]:
-    """``{preset: its settings}`` of a task: the module's own ``PRESETS``, else ``conf/preset/ENV.yaml``.
-
-    Under ``like`` stands another task, whose preset of the same name comes first.
-    """
-    if own := getattr(tasks()[env], "PRESETS", None):
-        return own
-    named: dict[str, dict[str, Any]] = OmegaConf.to_container(
-        OmegaConf.load(CONF / "preset" / f"{env}.yaml")
-    )  # type: ignore[assignment]
-    return {
-        name: (presets(settings.pop("like"))[name] if "like" in settings else {}) | settings
-        for name, settings in named.items()
-    }
-
-
-def applying(preset: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
-    """The preset's settings that apply to ``chosen``, ``{dotted key: value}``.
-
-    Those under ``group=name|name`` or ``key=value|value`` apply only where one of these was chosen.
-    """
-    flat: dict[str, Any] = {}
-    for key, value in preset.items():
-        name, _, values = key.partition("=")
-        if not values:
-            flat[key] = value
-        elif chosen.get(name if "." in name else f"{name}.name") in values.split("|"):
-            flat |= value
-    return flat
-
-
-def _checked(key: str, texts: list[str], valid: dict[str, Any], made: Groups) -> Any:
-    """The value of ``key`` in the type of its default ``valid[key]``; a key with a list may be written several times."""
-    if key not in valid or key.endswith(".name"):
-        raise unknown("key", key, [name for name in (*valid, *made) if not name.endswith(".name")])
-    default = valid[key]
-    if not isinstance(default, ListConfig):
-        return _typed(key, _once(key, texts), default)
-    entries = [entry for text in texts for entry in _entries(key, text)]
-    return [_typed(key, entry, default[0] if len(default) else "") for entry in entries]
-
-
-def _entries(key: str, text: str) -> list[str]:
-    """The entries of ``[a, b]`` as text; any other text is one entry."""
-    try:
-        value = yaml.load(text, yaml.BaseLoader) if text.startswith("[") else text
-    except yaml.YAMLError:
-        value = text
-    entries = [str(entry) for entry in value] if isinstance(value, list) else [text]
-    for entry in entries:
-        checks.check_empty(key, entry)
-    return entries
-
-
-def _typed(key: str, text: str, default: Any) -> Any:
-    """``text`` in the type of ``default``: text stays as it is, everything else is YAML."""
-    kind = type(default)
-    if default is None:
-        if text == "null":
-            return None
-        kind = NUMBERS.get(key.rpartition(".")[2], str)
-    if kind is str:
-        return text
-    value = _yaml(text)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is kind:
-        return value
-    such = "" if default is None else f", such as {key}={default}"
-    raise UserError(f"{key}={text}: {kind.__name__} expected{such}")
-
-
-def _yaml(text: str) -> Any:
-    """The value in a YAML file, where Hydra's ``1e-3`` is a number; the text where it is not YAML."""
-    try:
-        return OmegaConf.to_container(OmegaConf.create(f"value: {text}"))["value"]  # type: ignore[call-overload, index]
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError):
-        return text

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from omegaconf import DictConfig
 
 import cli
 import dagger
+import idle
 from agents.evaluation.outputs import cached_outputs, outputs_filename, subset
 from agents.generation.decoder import Decoder
 from agents.model import fingerprint
@@ -26,7 +26,7 @@ from agents.reporting.comparison import (
     gains_by_length,
 )
 from agents.reporting.facts import display_name
-from agents.runs.config import check_same
+from agents.runs.config import check_same, leaves
 from agents.runs.folder import ALWAYS, UNFINISHED, has_content, resumable
 from agents.runs.loading import load_student
 from agents.runs.locks import locked
@@ -40,6 +40,7 @@ from textgen_env.data.split import Split
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console, safe_json, visible
+from words import quote
 
 Key = tuple[str, str, int]  # algorithm, student, seed
 INTERVALS = {  # of the table, by whether there are several seeds
@@ -65,8 +66,9 @@ LISTS = {
 }  # here → of one run
 
 
-def main(config: DictConfig, words: list[str]) -> None:
+def main(config: DictConfig) -> None:
     """Every run that is not finished yet → comparison.md, .csv, .json and the plots."""
+    words = list(config.overrides)
     check(config, words)
     env = cli.read("dagger", [word for word in words if word.startswith("env=")]).env.name
     folder = Path(config.out or f"runs/compare-{env}")
@@ -74,7 +76,10 @@ def main(config: DictConfig, words: list[str]) -> None:
     vocabulary = build_task(next(iter(runs.values()))).vocabulary
     for width in config.beams:
         check_range("beams", width, Range(1, len(vocabulary)))
-    with locked(folder), resumable(shlex.join(["python", "experiments/compare.py", *sys.argv[1:]])):
+    with (
+        locked(folder),
+        resumable(shlex.join(["python", "experiments/compare.py", *cli.overrides()])),
+    ):
         for run in sorted(runs.values(), key=needs_start):  # those start from mle's student
             finished = (Path(run.out) / "results.json").is_file()
             console.print(Path(run.out).name + (": finished before" if finished else ""))
@@ -113,7 +118,7 @@ def plan(config: DictConfig, words: list[str], folder: Path) -> dict[Key, DictCo
         for algorithm in config.algorithms
         for seed in config.seeds
     ]
-    passed = {key: cli.passing("dagger", words, algorithm=key[0], student=key[1]) for key in keys}
+    passed = {key: passing(words, algorithm=key[0], student=key[1]) for key in keys}
     if unused := [word for word in words if not any(word in known for known in passed.values())]:
         raise UserError(
             f"{' '.join(unused)}: none of these runs has such a key (python experiments/dagger.py --help)"
@@ -129,11 +134,12 @@ def plan(config: DictConfig, words: list[str], folder: Path) -> dict[Key, DictCo
         out = folder / f"{algorithm}-{student}-seed{seed}"
         own = [
             f"student={student}",
+            f"algorithm={algorithm}",
             f"seed={seed}",
-            f"out={out}",
+            f"out={quote(str(out))}",
             f"resume={str(has_content(out)).lower()}",
         ]
-        run = cli.read("dagger", [*passed[key], *evaluation, *own, cli.chosen_algorithm(algorithm)])
+        run = cli.read("dagger", [*passed[key], *evaluation, *own])
         if needs_start(run) and run.init is None and ("mle", student, seed) in keys:
             run.init = str(folder / f"mle-{student}-seed{seed}")
         check_start(run)
@@ -143,6 +149,30 @@ def plan(config: DictConfig, words: list[str], folder: Path) -> dict[Key, DictCo
             )
         runs[key] = run
     return runs
+
+
+def passing(overrides: list[str], algorithm: str, student: str) -> list[str]:
+    """The ``overrides`` that have an effect on a run of ``algorithm`` and ``student``.
+
+    Leaves out the keys of other algorithms and students; a key that no run uses is a UserError.
+    """
+    choice = [f"algorithm={algorithm}", f"student={student}"]
+    keys = {word: word.partition("=")[0] for word in overrides}
+    shaping = [word for word in overrides if keys[word] in ("env", "preset", "teacher")]
+    valid = leaves(cli.read("dagger", [*shaping, *choice]))
+    known = [
+        word
+        for word in overrides
+        if not word.startswith(("algorithm.", "student.")) or keys[word] in valid
+    ]
+    config = cli.read("dagger", [*known, *choice])
+    passed = [
+        word
+        for word in known
+        if not (idle.depends_on_algorithm(keys[word]) and idle.why_idle(keys[word], config))
+    ]
+    idle.check_given([keys[word] for word in passed], config)
+    return passed
 
 
 def report(
@@ -282,4 +312,4 @@ def _by_cost(
 
 
 if __name__ == "__main__":
-    cli.run(main, "compare", passes_on=True)
+    cli.run(main, "compare")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from omegaconf import DictConfig
 
 import cli
@@ -12,7 +10,7 @@ from agents.algorithms import Algorithm
 from agents.evaluation.validation import validator
 from agents.runs.config import train_config
 from agents.runs.demonstrations import Demonstrations, training_demonstrations
-from agents.runs.evaluation import evaluate, generate_outputs, finish_run
+from agents.runs.evaluation import evaluate, finish_run, generate_outputs
 from agents.runs.folder import open_folder
 from agents.runs.machine import use_machine
 from agents.runs.run import Run
@@ -31,7 +29,7 @@ def main(config: DictConfig) -> None:
     machine = use_machine(config)
     task = build_task(config)
     check_settings(config, task)  # mistakes that would otherwise show after the teacher's training
-    with open_folder(config, "experiments/dagger.py", sys.argv[1:]) as folder:
+    with open_folder(config, "experiments/dagger.py", cli.overrides()) as folder:
         teacher = find_teacher(config, task, machine)
         student = build_student(config, task).to(machine.device)
         algorithm = build_algorithm(config, task, student, teacher.oracle)

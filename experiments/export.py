@@ -18,7 +18,7 @@ import cli
 from agents.evaluation.outputs import generate_texts, subset
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
-from agents.runs.evaluation import generate_outputs, output_files, finish_run
+from agents.runs.evaluation import finish_run, generate_outputs, output_files
 from agents.runs.loading import load_run
 from agents.runs.machine import package_versions, use_machine
 from agents.runs.results import read_results

@@ -55,7 +55,7 @@ def main(config: DictConfig) -> None:
             "settings": OmegaConf.to_container(config),
             "versions": package_versions(),
         }
-        Model.of(student, *chosen(config.student), task).save(folder)
+        Model.from_task(student, *chosen(config.student), task).save(folder)
         write_atomically(folder / "results.json", json.dumps(results, indent=1).encode())
     console.print(table(results))
     console.print(

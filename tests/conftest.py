@@ -1,7 +1,8 @@
-"""What every test gets: a cache of its own session, no network, and one tiny task."""
+"""For every test: a cache folder of its session, no network, a fixed seed; and one tiny task."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,19 +17,28 @@ pytest.register_assert_rewrite("support")
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 
-settings.register_profile(
-    "textgen", deadline=None, database=None, derandomize=True
-)  # the same cases on every machine
+# derandomize: the same examples on every machine
+settings.register_profile("textgen", deadline=None, database=None, derandomize=True)
 settings.load_profile("textgen")
 
-torch.set_num_threads(
-    1
-)  # tiny tensors: a second thread only waits, and two workers share two cores
+torch.set_num_threads(1)  # the tensors are tiny, and two pytest workers share two cores
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked ``browser`` or ``gpu`` on a machine without one."""
+    missing = {}
+    if shutil.which("chromium") is None:
+        missing["browser"] = "no chromium: apt-get install chromium"
+    if not torch.cuda.is_available():
+        missing["gpu"] = "no CUDA device"
+    for item in items:
+        for mark in missing.keys() & {marker.name for marker in item.iter_markers()}:
+            item.add_marker(pytest.mark.skip(reason=missing[mark]))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The session's TEXTGEN_CACHE; the hub is offline."""
+    """The folder that TEXTGEN_CACHE names in this session; the Hugging Face hub is offline."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTGEN_CACHE", str(folder))
@@ -39,19 +49,19 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    """The global generator begins every test alike."""
+    """Seed torch's global generator before every test."""
     torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
 def task() -> Task:
-    """Copy-v0, small: five symbols, strings of one to five, horizon 8."""
+    """A small Copy-v0: five symbols, strings of one to five symbols, horizon 8."""
     return copy.load(symbols=5, max_length=5, horizon=8, train=200, valid=20, test=20)
 
 
 @pytest.fixture(scope="session")
 def corpora() -> Path:
-    """The real corpora beside the repository, for tests that measure against them."""
+    """The real corpora beside the repository; tests that need them are skipped without."""
     if not CORPORA.is_dir():
         pytest.skip(f"no real corpora in {CORPORA}")
     return CORPORA

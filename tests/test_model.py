@@ -11,7 +11,7 @@ import torch
 
 import cli
 import dagger
-from agents.model import Model, TextRules
+from agents.model import Model, TextSettings
 from agents.training.checkpoint import load_tensors, save_tensors
 from textgen_env.data.corpus import Preprocessing
 from textgen_env.data.files import load_json
@@ -89,7 +89,7 @@ def test_a_saved_model_is_the_same_loaded(run, raw, tmp_path):
     assert again.generate(raw, beam=3, length_penalty=0.5) == model.generate(
         raw, beam=3, length_penalty=0.5
     )
-    assert (again.rules, again.architecture) == (model.rules, model.architecture)
+    assert (again.text_settings, again.architecture) == (model.text_settings, model.architecture)
     weights = model.policy.state_dict()
     assert all(
         torch.equal(tensor, weights[name]) for name, tensor in again.policy.state_dict().items()
@@ -110,17 +110,21 @@ def test_texts_together_get_what_each_gets_alone(run, raw, beam):
 
 def test_a_long_text_is_cut_and_an_output_ends_at_its_limit(run):
     model = Model.load(run)
-    model.rules = model.rules._replace(limit=Limit(4), source_limit=5)
+    model.text_settings = model.text_settings._replace(limit=Limit(4), source_limit=5)
     long = "wort " * 500
     assert model.generate([long]) == model.generate([long + "wort"])
     assert all(len(model.vocabulary.encode(text)) <= 4 for text in model.generate([long, "wort"]))
 
 
 def test_text_is_normalized_as_the_corpus_was():
-    every = TextRules(Preprocessing(unescape=True, split_marks=True, lowercase=True), 10, Limit(9))
+    every = TextSettings(
+        Preprocessing(unescape=True, split_marks=True, lowercase=True), 10, Limit(9)
+    )
     assert every.normalize(" Das &amp;  re ##AT##-##AT## elect\n") == "das & re - elect"
-    assert TextRules(Preprocessing(), 10, Limit(9)).normalize(" Das &amp;  X.\t") == "Das &amp; X."
-    assert TextRules.from_json(json.loads(json.dumps(every.to_json()))) == every
+    assert (
+        TextSettings(Preprocessing(), 10, Limit(9)).normalize(" Das &amp;  X.\t") == "Das &amp; X."
+    )
+    assert TextSettings.from_json(json.loads(json.dumps(every.to_json()))) == every
 
 
 def changed(folder: Path, **header) -> None:
@@ -129,7 +133,7 @@ def changed(folder: Path, **header) -> None:
     save_tensors(path, tensors, before | header)
 
 
-RULES = TextRules(Preprocessing(), 10, Limit(9)).to_json()
+RULES = TextSettings(Preprocessing(), 10, Limit(9)).to_json()
 
 
 @pytest.mark.parametrize(
@@ -145,24 +149,24 @@ RULES = TextRules(Preprocessing(), 10, Limit(9)).to_json()
             lambda folder: (folder / "checkpoints" / "best.safetensors").write_bytes(b"x"),
             "truncated",
         ),
-        (lambda folder: changed(folder, text=None), "does not say how text becomes tokens"),
+        (lambda folder: changed(folder, text=None), "no valid text settings"),
         (
             lambda folder: changed(folder, text=RULES | {"source_limit": "10"}),
-            "does not say how text becomes tokens",
+            "no valid text settings",
         ),
         (
             lambda folder: changed(folder, text=RULES | {"limit": {"horizon": 0}}),
-            "does not say how text becomes tokens",
+            "no valid text settings",
         ),
         (
             lambda folder: changed(folder, text=RULES | {"limit": [1]}),
-            "does not say how text becomes tokens",
+            "no valid text settings",
         ),
         (
             lambda folder: changed(folder, text=RULES | {"preprocessing": {"lower": True}}),
-            "does not say how text",
+            "no valid text settings",
         ),
-        (lambda folder: changed(folder, vocabulary="0" * 16), "has another vocabulary"),
+        (lambda folder: changed(folder, vocabulary="0" * 16), "was trained with vocabulary"),
         (
             lambda folder: changed(folder, architecture={"name": "cnn", "settings": {}}),
             "there is no cnn",

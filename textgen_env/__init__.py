@@ -43,6 +43,8 @@ from textgen_env.oracles.references import ReferenceOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import BOS, EOS, PAD, UNK, Batch, Oracle, Trajectories
 
+__version__ = "0.1.0"
+
 __all__ = [
     "BOS",
     "EOS",

@@ -1,4 +1,4 @@
-"""Optional accelerations on a CPU. Without this folder everything gives the same, in more time."""
+"""Optional CPU accelerations. Without this folder, results are the same and take longer."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ import os
 from agents.accel import allocator, workers
 from agents.generation import decoding
 
+__all__ = ["install"]
+
 
 def install(count: int | None = None) -> str:
-    """Accelerate this process, unless the environment says TEXTGEN_ACCEL=0.
+    """Accelerate this process, unless the environment variable TEXTGEN_ACCEL is 0.
 
     Args:
-        count: Processes over which a large decode may be split; None: one a thread of torch.
+        count: Maximum number of processes for a large decode; None: the number of torch's threads.
 
     Returns:
-        What was installed, in words; "none" where nothing was.
+        A description of what was installed; "none" if nothing was.
     """
-    workers.limit(count)
-    decoding.runner = decoding.direct
+    workers.set_max_workers(count)
+    decoding.runner = decoding.run_in_process
     if os.environ.get("TEXTGEN_ACCEL") == "0":
         return "none"
-    words = ["freed memory is kept"] if allocator.keep_freed_memory() else []
-    if workers.most_workers() > 1:
+    installed = ["freed memory is kept"] if allocator.keep_freed_memory() else []
+    if workers.max_workers() > 1:
         decoding.runner = workers.decode_in_workers
-        words.append(f"large decodes over {workers.most_workers()} processes")
-    return ", ".join(words) or "none"
+        installed.append(f"large decodes over {workers.max_workers()} processes")
+    return ", ".join(installed) or "none"

@@ -1,4 +1,4 @@
-"""The heap of the process, where tensors live on a CPU."""
+"""The heap of the process, where CPU tensors live."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import ctypes
 import platform
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
-KEEP = 512 << 20  # bytes of free memory kept; a larger block comes and goes by itself
+KEEP = 512 << 20  # bytes of free memory to keep; larger blocks are still returned
 
 
 def keep_freed_memory() -> bool:
-    """Let freed tensors serve the next step; False where the allocator is not glibc's.
+    """Reuse the memory of freed tensors; returns False if the allocator is not glibc's.
 
-    Otherwise glibc returns blocks above 32 MiB, say the logits of 1,000 positions, to the kernel, and each
-    new one costs a page fault every 4 KiB. It concerns the whole process and cannot be undone.
+    By default glibc returns blocks above 32 MiB, such as the logits of 1,000 positions, to the
+    kernel, and every new block costs one page fault per 4 KiB. The setting is for the whole process
+    and cannot be undone.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

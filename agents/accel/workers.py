@@ -1,7 +1,8 @@
-"""A decode split over single-thread processes: no core waits for another inside small matmuls.
+"""Large decodes split over single-thread processes, which do not wait for each other.
 
-Workers are forked, so that they have the policy; its weights move to memory that they share, so that
-these are always as they are now. Only sources go to them and only outputs come back.
+With several threads, the small matmuls of a decoding step leave most cores waiting. Workers are
+forked, so they have the policy; its weights move to shared memory, so a worker always sees their
+current values. Only sources are sent to the workers, and only outputs come back.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -16,167 +18,141 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from mmap import mmap
 from multiprocessing.connection import Connection
 from typing import Any
 from weakref import WeakKeyDictionary, finalize
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from agents.training.signals import SIGNALS
 from textgen_env.types import PAD, Trajectories
 
-Decode = Callable[..., Trajectories]  # (policy, most, **rows, **settings), at a module's top level
-ROWS = 32  # the least that a worker gets: with fewer, its matmuls are as slow as those of several threads
-WORK = 5e8  # rows · steps · weights from which the messages are worth their time
+DecodeFunction = Callable[..., Trajectories]  # (policy, max_new_tokens, **rows, **settings)
+MIN_ROWS = 32  # rows per worker; with fewer, its matmuls are as slow as multithreaded ones
+MIN_WORK = 5e8  # rows · steps · weights; below, sending the rows takes longer than it saves
 
 _lock = threading.Lock()
-_most: int | None = None
-_teams: WeakKeyDictionary[nn.Module, Team] = WeakKeyDictionary()
+_max_workers: int | None = None
+teams: WeakKeyDictionary[nn.Module, Team] = WeakKeyDictionary()
 
 
-def limit(count: int | None) -> None:
-    """At most ``count`` workers from now on; None: as many as torch has threads."""
-    global _most
-    _most = count
+def set_max_workers(count: int | None) -> None:
+    """Set the maximum number of workers; None: the number of torch's threads."""
+    global _max_workers
+    _max_workers = count
 
 
-def most_workers() -> int:
-    """Over how many processes a decode may be split: 1 in a worker, and on other systems than Linux."""
+def max_workers() -> int:
+    """The maximum number of processes for a decode: 1 inside a worker and outside Linux."""
     if sys.platform != "linux" or multiprocessing.current_process().daemon:
         return 1
-    return torch.get_num_threads() if _most is None else _most
+    return torch.get_num_threads() if _max_workers is None else _max_workers
 
 
 def decode_in_workers(
-    decode: Decode, policy: Any, most: int, rows: dict[str, Tensor], **settings: Any
+    decode: DecodeFunction,
+    policy: Any,
+    max_new_tokens: int,
+    rows: dict[str, Tensor],
+    **settings: Any,
 ) -> Trajectories:
-    """``decode(policy, most, **rows, **settings)``, by several workers in equal shares where that pays.
+    """``decode(policy, max_new_tokens, **rows, **settings)``, split over workers if it is large.
 
     Args:
-        decode: A function at a module's top level.
-        policy: A module's steps do nothing but what they return; what is none, such as a mixture that
-            counts its queries, stays in this process.
-        most: Steps.
-        rows: Tensors ``[B, …]``, source among them.
-        **settings: Of ``decode``; ``width``: hypotheses of each row.
+        decode: A module-level function.
+        policy: Steps of a module must have no side effects; anything else, such as a mixture that
+            counts its queries, is decoded in this process.
+        max_new_tokens: The largest limit.
+        rows: Tensors ``[B, …]``, one of them ``source``.
+        **settings: Further arguments of ``decode``; ``width`` is its number of hypotheses per row.
     """
-    batch, hypotheses = len(rows["source"]), len(rows["source"]) * settings.get("width", 1)
-    count = min(most_workers(), batch, hypotheses // ROWS)
+    batch = len(rows["source"])
+    hypotheses = batch * settings.get("width", 1)
+    count = min(max_workers(), batch, hypotheses // MIN_ROWS)
     if (
         count < 2
         or not _can_share(policy)
-        or hypotheses * most * sum(map(Tensor.numel, policy.parameters())) < WORK
+        or hypotheses * max_new_tokens * _size(policy) < MIN_WORK
     ):
-        return decode(policy, most, **rows, **settings)
-    shares = [
-        {name: value.tensor_split(count)[i] for name, value in rows.items()} for i in range(count)
-    ]
-    own, *others = [partial(decode, most=most, **share, **settings) for share in shares]
+        return decode(policy, max_new_tokens, **rows, **settings)
+    chunks = zip(*(value.tensor_split(count) for value in rows.values()), strict=True)
+    first, *others = [settings | dict(zip(rows, chunk, strict=True)) for chunk in chunks]
     with _lock:
-        team = _team(policy, count - 1)
-        with team.at_work(), _one_thread():
-            team.send(others)
-            answers = [own(policy), *team.receive(len(others))]
-    return _joined(answers)
+        team = teams.get(policy)
+        if team is None or not team.fits(policy, len(others)):
+            stop_workers(policy)
+            team = teams[policy] = Team(policy, len(others))
+        try:
+            team.send(decode, max_new_tokens, others)
+            outputs = [_in_one_thread(decode, policy, max_new_tokens, **first)]
+            return _concatenate([*outputs, *team.receive(len(others))])
+        except BaseException as error:  # the next decode must not receive the outputs of this one
+            stop_workers(policy)
+            if isinstance(error, EOFError | ConnectionError):
+                raise RuntimeError("a decoding worker has died; is there enough memory?") from error
+            raise
 
 
-def dismiss(policy: nn.Module) -> None:
-    """End the workers of ``policy``, if it has any; it may get new ones."""
-    if team := _teams.pop(policy, None):
+def stop_workers(policy: nn.Module) -> None:
+    """End the workers of ``policy``, if it has any; a later decode starts new ones."""
+    if team := teams.pop(policy, None):
         team.close()
 
 
 class Team:
-    """Workers of one policy: send each a share, then receive all answers."""
+    """The workers of one policy: send a chunk to each, then receive all outputs."""
 
     def __init__(self, policy: nn.Module, count: int) -> None:
-        weights = _weights(policy)
-        for weight in weights:
+        for weight in _weights(policy):
             _share(weight)
-        self.state = _state(weights)
+        self.layout = _layout(policy)
         context = multiprocessing.get_context("fork")
         self.connections: list[Connection] = []
         workers: list[Any] = []
-        self.close = finalize(self, _dismiss, os.getpid(), workers, self.connections)
-        atexit.register(
-            self.close
-        )  # before multiprocessing's own handler, which would wait for a worker that ignores SIGTERM
+        self.close = finalize(self, _kill, os.getpid(), workers, self.connections)
+        # Before multiprocessing's exit handler, which waits for workers that ignore SIGTERM.
+        atexit.register(self.close)
         for _ in range(count):
-            here, there = context.Pipe()
-            worker = context.Process(target=_serve, args=(policy, there, here), daemon=True)
-            with (
-                warnings.catch_warnings(),
-                _held_back(),
-            ):  # warnings of other threads that a fork leaves behind
-                warnings.simplefilter("ignore", DeprecationWarning)
+            connection, worker_end = context.Pipe()
+            worker = context.Process(
+                target=_serve, args=(policy, worker_end, connection), daemon=True
+            )
+            with warnings.catch_warnings(), _blocked_signals():
+                warnings.simplefilter("ignore", DeprecationWarning)  # about forking with threads
                 worker.start()
-            there.close()
+            worker_end.close()
             workers.append(worker)
-            self.connections.append(here)
+            self.connections.append(connection)
 
     def fits(self, policy: nn.Module, count: int) -> bool:
-        """Whether these workers are enough, and share the weights that ``policy`` has now."""
-        return (
-            self.close.alive
-            and len(self.connections) >= count
-            and _state(_weights(policy)) == self.state
-        )
+        """Whether there are enough workers, and they share the current weights of ``policy``."""
+        return len(self.connections) >= count and _layout(policy) == self.layout
 
-    def send(self, shares: list[partial[Trajectories]]) -> None:
-        """A share of the work for each worker, until there is no more."""
+    def send(
+        self, decode: DecodeFunction, max_new_tokens: int, chunks: list[dict[str, Any]]
+    ) -> None:
+        """Send one chunk to each worker."""
         amp = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None
-        for connection, share in zip(self.connections, shares, strict=False):
-            settings = {
-                name: value.numpy() if isinstance(value, Tensor) else value
-                for name, value in share.keywords.items()
-            }
-            with _dead_is_an_error():
-                connection.send((share.func, settings, amp))
+        for connection, chunk in zip(self.connections, chunks, strict=False):
+            # A view is pickled with all of its memory.
+            chunk = {k: v.clone() if isinstance(v, Tensor) else v for k, v in chunk.items()}
+            connection.send_bytes(pickle.dumps((decode, max_new_tokens, chunk, amp)))
 
     def receive(self, count: int) -> list[Trajectories]:
-        """What the first ``count`` workers generated."""
-        answers = []
+        """Receive the outputs of the first ``count`` workers."""
+        outputs = []
         for connection in self.connections[:count]:
-            with _dead_is_an_error():
-                answer = connection.recv()
-            if isinstance(answer, str):
-                raise RuntimeError(f"a worker that decodes has failed:\n{answer}")
-            answers.append(Trajectories(*map(torch.from_numpy, answer)))
-        return answers
-
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """A team that is left before its answers are in is dismissed."""
-        try:
-            yield
-        except BaseException:
-            self.close()
-            raise
+            output = pickle.loads(connection.recv_bytes())
+            if isinstance(output, str):
+                raise RuntimeError(f"a decoding worker has failed:\n{output}")
+            outputs.append(output)
+        return outputs
 
 
-@contextmanager
-def _dead_is_an_error() -> Iterator[None]:
-    try:
-        yield
-    except (EOFError, ConnectionError):
-        raise RuntimeError("a worker that decodes has ended; is there too little memory?") from None
-
-
-def _team(policy: nn.Module, count: int) -> Team:
-    team = _teams.get(policy)
-    if team is None or not team.fits(policy, count):
-        if team is not None:
-            team.close()
-        team = _teams[policy] = Team(policy, count)
-    return team
-
-
-def _dismiss(owner: int, workers: list[Any], connections: list[Connection]) -> None:
-    if os.getpid() == owner:  # and not another team's worker, which has a copy of everything
+def _kill(owner: int, workers: list[Any], connections: list[Connection]) -> None:
+    if os.getpid() == owner:  # forked processes hold copies of the teams of their parent
         for worker, connection in zip(workers, connections, strict=True):
             connection.close()
             worker.kill()
@@ -184,7 +160,7 @@ def _dismiss(owner: int, workers: list[Any], connections: list[Connection]) -> N
 
 
 def _can_share(policy: Any) -> bool:
-    """A module on the CPU that does not learn now, each of whose weights has memory of its own."""
+    """Whether it is a module in eval mode on the CPU whose weights do not share memory."""
     if not isinstance(policy, nn.Module) or any(module.training for module in policy.modules()):
         return False
     weights = _weights(policy)
@@ -192,47 +168,53 @@ def _can_share(policy: Any) -> bool:
         weight.is_inference() or weight.device.type != "cpu" for weight in weights
     ):
         return False
-    places = [weight.untyped_storage().data_ptr() for weight in weights if weight.numel()]
-    return len(set(places)) == len(places)
+    storages = [weight.untyped_storage().data_ptr() for weight in weights if weight.numel()]
+    return len(set(storages)) == len(storages)
 
 
 def _weights(policy: nn.Module) -> list[Tensor]:
     return [*policy.parameters(), *policy.buffers()]
 
 
-def _state(weights: list[Tensor]) -> list[tuple[int, int, bool]]:
-    """What of weights a worker knows from when it was forked; their values it shares."""
-    return [(id(weight), weight.data_ptr(), weight.requires_grad) for weight in weights]
+def _size(policy: nn.Module) -> int:
+    return sum(weight.numel() for weight in policy.parameters())
+
+
+def _layout(policy: nn.Module) -> list[tuple[int, int, bool]]:
+    """What a worker knows of the weights since it was forked; their values are shared."""
+    return [(id(weight), weight.data_ptr(), weight.requires_grad) for weight in _weights(policy)]
 
 
 def _share(weight: Tensor) -> None:
-    """The same values in memory that forked processes share."""
+    """Move a weight to memory that forked processes share; /dev/shm may be too small for it."""
     if weight.numel():
         memory = mmap(-1, weight.numel() * weight.element_size())
-        weight.data = (
-            torch.frombuffer(memory, dtype=weight.dtype).view(weight.shape).copy_(weight.data)
-        )
+        shared = torch.frombuffer(memory, dtype=weight.dtype).view(weight.shape)
+        weight.data = shared.copy_(weight.data)
 
 
-def _serve(policy: nn.Module, connection: Connection, other: Connection) -> None:
-    """A worker's life: until the other end is closed."""
-    other.close()
-    for number in SIGNALS:
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # sent to the whole group; the parent decides what it means
+def _serve(policy: nn.Module, connection: Connection, parent_end: Connection) -> None:
+    """The main loop of a worker, until its parent closes the connection."""
+    parent_end.close()
+    for number in SIGNALS:  # sent to the whole process group; the parent handles them
+        signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     with suppress(EOFError, ConnectionError):
         while True:
-            decode, settings, amp = connection.recv()
-            torch.clear_autocast_cache()  # of the weights before
-            connection.send(_answer(decode, policy, settings, amp))
+            decode, max_new_tokens, chunk, amp = pickle.loads(connection.recv_bytes())
+            torch.clear_autocast_cache()  # it holds casts of earlier weights
+            try:
+                with torch.autocast("cpu", amp or torch.bfloat16, enabled=amp is not None):
+                    output = decode(policy, max_new_tokens, **chunk)
+            except Exception:
+                output = traceback.format_exc()
+            connection.send_bytes(pickle.dumps(output))
 
 
-def _end_with_parent() -> None:
-    """End this worker when the process that forked it does, also where that is killed in the middle of a decode."""
+def _exit_with_parent() -> None:
+    """Exit when the parent does, even if it is killed in the middle of a decode."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -240,8 +222,8 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _held_back() -> Iterator[None]:
-    """Signals wait meanwhile: a worker must not run this process's handlers before it has its own."""
+def _blocked_signals() -> Iterator[None]:
+    """Block signals: a worker must not run its parent's handlers before it has set its own."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
@@ -249,39 +231,21 @@ def _held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _answer(
-    decode: Decode, policy: nn.Module, settings: dict[str, Any], amp: torch.dtype | None
-) -> list[np.ndarray] | str:
-    """What was generated, as arrays; the traceback, where that fails."""
-    try:
-        arrays = {
-            name: torch.from_numpy(value)
-            for name, value in settings.items()
-            if isinstance(value, np.ndarray)
-        }
-        with torch.autocast("cpu", amp or torch.bfloat16, enabled=amp is not None):
-            outputs = decode(policy, **(settings | arrays))
-        return [outputs.action.numpy(), outputs.length.numpy(), outputs.score.numpy()]
-    except Exception:
-        return traceback.format_exc()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
+def _in_one_thread(decode: DecodeFunction, *args: Any, **kwargs: Any) -> Trajectories:
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        return decode(*args, **kwargs)
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(threads)
 
 
-def _joined(answers: list[Trajectories]) -> Trajectories:
-    """All rows, as wide as the widest."""
-    width = max(answer.action.shape[1] for answer in answers)
+def _concatenate(outputs: list[Trajectories]) -> Trajectories:
+    """The rows of all outputs, padded to the longest."""
+    longest = max(output.action.shape[1] for output in outputs)
     action = [
-        nn.functional.pad(answer.action, (0, width - answer.action.shape[1]), value=PAD)
-        for answer in answers
+        nn.functional.pad(output.action, (0, longest - output.action.shape[1]), value=PAD)
+        for output in outputs
     ]
-    lengths, scores = [answer.length for answer in answers], [answer.score for answer in answers]
-    return Trajectories(torch.cat(action), torch.cat(lengths), torch.cat(scores))
+    length, score = [output.length for output in outputs], [output.score for output in outputs]
+    return Trajectories(torch.cat(action), torch.cat(length), torch.cat(score))

@@ -150,7 +150,7 @@ class DAgger(Algorithm):
 
         by_expert = noise[..., 0] < beta  # [B, T]
         needed = steps_until(~by_expert), steps_until(by_expert)
-        generate = interleaved(self.policy, stepper(self.oracle, draws=False), choose)
+        generate = interleaved(self.policy, stepper(self.oracle, sampled=False), choose)
         mixed = generate(batch.source, batch.limit, noise, needed=needed)
         batch = batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), mixed.episodes)
         return batch, (batch.mask_cpu & ~mixed.expert.to(batch.length.device)).any(1)

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from agents.algorithms.base import Algorithm, Clock
 from agents.estimators.episodes import log_probs_of
-from agents.generation.rollout import frozen
+from agents.generation.rollout import frozen_copy
 from agents.losses.loss import Loss
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import Batch, Policy
@@ -62,7 +62,7 @@ class Gold(Algorithm):
         self.policy, self.credit, self.weight_floor = policy, credit, weight_floor
         self.floor, self.log_floor, self.window, self.discount = floor, log_floor, window, discount
         self.needs_start = not cold_start
-        self.initial_policy = None if credit == "delta" else frozen(policy)  # π₀
+        self.initial_policy = None if credit == "delta" else frozen_copy(policy)  # π₀
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """A weighted NLL, whose gradient is -∇J."""

@@ -13,7 +13,7 @@ from agents.algorithms.base import UPDATES_PER_ROUND, Algorithm, Clock, Loss
 from agents.estimators.baselines import Critic
 from agents.estimators.episodes import Reward, ScoredEpisodes, generate_episodes, log_probs_of
 from agents.estimators.returns import generalized_advantage
-from agents.generation.rollout import frozen
+from agents.generation.rollout import frozen_copy
 from textgen_env.errors import Range, check_range
 from textgen_env.types import Batch, Policy
 
@@ -73,7 +73,7 @@ class PPO(Algorithm):
         check_range("clip", clip, Range(0, 10**6, "least"))
         check_range("trace", trace, Range(0, 1))
         check_range("kl", kl, Range(0, 10**6))
-        self.policy, self.initial_policy, self.reward = policy, frozen(policy), reward
+        self.policy, self.initial_policy, self.reward = policy, frozen_copy(policy), reward
         self.samples, self.epochs, self.clip, self.trace, self.kl = samples, epochs, clip, trace, kl
         self.needs_start = not cold_start
         self.critic = Critic(policy.feature_width)

@@ -11,7 +11,7 @@ from torch import Tensor
 from agents.algorithms.base import Algorithm, Clock
 from agents.algorithms.schedules import beta_schedule
 from agents.generation.decoding import pick
-from agents.generation.rollout import acting
+from agents.generation.rollout import eval_mode
 from agents.losses.loss import Loss
 from agents.losses.sequence import checked_smoothing, clone
 from textgen_env.errors import Range, check_range
@@ -77,7 +77,7 @@ class ScheduledSampling(Algorithm):
 
     def predict(self, batch: Batch, noise: Tensor) -> Tensor:
         """The student's tokens ``[N]`` at the batch's prefixes, sampled with ``noise`` ``[N]``."""
-        with acting(self.policy):
+        with eval_mode(self.policy):
             logits = self.policy(batch.source, batch.prefix, batch.mask_cpu)  # [N, V]
         count("decoded", len(logits))
         return pick(logits, noise, self.top_k)

@@ -20,7 +20,7 @@ RollOut = Callable[[Tensor, Tensor, Tensor], Trajectories]
 
 def oracle_rollout(oracle: Oracle) -> RollOut:
     """Roll out with the oracle's actions."""
-    return partial(greedy, stepper(oracle, draws=False), scored=False)
+    return partial(greedy, stepper(oracle, sampled=False), scored=False)
 
 
 def student_rollout(policy: Policy) -> RollOut:

@@ -31,7 +31,7 @@ from agents.evaluation.position_means import (
     interval,
 )
 from agents.generation.decoding import greedy
-from agents.generation.rollout import acting, rollout
+from agents.generation.rollout import eval_mode, rollout
 from agents.precision import precision
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.split import Split
@@ -110,7 +110,7 @@ def measure_exposure_bias(
             for name, student in students.items():
                 sampled = rollout(student, batch.source, batch.limit, noise, config.top_k)
                 outputs = {"teacher": demonstration, "student": sampled}
-                with acting(student):
+                with eval_mode(student):
                     for prefix, start in starts.items():
                         outputs[prefix] = greedy(
                             student, batch.source, batch.limit, start, scored=False

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents.generation.decoder import Decode
-from agents.generation.decoding import DECODER
+from agents.generation.decoding import DECODER_VERSION
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.files import CorruptFileError, load_json, save_json
 from textgen_env.data.split import Split
@@ -46,7 +46,7 @@ def generate_texts(decode: Decode, task: Task, split: Split) -> list[str]:
 def outputs_filename(rows: int, width: int, length_penalty: float) -> str:
     """The file name for the outputs of ``rows`` test sentences; it names every decoder setting."""
     penalty = "" if width == 1 else f"-penalty{length_penalty}"  # greedy decoding has none
-    return f"test{rows}-beam{width}{penalty}-decoder{DECODER}.json"
+    return f"test{rows}-beam{width}{penalty}-decoder{DECODER_VERSION}.json"
 
 
 def cached_outputs(

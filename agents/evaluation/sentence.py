@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agents.generation.decoder import Decode
-from agents.generation.rollout import acting
+from agents.generation.rollout import eval_mode
 from textgen_env.envs.rendering import pieces
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks.task import Task
@@ -101,7 +101,7 @@ def analyze_sentence(
     limit = torch.tensor([task.limit(source.shape[1])])
     output = decode(source, limit)
     batch = Batch(torch.tensor([index]), source, output.action, output.length, limit)
-    with acting(student):
+    with eval_mode(student):
         logits = student(source, batch.prefix, batch.mask)  # [T, V]
         student_log_probs = logits.log_softmax(-1, dtype=torch.float32)  # [T, V]
         teacher_log_probs = oracle.log_probs(source, batch.prefix, batch.mask)  # [T, V]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from agents.evaluation.outputs import generate_texts, subset
 from agents.generation.decoder import Decoder
-from agents.generation.rollout import acting
+from agents.generation.rollout import eval_mode
 from agents.precision import precision
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.split import Split
@@ -30,7 +30,7 @@ def mean_nll(policy: Policy, task: Task, split: Split, dtype: str, device: str) 
         device: torch device.
     """
     total, tokens = 0.0, 0
-    with acting(policy), precision(dtype, device):
+    with eval_mode(policy), precision(dtype, device):
         for batch in sequential_batches(split, TOKENS, task.limit):
             batch = batch.to(device)
             logits = policy(batch.source, batch.prefix, batch.mask).float()  # [N, V]

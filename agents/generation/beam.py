@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from agents.generation import decoding
-from agents.generation.decoding import limits, trimmed
+from agents.generation.decoding import row_limits, trim
 from textgen_env.types import BOS, EOS, PAD, Stepper, Trajectories
 
 
-def beam(
+def beam_search(
     policy: Stepper,
     source: Tensor,
     limit: int | Tensor,
@@ -18,68 +18,71 @@ def beam(
     length_penalty: float = 1.0,
     keep: int = 1,
 ) -> Trajectories:
-    """Beam search for the hypotheses with the best ``score / length ** length_penalty``.
+    """Search for the hypotheses with the highest ``score / length ** length_penalty``.
 
-    Each step takes the 2K best continuations of the K live hypotheses. Of the first K, those that
-    end with EOS have finished; the K best that do not end stay live. A row stops when K hypotheses
-    have finished. A hypothesis cut at the limit counts only where none has finished. A width of 1
-    is greedy search.
+    Each step takes the 2K best continuations of the K live hypotheses. Those among the first K that
+    end with EOS have finished; the K best of the others stay live. A row stops once K hypotheses
+    have finished. A hypothesis truncated at the limit is returned only if none has finished. A
+    width of 1 is greedy decoding.
 
     Args:
-        policy: Generates one cached step at a time.
+        policy: Decodes one cached step at a time.
         source: ``[B, S]``.
-        limit: Limit on the length, EOS included: one number, or int64 ``[B]``.
-        width: K, live hypotheses per row.
-        length_penalty: Power of the length, EOS included, that divides the score.
-        keep: Hypotheses to return per row, at most ``width``.
+        limit: Maximum length, EOS included: one number, or int64 ``[B]``.
+        width: K, the number of live hypotheses per row.
+        length_penalty: The exponent of the length, EOS included, that divides the score.
+        keep: Number of hypotheses to return per row, at most ``width``.
 
     Returns:
-        B·keep rows, best first for each source; what was not found has length 0 and score -inf.
+        B·keep rows, best first for each source; a missing hypothesis has length 0 and score -inf.
     """
     if not 1 <= keep <= width:
-        raise ValueError(f"keep must be from 1 to width={width}, not {keep}")
+        raise ValueError(f"keep must be from 1 to width={width}, got {keep}")
     if not 0 <= length_penalty < torch.inf:
-        raise ValueError(f"length_penalty must be a number from 0, not {length_penalty}")
-    limit, most = limits(source, limit)
+        raise ValueError(f"length_penalty must be finite and at least 0, got {length_penalty}")
+    limit, max_new_tokens = row_limits(source, limit)
     rows = {"source": source, "limit": limit}
-    return decoding.runner(
-        _beam, policy, most, rows, width=width, length_penalty=length_penalty, keep=keep
-    )
+    settings = {"width": width, "length_penalty": length_penalty, "keep": keep}
+    return decoding.runner(_beam_search, policy, max_new_tokens, rows, **settings)
 
 
 @torch.no_grad()
-def _beam(
-    policy: Stepper, most: int, width: int, length_penalty: float, keep: int, **rows: Tensor
+def _beam_search(
+    policy: Stepper,
+    max_new_tokens: int,
+    width: int,
+    length_penalty: float,
+    keep: int,
+    **rows: Tensor,
 ) -> Trajectories:
     source, limit = rows["source"], rows["limit"]
-    finished = _Finished((len(source), keep, most), length_penalty, source.device)
+    finished = _Finished((len(source), keep, max_new_tokens), length_penalty, source.device)
     if not len(source):
         return finished.trajectories()
-    row = torch.arange(len(source), device=source.device)  # [N] rows whose search goes on
+    row = torch.arange(len(source), device=source.device)  # [N] rows still searching
     score = torch.zeros(len(source), 1, device=source.device)  # [N, W]; -inf: no hypothesis
     token = torch.full_like(row, BOS)[:, None]  # [N, W]
-    action = torch.full((len(source), 1, most), PAD, device=source.device)  # [N, W, most]
-    state = policy.start(source, most)
-    for time in range(most):
+    action = torch.full((len(source), 1, max_new_tokens), PAD, device=source.device)  # [N, W, T]
+    state = policy.start(source, max_new_tokens)
+    for time in range(max_new_tokens):
         logits, state = policy.step(token.flatten(), state)
         score, parent, token = _continuations(score, logits, 2 * width)  # [N, C] each, best first
-        action = action.flatten(0, 1)[parent]  # [N, C, most]
+        action = action.flatten(0, 1)[parent]  # [N, C, T]
         action[:, :, time] = token
         ended = token == EOS
         finished.add(row, score.masked_fill(~ended, -torch.inf)[:, :width], action, time + 1)
-        score, live = score.masked_fill(ended, -torch.inf).topk(
-            min(width, score.shape[1])
-        )  # [N, W]
+        score = score.masked_fill(ended, -torch.inf)
+        score, live = score.topk(min(width, score.shape[1]))  # [N, W]
         parent, token = parent.gather(1, live), token.gather(1, live)
         action = action.take_along_dim(live[:, :, None], 1)
         at_limit = limit[row] == time + 1
-        cut = at_limit & (finished.count[row] == 0)
-        finished.add(row[cut], score[cut], action[cut], time + 1)
-        going = ~at_limit & (finished.count[row] < width) & (score[:, 0] > -torch.inf)
-        if not going.any():
+        truncated = at_limit & (finished.count[row] == 0)
+        finished.add(row[truncated], score[truncated], action[truncated], time + 1)
+        active = ~at_limit & (finished.count[row] < width) & (score[:, 0] > -torch.inf)
+        if not active.any():
             break
-        row, score, token, action = row[going], score[going], token[going], action[going]
-        state = state.select(parent[going].flatten())
+        row, score, token, action = row[active], score[active], token[active], action[active]
+        state = state.select(parent[active].flatten())
     return finished.trajectories()
 
 
@@ -93,9 +96,9 @@ def _continuations(score: Tensor, logits: Tensor, count: int) -> tuple[Tensor, T
     log_probs = logits.log_softmax(-1, dtype=torch.float32)[:, EOS:]  # neither PAD nor BOS
     gain, token = log_probs.topk(min(count, log_probs.shape[1]))  # [N·W, C]
     total = (score.view(-1, 1) + gain).view(rows, -1)  # [N, W·C]
-    score, place = total.topk(min(count, total.shape[1]))  # [N, C]
+    score, index = total.topk(min(count, total.shape[1]))  # [N, C]
     first = torch.arange(0, rows * width, width, device=score.device)[:, None]
-    return score, first + place // gain.shape[1], token.view(rows, -1).gather(1, place) + EOS
+    return score, first + index // gain.shape[1], token.view(rows, -1).gather(1, index) + EOS
 
 
 class _Finished:
@@ -103,8 +106,8 @@ class _Finished:
 
     Attributes:
         value: ``[B, keep]`` normalized score; -inf where there is none.
-        action: ``[B, keep, most]``.
-        count: ``[B]`` hypotheses that have finished, kept or not.
+        action: ``[B, keep, T]``.
+        count: ``[B]`` number of hypotheses that have finished, kept or not.
     """
 
     def __init__(
@@ -116,19 +119,26 @@ class _Finished:
         self.count = torch.zeros(shape[0], dtype=torch.int64, device=device)
 
     def add(self, row: Tensor, score: Tensor, action: Tensor, length: int) -> None:
-        """Add hypotheses of rows ``row`` ``[N]``: score ``[N, W]``, -inf where there is none; action ``[N, W, most]``."""
+        """Add hypotheses of one length.
+
+        Args:
+            row: ``[N]`` the rows they belong to.
+            score: ``[N, W]``; -inf where there is no hypothesis.
+            action: ``[N, W, T]``.
+            length: number of actions, EOS included.
+        """
         new = (score > -torch.inf).any(1)
         row, score, action = row[new], score[new], action[new]
         self.count[row] += (score > -torch.inf).sum(1)
         value = torch.cat([self.value[row], score / length**self.length_penalty], 1)
-        self.value[row], place = value.topk(self.value.shape[1])
-        self.action[row] = torch.cat([self.action[row], action], 1).take_along_dim(
-            place[:, :, None], 1
-        )
+        self.value[row], index = value.topk(self.value.shape[1])
+        action = torch.cat([self.action[row], action], 1)
+        self.action[row] = action.take_along_dim(index[:, :, None], 1)
 
     def trajectories(self) -> Trajectories:
-        missing = self.value == -torch.inf  # what stands there was cut from something else
+        """All kept hypotheses, ``[B·keep, T]``."""
+        missing = self.value == -torch.inf  # topk filled these slots with arbitrary actions
         action = self.action.masked_fill(missing[:, :, None], PAD)
         length = (action != PAD).sum(2)
         score = torch.where(missing, -torch.inf, self.value * length**self.length_penalty)
-        return trimmed(Trajectories(action.flatten(0, 1), length.flatten(), score.flatten()))
+        return trim(Trajectories(action.flatten(0, 1), length.flatten(), score.flatten()))

@@ -1,4 +1,4 @@
-"""A policy with the settings of its search: one object that generates."""
+"""A policy together with its search settings."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.decoding import greedy
-from agents.generation.rollout import acting
+from agents.generation.rollout import eval_mode
 from agents.precision import precision
 from textgen_env.errors import Range, check_range
 from textgen_env.types import Policy, Trajectories
@@ -19,15 +19,15 @@ Decode = Callable[[Tensor, int | Tensor], Trajectories]  # source [B, S], limit:
 
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes greedily for a beam ``width`` of 1, else by beam search; no gradient, no dropout.
+    """Decodes greedily with a beam ``width`` of 1, else by beam search; no gradient, no dropout.
 
     Args:
-        policy: Generates.
+        policy: The policy that generates.
         width: Beam width.
         precision: "float32" or "bf16".
         device: Torch device.
-        length_penalty: As in ``beam``.
-        keep: Hypotheses per source, as in ``beam``.
+        length_penalty: As in ``beam_search``.
+        keep: Hypotheses per source, as in ``beam_search``.
 
     Raises:
         UserError: The beam is wider than the vocabulary.
@@ -46,7 +46,8 @@ class Decoder:
     def __call__(self, source: Tensor, limit: int | Tensor) -> Trajectories:
         """Generate at most ``limit`` tokens for each row of ``source`` ``[B, S]``."""
         source = source.to(self.device)
-        with acting(self.policy), precision(self.precision, self.device):
+        with eval_mode(self.policy), precision(self.precision, self.device):
             if self.width == 1:
                 return greedy(self.policy, source, limit, scored=False)
-            return beam(self.policy, source, limit, self.width, self.length_penalty, self.keep)
+            settings = self.width, self.length_penalty, self.keep
+            return beam_search(self.policy, source, limit, *settings)

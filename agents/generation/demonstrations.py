@@ -1,4 +1,7 @@
-"""The teacher's outputs as training targets: SeqKD, SeqInter (Kim & Rush 2016) and ImitKD* (Lin et al. 2020)."""
+"""The teacher's outputs as training targets.
+
+For SeqKD and SeqInter (Kim & Rush 2016) and for ImitKD* (Lin et al. 2020).
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,25 @@ from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, Batch
 
 KINDS = ("references", "teacher", "best_of_beam")
-BEAM = 5  # the teacher's (Lin et al. 2020, section 4)
+BEAM = 5  # beam width of the teacher (Lin et al. 2020, section 4)
 
 
-def demonstrate(decode: Decode, batches: Sequence[Batch]) -> dict[str, Tensor]:
-    """Decode the sources of ``batches``, N rows, with ``keep`` hypotheses each.
+def generate_demonstrations(decode: Decode, batches: Sequence[Batch]) -> dict[str, Tensor]:
+    """Decode the sources of ``batches``.
+
+    Args:
+        decode: returns ``keep`` hypotheses per source, best first.
+        batches: N rows in all.
 
     Returns:
-        index ``[N]``: rows of the split · length ``[N, keep]``: of each hypothesis, best first ·
-        action: the tokens of all hypotheses, one after the other.
+        index ``[N]``: rows of the split · length ``[N, keep]`` of each hypothesis · action: the
+        tokens of all hypotheses, concatenated.
     """
     actions, lengths = [], []
     for batch in batches:
         output = decode(batch.source, batch.limit)
-        inside = (
-            torch.arange(output.action.shape[1], device=output.action.device)
-            < output.length[:, None]
-        )
-        actions.append(output.action[inside])
+        time = torch.arange(output.action.shape[1], device=output.action.device)
+        actions.append(output.action[time < output.length[:, None]])
         lengths.append(output.length.view(len(batch), -1))  # [B, keep]
     return {
         "index": torch.cat([batch.index for batch in batches]),
@@ -39,32 +43,25 @@ def demonstrate(decode: Decode, batches: Sequence[Batch]) -> dict[str, Tensor]:
     }
 
 
-def finished(tensors: dict[str, Tensor]) -> Iterator[tuple[int, list[Tensor]]]:
-    """For each row of what ``demonstrate`` returned, the hypotheses that end with EOS, best first."""
-    hypotheses = iter(tensors["action"].split(tensors["length"].flatten().tolist()))
-    keep = tensors["length"].shape[1]
-    for row in tensors["index"].tolist():
-        yield (
-            row,
-            [
-                action
-                for action in (next(hypotheses) for _ in range(keep))
-                if len(action) and action[-1] == EOS
-            ],
-        )
+def finished_hypotheses(demonstrations: dict[str, Tensor]) -> Iterator[tuple[int, list[Tensor]]]:
+    """Iterate over the rows of ``generate_demonstrations``.
+
+    Yields:
+        The row of the split, and its hypotheses that end with EOS, best first.
+    """
+    lengths = demonstrations["length"]
+    hypotheses = iter(demonstrations["action"].split(lengths.flatten().tolist()))
+    for row in demonstrations["index"].tolist():
+        actions = [next(hypotheses) for _ in range(lengths.shape[1])]
+        yield row, [action for action in actions if len(action) and action[-1] == EOS]
 
 
-def best(task: Task, row: int, actions: list[Tensor]) -> Tensor:
-    """Of the hypotheses for training sentence ``row`` the one with the highest score; of equals the first."""
+def best_hypothesis(task: Task, row: int, actions: list[Tensor]) -> Tensor:
+    """The hypothesis for training sentence ``row`` with the highest score; the first of equals."""
     references = task.splits["train"].texts.references[row]
 
-    def value(action: Tensor) -> float:
-        return next(
-            iter(
-                sentence_score(
-                    task.metric, task.vocabulary.decode(action.tolist()), references
-                ).values()
-            )
-        )
+    def score(action: Tensor) -> float:
+        text = task.vocabulary.decode(action.tolist())
+        return next(iter(sentence_score(task.metric, text, references).values()))
 
-    return max(actions, key=value) if len(actions) > 1 else actions[0]
+    return max(actions, key=score) if len(actions) > 1 else actions[0]

@@ -1,6 +1,7 @@
-"""Generation where something decides at every step who acts, the student or the expert.
+"""Generation in which an algorithm decides at every step who acts, the student or the expert.
 
-DAgger's coin at every step, sampling from a mixture with the teacher and taking over from the student are all of this kind.
+DAgger with a coin per step, sampling from a mixture with the teacher, and handing over from student
+to teacher are all of this kind.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.generation.decoding import limits, roll
-from agents.generation.rollout import acting
+from agents.generation.decoding import decode_loop, row_limits
+from agents.generation.rollout import eval_mode
 from textgen_env.profiler import count
 from textgen_env.types import EOS, LOG_ZERO, PAD, Oracle, Policy, Stepper, Trajectories
 
@@ -25,7 +26,7 @@ class Interleaved:
     """What student and expert generated together.
 
     Attributes:
-        episodes: B rows; no scores.
+        episodes: B rows without scores.
         expert: ``[B, T]`` bool, the steps at which the expert acted.
     """
 
@@ -36,20 +37,23 @@ class Interleaved:
 def interleaved(
     policy: Policy, oracle: Oracle | Stepper, choose: Choose
 ) -> Callable[..., Interleaved]:
-    """A function that generates with ``policy`` and ``oracle`` together, as ``choose`` decides.
+    """A function that generates with ``policy`` and ``oracle``; ``choose`` decides who acts.
 
     Args:
-        policy: the student, in evaluation mode meanwhile.
-        oracle: the expert, as ``stepper`` takes it; where it acts and is not sampled from, ``stepper(oracle, draws=False)``.
-        choose: ``(own, expert, memory, noise)`` → ``(token, acted, memory)``. ``own`` and ``expert`` are logits ``[N, V]``
-            of student and expert, -inf for PAD and BOS; ``noise`` is this step's, ``[N, ...]``; ``memory`` is what the step
-            before returned. Of the token ``[N]`` to generate, ``acted`` ``[N]`` says where it is the expert's.
+        policy: the student; in eval mode while it generates.
+        oracle: the expert. If ``choose`` never samples from it, pass
+            ``stepper(oracle, sampled=False)``.
+        choose: ``(own, expert, memory, noise)`` → ``(token, acted, memory)``. ``own`` and
+            ``expert`` are the logits ``[N, V]`` of student and expert, -inf for PAD and BOS;
+            ``memory`` is what the previous step returned; ``noise`` ``[N, ...]`` is this step's.
+            ``token`` ``[N]`` is generated, and ``acted`` ``[N]`` marks the expert's tokens.
 
     Returns:
-        ``(source [B, S], limit, noise=None, memory=None, needed=None)`` → ``Interleaved``. The limit is one number or int64
-        ``[B]``; noise is ``[B, T, ...]``; memory, a tensor, None, or a tuple or dict of them, has one row for each source,
-        and loses those that have finished; ``needed``: for how many steps ``choose`` needs the student and the expert,
-        after which it gets zeros for their logits and they do not step. No gradient flows.
+        ``generate(source [B, S], limit, noise=None, memory=None, needed=None)`` → ``Interleaved``,
+        without a gradient. limit: one number or int64 ``[B]``. noise: ``[B, T, ...]``. memory: a
+        tensor, None, or a tuple or dict of them, one row per source; finished rows are dropped.
+        needed: the number of steps at which ``choose`` uses the logits of the student and of the
+        expert; afterwards it gets zeros and they are not stepped.
     """
     expert = stepper(oracle)
 
@@ -60,60 +64,64 @@ def interleaved(
         memory: Any = None,
         needed: tuple[int, int] | None = None,
     ) -> Interleaved:
-        limit, most = limits(source, limit)
-        student_steps, expert_steps = needed or (most, most)
+        limit, max_new_tokens = row_limits(source, limit)
+        student_steps, expert_steps = needed or (max_new_tokens, max_new_tokens)
         noise = None if noise is None else noise.to(source.device)
-        acted = torch.zeros(len(source), most, dtype=torch.bool, device=source.device)
+        acted = torch.zeros(len(source), max_new_tokens, dtype=torch.bool, device=source.device)
 
         def start() -> Any:
-            student = policy.start(source, most) if student_steps else None
-            return student, expert.start(source, most) if expert_steps else None, memory
+            student_state = policy.start(source, max_new_tokens) if student_steps else None
+            expert_state = expert.start(source, max_new_tokens) if expert_steps else None
+            return student_state, expert_state, memory
 
         def step(token: Tensor, state: Any, row: Tensor, time: int) -> tuple[Tensor, Any]:
-            student, teacher, memory = state
-            own = answer = torch.zeros(len(token), policy.vocabulary_size, device=token.device)
+            student_state, expert_state, memory = state
+            zeros = torch.zeros(len(token), policy.vocabulary_size, device=token.device)
+            own = expert_logits = zeros
             if time < student_steps:
-                own, student = policy.step(token, student)
+                own, student_state = policy.step(token, student_state)
             if time < expert_steps:
-                answer, teacher = expert.step(token, teacher)
+                expert_logits, expert_state = expert.step(token, expert_state)
             now = None if noise is None else noise[row, time]
-            token, acted[row, time], memory = choose(_allowed(own), _allowed(answer), memory, now)
-            return token, (student, teacher, memory)
+            token, acted[row, time], memory = choose(
+                _without_pad_and_bos(own), _without_pad_and_bos(expert_logits), memory, now
+            )
+            return token, (student_state, expert_state, memory)
 
-        with acting(policy):
-            episodes = roll(step, start, limit, most)
+        with eval_mode(policy):
+            episodes = decode_loop(step, start, limit, max_new_tokens)
         count("decoded", int(episodes.length.sum()))
-        return Interleaved(
-            episodes, acted[:, : episodes.action.shape[1]] & (episodes.action != PAD)
-        )
+        acted = acted[:, : episodes.action.shape[1]] & (episodes.action != PAD)
+        return Interleaved(episodes, acted)
 
     return generate
 
 
 def steps_until(needed: Tensor) -> int:
-    """The number of steps to the last one at which a row of ``needed``, bool ``[B, T]``, is True; 0 where none is."""
+    """Number of steps up to the last True of bool ``[B, T]`` in any row; 0 if there is none."""
     return int(needed.any(0).nonzero().max()) + 1 if needed.any() else 0
 
 
-def stepper(oracle: Oracle | Stepper, draws: bool = True) -> Stepper:
-    """The expert step by step, for a decoder.
+def stepper(oracle: Oracle | Stepper, sampled: bool = True) -> Stepper:
+    """The expert as a ``Stepper``, for a decoder.
 
     Args:
-        oracle: with ``start`` and ``step`` it is returned as it is; without, it is queried about the whole prefix at every
-            step.
-        draws: such a query is for its distribution; False: for its action, and the logits are certain of it.
+        oracle: returned unchanged if it has ``start`` and ``step``; otherwise queried about the
+            whole prefix at every step.
+        sampled: query the oracle for its distribution; False: for its action, which then has all
+            the probability.
     """
     expert: Any = oracle
-    return (
-        expert if hasattr(oracle, "start") and hasattr(oracle, "step") else _Queried(expert, draws)
-    )
+    if hasattr(oracle, "start") and hasattr(oracle, "step"):
+        return expert
+    return _UncachedStepper(expert, sampled)
 
 
-class _Queried:
-    """An oracle that is queried about the whole prefix at every step. Its state: source ``[N, S]`` and prefix ``[N, t]``."""
+class _UncachedStepper:
+    """Queries an oracle about the whole prefix. The state: source ``[N, S]``, prefix ``[N, t]``."""
 
-    def __init__(self, oracle: Oracle, draws: bool) -> None:
-        self.oracle, self.draws = oracle, draws
+    def __init__(self, oracle: Oracle, sampled: bool) -> None:
+        self.oracle, self.sampled = oracle, sampled
 
     def start(self, source: Tensor, limit: int) -> Any:
         return source, source[:, :0]
@@ -123,19 +131,16 @@ class _Queried:
         prefix = torch.cat([prefix, token[:, None]], 1)  # [N, t + 1]
         last = torch.zeros_like(prefix, dtype=torch.bool)
         last[:, -1] = True
-        if self.draws:
+        if self.sampled:
             return self.oracle.log_probs(source, prefix, last), (source, prefix)
-        action = self.oracle.action(source, prefix, last).clamp(
-            min=EOS
-        )  # [N]; PAD and BOS, never generated, end the row
-        logits = torch.full(
-            (len(token), self.oracle.vocabulary_size), LOG_ZERO, device=action.device
-        )
+        # PAD and BOS are never generated; EOS ends the row instead
+        action = self.oracle.action(source, prefix, last).clamp(min=EOS)  # [N]
+        shape = len(token), self.oracle.vocabulary_size
+        logits = torch.full(shape, LOG_ZERO, device=action.device)
         return logits.scatter_(1, action[:, None], 0.0), (source, prefix)
 
 
-def _allowed(logits: Tensor) -> Tensor:
-    """A copy in which PAD and BOS are impossible."""
+def _without_pad_and_bos(logits: Tensor) -> Tensor:
     logits = logits.clone()
     logits[:, :EOS] = -torch.inf
     return logits

@@ -1,4 +1,4 @@
-"""Roll a policy out in the task without a gradient: the student's own prefixes."""
+"""Rollouts of a policy without a gradient: the student's own prefixes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from textgen_env.types import PAD, Policy, Trajectories
 
 
 @contextmanager
-def acting(policy: Policy) -> Iterator[None]:
-    """Evaluation mode and no gradient, recorded as decoding; training mode is restored afterwards."""
+def eval_mode(policy: Policy) -> Iterator[None]:
+    """Eval mode without gradients, profiled as decoding; training mode is restored afterwards."""
     training = policy.training
     policy.train(False)
     try:
@@ -28,7 +28,7 @@ def acting(policy: Policy) -> Iterator[None]:
 
 @contextmanager
 def without_dropout(policy: Policy) -> Iterator[None]:
-    """Evaluation mode with gradients; recurrent layers stay in training mode, which cuDNN wants for their gradient."""
+    """Eval mode with gradients; RNN layers stay in training mode, which cuDNN's backward needs."""
     modes = {module: module.training for module in policy.modules()}
     for module in modes:
         module.training = isinstance(module, nn.RNNBase)
@@ -39,8 +39,8 @@ def without_dropout(policy: Policy) -> Iterator[None]:
             module.training = training
 
 
-def frozen(policy: Policy) -> Policy:
-    """A copy that stays as ``policy`` is now."""
+def frozen_copy(policy: Policy) -> Policy:
+    """A copy of ``policy`` in eval mode whose weights need no gradient."""
     copy = deepcopy(policy).train(False)
     for weight in copy.parameters():
         weight.requires_grad_(False)
@@ -55,22 +55,20 @@ def rollout(
     top_k: int = 0,
     forced: Tensor | None = None,
 ) -> Trajectories:
-    """The policy's own episodes, in evaluation mode and without a gradient.
+    """Generate with the policy, in eval mode and without a gradient.
 
     Args:
-        policy: generates.
+        policy: the policy that generates.
         source: ``[B, S]``.
-        limit: on the length, EOS included: one number, or int64 ``[B]``.
-        noise: uniform numbers ``[B, T]`` to sample with; None: greedily.
-        top_k: sample among this many most likely tokens; 0: among all, 1: greedily.
-        forced: ``[B, F]``, the first actions of each; PAD where the policy is free.
+        limit: maximum length, EOS included: one number, or int64 ``[B]``.
+        noise: uniform noise ``[B, T]`` to sample with; None: greedy.
+        top_k: sample from this many most likely tokens; 0: all, 1: greedy.
+        forced: ``[B, F]`` first tokens of each row; PAD where the policy is free.
     """
-    with acting(policy):
+    with eval_mode(policy):
         episodes = decode(policy, source, limit, False, top_k, noise=noise, forced=forced)
-    generated = (
-        episodes.length
-        if forced is None
-        else (episodes.length - (forced != PAD).sum(1)).clamp(min=0)
-    )
+    generated = episodes.length
+    if forced is not None:
+        generated = (generated - (forced != PAD).sum(1)).clamp(min=0)
     count("decoded", int(generated.sum()))
     return episodes

@@ -1,7 +1,7 @@
-"""Recurrent layers over time-major sequences ``[T, B, D]``: GRU and LSTM by torch, SRU (Lei et al. 2018) written out.
+"""Recurrent layers over time-major sequences ``[T, B, D]``: torch's GRU and LSTM, and SRU.
 
-A cell reads forward: ``forward(x, start)`` a whole sequence, ``step(x, hidden)`` one position. Its
-hidden state begins from ``begin(start)``, with ``start`` ``[B, W]``.
+A cell encodes a whole sequence with ``forward(x, start)`` and one position with
+``step(x, hidden)``. ``begin(start)`` makes its first hidden state from ``start`` ``[B, W]``.
 """
 
 from __future__ import annotations
@@ -14,21 +14,20 @@ from torch import Tensor, nn
 
 from agents.policies.layers import linear
 
-Hidden = tuple[Tensor, ...]  # what a cell remembers between two steps: tensors [B, W], float32
-HIGHWAY = math.sqrt(
-    3
-)  # keeps the variance from layer to layer while reset gates are half open (Lei et al. 2018, section 3)
+Hidden = tuple[Tensor, ...]  # the state of a cell between two steps: tensors [B, W], float32
+# Keeps the variance constant over layers while reset gates are half open (Lei et al. 2018, sec. 3)
+HIGHWAY = math.sqrt(3)
 
 
 class Layer(nn.Module):
-    """A recurrent layer, or two that read in opposite directions.
+    """A recurrent layer, unidirectional or bidirectional.
 
     Args:
         cell: The cell's class.
         inputs: Width of the input.
-        width: W, of the hidden state.
-        directions: 1, or 2 for the concatenated outputs of both.
-        projection: Width to which the input is projected first; 0 for none.
+        width: W, width of the hidden state.
+        directions: 1, or 2 for the concatenated outputs of both directions.
+        projection: Width to which the input is projected first; 0 for no projection.
         layer_norm: Normalize the input.
     """
 
@@ -47,13 +46,15 @@ class Layer(nn.Module):
         self.project = linear(inputs, projection, bias=False) if projection else nn.Identity()
         self.cells = nn.ModuleList(cell(projection or inputs, width) for _ in range(directions))
 
-    def forward(self, x: Tensor, start: Tensor | None = None, back: Tensor | None = None) -> Tensor:
-        """Read sequences.
+    def forward(
+        self, x: Tensor, start: Tensor | None = None, reversal: Tensor | None = None
+    ) -> Tensor:
+        """Encode sequences.
 
         Args:
             x: ``[T, B, inputs]``.
-            start: ``[B, W]``, the state before the first step; None: 0.
-            back: ``backwards`` of the rows' lengths, for the second direction.
+            start: ``[B, W]``, what the first hidden state is made from; None: zeros.
+            reversal: ``reversal_index`` of the row lengths, for the second direction.
 
         Returns:
             ``[T, B, directions·W]``.
@@ -61,94 +62,102 @@ class Layer(nn.Module):
         x = self.project(self.norm(x))
         start = x.new_zeros(x.shape[1], self.width, dtype=torch.float32) if start is None else start
         output = self.cells[0](x, start)
-        if back is None:
+        if reversal is None:
             return output
-        return torch.cat([output, reverse(self.cells[1](reverse(x, back), start), back)], 2)
+        backward = reverse(self.cells[1](reverse(x, reversal), start), reversal)
+        return torch.cat([output, backward], 2)
 
     def begin(self, start: Tensor) -> Hidden:
-        """The hidden state that ``start`` ``[B, W]`` stands for."""
+        """The first hidden state, made from ``start`` ``[B, W]``."""
         return self.cells[0].begin(start)  # type: ignore[operator]
 
     def step(self, x: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
-        """One step forward: ``[B, inputs]`` → ``[B, W]``, and the hidden state after it."""
+        """One step forward: ``[B, inputs]`` → ``[B, W]`` and the next hidden state."""
         return self.cells[0].step(self.project(self.norm(x)), hidden)  # type: ignore[operator]
 
 
-def backwards(length: Tensor, steps: int) -> Tensor:
-    """Where each of ``[T, B]`` positions is read from when rows of ``length`` ``[B]`` are reversed; its own inverse.
+def reversal_index(length: Tensor, steps: int) -> Tensor:
+    """Index ``[T, B]`` that reverses each row within its ``length`` ``[B]``; its own inverse.
 
-    A row is reversed within its length, so a second direction never sees padding.
+    Reversing within the length keeps padding at the end, where the backward direction ignores it.
     """
     time = torch.arange(steps, device=length.device)[:, None]  # [T, 1]
     return torch.where(time < length, length - 1 - time, time)  # [T, B]
 
 
-def reverse(x: Tensor, back: Tensor) -> Tensor:
-    """``x`` ``[T, B, D]`` with each row reversed as ``back`` ``[T, B]`` says."""
-    return x[back, torch.arange(x.shape[1], device=x.device)]
+def reverse(x: Tensor, reversal: Tensor) -> Tensor:
+    """``x`` ``[T, B, D]`` with its rows reversed by a ``reversal_index`` ``[T, B]``."""
+    return x[reversal, torch.arange(x.shape[1], device=x.device)]
 
 
 class GRU(nn.GRU):
-    """nn.GRU, with single steps by the same weights."""
+    """nn.GRU with single steps that use the same weights."""
 
     def forward(self, x: Tensor, start: Tensor) -> Tensor:  # type: ignore[override]
+        """``[T, B, inputs]``, ``[B, W]`` → ``[T, B, W]``."""
         return super().forward(x, start[None])[0]
 
     def begin(self, start: Tensor) -> Hidden:
+        """The first hidden state."""
         return (start,)
 
     def step(self, x: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
+        """``[B, inputs]`` → ``[B, W]`` and the next hidden state."""
         output = torch.gru_cell(x, *hidden, *self.parameters())
         return output, (output,)
 
 
 class LSTM(nn.LSTM):
-    """nn.LSTM, with single steps by the same weights; its memory cell begins as its output does."""
+    """nn.LSTM with single steps that use the same weights; h and c start with the same values."""
 
     def forward(self, x: Tensor, start: Tensor) -> Tensor:  # type: ignore[override]
+        """``[T, B, inputs]``, ``[B, W]`` → ``[T, B, W]``."""
         return super().forward(x, (start[None], start[None]))[0]
 
     def begin(self, start: Tensor) -> Hidden:
+        """The first hidden state."""
         return start, start
 
     def step(self, x: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
+        """``[B, inputs]`` → ``[B, W]`` and the next hidden state."""
         hidden = torch.lstm_cell(x, hidden, *self.parameters())
         return hidden[0], hidden
 
 
 class SRU(nn.Module):
-    """Simple recurrent unit (Lei et al. 2018, equations 1-4): only element-wise work waits for the step before.
+    """Simple recurrent unit (Lei et al. 2018, equations 1-4): only element-wise ops are recurrent.
 
     f_t = σ(W_f x_t + v_f ⊙ c_{t-1} + b_f);  c_t = f_t ⊙ c_{t-1} + (1 - f_t) ⊙ W x_t;
-    r_t = σ(W_r x_t + v_r ⊙ c_{t-1} + b_r);  h_t = r_t ⊙ c_t + (1 - r_t) ⊙ √3 x_t, with a matrix in
-    place of √3 where the widths differ. The matrices meet all steps at once; c is float32.
+    r_t = σ(W_r x_t + v_r ⊙ c_{t-1} + b_r);  h_t = r_t ⊙ c_t + (1 - r_t) ⊙ √3 x_t, with a matrix
+    instead of √3 where the widths differ. One matmul covers all steps; c is float32.
     """
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
-        self.matrices = nn.Linear(
-            inputs, width * (3 if inputs == width else 4), bias=False
-        )  # W, W_f, W_r, highway
+        blocks = 3 if inputs == width else 4  # W, W_f, W_r, highway
+        self.matrices = nn.Linear(inputs, blocks * width, bias=False)
         self.peephole = nn.Parameter(torch.empty(2, width))  # v_f, v_r
         self.bias = nn.Parameter(torch.zeros(2, width))  # b_f, b_r
         nn.init.uniform_(self.matrices.weight, -math.sqrt(3 / inputs), math.sqrt(3 / inputs))
         nn.init.uniform_(self.peephole, -math.sqrt(3 / width), math.sqrt(3 / width))
 
     def forward(self, x: Tensor, start: Tensor) -> Tensor:
+        """``[T, B, inputs]``, ``[B, W]`` → ``[T, B, W]``."""
         return self.run(x, start)[0]
 
     def begin(self, start: Tensor) -> Hidden:
+        """The first hidden state."""
         return (start,)
 
     def step(self, x: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
+        """``[B, inputs]`` → ``[B, W]`` and the next hidden state."""
         output, cell = self.run(x[None], *hidden)
         return output[0], (cell,)
 
     def run(self, x: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
         """``[T, B, inputs]``, c_0 ``[B, W]`` → h ``[T, B, W]``, c_T ``[B, W]``."""
-        candidate, forget, reset, *highway = (
-            self.matrices(x).float().split(cell.shape[1], -1)
-        )  # [T, B, W] each
+        blocks = self.matrices(x).float().split(cell.shape[1], -1)  # [T, B, W] each
+        candidate, forget, reset, *highway = blocks
         forget, reset = forget + self.bias[0], reset + self.bias[1]
         cells = [cell]
         for candidate_t, forget_t in zip(candidate, forget, strict=True):
@@ -156,9 +165,8 @@ class SRU(nn.Module):
             cell = gate * cell + (1 - gate) * candidate_t
             cells.append(cell)
         gate = torch.sigmoid(reset + self.peephole[1] * torch.stack(cells[:-1]))  # [T, B, W]
-        return gate * torch.stack(cells[1:]) + (1 - gate) * (
-            highway[0] if highway else HIGHWAY * x
-        ), cell
+        skip = highway[0] if highway else HIGHWAY * x
+        return gate * torch.stack(cells[1:]) + (1 - gate) * skip, cell
 
 
 CELLS: dict[str, Any] = {"gru": GRU, "lstm": LSTM, "sru": SRU}

@@ -1,4 +1,4 @@
-"""A transformers model as a policy over the vocabulary of its own tokenizer: a teacher, not a student architecture."""
+"""A Hugging Face model as a policy over the vocabulary of its own tokenizer, to be a teacher."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ from textgen_env.types import EOS, LOG_ZERO, PAD, select_positions
 
 
 class HuggingFacePolicy(nn.Module):
-    """π(a | s) of an encoder–decoder or a decoder-only model; see ``textgen_env.types.Policy`` for the contract.
+    """An encoder–decoder or decoder-only model; a ``textgen_env.types.Policy``.
 
-    An encoder encodes ``opening`` and the source, and its decoder is given ``closing``, then the prefix.  A decoder-only model
-    is given ``opening``, the source, ``closing``, then the prefix.
+    The encoder's input is ``before_source`` and the source; the decoder's is ``before_target`` and
+    the prefix. The input of a decoder-only model is the concatenation of the four.
 
     Args:
         model: A model of transformers.
         vocabulary: V tokens.
-        ids: The model's id of each of them.  A token without one (None) is encoded as EOS and never generated.  What only
-            the model has (special tokens, padding of its output layer) gets no logit.
-        opening: Model ids before the source.
-        closing: Model ids before the prefix.
-        keeps_eos: Decoder-only: whether the source's EOS stands before ``closing``.
+        ids: The model's id of each token. A token without one (None) is encoded as EOS and never
+            generated. Ids that only the model has, such as special tokens and padding of its output
+            layer, get no logit.
+        before_source: Model ids before the source.
+        before_target: Model ids before the prefix.
+        keeps_eos: Whether a decoder-only model sees the source's EOS.
     """
 
     ids: Tensor  # [V]
-    absent: Tensor  # tokens of the vocabulary that the model lacks
-    opening: Tensor
-    closing: Tensor
+    missing: Tensor  # tokens of the vocabulary that the model does not have
+    before_source: Tensor
+    before_target: Tensor
 
     def __init__(
         self,
         model: Any,
         vocabulary: Vocabulary,
         ids: Sequence[int | None],
-        opening: Sequence[int],
-        closing: Sequence[int],
+        before_source: Sequence[int],
+        before_target: Sequence[int],
         keeps_eos: bool = True,
     ) -> None:
         super().__init__()
@@ -52,129 +53,119 @@ class HuggingFacePolicy(nn.Module):
         self.keeps_eos = keeps_eos
         self.has_encoder = bool(model.config.is_encoder_decoder)
         parameters = inspect.signature(model.forward).parameters
-        self.takes_positions = "position_ids" in parameters
-        self.cache_name = (
-            "cache" if "cache" in parameters else "past_key_values"
-        )  # of transformers 5 and 4
-        known = [ids[EOS] if theirs is None else theirs for theirs in ids]
-        absent = [ours for ours, theirs in enumerate(ids) if theirs is None]
-        for name, value in {
-            "ids": known,
-            "absent": absent,
-            "opening": opening,
-            "closing": closing,
-        }.items():
-            self.register_buffer(name, torch.tensor(value, dtype=torch.int64))
+        self.has_positions = "position_ids" in parameters
+        # transformers 5 or 4
+        self.cache_name = "cache" if "cache" in parameters else "past_key_values"
+        buffers = {
+            "ids": [ids[EOS] if model_id is None else model_id for model_id in ids],
+            "missing": [token for token, model_id in enumerate(ids) if model_id is None],
+            "before_source": before_source,
+            "before_target": before_target,
+        }
+        for name, values in buffers.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.int64))
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True."""
         return self.head(self.features(source, prefix, mask))
 
     def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The input of the model's output layer: ``[B, T, D]``, or ``[N, D]`` where ``mask`` ``[B, T]`` is True."""
+        """Inputs of the output layer: ``[B, T, D]``, or ``[N, D]`` where ``mask`` is True."""
         state = self.start(source, prefix.shape[1])
         tokens = torch.cat([state.prompt, self.ids[prefix[:, 1:]]], 1)  # [B, P + T - 1]
-        hidden, skipped = (
-            self._run(self.inputs(tokens, state))[0],
-            state.prompt.shape[1] - 1,
-        )  # [B, P + T - 1, D]
-        return (
-            hidden[:, skipped:]
-            if mask is None
-            else select_positions(hidden, F.pad(mask, (skipped, 0)))
-        )
+        hidden, _ = self._run(self.model_inputs(tokens, state))  # [B, P + T - 1, D]
+        skipped = state.prompt.shape[1] - 1
+        if mask is None:
+            return hidden[:, skipped:]
+        return select_positions(hidden, F.pad(mask, (skipped, 0)))
 
     def head(self, features: Tensor) -> Tensor:
-        """The model's logits for ``features`` ``[…, D]`` → ``[…, V]``."""
+        """The model's logits of the vocabulary for ``features`` ``[…, D]`` → ``[…, V]``."""
         model, config = self.model, self.model.config
-        logits = model.get_output_embeddings()(features)  # [..., theirs]
+        logits = model.get_output_embeddings()(features)  # [..., model's vocabulary]
         logits = logits + getattr(model, "final_logits_bias", 0.0)  # BART and its relatives
-        logits = (
-            logits * getattr(model, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
-        )  # Cohere, Granite
+        logits = logits * getattr(model, "logit_scale", 1.0)  # Cohere
+        logits = logits / getattr(config, "logits_scaling", 1.0)  # Granite
         if cap := getattr(config, "final_logit_softcapping", None):  # Gemma
             logits = cap * torch.tanh(logits / cap)
-        return self.ours(logits)
+        return self.vocabulary_logits(logits)
 
-    def ours(self, logits: Tensor) -> Tensor:
-        """The vocabulary's columns of the model's logits: ``[…, theirs]`` → ``[…, V]``."""
-        return logits.index_select(-1, self.ids).index_fill_(-1, self.absent, LOG_ZERO)
+    def vocabulary_logits(self, model_logits: Tensor) -> Tensor:
+        """The columns of the model's logits that belong to the vocabulary: ``[…, V]``."""
+        logits = model_logits.index_select(-1, self.ids)
+        return logits.index_fill_(-1, self.missing, LOG_ZERO)
 
-    def start(self, source: Tensor, limit: int) -> State:
-        """Encode once, or lay out the prompt; the cache grows step by step, whatever the ``limit``."""
-        source = source[
-            :, : max(1, int((source != PAD).any(0).sum()))
-        ]  # the model may have no position for more padding
-        opening, closing = (
-            self.opening.expand(len(source), -1),
-            self.closing.expand(len(source), -1),
-        )
-        tokens = torch.cat([opening, self.ids[source]], 1)  # [B, S]
-        absent = source == PAD if self.keeps_eos else (source == PAD) | (source == EOS)
-        present = F.pad((~absent).long(), (opening.shape[1], 0), value=1)  # [B, S]
+    def start(self, source: Tensor, limit: int) -> HuggingFaceState:
+        """Encode the source, or build the prompt; the cache grows with each step."""
+        # the model may not have positions for all the padding
+        source = source[:, : max(1, int((source != PAD).any(0).sum()))]
+        before_source = self.before_source.expand(len(source), -1)
+        before_target = self.before_target.expand(len(source), -1)
+        tokens = torch.cat([before_source, self.ids[source]], 1)  # [B, S]
+        hidden = source == PAD if self.keeps_eos else (source == PAD) | (source == EOS)
+        present = F.pad((~hidden).long(), (before_source.shape[1], 0), value=1)  # [B, S]
         if self.has_encoder:
-            encoded = self.model.get_encoder()(
-                input_ids=tokens, attention_mask=present
-            ).last_hidden_state
-            return State(0, closing, present, encoded, None)
-        left = present.argsort(
-            dim=1, stable=True
-        )  # left padding, as MPT's ALiBi counts distances by position
-        prompt = torch.cat([tokens.gather(1, left), closing], 1)  # [B, P]
-        return State(
-            0, prompt, F.pad(present.gather(1, left), (0, closing.shape[1]), value=1), None, None
-        )
+            output = self.model.get_encoder()(input_ids=tokens, attention_mask=present)
+            return HuggingFaceState(0, before_target, present, output.last_hidden_state, None)
+        # left padding: the ALiBi of MPT measures distances between positions
+        left = present.argsort(dim=1, stable=True)
+        prompt = torch.cat([tokens.gather(1, left), before_target], 1)  # [B, P]
+        present = F.pad(present.gather(1, left), (0, before_target.shape[1]), value=1)  # [B, P]
+        return HuggingFaceState(0, prompt, present, None, None)
 
-    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step for ``token`` ``[B]`` (BOS first) → ``[B, V]``; the cache in ``state`` grows: do not use it again."""
+    def step(self, token: Tensor, state: HuggingFaceState) -> tuple[Tensor, HuggingFaceState]:
+        """One step for ``token`` ``[B]`` (BOS first) → ``[B, V]``; consumes ``state``."""
         tokens = self.ids[token][:, None] if state.time else state.prompt
-        hidden, cache = self._run(self.inputs(tokens, state) | {"use_cache": True})
-        return self.head(hidden[:, -1]), replace(
-            state, time=state.time + tokens.shape[1], cache=cache
-        )
+        hidden, cache = self._run(self.model_inputs(tokens, state) | {"use_cache": True})
+        state = replace(state, time=state.time + tokens.shape[1], cache=cache)
+        return self.head(hidden[:, -1]), state
 
-    def inputs(self, tokens: Tensor, state: State) -> dict[str, Any]:
-        """The model's arguments for ``tokens`` ``[B, N]``, which follow the ``state.time`` tokens in the cache."""
+    def model_inputs(self, tokens: Tensor, state: HuggingFaceState) -> dict[str, Any]:
+        """The model's arguments for ``tokens`` ``[B, N]``, which follow those in the cache."""
         options: dict[str, Any] = {self.cache_name: state.cache, "use_cache": False}
         if self.has_encoder:
             memory = {"encoder_outputs": (state.encoded,), "attention_mask": state.present}
             return {"decoder_input_ids": tokens, **memory, **options}
-        present = F.pad(
-            state.present, (0, state.time + tokens.shape[1] - state.present.shape[1]), value=1
-        )
-        if self.takes_positions:
+        generated = state.time + tokens.shape[1] - state.present.shape[1]
+        present = F.pad(state.present, (0, generated), value=1)
+        if self.has_positions:
             options["position_ids"] = (present.cumsum(1) - 1).clamp(min=0)[:, state.time :]
         return {"input_ids": tokens, "attention_mask": present, **options}
 
     def _run(self, inputs: dict[str, Any]) -> tuple[Tensor, Any]:
-        """The input of the output layer ``[B, N, D]``, and the cache; the output layer itself gets no position to compute."""
+        """Run the model up to its output layer → the layer's input ``[B, N, D]``, and the cache."""
         hidden: list[Tensor] = []
 
         def capture(layer: nn.Module, args: tuple[Tensor]) -> Tensor:
             hidden.append(args[0])
-            return args[0][:, :0]
+            return args[0][:, :0]  # the output layer computes nothing
 
         with self.model.get_output_embeddings().register_forward_pre_hook(capture):
             output = self.model(**inputs)
         return hidden[0], output[self.cache_name] if inputs["use_cache"] else None
 
     def check_limits(self, source_limit: int, horizon: int) -> None:
-        """UserError when a source and a target of these lengths take more positions than the model has."""
-        sizes = (len(self.opening) + source_limit, len(self.closing) + horizon - 1)
+        """Raise UserError if source and target may need more positions than the model has."""
+        sizes = len(self.before_source) + source_limit, len(self.before_target) + horizon - 1
         needed = max(sizes) if self.has_encoder else sum(sizes)
         positions = getattr(self.model.config, "max_position_embeddings", needed)
         if needed > positions:
             raise UserError(
-                f"the teacher has {positions} positions and needs {needed}: lower env.source_limit or env.horizon"
+                f"the teacher has {positions} positions but the task needs {needed}: "
+                "lower env.source_limit or env.horizon"
             )
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A decode after ``time`` tokens.
+class HuggingFaceState:
+    """Decoding state.
 
-    prompt ``[B, P]``: tokens of the first step · present: 1 where there is a token, for the encoder ``[B, S]`` or, without
-    one, for the prompt ``[B, P]`` · encoded ``[B, S, D]`` or None · cache: the model's own; None before the first step.
+    Attributes:
+        time: number of tokens in the cache.
+        prompt: ``[B, P]``, the tokens of the first step.
+        present: the attention mask of the encoder ``[B, S]``, or of the prompt ``[B, P]``.
+        encoded: ``[B, S, D]``; None without an encoder.
+        cache: the model's own; None before the first step.
     """
 
     time: int
@@ -183,13 +174,12 @@ class State:
     encoded: Tensor | None
     cache: Any
 
-    def select(self, index: Tensor) -> State:
-        """Rows ``index``; the cache is reordered in place: do not use this state again."""
+    def select(self, index: Tensor) -> HuggingFaceState:
+        """Rows ``index``; reorders the cache in place, so this state must not be used again."""
         if torch.equal(index, torch.arange(len(self.prompt), device=index.device)):
             return self
         if self.cache is not None:
             self.cache.reorder_cache(index)
         encoded = None if self.encoded is None else self.encoded[index]
-        return replace(
-            self, prompt=self.prompt[index], present=self.present[index], encoded=encoded
-        )
+        prompt, present = self.prompt[index], self.present[index]
+        return replace(self, prompt=prompt, present=present, encoded=encoded)

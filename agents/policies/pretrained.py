@@ -1,6 +1,7 @@
-"""Teachers from elsewhere: ``hf:FOLDER_OR_NAME`` → a policy.
+"""Pretrained Hugging Face teachers: ``hf:FOLDER_OR_NAME`` → a policy.
 
-Such a folder is data: none of its code runs, and only safetensors are read (agents/policies/untrusted.py).
+Model folders are untrusted: none of their code runs, and only safetensors weights are loaded
+(agents/policies/untrusted.py).
 """
 
 from __future__ import annotations
@@ -15,105 +16,108 @@ import torch
 from tokenizers import Tokenizer
 
 from agents.policies.huggingface import HuggingFacePolicy
-from agents.policies.untrusted import clean_view
+from agents.policies.untrusted import sanitized_folder
 from textgen_env.data.pretrained_tokenizer import convert_tokenizer
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
 
-LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+OFFLINE: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 
 
-class Tokens(NamedTuple):
-    """A model's tokenizer.
+class PretrainedTokenizer(NamedTuple):
+    """The tokenizer of a pretrained model.
 
-    ids: its id of each token of the vocabulary, None where it has none.  before, after: ids that it puts around every text.
+    Attributes:
+        vocabulary: its tokens, under this project's ids.
+        ids: the tokenizer's id of each token of the vocabulary, or None.
+        tokenizer: the tokenizer itself.
+        prepended: ids that it puts before every text.
+        appended: ids that it puts after every text.
     """
 
     vocabulary: Vocabulary
     ids: list[int | None]
     tokenizer: Tokenizer
-    before: list[int]
-    after: list[int]
+    prepended: list[int]
+    appended: list[int]
 
     def encode(self, text: str) -> list[int]:
-        """The model's ids of ``text``, in which special tokens may be spelled out."""
+        """Token ids of ``text``; special tokens spelled out in the text are recognized."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
 
-def load_tokens(name: str) -> Tokens:
-    """The tokenizer of the model in folder ``name``, or of that name on the hub.
+def load_tokenizer(name: str) -> PretrainedTokenizer:
+    """Load the tokenizer of a model.
+
+    Args:
+        name: A folder, or the name of a model on the Hub.
 
     Raises:
         UserError: It cannot be loaded or used.
     """
-    with _opened(name) as (transformers, view):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(view, **LOCAL)
+    with _opened(name) as (transformers, folder):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **OFFLINE)
         if not tokenizer.is_fast:
-            kind = type(tokenizer).__name__
             raise UserError(
-                f"it has only a slow tokenizer ({kind}); a fast one, a tokenizer.json, is needed"
+                f"it has only a slow tokenizer ({type(tokenizer).__name__}); "
+                "a fast one is needed, with a tokenizer.json"
             )
         if tokenizer.eos_token is None:
-            raise UserError("its tokenizer names no eos_token, with which a sequence could end")
+            raise UserError("its tokenizer has no eos_token, which is needed to end a sequence")
         backend = tokenizer.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()
-        probe = backend.encode("a")
-        text = [i for i, special in enumerate(probe.special_tokens_mask) if not special]
+        sample = backend.encode("a")
+        text = [i for i, special in enumerate(sample.special_tokens_mask) if not special]
+        prepended, appended = sample.ids[: text[0]], sample.ids[text[-1] + 1 :]
         vocabulary, ids = convert_tokenizer(backend.to_str(), tokenizer.eos_token)
-        return Tokens(vocabulary, ids, backend, probe.ids[: text[0]], probe.ids[text[-1] + 1 :])
+        return PretrainedTokenizer(vocabulary, ids, backend, prepended, appended)
 
 
-def load(name: str, source_prefix: str = "", separator: str = "") -> HuggingFacePolicy:
-    """The model in folder ``name``, or of that name on the hub, in float32.
+def load_pretrained(name: str, source_prefix: str = "", separator: str = "") -> HuggingFacePolicy:
+    """Load a model in float32 as a policy.
 
     Args:
-        name: The folder or name.
-        source_prefix: Text before every source, tokenized by itself.
-        separator: Decoder-only: text between source and target, tokenized by itself; empty: EOS.
+        name: A folder, or the name of a model on the Hub.
+        source_prefix: Text prepended to every source, tokenized separately.
+        separator: Decoder-only models: text between source and target, tokenized separately;
+            EOS if empty.
 
     Raises:
-        UserError: The model cannot be loaded, or is no policy over the vocabulary of its tokenizer.
+        UserError: The model cannot be loaded, does not match its tokenizer, or is not causal.
     """
-    tokens = load_tokens(name)
-    with _opened(name) as (transformers, view):
-        config = transformers.AutoConfig.from_pretrained(view, **LOCAL)
-        kind = (
-            transformers.AutoModelForSeq2SeqLM
-            if config.is_encoder_decoder
-            else transformers.AutoModelForCausalLM
+    tokenizer = load_tokenizer(name)
+    with _opened(name) as (transformers, folder):
+        config = transformers.AutoConfig.from_pretrained(folder, **OFFLINE)
+        has_encoder = config.is_encoder_decoder
+        auto_class = (
+            transformers.AutoModelForSeq2SeqLM if has_encoder else transformers.AutoModelForCausalLM
         )
-        options = {
-            "use_safetensors": True,
-            "dtype": torch.float32,
-            "output_loading_info": True,
-            **LOCAL,
-        }
-        model, report = kind.from_pretrained(view, config=config, **options)
-        if report["missing_keys"]:
-            raise UserError(
-                f"its weights are not those of a {type(model).__name__}: {min(report['missing_keys'])} is missing"
-            )
-        if config.is_encoder_decoder and separator:
-            raise UserError("teacher.separator is for models without an encoder; leave it out")
-        _check_vocabulary(model, tokens)
-        opening = tokens.before + tokens.encode(source_prefix)
-        closing = (
-            _decoder_start(model, tokens.before)
-            if config.is_encoder_decoder
-            else tokens.encode(separator)
+        options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
+        model, info = auto_class.from_pretrained(folder, config=config, **options, **OFFLINE)
+        if missing := info["missing_keys"]:
+            raise UserError(f"its weights lack {min(missing)} of {type(model).__name__}")
+        if has_encoder and separator:
+            raise UserError("teacher.separator is only for decoder-only models; leave it out")
+        _check_tokenizer(model, tokenizer)
+        before_source = tokenizer.prepended + tokenizer.encode(source_prefix)
+        before_target = (
+            _decoder_start(model, tokenizer.prepended)
+            if has_encoder
+            else tokenizer.encode(separator)
         )
+        vocabulary, ids, *_ = tokenizer
         policy = HuggingFacePolicy(
-            model, tokens.vocabulary, tokens.ids, opening, closing, keeps_eos=not separator
-        ).eval()
-        _check_identities(policy)
+            model, vocabulary, ids, before_source, before_target, keeps_eos=not separator
+        )
+        _check_identities(policy.eval())
     return policy
 
 
 @contextmanager
 def _opened(name: str) -> Iterator[tuple[ModuleType, Path]]:
-    """The transformers package, and a folder with what may be read of the model; any error is one line with its name."""
+    """Yield transformers and a sanitized model folder; any error becomes a one-line UserError."""
     try:
         import transformers
     except ImportError:
@@ -121,66 +125,68 @@ def _opened(name: str) -> Iterator[tuple[ModuleType, Path]]:
             "teacher.path=hf:… needs the transformers package: pip install -e '.[hf]'"
         ) from None
     try:
-        with clean_view(name, transformers) as view:
-            yield transformers, view
-    except Exception as error:  # whatever the packages raise means the same to the user
+        with sanitized_folder(name, transformers) as folder:
+            yield transformers, folder
+    except Exception as error:  # the packages raise errors of any type
         raise UserError(f"teacher.path=hf:{name}: {' '.join(str(error).split())[:300]}") from error
 
 
-def _decoder_start(model: Any, before: list[int]) -> list[int]:
-    """The ids that the decoder is given before the first token of a text; models are trained with ``before`` in front of it."""
-    start, first = (
-        model.generation_config.decoder_start_token_id,
-        model.generation_config.forced_bos_token_id,
-    )
+def _decoder_start(model: Any, prepended: list[int]) -> list[int]:
+    """The decoder's input before the first token; models are trained with ``prepended`` in it."""
+    generation = model.generation_config
+    start, forced = generation.decoder_start_token_id, generation.forced_bos_token_id
     if start is None:
-        raise UserError("its config names no decoder_start_token_id")
-    if first is not None:
-        return [start, first]
-    return before if before[:1] == [start] else [start, *before]
+        raise UserError("its config has no decoder_start_token_id")
+    if forced is not None:
+        return [start, forced]
+    return prepended if prepended[:1] == [start] else [start, *prepended]
 
 
-def _check_vocabulary(model: Any, tokens: Tokens) -> None:
-    size, highest = (
-        model.get_output_embeddings().weight.shape[0],
-        max(theirs for theirs in tokens.ids if theirs is not None),
-    )
+def _check_tokenizer(model: Any, tokenizer: PretrainedTokenizer) -> None:
+    size = model.get_output_embeddings().weight.shape[0]
+    highest = max(model_id for model_id in tokenizer.ids if model_id is not None)
     if highest >= size:
         raise UserError(
-            f"its tokenizer has ids up to {highest:,}, the model only {size:,} tokens: they do not belong together"
+            f"tokenizer and model do not match: the tokenizer has ids up to {highest:,}, "
+            f"the model only {size:,} tokens"
         )
-    eos, ends = tokens.ids[EOS], model.generation_config.eos_token_id
-    if ends is not None and eos not in (ends if isinstance(ends, list) else [ends]):
+    eos, model_eos = tokenizer.ids[EOS], model.generation_config.eos_token_id
+    if model_eos is not None and eos not in (
+        model_eos if isinstance(model_eos, list) else [model_eos]
+    ):
         raise UserError(
-            f"the model ends a sequence with id {ends}, its tokenizer with {eos}: they do not belong together"
+            f"tokenizer and model do not match: EOS is {eos} in the tokenizer, "
+            f"{model_eos} in the model"
         )
-    if model.config.is_encoder_decoder and tokens.after not in ([], [eos]):
-        raise UserError("its tokenizer ends a source with more than EOS, and no source here does")
+    if model.config.is_encoder_decoder and tokenizer.appended not in ([], [eos]):
+        raise UserError("its tokenizer appends tokens other than EOS, which is not supported")
 
 
 @torch.no_grad()
 def _check_identities(policy: HuggingFacePolicy) -> None:
-    """UserError unless the model is causal, masks padding, has a cache, and computes the logits that ``head`` does.
+    """Check on two short rows that the policy keeps the identities of ``textgen_env.types.Policy``.
 
-    Two short rows show it.
+    Raises:
+        UserError: The model is not causal, attends to padding, has no consistent cache, or its
+            logits differ from ``head``.
     """
-    word = policy.vocabulary_size - 1
-    source = torch.tensor([[word, word, word, EOS], [word, EOS, PAD, PAD]])
-    prefix = torch.tensor([[BOS, word, EOS], [BOS, EOS, word]])
+    token = policy.vocabulary_size - 1
+    source = torch.tensor([[token, token, token, EOS], [token, EOS, PAD, PAD]])
+    prefix = torch.tensor([[BOS, token, EOS], [BOS, EOS, token]])
     kind = policy.model.config.model_type
     try:
-        whole, alone = policy(source, prefix)[1, :2], policy(source[1:, :2], prefix[1:, :2])[0]
+        batched, single = policy(source, prefix)[1, :2], policy(source[1:, :2], prefix[1:, :2])[0]
         state = policy.start(source, 2)
-        own = policy.ours(policy.model(**policy.inputs(state.prompt, state)).logits[1, -1])
+        output = policy.model(**policy.model_inputs(state.prompt, state))
+        direct = policy.vocabulary_logits(output.logits[1, -1])
         _, state = policy.step(prefix[:, 0], state)
         cached, _ = policy.step(prefix[1:, 1], state.select(torch.tensor([1])))
     except Exception as error:
         raise UserError(f"a {kind} model cannot be a teacher ({error})") from error
-    tolerance = 1e-3 * max(1.0, whole[whole > LOG_ZERO].abs().max().item())
-    gaps = torch.stack(
-        [(alone[0] - whole[0]), alone[1] - whole[1], own - whole[0], cached[0] - whole[1]]
-    ).abs()
-    if not gaps.max() < tolerance:
+    tolerance = 1e-3 * max(1.0, batched[batched > LOG_ZERO].abs().max().item())
+    pairs = [(single, batched), (direct, batched[0]), (cached[0], batched[1])]
+    if not all(bool((a - b).abs().max() < tolerance) for a, b in pairs):
         raise UserError(
-            f"a {kind} model cannot be a teacher: it sees later tokens, or padding, or its cache or output differs"
+            f"a {kind} model cannot be a teacher: it is not causal, attends to padding, "
+            "or its cache or output layer is inconsistent"
         )

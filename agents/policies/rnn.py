@@ -1,4 +1,4 @@
-"""The recurrent encoder–decoder with dot-product attention (Luong et al. 2015), output tied to the target embedding."""
+"""The recurrent encoder–decoder with dot-product attention (Luong et al. 2015), tied output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.policies.cells import CELLS, Hidden, Layer, backwards
+from agents.policies.cells import CELLS, Hidden, Layer, reversal_index
 from agents.policies.layers import LAYERS, WIDTH, linear
 from agents.policies.layers import embedding as token_embedding
 from textgen_env.errors import Range, check_range, unknown
@@ -18,26 +18,28 @@ from textgen_env.types import PAD, select_positions
 
 
 class RNN(nn.Module):
-    """π(a | s) by a bidirectional encoder and a decoder that attends to it; a ``textgen_env.types.Policy``.
+    """A bidirectional encoder and a decoder that attends to it; a ``textgen_env.types.Policy``.
 
-    A decoder layer starts from the last outputs, in both directions, of the encoder layer at its
-    height. Attention comes after the recurrent stack and does not feed back into it, as in Lin et
-    al. 2020: all positions are computed at once. An output is tanh(W_h h + W_c Σ p_s m_s + b) (Luong
-    et al., equation 5), narrowed to the embedding's width; W_c meets the encoder's states m once a
-    sentence and not once a step.
+    Each decoder layer starts from the final outputs, in both directions, of the encoder layer at
+    the same height. Attention follows the recurrent stack and is not fed back into it, as in Lin et
+    al. 2020, so that all positions are computed at once. The output is tanh(W_h h + W_c Σ p_s m_s +
+    b) (Luong et al., equation 5), projected to the embedding's width; W_c is applied to the
+    encoder's states m once per sentence instead of once per step.
 
     Args:
-        vocabulary_size: V, tokens of the vocabulary that source and target share.
+        vocabulary_size: V, tokens of the vocabulary shared by source and target.
         cell: gru, lstm or sru.
         encoder_layers: layers of the bidirectional encoder.
         decoder_layers: layers of the decoder.
-        encoder_width: size of the encoder's hidden state, each way.
-        width: size of the decoder's hidden state; what comes from the encoder gets a linear map if twice encoder_width differs.
-        embedding: size of a token's representation, in and out.
-        projection: every layer's input is first projected to this width, a low-rank factor of its matrices; 0 for none.
+        encoder_width: size of the encoder's hidden state, per direction.
+        width: size of the decoder's hidden state; a linear map connects the two where
+            2·encoder_width differs from it.
+        embedding: size of the token embeddings, input and output.
+        projection: project the input of every layer to this width first, a low-rank factor of its
+            matrices; 0 for no projection.
         layer_norm: normalize the input of every layer.
-        dropout: rate at which layer inputs and outputs are dropped in training.
-        share_source_embedding: one embedding for source and target instead of two.
+        dropout: dropout rate of layer inputs and outputs in training.
+        share_source_embedding: use one embedding for source and target instead of two.
     """
 
     def __init__(
@@ -59,19 +61,13 @@ class RNN(nn.Module):
             raise unknown("cell", cell, CELLS)
         check_range("encoder_layers", encoder_layers, LAYERS)
         check_range("decoder_layers", decoder_layers, LAYERS)
-        for key, value in (
-            ("encoder_width", encoder_width),
-            ("width", width),
-            ("embedding", embedding),
-        ):
-            check_range(key, value, WIDTH)
+        check_range("encoder_width", encoder_width, WIDTH)
+        check_range("width", width, WIDTH)
+        check_range("embedding", embedding, WIDTH)
         check_range("projection", projection, Range(0, WIDTH.most))
         check_range("dropout", dropout, Range(0, 1, "most"))
-        self.vocabulary_size, self.encoder_width, self.feature_width = (
-            vocabulary_size,
-            encoder_width,
-            embedding,
-        )
+        self.vocabulary_size, self.encoder_width = vocabulary_size, encoder_width
+        self.feature_width = embedding
         self.dropout = nn.Dropout(dropout)
         self.target_embedding = token_embedding(vocabulary_size, embedding)
         self.source_embedding = (
@@ -96,89 +92,90 @@ class RNN(nn.Module):
         return self.head(self.features(source, prefix, mask))
 
     def features(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Inputs of the output layer: ``[B, T, embedding]``, or ``[N, embedding]`` where ``mask`` is True."""
+        """Inputs of the output layer: ``[B, T, D]``, or ``[N, D]`` where ``mask`` is True."""
         memory, starts = self.encode(source)
         x = self.embed(self.target_embedding, prefix.t())  # [T, B, D]
         for layer, start in zip(self.decoder, starts, strict=True):
             x = layer(self.dropout(x), start)
         x = x.transpose(0, 1)  # [B, T, D]
-        context = attend(x, *memory)  # [B, T, D]
+        context = dot_product_attention(x, *memory)  # [B, T, D]
         if mask is not None:
             x, context = select_positions(x, mask), select_positions(context, mask)  # [N, D] each
         return self.combined(x, context)
 
     def head(self, features: Tensor) -> Tensor:
-        """The output layer, tied to the target embedding: ``[..., embedding]`` → ``[..., V]``."""
+        """The output layer, tied to the target embedding: ``[..., D]`` → ``[..., V]``."""
         return F.linear(features, self.target_embedding.weight)
 
     def encode(self, source: Tensor) -> tuple[tuple[Tensor, ...], list[Tensor]]:
-        """What the decoder attends to, and the ``[B, W]`` that each of its layers starts from.
+        """Encode ``source`` ``[B, S]``.
 
-        The first are keys and values ``[B, S, W]`` and where to attend, bool ``[B, 1, S]``.
+        Returns:
+            What the decoder attends to: keys and values ``[B, S, W]`` and the mask of real tokens,
+            bool ``[B, 1, S]``; and for each decoder layer the ``[B, W]`` that it starts from.
         """
-        length = (source != PAD).sum(1)  # [B]
-        back, row = (
-            backwards(length, source.shape[1]),
-            torch.arange(len(source), device=source.device),
-        )
-        last = (length - 1).clamp(min=0)
-        x, ends = (
-            self.embed(self.source_embedding or self.target_embedding, source.t()),
-            [],
-        )  # [S, B, D]
+        present = source != PAD
+        length = present.sum(1)  # [B]
+        reversal = reversal_index(length, source.shape[1])
+        row, last = torch.arange(len(source), device=source.device), (length - 1).clamp(min=0)
+        x = self.embed(self.source_embedding or self.target_embedding, source.t())  # [S, B, D]
+        ends = []
         for layer in self.encoder:
-            x = layer(self.dropout(x), back=back)
-            ends.append(
-                torch.cat([x[last, row, : self.encoder_width], x[0, :, self.encoder_width :]], 1)
-            )  # [B, D]
+            x = layer(self.dropout(x), reversal=reversal)
+            forward, backward = x[last, row, : self.encoder_width], x[0, :, self.encoder_width :]
+            ends.append(torch.cat([forward, backward], 1))  # [B, D]
         lift = len(self.encoder) - len(self.decoder)
         starts = [start(ends[max(0, i + lift)]).float() for i, start in enumerate(self.starts)]
         x = x.transpose(0, 1)  # [B, S, D]
-        return (self.keys(x), self.values(x), (source != PAD)[:, None]), starts
+        return (self.keys(x), self.values(x), present[:, None]), starts
 
     def embed(self, table: nn.Embedding, token: Tensor) -> Tensor:
         """Tokens ``[...]`` → ``[..., D]``."""
         return table(token) * math.sqrt(table.embedding_dim)
 
     def combined(self, x: Tensor, context: Tensor) -> Tensor:
-        """Hidden states and what they attended to, ``[..., D]`` each → features ``[..., embedding]``."""
+        """Features ``[..., D]`` from hidden states and attention outputs, ``[..., W]`` each."""
         return self.narrow(self.dropout(torch.tanh(self.combine(x) + context)))
 
-    def start(self, source: Tensor, limit: int) -> State:
-        """Encode once; a recurrent state has the same size after any number of steps."""
+    def start(self, source: Tensor, limit: int) -> RNNState:
+        """Encode once; the state has the same size after any number of steps."""
         memory, starts = self.encode(source)
-        hidden = [layer.begin(start) for layer, start in zip(self.decoder, starts, strict=True)]  # type: ignore[operator]
-        return State(Memory(memory, torch.arange(len(source), device=source.device)), hidden)
+        layers = zip(self.decoder, starts, strict=True)
+        hidden = [layer.begin(start) for layer, start in layers]  # type: ignore[operator]
+        return RNNState(Memory(memory, torch.arange(len(source), device=source.device)), hidden)
 
-    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, token: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
         """One step for ``token`` ``[B]`` → ``[B, V]``."""
-        x, after = self.embed(self.target_embedding, token), []  # [B, D]
+        x, next_hidden = self.embed(self.target_embedding, token), []  # [B, D]
         for layer, hidden in zip(self.decoder, state.hidden, strict=True):
             x, hidden = layer.step(x, hidden)  # type: ignore[operator]
-            after.append(hidden)
-        context = attend(x[:, None], *state.memory.tensors)[:, 0]  # [B, D]
-        return self.head(self.combined(x, context)), State(state.memory, after)
+            next_hidden.append(hidden)
+        context = dot_product_attention(x[:, None], *state.memory.tensors)[:, 0]  # [B, D]
+        return self.head(self.combined(x, context)), RNNState(state.memory, next_hidden)
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A decode between two steps: the encoded sources and every layer's hidden state."""
+class RNNState:
+    """Decoding state: the encoded sources, and the hidden state of every layer."""
 
     memory: Memory
     hidden: list[Hidden]
 
-    def select(self, index: Tensor) -> State:
+    def select(self, index: Tensor) -> RNNState:
         """Rows ``index``."""
         hidden = [tuple(tensor.index_select(0, index) for tensor in layer) for layer in self.hidden]
-        return State(self.memory.select(index), hidden)
+        return RNNState(self.memory.select(index), hidden)
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What a decoder attends to in a decode.
+    """The encoded sources that the rows of a decode attend to.
 
-    tensors: each ``[B, …]`` · owner ``[B]``: the source of each row. Reordering the hypotheses of
-    a source, as a beam search does at every step, leaves the tensors as they are.
+    A beam search reorders the hypotheses of a source at every step; that copies no tensors.
+
+    Attributes:
+        tensors: ``[B, …]`` each.
+        owner: ``[B]``, the source of each row.
     """
 
     tensors: tuple[Tensor, ...]
@@ -192,19 +189,14 @@ class Memory:
         return Memory(tuple(tensor.index_select(0, index) for tensor in self.tensors), owner)
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, present: Tensor) -> Tensor:
-    """Dot-product attention: ``[B, T, D]`` → ``[B, T, D]``."""
-    query, keys, values, present = (
-        query[:, None],
-        keys[:, None],
-        values[:, None],
-        present[:, None],
-    )  # one head
+def dot_product_attention(query: Tensor, keys: Tensor, values: Tensor, present: Tensor) -> Tensor:
+    """Dot-product attention with one head: ``[B, T, D]`` → ``[B, T, D]``."""
+    query, keys, values, present = (x[:, None] for x in (query, keys, values, present))
     return F.scaled_dot_product_attention(query, keys, values, present)[:, 0]
 
 
 def bridge(inputs: int, outputs: int) -> nn.Module:
-    """From the encoder's width to the decoder's."""
+    """A linear map from the encoder's width to the decoder's, where they differ."""
     return nn.Identity() if inputs == outputs else linear(inputs, outputs, bias=False)
 
 

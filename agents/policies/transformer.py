@@ -1,9 +1,9 @@
-"""The encoder–decoder transformer (Vaswani et al. 2017), pre-norm, output tied to the target embedding."""
+"""The encoder–decoder transformer (Vaswani et al. 2017), pre-norm, with tied output embedding."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,21 +15,21 @@ from agents.policies.layers import LAYERS, WIDTH, embedding, linear, positions
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.types import PAD, select_positions
 
-ROOM = 8  # a decode makes room for so many steps at a time
+CACHE_STEPS = 8  # the key–value cache grows by this many steps at a time
 
 
 class Transformer(nn.Module):
-    """π(a | s) by self- and cross-attention; a ``textgen_env.types.Policy``.
+    """An encoder–decoder with self- and cross-attention; a ``textgen_env.types.Policy``.
 
     Args:
-        vocabulary_size: V, tokens of the vocabulary that source and target share.
-        layers: encoder layers, and decoder layers unless decoder_layers says otherwise.
-        decoder_layers: decoder layers; null for as many as in the encoder.
-        width: D, size of a token's representation.
-        heads: attention heads; they divide the width.
+        vocabulary_size: V, tokens of the vocabulary shared by source and target.
+        layers: encoder layers, and decoder layers unless decoder_layers is set.
+        decoder_layers: decoder layers; null for the value of layers.
+        width: D, size of the hidden states.
+        heads: attention heads; must divide the width.
         ffn: size of the feed-forward layers.
-        dropout: rate at which activations and attention weights are dropped in training.
-        share_source_embedding: one embedding for source and target instead of two.
+        dropout: dropout rate of activations and attention weights in training.
+        share_source_embedding: use one embedding for source and target instead of two.
     """
 
     def __init__(
@@ -47,10 +47,11 @@ class Transformer(nn.Module):
         decoder_layers = layers if decoder_layers is None else decoder_layers
         check_range("layers", layers, LAYERS)
         check_range("decoder_layers", decoder_layers, LAYERS)
-        for key, value in (("width", width), ("heads", heads), ("ffn", ffn)):
-            check_range(key, value, WIDTH)
+        check_range("width", width, WIDTH)
+        check_range("heads", heads, WIDTH)
+        check_range("ffn", ffn, WIDTH)
         if width % heads:
-            raise UserError(f"width={width} heads={heads}: the heads must divide the width")
+            raise UserError(f"width={width} heads={heads}: heads must divide width")
         check_range("dropout", dropout, Range(0, 1, "most"))
         self.vocabulary_size, self.width, self.heads = vocabulary_size, width, heads
         self.feature_width = width
@@ -82,7 +83,12 @@ class Transformer(nn.Module):
         return F.linear(features, self.target_embedding.weight)
 
     def encode(self, source: Tensor) -> tuple[Tensor, ...]:
-        """Keys and values ``[B, S, 2, H, K]`` for each decoder layer; last, where to attend ``[B, 1, 1, S]``."""
+        """Encode ``source`` ``[B, S]``.
+
+        Returns:
+            Keys and values ``[B, S, 2, H, K]`` for each decoder layer, and last the mask of real
+            tokens ``[B, 1, 1, S]``.
+        """
         present = (source != PAD)[:, None, None]  # [B, 1, 1, S]
         x = self.dropout(self.embed(self.source_embedding or self.target_embedding, source))
         for layer in self.encoder:
@@ -93,98 +99,99 @@ class Transformer(nn.Module):
 
     def embed(self, table: nn.Embedding, token: Tensor) -> Tensor:
         """Tokens ``[B, T]`` at positions 0 … T-1 → ``[B, T, D]``."""
-        return table(token) * math.sqrt(self.width) + positions(
-            token.shape[1], self.width, token.device
-        )
+        x = table(token) * math.sqrt(self.width)
+        return x + positions(token.shape[1], self.width, token.device)
 
-    def start(self, source: Tensor, limit: int) -> State:
+    def start(self, source: Tensor, limit: int) -> TransformerState:
         """Encode ``source`` ``[B, S]`` once, for at most ``limit`` steps."""
         memory = self.encode(source)
-        past = [Past(keys_values[:, :0], 0) for keys_values in memory[:-1]]
-        return State(0, positions(limit, self.width, source.device), 1, past, None, memory)
+        caches = [KVCache(keys_values[:, :0], 0) for keys_values in memory[:-1]]
+        encodings = positions(limit, self.width, source.device)
+        return TransformerState(0, encodings, 1, caches, None, memory)
 
-    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        """One step for ``token`` ``[B]`` → ``[B, V]``; writes into ``state``, which must not be used again."""
-        x = (
-            self.target_embedding(token) * math.sqrt(self.width) + state.places[state.time]
-        )  # [B, D]
+    def step(self, token: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
+        """One step for ``token`` ``[B]`` → ``[B, V]``; consumes ``state``."""
+        x = self.target_embedding(token) * math.sqrt(self.width) + state.positions[state.time]
         x = x.view(-1, state.beams, self.width)  # [N, W, D]
         *memory, present = state.memory
-        seen = state.seen
-        if seen is not None:
-            own = torch.eye(state.beams, dtype=torch.bool, device=seen.device)
-            seen = torch.cat([seen, own.expand(len(seen), 1, -1, -1)], 3)  # [N, 1, W, R + W]
-        for layer, keys_values, past in zip(self.decoder, memory, state.past, strict=True):
-            x = layer.forward(
-                x, keys_values, present, past, seen
-            )  # not by torch.compile, whatever its pass over sequences
+        visible = state.visible
+        if visible is not None:
+            new = torch.eye(state.beams, dtype=torch.bool, device=visible.device)
+            visible = torch.cat([visible, new.expand(len(visible), 1, -1, -1)], 3)  # [N, 1, W, R]
+        for layer, keys_values, cache in zip(self.decoder, memory, state.caches, strict=True):
+            # not layer(…): a compiled layer is for whole sequences only
+            x = layer.forward(x, keys_values, present, cache, visible)
         logits = self.head(self.decoder_norm(x.flatten(0, 1)))
-        return logits, State(
-            state.time + 1, state.places, state.beams, state.past, seen, state.memory
-        )
+        return logits, replace(state, time=state.time + 1, visible=visible)
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A decode after ``time`` steps of N sources with W hypotheses each, side by side: B = N·W rows.
+class TransformerState:
+    """Decoding state of N sources with W adjacent hypotheses each: B = N·W rows.
 
-    The hypotheses of a source share its memory and one past. A beam search that reorders them copies
-    no keys and values: ``seen`` says which entries of the past are a hypothesis's own.
+    The hypotheses of a source share its encoding and one key–value cache. A beam search that
+    reorders them copies no keys and values: ``visible`` masks the cache entries of a hypothesis.
 
-    places ``[limit, D]``: the sinusoids of every step · beams: W · seen ``[N, 1, W, R]``: of the R entries of the past; None
-    where each row sees all · memory: as ``Transformer.encode`` returns it.
+    Attributes:
+        time: number of steps so far.
+        positions: ``[limit, D]``, the positional encodings of all steps.
+        beams: W.
+        caches: of each decoder layer.
+        visible: ``[N, 1, W, R]`` bool over the R cache entries; None: every row sees all of them.
+        memory: as returned by ``Transformer.encode``.
     """
 
     time: int
-    places: Tensor
+    positions: Tensor
     beams: int
-    past: list[Past]
-    seen: Tensor | None
+    caches: list[KVCache]
+    visible: Tensor | None
     memory: tuple[Tensor, ...]
 
-    def select(self, index: Tensor) -> State:
+    def select(self, index: Tensor) -> TransformerState:
         """Rows ``index``; this state must not be used again."""
         source, count = (index // self.beams).unique_consecutive(return_counts=True)
         beams = max(1, len(index) // max(1, len(source)))
         if (count != beams).any():
             source, beams = index // self.beams, 1
-        past, seen, memory, sources = self.past, self.seen, self.memory, len(self.memory[0])
-        if seen is not None or beams > 1:
-            seen = (
-                torch.ones_like(index, dtype=torch.bool)[:, None].expand(-1, past[0].length)
-                if seen is None
-                else seen.flatten(0, 2)[index]
-            )
-            seen = seen.unflatten(0, (len(source), 1, beams))  # [N, 1, W, R]
-        if not torch.equal(source, torch.arange(sources, device=index.device)):
-            past = [layer.select(source) for layer in past]
+        caches, visible, memory = self.caches, self.visible, self.memory
+        if visible is not None or beams > 1:
+            if visible is None:
+                entries = torch.ones_like(index, dtype=torch.bool)[:, None]
+                visible = entries.expand(-1, caches[0].length)  # [B', R]
+            else:
+                visible = visible.flatten(0, 2)[index]  # [B', R]
+            visible = visible.unflatten(0, (len(source), 1, beams))  # [N, 1, W, R]
+        if not torch.equal(source, torch.arange(len(memory[0]), device=index.device)):
+            caches = [cache.select(source) for cache in caches]
             memory = tuple(tensor.index_select(0, source) for tensor in memory)
-        return State(self.time, self.places, beams, past, seen, memory)
+        return TransformerState(self.time, self.positions, beams, caches, visible, memory)
 
 
 @dataclass(slots=True)
-class Past:
-    """A layer's keys and values ``[N, room, 2, H, K]``, of which the first ``length`` entries are written."""
+class KVCache:
+    """Keys and values of a layer ``[N, capacity, 2, H, K]``; the first ``length`` are in use."""
 
     keys_values: Tensor
     length: int
 
     def append(self, keys_values: Tensor) -> Tensor:
-        """Add those of a step ``[N, W, 2, H, K]``; return all so far ``[N, length, 2, H, K]``."""
+        """Add a step ``[N, W, 2, H, K]``; return all entries so far ``[N, length, 2, H, K]``."""
         start, beams = self.length, keys_values.shape[1]
         self.length += beams
         if self.length > self.keys_values.shape[1]:
-            self.keys_values = F.pad(self.keys_values, (0, 0, 0, 0, 0, 0, 0, ROOM * beams))
+            growth = (0, 0, 0, 0, 0, 0, 0, CACHE_STEPS * beams)
+            self.keys_values = F.pad(self.keys_values, growth)
         self.keys_values[:, start : self.length] = keys_values
         return self.keys_values[:, : self.length]
 
-    def select(self, index: Tensor) -> Past:
+    def select(self, index: Tensor) -> KVCache:
         """Sources ``index``."""
-        return Past(self.keys_values.index_select(0, index), self.length)
+        return KVCache(self.keys_values.index_select(0, index), self.length)
 
 
 class SelfAttention(nn.Module):
-    """Multi-head scaled dot-product attention to its own input (Vaswani et al. 2017, section 3.2)."""
+    """Multi-head self-attention (Vaswani et al. 2017, section 3.2)."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -193,19 +200,23 @@ class SelfAttention(nn.Module):
         self.output = linear(width, width)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, past: Past | None = None, causal: bool = False
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        cache: KVCache | None = None,
+        causal: bool = False,
     ) -> Tensor:
-        """``[B, T, D]`` → ``[B, T, D]``; attends where ``mask`` is True, or if causal up to each own position."""
+        """``[B, T, D]`` → ``[B, T, D]``; attends where ``mask`` is True, and causally if asked."""
         x = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))  # [B, T, 3, H, K]
         query, keys_values = x[:, :, 0], x[:, :, 1:]
-        if past is not None:
-            keys_values = past.append(keys_values)
+        if cache is not None:
+            keys_values = cache.append(keys_values)
         dropout = self.dropout if self.training else 0.0
-        return self.output(attend(query, keys_values, mask, dropout, causal))
+        return self.output(multi_head_attention(query, keys_values, mask, dropout, causal))
 
 
 class CrossAttention(nn.Module):
-    """The same to the encoder's outputs, whose keys and values are computed once."""
+    """Multi-head attention to the encoder's outputs, whose keys and values are computed once."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -215,23 +226,24 @@ class CrossAttention(nn.Module):
         self.output = linear(width, width)
 
     def keys_values(self, x: Tensor) -> Tensor:
-        """What queries meet at each position: ``[B, S, D]`` → ``[B, S, 2, H, K]``."""
+        """Keys and values of the encoder's outputs: ``[B, S, D]`` → ``[B, S, 2, H, K]``."""
         return self.key_value(x).unflatten(-1, (2, self.heads, -1))  # [B, S, 2, H, K]
 
     def forward(self, x: Tensor, keys_values: Tensor, mask: Tensor) -> Tensor:
         """``[B, T, D]`` → ``[B, T, D]``; attends where ``mask`` ``[B, 1, 1, S]`` is True."""
         query = self.query(x).unflatten(-1, (self.heads, -1))  # [B, T, H, K]
-        return self.output(attend(query, keys_values, mask, self.dropout if self.training else 0.0))
+        return self.output(
+            multi_head_attention(query, keys_values, mask, self.dropout if self.training else 0.0)
+        )
 
 
-def attend(
+def multi_head_attention(
     query: Tensor, keys_values: Tensor, mask: Tensor | None, dropout: float, causal: bool = False
 ) -> Tensor:
-    """Query ``[B, T, H, K]`` meets keys and values ``[B, S, 2, H, K]`` → ``[B, T, D]``."""
+    """Attention of ``[B, T, H, K]`` to keys and values ``[B, S, 2, H, K]`` → ``[B, T, D]``."""
     key, value = keys_values.permute(2, 0, 3, 1, 4)  # [B, H, S, K] each
-    x = F.scaled_dot_product_attention(
-        query.transpose(1, 2), key, value, mask, dropout, causal
-    )  # [B, H, T, K]
+    query = query.transpose(1, 2)  # [B, H, T, K]
+    x = F.scaled_dot_product_attention(query, key, value, mask, dropout, causal)  # [B, H, T, K]
     return x.transpose(1, 2).flatten(2)  # [B, T, D]
 
 
@@ -241,10 +253,8 @@ class EncoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, ffn: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.self_norm, self.self_attention = (
-            nn.LayerNorm(width),
-            SelfAttention(width, heads, dropout),
-        )
+        self.self_norm = nn.LayerNorm(width)
+        self.self_attention = SelfAttention(width, heads, dropout)
         self.ffn_norm, self.ffn = nn.LayerNorm(width), feed_forward(width, ffn, dropout)
 
     def forward(self, x: Tensor, present: Tensor) -> Tensor:
@@ -259,14 +269,10 @@ class DecoderLayer(nn.Module):
     def __init__(self, width: int, heads: int, ffn: int, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.self_norm, self.self_attention = (
-            nn.LayerNorm(width),
-            SelfAttention(width, heads, dropout),
-        )
-        self.cross_norm, self.cross_attention = (
-            nn.LayerNorm(width),
-            CrossAttention(width, heads, dropout),
-        )
+        self.self_norm = nn.LayerNorm(width)
+        self.self_attention = SelfAttention(width, heads, dropout)
+        self.cross_norm = nn.LayerNorm(width)
+        self.cross_attention = CrossAttention(width, heads, dropout)
         self.ffn_norm, self.ffn = nn.LayerNorm(width), feed_forward(width, ffn, dropout)
 
     def forward(
@@ -274,11 +280,19 @@ class DecoderLayer(nn.Module):
         x: Tensor,
         memory: Tensor,
         present: Tensor,
-        past: Past | None = None,
-        seen: Tensor | None = None,
+        cache: KVCache | None = None,
+        visible: Tensor | None = None,
     ) -> Tensor:
-        """A whole prefix ``[B, T, D]``, or after ``past`` a step of W hypotheses ``[N, W, D]`` → the same shape."""
-        y = self.self_attention(self.self_norm(x), seen, past, causal=past is None)
+        """Encode a whole prefix or, with a cache, one step; the shape of ``x`` is kept.
+
+        Args:
+            x: ``[B, T, D]``, or ``[N, W, D]`` for one step of the W hypotheses of N sources.
+            memory: keys and values of the source ``[N, S, 2, H, K]``.
+            present: mask of real source tokens ``[N, 1, 1, S]``.
+            cache: keys and values of the previous steps.
+            visible: mask over the cache entries ``[N, 1, W, R]``.
+        """
+        y = self.self_attention(self.self_norm(x), visible, cache, causal=cache is None)
         x = x + self.dropout(y)
         x = x + self.dropout(self.cross_attention(self.cross_norm(x), memory, present))
         return x + self.dropout(self.ffn(self.ffn_norm(x)))

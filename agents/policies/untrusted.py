@@ -1,15 +1,15 @@
-"""A folder from the net is data: the part of a Hugging Face model folder that transformers gets to see.
+"""Untrusted model folders: the part of a Hugging Face model folder that transformers gets to see.
 
-A folder can make transformers run code, open the network or read other files in many ways, some of them whatever
-``trust_remote_code`` says: ``custom_generate/generate.py``, ``auto_map``, kernels named as an attention implementation, paths
-in any of its JSON files, links.  So transformers never opens the folder.  ``clean_view`` makes a temporary one, and only that
-is loaded:
+A folder can make transformers run code, open the network or read other files in many ways, some of
+them despite ``trust_remote_code=False``: ``custom_generate/generate.py``, ``auto_map``, kernels
+named as an attention implementation, paths in any of its JSON files, links. So transformers never
+opens the folder. ``sanitized_folder`` creates a temporary one, and only that is loaded:
 
 - weights and vocabularies, by an allow-list of names: links to plain files inside the folder;
 - JSON files, rewritten with an allow-list of keys.
 
-Other files are ignored.  Other keys are left out, as only code of the folder could use them; the keys of ``REFUSED`` change
-what the model is, and are refused.
+Other files are ignored. Other keys are dropped, because only code of the folder could use them; the
+keys in ``REFUSED`` change what the model is, and raise an error.
 """
 
 from __future__ import annotations
@@ -38,58 +38,58 @@ def _words(text: str) -> frozenset[str]:
 WEIGHTS, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 VOCABULARIES = _words("""
-    tokenizer.json vocab.json merges.txt vocab.txt tokenizer.model spiece.model sentencepiece.bpe.model source.spm
-    target.spm
+    tokenizer.json vocab.json merges.txt vocab.txt tokenizer.model spiece.model
+    sentencepiece.bpe.model source.spm target.spm
 """)
 MAX_JSON, MAX_VOCABULARY = 16 << 20, 128 << 20  # bytes
 
-# ``model_type`` of text models whose code in transformers (4.57) neither imports by name, compiles, downloads nor opens
-# files.  Read the modeling file of a new one before you add it.
+# ``model_type`` of the text models whose code in transformers (4.57) neither imports by name, nor
+# compiles, downloads or opens files. Read the modeling file of a model before you add it.
 MODEL_TYPES = _words("""
-    bart bigbird_pegasus blenderbot blenderbot-small led longt5 m2m_100 marian mbart mt5 mvp nllb-moe pegasus pegasus_x
-    plbart prophetnet switch_transformers t5 umt5 apertus arcee bert biogpt bloom codegen cohere cohere2 falcon gemma gemma2
-    gemma3_text glm glm4 gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite helium llama ministral mistral mixtral mpt nemotron
-    olmo olmo2 olmo3 olmoe opt persimmon phi phi3 phimoe qwen2 qwen2_moe qwen3 qwen3_moe seed_oss smollm3 stablelm
-    starcoder2 xglm
+    bart bigbird_pegasus blenderbot blenderbot-small led longt5 m2m_100 marian mbart mt5 mvp
+    nllb-moe pegasus pegasus_x plbart prophetnet switch_transformers t5 umt5
+    apertus arcee bert biogpt bloom codegen cohere cohere2 falcon gemma gemma2 gemma3_text glm glm4
+    gpt2 gpt_bigcode gpt_neo gpt_neox gptj granite helium llama ministral mistral mixtral mpt
+    nemotron olmo olmo2 olmo3 olmoe opt persimmon phi phi3 phimoe qwen2 qwen2_moe qwen3 qwen3_moe
+    seed_oss smollm3 stablelm starcoder2 xglm
 """)
 
-# key, at any depth of any JSON file → why it is refused, and what to do
-REFUSED = {
+_CODE = "refers to custom code, which is never run; use a model that is built into transformers"
+_QUANTIZED = "the weights are quantized; save the model in float32 or bfloat16"
+_FILES = "refers to other files, but only files with the usual names are read; remove the key"
+REFUSED = {  # key, at any depth of any JSON file: why it is refused, and what to do
+    **dict.fromkeys(["auto_map", "custom_generate"], _CODE),
+    **dict.fromkeys(["quantization_config", "compression_config"], _QUANTIZED),
     **dict.fromkeys(
-        ["auto_map", "custom_generate"],
-        "names code of the folder's own, which is never run; use a model that transformers has",
-    ),
-    **dict.fromkeys(
-        ["quantization_config", "compression_config"],
-        "its weights are quantized; save the model in float32 or bfloat16",
-    ),
-    **dict.fromkeys(
-        ["configuration_files", "fast_tokenizer_files", "transformers_weights"],
-        "names other files; only those under their usual names are read: remove the key",
+        ["configuration_files", "fast_tokenizer_files", "transformers_weights"], _FILES
     ),
 }
 ATTENTION = re.compile("_?attn_implementation(_internal)?")
 ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 
 TOKEN_IDS = _words("""
-    bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id forced_bos_token_id forced_eos_token_id
+    bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id forced_bos_token_id
+    forced_eos_token_id
 """)
 SPECIAL_TOKENS = _words("""
-    bos_token eos_token unk_token sep_token pad_token cls_token mask_token additional_special_tokens
+    bos_token eos_token unk_token sep_token pad_token cls_token mask_token
+    additional_special_tokens
 """)
 TOKENIZER_KEYS = _words("""
-    tokenizer_class added_tokens_decoder model_max_length legacy add_bos_token add_eos_token add_prefix_space trim_offsets
-    errors do_lower_case strip_accents tokenize_chinese_chars keep_accents clean_up_tokenization_spaces split_special_tokens
-    extra_ids offset mask_token_sent src_lang tgt_lang source_lang target_lang language_codes separate_vocabs
+    tokenizer_class added_tokens_decoder model_max_length legacy add_bos_token add_eos_token
+    add_prefix_space trim_offsets errors do_lower_case strip_accents tokenize_chinese_chars
+    keep_accents clean_up_tokenization_spaces split_special_tokens extra_ids offset mask_token_sent
+    src_lang tgt_lang source_lang target_lang language_codes separate_vocabs
 """)
+# of every model, in addition to the parameters of its config class
 CONFIG_KEYS = _words("""
-    architectures model_type transformers_version is_encoder_decoder is_decoder add_cross_attention tokenizer_class
-    cross_attention_hidden_size tie_word_embeddings tie_encoder_decoder
-""")  # of any model, beside the parameters of its config class
-NOT_TAKEN = {"dtype", "torch_dtype", "kwargs"}  # the weights are loaded as float32
-JSON_KEYS = {  # file → its allowed keys; None: all of them, or chosen below
-    "config.json": None,
-    "added_tokens.json": None,  # its keys are tokens
+    architectures model_type transformers_version is_encoder_decoder is_decoder add_cross_attention
+    tokenizer_class cross_attention_hidden_size tie_word_embeddings tie_encoder_decoder
+""")
+DROPPED_KEYS = {"dtype", "torch_dtype", "kwargs"}  # the weights are loaded as float32
+JSON_KEYS = {  # file: its allowed keys
+    "config.json": None,  # depends on the model, see _known_keys
+    "added_tokens.json": None,  # all: they are tokens
     "generation_config.json": TOKEN_IDS,
     "tokenizer_config.json": SPECIAL_TOKENS | TOKENIZER_KEYS,
     "special_tokens_map.json": SPECIAL_TOKENS,
@@ -98,46 +98,46 @@ DOWNLOADED = (*JSON_KEYS, *VOCABULARIES, WEIGHTS, INDEX, "model-*-of-*.safetenso
 
 
 @contextmanager
-def clean_view(name: str, transformers: ModuleType) -> Iterator[Path]:
-    """A temporary folder with what may be loaded of the model in folder ``name``.
+def sanitized_folder(name: str, transformers: ModuleType) -> Iterator[Path]:
+    """Yield a temporary folder with the parts of a model folder that are safe to load.
 
     Args:
-        name: A folder, or the name of a model on the hub: the files of the allow-list are downloaded.
-        transformers: The package, whose config classes tell the keys of their models.
+        name: A folder, or the name of a model on the Hub, which is downloaded.
+        transformers: The package; its config classes define the keys of their models.
 
     Raises:
-        UserError: One line that names the file, and what to do.
+        UserError: The model is refused; the message names the file and what to do.
     """
-    folder = _folder(name)
+    folder = _local_folder(name)
     if os.path.lexists(folder / ADAPTER):
-        raise UserError("it holds an adapter; merge it into its model and save that")
+        raise UserError("it is an adapter; merge it into its model and save the result")
     links = {
         file: path for file in VOCABULARIES if (path := _plain_file(folder, file, MAX_VOCABULARY))
     }
     contents = {file: content for file in JSON_KEYS if (content := _json(folder, file)) is not None}
     if "config.json" not in contents:
-        raise UserError("no config.json in it; save_pretrained writes one")
+        raise UserError("it has no config.json; save the model with save_pretrained")
     for file, content in contents.items():
         if file != "added_tokens.json":
             _check_keys(content, file)
         if keys := JSON_KEYS[file]:
-            contents[file] = _only(content, keys)
+            contents[file] = _subset(content, keys)
     shards, index = _weights(folder)
     if index is not None:
         contents[INDEX] = index
-    contents["config.json"] = _config(contents["config.json"], transformers)
+    contents["config.json"] = _sanitized_config(contents["config.json"], transformers)
     for file in ("config.json", "tokenizer_config.json"):
         _check_tokenizer_class(contents.get(file, {}).get("tokenizer_class"), file, transformers)
-    with TemporaryDirectory(prefix="textgen-env-") as view:
+    with TemporaryDirectory(prefix="textgen-env-") as sanitized:
         for file, target in {**links, **shards}.items():
-            os.symlink(target, Path(view, file))
+            os.symlink(target, Path(sanitized, file))
         for file, content in contents.items():
-            Path(view, file).write_text(json.dumps(content), encoding="utf-8")
-        yield Path(view)
+            Path(sanitized, file).write_text(json.dumps(content), encoding="utf-8")
+        yield Path(sanitized)
 
 
-def _folder(name: str) -> Path:
-    """The folder ``name``, or the one in the hub's cache that holds the model of that name."""
+def _local_folder(name: str) -> Path:
+    """The folder ``name``, or the downloaded files of that model on the Hub."""
     folder = Path(name)
     if folder.is_dir():
         return folder.resolve()
@@ -148,19 +148,20 @@ def _folder(name: str) -> Path:
     local = is_local_only()
     try:
         return Path(snapshot_download(name, allow_patterns=[*DOWNLOADED], local_files_only=local))
-    except Exception as error:  # whatever the hub, the network or the package raises
-        reason = (
-            f"a run's folder downloads nothing: run `hf download {name}` first"
-            if local
-            else f"from the hub: {error}"
-        )
+    except Exception as error:  # huggingface_hub raises errors of many types
+        reason = f"from the hub: {error}"
+        if local:
+            reason = f"a run's folder downloads nothing: run `hf download {name}` first"
         raise UserError(f"no folder of that name, and {reason}") from error
 
 
 def _plain_file(folder: Path, name: str, limit: int | None = None) -> Path | None:
-    """The file itself behind ``name``, if it exists; UserError where it is outside the folder, or above ``limit`` bytes.
+    """The resolved path of file ``name``; None if there is no such file.
 
-    In the hub's cache files are links into ``blobs`` of the same model.
+    In the cache of the Hub, files are links into the ``blobs`` folder of the same model.
+
+    Raises:
+        UserError: It is not a plain file, is outside the folder, or is larger than ``limit`` bytes.
     """
     if not os.path.lexists(folder / name):
         return None
@@ -169,58 +170,54 @@ def _plain_file(folder: Path, name: str, limit: int | None = None) -> Path | Non
         roots.append(roots[0].parent.parent / "blobs")
     path = (folder / name).resolve()
     if not any(path.is_relative_to(root) for root in roots):
-        raise UserError(f"{name} is a link out of the folder; put the file itself there")
+        raise UserError(f"{name} links out of the folder; replace the link by the file")
     if not path.is_file():
-        raise UserError(f"{name} is no file; put the file itself there")
+        raise UserError(f"{name} is not a regular file; replace it by one")
     if limit is not None and (size := path.stat().st_size) > limit:
-        raise UserError(
-            f"{name} has {size:,} bytes, and at most {limit:,} are read; use another copy"
-        )
+        raise UserError(f"{name} has {size:,} bytes, more than the limit of {limit:,}")
     return path
 
 
 def _json(folder: Path, name: str) -> dict[str, Any] | None:
-    """The JSON object in ``name``, if it exists."""
+    """The JSON object in file ``name``; None if there is no such file."""
     path = _plain_file(folder, name, MAX_JSON)
     if path is None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{name} is no JSON ({error}); download it again") from error
+        raise UserError(f"{name} is not valid JSON ({error}); download it again") from error
     if not isinstance(content, dict):
-        raise UserError(f"{name} is no JSON object; download it again")
+        raise UserError(f"{name} is not a JSON object; download it again")
     return content
 
 
 def _check_keys(content: Any, file: str) -> None:
-    """UserError where ``content`` has, at any depth, a key or an attention that is refused."""
+    """Raise UserError for a refused key or attention implementation at any depth."""
     for key, value in content.items() if isinstance(content, dict) else enumerate(content):
         if key in REFUSED and value is not None:
             raise UserError(f"{file}: {key}: {REFUSED[key]}")
         if isinstance(key, str) and ATTENTION.fullmatch(key) and value not in ATTENTIONS:
-            raise UserError(f"{file}: {key}={value!r} would be downloaded and run; remove the key")
+            raise UserError(f"{file}: {key}={value!r} would download and run code; remove the key")
         if isinstance(value, dict | list):
             _check_keys(value, file)
 
 
 def _weights(folder: Path) -> tuple[dict[str, Path], dict[str, Any] | None]:
-    """``{name: file}`` of the weights, and the index where there are several files."""
+    """``{name: path}`` of the weight files, and the index if the weights are sharded."""
     if os.path.lexists(folder / WEIGHTS):
         return {WEIGHTS: _weight_file(folder, WEIGHTS)}, None
     index = _json(folder, INDEX)
     if index is None:
-        raise UserError(
-            "no safetensors weights in it, and nothing else is read; save_pretrained writes them"
-        )
+        raise UserError("it has no safetensors weights; save the model with save_pretrained")
     shards = index.get("weight_map")
     if not isinstance(shards, dict) or not shards:
         raise UserError(f"{INDEX} has no weight_map; download it again")
     for file in shards.values():
         if not isinstance(file, str) or not SHARD.fullmatch(file):
             raise UserError(
-                f"{INDEX} names {file!r}, and only files like model-00001-of-00002.safetensors "
-                "beside it are read; save_pretrained writes them"
+                f"{INDEX} names {file!r}, but weight files must be called like "
+                "model-00001-of-00002.safetensors; save the model with save_pretrained"
             )
     files = {name: _weight_file(folder, name) for name in sorted(set(shards.values()))}
     return files, {"metadata": {}, "weight_map": shards}
@@ -229,54 +226,53 @@ def _weights(folder: Path) -> tuple[dict[str, Path], dict[str, Any] | None]:
 def _weight_file(folder: Path, name: str) -> Path:
     path = _plain_file(folder, name)
     if path is None:
-        raise UserError(f"{name} is missing, which {INDEX} names; download it again")
+        raise UserError(f"{name}, listed in {INDEX}, is missing; download it")
     with safe_open(path, framework="pt") as file:
-        form = (file.metadata() or {}).get("format", "pt")
-    if form not in ("pt", "mlx"):  # tf and flax would start these packages
-        raise UserError(f"{name} is of format {form!r}; save the model from PyTorch")
+        framework = (file.metadata() or {}).get("format", "pt")
+    if framework not in ("pt", "mlx"):  # for tf and flax, transformers imports those packages
+        raise UserError(f"{name} has format {framework!r}; save the model from PyTorch")
     return path
 
 
-def _config(config: dict[str, Any], transformers: ModuleType) -> dict[str, Any]:
-    """``config`` with the keys that its model has in transformers."""
+def _sanitized_config(config: dict[str, Any], transformers: ModuleType) -> dict[str, Any]:
+    """``config`` with only the keys that transformers knows for its ``model_type``."""
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in MODEL_TYPES:
         raise UserError(
-            f"config.json: model_type={kind!r} is no text model known here; use one of agents.policies.untrusted.MODEL_TYPES"
+            f"config.json: model_type={kind!r} is not a supported text model; "
+            "use one of agents.policies.untrusted.MODEL_TYPES"
         )
     if kind not in transformers.CONFIG_MAPPING:
         raise UserError(
-            f"config.json: transformers {transformers.__version__} has no model_type={kind!r}; update it"
+            f"config.json: transformers {transformers.__version__} has no model_type={kind!r}; "
+            "update transformers"
         )
-    return _of_class(config, transformers.CONFIG_MAPPING[kind])
+    return _known_keys(config, transformers.CONFIG_MAPPING[kind])
 
 
-def _of_class(config: dict[str, Any], kind: Any) -> dict[str, Any]:
-    """``config`` with the parameters of its class ``kind``, and its parts likewise."""
-    keys = (
-        CONFIG_KEYS
-        | TOKEN_IDS
-        | inspect.signature(kind).parameters.keys()
-        | kind.attribute_map.keys()
-    )
-    kept = _only(config, keys - NOT_TAKEN)
-    for name, part in kind.sub_configs.items():
-        if isinstance(kept.get(name), dict):
-            kept[name] = _of_class(kept[name], part)
-    return kept
+def _known_keys(config: dict[str, Any], config_class: Any) -> dict[str, Any]:
+    """``config`` with only the parameters of its class, and its sub-configs likewise."""
+    parameters = inspect.signature(config_class).parameters.keys()
+    keys = CONFIG_KEYS | TOKEN_IDS | parameters | config_class.attribute_map.keys()
+    config = _subset(config, keys - DROPPED_KEYS)
+    for name, sub_class in config_class.sub_configs.items():
+        if isinstance(config.get(name), dict):
+            config[name] = _known_keys(config[name], sub_class)
+    return config
 
 
-def _only(content: dict[str, Any], keys: Any) -> dict[str, Any]:
+def _subset(content: dict[str, Any], keys: Any) -> dict[str, Any]:
     return {key: content[key] for key in content if key in keys and not key.startswith("_")}
 
 
 def _check_tokenizer_class(name: Any, file: str, transformers: ModuleType) -> None:
-    """UserError where it is no tokenizer: transformers would call any class of its own."""
+    """Raise UserError unless it is a tokenizer: transformers would call any of its classes."""
     if name is None:
         return
-    known = [getattr(transformers, f"{name}{end}", None) for end in ("", "Fast")]
+    classes = [getattr(transformers, f"{name}{suffix}", None) for suffix in ("", "Fast")]
     base = transformers.PreTrainedTokenizerBase
-    if not any(isinstance(kind, type) and issubclass(kind, base) for kind in known):
+    if not any(isinstance(cls, type) and issubclass(cls, base) for cls in classes):
         raise UserError(
-            f"{file}: tokenizer_class={name!r} is no tokenizer of transformers; use another model"
+            f"{file}: tokenizer_class={name!r} is not a tokenizer of transformers; "
+            "use another model"
         )

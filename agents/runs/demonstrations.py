@@ -18,8 +18,14 @@ import numpy as np
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from agents.generation.decoder import Decode, Decoder
-from agents.generation.decoding import DECODER
-from agents.generation.demonstrations import BEAM, KINDS, best, demonstrate, finished
+from agents.generation.decoding import DECODER_VERSION
+from agents.generation.demonstrations import (
+    BEAM,
+    KINDS,
+    best_hypothesis,
+    finished_hypotheses,
+    generate_demonstrations,
+)
 from agents.model import fingerprint
 from agents.runs.locks import locked
 from agents.runs.machine import stop_workers
@@ -81,7 +87,7 @@ def training_demonstrations(
         "corpus": task.corpus.fingerprint,
         "vocabulary": task.vocabulary.fingerprint,
         "limits": task.limits,
-        "decoder": DECODER,
+        "decoder": DECODER_VERSION,
         "beam": BEAM,
         "length_penalty": length_penalty,
         "keep": keep,
@@ -96,9 +102,9 @@ def training_demonstrations(
     for path in folder.glob("*.safetensors"):
         tensors, header = load_tensors(path)
         seconds += header["seconds"]
-        for row, actions in finished(tensors):
+        for row, actions in finished_hypotheses(tensors):
             if actions:
-                targets[row] = best(task, row, actions).numpy()
+                targets[row] = best_hypothesis(task, row, actions).numpy()
     _report_unfinished(sum(not len(target) for target in targets), len(targets))
     return Demonstrations(replace(split, target=targets), seconds, sum(map(len, targets)))
 
@@ -106,7 +112,7 @@ def training_demonstrations(
 def fill_cache(decode: Decode, task: Task, folder: Path) -> None:
     """Fill ``folder`` with the outputs of ``decode`` for all training sources; keep intact shards.
 
-    A shard holds the tensors of ``demonstrate``; its header holds the ``seconds`` they took.
+    A shard holds the tensors of ``generate_demonstrations``; its header holds the ``seconds`` they took.
     """
     split = task.splits["train"]
     columns = (
@@ -126,7 +132,7 @@ def fill_cache(decode: Decode, task: Task, folder: Path) -> None:
                     message = f"cached demonstrations are generated again: {error}"
                     console.print(message, soft_wrap=True)
                 start = time.perf_counter()
-                tensors = demonstrate(decode, shard)
+                tensors = generate_demonstrations(decode, shard)
                 save_tensors(path, tensors, {"seconds": time.perf_counter() - start})
             bar.advance(rows, sum(map(len, shard)))
 

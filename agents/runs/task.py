@@ -5,10 +5,10 @@ from __future__ import annotations
 from omegaconf import DictConfig
 
 from agents.discovery import keys_of
-from agents.policies import pretrained
+from agents.policies.pretrained import load_tokenizer
 from agents.runs.config import chosen
 from textgen_env.errors import UserError
-from textgen_env.tasks import tasks
+from textgen_env.tasks import find
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 
@@ -20,9 +20,9 @@ def build_task(config: DictConfig) -> Task:
     """
     name, options = chosen(config.env)
     with keys_of("env", options):
-        task = tasks()[name].load(**options)
+        task = find(name).load(**options)
     if model := pretrained_name(config):
-        task = task.with_vocabulary(pretrained.load_tokens(model).vocabulary)
+        task = task.with_vocabulary(load_tokenizer(model).vocabulary)
     console.print("\n".join(task.describe()), markup=False, soft_wrap=True)
     return task
 

@@ -20,11 +20,11 @@ from torch import nn
 from agents.algorithms.bc import BC
 from agents.discovery import keys_of
 from agents.evaluation.validation import validator
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.decoder import Decode, Decoder
 from agents.generation.demonstrations import BEAM
-from agents.model import build_policy, describe, fingerprint, load_policy
-from agents.policies import pretrained
+from agents.model import build_policy, checkpoint_header, fingerprint, load_policy
+from agents.policies.pretrained import load_pretrained
 from agents.policies.transformer import Transformer
 from agents.runs.config import chosen, train_config
 from agents.runs.folder import finished_run
@@ -97,7 +97,7 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
         return _exact(task)
     policy: Any
     if pretrained_model:
-        policy = pretrained.load(pretrained_model, settings.source_prefix, settings.separator)
+        policy = load_pretrained(pretrained_model, settings.source_prefix, settings.separator)
         policy.check_limits(task.source_limit, task.horizon)
         vocabulary, path = policy.vocabulary, settings.path
         architecture = policy.model.config.model_type
@@ -115,7 +115,7 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
             raise not_compiled
         for layer in (*policy.encoder, *policy.decoder):
             layer.compile(dynamic=True)
-    search = partial(beam, width=BEAM, length_penalty=settings.length_penalty)
+    search = partial(beam_search, width=BEAM, length_penalty=settings.length_penalty)
     return Teacher(
         oracle=PolicyOracle(policy, search, vocabulary, task.vocabulary),
         decode=Decoder(policy, config.evaluate.beam, *machine, config.evaluate.length_penalty),
@@ -170,7 +170,7 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
     settings = {key: value for key, value in settings.items() if key not in TEACHER_KEYS}
     seed, training = teacher.seed, teacher.train
     header = {
-        **describe(name, settings, task),
+        **checkpoint_header(name, settings, task),
         "corpus": task.corpus.fingerprint,
         "limits": [*task.limits, task.target_limit],
         "metric": task.metric,  # selects the best checkpoint

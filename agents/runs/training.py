@@ -9,9 +9,9 @@ from omegaconf import DictConfig
 
 from agents.algorithms import Algorithm
 from agents.discovery import build, find_algorithm, keys_of
-from agents.generation.decoding import DECODER
+from agents.generation.decoding import DECODER_VERSION
 from agents.generation.demonstrations import KINDS
-from agents.model import describe
+from agents.model import checkpoint_header
 from agents.runs.config import chosen
 from agents.runs.run import Run
 from agents.runs.student import build_student, check_start
@@ -56,10 +56,10 @@ def check_settings(config: DictConfig, task: Task) -> None:
 def student_checkpoints(run: Run, demonstrations: str) -> Checkpoints:
     """The student's checkpoints; a resume fails if the settings in their header differ."""
     header = {
-        **describe(*chosen(run.config.student), run.task),
+        **checkpoint_header(*chosen(run.config.student), run.task),
         "algorithm": run.config.algorithm.name,
         "corpus": run.task.corpus.fingerprint,
         "seed": run.config.seed,
-        **({} if demonstrations == "references" else {"decoder": DECODER}),
+        **({} if demonstrations == "references" else {"decoder": DECODER_VERSION}),
     }
     return Checkpoints(run.folder, "student", header)

@@ -30,7 +30,7 @@ from agents.algorithms.bc import BC
 from agents.algorithms.dagger import DAgger
 from agents.evaluation.validation import validator
 from agents.generation.decoding import allowed_log_probs
-from agents.generation.rollout import acting, rollout
+from agents.generation.rollout import eval_mode, rollout
 from agents.policies.rnn import RNN
 from agents.theory.lab import Curve, Slope, horizon_curves
 from agents.theory.mdps import Array
@@ -189,7 +189,7 @@ def error_after_fall(policy: Policy, task: Task) -> float:
 
 def _chances(policy: Policy, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
     """The distributions from which the policy samples, ``[B, T, V]`` or ``[N, V]``."""
-    with acting(policy):
+    with eval_mode(policy):
         return allowed_log_probs(policy(source, prefix, mask)).exp()
 
 

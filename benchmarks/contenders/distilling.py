@@ -9,7 +9,7 @@ import torch
 from agents.algorithms.base import Algorithm, Clock, Loss
 from agents.algorithms.bc import BC
 from agents.algorithms.dagger import NAMES
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.demonstrations import BEAM
 from agents.generation.rollout import rollout
 from agents.precision import precision
@@ -86,4 +86,4 @@ class Contender:
         """An untrained teacher costs what a trained one does."""
         policy = transformer(self.setup, teacher).requires_grad_(False)
         vocabulary = Vocabulary.from_words([str(i) for i in range(self.setup.vocabulary - 4)])
-        return PolicyOracle(policy, partial(beam, width=BEAM), vocabulary, vocabulary)
+        return PolicyOracle(policy, partial(beam_search, width=BEAM), vocabulary, vocabulary)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import cli
 import dagger
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.demonstrations import BEAM
 from agents.model import build_policy
 from agents.runs.machine import resolve_machine
@@ -84,7 +84,7 @@ class Contender:
         teacher = build_policy(config.teacher.name, settings, vocabulary, seed=0)
         oracle = Watched(
             teacher.to(machine.device).requires_grad_(False),
-            partial(beam, width=BEAM),
+            partial(beam_search, width=BEAM),
             vocabulary,
             vocabulary,
         )

@@ -3,7 +3,7 @@
 Nothing registers it; name it on the command line:
 
     PYTHONPATH=docs/examples python experiments/dagger.py env=Copy-v0 \
-        algorithm._target_=lazy_dagger.LazyDAgger algorithm.take=0.8
+        algorithm=lazy_dagger.LazyDAgger algorithm.take=0.8
 """
 
 import torch

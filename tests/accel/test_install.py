@@ -30,16 +30,16 @@ def test_it_says_what_it_installs_and_can_be_turned_off(monkeypatch: pytest.Monk
     assert accel.install(2) == "freed memory is kept, large decodes over 2 processes"
     assert decoding.runner is accel.workers.decode_in_workers
     assert accel.install(1) == "freed memory is kept"
-    assert decoding.runner is decoding.direct
+    assert decoding.runner is decoding.run_in_process
     monkeypatch.setenv("TEXTGEN_ACCEL", "0")
     assert accel.install(2) == "none"
-    assert decoding.runner is decoding.direct
+    assert decoding.runner is decoding.run_in_process
 
 
 def test_without_the_folder_a_command_says_so(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "agents.accel", None)  # as if it were not there
     assert install_accel(2) == "none"
-    assert decoding.runner is decoding.direct
+    assert decoding.runner is decoding.run_in_process
 
 
 def test_no_other_file_imports_it():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from agents import accel
 from agents.accel import workers
 from agents.generation import decoding
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.decoding import greedy, sample
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
@@ -31,13 +31,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are for
 @pytest.fixture(autouse=True)
 def shared(monkeypatch: pytest.MonkeyPatch):
     """Three workers, for the smallest decode."""
-    monkeypatch.setattr(workers, "ROWS", 1)
-    monkeypatch.setattr(workers, "WORK", 0)
+    monkeypatch.setattr(workers, "MIN_ROWS", 1)
+    monkeypatch.setattr(workers, "MIN_WORK", 0)
     monkeypatch.delenv("TEXTGEN_ACCEL", raising=False)
     accel.install(3)
     yield
-    workers.limit(None)
-    decoding.runner = decoding.direct
+    workers.set_max_workers(None)
+    decoding.runner = decoding.run_in_process
 
 
 def make(kind: str = "transformer", seed: int = 0) -> nn.Module:
@@ -62,16 +62,16 @@ DECODERS = {
     "forced": lambda policy, source, steps: greedy(policy, source, steps, source[:, :2]),
     "sample": lambda policy, source, steps: sample(policy, source, steps, noise(source)),
     "top_k": lambda policy, source, steps: sample(policy, source, steps, noise(source), 3),
-    "beam": lambda policy, source, steps: beam(policy, source, steps, width=3, keep=2),
+    "beam": lambda policy, source, steps: beam_search(policy, source, steps, width=3, keep=2),
 }
 
 
 def alone(decode, *arguments) -> Trajectories:
-    workers.limit(1)
+    workers.set_max_workers(1)
     try:
         return decode(*arguments)
     finally:
-        workers.limit(3)
+        workers.set_max_workers(3)
 
 
 def same(found: Trajectories, expected: Trajectories) -> None:
@@ -86,7 +86,7 @@ def test_workers_write_what_one_process_writes(kind: str, decode):
     policy, limit = make(kind), torch.arange(2, B + 2)
     for steps in (limit, 8):
         same(decode(policy, source(), steps), alone(decode, policy, source(), steps))
-    assert len(workers._teams[policy].connections) == 2
+    assert len(workers.teams[policy].connections) == 2
 
 
 def test_workers_have_the_weights_as_they_are():
@@ -164,7 +164,7 @@ def test_what_autocast_keeps_of_weights_does_not_outlive_a_decode():
         with torch.no_grad():
             policy.output.neg_()
             policy.scale.mul_(0.5)
-    assert policy in workers._teams
+    assert policy in workers.teams
     assert len({str(score.tolist()) for score in scores}) == 3
 
 
@@ -175,7 +175,7 @@ def test_a_policy_that_learns_or_shares_its_weights_memory_is_not_shared_out():
     greedy(tied, source(), 8)
     with torch.inference_mode():
         greedy(inferring, source(), 8)
-    assert not any(policy in workers._teams for policy in (training, tied, inferring))
+    assert not any(policy in workers.teams for policy in (training, tied, inferring))
     inferring(source(), source()).sum().backward()
 
 
@@ -188,7 +188,7 @@ def test_a_copy_has_workers_of_its_own_and_a_dismissed_policy_new_ones():
     same(greedy(twin, source(), 8), alone(greedy, twin, source(), 8))
     stop_workers(policy)
     stop_workers(policy)
-    assert policy not in workers._teams
+    assert policy not in workers.teams
     same(greedy(policy, source(), 8), first)
 
 
@@ -259,7 +259,7 @@ def test_a_worker_that_fails_or_dies_is_an_error_and_the_next_decode_has_new_one
         greedy(policy, source(), 3)
     with torch.no_grad():
         policy.target_embedding.weight[0, 0] = 7
-    with pytest.raises(RuntimeError, match="has ended"):
+    with pytest.raises(RuntimeError, match="has died"):
         greedy(policy, source(), 3)
     policy.step = Transformer.step.__get__(policy)
     same(greedy(policy, source(), 3), alone(greedy, policy, source(), 3))
@@ -311,11 +311,11 @@ def test_what_is_no_module_is_not_shared_out():
 
 def test_small_decodes_are_not_shared_out(monkeypatch: pytest.MonkeyPatch):
     policy = make()
-    monkeypatch.setattr(workers, "WORK", 1e9)
+    monkeypatch.setattr(workers, "MIN_WORK", 1e9)
     greedy(policy, source(), 8)
-    monkeypatch.setattr(workers, "WORK", 0)
-    monkeypatch.setattr(workers, "ROWS", B)
+    monkeypatch.setattr(workers, "MIN_WORK", 0)
+    monkeypatch.setattr(workers, "MIN_ROWS", B)
     greedy(policy, source(), 8)
-    assert policy not in workers._teams
-    beam(policy, source(), 8, width=3)
-    assert policy in workers._teams
+    assert policy not in workers.teams
+    beam_search(policy, source(), 8, width=3)
+    assert policy in workers.teams

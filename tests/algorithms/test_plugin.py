@@ -11,7 +11,7 @@ import torch
 from agents.algorithms import Algorithm, Loss
 from agents.algorithms.bc import BC
 from agents.algorithms.dagger import DAgger
-from agents.generation.rollout import frozen
+from agents.generation.rollout import frozen_copy
 from agents.training.checkpoint import load_tensors
 from agents.training.saving import Checkpoints
 from agents.training.trainer import TrainConfig, train
@@ -27,7 +27,7 @@ from textgen_env.tasks.task import expert
 from textgen_env.types import EOS
 
 EXAMPLES = ROOT / "docs" / "examples"
-LAZY = "algorithm._target_=lazy_dagger.LazyDAgger"
+LAZY = "algorithm=lazy_dagger.LazyDAgger"
 FEW = [
     "env=Copy-v0",
     "env.train=300",
@@ -161,7 +161,7 @@ def test_an_oracle_or_policy_that_is_a_module_is_held_and_other_modules_are_its_
     class Module(Algorithm):
         def __init__(self, policy, oracle):
             super().__init__()
-            self.policy, self.oracle, self.start = policy, oracle, frozen(policy)
+            self.policy, self.oracle, self.start = policy, oracle, frozen_copy(policy)
             self.critic, self.queries = Critic(2, 1), torch.nn.Linear(1, 1)
 
     class Critic(torch.nn.Linear):
@@ -282,8 +282,8 @@ def wrong(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("wrong")
 def test_a_file_that_offers_no_algorithm_is_one_line(target, message):
     with pytest.raises(UserError, match=re.escape(message)) as error:
-        read("dagger", ["env=Copy-v0", f"algorithm._target_={target}"])
-    assert str(error.value).startswith(f"algorithm._target_={target}")
+        read("dagger", ["env=Copy-v0", f"algorithm={target}"])
+    assert str(error.value).startswith(f"algorithm={target}")
     assert "\n" not in str(error.value)
 
 
@@ -314,7 +314,7 @@ def test_a_loss_that_cannot_be_trained_on_is_one_line(name, message, tmp_path):
     with pytest.raises(UserError, match=re.escape(message)):
         fit(
             tmp_path / "run",
-            ["env=Copy-v0", "train.steps=1", f"algorithm._target_=wrong_algorithms.{name}"],
+            ["env=Copy-v0", "train.steps=1", f"algorithm=wrong_algorithms.{name}"],
         )
 
 
@@ -323,7 +323,7 @@ def test_misuse_ends_a_command_with_exit_code_two(tmp_path):
     said = run(
         "dagger.py",
         *FEW,
-        "algorithm._target_=wrong_algorithms.Nothing",
+        "algorithm=wrong_algorithms.Nothing",
         "out=run",
         cwd=tmp_path,
         code=2,

@@ -22,7 +22,7 @@ from agents.evaluation.outputs import generate_texts
 from agents.evaluation.sentence import analyze_sentence
 from agents.evaluation.speed import decoding_speed
 from agents.generation import decoding, interleaved
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.decoder import Decoder
 from agents.policies.transformer import Transformer
 from agents.runs.demonstrations import training_demonstrations
@@ -43,7 +43,7 @@ from textgen_env.tasks import copy, tasks
 from textgen_env.tasks.task import expert
 from textgen_env.types import EOS, PAD, Trajectories
 
-TRANSLATION = ("IWSLT-v0", "WMT16-v0", "Multi30k-v0", "ParallelText-v0")
+BOUNDED = ("IWSLT-v0", "WMT16-v0", "Multi30k-v0", "ParallelText-v0", "G2P-v0")
 NOTHING_GENERATED = {  # they learn from what is there; any other algorithm is taken to roll out, a new one too
     *(
         "bc",
@@ -107,10 +107,10 @@ def test_it_is_the_line_rounded_up_within_the_horizon_for_numbers_arrays_and_ten
     ] == expected
 
 
-def test_translations_are_bounded_by_their_sources_and_other_tasks_by_the_horizon_alone():
+def test_the_limit_follows_the_source_in_translation_and_g2p_and_is_the_horizon_elsewhere():
     for id, module in tasks().items():
         keys = settings(module.load)
-        expected = (1.2, 10) if id in TRANSLATION else (None, None)
+        expected = (1.2, 10) if id in BOUNDED else (None, None)
         assert (keys.get("limit_ratio"), keys.get("limit_offset")) == expected, id
 
 
@@ -207,7 +207,9 @@ def test_demonstrations_end_at_the_limit_of_their_row(kind, task):
         "references": ReferenceOracle(task.splits.values(), len(task.vocabulary)),
         "noisy": NoisyOracle(exact, 0.0, torch.Generator()),
         "cached": CachedOracle(exact),
-        "policy": PolicyOracle(policy, partial(beam, width=3), task.vocabulary, task.vocabulary),
+        "policy": PolicyOracle(
+            policy, partial(beam_search, width=3), task.vocabulary, task.vocabulary
+        ),
     }[kind]
     together = oracle.demonstrate(batch.source, batch.limit)
     assert (together.length <= batch.limit).all()
@@ -261,14 +263,14 @@ def test_the_screen_counts_up_to_the_limit(task):
 
 def watched(monkeypatch):
     """What is generated from now on: limit ``[B]`` and trajectories of every decode, of policy or oracle or both."""
-    rolled, roll = [], decoding.roll
+    rolled, roll = [], decoding.decode_loop
 
     def record(step, start, limit, most):
         rolled.append((limit, roll(step, start, limit, most)))
         return rolled[-1][1]
 
     for module in (decoding, interleaved):
-        monkeypatch.setattr(module, "roll", record)
+        monkeypatch.setattr(module, "decode_loop", record)
     return rolled
 
 

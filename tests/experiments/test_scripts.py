@@ -146,7 +146,7 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
         cwd=tmp_path,
         code=2,
     )
-    assert "has another vocabulary" in foreign
+    assert "was trained with vocabulary" in foreign
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from agents.evaluation import outputs as evaluation
 from agents.generation import decoding
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.decoding import greedy, sample
 from agents.policies.transformer import Transformer
 from textgen_env.randomness import uniform
@@ -102,7 +102,7 @@ DECODERS = {
     "top_k": lambda policy, source, limit: sample(
         policy, source, limit, noise(len(source)), top_k=3
     ),
-    "beam": lambda policy, source, limit: beam(policy, source, limit, width=4),
+    "beam": lambda policy, source, limit: beam_search(policy, source, limit, width=4),
 }
 decoders = pytest.mark.parametrize("decode", DECODERS.values(), ids=DECODERS)
 
@@ -161,7 +161,7 @@ def test_greedy_is_the_argmax_step_by_step(policy: Transformer, source: Tensor):
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0])
 def test_beam_of_one_is_greedy(policy: Transformer, source: Tensor, length_penalty: float):
     one, best = (
-        beam(policy, source, 12, width=1, length_penalty=length_penalty),
+        beam_search(policy, source, 12, width=1, length_penalty=length_penalty),
         greedy(policy, source, 12),
     )
     assert torch.equal(one.action, best.action)
@@ -180,8 +180,8 @@ def test_a_beam_that_holds_everything_finds_the_best_that_end(
     length = torch.tensor([len(sequence) for sequence in sequences])
     action = pad_sequence([torch.tensor(sequence) for sequence in sequences], batch_first=True)
     candidates = Trajectories(action, length, torch.zeros(len(action)))
-    first = beam(policy, source, horizon, width, length_penalty)
-    several = beam(policy, source, horizon, width, length_penalty, keep=4)
+    first = beam_search(policy, source, horizon, width, length_penalty)
+    several = beam_search(policy, source, horizon, width, length_penalty, keep=4)
     for row in range(len(source)):
         score = rescored(policy, source[row].expand(len(action), -1), candidates)
         best = (score / length**length_penalty).topk(4).indices.tolist()
@@ -221,7 +221,7 @@ def test_beam_search_is_its_rule_with_a_limit_for_each_row(
     policy: Transformer, source: Tensor, width: int, length_penalty: float
 ):
     limit = torch.tensor([1, 2, 3, 8, 9, 9] * 2)
-    found = beam(policy, source, limit, width, length_penalty, keep=width)
+    found = beam_search(policy, source, limit, width, length_penalty, keep=width)
     for row in range(len(source)):
         expected = by_the_rule(policy, source[row], int(limit[row]), width, length_penalty)
         places = range(width * row, width * (row + 1))
@@ -240,7 +240,7 @@ LEFT = torch.tensor([[EOS]])
 def test_a_row_stops_when_as_many_have_ended_as_the_beam_is_wide(width: int):
     """One hypothesis ends at every step, and each is better per token than the one before."""
     longest_first, shortest_first = (
-        beam(LOOP, LEFT, 50, width, power, width) for power in (1.0, 0.0)
+        beam_search(LOOP, LEFT, 50, width, power, width) for power in (1.0, 0.0)
     )
     assert longest_first.length.tolist() == [*range(width, 0, -1)]
     assert shortest_first.length.tolist() == [*range(1, width + 1)]
@@ -249,11 +249,11 @@ def test_a_row_stops_when_as_many_have_ended_as_the_beam_is_wide(width: int):
 
 
 def test_a_loop_loses_against_what_ends_however_likely_it_is():
-    found = beam(LOOP, LEFT, 3, width=5, keep=5)
+    found = beam_search(LOOP, LEFT, 3, width=5, keep=5)
     assert found.length.tolist() == [3, 2, 1, 0, 0]  # 4 4 4, cut at 3, has the best mean of all
     assert found.score[3:].tolist() == [-torch.inf] * 2
     assert not found.action[3:].any()
-    assert beam(LOOP, LEFT, 3, width=1).action.tolist() == [[4, 4, 4]], (
+    assert beam_search(LOOP, LEFT, 3, width=1).action.tolist() == [[4, 4, 4]], (
         "nothing has ended: the cut one counts"
     )
 
@@ -261,27 +261,27 @@ def test_a_loop_loses_against_what_ends_however_likely_it_is():
 def test_an_end_counts_only_among_the_best_of_a_step():
     """EOS is always the third best of a step; so it is in CTranslate2 and transformers."""
     thirds = Table(torch.tensor([0.0, 0.0, 0.1, 0.0, 0.5, 0.4]).log())
-    assert beam(thirds, LEFT, 6, width=2).length.item() == 6
-    assert beam(thirds, LEFT, 6, width=3, length_penalty=0.0).length.item() == 1
+    assert beam_search(thirds, LEFT, 6, width=2).length.item() == 6
+    assert beam_search(thirds, LEFT, 6, width=3, length_penalty=0.0).length.item() == 1
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"keep": 3}, "keep must be from 1 to width=2, not 3"),
-        ({"keep": 0}, "keep must be from 1 to width=2, not 0"),
-        ({"length_penalty": math.nan}, "length_penalty must be a number from 0, not nan"),
-        ({"length_penalty": -1.0}, "length_penalty must be a number from 0, not -1.0"),
+        ({"keep": 3}, "keep must be from 1 to width=2, got 3"),
+        ({"keep": 0}, "keep must be from 1 to width=2, got 0"),
+        ({"length_penalty": math.nan}, "length_penalty must be finite and at least 0, got nan"),
+        ({"length_penalty": -1.0}, "length_penalty must be finite and at least 0, got -1.0"),
     ],
 )
 def test_settings_without_a_meaning_are_refused(settings: dict, message: str):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        beam(LOOP, LEFT, 3, width=2, **settings)
+        beam_search(LOOP, LEFT, 3, width=2, **settings)
 
 
 def test_a_policy_that_can_only_end_has_one_hypothesis():
     only = Table(torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0]).log())
-    assert beam(only, LEFT, 9, width=3, keep=3).length.tolist() == [1, 0, 0]
+    assert beam_search(only, LEFT, 9, width=3, keep=3).length.tolist() == [1, 0, 0]
 
 
 def test_top_1_is_greedy(policy: Transformer, source: Tensor):
@@ -297,7 +297,7 @@ def test_a_row_generates_the_same_when_others_have_left(decode, source: Tensor, 
     )  # rows that end everywhere, and so leave one by one
     written = []
     for share in (0.0, 1.0):  # of the batch that must have ended before any row leaves it: all, one
-        monkeypatch.setattr(decoding, "DROP", share)
+        monkeypatch.setattr(decoding, "COMPACT_BELOW", share)
         written.append(decode(policy, source, limits).action)
     assert torch.equal(*written)
 
@@ -326,5 +326,5 @@ def test_outputs_of_another_search_have_another_name(monkeypatch):
         evaluation.outputs_filename(10, width, power) for width in (1, 5) for power in (0.0, 1.0)
     ]
     assert names[0] == names[1], "greedy search has no length penalty"
-    monkeypatch.setattr(evaluation, "DECODER", evaluation.DECODER + 1)
+    monkeypatch.setattr(evaluation, "DECODER_VERSION", evaluation.DECODER_VERSION + 1)
     assert len({*names, evaluation.outputs_filename(10, 1, 0.0)}) == 4

@@ -10,7 +10,7 @@ from torch import nn
 
 from agents.estimators.cost_to_go import oracle_rollout
 from agents.generation import decoding
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.decoding import greedy, pick, sample
 from agents.generation.interleaved import interleaved, stepper, steps_until
 from agents.generation.rollout import rollout
@@ -37,7 +37,7 @@ def teacher(task):
     policy = build_policy(
         "transformer", {"layers": 1, "width": 16, "heads": 2, "ffn": 16}, task.vocabulary, seed=2
     )
-    return PolicyOracle(policy, partial(beam, width=2), task.vocabulary, task.vocabulary)
+    return PolicyOracle(policy, partial(beam_search, width=2), task.vocabulary, task.vocabulary)
 
 
 @pytest.fixture(scope="module")
@@ -140,12 +140,12 @@ def test_an_expert_that_acts_takes_its_action_also_where_it_is_not_the_argmax(
     def slipping():
         return NoisyOracle(expert(task), 1.0, torch.Generator().manual_seed(0))
 
-    acting = stepper(slipping(), draws=False)
+    acting = stepper(slipping(), sampled=False)
     mixed = interleaved(student, acting, always("expert"))(source, STEPS).episodes
     first = slipping().action(source, torch.full_like(source[:, :1], BOS))  # [B, 1]
     assert torch.equal(mixed.action[:, :1], first.clamp(min=EOS))
     assert len(first.unique()) > 2
-    same(mixed, greedy(stepper(slipping(), draws=False), source, STEPS, scored=False))
+    same(mixed, greedy(stepper(slipping(), sampled=False), source, STEPS, scored=False))
     same(mixed, oracle_rollout(slipping())(source, STEPS, None))
     assert stepper(acting) is acting
 
@@ -182,7 +182,7 @@ def test_memory_follows_its_rows_when_finished_ones_leave(
     student, teacher, source, share, kind, monkeypatch
 ):
     """It holds each row's number and its time; the number picks the row's coins out of all."""
-    monkeypatch.setattr(decoding, "DROP", share)
+    monkeypatch.setattr(decoding, "COMPACT_BELOW", share)
     coins = noise(len(source))
 
     def choose(own, expert, memory, _):

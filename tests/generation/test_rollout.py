@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from agents.generation.rollout import acting, rollout
+from agents.generation.rollout import eval_mode, rollout
 from agents.model import build_policy
 from textgen_env.profiler import Profiler
 from textgen_env.randomness import uniform
@@ -30,12 +30,12 @@ def noise(rows, seed=0):
 
 def test_acting_restores_the_mode_and_stops_gradients():
     layer = torch.nn.Linear(2, 2)
-    with acting(layer):
+    with eval_mode(layer):
         assert not layer.training
         assert not layer(torch.ones(1, 2)).requires_grad
     assert layer.training
     layer.eval()
-    with acting(layer):
+    with eval_mode(layer):
         pass
     assert not layer.training
 
@@ -79,5 +79,5 @@ def test_what_is_forced_is_gone_on_from_and_not_counted(policy, source, sampled)
 
 
 def test_too_little_noise_is_refused(policy, source):
-    with pytest.raises(ValueError, match="noise has 6 steps, and 7 may be generated"):
+    with pytest.raises(ValueError, match="noise has 6 steps, but the limit allows 7"):
         rollout(policy, source, 7, noise(torch.arange(len(source))))

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 import cli
 import dagger
 import export as script
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.decoding import greedy
 from agents.policies.rnn import RNN
 from agents.policies.transformer import Transformer
@@ -126,7 +126,7 @@ def test_beams_come_out_token_for_token_where_they_end(
     """
     policy, source = half_trained, sources(300)
     export.export(policy, WORLD, tmp_path / "model", "float32")
-    ours = widened(beam(policy, source, HORIZON, width, length_penalty).action)
+    ours = widened(beam_search(policy, source, HORIZON, width, length_penalty).action)
     powers = (length_penalty,) if length_penalty or width == 1 else (1e-7, 0.0)
     theirs = [
         widened(

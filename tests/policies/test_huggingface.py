@@ -17,11 +17,11 @@ from torch.nn.utils.rnn import pad_sequence
 import cli
 import dagger
 from agents.evaluation.outputs import generate_texts
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.decoder import Decoder
 from agents.generation.decoding import greedy
 from agents.policies.huggingface import HuggingFacePolicy
-from agents.policies.pretrained import load, load_tokens
+from agents.policies.pretrained import load_pretrained, load_tokenizer
 from agents.runs.machine import resolve_machine
 from agents.runs.run import Run
 from agents.runs.student import build_student
@@ -60,7 +60,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def policies(folders: dict[str, Path]) -> dict[str, nn.Module]:
-    return {name: load(str(folder), **KEYS[name]) for name, folder in folders.items()}
+    return {name: load_pretrained(str(folder), **KEYS[name]) for name, folder in folders.items()}
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def encoded(policy: nn.Module, texts: list[str]) -> torch.Tensor:
 def test_a_batch_is_scored_as_transformers_scores_each_pair_alone(name, policy, folders):
     tokenizer, ids = (
         transformers.AutoTokenizer.from_pretrained(folders[name]),
-        load_tokens(str(folders[name])).ids,
+        load_tokenizer(str(folders[name])).ids,
     )
     known = [token for token, theirs in enumerate(ids) if theirs is not None]
     targets = LINES[::-1]
@@ -169,7 +169,7 @@ def test_head_gives_the_logits_of_the_model_from_the_features(kind, settings):
     source, prefix = sources([5, 3], 5), prefixes(2, 6)
     state = policy.start(source, 6)
     tokens = torch.cat([state.prompt, policy.ids[prefix[:, 1:]]], 1)
-    logits = policy.ours(model(**policy.inputs(tokens, state)).logits)[
+    logits = policy.vocabulary_logits(model(**policy.model_inputs(tokens, state)).logits)[
         :, state.prompt.shape[1] - 1 :
     ]  # [B, T, V]
     features, mask = policy.features(source, prefix), torch.arange(6) < torch.tensor([[6], [2]])
@@ -181,7 +181,7 @@ def test_head_gives_the_logits_of_the_model_from_the_features(kind, settings):
 @torch.no_grad()
 def test_beam_search_scores_what_teacher_forcing_gives(policy):
     source = encoded(policy, LINES)
-    found = beam(policy, source, 10, width=4)
+    found = beam_search(policy, source, 10, width=4)
     prefix = torch.cat([torch.full_like(found.action[:, :1], BOS), found.action[:, :-1]], 1)
     token = (
         policy(source, prefix).log_softmax(-1).gather(2, found.action[:, :, None]).squeeze(2)
@@ -198,7 +198,7 @@ def half_trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, t
     texts = [
         " ".join(f"w{i}" for i in torch.randint(12, (n,), generator=generator)) for n in lengths
     ]
-    policy = load(str(copier(tmp_path_factory.mktemp("copier"), texts, steps=60)))
+    policy = load_pretrained(str(copier(tmp_path_factory.mktemp("copier"), texts, steps=60)))
     return policy, encoded(policy, texts[:150])
 
 
@@ -225,7 +225,7 @@ def test_beam_search_finds_what_transformers_generates_with_early_stopping(
     ended = (theirs == config["eos_token_id"]).any(1)
     assert ended.float().mean() > 0.5
 
-    found = beam(policy, source, limit, width, length_penalty)
+    found = beam_search(policy, source, limit, width, length_penalty)
     ours = [
         policy.ids[row[:length]].tolist()
         for row, length in zip(found.action, found.length, strict=True)
@@ -263,7 +263,7 @@ def test_it_is_an_oracle_over_tokens_that_mean_something(policy):
 @torch.no_grad()
 def test_a_token_that_the_model_has_not_is_read_as_its_end(policy):
     source, prefix = sources([5, 3], 5), prefixes(2, 6)
-    for stranger in policy.absent.tolist():
+    for stranger in policy.missing.tolist():
         changed, ended = prefix.clone(), prefix.clone()
         changed[:, 3], ended[:, 3] = stranger, EOS
         assert torch.equal(policy(source, changed), policy(source, ended))
@@ -281,7 +281,7 @@ def test_a_token_that_the_model_has_not_is_read_as_its_end(policy):
 def test_what_the_decoder_has_read_before_the_first_action(settings, read, copy):
     folder = copy("bart")
     edit(folder / "generation_config.json", **settings)
-    assert load(str(folder)).closing.tolist() == read
+    assert load_pretrained(str(folder)).before_target.tolist() == read
 
 
 @torch.no_grad()
@@ -293,20 +293,22 @@ def test_padding_takes_no_positions(policy):
 
 
 def test_a_task_longer_than_the_positions_of_the_teacher_is_refused(folders):
-    policy = load(str(folders["bart"]), source_prefix="a man")  # the prefix: 2 tokens and <s>
-    most, before = 128, len(policy.opening)
+    policy = load_pretrained(
+        str(folders["bart"]), source_prefix="a man"
+    )  # the prefix: 2 tokens and <s>
+    most, before = 128, len(policy.before_source)
     policy.check_limits(most - before, 128 - 1)
     for limits in (
         (most - before + 1, 20),
         (20, 128),
     ):  # the decoder is given its start token and <s> first
-        with pytest.raises(UserError, match=r"128 positions and needs 129"):
+        with pytest.raises(UserError, match=r"128 positions but the task needs 129"):
             policy.check_limits(*limits)
-    policy = load(str(folders["gpt2"]))
+    policy = load_pretrained(str(folders["gpt2"]))
     policy.check_limits(64, 65)  # the last action is no input
     with pytest.raises(UserError, match="needs 129"):
         policy.check_limits(65, 65)
-    load(str(folders["t5"])).check_limits(10_000, 10_000)
+    load_pretrained(str(folders["t5"])).check_limits(10_000, 10_000)
 
 
 def test_a_student_learns_from_such_a_teacher_alone(task, tmp_path):
@@ -485,17 +487,17 @@ def adapter(copy) -> Path:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (pickled_only, "no safetensors weights in it"),
-        (remote_model, "config.json: auto_map: names code of the folder's own"),
-        (remote_tokenizer, "tokenizer_config.json: auto_map: names code of the folder's own"),
+        (pickled_only, "it has no safetensors weights"),
+        (remote_model, "config.json: auto_map: refers to custom code"),
+        (remote_tokenizer, "tokenizer_config.json: auto_map: refers to custom code"),
         (not_causal, "a bert model cannot be a teacher"),
-        (no_language_model, "config.json: model_type='vit' is no text model"),
+        (no_language_model, "config.json: model_type='vit' is not a supported text model"),
         (slow_tokenizer, "only a slow tokenizer (ByT5Tokenizer)"),
-        (larger_tokenizer, "they do not belong together"),
-        (other_end, "the model ends a sequence with id [7, 8], its tokenizer with 0"),
-        (missing_weights, "transformer.h.1.mlp.c_fc.weight is missing"),
+        (larger_tokenizer, "tokenizer and model do not match"),
+        (other_end, "EOS is 0 in the tokenizer, [7, 8] in the model"),
+        (missing_weights, "its weights lack transformer.h.1.mlp.c_fc.weight of GPT2LMHeadModel"),
         (cut_weights, "header"),
-        (adapter, "it holds an adapter"),
+        (adapter, "it is an adapter"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -518,7 +520,7 @@ def test_what_cannot_serve_is_refused_in_one_line(spoil, message, copy, monkeypa
         ),
         (
             ["teacher.path=hf:{t5}", "teacher.separator=:"],
-            "teacher.separator is for models without an encoder",
+            "teacher.separator is only for decoder-only models",
         ),
         (["teacher.path=hf:{gpt2}", "env.horizon=200"], "lower env.source_limit or env.horizon"),
     ],
@@ -549,7 +551,7 @@ def test_without_transformers_it_says_how_to_install_it(folders, monkeypatch, ca
 
 
 def test_a_student_of_another_vocabulary_is_refused(folders, task):
-    policy = load(str(folders["gpt2"]))
+    policy = load_pretrained(str(folders["gpt2"]))
     with pytest.raises(UserError, match="is not the student's"):
         PolicyOracle(policy, greedy, policy.vocabulary, task.vocabulary)
     task = task.with_vocabulary(policy.vocabulary)

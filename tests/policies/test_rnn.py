@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import agents.policies
 from agents.discovery import POLICY, help_lines, settings, variants
-from agents.policies.cells import CELLS, HIGHWAY, SRU, Layer, backwards, reverse
+from agents.policies.cells import CELLS, HIGHWAY, SRU, Layer, reversal_index, reverse
 from agents.policies.rnn import NAMES, RNN
 from agents.precision import has_bf16
 from agents.training.checkpoint import load_tensors, load_weights, save_tensors
@@ -178,9 +178,9 @@ def test_learns_to_reverse(cell):
     assert (logits.argmax(-1) == target).float().mean() >= 0.99
 
 
-def test_backwards_reverses_each_row_within_its_length():
+def test_reversal_index_reverses_each_row_within_its_length():
     x = torch.arange(12).view(4, 3)  # [T, B]: time moves by 3
-    back = backwards(torch.tensor([4, 2, 0]), 4)
+    back = reversal_index(torch.tensor([4, 2, 0]), 4)
     turned = reverse(x, back)
     assert turned.t().tolist() == [[9, 6, 3, 0], [4, 1, 7, 10], [2, 5, 8, 11]]
     assert torch.equal(reverse(turned, back), x)
@@ -201,7 +201,7 @@ def test_gated_directions_are_torchs_packed_bidirectional_layer(cell):
     )
     expected, _ = pad_packed_sequence(twin(pack_padded_sequence(x, length))[0])
     real = torch.arange(7)[:, None] < length  # [T, B]
-    close(layer(x, back=backwards(length, 7))[real], expected[real])
+    close(layer(x, reversal=reversal_index(length, 7))[real], expected[real])
 
 
 @pytest.mark.parametrize("inputs", [6, 5], ids=["identity highway", "learned highway"])

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 
 import cli
 import dagger
-from agents.policies.pretrained import load
+from agents.policies.pretrained import load_pretrained
 from agents.runs.task import build_task
 from support import audited
 from support.pretrained_models import FAMILIES, copier
@@ -192,9 +192,9 @@ def pickles_beside(folder: Path) -> None:
     (folder / "requirements.txt").write_text("evil\n")
 
 
-CODE = "names code of the folder's own"
-FILES = "names other files"
-LINK = "is a link out of the folder"
+CODE = "refers to custom code"
+FILES = "refers to other files"
+LINK = "links out of the folder"
 WAYS_IN: dict[
     str, tuple[Spoil, str]
 ] = {  # name → what is done to a good folder, the refusal ("": it is opened, unharmed)
@@ -212,26 +212,29 @@ WAYS_IN: dict[
     ),
     "index, pickle": (index_of_a_pickle, f"{INDEX} names 'model-00002-of-00002.bin'"),
     "index, outside": (index_outside, f"{INDEX} names '../../outside/"),
-    "index, absent": (index_of_absent_shard, "model-00001-of-00001.safetensors is missing"),
+    "index, absent": (
+        index_of_absent_shard,
+        "model-00001-of-00001.safetensors, listed in model.safetensors.index.json, is missing",
+    ),
     "index, no map": (index_without_map, f"{INDEX} has no weight_map"),
-    "index, nested": (both(index_without_map, replaced(INDEX, "[" * 10**6)), "is no JSON"),
+    "index, nested": (both(index_without_map, replaced(INDEX, "[" * 10**6)), "is not valid JSON"),
     "weights, outside": (weights_named_outside, FILES),
     "weights, link": (linked_outside("model.safetensors"), f"model.safetensors {LINK}"),
-    "weights, tf": (other_format("tf"), "model.safetensors is of format 'tf'"),
-    "weights, flax": (other_format("flax"), "model.safetensors is of format 'flax'"),
+    "weights, tf": (other_format("tf"), "model.safetensors has format 'tf'"),
+    "weights, flax": (other_format("flax"), "model.safetensors has format 'flax'"),
     "config, link": (linked_outside("config.json"), f"config.json {LINK}"),
     "tokenizer, link": (linked_outside("tokenizer.json"), f"tokenizer.json {LINK}"),
-    "kernel": (config(_attn_implementation_internal="evil/kernel"), "would be downloaded and run"),
-    "kernel, public": (config(attn_implementation="evil/kernel"), "would be downloaded and run"),
+    "kernel": (config(_attn_implementation_internal="evil/kernel"), "would download and run code"),
+    "kernel, public": (config(attn_implementation="evil/kernel"), "would download and run code"),
     "kernel, nested": (
         config(text_config={"_attn_implementation": "evil/a:b"}),
-        "would be downloaded and run",
+        "would download and run code",
     ),
     "kernel, flash": (config(_attn_implementation_internal="flash_attention_2"), ""),
     "use_kernels": (config(use_kernels=True), ""),
     "quantized": (
         config(quantization_config={"quant_method": "mxfp4"}),
-        "its weights are quantized",
+        "the weights are quantized",
     ),
     "versions": (
         versioned("configuration_files", "config.4.0.0/../../../outside/x.json", "config.json"),
@@ -248,30 +251,30 @@ WAYS_IN: dict[
     "init_inputs": (tokenizer_config(init_inputs=["/etc/passwd"]), ""),
     "tokenizer_class": (
         tokenizer_config(tokenizer_class="AutoModel"),
-        "tokenizer_class='AutoModel' is no tokenizer",
+        "tokenizer_class='AutoModel' is not a tokenizer",
     ),
     "tokenizer_class, auto": (
         both(tokenizer_config(tokenizer_class=None), config(tokenizer_class="RagTokenizer")),
-        "tokenizer_class='RagTokenizer' is no tokenizer",
+        "tokenizer_class='RagTokenizer' is not a tokenizer",
     ),
-    "adapter": (adapter, "it holds an adapter"),
-    "model_type": (config(model_type="evil"), "model_type='evil' is no text model"),
-    "model_type, none": (config(model_type=None), "model_type=None is no text model"),
-    "model_type, list": (config(model_type=["gpt2"]), "is no text model"),
+    "adapter": (adapter, "it is an adapter"),
+    "model_type": (config(model_type="evil"), "model_type='evil' is not a supported text model"),
+    "model_type, none": (config(model_type=None), "model_type=None is not a supported text model"),
+    "model_type, list": (config(model_type=["gpt2"]), "is not a supported text model"),
     "model_type, backbone": (
         config(model_type="vision-encoder-decoder", backbone="evil/net", use_timm_backbone=True),
-        "is no text model",
+        "is not a supported text model",
     ),
-    "model_type, compiles": (config(model_type="rwkv"), "is no text model"),
-    "not an object": (replaced("config.json", "[]"), "config.json is no JSON object"),
-    "not JSON": (replaced("tokenizer_config.json", "{"), "tokenizer_config.json is no JSON"),
-    "nested": (replaced("config.json", '{"a":' * 10**5), "config.json is no JSON"),
+    "model_type, compiles": (config(model_type="rwkv"), "is not a supported text model"),
+    "not an object": (replaced("config.json", "[]"), "config.json is not a JSON object"),
+    "not JSON": (replaced("tokenizer_config.json", "{"), "tokenizer_config.json is not valid JSON"),
+    "nested": (replaced("config.json", '{"a":' * 10**5), "config.json is not valid JSON"),
     "large": (too_large("config.json", 17 << 20), "config.json has 17,825,792 bytes"),
     "large tokenizer": (
         too_large("tokenizer.json", 129 << 20),
         "tokenizer.json has 135,266,304 bytes",
     ),
-    "pipe": (pipe("generation_config.json"), "generation_config.json is no file"),
+    "pipe": (pipe("generation_config.json"), "generation_config.json is not a regular file"),
     "template": (template, ""),
     "other files": (pickles_beside, ""),
 }
@@ -521,7 +524,7 @@ def good(tmp_path_factory) -> Path:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load(str(folder)).model.state_dict()
+    return load_pretrained(str(folder)).model.state_dict()
 
 
 def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
@@ -557,12 +560,12 @@ def test_a_model_in_the_hubs_cache_is_links_within_it(good, tmp_path, monkeypatc
     assert same(weights(snapshot), weights(good))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with local_only():
-        assert same(load("evil/model").model.state_dict(), weights(good))
+        assert same(load_pretrained("evil/model").model.state_dict(), weights(good))
     (snapshot / "model.safetensors").unlink()
     shutil.move(tmp_path / "models--evil--model" / "blobs", tmp_path / "blobs")
     (tmp_path / "models--evil--model" / "blobs").symlink_to(tmp_path / "blobs")
-    with pytest.raises(UserError, match="is a link out of the folder"):
-        load(str(snapshot))
+    with pytest.raises(UserError, match="links out of the folder"):
+        load_pretrained(str(snapshot))
 
 
 def test_of_a_model_on_the_hub_only_the_allow_list_is_downloaded(good, monkeypatch):
@@ -573,7 +576,7 @@ def test_of_a_model_on_the_hub_only_the_allow_list_is_downloaded(good, monkeypat
         return str(good)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    load("owner/name")
+    load_pretrained("owner/name")
     patterns = asked["owner/name"]["allow_patterns"]
     refused = [
         *("generate.py", "custom_generate/generate.py", "pytorch_model.bin"),
@@ -588,7 +591,7 @@ def test_a_model_keeps_its_own_settings(good, tmp_path):
     for name in ("gpt2", "mpt", "marian", "t5", "llama"):
         folder = FAMILIES[name](tmp_path / name)
         theirs = transformers.AutoConfig.from_pretrained(folder).to_dict()
-        ours = load(str(folder)).model.config.to_dict()
+        ours = load_pretrained(str(folder)).model.config.to_dict()
         assert without_dtype(ours) == without_dtype(theirs)
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 import torch
 
-from agents.generation.beam import beam
+from agents.generation.beam import beam_search
 from agents.generation.decoder import Decoder
 from agents.generation.demonstrations import BEAM
 from agents.policies.transformer import Transformer
@@ -57,7 +57,7 @@ def demonstrate(task, cache):
 
     def demonstrate(kind, teacher, **options):
         if isinstance(teacher, Transformer):
-            search = partial(beam, width=BEAM)
+            search = partial(beam_search, width=BEAM)
             teacher = PolicyOracle(teacher, search, task.vocabulary, task.vocabulary)
         return training_demonstrations(kind, task, teacher, "float32", "cpu", **options)
 
@@ -89,7 +89,7 @@ def test_targets_are_the_outputs_of_beam_search(policy, task, demonstrate):
     assert split.texts is references.texts
     for row in range(0, len(split), 7):
         source = torch.from_numpy(references.source[row])[None]
-        output = beam(policy, source, task.horizon, width=BEAM)
+        output = beam_search(policy, source, task.horizon, width=BEAM)
         assert split.target[row].tolist() == finished_output(output)
 
 
@@ -131,13 +131,13 @@ def test_length_penalty_is_part_of_the_cache_key(policy, task, demonstrate, cach
     assert len(list((cache / "demonstrations").iterdir())) == 2
     for row in range(0, len(split), 7):
         source = torch.from_numpy(split.source[row])[None]
-        output = beam(policy, source, task.horizon, BEAM, 0.0)
+        output = beam_search(policy, source, task.horizon, BEAM, 0.0)
         assert split.target[row].tolist() == finished_output(output)
 
 
 def test_decoder_version_is_part_of_the_cache_key(policy, demonstrate, cache, monkeypatch):
     demonstrate("teacher", policy)
-    monkeypatch.setattr(module, "DECODER", module.DECODER + 1)
+    monkeypatch.setattr(module, "DECODER_VERSION", module.DECODER_VERSION + 1)
     demonstrate("teacher", policy)
     assert len(list((cache / "demonstrations").iterdir())) == 2
 
@@ -171,7 +171,7 @@ def test_best_of_beam_is_the_hypothesis_with_the_best_score(policy, task, demons
     for row in range(0, len(best), 17):
         if len(best.target[row]):
             source = torch.from_numpy(best.source[row])[None]
-            hypotheses = beam(policy, source, task.horizon, width=BEAM, keep=BEAM)
+            hypotheses = beam_search(policy, source, task.horizon, width=BEAM, keep=BEAM)
             tokens = [
                 action[:length].tolist()
                 for action, length in zip(hypotheses.action, hypotheses.length, strict=True)

@@ -51,10 +51,7 @@ def test_every_variant_has_settings_with_defaults_only():
 def test_settings_are_the_parameters_that_nobody_provides(own):
     assert settings(find_algorithm(f"{own}.Good"), ALGORITHM) == {"rate": 0.5}
     assert settings(find_algorithm(f"{own}.Anything"), ALGORITHM) == {"rate": 0.5}
-    assert (
-        read("dagger", [f"algorithm._target_={own}.Good", "algorithm.rate=0.1"]).algorithm.rate
-        == 0.1
-    )
+    assert read("dagger", [f"algorithm={own}.Good", "algorithm.rate=0.1"]).algorithm.rate == 0.1
 
 
 @pytest.mark.parametrize(
@@ -68,7 +65,7 @@ def test_settings_are_the_parameters_that_nobody_provides(own):
 def test_a_parameter_without_default_that_nobody_provides_is_refused_by_name(
     own, name, parameter, hint
 ):
-    words = [f"algorithm._target_={own}.{name}"]
+    words = [f"algorithm={own}.{name}"]
     message = (
         f"{name}: parameter '{parameter}' has no default and is not one of policy, oracle, reward; "
     )

@@ -161,12 +161,12 @@ def another_architecture(folder: Path) -> None:
             lambda folder: spoilt(folder, env__data_dir=["a"]),
             "IWSLT-v0 has another kind of data_dir now",
         ),
-        (lambda folder: spoilt(folder, env__vocabulary=200), "has another vocabulary"),
+        (lambda folder: spoilt(folder, env__vocabulary=200), "was trained with vocabulary"),
         (lambda folder: spoilt(folder, env__bundled_pairs=110), "was made from another corpus"),
         (another_format, "textgen-env/3 expected, textgen-env/4 found"),
         (
             another_architecture,
-            "is of another version of this project: there is no transformer with",
+            "saved by an incompatible version of this project: there is no transformer with",
         ),
     ],
 )

@@ -53,9 +53,9 @@ def late(*_: object) -> None:
 
 
 def load_model(folder: str) -> None:
-    from agents.policies.pretrained import load
+    from agents.policies.pretrained import load_pretrained
 
-    load(folder)
+    load_pretrained(folder)
 
 
 def load_data(folder: str) -> None:
@@ -68,7 +68,7 @@ def run(script: str, *words: str) -> None:
     import cli
 
     sys.argv = [f"{script}.py", *words]
-    cli.run(importlib.import_module(script).main, script, passes_on=script == "compare")
+    cli.run(importlib.import_module(script).main, script)
 
 
 def main(jobs: str, results: str) -> None:

@@ -7,11 +7,11 @@ from functools import cache
 from typing import Any
 
 import pytest
+from options import groups
 
 from agents.algorithms.schedules import BETA_SCHEDULES, beta_schedule
 from agents.runs.config import leaves
 from cli import applying, presets, read
-from options import groups
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
 

@@ -14,7 +14,7 @@ import torch
 
 from agents.algorithms import Loss
 from agents.algorithms.bc import BC
-from agents.generation.rollout import frozen
+from agents.generation.rollout import frozen_copy
 from support.training import fit, new_student
 from textgen_env.errors import UserError
 from textgen_env.types import Batch, Trajectories
@@ -124,7 +124,7 @@ CHANGING = {
     "Python generator": (random.Random(0), in_place(lambda value: value.random())),
     "array": (np.zeros(2), lambda value: value + 1),
     "numpy scalar": (np.float32(0), lambda value: value + np.float32(1)),
-    "copy of a policy": (frozen(new_student()), in_place(average)),
+    "copy of a policy": (frozen_copy(new_student()), in_place(average)),
     "policies in a list": (
         [new_student(), new_student()],
         in_place(lambda value: average(value[1])),

@@ -121,7 +121,7 @@ class TightropeOracle(ExactOracle):
         return _foot(source, prefix).masked_fill(self.fallen(source, prefix), CLIMB)
 
     def fallen(self, source: Tensor, prefix: Tensor) -> Tensor:
-        """bool ``[B, T]``: on the ground before step t, that is, the last slip is later than the last climb."""
+        """Bool ``[B, T]``: on the ground before step t, that is, the last slip is later than the last climb."""
         climbed = prefix == CLIMB
         slipped = ~climbed
         slipped[:, 0] = False  # BOS

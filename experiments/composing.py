@@ -1,0 +1,148 @@
+"""From overrides to one checked configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import words
+from presets import presets, suggested
+from ranges import ANY
+from schema import Key, config_of, default_groups, keys, options
+from store import add_dotted, store
+from textgen_env.errors import UserError, check_range, unknown
+
+DOTTED = ("env", "algorithm")  # groups whose choice may be a dotted path
+Choices = dict[str, str]  # group → name
+
+
+def preset_of(command: str, given: dict[str, Any]) -> str:
+    """The preset that the user has ``given``, else the command's default."""
+    return str(given.get("preset", getattr(config_of(command), "preset", "")))
+
+
+@contextmanager
+def initialized() -> Iterator[None]:
+    """Hydra's compose API; inside a job too."""
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize(config_path=None, version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def choices_of(command: str, given: dict[str, Any]) -> tuple[Choices, Choices]:
+    """What the groups of ``command`` default to, by its preset, and what they are with the user's ``given``.
+
+    Registers the dotted paths among them.
+
+    Raises:
+        UserError: A choice or the preset is unknown.
+    """
+    defaults = dict(default_groups(command))
+    chosen = {group: str(given[group]) for group in defaults if group in given}
+    for group, name in chosen.items():
+        if group in DOTTED and set(name) & {".", ":"}:
+            add_dotted(group, name)
+        elif name not in options(group):
+            raise unknown(group, name, options(group))
+    if "env" in defaults:
+        env = chosen.get("env", defaults["env"])
+        preset = preset_of(command, given)
+        if preset not in presets(env):
+            raise unknown("preset", preset, presets(env))
+        choices = suggested(env, preset)
+        defaults |= {group: choices[group] for group in choices.keys() & defaults.keys()}
+    return defaults, {**defaults, **chosen}
+
+
+def compose(command: str, overrides: list[Override], originals: dict[str, Override]) -> DictConfig:
+    """The configuration of one run, in plain values.
+
+    Args:
+        command: name of the command.
+        overrides: of the run, with ``hydra.*``.
+        originals: by key, as the user wrote them: in a sweep they hold several values.
+
+    Raises:
+        UserError: A name is unknown, or a value has another type or is out of range.
+    """
+    given = words.by_key(overrides)
+    for key in given:
+        if key in (*default_groups(command), "preset"):
+            words.check_text(key, originals[key], Key("", str, "", None))
+    chosen = {key: override.value() for key, override in given.items()}
+    defaults, choices = choices_of(command, chosen)
+    known = keys(command, choices)
+    for key in given:
+        if key not in known and key not in choices:
+            raise unknown("key", key, [*known, *choices])
+        if key in known:
+            words.check_text(key, originals[key], known[key])
+    store(command, defaults, choices, preset_of(command, chosen))
+    try:
+        config = hydra.compose(command, [str(each.input_line) for each in overrides])
+        config = plain(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _one_line(error, given, known) from error
+    check_values(given, known, config)
+    return config
+
+
+def register_dotted(config: DictConfig) -> None:
+    """Register the dotted paths of a job, which may run in a process of its own."""
+    for group in DOTTED:
+        if group in config and set(config[group].name) & {".", ":"}:
+            add_dotted(group, config[group].name)
+
+
+def plain(config: DictConfig) -> DictConfig:
+    """The same values without types and interpolations."""
+    content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    return OmegaConf.create(content)  # type: ignore[return-value, arg-type]
+
+
+def check_values(given: dict[str, Override], known: dict[str, Key], config: DictConfig) -> None:
+    """UserError for a number of the user's that is out of range, and a value that is not one of the key's choices."""
+    for key in given.keys() & known.keys():
+        value, allowed = OmegaConf.select(config, key), known[key].allowed or ANY
+        entries = value if OmegaConf.is_list(value) else [value]
+        for entry in entries:
+            if isinstance(entry, int | float) and not isinstance(entry, bool):
+                check_range(key, entry, allowed)
+            if entry is not None and known[key].choices and entry not in known[key].choices:
+                raise unknown(key, entry, known[key].choices)
+
+
+def _one_line(error: Exception, given: dict[str, Override], known: dict[str, Key]) -> UserError:
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    key = str(getattr(cause, "full_key", "")).partition("[")[0]
+    if key not in given or key not in known:
+        return UserError(" ".join(str(error).partition("\n\nConfig search path")[0].split()))
+    word, known_key = str(given[key].input_line), known[key]
+    if "${" in word or "???" in word:
+        return UserError(f"{word}: {next(iter(str(cause).splitlines()), '')}; write the value")
+    kind = getattr(known_key.type, "__name__", str(known_key.type)).removesuffix(" | None")
+    example = "" if known_key.default is None else f", such as {key}={show(known_key.default)}"
+    if kind == "list" and "[" not in word:
+        example = f", such as {key}=[{word.partition('=')[2]}]"
+    return UserError(f"{word}: {kind} expected{example}")
+
+
+def show(value: Any) -> str:
+    """``value`` as a user writes it on the command line."""
+    if isinstance(value, list):
+        return f"[{','.join(map(show, value))}]"
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )

@@ -1,0 +1,21 @@
+"""The keys of ``experiments/export.py``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conf import COUNT, Machine, key
+from textgen_env.errors import Range
+
+
+@dataclass
+class Config(Machine):
+    """Export the student of a run for another inference library."""
+
+    run: str | None = key(None, "finished run folder")
+    format: str = key("ctranslate2", "format of the exported model")
+    quantization: str = key("float32", "float32 or int8, or another that this CPU supports")
+    out: str | None = key(None, "folder of the exported model; null: RUN/export-<quantization>")
+    rows: int = key(500, "maximum number of test sentences for the comparison", COUNT)
+    batch_sizes: list[int] = key([1, 64], "batch sizes of the speed measurement", Range(1, 10**5))
+    device: str = key("cpu", "device of student and teacher in the comparison")

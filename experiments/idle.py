@@ -1,0 +1,123 @@
+"""Refuses what has no effect: a key beside the other choices, and a launcher of several processes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from agents.discovery import find_algorithm
+from textgen_env.errors import UserError
+
+HUB = ("hub", "hub_config", "hub_revision")
+BEAM = range(2, 10**9)  # widths of beam search; 1 is greedy
+# Keys, and the values of a setting with which they have an effect; without that setting a row does not apply.
+USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
+    ("algorithm.relabel algorithm.label_smoothing", "algorithm.labels", ("action",)),
+    ("algorithm.label_top_k", "algorithm.labels", ("distribution",)),
+    ("algorithm.actions reward", "algorithm.cost_to_go", ("roll_out",)),
+    ("algorithm.beta", "algorithm.divergence", ("jsd",)),
+    ("algorithm.floor algorithm.window algorithm.discount", "algorithm.credit", ("product", "sum")),
+    ("algorithm.log_floor", "algorithm.credit", ("product",)),
+    ("evaluate.length_penalty", "evaluate.beam", BEAM),
+    ("length_penalty", "beam", BEAM),
+    ("length_penalty", "beams", BEAM),
+    ("sizes", "suite", ("train", "decode", "onpolicy", "all")),
+    ("batch", "suite", ("decode", "all")),
+    ("steps", "suite", ("decode", "all")),
+    ("episodes", "suite", ("env", "all")),
+    ("memory", "suite", ("memory",)),
+    ("run rows", "suite", ("beam",)),
+)
+
+
+def check_given(keys: Iterable[str], config: DictConfig) -> None:
+    """UserError for the first of ``keys``, those on the command line, that has no effect in ``config``."""
+    keys = list(keys)
+    for key in keys:
+        if reason := why_idle(key, config):
+            raise UserError(f"{key} does not apply: {reason}; leave it out")
+    for phase in ("train", "teacher.train"):
+        key, node = f"{phase}.validations", OmegaConf.select(config, phase)
+        if key in keys and node.validations > node.steps:
+            raise UserError(f"{key}={node.validations}: at most {phase}.steps={node.steps}")
+
+
+def why_idle(key: str, config: DictConfig) -> str:
+    """Why ``key`` has no effect in a run of ``config``; empty where it has one."""
+    group, _, name = key.partition(".")
+    if group == "teacher":
+        return _idle_of_teacher(name, config)
+    if group == "env" and "corpus" in config.env:
+        return _idle_of_corpus(name, config.env)
+    if key == "reward" and "algorithm" in config and not uses_reward(config.algorithm.name):
+        return f"algorithm={config.algorithm.name} uses no reward"
+    if key == "epochs" and config.get("trainer") == "sb3_a2c":
+        return "trainer=sb3_a2c uses each step once"
+    if key.startswith("neural_") and config.get("neural") is False:
+        return "neural=false trains no students"
+    for keys, setting, values in USED_WITH:
+        chosen = OmegaConf.select(config, setting)
+        if key in keys.split() and chosen is not None:
+            entries = chosen if OmegaConf.is_list(chosen) else [chosen]
+            if not any(entry in values for entry in entries):
+                allowed = "2 or more" if values is BEAM else " or ".join(map(str, values))
+                return f"it has an effect only with {setting}={allowed}"
+    return ""
+
+
+def depends_on_algorithm(key: str) -> bool:
+    """Whether the effect of ``key`` depends on the algorithm."""
+    return key.startswith("algorithm.") or key in ("reward", "teacher.length_penalty")
+
+
+def uses_reward(algorithm: str) -> bool:
+    """Whether the algorithm's constructor has a parameter ``reward``."""
+    return "reward" in inspect.signature(find_algorithm(algorithm).func).parameters
+
+
+def _idle_of_teacher(name: str, config: DictConfig) -> str:
+    teacher = config.teacher
+    path, exact = teacher.path or "", teacher.name == "exact"
+    if name in ("source_prefix", "separator"):
+        return "" if path.startswith("hf:") else "only teacher.path=hf:… uses it"
+    if name in ("path", "compile"):
+        return ""
+    if name == "length_penalty":
+        if not path and exact:
+            return "teacher=exact has no beam search"
+        algorithm = find_algorithm(config.algorithm.name).func
+        # a setting of the algorithm, or fixed by its class
+        demonstrations = config.algorithm.get("demonstrations") or algorithm.demonstrations  # type: ignore[attr-defined]
+        if demonstrations != "references":
+            return ""
+        return f"algorithm={config.algorithm.name} uses no demonstrations of the teacher"
+    if path:
+        return f"the teacher comes from teacher.path={path}"
+    return "teacher=exact is not trained" if name and exact else ""
+
+
+def _idle_of_corpus(name: str, env: DictConfig) -> str:
+    if (env.data_dir or env.corpus == "local") and name in ("bundled_pairs", *HUB):
+        return "the corpus comes from env.data_dir"
+    unused = {"bundled": HUB, "hub": ("bundled_pairs",)}.get(env.corpus, ())
+    return f"env.corpus={env.corpus} does not use it" if name in unused else ""
+
+
+def check_single_process(environment: Mapping[str, str]) -> None:
+    """UserError where a launcher (torchrun, mpirun, srun) started several of this process: each would do all the work."""
+    names = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+    counts = {name: environment.get(name, "") for name in names}
+    if "SLURM_PROCID" in environment:
+        # inside a step; a job of several tasks is fine as long as no step starts them
+        counts["SLURM_STEP_NUM_TASKS"] = environment.get("SLURM_STEP_NUM_TASKS", "")
+        if environment["SLURM_PROCID"] not in ("", "0"):
+            counts.setdefault("SLURM_NTASKS", environment.get("SLURM_NTASKS", "2"))
+    for name, count in counts.items():
+        if count.isdecimal() and int(count) > 1:
+            raise UserError(
+                f"{name}={count}: each of {count} processes would do all the work; "
+                "start one, without a launcher"
+            )

@@ -1,0 +1,71 @@
+"""Registers the structured configs of commands, groups and presets with Hydra."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf, StringNode
+
+from presets import entries, nested, nodes
+from schema import GROUPS, add_option, config_of, options, structured
+
+
+def add_dotted(group: str, name: str) -> None:
+    """Register ``name``, a dotted path on the command line, as a choice of ``env`` or ``algorithm``."""
+    if name not in options(group):
+        add_option(group, name)
+        _store_option(group, name)
+
+
+def store(command: str, defaults: dict[str, str], choices: dict[str, str], preset: str) -> None:
+    """Register the config of ``command`` with Hydra.
+
+    Args:
+        command: its name.
+        defaults: default choices of its groups.
+        choices: of a run, whose presets are registered too.
+        preset: of the run.
+    """
+    store_groups()
+    listed: list[Any] = [{group: name} for group, name in defaults.items()]
+    listed.append("_self_")
+    if defaults:
+        listed.append({"preset": config_of(command).preset})
+        listed += [{f"optional preset/{group}": option} for group, option in entries(command)]
+        put = ConfigStore.instance().store
+        put(group="preset", name=preset, node={"preset": preset}, package="_global_")
+        for group, name, settings in nodes(preset, choices):
+            put(f"{name}", nested(settings), group=f"preset/{group}", package="_global_")
+    listed += [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
+    # a plain run leaves no folder behind; a sweep has one folder per job
+    hydra = {"run": {"dir": "."}, "output_subdir": None, "job": {"name": command}}
+    node = {"defaults": listed, **_typed(config_of(command)), "hydra": hydra}
+    ConfigStore.instance().store(name=command, node=node)
+
+
+@cache
+def store_groups() -> None:
+    """Register every choice of every group."""
+    for group in GROUPS:
+        for name in options(group):
+            _store_option(group, name)
+
+
+def _store_option(group: str, name: str) -> None:
+    node = {"name": StringNode(name), **_typed(structured(group, name))}
+    ConfigStore.instance().store(group=group, name=name, node=DictConfig(node))
+
+
+def _typed(cls: type) -> dict[str, Any]:
+    """The nodes of a structured config: they keep their types, but other keys may be merged beside them."""
+
+    def untyped(config: DictConfig) -> dict[str, Any]:
+        nodes = {str(key): config._get_node(key) for key in config}
+        return {
+            key: untyped(node) if isinstance(node, DictConfig) else node
+            for key, node in nodes.items()
+        }
+
+    return untyped(OmegaConf.structured(cls))

@@ -1,0 +1,72 @@
+"""The text of ``--help``: every key with its default and meaning, and the choices of every group."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from composing import choices_of, show
+from schema import config_of, keys, options
+
+WIDTH, COLUMN = 80, 26
+NOTES = {"exact": "the task's exact expert, which is not trained (Copy-v0, Tightrope-v0)"}
+
+
+def text(command: str, given: dict[str, Any]) -> str:
+    """The help of ``command``, for the choices of groups that ``given`` has."""
+    _, choices = choices_of(command, given)
+    doc = inspect.getdoc(config_of(command)) or ""
+    lines = [f"python experiments/{command}.py [key=value …]", "", *_paragraphs(doc), ""]
+    for group in choices:
+        lines.append(f"{group}=NAME, one of:")
+        for name, function in options(group).items():
+            lines.append(_line(name, function))
+        lines.append("")
+    lines.append(
+        "Keys with their defaults"
+        + (" (other choices of a group have others):" if choices else ":")
+    )
+    groups = {group: f"{group}={name}" for group, name in choices.items()}
+    for heading in groups.values():
+        lines.append(f"  {heading}")
+    for key, known in keys(command, choices).items():
+        default = str(given[key]) if key in given else show(known.default)
+        lines += _entry(f"{key}={default}", known.meaning)
+    lines += ["", *_paragraphs(HYDRA)]
+    return "\n".join(lines)
+
+
+HYDRA = """Text with special characters needs quotes for Hydra inside those for the shell: 'out="a=b"'.
+
+Hydra's own options: --multirun seed=0,1 runs a sweep, hydra/launcher=joblib runs its jobs in
+parallel, --cfg job prints the configuration; --hydra-help lists all of them."""
+
+
+def _paragraphs(text: str) -> list[str]:
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(textwrap.fill(paragraph, WIDTH) for paragraph in paragraphs).split("\n")
+
+
+def _entry(head: str, meaning: str) -> list[str]:
+    body = textwrap.wrap(meaning, WIDTH - COLUMN)
+    indented = [" " * COLUMN + line for line in body]
+    if len(head) + 4 > COLUMN:
+        return [f"  {head}", *indented]
+    return [f"  {head:<{COLUMN - 2}}{body[0] if body else ''}", *indented[1:]]
+
+
+def _line(name: str, function: Callable[..., Any] | None) -> str:
+    """One line: the first of the docstring, and what the name sets."""
+    if function is None:
+        return f"  {name:<{COLUMN - 2}}{NOTES[name]}"
+    called, fixed = (
+        (function.func, function.keywords) if isinstance(function, partial) else (function, {})
+    )
+    settings = ", ".join(f"{key}={show(value)}" for key, value in fixed.items())
+    summary = (inspect.getdoc(called) or "").partition("\n")[0]
+    if settings:
+        summary = f"{called.__name__}: {settings}"
+    return f"  {name:<{COLUMN - 2}}{textwrap.shorten(summary, WIDTH - COLUMN, placeholder=' …')}"

@@ -1,0 +1,244 @@
+"""What composes, what overrides what, and one line with exit code 2 for every mistake."""
+
+import re
+from typing import Literal
+
+import pytest
+from omegaconf import OmegaConf
+
+import cli
+from agents.algorithms.schedules import BETA
+from agents.runs.config import leaves
+from cli import read
+from presets import presets
+from schema import GROUPS, keys, options, structured
+from textgen_env.errors import UserError
+from textgen_env.tasks import tasks
+
+
+def test_overrides_win_over_the_preset_and_the_preset_over_defaults():
+    preset = presets("Copy-v0")["quick"]
+    config = read("dagger", ["env=Copy-v0"])
+    assert config.teacher.name == "exact"
+    assert config.train.steps == preset["train.steps"]
+    assert config.preset == "quick"
+    assert read("dagger", ["env=Copy-v0", "train.steps=7"]).train.steps == 7
+    assert read("dagger", ["env=Copy-v0", "teacher=transformer"]).teacher.name == "transformer"
+
+
+def test_a_configuration_holds_plain_values_without_interpolations():
+    config = read("dagger", ["out=runs/${env.name}-${seed}", "seed=3"])
+    assert config.out == "runs/IWSLT-v0-3"
+    assert "${" not in OmegaConf.to_yaml(config)
+    assert OmegaConf.create(OmegaConf.to_yaml(config)) == config
+
+
+@pytest.mark.parametrize("env", tasks())
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+def test_every_preset_composes_and_sets_keys_that_exist(env, preset):
+    known = set(GROUPS).union(
+        *(keys("dagger", {group: name}) for group in GROUPS for name in options(group))
+    )
+    config = leaves(read("dagger", [f"env={env}", f"preset={preset}"]))
+    for key, value in presets(env)[preset].items():
+        group, _, names = key.partition("=")
+        if names:
+            assert set(names.split("|")) <= options(group).keys()
+            name = names.partition("|")[0]
+            words = [f"env={env}", f"preset={preset}", f"{group}={name}"]
+            assert value.items() <= leaves(read("dagger", words)).items()
+        else:
+            assert key in known
+            if key in config and "${" not in str(value):
+                assert config[key] == value
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["env=IWSTL-v0"], "unknown env 'IWSTL-v0'; did you mean 'IWSLT-v0'?"),
+        (["algorithm=imitkd_ful"], "unknown algorithm 'imitkd_ful'; did you mean 'imitkd_full'?"),
+        (["student=transfomer"], "unknown student 'transfomer'; did you mean 'transformer'?"),
+        (["preset=quik"], "unknown preset 'quik'; did you mean 'quick'?"),
+        (["train.stesp=3"], "unknown key 'train.stesp'; did you mean 'train.steps'?"),
+        (["env.data_dri=x"], "unknown key 'env.data_dri'; did you mean 'env.data_dir'?"),
+        (["student.name=x"], "unknown key 'student.name'"),
+        (["train=3"], "unknown key 'train'"),
+        (["train.steps=many"], "train.steps=many: int expected, such as train.steps=1000"),
+        (["train.lr=fast"], "train.lr=fast: float expected"),
+        (["resume=maybe"], "resume=maybe: bool expected, such as resume=false"),
+        (["train.steps=null"], "train.steps=null: int expected"),
+        (["train.steps"], "cannot parse 'train.steps': write key=value"),
+        (["+train.steps=3"], "+train.steps=3: +, ~ and @ are for hydra.* keys only"),
+        (["++train.steps=3"], "are for hydra.* keys only"),
+        (["~train.steps"], "are for hydra.* keys only"),
+        (["env@env=Copy-v0"], "are for hydra.* keys only"),
+        (["hydra/launcher=jblib"], "Could not find 'hydra/launcher/jblib'"),
+        (["out=${x}"], "out=${x}: "),
+        (["out=???"], "out=???: "),
+        (["seed=0,1"], "seed=0,1 is a sweep: add --multirun"),
+        (["out=a", "out=b"], "out is given 2 times; give it once"),
+        (["algorithm=bc", "algorithm=mle"], "algorithm is given 2 times; give it once"),
+        (["algorithm=nowhere.Nothing"], "algorithm=nowhere.Nothing: ModuleNotFoundError: No module"),
+        (["env=nowhere.Nothing"], "env=nowhere.Nothing: ModuleNotFoundError: No module"),
+        (["env=textgen_env.types"], "env=textgen_env.types is not a task: it has no function load"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_with_the_nearest_valid_name(words, message):
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        read("dagger", words)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "quoted"),
+    [
+        ("out=2024_01", """'out="2024_01"'"""),
+        ("out=1e5", """'out="1e5"'"""),
+        ("out=true", """'out="true"'"""),
+        ("out=a=b", """'out="a=b"'"""),
+        ("out=a,b", """'out="a,b"'"""),
+        ("out=größe", """'out="größe"'"""),
+        ("teacher.separator= -> ", """'teacher.separator=" -> "'"""),
+        ("out=[a]", """'out="[a]"'"""),
+    ],
+)
+def test_text_that_hydra_would_change_is_refused_with_the_quoted_form(word, quoted):
+    with pytest.raises(UserError, match=re.escape(quoted)):
+        read("dagger", [word])
+    key, _, text = word.partition("=")
+    words = [quoted[1:-1], *(["teacher.path=hf:gpt2"] if key.startswith("teacher") else [])]
+    assert OmegaConf.select(read("dagger", words), key) == text
+
+
+def test_a_list_of_text_that_hydra_would_change_is_refused():
+    with pytest.raises(UserError, match=r"run=\[no,2024_01\]: Hydra reads 202401; quote"):
+        read("exposure_bias", ["run=[no,2024_01]"])
+    assert read("exposure_bias", ['run=[no,"2024_01"]']).run == ["no", "2024_01"]
+    with pytest.raises(UserError, match=r"quote every text in the list"):
+        read("bench", ["memory=[env.data_dir=x]"])
+
+
+@pytest.mark.parametrize(
+    ("command", "word", "example"),
+    [("speed", "beams=1", "beams=[1]"), ("exposure_bias", "run=RUN", "run=[RUN]")],
+)
+def test_a_list_is_written_in_brackets(command, word, example):
+    message = f"{word}: list expected, such as {example}"
+    with pytest.raises(UserError, match=re.escape(message)):
+        read(command, [word])
+
+
+def test_values_have_the_type_of_their_key():
+    config = read("dagger", ["out=123", "train.lr=1", "train.clip=2e-1", "init=null"])
+    assert (config.out, config.train.lr, config.train.clip, config.init) == ("123", 1.0, 0.2, None)
+    assert type(config.train.lr) is float
+
+
+@pytest.mark.parametrize("kind", BETA.keys() - {"exponential"})
+def test_the_rate_of_a_preset_belongs_to_the_exponential_schedule(kind):
+    for env, preset in (("WMT16-v0", "paper"), ("IWSLT-v0", "quick")):
+        words = [f"env={env}", f"preset={preset}"]
+        assert read("dagger", words).algorithm.rate == 0.5
+        assert read("dagger", [*words, f"algorithm.beta={kind}"]).algorithm.rate is None
+        assert read("dagger", [*words, "algorithm=scheduled_sampling"]).algorithm.rate is None
+
+
+@pytest.mark.parametrize("command", ["dagger", "exposure_bias", "export", "interop"])
+def test_a_command_that_decodes_a_split_has_the_keys_of_the_machine(command):
+    assert {"device", "precision", "threads", "workers"} <= read(command, []).keys()
+
+
+TASK = '''
+from textgen_env.tasks import copy
+
+class Sort:
+    PRESETS = {"quick": {"teacher": "exact", "train.steps": 7}, "tiny": {"train.steps": 3}}
+
+    @staticmethod
+    def load(symbols: int = 8, order: "Literal['up', 'down']" = "up"):
+        """Sort symbols.
+
+        Args:
+            symbols: number of symbols
+            order: up or down
+        """
+        return copy.load(symbols=symbols)
+
+class Plain:
+    @staticmethod
+    def load(size=3): ...
+'''
+
+
+@pytest.fixture
+def task_file(tmp_path, monkeypatch):
+    (tmp_path / "own_tasks.py").write_text(TASK)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.usefixtures("task_file")
+def test_a_task_from_outside_is_named_by_its_dotted_path():
+    config = read("dagger", ["env=own_tasks.Sort", "env.symbols=5"])
+    assert (config.env.name, config.env.symbols) == ("own_tasks.Sort", 5)
+    assert (config.teacher.name, config.train.steps) == ("exact", 7)
+    assert read("dagger", ["env=own_tasks.Sort", "preset=tiny"]).train.steps == 3
+    assert read("dagger", ["env=own_tasks.Plain", "env.size=4"]).env.size == 4
+    with pytest.raises(UserError, match="unknown preset 'paper'"):
+        read("dagger", ["env=own_tasks.Sort", "preset=paper"])
+    with pytest.raises(UserError, match=r"unknown key 'env\.symbls'; did you mean 'env\.symbols'"):
+        read("dagger", ["env=own_tasks.Sort", "env.symbls=5"])
+
+
+def test_a_run_is_reopened_only_with_tasks_that_the_user_named(tmp_path):
+    from agents.runs.reopen import reopen
+
+    (tmp_path / "own_tasks2.py").write_text(TASK)
+    config = read("dagger", ["env=Copy-v0"])
+    config.env = {"name": "own_tasks2.Sort", "symbols": 8}
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(config))
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(UserError):
+        reopen(tmp_path)
+    assert "own_tasks2.Sort" not in tasks()
+
+
+def test_literals_and_optional_annotations_are_checked():
+    class Policy:
+        """A policy.
+
+        Args:
+            mode: how
+            size: how much
+            ratio: a share
+            free: anything
+            sizes: several
+        """
+
+        def __init__(
+            self,
+            vocabulary_size,
+            mode: Literal["a", "b"] = "a",
+            size: int | None = None,
+            ratio=0.5,
+            free=None,
+            sizes: tuple[int, ...] = (1, 2),
+        ): ...
+
+    options("student")["literal"] = Policy
+    try:
+        fields = keys("dagger", {"student": "literal"})
+    finally:
+        del options("student")["literal"]
+        structured.cache_clear()
+    types = {name: fields[f"student.{name}"].type for name in ("mode", "size", "ratio", "sizes")}
+    assert types == {"mode": str, "size": int | None, "ratio": float, "sizes": list[int]}
+    assert fields["student.mode"].choices == ("a", "b")
+    assert fields["student.sizes"].meaning == "several"
+
+
+def test_every_command_runs_its_main_with_the_composed_configuration(monkeypatch):
+    configs = []
+    monkeypatch.setattr("sys.argv", ["t2_bound.py", "seed=3"])
+    cli.run(configs.append, "t2_bound")
+    assert configs == [read("t2_bound", ["seed=3"])]
