@@ -26,7 +26,6 @@ import sweep
 import usage
 import words
 from agents.training import signals
-from agents.training.trainer import Interrupted
 from composing import compose, initialized, plain, register_dotted
 from schema import keys
 from store import store
@@ -153,10 +152,6 @@ def _job(main: Main, errors: list[Exception]) -> Main:
                 if "out" in config and "out" not in words.by_key(words.parse(overrides())):
                     config.out = str(Path(settings.sweep.dir) / settings.sweep.subdir)
             main(config)
-        except Interrupted as error:  # Hydra would go on with the next job
-            stopped = signals.Stopped(error.number)
-            stopped.args = (str(error),)
-            raise stopped from error
         except (UserError, OSError) as error:
             if not swept:
                 errors.append(error)

@@ -137,7 +137,7 @@ def test_length_penalty_is_part_of_the_cache_key(policy, task, demonstrate, cach
 
 def test_decoder_version_is_part_of_the_cache_key(policy, demonstrate, cache, monkeypatch):
     demonstrate("teacher", policy)
-    monkeypatch.setattr(module, "DECODER", module.DECODER + 1)
+    monkeypatch.setattr(module, "DECODER_VERSION", module.DECODER_VERSION + 1)
     demonstrate("teacher", policy)
     assert len(list((cache / "demonstrations").iterdir())) == 2
 

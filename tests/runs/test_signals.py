@@ -128,7 +128,7 @@ def save(*args):
     print("saved", flush=True)
 
 save_tensors, saving.save_tensors = saving.save_tensors, save
-workers.ROWS, workers.WORK = 1, 0  # split every decode
+workers.MIN_ROWS, workers.MIN_WORK = 1, 0  # split every decode
 runpy.run_path("experiments/dagger.py", run_name="__main__")
 """
 
@@ -171,7 +171,7 @@ class Blocked(Transformer):
         os.write(1, b"decoding\\n")
         signal.pause()
 
-workers.ROWS, workers.WORK = 1, 0
+workers.MIN_ROWS, workers.MIN_WORK = 1, 0
 accel.install(3)
 policy = Blocked(9, layers=1, width=16, heads=2, ffn=16).eval()
 greedy(policy, torch.full((6, 3), 4), 3)

@@ -88,7 +88,7 @@ def run_in_process(script, *overrides, code=0):
     with pytest.MonkeyPatch.context() as patch, console.capture() as captured:
         patch.setattr(sys, "argv", [name, *map(str, overrides)])
         try:
-            cli.run(script.main, name, passes_on=name == "compare")
+            cli.run(script.main, name)
         except SystemExit as error:
             exit_code = error.code
     output = captured.get()
