@@ -17,7 +17,9 @@ import torch
 from torch import nn
 
 from agents.discovery import POLICY, build, find_policy, settings
-from agents.generation.decoder import Decoder
+from agents.generation.rollout import eval_mode
+from agents.generation.search import Search
+from agents.precision import precision as autocast
 from agents.training.checkpoint import load_tensors, load_weights, save_tensors
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.corpus import Pairs, Preprocessing
@@ -79,6 +81,13 @@ class TextSettings(NamedTuple):
         return cls(Preprocessing(**flags), source_limit, Limit(**values["limit"]))
 
 
+class Hypothesis(NamedTuple):
+    """An output and the sum of its tokens' log-probabilities."""
+
+    text: str
+    score: float
+
+
 class Model:
     """A policy with its vocabulary and text settings.
 
@@ -122,21 +131,49 @@ class Model:
         """
         if isinstance(texts, str):
             raise UserError("generate() expects a list of texts and got one string; pass [text]")
-        device = next(self.policy.parameters()).device
-        decoder = Decoder(self.policy, beam, precision, str(device), length_penalty)
-        sources = [self._encode(text) for text in texts]
+        search = Search(beam, length_penalty)
+        return [best.text for best, *_ in self.hypotheses(texts, search, precision)]
+
+    def hypotheses(
+        self,
+        texts: Sequence[str],
+        search: Search,
+        precision: str = "float32",
+        numbers: Sequence[int] | None = None,
+    ) -> list[list[Hypothesis]]:
+        """Generate up to ``search.count`` outputs per text, those of a beam best first.
+
+        Args:
+            texts: raw source texts.
+            search: how to search.
+            precision: "float32" or "bf16".
+            numbers: one per text, on which its samples depend; None: 0, 1, 2 …
+        """
+        device = str(next(self.policy.parameters()).device)
+        sources = [self.encode(text) for text in texts]
         no_targets = [np.array([EOS])] * len(sources)
         split = Split(sources, no_targets, Pairs(list(texts), [("",)] * len(sources)))
-        outputs = [""] * len(sources)
-        for batch in sequential_batches(split, MAX_BATCH_TOKENS, self.text_settings.limit):
-            actions = decoder(batch.source, batch.limit).action.tolist()
-            for row, action in zip(batch.index.tolist(), actions, strict=True):
-                outputs[row] = self.vocabulary.decode(action)
+        outputs: list[list[Hypothesis]] = [[] for _ in sources]
+        number = torch.tensor(range(len(sources)) if numbers is None else numbers)
+        with eval_mode(self.policy), autocast(precision, device):
+            for batch in sequential_batches(split, MAX_BATCH_TOKENS, self.text_settings.limit):
+                row = batch.index.repeat_interleave(search.count).tolist()
+                source = batch.source.to(device)
+                found = search(self.policy, source, batch.limit, number[batch.index])
+                rows = zip(row, found.action.tolist(), found.score.tolist(), strict=True)
+                for place, action, score in rows:
+                    if score > -np.inf:  # the beam found it
+                        outputs[place].append(Hypothesis(self.vocabulary.decode(action), score))
         return outputs
 
-    def _encode(self, text: str) -> np.ndarray:
-        ids = self.vocabulary.encode(self.text_settings.normalize(text))
+    def encode(self, text: str) -> np.ndarray:
+        """The normalized text as tokens with EOS, truncated to the source limit."""
+        ids = self.tokens(text)
         return np.array([*ids[: self.text_settings.source_limit - 1], EOS], dtype=np.int64)
+
+    def tokens(self, text: str) -> list[int]:
+        """The normalized text as tokens, however many there are."""
+        return self.vocabulary.encode(self.text_settings.normalize(text))
 
     def save(self, folder: Path | str) -> None:
         """Save the weights and the vocabulary in ``folder``."""

@@ -145,7 +145,11 @@ def sample_episodes(policy: Policy, task: Task, count: int, seed: int) -> Episod
     taken = torch.arange(prefix.shape[1]) < episodes.length[:, None]
     chance = _chances(policy, source, prefix)
     return Episodes(
-        episodes.action, taken, oracle.fallen(source, prefix), oracle.optimal_action(source, prefix), chance
+        episodes.action,
+        taken,
+        oracle.fallen(source, prefix),
+        oracle.optimal_action(source, prefix),
+        chance,
     )
 
 

@@ -1,0 +1,111 @@
+"""Generate text: ``python experiments/generate.py run=RUN < input.txt > output.txt``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+import openmp  # noqa: F401  (before torch)
+
+from omegaconf import DictConfig
+
+import cli
+from agents.generation.search import Search
+from agents.model import Hypothesis, Model
+from agents.runs.machine import use_machine
+from agents.runs.model import open_model
+from textgen_env.data.files import MAX_TEXT, stream_lines
+from textgen_env.errors import Range, UserError, check_range, unknown
+from textgen_env.terminal import console, safe_json
+
+FORMATS = ("text", "jsonl")
+SEARCH = ("beam", "length_penalty", "keep", "samples", "top_k", "seed")
+OF_PRETRAINED = ("source_prefix", "separator", "source_limit", "horizon")
+
+
+def main(config: DictConfig) -> None:
+    """Model → lines → outputs in the same order, in constant memory."""
+    if config.run is None:
+        raise UserError("give run=RUN, a run folder, or run=hf:MODEL")
+    if config.format not in FORMATS:
+        raise unknown("format", config.format, FORMATS)
+    search = Search(**{name: config[name] for name in SEARCH})
+    if config.format == "text" and search.count > 1:
+        raise UserError(
+            f"format=text has one output per line, not {search.count}; use format=jsonl"
+        )
+    machine = use_machine(config)
+    model = open_model(config.run, **{name: config[name] for name in OF_PRETRAINED})
+    check_range("beam", search.beam, Range(1, len(model.vocabulary)))
+    model.policy.to(machine.device)
+    with ExitStack() as stack:
+        output = sys.stdout
+        if config.output is not None:
+            output = stack.enter_context(open(config.output, "w", encoding="utf-8"))
+        numbered = enumerate(read_lines(config.input))
+        while chunk := list(islice(numbered, config.lines)):
+            write(output, config.format, chunk, generate(model, chunk, search, machine.precision))
+            console.print(f"{chunk[-1][0] + 1:,} lines")
+
+
+def read_lines(path: str | None) -> Iterable[str]:
+    """The lines of a file or of standard input, without their ends.
+
+    Raises:
+        UserError: a line is not UTF-8 or too long.
+    """
+    return stream_lines(Path(path)) if path is not None else standard_input()
+
+
+def standard_input() -> Iterator[str]:
+    """As ``stream_lines``, for a pipe."""
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        try:
+            text = line.decode("utf-8").removesuffix("\n").rstrip("\r")
+        except UnicodeDecodeError as error:
+            raise UserError(f"standard input:{number}: not UTF-8 ({error.reason})") from error
+        if len(text) > MAX_TEXT:
+            raise UserError(
+                f"standard input:{number}: {len(text):,} characters, at most {MAX_TEXT:,}"
+            )
+        yield text
+
+
+def generate(
+    model: Model, chunk: list[tuple[int, str]], search: Search, precision: str
+) -> list[list[Hypothesis]]:
+    """The outputs of each numbered line; a blank line has one, empty."""
+    limit = model.text_settings.source_limit
+    for number, text in chunk:
+        if (length := len(model.tokens(text)) + 1) > limit:
+            console.print(f"line {number + 1}: truncated from {length:,} to {limit:,} tokens")
+    kept = [place for place, (_, text) in enumerate(chunk) if text.strip()]
+    outputs = [[Hypothesis("", 0.0)] for _ in chunk]
+    numbers, texts = zip(*(chunk[place] for place in kept), strict=True) if kept else ((), ())
+    found = model.hypotheses(texts, search, precision, numbers)
+    for place, hypotheses in zip(kept, found, strict=True):
+        outputs[place] = hypotheses
+    return outputs
+
+
+def write(
+    file: IO[str], kind: str, chunk: list[tuple[int, str]], outputs: list[list[Hypothesis]]
+) -> None:
+    """One line per input."""
+    for (_, source), hypotheses in zip(chunk, outputs, strict=True):
+        if kind == "text":
+            line = " ".join(hypotheses[0].text.split("\n"))
+        else:
+            found = [{"text": text, "score": round(score, 4)} for text, score in hypotheses]
+            line = safe_json(json.dumps({"source": source, "outputs": found}, ensure_ascii=False))
+        file.write(line + "\n")
+    file.flush()
+
+
+if __name__ == "__main__":
+    cli.run(main, "generate")
