@@ -58,6 +58,10 @@ MEMORY_THRESHOLDS: dict[str, str] = {
     "tests/envs/test_env.py": "to count objects instead",
     "tests/envs/test_vector.py": "to count objects instead",
 }
+ACCELERATED: dict[str, str] = {
+    "tests/experiments/test_cli.py": "to move to tests/accel",
+    "tests/training/test_interrupted.py": "to move to tests/accel",
+}
 
 
 @cache
@@ -237,3 +241,14 @@ def test_no_test_sleeps() -> None:
 
 def test_no_test_measures_memory() -> None:
     assert not uses(MEMORY, MEMORY_THRESHOLDS)
+
+
+def test_only_the_tests_in_accel_need_accel() -> None:
+    """The folder ``agents/accel`` can be deleted together with ``tests/accel``."""
+    others = [path for path in TESTS if path.parent.name != "accel" and path != Path(__file__)]
+    users = {
+        relative(path)
+        for path in others
+        if re.search(r"agents(\.| import )accel", path.read_text())
+    }
+    assert users <= ACCELERATED.keys()
