@@ -18,7 +18,7 @@ from tokenizers import (
     trainers,
 )
 
-from support.tiny import small_task
+from support.tiny import load_small
 from textgen_env.data.pretrained_tokenizer import convert_tokenizer
 from textgen_env.data.vocabulary import SPECIALS, Vocabulary
 from textgen_env.errors import UserError
@@ -151,7 +151,7 @@ def test_saved_vocabulary_encodes_the_same(converted: Converted, tmp_path: Path)
 # the texts of Tightrope-v0 are not its episodes
 @pytest.mark.parametrize("id", sorted(tasks().keys() - {"Tightrope-v0"}))
 def test_task_encoded_with_its_own_vocabulary_is_unchanged(id: str) -> None:
-    task = small_task(id)
+    task = load_small(id)
     encoded = task.with_vocabulary(Vocabulary.from_json(task.vocabulary.to_json()))
     assert encoded.describe() == task.describe()
     for name, split in task.splits.items():

@@ -193,7 +193,7 @@ def subword_vocabulary(corpus: Corpus, size: int) -> Vocabulary:
             return Vocabulary.from_json(load_json(path))
         except (UserError, TypeError) as error:
             warnings.warn(
-                f"cached vocabulary is corrupted and trained again: {error}", stacklevel=2
+                f"vocabulary is corrupted and trained again: {error}", stacklevel=2
             )
     train = corpus.splits["train"]
     targets = (reference[0] for reference in train.references)
