@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from textgen_env.tasks import copy
 from textgen_env.tasks.task import Task
 
 pytest.register_assert_rewrite("support")
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # huggingface_hub reads it once, when it is imported
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 
@@ -38,12 +41,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder that TEXTGEN_CACHE names in this session; the Hugging Face hub is offline."""
+    """The folder that TEXTGEN_CACHE names in this session."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTGEN_CACHE", str(folder))
         patch.setenv("HF_HOME", str(folder / "huggingface"))
-        patch.setenv("HF_HUB_OFFLINE", "1")
         yield folder
 
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import gymnasium
@@ -43,7 +42,7 @@ from textgen_env.oracles.references import ReferenceOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import BOS, EOS, PAD, UNK, Batch, Oracle, Trajectories
 
-__version__ = "0.1.0"
+__version__ = "0.1.0"  # pyproject.toml reads it
 
 __all__ = [
     "BOS",
@@ -68,11 +67,6 @@ __all__ = [
     "make_env",
     "make_vector_env",
 ]
-
-try:
-    __version__ = version("textgen-env")
-except PackageNotFoundError:  # a checkout that is not installed
-    __version__ = "0+unknown"
 
 
 def make_env(task_id: str, task: Task | None = None, **options: Any) -> TextGenEnv:

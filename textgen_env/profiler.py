@@ -1,7 +1,7 @@
 """Training profile: seconds per phase, and counters such as generated tokens.
 
-Code marks its work with ``with phase("teacher"):`` and ``count("decoded", 128)``. The active profiler
-records it; without an active profiler these calls do nothing.
+Code marks its work with ``with phase("teacher"):`` and ``count("decoded", 128)``. The active
+profiler records it; without an active profiler these calls do nothing.
 """
 
 from __future__ import annotations

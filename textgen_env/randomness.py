@@ -1,8 +1,8 @@
 """Counter-based random numbers, keyed by (seed, step, purpose, row of the global batch).
 
-All coins and samples of a training run are drawn here. They do not depend on how rows are grouped into
-batches, on gradient accumulation or on the number of processes, and a resumed run has no generator
-state to restore.
+All coins and samples of a training run are drawn here. They do not depend on how rows are grouped
+into batches, on gradient accumulation or on the number of processes, and a resumed run has no
+generator state to restore.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ INCREMENT = np.uint64(0x9E3779B97F4A7C15)  # 2⁶⁴ / the golden ratio
 
 
 def uniform(key: tuple[int, ...], purpose: str, row: Tensor, *shape: int) -> Tensor:
-    """Draw uniform numbers in [0, 1) with SplitMix64 (Steele, Lea & Flood 2014), one stream per row.
+    """Draw uniform numbers in [0, 1) by SplitMix64 (Steele, Lea & Flood 2014), a stream per row.
 
     Args:
         key: The part of the key that all rows share: seed and step.

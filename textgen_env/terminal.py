@@ -28,7 +28,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def safe_json(text: str) -> str:
-    r"""Escape as ``\uXXXX`` the controls that JSON allows unescaped; the parsed value is the same."""
+    r"""Escape as ``\uXXXX`` the controls that JSON leaves unescaped; the value is the same."""
     return _NOT_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

@@ -187,7 +187,7 @@ class Oracle(Protocol):
         ...
 
     def demonstrate(self, source: Tensor, limit: int | Tensor) -> Trajectories:
-        """Generate at most ``limit`` actions per source: a number, or int64 ``[B]``, one per row."""
+        """Generate at most ``limit`` actions per source: a number, or int64 ``[B]``."""
         ...
 
 

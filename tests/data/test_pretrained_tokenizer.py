@@ -1,8 +1,10 @@
-"""Somebody else's tokenizer under our ids: the same tokens for the same text, and nothing that no text contains."""
+"""Converted tokenizers: the same tokens for the same text, and no other special tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from tokenizers import (
@@ -16,7 +18,7 @@ from tokenizers import (
     trainers,
 )
 
-from support.tiny import small_task
+from support.tiny import load_small
 from textgen_env.data.pretrained_tokenizer import convert_tokenizer
 from textgen_env.data.vocabulary import SPECIALS, Vocabulary
 from textgen_env.errors import UserError
@@ -28,23 +30,20 @@ UNSEEN = ["the dogs hear 的 task", "Grüße und Küsse"]
 
 
 def bpe() -> tuple[Tokenizer, str]:
-    """Like Llama's: EOS is the third token, unseen characters are unknown."""
+    """Like Llama's: EOS is the third token; unseen characters are unknown."""
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
-    trainer = trainers.BpeTrainer(
-        vocab_size=70, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False
-    )
+    specials = ["<unk>", "<s>", "</s>"]
+    trainer = trainers.BpeTrainer(vocab_size=70, special_tokens=specials, show_progress=False)
     tokenizer.train_from_iterator(LINES, trainer)
     return tokenizer, "</s>"
 
 
 def byte_level() -> tuple[Tokenizer, str]:
-    """Like GPT-2's: one special token, behind all others; nothing is unknown."""
+    """Like GPT-2's: one special token, the last one; nothing is unknown."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer, tokenizer.decoder = (
-        pre_tokenizers.ByteLevel(add_prefix_space=False),
-        decoders.ByteLevel(),
-    )
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=280, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(LINES, trainer)
@@ -53,7 +52,7 @@ def byte_level() -> tuple[Tokenizer, str]:
 
 
 def unigram() -> tuple[Tokenizer, str]:
-    """Like T5's: sentinels among the pieces, a word added by hand, a template, and a length at which it cuts."""
+    """Like T5's: sentinel tokens, an added word, a template, truncation and padding."""
     specials = ["<pad>", "</s>", "<unk>", "<extra_id_1>", "<extra_id_0>"]
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
@@ -71,98 +70,98 @@ def unigram() -> tuple[Tokenizer, str]:
 
 
 def word_piece() -> tuple[Tokenizer, str]:
-    """Like BERT's, with its own names for everything."""
+    """Like BERT's: special tokens in brackets."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = (
-        normalizers.BertNormalizer(lowercase=False),
-        pre_tokenizers.BertPreTokenizer(),
-    )
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=90, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"], show_progress=False
-    )
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=90, special_tokens=specials, show_progress=False)
     tokenizer.train_from_iterator(LINES, trainer)
     return tokenizer, "[SEP]"
 
 
 KINDS: dict[str, Callable[[], tuple[Tokenizer, str]]] = {
-    each.__name__: each for each in (bpe, byte_level, unigram, word_piece)
+    "bpe": bpe,
+    "byte_level": byte_level,
+    "unigram": unigram,
+    "word_piece": word_piece,
 }
 
 
-@pytest.fixture(params=sorted(KINDS))
-def adopted(request: pytest.FixtureRequest) -> tuple[Tokenizer, str, Vocabulary, list[int | None]]:
+class Converted(NamedTuple):
+    """A tokenizer, its EOS token, and what it was converted to."""
+
+    tokenizer: Tokenizer
+    eos: str
+    vocabulary: Vocabulary
+    ids: list[int | None]
+
+
+@pytest.fixture(params=KINDS)
+def converted(request: pytest.FixtureRequest) -> Converted:
     tokenizer, eos = KINDS[request.param]()
     vocabulary, ids = convert_tokenizer(tokenizer.to_str(), eos)
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return tokenizer, eos, vocabulary, ids
+    return Converted(tokenizer, eos, vocabulary, ids)
 
 
-def test_every_text_has_the_tokens_it_had(adopted):
-    tokenizer, _, vocabulary, ids = adopted
-    for text in LINES + UNSEEN:
-        theirs = tokenizer.encode(text, add_special_tokens=False).ids
-        assert [ids[token] for token in vocabulary.encode(text)] == theirs
-        assert vocabulary.decode(vocabulary.encode(text)).replace(
-            "<unk>", "[UNK]"
-        ) == tokenizer.decode(theirs, skip_special_tokens=False).replace("<unk>", "[UNK]")
+@pytest.mark.parametrize("text", [*LINES, *UNSEEN])
+def test_text_has_the_same_tokens(converted: Converted, text: str) -> None:
+    tokenizer, _, vocabulary, ids = converted
+    expected = tokenizer.encode(text, add_special_tokens=False).ids
+    encoded = vocabulary.encode(text)
+    assert [ids[token] for token in encoded] == expected
+    decoded = tokenizer.decode(expected, skip_special_tokens=False).replace("[UNK]", "<unk>")
+    assert vocabulary.decode(encoded) == decoded
 
 
-def test_the_vocabulary_is_the_four_specials_and_what_a_text_can_contain(adopted):
-    tokenizer, eos, vocabulary, ids = adopted
+def test_tokens_are_the_four_specials_and_all_that_are_not_special(converted: Converted) -> None:
+    tokenizer, eos, vocabulary, ids = converted
     assert tuple(vocabulary.tokens[:4]) == SPECIALS
     assert ids[EOS] == tokenizer.token_to_id(eos)
-    special = {
-        token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special
-    }
-    words = [
-        token
-        for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-        if token not in special
-    ]
-    assert vocabulary.tokens[4:] == words
-    assert ids[4:] == [tokenizer.token_to_id(word) for word in words]
-
-
-def test_unknown_is_the_models_own_or_nobodys():
-    unknown = {
-        kind: convert_tokenizer(tokenizer.to_str(), eos)[1][UNK]
-        for kind, (tokenizer, eos) in ((k, f()) for k, f in KINDS.items())
-    }
-    assert unknown == {"bpe": 0, "byte_level": None, "unigram": 2, "word_piece": 1}
-
-
-def test_a_special_token_in_a_text_is_text(adopted):
-    _, eos, vocabulary, _ = adopted
-    assert min(vocabulary.encode(f"the cat {eos} <pad> <s> </s> a cat")) >= UNK
-
-
-def test_it_survives_a_run_folder(adopted, tmp_path):
-    _, _, vocabulary, _ = adopted
-    vocabulary.save(tmp_path / "vocabulary.json")
-    again = Vocabulary.load(tmp_path / "vocabulary.json")
-    assert again.fingerprint == vocabulary.fingerprint
-    assert again.encode_many(LINES) == vocabulary.encode_many(LINES)
+    added = tokenizer.get_added_tokens_decoder().values()
+    special = {token.content for token in added if token.special}
+    by_id = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    assert vocabulary.tokens[4:] == [token for token, _ in by_id if token not in special]
+    assert ids[4:] == [tokenizer.token_to_id(token) for token in vocabulary.tokens[4:]]
 
 
 @pytest.mark.parametrize(
-    "id", sorted(tasks().keys() - {"Tightrope-v0"})
-)  # whose episodes are not what its texts are
-def test_a_task_in_its_own_tokens_again_is_the_same_task(id):
-    task = small_task(id)
-    again = task.with_vocabulary(Vocabulary.from_json(task.vocabulary.to_json()))
-    assert again.describe() == task.describe()
+    ("kind", "unknown"), [("bpe", 0), ("byte_level", None), ("unigram", 2), ("word_piece", 1)]
+)
+def test_unk_has_the_id_of_the_unknown_token(kind: str, unknown: int | None) -> None:
+    tokenizer, eos = KINDS[kind]()
+    assert convert_tokenizer(tokenizer.to_str(), eos)[1][UNK] == unknown
+
+
+def test_special_tokens_in_a_text_are_text(converted: Converted) -> None:
+    text = f"the cat {converted.eos} <pad> <s> </s> a cat"
+    assert min(converted.vocabulary.encode(text)) >= UNK
+
+
+def test_saved_vocabulary_encodes_the_same(converted: Converted, tmp_path: Path) -> None:
+    converted.vocabulary.save(tmp_path / "vocabulary.json")
+    loaded = Vocabulary.load(tmp_path / "vocabulary.json")
+    assert loaded.fingerprint == converted.vocabulary.fingerprint
+    assert loaded.encode_many(LINES) == converted.vocabulary.encode_many(LINES)
+
+
+# the texts of Tightrope-v0 are not its episodes
+@pytest.mark.parametrize("id", sorted(tasks().keys() - {"Tightrope-v0"}))
+def test_task_encoded_with_its_own_vocabulary_is_unchanged(id: str) -> None:
+    task = load_small(id)
+    encoded = task.with_vocabulary(Vocabulary.from_json(task.vocabulary.to_json()))
+    assert encoded.describe() == task.describe()
     for name, split in task.splits.items():
-        for before, after in (
-            (split.source, again.splits[name].source),
-            (split.target, again.splits[name].target),
-        ):
+        for side in ("source", "target"):
+            before, after = getattr(split, side), getattr(encoded.splits[name], side)
             assert [row.tolist() for row in after] == [row.tolist() for row in before]
-    same = ("id", "source_limit", "target_limit", "horizon", "metric", "reward")
-    assert all(getattr(again, name) == getattr(task, name) for name in same)
+    for name in ("id", "source_limit", "target_limit", "horizon", "metric", "reward"):
+        assert getattr(encoded, name) == getattr(task, name)
 
 
-def test_a_tokenizer_without_the_end_it_names_is_refused():
+def test_missing_eos_token_is_an_error() -> None:
     with pytest.raises(UserError, match="no token '<end>'"):
         convert_tokenizer(bpe()[0].to_str(), "<end>")

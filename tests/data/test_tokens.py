@@ -1,7 +1,8 @@
-"""Token ids in the cache: what is read back is what was encoded, and what is damaged is encoded again."""
+"""The cache of token ids: it returns what was encoded, and replaces corrupt files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from textgen_env.data import tokens
 from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.tokens import Encoded, encode_corpus
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.types import EOS
 
@@ -17,46 +19,43 @@ LETTERS = Vocabulary.from_words("abcd")
 
 
 @pytest.fixture
-def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a cache that keeps every corpus."""
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache folder, with caching enabled for small corpora."""
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path))
-    monkeypatch.setattr(tokens, "KEPT_FROM", 1)
+    monkeypatch.setattr(tokens, "MIN_CACHED_PAIRS", 1)
     return tmp_path / "tokens"
 
 
 def corpus_of(texts: list[str]) -> Corpus:
     pairs = Pairs(texts, [(text, "d") for text in texts[::-1]])
-    return Corpus(
-        "c", "local", "here", {"train": pairs, "valid": pairs.rows([0]), "test": pairs.rows([])}
-    )
+    splits = {"train": pairs, "valid": pairs.rows([0]), "test": pairs.rows([])}
+    return Corpus("c", "local", "here", splits)
 
 
-def lists(encoded) -> dict:
+def as_lists(encoded: Encoded) -> dict[str, tuple[list[list[int]], ...]]:
     return {
-        split: tuple([row.tolist() for row in rows.split()] for rows in sides)
+        split: tuple([row.tolist() for row in texts.split()] for texts in sides)
         for split, sides in encoded.items()
     }
 
 
-def test_rows_end_in_eos_and_long_sources_one_beyond_the_limit(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("chunk", [1, 2, 10])
+def test_rows_end_in_eos_and_overlong_sources_are_cut(
+    monkeypatch: pytest.MonkeyPatch, chunk: int
 ) -> None:
-    expected = (
-        [[*LETTERS.encode("a b"), EOS], [*LETTERS.encode("b"), EOS], [*LETTERS.encode("c a"), EOS]],
-    )
-    for chunk in (1, 2, 10):
-        monkeypatch.setattr(tokens, "CHUNK", chunk)
-        encoded = lists(tokens.encode_corpus(corpus_of(TEXTS), LETTERS, 2))
-        assert encoded["train"][:1] == expected
-        assert encoded["train"][1] == [[*LETTERS.encode(text), EOS] for text in TEXTS[::-1]]
-        assert encoded["test"] == ([], [])
+    monkeypatch.setattr(tokens, "CHUNK", chunk)
+    encoded = as_lists(encode_corpus(corpus_of(TEXTS), LETTERS, 2))
+    sources = [[*LETTERS.encode(text), EOS] for text in ("a b", "b", "c a")]
+    targets = [[*LETTERS.encode(text), EOS] for text in TEXTS[::-1]]
+    assert encoded["train"] == (sources, targets)
+    assert encoded["test"] == ([], [])
 
 
-def test_a_second_time_they_are_read(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = lists(tokens.encode_corpus(corpus_of(TEXTS), LETTERS, 9))
+def test_second_call_reads_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = as_lists(encode_corpus(corpus_of(TEXTS), LETTERS, 9))
     monkeypatch.setattr(Vocabulary, "encode_many", lambda *_: pytest.fail("encoded again"))
-    assert lists(tokens.encode_corpus(corpus_of(TEXTS), LETTERS, 9)) == first
-    assert len(list(cached.iterdir())) == 1
+    assert as_lists(encode_corpus(corpus_of(TEXTS), LETTERS, 9)) == encoded
+    assert len(list(cache.iterdir())) == 1
 
 
 @pytest.mark.parametrize(
@@ -64,41 +63,41 @@ def test_a_second_time_they_are_read(cached: Path, monkeypatch: pytest.MonkeyPat
     [(TEXTS[::-1], LETTERS, 9), (TEXTS, Vocabulary.from_words("dcba"), 9), (TEXTS, LETTERS, 3)],
     ids=["text", "vocabulary", "limit"],
 )
-def test_another_text_vocabulary_or_limit_is_encoded_anew(
-    cached: Path, texts, vocabulary, limit
+def test_cache_key_includes_text_vocabulary_and_limit(
+    cache: Path, texts: list[str], vocabulary: Vocabulary, limit: int
 ) -> None:
-    tokens.encode_corpus(corpus_of(TEXTS), LETTERS, 9)
-    found = lists(tokens.encode_corpus(corpus_of(texts), vocabulary, limit))
-    assert found["train"][1] == [[*vocabulary.encode(text), EOS] for text in texts[::-1]]
-    assert len(list(cached.iterdir())) == 2
+    encode_corpus(corpus_of(TEXTS), LETTERS, 9)
+    encoded = as_lists(encode_corpus(corpus_of(texts), vocabulary, limit))
+    assert encoded["train"][1] == [[*vocabulary.encode(text), EOS] for text in texts[::-1]]
+    assert len(list(cache.iterdir())) == 2
 
 
-def another_token(data: bytes) -> bytes:
-    """The file with one token changed to another of the vocabulary."""
-    right, wrong = (
+def change_a_token(data: bytes) -> bytes:
+    """Replace one token of the file by another one of the vocabulary."""
+    before, after = (
         np.array(LETTERS.encode(text), np.int32).tobytes() for text in ("a b c d", "b b c d")
     )
-    assert right in data
-    return data.replace(right, wrong)
+    assert before in data
+    return data.replace(before, after)
 
 
 @pytest.mark.parametrize(
-    "harm",
+    "corrupt",
     [
         lambda data: data[:-5],
         lambda data: b"",
         lambda data: data[:-8] + b"\xff" * 8,
-        another_token,
+        change_a_token,
         lambda data: data.replace(b"checksum", b"checksam"),
     ],
 )
-def test_a_damaged_file_is_said_and_written_again(
-    cached: Path, harm, monkeypatch: pytest.MonkeyPatch
+def test_corrupt_cache_is_reported_and_replaced(
+    cache: Path, corrupt: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = lists(tokens.encode_corpus(corpus_of(TEXTS), LETTERS, 9))
-    (path,) = cached.iterdir()
-    path.write_bytes(harm(path.read_bytes()))
-    with pytest.warns(UserWarning, match="is damaged and is written again"):
-        assert lists(tokens.encode_corpus(corpus_of(TEXTS), LETTERS, 9)) == whole
+    encoded = as_lists(encode_corpus(corpus_of(TEXTS), LETTERS, 9))
+    (path,) = cache.iterdir()
+    path.write_bytes(corrupt(path.read_bytes()))
+    with pytest.warns(UserWarning, match="is corrupted; encoding again"):
+        assert as_lists(encode_corpus(corpus_of(TEXTS), LETTERS, 9)) == encoded
     monkeypatch.setattr(Vocabulary, "encode_many", lambda *_: pytest.fail("encoded again"))
-    assert lists(tokens.encode_corpus(corpus_of(TEXTS), LETTERS, 9)) == whole
+    assert as_lists(encode_corpus(corpus_of(TEXTS), LETTERS, 9)) == encoded

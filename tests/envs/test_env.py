@@ -74,7 +74,7 @@ def test_following_the_expert_returns_zero(id):
     env = TextGenEnv(task, reward="zero_one", expert=True)
     env.reset(seed=0)
     assert [follow_expert(env) for _ in range(5)] == [0] * 5
-    assert follow_expert(env, slip=lambda: True) == -20
+    assert follow_expert(env, err=lambda: True) == -20
 
 
 def test_transition_is_pure_unless_out_is_given(task):

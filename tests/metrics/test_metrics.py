@@ -1,4 +1,4 @@
-"""Scores against their definitions: identities, sacreBLEU's own numbers, and intervals that behave like intervals."""
+"""Scores: identities, equality with sacreBLEU, intervals, significance, and errors."""
 
 from __future__ import annotations
 
@@ -9,46 +9,41 @@ import pytest
 import sacrebleu
 
 from textgen_env.errors import UserError
-from textgen_env.metrics.scores import corpus_score, sentence_score, significance
-from textgen_env.metrics.statistics import bootstrap_interval
+from textgen_env.metrics.scores import corpus_score, report_scores, sentence_score, significance
 
 REFERENCES = [
     ("the old man sees a small dog .", "an old man can see a little dog ."),
     ("she has never been to the sea .",),
     ("we all went home early that day .", "everyone went home early ."),
 ] * 20
-GARBLED = [texts[0].replace("the", "that").replace("home", "house") for texts in REFERENCES]
+FIRST = [texts[0] for texts in REFERENCES]
+LAST = [texts[-1] for texts in REFERENCES]
+GARBLED = [text.replace("the", "that").replace("home", "house") for text in FIRST]
+METRICS = ["bleu", "chrf", "rouge", "accuracy"]
 
 
-@pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge", "accuracy"])
-def test_perfect_is_100_and_nothing_in_common_is_0(metric):
-    right = corpus_score(metric, [texts[-1] for texts in REFERENCES], REFERENCES, resamples=20)
-    wrong = corpus_score(metric, ["77 88 99 00"] * len(REFERENCES), REFERENCES, resamples=20)
-    for scores, expected in ((right, 100), (wrong, 0)):
-        for each in scores.values():
-            assert each.value == pytest.approx(expected)
-            assert 0 <= each.low <= round(each.value, 9) <= each.high <= 100
-            assert 3 < each.high - each.low < 8  # of 60 sentences, Wilson: 3.84 / (60 + 3.84)
+@pytest.mark.parametrize(
+    ("hypotheses", "value"), [(LAST, 100), (["77 88 99 00"] * len(REFERENCES), 0)]
+)
+@pytest.mark.parametrize("metric", METRICS)
+def test_equal_text_scores_100_and_disjoint_text_0(
+    metric: str, hypotheses: list[str], value: float
+) -> None:
+    z2 = 1.96**2  # Wilson's interval of 0 or 60 successes of 60 has width z² / (60 + z²)
+    for score in corpus_score(metric, hypotheses, REFERENCES, resamples=20).values():
+        assert score.value == pytest.approx(value)
+        assert 0 <= score.low <= round(score.value, 9) <= score.high <= 100
+        assert score.high - score.low == pytest.approx(100 * z2 / (60 + z2), abs=0.01)
 
 
-def test_bleu_is_sacrebleus_own():
-    own = sacrebleu.corpus_bleu(GARBLED, [[texts[0] for texts in REFERENCES]])
-    assert (
-        corpus_score("bleu", GARBLED, [texts[:1] for texts in REFERENCES])["bleu"].value
-        == own.score
-    )
+def test_bleu_equals_sacrebleu() -> None:
+    expected = sacrebleu.corpus_bleu(GARBLED, [FIRST]).score
+    assert corpus_score("bleu", GARBLED, [(text,) for text in FIRST])["bleu"].value == expected
 
 
-def test_an_extra_reference_counts_only_for_its_own_sentence():
-    single = corpus_score(
-        "bleu",
-        [texts[-1] for texts in REFERENCES],
-        [texts[:1] for texts in REFERENCES],
-        resamples=0,
-    )["bleu"]
-    several = corpus_score("bleu", [texts[-1] for texts in REFERENCES], REFERENCES, resamples=0)[
-        "bleu"
-    ]
+def test_additional_reference_counts_for_its_own_sentence() -> None:
+    single = corpus_score("bleu", LAST, [(text,) for text in FIRST], resamples=0)["bleu"]
+    several = corpus_score("bleu", LAST, REFERENCES, resamples=0)["bleu"]
     assert single.value < 90
     assert several.value == pytest.approx(100)
     assert "nrefs:1|" in single.signature
@@ -56,78 +51,77 @@ def test_an_extra_reference_counts_only_for_its_own_sentence():
 
 
 @pytest.mark.parametrize("metric", ["rouge", "accuracy"])
-def test_corpus_figure_is_the_mean_of_the_sentences(metric):
-    rows = [
-        sentence_score(metric, each, known) for each, known in zip(GARBLED, REFERENCES, strict=True)
-    ]
-    for name, figure in corpus_score(metric, GARBLED, REFERENCES, resamples=0).items():
-        assert figure.value == pytest.approx(np.mean([row[name] for row in rows]))
+def test_corpus_value_is_the_mean_of_sentence_values(metric: str) -> None:
+    rows = [sentence_score(metric, *row) for row in zip(GARBLED, REFERENCES, strict=True)]
+    for name, score in corpus_score(metric, GARBLED, REFERENCES, resamples=0).items():
+        assert score.value == pytest.approx(np.mean([row[name] for row in rows]))
 
 
-def test_rouge_takes_the_best_reference_and_stems():
-    assert sentence_score("rouge", "cats running", ["dogs", "cat runs"])["rouge2"] == pytest.approx(
-        100
-    )
+def test_report_adds_chrf_to_bleu() -> None:
+    scores = report_scores("bleu", GARBLED, REFERENCES, resamples=0)
+    assert list(scores) == ["bleu", "chrf"]
+    assert scores["chrf"] == corpus_score("chrf", GARBLED, REFERENCES, resamples=0)["chrf"]
+    assert list(report_scores("accuracy", GARBLED, REFERENCES, resamples=0)) == ["accuracy"]
 
 
-@pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge", "accuracy"])
-def test_an_interval_may_hold_resamples_that_score_0(metric):
-    """One sentence of four is right: a third of the resamples do not contain it."""
+@pytest.mark.parametrize("metric", METRICS)
+def test_interval_of_a_rare_success_includes_resamples_that_score_0(metric: str) -> None:
+    """One of four sentences is right; a third of the resamples do not contain it."""
     references = [(f"{letter * 3} " * 5,) for letter in "abcd"]
-    value = next(iter(corpus_score(metric, [references[0][0], "x", "y", "z"], references).values()))
-    assert 0 <= value.low < value.value < value.high <= 100
-    better = [known for (known,) in references]
-    assert significance(metric, ["x"] * 4, better, references, resamples=200) < 0.1
+    hypotheses = [references[0][0], "x", "y", "z"]
+    score = next(iter(corpus_score(metric, hypotheses, references).values()))
+    assert 0 <= score.low < score.value < score.high <= 100
 
 
-@pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge", "accuracy"])
-def test_intervals_hold_the_value_repeat_and_are_signed(metric):
-    hypotheses = [*GARBLED[:30], *(texts[0] for texts in REFERENCES[30:])]
-    first, second = (corpus_score(metric, hypotheses, REFERENCES) for _ in range(2))
-    assert first == second
-    for figure in first.values():
-        assert figure.low < figure.value < figure.high
-        assert ("ci:wilson" if metric == "accuracy" else "bs:1000|seed:12345") in figure.signature
-    for figure in corpus_score(metric, hypotheses, REFERENCES, resamples=0).values():
-        assert (figure.low, figure.high) == (None, None)
-        assert "bs:" not in figure.signature
+@pytest.mark.parametrize("metric", METRICS)
+def test_interval_contains_the_value_and_is_reproducible(metric: str) -> None:
+    hypotheses = [*GARBLED[:30], *FIRST[30:]]
+    scores = corpus_score(metric, hypotheses, REFERENCES)
+    assert scores == corpus_score(metric, hypotheses, REFERENCES)
+    for score in scores.values():
+        assert score.low < score.value < score.high
+        assert ("ci:wilson" if metric == "accuracy" else "bs:1000|seed:12345") in score.signature
 
 
-def test_bootstrap_covers_the_mean_about_as_often_as_it_says():
-    generator = np.random.default_rng(0)
-    inside = 0
-    for _ in range(200):
-        low, high = bootstrap_interval(generator.normal(size=(60, 1)), generator, resamples=200)
-        inside += bool(low[0] < 0 < high[0])
-    assert 180 <= inside <= 199  # 95 % of 200, give or take three standard deviations
+@pytest.mark.parametrize("metric", METRICS)
+def test_interval_is_optional(metric: str) -> None:
+    for score in corpus_score(metric, GARBLED, REFERENCES, resamples=0).values():
+        assert (score.low, score.high) == (None, None)
+        assert "bs:" not in score.signature
 
 
-@pytest.mark.parametrize("metric", ["bleu", "chrf", "rouge"])
-def test_significance_tells_better_from_equal(metric):
-    good = [texts[0] for texts in REFERENCES]
-    assert significance(metric, GARBLED, good, REFERENCES, resamples=200) < 0.01
-    assert significance(metric, good, good, REFERENCES, resamples=200) == pytest.approx(1)
+@pytest.mark.parametrize("metric", METRICS)
+def test_significance_separates_better_from_equal(metric: str) -> None:
+    assert significance(metric, GARBLED, FIRST, REFERENCES, resamples=200) < 0.01
+    assert significance(metric, FIRST, FIRST, REFERENCES, resamples=200) == pytest.approx(1)
 
 
-def test_text_that_is_tokenised_already_is_no_warning(caplog):
+@pytest.mark.parametrize("metric", METRICS)
+def test_significance_of_four_sentences(metric: str) -> None:
+    references = [(f"{letter * 3} " * 5,) for letter in "abcd"]
+    system = [text for (text,) in references]
+    assert significance(metric, ["x"] * 4, system, references, resamples=200) < 0.1
+
+
+def test_tokenized_text_gives_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         corpus_score("bleu", ["a b c d ."] * 200, [("a b c d .",)] * 200, resamples=0)
         sentence_score("bleu", "a b c d .", ("a b c d .",))
     assert not caplog.records
 
 
-def test_white_space_is_no_mistake():
+def test_accuracy_ignores_white_space() -> None:
     assert sentence_score("accuracy", " a  b ", ["x", "a b"]) == {"accuracy": 100.0}
 
 
-@pytest.mark.parametrize("empty", [("", ("a",)), ("a", ("",)), ("", ("",))])
+@pytest.mark.parametrize(("text", "reference"), [("", "a"), ("a", ""), ("", "")])
 @pytest.mark.parametrize("metric", ["bleu", "rouge"])
-def test_empty_text_scores_0(metric, empty):
-    assert set(sentence_score(metric, *empty).values()) == {0.0}
+def test_empty_text_scores_0(metric: str, text: str, reference: str) -> None:
+    assert {*sentence_score(metric, text, (reference,)).values()} == {0.0}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (("blue", ["a"], [("a",)]), "did you mean 'bleu'"),
         (("bleu", ["a", "b"], [("a",)]), "2 hypotheses but 1 rows of references"),
@@ -136,6 +130,6 @@ def test_empty_text_scores_0(metric, empty):
         (("rouge", ["a"], ["a"]), "references of sentence 0"),
     ],
 )
-def test_mistakes_are_named(arguments, says):
-    with pytest.raises(UserError, match=says):
+def test_invalid_arguments_are_errors(arguments: tuple, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         corpus_score(*arguments)

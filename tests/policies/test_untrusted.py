@@ -662,10 +662,10 @@ DATA: dict[str, tuple[Spoil, str]] = {
     "card": (readme, "it has no train split of .parquet, .jsonl, .json, .csv files"),
     "pickle": (pickled_rows, "it has no train split"),
     "link": (linked_outside("train.jsonl"), "train.jsonl is a link out of the folder"),
-    "image": (image, "column en holds dict, not text"),
+    "image": (image, "column en has type dict, not text"),
     "name": (
         lambda f: (f / "train.jsonl").rename(f / "train::x.jsonl"),
-        "letters, digits and . _ = - expected",
+        "letters, digits and . _ = -",
     ),
 }
 

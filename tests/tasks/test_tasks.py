@@ -71,7 +71,7 @@ def folder_of(folder: Path) -> Path:
         (multi30k, {"lowercase": False}, "none"),
         (parallel_text, {}, "none"),
         (parallel_text, {"unescape": True}, "XML and Moses escapes undone"),
-        (wmt16, {"split_marks": True}, "XML and Moses escapes undone, punctuation marks set apart"),
+        (wmt16, {"split_marks": True}, "XML and Moses escapes undone, punctuation separated"),
     ],
 )
 def test_the_corpus_says_what_was_done_to_its_text(module, options, words, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_without_a_folder_the_bundled_corpus_is_taken_and_the_banner_says_so(mod
     assert task.corpus.source == "bundled"
     assert task.corpus.sizes["train"] == 200
     banner = "\n".join(task.describe())
-    assert "bundled was taken because" in banner
+    assert "using the bundled corpus because" in banner
     assert (f"not {module.ID.removesuffix('-v0')}'s" in banner) == (module is not parallel_text)
 
 
@@ -430,4 +430,4 @@ def test_other_real_text_under_the_right_names(corpora: Path, tmp_path: Path) ->
     assert len(task.splits["train"]) + task.splits["train"].skipped == 10_000
     assert len(task.splits["test"]) == 3_000
     assert task.splits["test"].truncated > 0
-    assert "3,000 test source sentences also stand" in task.corpus.describe()
+    assert "3,000 test source sentences also occur" in task.corpus.describe()

@@ -1,1 +1,1 @@
-"""Text that comes with the package."""
+"""Corpora: read, validate, split, tokenize, batch and cache text."""

@@ -1,4 +1,4 @@
-"""The bundled corpora: synthetic text that ships with the package, so that every task runs offline."""
+"""The bundled corpora: synthetic text that ships with the package, so every task runs offline."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from textgen_env.errors import UserError
 
 ASSETS = Path(__file__).parent / "assets"
 NAMES = ("translation", "news", "dialogues")
-NOTE = "BUNDLED CORPUS: synthetic text; its scores compare with each other only"
+NOTE = "BUNDLED CORPUS: synthetic text; compare its scores only with each other"
 
 
 def read_bundled(name: str, pairs: int) -> Corpus:
     """Read the first ``pairs`` training pairs of a bundled corpus.
 
-    The validation and the test split have a tenth of that each, at most 1,000 pairs. See
-    ``assets/README.md`` for what the corpora contain and how they were made.
+    The validation and test splits have a tenth as many pairs each, at most 1,000.
+    ``assets/README.md`` describes the corpora and how they were generated.
 
     Args:
         name: ``translation`` (German to English), ``news`` or ``dialogues`` (three summaries each).
@@ -34,7 +34,7 @@ def read_bundled(name: str, pairs: int) -> Corpus:
             split, *texts = line.rstrip("\n").split("\t")
             if len(rows[split]) < sizes[split]:
                 rows[split].append(texts)
-            elif split == "train":  # the last split
+            elif split == "train":  # the last split of the file
                 break
     if len(rows["train"]) < pairs:
         raise UserError(
@@ -42,7 +42,7 @@ def read_bundled(name: str, pairs: int) -> Corpus:
             "training pairs; choose at most that many"
         )
     splits = {
-        split: Pairs([source for source, *_ in each], [tuple(texts) for _, *texts in each])
-        for split, each in rows.items()
+        split: Pairs([source for source, *_ in texts], [tuple(refs) for _, *refs in texts])
+        for split, texts in rows.items()
     }
     return Corpus("bundled", "bundled", f"{name}.tsv.xz, part of this package", splits, (NOTE,))

@@ -1,4 +1,4 @@
-"""The two records of text: pairs, and a corpus of splits that knows where it came from."""
+"""Text records: pairs of source and references, and a corpus of splits with its provenance."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Pairs:
-    """Sentences and their references: ``references[i][0]`` is the training target of ``sources[i]``."""
+    """Sources and references; ``references[i][0]`` is the training target of ``sources[i]``."""
 
     sources: list[str]
     references: list[tuple[str, ...]]
@@ -28,23 +28,27 @@ class Pairs:
         return len(self.sources)
 
     def rows(self, index: list[int]) -> Pairs:
-        """The pairs at ``index``, in that order."""
+        """Select the pairs at ``index``, in that order."""
         return Pairs([self.sources[i] for i in index], [self.references[i] for i in index])
 
-    def mapped(self, change: Callable[[str], str]) -> Pairs:
-        """The same pairs with every text changed."""
+    def mapped(self, function: Callable[[str], str]) -> Pairs:
+        """Apply ``function`` to every text."""
         return Pairs(
-            [change(text) for text in self.sources],
-            [tuple(map(change, row)) for row in self.references],
+            [function(text) for text in self.sources],
+            [tuple(map(function, texts)) for texts in self.references],
         )
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What was done to the raw text of a corpus, both sides, in this order; white space is always normalized.
+    """The preprocessing steps applied to sources and references, in this order.
 
-    unescape: XML and Moses escapes were undone. split_marks: punctuation marks were set apart.
-    lowercase: the text is in lower case.
+    White space is always normalized.
+
+    Args:
+        unescape: XML and Moses escapes were undone.
+        split_marks: Punctuation marks were separated from words.
+        lowercase: Text was lowercased.
     """
 
     unescape: bool = False
@@ -52,22 +56,30 @@ class Preprocessing:
     lowercase: bool = False
 
     def __str__(self) -> str:
-        words = (
+        steps = (
             ("XML and Moses escapes undone", self.unescape),
-            ("punctuation marks set apart", self.split_marks),
+            ("punctuation separated", self.split_marks),
             ("lowercased", self.lowercase),
         )
-        return ", ".join(word for word, done in words if done) or "none"
+        return ", ".join(step for step, done in steps if done) or "none"
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Text in three splits.  UserError where a text is none, is too long, or holds half of a surrogate pair.
+    """Text in three splits, with its provenance.
 
-    source: which of the three places it came from; origin: exactly what there, in words.
-    notes: what a reader of the scores has to know, a line each (why this corpus, what was left out).
-    preprocessing: what was done to the raw text.
-    bleu: the name of BLEU with the tokenizer chosen for the targets; empty where none was chosen.
+    Args:
+        name: Short name, such as that of its folder.
+        source: Which of the three kinds of place the text comes from.
+        origin: The exact place, in words.
+        splits: The pairs of each split.
+        notes: Lines to print with any score, such as why this corpus was chosen or what was left
+            out.
+        preprocessing: The steps applied to the raw text.
+        bleu: BLEU metric name with the tokenizer chosen for the targets; empty if none was chosen.
+
+    Raises:
+        UserError: A text is not a string, is too long, or has an unpaired surrogate.
     """
 
     name: str
@@ -80,23 +92,23 @@ class Corpus:
 
     def __post_init__(self) -> None:
         for split, pairs in self.splits.items():
-            if not _are_sound([*pairs.sources, *chain.from_iterable(pairs.references)]):
-                raise _unsound(pairs, f"{self.name}, {split}")
+            if not _are_valid([*pairs.sources, *chain.from_iterable(pairs.references)]):
+                raise _invalid_text(pairs, f"{self.name}, {split}")
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits over every text in order; any change of text, order or split changes it."""
-        parts = [[split, pairs.sources, pairs.references] for split, pairs in self.splits.items()]
-        return blake2b(json.dumps(parts, ensure_ascii=False).encode(), digest_size=8).hexdigest()
+        """Hash of every text, in order and by split; 16 hex digits."""
+        content = [[split, pairs.sources, pairs.references] for split, pairs in self.splits.items()]
+        return blake2b(json.dumps(content, ensure_ascii=False).encode(), digest_size=8).hexdigest()
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Pairs in each split."""
+        """Number of pairs per split."""
         return {split: len(pairs) for split, pairs in self.splits.items()}
 
     @cached_property
     def repeated(self) -> dict[str, int]:
-        """For each split after the first, how many of its source sentences stand in an earlier split too."""
+        """Number of sources per split that also occur in an earlier split; zeros are left out."""
         seen: set[str] = set()
         counts = {}
         for split, pairs in self.splits.items():
@@ -104,34 +116,31 @@ class Corpus:
             seen.update(pairs.sources)
         return {split: count for split, count in counts.items() if count}
 
-    def mapped(self, change: Callable[[str], str], **recorded: bool) -> Corpus:
-        """The same corpus with every text changed.  recorded: fields of ``preprocessing`` that this change sets."""
-        splits = {split: pairs.mapped(change) for split, pairs in self.splits.items()}
-        return replace(self, splits=splits, preprocessing=replace(self.preprocessing, **recorded))
+    def mapped(self, function: Callable[[str], str], **steps: bool) -> Corpus:
+        """Apply ``function`` to every text; ``steps`` are fields of ``preprocessing`` to set."""
+        splits = {split: pairs.mapped(function) for split, pairs in self.splits.items()}
+        return replace(self, splits=splits, preprocessing=replace(self.preprocessing, **steps))
 
     def lowercased(self) -> Corpus:
-        """The same corpus in lower case."""
+        """Lowercase every text."""
         return self.mapped(str.lower, lowercase=True)
 
     def describe(self) -> str:
-        """The banner: what was taken, its sizes and fingerprint, then a line for each note."""
+        """The banner: name, origin, sizes and fingerprint, then one line per note."""
         sizes = " · ".join(f"{split} {size:,}" for split, size in self.sizes.items())
-        lines = [
-            visible(
-                f"corpus {self.name} ({self.source}: {self.origin}): {sizes} pairs, fingerprint {self.fingerprint}"
-            ),
-            *self.notes,
-        ]
+        origin = f"corpus {self.name} ({self.source}: {self.origin})"
+        lines = [visible(f"{origin}: {sizes} pairs, fingerprint {self.fingerprint}"), *self.notes]
         if self.repeated:
-            repeated = ", ".join(f"{count:,} {split}" for split, count in self.repeated.items())
+            counts = ", ".join(f"{count:,} {split}" for split, count in self.repeated.items())
             lines.append(
-                f"note: {repeated} source sentences also stand in an earlier split; scores on them flatter"
+                f"note: {counts} source sentences also occur in an earlier split; "
+                "their scores are too optimistic"
             )
         return "\n".join(lines)
 
 
-def _are_sound(texts: Sequence[str]) -> bool:
-    """Whether all are texts of at most ``MAX_TEXT`` characters that UTF-8 can express."""
+def _are_valid(texts: Sequence[str]) -> bool:
+    """Whether all texts are strings of at most ``MAX_TEXT`` characters that UTF-8 can encode."""
     try:
         "".join(texts).encode()
     except (TypeError, UnicodeEncodeError):
@@ -139,20 +148,19 @@ def _are_sound(texts: Sequence[str]) -> bool:
     return max(map(len, texts), default=0) <= MAX_TEXT
 
 
-def _unsound(pairs: Pairs, where: str) -> UserError:
-    """What is wrong with the first text that is not sound."""
+def _invalid_text(pairs: Pairs, where: str) -> UserError:
+    """The error for the first invalid text."""
     texts = (
         (row, text)
         for row, source in enumerate(pairs.sources)
         for text in (source, *pairs.references[row])
     )
-    row, text = next((row, text) for row, text in texts if not _are_sound([text]))
+    row, text = next((row, text) for row, text in texts if not _are_valid([text]))
     if not isinstance(text, str):
-        return UserError(f"{where} row {row}: {type(text).__name__} where a text is expected")
+        return UserError(f"{where} row {row}: expected a string, got {type(text).__name__}")
     if len(text) > MAX_TEXT:
         return UserError(
-            f"{where} row {row}: a text of {len(text):,} characters, at most {MAX_TEXT:,}; split or delete it"
+            f"{where} row {row}: text of {len(text):,} characters, at most {MAX_TEXT:,}; "
+            "split or delete it"
         )
-    return UserError(
-        f"{where} row {row}: half a character (an unpaired surrogate); write the whole one"
-    )
+    return UserError(f"{where} row {row}: unpaired surrogate (half a character); complete it")

@@ -1,4 +1,4 @@
-"""Files: a user's text with clear errors, our own whole or not at all."""
+"""File I/O: user text with size limits and one-line errors; our own files with atomic writes."""
 
 from __future__ import annotations
 
@@ -17,55 +17,62 @@ from unicodedata import category
 from textgen_env.errors import UserError
 from textgen_env.terminal import safe_json
 
-# Limits of what is read, after decompression: they fit the memory of a laptop, and no line keeps the tokenizer for minutes.
+# Limits on input after decompression, chosen so that it fits in a laptop's memory and no single
+# line occupies the tokenizer for minutes.
 MAX_FILE = 2 * 2**30  # bytes
-MAX_LINES = 10_000_000  # some 160 bytes of overhead each
-MAX_LINE = 2**20  # bytes; a line of JSON holds a document and its summaries
+MAX_LINES = 10_000_000  # about 160 bytes of overhead per line
+MAX_LINE = 2**20  # bytes; a JSON line holds a document and its summaries
 MAX_TEXT = 100_000  # characters of one sentence, document or summary
-MAX_JSON = 256 * 2**20  # bytes of a file that is read whole, such as a vocabulary
+MAX_JSON = 256 * 2**20  # bytes of a file that is read in one go, such as a vocabulary
 
-_INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")  # categories: controls, formats, separators
+_INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")  # Unicode categories: controls, formats, separators
 _ZERO_WIDTH = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0") | {
     chr(code) for code in range(0xFE00, 0xFE10)
 }
 
 
 def cache_dir() -> Path:
-    """Where prepared corpora, vocabularies and teachers are kept: ``$TEXTGEN_CACHE``, else ``~/.cache/textgen_env``."""
+    """Directory of prepared corpora, vocabularies and teachers.
+
+    ``$TEXTGEN_CACHE``, or else ``~/.cache/textgen_env``.
+    """
     return Path(os.environ.get("TEXTGEN_CACHE") or Path.home() / ".cache" / "textgen_env")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """The file appears whole or not at all; if it cannot be written (a full disk), a UserError, and the old one is intact."""
-    beside = path.with_name(
-        f".{path.name}.{secrets.token_hex(4)}"
-    )  # not tempfile's, which only its owner may read
+    """Write ``data`` to ``path`` completely or not at all.
+
+    Raises:
+        UserError: The write failed (a full disk, for example). An existing file is unchanged.
+    """
+    # not tempfile: its files are readable by their owner only
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(beside, "xb") as file:
+            with open(temporary, "xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(beside, path)
+            os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):  # the folder may be gone
-                os.unlink(beside)
+                os.unlink(temporary)
             raise
     except OSError as error:
-        kept = "; the file that was there is intact" if path.exists() else ""
-        raise UserError(f"cannot write {path}: {error.strerror}{kept}") from error
+        intact = "; the file that was there is intact" if path.exists() else ""
+        raise UserError(f"cannot write {path}: {error.strerror}{intact}") from error
 
 
 class CorruptFileError(UserError):
-    """A file of our own that is not what was saved: truncated, changed, or without a valid checksum."""
+    """A file written by this project is truncated, modified, or has no valid checksum."""
 
 
 def checksum(parts: Iterable[tuple[str, bytes | memoryview]]) -> str:
-    """16 hex digits over names and contents; any change of a byte, a name or the order changes them.
+    """Hash names and contents, in order, to 16 hex digits.
 
     Args:
-        parts: ``(name, content)`` pairs; a name is one line and also says how the content is laid out.
+        parts: ``(name, content)`` pairs. A name is one line and includes the layout of the content.
     """
     digest = blake2b(digest_size=8)
     for name, content in parts:
@@ -75,80 +82,80 @@ def checksum(parts: Iterable[tuple[str, bytes | memoryview]]) -> str:
 
 
 def save_json(path: Path, content: Any) -> None:
-    """Save JSON-able ``content`` with its checksum, atomically, for ``load_json``."""
+    """Save JSON-serializable ``content`` atomically, with a checksum for ``load_json``."""
     text = json.dumps(content, ensure_ascii=False)
     head = json.dumps({"checksum": checksum([("", text.encode())])})
     write_atomically(path, f'{head[:-1]}, "content":\n{safe_json(text)}}}\n'.encode())
 
 
 def load_json(path: Path) -> Any:
-    """The content that ``save_json`` saved.
+    """Load the content that ``save_json`` saved.
 
     Raises:
-        CorruptFileError: the file is truncated or changed, or was saved without a checksum.
+        CorruptFileError: The file is truncated, modified, or has no checksum.
     """
     try:
         document = json.loads(path.read_bytes())
-        known = document["checksum"]
         text = json.dumps(document["content"], ensure_ascii=False)
-        whole = document.keys() == {"checksum", "content"} and known == checksum(
+        valid = document.keys() == {"checksum", "content"} and document["checksum"] == checksum(
             [("", text.encode())]
         )
     except OSError as error:
         raise CorruptFileError(f"{path} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, RecursionError):
-        whole = False
-    if not whole:
-        raise CorruptFileError(f"{path} is damaged: its content does not match its checksum")
+        valid = False
+    if not valid:
+        raise CorruptFileError(f"{path} is corrupted: its content does not match its checksum")
     return document["content"]
 
 
 def read_text(path: Path) -> str:
-    """The UTF-8 text of a plain or ``.gz`` file, whole; UserError as ``stream_lines``, but the limit is ``MAX_JSON``."""
-    return "".join(_decoded(path, MAX_JSON, MAX_JSON))
+    """Read a whole UTF-8 file, plain or ``.gz``, of at most ``MAX_JSON`` bytes.
+
+    Raises:
+        UserError: As in ``stream_lines``.
+    """
+    return "".join(_decode_lines(path, MAX_JSON, MAX_JSON))
 
 
 def stream_lines(path: Path) -> Iterator[str]:
-    """The lines of a plain or ``.gz`` file, one at a time, without their ends.
+    r"""Yield the lines of a plain or ``.gz`` file without their line ends.
 
-    A line ends at ``\\n`` (or ``\\r\\n``) and nowhere else: ``str.splitlines`` cuts at U+0085 and U+2028 too, in the
-    middle of a sentence.
+    Only ``\n`` and ``\r\n`` end a line; ``str.splitlines`` would also split sentences at U+0085
+    and U+2028.
 
     Raises:
-        UserError: with file and line, where the file is no UTF-8, holds no visible text, or exceeds ``MAX_LINE``,
-            ``MAX_LINES`` or ``MAX_FILE``.
+        UserError: The file is not UTF-8, has no visible text, or exceeds ``MAX_LINE``,
+            ``MAX_LINES`` or ``MAX_FILE``. The message names the file and the line.
     """
-    for line in _decoded(path, MAX_LINE, MAX_FILE):
+    for line in _decode_lines(path, MAX_LINE, MAX_FILE):
         yield line.removesuffix("\n").rstrip("\r")
 
 
 def is_blank(text: str) -> bool:
-    """Whether nothing of ``text`` is visible: only white space, NUL and other controls, or characters of zero width."""
+    """Whether ``text`` has no visible character, only white space, controls and zero-width ones."""
     return all(character in _ZERO_WIDTH or category(character) in _INVISIBLE for character in text)
 
 
-def _decoded(path: Path, line_limit: int, file_limit: int) -> Iterator[str]:
-    """The lines with their ends, decompressed and decoded one by one; memory holds one of them."""
+def _decode_lines(path: Path, line_limit: int, file_limit: int) -> Iterator[str]:
+    """Decompress and decode one line at a time; lines keep their ends."""
     size, blank = 0, True
     for number, data in enumerate(_raw_lines(path, line_limit), 1):
         size += len(data)
         if len(data) > line_limit:
             raise UserError(
-                f"{path}:{number}: a line of more than {line_limit:,} bytes, the limit; split or delete it"
+                f"{path}:{number}: line of more than {line_limit:,} bytes (the limit); "
+                "split or delete it"
             )
         if number > MAX_LINES:
-            raise UserError(
-                f"{path}: more than {MAX_LINES:,} lines, the limit for one file; take a part of it"
-            )
+            raise UserError(f"{path}: more than {MAX_LINES:,} lines (the limit); use fewer")
         if size > file_limit:
-            raise UserError(
-                f"{path}: more than {file_limit:,} bytes of text, the limit for one file; take a part of it"
-            )
+            raise UserError(f"{path}: more than {file_limit:,} bytes (the limit); use less text")
         try:
             line = data.decode("utf-8")
         except UnicodeDecodeError as error:
-            wrong = f"byte 0x{data[error.start]:02x} is not UTF-8"
-            raise UserError(f"{path}:{number}: {wrong}; convert the file with iconv") from None
+            byte = f"byte 0x{data[error.start]:02x} is not UTF-8"
+            raise UserError(f"{path}:{number}: {byte}; convert the file with iconv") from None
         line = line.removeprefix("\ufeff") if number == 1 else line
         blank = blank and is_blank(line)
         yield line
@@ -157,23 +164,21 @@ def _decoded(path: Path, line_limit: int, file_limit: int) -> Iterator[str]:
 
 
 def _raw_lines(path: Path, line_limit: int) -> Iterator[bytes]:
-    """The lines as bytes; of one that is longer than ``line_limit``, the first bytes, one more than that."""
+    """Yield the lines as bytes; a longer line is cut one byte after ``line_limit``."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             while line := file.readline(line_limit + 1):
                 yield line
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{path}: not a whole gzip file ({error}); copy it again") from None
+        raise UserError(f"{path}: incomplete gzip file ({error}); copy it again") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def file_stamps(folder: str | Path | None, pattern: str = "*") -> tuple[tuple[str, int, int], ...]:
-    """Path, time and size of a folder's files: equal as long as nothing in it has changed."""
+    """Path, modification time and size of the files in a folder, to detect changes."""
     if not folder or not os.path.isdir(Path(folder).expanduser()):
         return ()
     paths = sorted(Path(folder).expanduser().resolve().glob(pattern))
-    stats = (
-        (path, path.stat()) for path in paths if os.path.exists(path)
-    )  # a link may lead nowhere
+    stats = ((path, path.stat()) for path in paths if os.path.exists(path))  # skips broken links
     return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)

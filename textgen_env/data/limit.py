@@ -1,4 +1,4 @@
-"""The one rule for how long an output may be."""
+"""The length limit of generated text."""
 
 from __future__ import annotations
 
@@ -15,26 +15,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Count = TypeVar("Count", int, np.ndarray, "Tensor")
-MAX_LENGTH = (
-    65_536  # tokens of a source or an episode: every environment holds arrays of that width
-)
+MAX_LENGTH = 65_536  # tokens of a source or an episode; environments allocate arrays of this width
 RATIO, OFFSET = Range(0, 1000), Range(1, MAX_LENGTH)
-DECIMALS = 10**6  # the largest denominator of a ratio: 1.2 is 6/5, and no limit depends on rounding
+MAX_DENOMINATOR = 10**6  # ratios are exact fractions (1.2 is 6/5), so no limit depends on rounding
 
 
 @dataclass(frozen=True)
 class Limit:
-    """The most actions that may be generated for a source of S tokens: a·S + b rounded up, at most the horizon.
+    """Maximum number of actions for a source of S tokens: ⌈a·S⌉ + b, at most the horizon.
 
     Environments, rollouts, beam search, demonstrations and evaluation all use it.
 
     Args:
-        horizon: T, the most actions of any episode, EOS included
-        ratio: a
-        offset: b; both None where the horizon is the only limit
+        horizon: T, maximum number of actions of any episode, including EOS.
+        ratio: a. If ratio and offset are None, the horizon is the only limit.
+        offset: b.
 
     Raises:
-        UserError: one is out of range, or only one of ratio and offset is given.
+        UserError: A value is out of range, or only one of ratio and offset is given.
     """
 
     horizon: int
@@ -46,28 +44,28 @@ class Limit:
         if self.ratio is None and self.offset is None:
             return
         if self.ratio is None or self.offset is None:
-            given = f"limit_ratio={self.ratio} limit_offset={self.offset}"
-            raise UserError(f"{given}: give both, or neither for a limit that is the horizon")
+            values = f"limit_ratio={self.ratio} limit_offset={self.offset}"
+            raise UserError(f"{values}: give both, or neither to limit by the horizon alone")
         check_kind("limit_ratio", self.ratio, 1.0)
         check_kind("limit_offset", self.offset, 1)
         check_range("limit_ratio", self.ratio, RATIO)
         check_range("limit_offset", self.offset, OFFSET)
 
     def __call__(self, source_length: Count) -> Count:
-        """The limit of sources of ``source_length`` tokens, EOS included.
+        """Compute the limit for sources of ``source_length`` tokens, including EOS.
 
         Args:
-            source_length: S: a number, or int64 numbers ``[...]``
+            source_length: S, a number or an int64 array or tensor of any shape.
 
         Returns:
-            At least 1; of the type and shape of ``source_length``.
+            The limit, at least 1, with the type and shape of ``source_length``.
         """
         numerator, denominator, offset = self._line
         limit = -(-source_length * numerator // denominator) + offset
         return min(limit, self.horizon) if isinstance(limit, int) else limit.clip(max=self.horizon)
 
     def code(self, name: str) -> str:
-        """The rule as a Python expression of the variable ``name``, for a program without this package."""
+        """Return the limit as a Python expression of the variable ``name``, for exported code."""
         numerator, denominator, offset = self._line
         return f"min({self.horizon}, -(-{name} * {numerator} // {denominator}) + {offset})"
 
@@ -78,7 +76,8 @@ class Limit:
 
     @cached_property
     def _line(self) -> tuple[int, int, int]:
-        """A as a fraction, and b; whole numbers, so that arrays and tensors are rounded as numbers are."""
-        ratio = Fraction(float(min(self.ratio or 0, self.horizon))).limit_denominator(DECIMALS)
+        """(numerator, denominator, offset): integers, so all types of ``Count`` round alike."""
+        ratio = Fraction(float(min(self.ratio or 0, self.horizon)))
+        ratio = ratio.limit_denominator(MAX_DENOMINATOR)
         offset = self.horizon if self.offset is None else min(self.offset, self.horizon)
         return ratio.numerator, ratio.denominator, offset

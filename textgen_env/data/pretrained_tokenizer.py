@@ -1,4 +1,4 @@
-"""A vocabulary out of somebody else's tokenizer: the same tokens for the same text, under ids of this project's order."""
+"""Convert a pretrained tokenizer to a ``Vocabulary``: the same tokens with other ids."""
 
 from __future__ import annotations
 
@@ -9,89 +9,80 @@ from textgen_env.data.vocabulary import SPECIALS, Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.types import UNK
 
-PLAIN = {
-    "single_word": False,
-    "lstrip": False,
-    "rstrip": False,
-    "normalized": False,
-    "special": True,
-}
+# Flags of an added token that matches its exact text only.
+PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
 
 
 def convert_tokenizer(text: str, eos: str) -> tuple[Vocabulary, list[int | None]]:
-    """A tokenizer's JSON (Hugging Face's ``tokenizer.json``) → the vocabulary, and the tokenizer's id for each of its ids.
+    """Convert a ``tokenizer.json`` to a vocabulary whose first ids are PAD, BOS, EOS and UNK.
 
-    EOS is the token ``eos`` and UNK the model's unknown token, both under this project's names.  PAD, BOS and, where the model
-    knows every text, UNK have no id there (None).  All other special tokens are left out: no text contains them, so neither
-    should what a student generates.  The other tokens keep their order.  UserError when there is no such ``eos``.
+    The tokenizer's EOS and UNK tokens take this project's names. Its other special tokens are left
+    out: no text contains them, so a student should not generate them. All other tokens keep their
+    order.
+
+    Args:
+        text: The JSON.
+        eos: The tokenizer's EOS token.
+
+    Returns:
+        The vocabulary, and for each of its ids the tokenizer's id: None for PAD, for BOS, and for
+        UNK if the tokenizer can encode any text.
+
+    Raises:
+        UserError: The tokenizer has no token ``eos``.
     """
     spec = json.loads(text)
     model, added = spec["model"], {entry["content"]: entry for entry in spec["added_tokens"]}
-    own, unknown = _ids(model), _unknown(model)
-    theirs = own | {token: entry["id"] for token, entry in added.items()}
-    if eos not in theirs:
+    model_ids, unknown = _ids(model), _unknown(model)
+    old_ids = model_ids | {token: entry["id"] for token, entry in added.items()}
+    if eos not in old_ids:
         raise UserError(f"the tokenizer has no token {eos!r} to end a sequence with")
-    special = {
-        eos,
-        unknown,
-        *SPECIALS,
-        *(token for token, entry in added.items() if entry["special"]),
-    }
-    kept = sorted(own.keys() - special, key=own.__getitem__)
-    outside = sorted(
-        added.keys() - own.keys() - special, key=theirs.__getitem__
-    )  # of the model; their ids follow its own
-    ours = {token: index for index, token in enumerate((*SPECIALS, *kept, *outside))}
+    dropped = {token for token, entry in added.items() if entry["special"]}
+    dropped |= {eos, unknown, *SPECIALS}
+    kept = sorted(model_ids.keys() - dropped, key=model_ids.__getitem__)
+    # tokens added to the model; their ids follow those of the model
+    extra = sorted(added.keys() - model_ids.keys() - dropped, key=old_ids.__getitem__)
+    new_ids = {token: index for index, token in enumerate((*SPECIALS, *kept, *extra))}
 
     _renumber(model, [*SPECIALS, *kept])
-    specials = [{"id": index, "content": token, **PLAIN} for index, token in enumerate(SPECIALS)]
+    specials = [
+        {"id": index, "content": token, **PLAIN, "special": True}
+        for index, token in enumerate(SPECIALS)
+    ]
     spec["added_tokens"] = specials + [
-        {**added[token], "id": ours[token]} for token in ours if token in added.keys() - special
+        {**added[token], "id": new_ids[token]}
+        for token in new_ids
+        if token in added.keys() - dropped
     ]
-    spec |= {
-        "post_processor": None,
-        "truncation": None,
-        "padding": None,
-    }  # they are about whole sequences, not about text
-    ids: list[int | None] = [
-        None,
-        None,
-        theirs[eos],
-        None if unknown in (None, eos) else theirs.get(unknown),
-    ]
-    return Vocabulary.from_json(json.dumps(spec)), ids + [
-        theirs[token] for token in (*kept, *outside)
-    ]
+    # these change whole sequences, not the tokens of a text
+    spec |= {"post_processor": None, "truncation": None, "padding": None}
+    unknown_id = None if unknown in (None, eos) else old_ids.get(unknown)
+    ids = [None, None, old_ids[eos], unknown_id, *(old_ids[token] for token in (*kept, *extra))]
+    return Vocabulary.from_json(json.dumps(spec)), ids
 
 
 def _ids(model: dict[str, Any]) -> dict[str, int]:
-    """``{token: id}``; Unigram's ids are places in a list of (token, score)."""
+    """``{token: id}``; a Unigram model has a list of (token, score) in the order of the ids."""
     vocab = model["vocab"]
-    return (
-        dict(vocab)
-        if isinstance(vocab, dict)
-        else {token: index for index, (token, _) in enumerate(vocab)}
-    )
+    if isinstance(vocab, dict):
+        return dict(vocab)
+    return {token: index for index, (token, _) in enumerate(vocab)}
 
 
 def _unknown(model: dict[str, Any]) -> str | None:
+    """The model's unknown token, if it has one."""
     if model["type"] != "Unigram":
         return model.get("unk_token") or None
     return None if model["unk_id"] is None else model["vocab"][model["unk_id"]][0]
 
 
 def _renumber(model: dict[str, Any], tokens: list[str]) -> None:
-    """Give ``model`` the ids of this order; what it takes for unknown becomes UNK."""
-    knows_all = _unknown(model) is None
+    """Give ``tokens`` the ids 0, 1, …, and rename the unknown token, if any, to UNK."""
+    has_unknown = _unknown(model) is not None
     if model["type"] == "Unigram":
         scores = dict(model["vocab"]) | dict.fromkeys(SPECIALS, 0.0)
-        model |= {
-            "vocab": [[token, scores[token]] for token in tokens],
-            "unk_id": None if knows_all else UNK,
-        }
+        model["vocab"] = [[token, scores[token]] for token in tokens]
+        model["unk_id"] = UNK if has_unknown else None
     else:
-        unknown = None if knows_all else SPECIALS[UNK]
-        model |= {
-            "vocab": {token: index for index, token in enumerate(tokens)},
-            "unk_token": unknown,
-        }
+        model["vocab"] = {token: index for index, token in enumerate(tokens)}
+        model["unk_token"] = SPECIALS[UNK] if has_unknown else None

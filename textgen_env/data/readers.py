@@ -1,4 +1,4 @@
-"""Parallel text from a folder: ``{train,valid,test}.{de,en}``, or the files that IWSLT or WMT release."""
+"""Read parallel text from a folder: plain files, an IWSLT release, or a WMT release."""
 
 from __future__ import annotations
 
@@ -11,258 +11,281 @@ from pathlib import Path
 
 from textgen_env.data.corpus import SPLITS, Corpus, Pairs, Preprocessing
 from textgen_env.data.files import MAX_TEXT, is_blank, stream_lines
-from textgen_env.data.folders import STEMS, check_folder, find, find_split, holds
+from textgen_env.data.folders import STEMS, check_folder, find_file, find_split, has_file
 from textgen_env.errors import UserError, unknown
 
-HOLD_OUT = 23  # every 23rd training pair validates: the usual IWSLT14 preparation, 4 % of train
+HOLD_OUT = 23  # every 23rd training pair is for validation, as usual for IWSLT14 (4 %)
 ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _METADATA = re.compile(
-    r"\s*</?(?:url|speaker|talkid|title|description|keywords|reviewer|translator|doc|transcript)\b[^>]*>"
+    r"\s*</?(?:url|speaker|talkid|title|description|keywords|reviewer|translator|doc|transcript)"
+    r"\b[^>]*>"
 )
 _TAG = re.compile(r"<(doc|seg)\b([^<>]*)>|</seg>")
 _ID = re.compile(r'\b(?:doc)?id="([^"<>]*)"')
+
+Row = tuple[str, str]  # source, target
 
 
 def read_folder(
     folder: Path, source: str, target: str, unescape: bool = False, tedx: bool | None = None
 ) -> Corpus:
-    """Whichever of the three forms ``folder`` holds.
+    """Read plain files, an IWSLT release or a WMT release, whichever ``folder`` has.
 
     Args:
-        folder: where the files are.
-        source: suffix of the source files.
-        target: suffix of the target files.
-        unescape: undo Moses escapes in plain files.
-        tedx: whether ``TEDX`` files of an IWSLT release are test sentences; None: they are, as
-            all of its XML. The test split of other forms is what it is: only False and None.
+        folder: Folder of the files.
+        source: Suffix of the source files.
+        target: Suffix of the target files.
+        unescape: Whether to undo Moses escapes in plain files.
+        tedx: Whether the ``TEDX`` files of an IWSLT release belong to the test split. None means
+            yes for an IWSLT release and is the only value, besides False, for other folders.
 
     Raises:
-        UserError: where the folder holds none of the forms.
+        UserError: The folder has none of these, or a file is invalid.
     """
     check_folder(folder)
     if source == target:
         raise UserError(
-            f"source and target are both {source!r}; env.source and env.target name the two sides"
+            f"source and target are both {source!r}; set env.source and env.target to different "
+            "suffixes"
         )
-    plain = all(holds(folder, f"train.{language}") for language in (source, target))
-    if not plain and any(
-        path.name.startswith("train.tags.") or ".xml" in path.suffixes[-2:]
-        for path in folder.iterdir()
-    ):
+    plain = all(has_file(folder, f"train.{language}") for language in (source, target))
+    names = [path.name for path in folder.iterdir()]
+    released = [name for name in names if re.search(r"^train\.tags\.|\.xml(\.[^.]*)?$", name)]
+    if released and not plain:
         return read_iwslt_xml(folder, source, target, tedx is not False)
     if tedx:
         raise UserError(
-            f"env.tedx=true: {folder} holds no released XML, and its test files are taken as they are; leave it out"
+            f"env.tedx=true: {folder} is not an IWSLT release, so it has no TEDX files; "
+            "remove env.tedx"
         )
-    if any(folder.glob("newstest*")) and not all(
-        holds(folder, f"{split}.{source}") for split in ("train", "test")
-    ):
+    news = any(name.startswith("newstest") for name in names)
+    if news and not all(has_file(folder, f"{split}.{source}") for split in ("train", "test")):
         return read_wmt(folder, source, target, unescape)
     return read_parallel(folder, source, target, unescape=unescape)
 
 
 def read_parallel(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
-    """``{train,valid,test}.{source,target}``, plain or ``.gz``; line i of one side translates line i of the other.
+    """Read ``{train,valid,test}.{source,target}``, plain or ``.gz``, aligned by line.
 
-    unescape: undo the escapes of the Moses tokenizer (``&apos;`` → ``'``).  White space is normalized to single blanks.
+    White space is normalized to single spaces.
+
+    Args:
+        folder: Folder of the files.
+        source: Suffix of the source files.
+        target: Suffix of the target files.
+        unescape: Whether to undo the escapes of the Moses tokenizer (``&apos;`` → ``'``).
+
+    Raises:
+        UserError: A file is missing, a line is empty, or two files have different numbers of lines.
     """
     splits = {}
     for split in SPLITS:
-        sides = find_split(folder, split, source, target)
-        left, right = _aligned(sides, unescape)
-        for path, lines in zip(sides, (left, right), strict=True):
+        paths = find_split(folder, split, source, target)
+        sources, targets = _aligned(paths, unescape)
+        for path, lines in zip(paths, (sources, targets), strict=True):
             if "" in lines:
                 raise UserError(
-                    f"{path}:{lines.index('') + 1}: empty line; delete it on both sides, or write the sentence"
+                    f"{path}:{lines.index('') + 1}: empty line; "
+                    "delete it in both files, or add the sentence"
                 )
-        splits[split] = Pairs(left, [(text,) for text in right])
-    return Corpus(
-        folder.resolve().name, "local", str(folder), splits, preprocessing=Preprocessing(unescape)
-    )
+        splits[split] = Pairs(sources, [(text,) for text in targets])
+    name, preprocessing = folder.resolve().name, Preprocessing(unescape)
+    return Corpus(name, "local", str(folder), splits, preprocessing=preprocessing)
 
 
 def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
-    """A WMT release, ``STEM.{source,target}``, plain or ``.gz``: the last ``newstest`` tests, the one before it validates.
+    """Read a WMT release: files ``STEM.{source,target}``, plain or ``.gz``.
 
-    All other pairs of files are training text.  Where there is one ``newstest`` only, every 23rd training pair validates.
-    Pairs with an empty side are left out and counted.
+    The last ``newstest`` is the test split and the one before it the validation split; if there is
+    only one, every 23rd training pair is for validation. All other files are training text. Pairs
+    with an empty side are left out and counted.
+
+    Args:
+        folder: Folder of the files.
+        source: Suffix of the source files.
+        target: Suffix of the target files.
+        unescape: Whether to undo Moses escapes.
+
+    Raises:
+        UserError: A file is missing, occurs in two forms, or is not aligned.
     """
     names = {path.name.removesuffix(".gz") for path in folder.iterdir()}
     stems = sorted(name.removesuffix(f".{source}") for name in names if name.endswith(f".{source}"))
-    for one, other in combinations(stems, 2):
-        if other.startswith(f"{one}."):
+    for stem, other in combinations(stems, 2):
+        if other.startswith(f"{stem}."):
             raise UserError(
-                f"{folder} holds {one}.{source} and {other}.{source}: one text twice? Keep one of its forms"
+                f"{folder} has {stem}.{source} and {other}.{source}, "
+                "which look like the same text; keep one"
             )
-    if held := [stem for stem in stems if stem in (*STEMS["valid"], *STEMS["test"])]:
-        raise UserError(
-            f"{folder} holds {held[0]}.{source} beside newstest*, which is what is tested on; remove one of them"
-        )
-    news, pieces = (
-        [stem for stem in stems if stem.startswith("newstest") == new] for new in (True, False)
-    )
-    if not news or not pieces:
+    for stem in stems:
+        if stem in (*STEMS["valid"], *STEMS["test"]):
+            raise UserError(
+                f"{folder} has {stem}.{source} and newstest*, which is the test split; remove one"
+            )
+    news = [stem for stem in stems if stem.startswith("newstest")]
+    training = [stem for stem in stems if not stem.startswith("newstest")]
+    if not news or not training:
         missing = "training text" if news else f"newstest*.{source}"
         raise UserError(
-            f"{folder} has no {missing}; a WMT release holds newstest*.{{{source},{target}}} and training text"
+            f"{folder} has no {missing}; a WMT release has newstest*.{{{source},{target}}} and "
+            "training text"
         )
-    text = {
-        stem: list(
-            zip(
-                *_aligned(
-                    [find(folder, f"{stem}.{language}") for language in (source, target)], unescape
-                ),
-                strict=True,
-            )
-        )
-        for stem in (*pieces, *news[-2:])
-    }
-    train = [row for piece in pieces for row in text[piece]]
-    train, valid = (train, text[news[-2]]) if len(news) > 1 else _hold_out(train)
+
+    def rows(stem: str) -> list[Row]:
+        paths = [find_file(folder, f"{stem}.{language}") for language in (source, target)]
+        return list(zip(*_aligned(paths, unescape), strict=True))
+
+    train = [row for stem in training for row in rows(stem)]
+    train, valid = (train, rows(news[-2])) if len(news) > 1 else _hold_out(train)
     held_out = news[-2] if len(news) > 1 else f"every {HOLD_OUT}rd training pair"
-    origin = f"{folder}, train = {' + '.join(pieces)}, valid = {held_out}, test = {news[-1]}"
-    corpus = _whole(folder.resolve().name, origin, train, valid, text[news[-1]])
+    origin = f"{folder}, train = {' + '.join(training)}, valid = {held_out}, test = {news[-1]}"
+    corpus = _without_empty(folder.resolve().name, origin, train, valid, rows(news[-1]))
     return replace(corpus, preprocessing=Preprocessing(unescape))
 
 
 def read_iwslt_xml(folder: Path, source: str, target: str, tedx: bool = True) -> Corpus:
-    """An IWSLT release: ``train.tags.de-en.{de,en}`` for training, every ``*.de-en.{de,en}.xml`` together for testing.
+    """Read an IWSLT release: ``train.tags.de-en.{de,en}`` and ``*.de-en.{de,en}.xml``.
 
-    In the 2014 release those are dev2010 and tst2010-2012, 5,585 pairs, and with ``tedx`` also TEDX.dev2012, 6,750;
-    validation is every 23rd training pair.  Pairs with an empty side are left out and counted.  Text stays cased and
-    untokenized; its XML escapes are undone.
+    All XML files together are the test split. In the 2014 release they are dev2010 and tst2010-2012
+    (5,585 pairs), and TEDX.dev2012 (6,750 in all). Every 23rd training pair is for validation.
+    Pairs with an empty side are left out and counted. XML escapes are undone; text stays cased and
+    untokenized.
+
+    Args:
+        folder: Folder of the files.
+        source: Source language.
+        target: Target language.
+        tedx: Whether to include the ``TEDX`` files.
+
+    Raises:
+        UserError: A file is missing, malformed or not aligned.
     """
-    pair = next(
-        (p for p in (f"{source}-{target}", f"{target}-{source}") if any(folder.glob(f"*.{p}.*"))),
-        None,
-    )
+    pairs = (f"{source}-{target}", f"{target}-{source}")
+    pair = next((pair for pair in pairs if any(folder.glob(f"*.{pair}.*"))), None)
     if pair is None:
-        pairs = {
-            match[1]
-            for path in folder.iterdir()
-            if (match := re.search(r"\.([a-z]+-[a-z]+)\.", path.name))
-        }
-        raise unknown(f"language pair in {folder},", f"{source}-{target}", pairs)
+        matches = (re.search(r"\.([a-z]+-[a-z]+)\.", path.name) for path in folder.iterdir())
+        existing = {match[1] for match in matches if match}
+        raise unknown(f"language pair in {folder},", pairs[0], existing)
     if not any(folder.glob(f"train.tags.{pair}.*")):
         raise UserError(
-            f"{folder} has dev and test XML but no training text; put train.tags.{pair}.{source} and "
-            f"train.tags.{pair}.{target} of the same release beside it"
+            f"{folder} has dev and test XML but no training text; add train.tags.{pair}.{source} "
+            f"and train.tags.{pair}.{target} of the same release"
         )
-    talks = _pairs(
-        [find(folder, f"train.tags.{pair}.{language}") for language in (source, target)], _tagged
-    )
+    training = [find_file(folder, f"train.tags.{pair}.{language}") for language in (source, target)]
+    train, valid = _hold_out(_aligned_segments(training, _read_tagged))
     names = sorted({path.name.split(f".{pair}.")[0] for path in folder.glob(f"*.{pair}.*.xml*")})
-    files = [file for file in names if tedx or ".TEDX." not in file]
-    if not files:
+    used = [name for name in names if tedx or ".TEDX." not in name]
+    if not used:
         raise UserError(
-            f"{folder} has no test XML: put IWSLT14.TED.tst2010.{pair}.{source}.xml and its like beside train.tags"
+            f"{folder} has no test XML; add files such as IWSLT14.TED.tst2010.{pair}.{source}.xml"
         )
-    tests = [
-        _pairs(
-            [find(folder, f"{file}.{pair}.{language}.xml") for language in (source, target)],
-            _segments,
-        )
-        for file in files
-    ]
-    train, valid = _hold_out(talks)
-    left_out = "".join(f", without {file}" for file in names if file not in files)
-    origin = f"{folder}, test = {' + '.join(files)}{left_out}"
-    corpus = _whole(
-        folder.resolve().name, origin, train, valid, [row for test in tests for row in test]
-    )
+    test: list[Row] = []
+    for name in used:
+        paths = [
+            find_file(folder, f"{name}.{pair}.{language}.xml") for language in (source, target)
+        ]
+        test += _aligned_segments(paths, _read_segments)
+    excluded = "".join(f", without {name}" for name in names if name not in used)
+    origin = f"{folder}, test = {' + '.join(used)}{excluded}"
+    corpus = _without_empty(folder.resolve().name, origin, train, valid, test)
     return replace(corpus, preprocessing=Preprocessing(unescape=True))
 
 
 def unescape_text(text: str) -> str:
-    """Undo XML and Moses escapes once: ``&apos;`` → ``'``, ``&#91;`` → ``[``, ``&amp;lt;`` → ``&lt;``; a lone ``&`` stays."""
+    """Undo XML and Moses escapes once: ``&apos;`` → ``'``, ``&amp;lt;`` → ``&lt;``."""
     return ESCAPE.sub(lambda match: html.unescape(match[0]), text) if "&" in text else text
 
 
-def clean(text: str) -> str:
-    """One line, single blanks, none at the ends; empty where nothing of the text is visible (see ``files.is_blank``)."""
+def normalize_spaces(text: str) -> str:
+    """Replace white space by single spaces and strip the ends; blank text becomes empty."""
     text = " ".join(text.split())
     return "" if is_blank(text) else text
 
 
 def check_length(text: str, where: str) -> str:
-    """``text``; UserError where it is too long for the tokenizer."""
+    """Return ``text``, or raise UserError if it is too long for the tokenizer."""
     if len(text) > MAX_TEXT:
         raise UserError(
-            f"{where}: a text of {len(text):,} characters, at most {MAX_TEXT:,}; split or delete it"
+            f"{where}: text of {len(text):,} characters, at most {MAX_TEXT:,}; split or delete it"
         )
     return text
 
 
-def _sentences(path: Path, unescape: bool) -> list[str]:
-    lines = enumerate(stream_lines(path), 1)
-    return [_sentence(line, unescape, path, number) for number, line in lines]
-
-
 def _sentence(line: str, unescape: bool, path: Path, number: int) -> str:
-    return check_length(clean(unescape_text(line) if unescape else line), f"{path}:{number}")
+    text = normalize_spaces(unescape_text(line) if unescape else line)
+    return check_length(text, f"{path}:{number}")
 
 
-def _aligned(sides: list[Path], unescape: bool) -> tuple[list[str], list[str]]:
-    left, right = (_sentences(path, unescape) for path in sides)
-    _check_sizes(sides, len(left), len(right))
-    return left, right
+def _aligned(paths: list[Path], unescape: bool) -> tuple[list[str], list[str]]:
+    """Read a source and a target file with equally many lines."""
+    sources, targets = (
+        [_sentence(line, unescape, path, i) for i, line in enumerate(stream_lines(path), 1)]
+        for path in paths
+    )
+    _check_sizes(paths, len(sources), len(targets))
+    return sources, targets
 
 
-def _check_sizes(sides: list[Path], left: int, right: int) -> None:
-    if left != right:
+def _check_sizes(paths: list[Path], sources: int, targets: int) -> None:
+    if sources != targets:
         raise UserError(
-            f"{sides[0]} has {left:,} lines but {sides[1].name} has {right:,}; line i must translate line i"
+            f"{paths[0]} has {sources:,} lines but {paths[1].name} has {targets:,}; "
+            "line i of one must translate line i of the other"
         )
 
 
-def _pairs(
-    sides: list[Path], read: Callable[[Path], list[tuple[str, str, int]]]
-) -> list[tuple[str, str]]:
-    """Both sides of one released file, aligned by the keys that ``read`` gives with each sentence."""
-    left, right = map(read, sides)
-    for (one, _, line), (other, _, _) in zip(left, right, strict=False):
-        if one != other:
+Segment = tuple[str, str, int]  # id, sentence, line number
+
+
+def _aligned_segments(paths: list[Path], read: Callable[[Path], list[Segment]]) -> list[Row]:
+    """Read a source and a target file and align their segments, whose ids must agree."""
+    sources, targets = map(read, paths)
+    for (source_id, _, line), (target_id, _, _) in zip(sources, targets, strict=False):
+        if source_id != target_id:
             raise UserError(
-                f"{sides[0]}:{line}: segment {one} stands where {sides[1].name} has {other}"
+                f"{paths[0]}:{line}: segment {source_id} is aligned with segment {target_id} of "
+                f"{paths[1].name}; make the ids of both files agree"
             )
-    _check_sizes(sides, len(left), len(right))
-    return [(a, b) for (_, a, _), (_, b, _) in zip(left, right, strict=True)]
+    _check_sizes(paths, len(sources), len(targets))
+    return [
+        (source, target) for (_, source, _), (_, target, _) in zip(sources, targets, strict=True)
+    ]
 
 
-def _tagged(path: Path) -> list[tuple[str, str, int]]:
-    """(key, sentence, line) of a ``train.tags`` file: its lines without those that carry a talk's metadata."""
-    lines = enumerate(stream_lines(path), start=1)
+def _read_tagged(path: Path) -> list[Segment]:
+    """Read a ``train.tags`` file without its lines of metadata."""
     return [
         ("", _sentence(line, True, path, number), number)
-        for number, line in lines
+        for number, line in enumerate(stream_lines(path), start=1)
         if not _METADATA.match(line)
     ]
 
 
-def _segments(path: Path) -> list[tuple[str, str, int]]:
-    """(key, sentence, line) of an XML file.
+def _read_segments(path: Path) -> list[Segment]:
+    """Read an XML file.
 
-    Scanned, not parsed: nothing is ever expanded or fetched, and the bare ``&`` of some releases does no harm.
+    It is scanned, not parsed: entities are never expanded or fetched, and a bare ``&``, which some
+    releases have, is no error.
     """
     text, document, segments = "\n".join(stream_lines(path)), "", []
-    opened: re.Match[str] | None = None
-    line, start, counted = 1, 1, 0
+    open_tag: re.Match[str] | None = None
+    line, open_line, scanned = 1, 1, 0
     for tag in _TAG.finditer(text):
-        line, counted = line + text.count("\n", counted, tag.start()), tag.start()
+        line, scanned = line + text.count("\n", scanned, tag.start()), tag.start()
         if tag[1] == "seg":
-            if opened is not None:
-                raise UserError(f"{path}:{start}: <seg id={_id(opened)!r}> is not closed")
-            opened, start = tag, line
+            if open_tag is not None:
+                raise UserError(f"{path}:{open_line}: <seg id={_id(open_tag)!r}> is not closed")
+            open_tag, open_line = tag, line
         elif tag[1] == "doc":
             document = _id(tag)
-        elif opened is not None:
-            sentence = _sentence(text[opened.end() : tag.start()], True, path, start)
-            segments.append((f"{document}/{_id(opened)}", sentence, start))
-            opened = None
-    if opened is not None or not segments:
-        count = len(segments) + (opened is not None)
+        elif open_tag is not None:
+            sentence = _sentence(text[open_tag.end() : tag.start()], True, path, open_line)
+            segments.append((f"{document}/{_id(open_tag)}", sentence, open_line))
+            open_tag = None
+    if open_tag is not None or not segments:
+        count = len(segments) + (open_tag is not None)
         raise UserError(
-            f"{path}: {count} <seg> open but {len(segments)} are whole; copy the file again"
+            f"{path}: {count} <seg> tags but {len(segments)} complete segments; copy the file again"
         )
     return segments
 
@@ -273,19 +296,23 @@ def _id(tag: re.Match[str]) -> str:
     return match[1] if match else ""
 
 
-def _hold_out(rows: list[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """(training pairs, validation pairs)."""
+def _hold_out(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    """Split rows into (training, validation)."""
     if len(rows) < HOLD_OUT:
         raise UserError(
-            f"{len(rows)} training pairs, of which every {HOLD_OUT}rd is to validate: give at least {HOLD_OUT}"
+            f"{len(rows)} training pairs are too few to hold out every {HOLD_OUT}rd for "
+            f"validation; give at least {HOLD_OUT}"
         )
     return [row for i, row in enumerate(rows, 1) if i % HOLD_OUT], rows[HOLD_OUT - 1 :: HOLD_OUT]
 
 
-def _whole(name: str, origin: str, *splits: list[tuple[str, str]]) -> Corpus:
-    """A local corpus without the pairs that have an empty side; a note counts those."""
-    kept = [[row for row in rows if all(row)] for rows in splits]
-    empty = sum(map(len, splits)) - sum(map(len, kept))
-    pairs = [Pairs([left for left, _ in rows], [(right,) for _, right in rows]) for rows in kept]
+def _without_empty(name: str, origin: str, *splits: list[Row]) -> Corpus:
+    """Build a local corpus without pairs that have an empty side; a note gives their number."""
+    complete = [[row for row in rows if all(row)] for rows in splits]
+    empty = sum(map(len, splits)) - sum(map(len, complete))
+    pairs = [
+        Pairs([source for source, _ in rows], [(target,) for _, target in rows])
+        for rows in complete
+    ]
     notes = (f"note: {empty:,} pairs with an empty side were left out",) if empty else ()
     return Corpus(name, "local", origin, dict(zip(SPLITS, pairs, strict=True)), notes)

@@ -1,4 +1,4 @@
-"""Which corpus a task gets: a folder, the hub, or the bundled one.  The choice and its reason are never silent."""
+"""Choose the corpus of a task: a folder, the hub, or the bundled corpus, never silently."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ KINDS = ("auto", "local", "hub", "bundled")
 
 @dataclass(frozen=True)
 class CorpusSource:
-    """Where a task's text may come from.
+    """Where to get the text of a task.
 
     Args:
-        kind: ``local``, ``hub`` or ``bundled``; ``auto``: ``data_dir`` if given, else the hub's data if
-            prepared before, else the hub if it answers, else bundled
-        data_dir: the user's folder
-        bundled_pairs: training pairs of the bundled corpus
-        hub: the data set, where the task has one
+        kind: ``local``, ``hub``, ``bundled``, or ``auto``. ``auto`` takes ``data_dir`` if given,
+            else the hub dataset if it is prepared or the hub is reachable, else the bundled corpus.
+        data_dir: The user's folder.
+        bundled_pairs: Number of training pairs of the bundled corpus.
+        hub: The hub dataset of the task, if it has one.
     """
 
     kind: str
@@ -30,15 +30,15 @@ class CorpusSource:
     bundled_pairs: int
     hub: HubDataset | None = None
 
-    def find(self, read: Callable[[Path], Corpus], read_bundled: Callable[[int], Corpus]) -> Corpus:
-        """The corpus; only ``auto`` ever goes on to the next place, and a note says why.
+    def read(self, read: Callable[[Path], Corpus], read_bundled: Callable[[int], Corpus]) -> Corpus:
+        """Read the corpus. Only ``auto`` falls back, and a note of the corpus gives the reason.
 
         Args:
-            read: reads this kind of text from a folder
-            read_bundled: the bundled corpus with so many training pairs
+            read: Reads this kind of text from a folder.
+            read_bundled: Reads the given number of training pairs of the bundled corpus.
 
         Raises:
-            UserError: the kind asked for cannot be had.
+            UserError: The requested kind is not available.
         """
         if self.kind not in KINDS:
             raise unknown("corpus", self.kind, KINDS)
@@ -46,29 +46,31 @@ class CorpusSource:
             raise UserError("env.corpus=local needs env.data_dir=FOLDER")
         if self.kind in ("hub", "bundled") and self.data_dir:
             raise UserError(
-                f"env.corpus={self.kind} does not read env.data_dir={self.data_dir}; drop one of the two"
+                f"env.corpus={self.kind} does not use env.data_dir={self.data_dir}; "
+                "remove one of the two"
             )
         if self.kind == "hub" and self.hub is None:
             raise UserError(
-                "this task has no data set on the hub; use env.data_dir=FOLDER or env.corpus=bundled"
+                "this task has no hub dataset; use env.data_dir=FOLDER or env.corpus=bundled"
             )
         if self.data_dir:
             return read(Path(self.data_dir).expanduser())
         notes: list[str] = []
         if self.hub is not None:
             notes.append(
-                f"BUNDLED CORPUS in place of {self.hub.title}: these scores are not {self.hub.title}'s"
+                f"BUNDLED CORPUS in place of {self.hub.title}: "
+                f"these scores are not {self.hub.title}'s"
             )
         if self.kind != "bundled":
-            corpus = self._from_hub()
+            corpus = self._read_hub()
             if isinstance(corpus, Corpus):
                 return corpus
-            notes.append(f"note: bundled was taken because: {corpus}")
+            notes.append(f"note: using the bundled corpus because: {corpus}")
         corpus = read_bundled(self.bundled_pairs)
         return replace(corpus, notes=(*corpus.notes, *notes))
 
-    def _from_hub(self) -> Corpus | str:
-        """The hub's corpus, or why ``auto`` cannot have it."""
+    def _read_hub(self) -> Corpus | str:
+        """Read the hub dataset; for ``auto``, return the reason if that is not possible."""
         if self.hub is None:
             return "no env.data_dir given"
         if self.kind == "hub" or is_prepared(self.hub):

@@ -1,4 +1,4 @@
-"""One split of a corpus in tokens."""
+"""One split of a tokenized corpus."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ from textgen_env.data.corpus import Pairs
 
 @dataclass(frozen=True)
 class Split:
-    """One split in tokens; row i is the i-th pair that was kept.
+    """A tokenized split; row i is the i-th pair that was kept.
 
-    source[i], target[i]: 1-D int64, EOS last, no PAD or BOS.  texts: the same rows as text, every reference.
-    skipped: training pairs left out because a side is longer than its limit.
-    cut, truncated_targets: sources and training targets cut to their limit.  A task either skips or cuts in training.
+    A task either skips overlong training pairs or truncates them.
+
+    Args:
+        source: Token ids per row, 1-D int64, ending in EOS, without PAD and BOS.
+        target: The same for the training targets.
+        texts: The text of the same rows, with every reference.
+        skipped: Number of training pairs left out because a side exceeds its limit.
+        truncated: Number of sources truncated to their limit.
+        truncated_targets: Number of training targets truncated to their limit.
     """
 
     source: list[np.ndarray]

@@ -1,4 +1,4 @@
-"""A corpus in tokens.  What took long to encode is kept in the cache, by the fingerprints of text and tokenizer."""
+"""Token ids of a corpus, cached by the fingerprints of its text and its tokenizer."""
 
 from __future__ import annotations
 
@@ -19,64 +19,71 @@ from textgen_env.data.vocabulary import CHUNK, Vocabulary
 from textgen_env.terminal import visible
 from textgen_env.types import EOS
 
-KEPT_FROM = 10_000  # pairs; fewer are encoded as fast as they are read
+MIN_CACHED_PAIRS = 10_000  # a smaller corpus is encoded as fast as the cache is read
 
 
-class Rows(NamedTuple):
-    """Texts in tokens, EOS after each, concatenated.  tokens int32 · length int64, a number a text."""
+class EncodedTexts(NamedTuple):
+    """Token ids of several texts, concatenated, with EOS after each.
+
+    Args:
+        tokens: int32 ``[sum(length)]``.
+        length: int64, number of tokens per text.
+    """
 
     tokens: np.ndarray
     length: np.ndarray
 
     def split(self) -> list[np.ndarray]:
-        """One int64 array a text; they are views of one block, which is smaller and faster than each alone."""
-        return (
-            np.split(self.tokens.astype(np.int64), np.cumsum(self.length)[:-1])
-            if len(self.length)
-            else []
-        )
+        """One int64 array per text; all are views of one array, which saves time and memory."""
+        if not len(self.length):
+            return []
+        return np.split(self.tokens.astype(np.int64), np.cumsum(self.length)[:-1])
 
 
-Encoded = dict[str, tuple[Rows, Rows]]  # by split: sources and training targets
+Encoded = dict[str, tuple[EncodedTexts, EncodedTexts]]  # per split: sources, training targets
 
 
 def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> Encoded:
-    """Sources and training targets of every split.
+    """Encode the sources and the training targets of every split.
 
-    A source of more than ``source_limit`` tokens, EOS included, stops one beyond it: nobody needs more of it.
+    A source longer than ``source_limit`` tokens, including EOS, is cut to ``source_limit + 1``,
+    which shows that it is too long.
     """
-    if sum(corpus.sizes.values()) < KEPT_FROM:
+    if sum(corpus.sizes.values()) < MIN_CACHED_PAIRS:
         return _encode(corpus, vocabulary, source_limit)
-    model = blake2b(vocabulary.to_json().encode(), digest_size=8).hexdigest()
-    path = cache_dir() / "tokens" / f"{corpus.fingerprint}-{model}-{source_limit}.safetensors"
+    tokenizer_hash = blake2b(vocabulary.to_json().encode(), digest_size=8).hexdigest()
+    name = f"{corpus.fingerprint}-{tokenizer_hash}-{source_limit}.safetensors"
+    path = cache_dir() / "tokens" / name
     if path.is_file():
         try:
-            return _read(path, corpus)
+            return _load(path, corpus)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            warnings.warn(visible(f"{path} is damaged and is written again: {error}"), stacklevel=2)
+            warnings.warn(visible(f"{path} is corrupted; encoding again: {error}"), stacklevel=2)
     encoded = _encode(corpus, vocabulary, source_limit)
     arrays = {
-        f"{split}.{side}.{name}": array
-        for split, rows in encoded.items()
+        f"{split}.{side}.{field}": array
+        for split, sides in encoded.items()
         for side in (0, 1)
-        for name, array in rows[side]._asdict().items()
+        for field, array in sides[side]._asdict().items()
     }
     write_atomically(path, save(arrays, {"checksum": _checksum(arrays)}))
     return encoded
 
 
-def _read(path: Path, corpus: Corpus) -> Encoded:
-    """What ``encode_corpus`` saved; an error where the file is damaged."""
+def _load(path: Path, corpus: Corpus) -> Encoded:
+    """Load what ``encode_corpus`` saved; raises an error if the file is corrupted."""
     with safe_open(path, framework="numpy") as file:
-        known = (file.metadata() or {}).get("checksum")
+        expected = (file.metadata() or {}).get("checksum")
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    if known != _checksum(arrays):
+    if expected != _checksum(arrays):
         raise ValueError("its content does not match its checksum")
 
-    def rows(split: str, side: int) -> Rows:
-        return Rows(*(arrays[f"{split}.{side}.{name}"] for name in Rows._fields))
+    def side(split: str, number: int) -> EncodedTexts:
+        return EncodedTexts(
+            *(arrays[f"{split}.{number}.{field}"] for field in EncodedTexts._fields)
+        )
 
-    return {split: (rows(split, 0), rows(split, 1)) for split in corpus.splits}
+    return {split: (side(split, 0), side(split, 1)) for split in corpus.splits}
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:
@@ -89,18 +96,25 @@ def _checksum(arrays: dict[str, np.ndarray]) -> str:
 def _encode(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> Encoded:
     return {
         split: (
-            _rows(vocabulary, pairs.sources, source_limit),
-            _rows(vocabulary, [reference[0] for reference in pairs.references]),
+            _encode_texts(vocabulary, pairs.sources, source_limit),
+            _encode_texts(vocabulary, [reference[0] for reference in pairs.references]),
         )
         for split, pairs in corpus.splits.items()
     }
 
 
-def _rows(vocabulary: Vocabulary, texts: Sequence[str], most: int | None = None) -> Rows:
-    """At most ``most`` ids a text, then EOS; arrays chunk by chunk, as Python's own integers take eight times the memory."""
+def _encode_texts(
+    vocabulary: Vocabulary, texts: Sequence[str], max_ids: int | None = None
+) -> EncodedTexts:
+    """Encode each text to at most ``max_ids`` ids and EOS.
+
+    Works in chunks of texts, because Python's integers need eight times the memory of int32.
+    """
     tokens, length = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)]
     for start in range(0, len(texts), CHUNK):
-        ids = [[*row[:most], EOS] for row in vocabulary.encode_many(texts[start : start + CHUNK])]
+        ids = [
+            [*row[:max_ids], EOS] for row in vocabulary.encode_many(texts[start : start + CHUNK])
+        ]
         tokens.append(np.fromiter(chain.from_iterable(ids), np.int32))
         length.append(np.fromiter(map(len, ids), np.int64))
-    return Rows(np.concatenate(tokens), np.concatenate(length))
+    return EncodedTexts(np.concatenate(tokens), np.concatenate(length))

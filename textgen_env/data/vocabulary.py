@@ -1,4 +1,4 @@
-"""Subword tokens and their ids: one joint vocabulary for both languages, trained on the corpus at hand."""
+"""Subword vocabularies, trained on a corpus and shared by its sources and targets."""
 
 from __future__ import annotations
 
@@ -28,27 +28,39 @@ from textgen_env.types import BOS, EOS, PAD, UNK
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-CHUNK = 10_000  # texts encoded at once; bounds what the tokenizer holds beside the ids
+CHUNK = 10_000  # texts per tokenizer call; bounds its memory
 
 
 class Vocabulary:
-    """Text ↔ ids over a ``tokenizers`` Tokenizer; PAD, BOS, EOS, UNK are 0 … 3.
+    """Maps text to ids and back; PAD, BOS, EOS and UNK are 0 to 3.
 
-    ``decode(encode(text)) == text`` for text with single blanks whose characters were seen in training.
+    ``decode(encode(text)) == text`` for text with single spaces whose characters all occurred in
+    training.
+
+    Args:
+        tokenizer: A tokenizer whose first four tokens are ``SPECIALS``.
+
+    Raises:
+        UserError: The first four tokens are others.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        """UserError when the tokenizer's first four tokens are not the specials."""
         if tuple(map(tokenizer.id_to_token, range(len(SPECIALS)))) != SPECIALS:
             raise UserError(
-                f"a vocabulary starts with {' '.join(SPECIALS)}; this tokenizer does not"
+                f"a vocabulary must start with {' '.join(SPECIALS)}; this tokenizer does not"
             )
         tokenizer.encode_special_tokens = True  # "<s>" in a corpus is text, not a token
         self._tokenizer = tokenizer
 
     @classmethod
     def train(cls, texts: Iterable[str], size: int) -> Vocabulary:
-        """Byte-pair encoding (Sennrich et al. 2016) of at most ``size`` tokens; the same texts give the same vocabulary."""
+        """Train byte-pair encoding (Sennrich et al. 2016) with at most ``size`` tokens.
+
+        Training is deterministic.
+
+        Raises:
+            UserError: The texts have more distinct characters than ``size`` allows.
+        """
         tokenizer = Tokenizer(models.BPE(unk_token=SPECIALS[UNK]))
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
         tokenizer.decoder = decoders.Metaspace()
@@ -58,17 +70,18 @@ class Vocabulary:
         tokenizer.train_from_iterator(map(_checked, texts), trainer)
         if tokenizer.get_vocab_size() > size:
             raise UserError(
-                f"vocabulary={size} is too small: the {tokenizer.get_vocab_size()} characters of the text need one each"
+                f"vocabulary={size} is too small: special tokens and characters alone need "
+                f"{tokenizer.get_vocab_size()}"
             )
         return cls(tokenizer)
 
     @classmethod
     def from_words(cls, words: Sequence[str], letters: str = "") -> Vocabulary:
-        """One token per word; a text is words with blanks between.
+        """Create a vocabulary with one token per word; spaces separate words.
 
         Args:
             words: The tokens.
-            letters: Those of ``words`` that need no blanks around them.
+            letters: Those of ``words`` that need no spaces around them.
         """
         ids = {word: index for index, word in enumerate((*SPECIALS, *words))}
         tokenizer = Tokenizer(models.WordLevel(ids, unk_token=SPECIALS[UNK]))
@@ -79,20 +92,24 @@ class Vocabulary:
         return cls(tokenizer)
 
     def encode(self, text: str) -> list[int]:
-        """Ids without BOS or EOS."""
+        """Encode ``text`` without BOS or EOS."""
         return self.encode_many([text])[0]
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        """``encode`` of each text, on all cores.  UserError where a text is too long or holds half a character."""
+        """Encode each text, on all cores.
+
+        Raises:
+            UserError: A text is too long, or has an unpaired surrogate.
+        """
         ids: list[list[int]] = []
         for start in range(0, len(texts), CHUNK):
             chunk = [_checked(text) for text in texts[start : start + CHUNK]]
             encoded = self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False)
-            ids += [_ordinary(encoding.ids) for encoding in encoded]
+            ids += [_without_specials(encoding.ids) for encoding in encoded]
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text up to the first EOS, without PAD and BOS; UNK shows as ``<unk>``."""
+        """Decode up to the first EOS, without PAD and BOS; UNK becomes ``<unk>``."""
         kept = []
         for token in map(int, ids):
             if token == EOS:
@@ -106,37 +123,45 @@ class Vocabulary:
 
     @cached_property
     def tokens(self) -> list[str]:
-        """Every token, by id."""
+        """All tokens, in the order of their ids."""
         by_id = {index: token for token, index in self._tokenizer.get_vocab().items()}
         return [by_id[index] for index in range(len(by_id))]
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits over the tokens in order: two models with equal fingerprints mean the same by every id."""
+        """Hash of the tokens in order, 16 hex digits; equal for vocabularies with the same ids."""
         return blake2b(
             json.dumps(self.tokens, ensure_ascii=False).encode(), digest_size=8
         ).hexdigest()
 
     def to_json(self) -> str:
-        """The tokenizer's own JSON (Hugging Face's ``tokenizer.json``)."""
+        """Serialize to the format of Hugging Face's ``tokenizer.json``."""
         return self._tokenizer.to_str()
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:
-        """Inverse of ``to_json``.  UserError when the text is not one."""
+        """Deserialize what ``to_json`` returned.
+
+        Raises:
+            UserError: The text is not the JSON of a tokenizer.
+        """
         try:
             tokenizer = Tokenizer.from_str(text)
         except Exception as error:  # the library raises bare Exception
-            raise UserError(f"not a tokenizer's JSON ({error})") from None
+            raise UserError(f"not a valid tokenizer.json ({error})") from None
         return cls(tokenizer)
 
     def save(self, path: Path) -> None:
-        """Write ``to_json`` to ``path``, whole or not at all; control characters in tokens are escaped."""
+        """Save as JSON, atomically; control characters in tokens are escaped."""
         write_atomically(path, safe_json(self.to_json()).encode())
 
     @classmethod
     def load(cls, path: Path) -> Vocabulary:
-        """Read what ``save`` wrote.  UserError names the file."""
+        """Load what ``save`` saved.
+
+        Raises:
+            UserError: The file cannot be read or is not a vocabulary. The message names the file.
+        """
         try:
             return cls.from_json(read_text(path))
         except UserError as error:
@@ -144,46 +169,51 @@ class Vocabulary:
 
 
 def _checked(text: str) -> str:
-    """``text``, if the tokenizer can take it: a longer one would keep it for minutes, half a character stops it."""
+    """Return ``text`` unless the tokenizer would fail on it or need minutes for it."""
     if len(text) > MAX_TEXT:
         raise UserError(
-            f"a text of {len(text):,} characters; the tokenizer takes at most {MAX_TEXT:,}, split or cut it"
+            f"text of {len(text):,} characters, at most {MAX_TEXT:,}; split or shorten it"
         )
     if not text.isascii() and _SURROGATE.search(text):
-        raise UserError(
-            "a text holds half a character (an unpaired surrogate); write the whole one"
-        )
+        raise UserError("text with an unpaired surrogate (half a character); complete it")
     return text
 
 
-def _ordinary(ids: list[int]) -> list[int]:
-    """No text becomes PAD, BOS or EOS, not even one whose training taught the model the string ``</s>``."""
+def _without_specials(ids: list[int]) -> list[int]:
+    """Replace PAD, BOS and EOS by UNK: training can merge characters to the string ``</s>``."""
     return ids if min(ids, default=UNK) >= UNK else [max(token, UNK) for token in ids]
 
 
 def subword_vocabulary(corpus: Corpus, size: int) -> Vocabulary:
-    """The joint vocabulary of a corpus's training split; kept in the cache by fingerprint, so trained once."""
-    path = (
-        cache_dir() / "vocabularies" / f"bpe-{tokenizers_version}-{size}-{corpus.fingerprint}.json"
-    )
+    """Train the joint vocabulary of a corpus's training split, or load it from the cache."""
+    name = f"bpe-{tokenizers_version}-{size}-{corpus.fingerprint}.json"
+    path = cache_dir() / "vocabularies" / name
     if path.is_file():
         try:
             return Vocabulary.from_json(load_json(path))
         except (UserError, TypeError) as error:
-            warnings.warn(f"damaged, and trained again: {error}", stacklevel=2)
+            warnings.warn(
+                f"vocabulary is corrupted and trained again: {error}", stacklevel=2
+            )
     train = corpus.splits["train"]
-    vocabulary = Vocabulary.train(
-        [*train.sources, *(reference[0] for reference in train.references)], size
-    )
+    targets = (reference[0] for reference in train.references)
+    vocabulary = Vocabulary.train([*train.sources, *targets], size)
     save_json(path, vocabulary.to_json())
     return vocabulary
 
 
 def check_vocabulary(teacher: Vocabulary, student: Vocabulary, path: Path | str = "") -> None:
-    """UserError unless both mean the same by every id; ``path`` says where the teacher came from."""
+    """Raise UserError unless both map the same ids to the same tokens.
+
+    Args:
+        teacher: The teacher's vocabulary.
+        student: The student's vocabulary.
+        path: Where the teacher was loaded from, for the message.
+    """
     if teacher.fingerprint != student.fingerprint:
         where = f" ({path})" if path else ""
         raise UserError(
-            f"the teacher's vocabulary{where} ({len(teacher):,} tokens, fingerprint {teacher.fingerprint}) is not the "
-            f"student's ({len(student):,} tokens, fingerprint {student.fingerprint}); train the teacher on this corpus"
+            f"the teacher's vocabulary{where} ({len(teacher):,} tokens, fingerprint "
+            f"{teacher.fingerprint}) is not the student's ({len(student):,} tokens, fingerprint "
+            f"{student.fingerprint}); train the teacher on this corpus"
         )

@@ -1,1 +1,1 @@
-"""BLEU, chrF, ROUGE, accuracy, and the statistics of their comparison."""
+"""BLEU, chrF, ROUGE and accuracy, with confidence intervals and significance tests."""

@@ -1,4 +1,4 @@
-"""Errors of a pronunciation, as grapheme-to-phoneme conversion counts them."""
+"""Phoneme errors, as grapheme-to-phoneme conversion counts them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from nltk import edit_distance
 
 
 def phoneme_errors(hypothesis: str, references: Sequence[str]) -> tuple[int, int]:
-    """Edit distance to the closest reference, and that reference's length, both in phonemes.
+    """Count phoneme errors against the closest reference.
 
-    The closest reference has the fewest errors for its length; the first of equals counts.
+    Returns:
+        Edit distance to the reference with the lowest error rate, and the length of that reference,
+        in phonemes.
     """
     phonemes = hypothesis.split()
-    known = [reference.split() for reference in references]
-    counts = [(edit_distance(phonemes, each), max(len(each), 1)) for each in known]
+    targets = [reference.split() for reference in references]
+    counts = [(edit_distance(phonemes, target), max(len(target), 1)) for target in targets]
     return min(counts, key=lambda count: count[0] / count[1])

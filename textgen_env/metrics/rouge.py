@@ -1,13 +1,14 @@
-"""ROUGE of one sentence by rouge-score, with tokens of every script.
+"""ROUGE of one sentence with rouge-score, for text in any script.
 
-Tokens: the text in lower case, split wherever there is no letter, mark or number; in scripts
-written without spaces (``textgen_env.metrics.scripts``) each character is a token of its own. Tokens of a-z
-and 0-9 get rouge-score's English stems, all others stay. So ASCII text scores as in rouge-score.
+Tokenization: text is lowercased and split at every character that is not a letter, mark or number.
+In scripts without spaces between words (``textgen_env.metrics.scripts``), each character is a
+token. Tokens of a-z and 0-9 are stemmed as English, so ASCII text has the scores of rouge-score.
 
-Sentences, for ROUGE-Lsum: the lines of the text, as in rouge-score. A text of one line is split after
-``.``, ``!`` or ``?`` (with closing quotes or brackets) before a space, and after ``。``, ``！`` or ``？``.
+Sentences, for ROUGE-Lsum: the lines of the text, as in rouge-score. Text of one line is split after
+``.``, ``!`` or ``?`` (with closing quotes or brackets) before a space, and after ``。``, ``！`` or
+``？``.
 
-A text without any token, such as ``!!!``, scores 100 where a reference is the same, else 0.
+Text without tokens, such as ``!!!``, scores 100 if a reference is equal, else 0.
 """
 
 from __future__ import annotations
@@ -29,28 +30,30 @@ _END = re.compile(r"""(?<=[.!?])(["'”’)\]]*)\s+|(?<=[。！？])(["'”’�
 
 
 def rouge_sentence(hypothesis: str, references: Sequence[str]) -> dict[str, float]:
-    """F1 of every value in percent; of several references the best one counts, for each value by itself."""
+    """Compute every F1 in percent, each for its best reference."""
     if not any(map(str.isalnum, hypothesis)):
         same = bool(hypothesis.split()) and any(
             hypothesis.split() == text.split() for text in references
         )
         return dict.fromkeys(VALUES, 100.0 * same)
-    best = _scorer().score_multi([sentences(text) for text in references], sentences(hypothesis))
+    targets = [split_sentences(text) for text in references]
+    best = _scorer().score_multi(targets, split_sentences(hypothesis))
     return {name: 100.0 * best[name].fmeasure for name in VALUES}
 
 
-def rouge_choices() -> str:
-    """The choices behind the values, for the signature."""
-    return f"stem:english|tok:unicode|lsum:lines-or-marks|f1:best-reference|rouge-score:{version('rouge-score')}"
+def rouge_signature() -> str:
+    """Return the settings behind the values, for the signature."""
+    settings = "stem:english|tok:unicode|lsum:lines-or-marks|f1:best-reference"
+    return f"{settings}|rouge-score:{version('rouge-score')}"
 
 
-def sentences(text: str) -> str:
-    """``text`` with one sentence a line."""
+def split_sentences(text: str) -> str:
+    """Put each sentence of ``text`` on its own line."""
     return text if "\n" in text.strip() else _END.sub(r"\1\2\n", text)
 
 
-class _Spaced(dict):
-    """For ``str.translate``: a space for what separates tokens, nothing for invisible joiners."""
+class _Separators(dict[int, str]):
+    """Table for ``str.translate``: separators become spaces, invisible joiners are deleted."""
 
     def __missing__(self, code: int) -> str:
         letter = chr(code)
@@ -62,19 +65,18 @@ class _Spaced(dict):
         return self[code]
 
 
-class Tokens:
-    """A tokenizer for rouge-score; see the module's text."""
+class RougeTokenizer:
+    """A tokenizer for rouge-score; see the module's docstring."""
 
     def __init__(self) -> None:
-        from nltk.stem.porter import (
-            PorterStemmer,
-        )  # takes seconds to import, and only ROUGE needs it
+        from nltk.stem.porter import PorterStemmer  # a slow import that only ROUGE needs
 
         self._stem = lru_cache(maxsize=100_000)(PorterStemmer().stem)
-        self._spaced = _Spaced()
+        self._separators = _Separators()
 
     def tokenize(self, text: str) -> list[str]:
-        words = text.lower().translate(self._spaced).split()
+        """Split ``text`` into lowercase tokens and stem the ASCII ones of more than 3 letters."""
+        words = text.lower().translate(self._separators).split()
         return [self._stem(word) if len(word) > 3 and word.isascii() else word for word in words]
 
 
@@ -82,4 +84,4 @@ class Tokens:
 def _scorer() -> RougeScorer:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer(list(VALUES), tokenizer=Tokens())
+    return RougeScorer(list(VALUES), tokenizer=RougeTokenizer())

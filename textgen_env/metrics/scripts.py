@@ -1,4 +1,4 @@
-"""Writing systems without spaces between words, by character and by language code."""
+"""Scripts without spaces between words: detect them by character or by language code."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
-BLOCKS: dict[str, tuple[tuple[int, int], ...]] = {  # Unicode code points, first and last
+BLOCKS: dict[str, tuple[tuple[int, int], ...]] = {  # script → (first, last) code points
     "Han": (
-        (0x3005, 0x3007),
-        (0x3400, 0x4DBF),
-        (0x4E00, 0x9FFF),
-        (0xF900, 0xFAFF),
-        (0x20000, 0x3FFFF),
+        *((0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF)),
+        *((0xF900, 0xFAFF), (0x20000, 0x3FFFF)),
     ),
     "Kana": ((0x3041, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9F), (0x1AFF0, 0x1B16F)),
     "Bopomofo": ((0x3100, 0x312F), (0x31A0, 0x31BF)),
@@ -29,7 +26,7 @@ BLOCKS: dict[str, tuple[tuple[int, int], ...]] = {  # Unicode code points, first
     "Tai Viet": ((0xAA80, 0xAADF),),
     "Yi": ((0xA000, 0xA4CF),),
 }
-LANGUAGES = {  # ISO 639-1 and 639-3 (or 639-2) codes → the name in BLOCKS
+LANGUAGES = {  # ISO 639-1, 639-2 or 639-3 code → script in BLOCKS
     **dict.fromkeys(("th", "tha", "nod", "tts", "sou"), "Thai"),
     **dict.fromkeys(("lo", "lao"), "Lao"),
     **dict.fromkeys(("bo", "bod", "tib", "dz", "dzo"), "Tibetan"),
@@ -48,7 +45,7 @@ LANGUAGES = {  # ISO 639-1 and 639-3 (or 639-2) codes → the name in BLOCKS
 
 @cache
 def script(character: str) -> str:
-    """The name in ``BLOCKS`` of the script of ``character``; empty where its script has spaces."""
+    """Return the script in ``BLOCKS`` of ``character``; empty if its script has spaces."""
     code = ord(character)
     if code < 0x0E00:
         return ""
@@ -57,14 +54,16 @@ def script(character: str) -> str:
 
 
 def main_script(texts: Iterable[str]) -> str:
-    """The script without spaces that most letters of ``texts`` are in; empty where there is none.
+    """Return the script in ``BLOCKS`` of most letters; empty if most letters have another script.
 
-    Japanese mixes Kana and Han: text in both counts as Kana where at least 5 % of these letters are.
+    Japanese mixes Kana and Han, so text in both counts as Kana if at least 5 % of these letters
+    are.
     """
     counts = Counter(script(letter) for text in texts for letter in text if letter.isalpha())
     spaced, kana, han = counts.pop("", 0), counts["Kana"], counts["Han"]
     if sum(counts.values()) <= spaced:
         return ""
-    if max(counts, key=counts.__getitem__) in ("Kana", "Han"):
+    most_common = max(counts, key=counts.__getitem__)
+    if most_common in ("Kana", "Han"):
         return "Kana" if 20 * kana >= kana + han else "Han"
-    return max(counts, key=counts.__getitem__)
+    return most_common

@@ -1,48 +1,108 @@
-"""95 % confidence intervals and a test over seeds. Scores are percentages, 0 to 100."""
+"""95 % confidence intervals and significance tests. Scores are percentages, 0 to 100."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
 RESAMPLES = 1000
+BATCH = 100  # resamples in memory at once
 Interval = tuple[float, float]
 
 
 def wilson_interval(percent: float, count: int) -> Interval:
-    """Wilson's score interval of a proportion: inside [0, 100], and never of width zero.
+    """Wilson's score interval of a proportion, which never has width zero.
 
     Args:
-        percent: The share of successes, 0 to 100.
-        count: The number of trials.
+        percent: Share of successes, 0 to 100.
+        count: Number of trials.
     """
-    interval = stats.binomtest(round(percent / 100 * count), count).proportion_ci(
-        LEVEL, method="wilson"
-    )
+    test = stats.binomtest(round(percent / 100 * count), count)
+    interval = test.proportion_ci(LEVEL, method="wilson")
     return 100 * float(interval.low), 100 * float(interval.high)
 
 
 def bootstrap_interval(
     values: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES
 ) -> np.ndarray:
-    """95 % percentile interval of the column means of ``values`` ``[N, K]`` under resampling of rows → ``[2, K]``."""
-    count = len(values)
-    means = np.stack(
-        [values[generator.integers(count, size=count)].mean(axis=0) for _ in range(resamples)]
-    )
-    return np.percentile(means, (2.5, 97.5), axis=0)
+    """Percentile bootstrap interval of the column means, resampling rows.
+
+    Args:
+        values: ``[N, K]``, one row per sentence.
+        generator: Source of randomness.
+        resamples: Number of resamples.
+
+    Returns:
+        ``[2, K]``: low and high ends.
+    """
+    result = _bootstrap((values,), np.mean, generator, resamples)
+    return np.stack(result.confidence_interval)
 
 
 def ratio_interval(
     rows: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES
 ) -> np.ndarray:
-    """95 % percentile interval of Σ rows[:, 0] / Σ rows[:, 1] under resampling of rows → ``[2]``."""
-    count = len(rows)
-    sums = [rows[generator.integers(count, size=count)].sum(axis=0) for _ in range(resamples)]
-    return np.percentile([part / whole for part, whole in sums], (2.5, 97.5))
+    """Percentile bootstrap interval of Σ rows[:, 0] / Σ rows[:, 1], resampling rows.
+
+    Args:
+        rows: ``[N, 2]``, one row per sentence.
+        generator: Source of randomness.
+        resamples: Number of resamples.
+
+    Returns:
+        ``[2]``: low and high end.
+    """
+    if len(rows) < 2:
+        return np.repeat(rows[:, 0] / rows[:, 1], 2)
+
+    def ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int) -> np.ndarray:
+        return numerator.sum(axis) / denominator.sum(axis)
+
+    result = _bootstrap((rows[:, 0], rows[:, 1]), ratio, generator, resamples)
+    return np.stack(result.confidence_interval)
+
+
+def paired_bootstrap_p_value(
+    differences: np.ndarray, generator: np.random.Generator, resamples: int = RESAMPLES
+) -> float:
+    """Two-sided p-value of the paired bootstrap test: is the mean of ``differences`` zero?
+
+    The resampled means, shifted to mean zero, have the distribution of the null hypothesis. A
+    single sentence is no evidence: p = 1.
+
+    Args:
+        differences: ``[N]``, one per sentence.
+        generator: Source of randomness.
+        resamples: Number of resamples.
+    """
+    if len(differences) < 2:
+        return 1.0
+    mean = differences.mean()
+    means = _bootstrap((differences,), np.mean, generator, resamples).bootstrap_distribution
+    return float((np.abs(means - mean) >= abs(mean)).sum() + 1) / (resamples + 1)
+
+
+def _bootstrap(
+    data: tuple[np.ndarray, ...],
+    statistic: Callable[..., Any],
+    generator: np.random.Generator,
+    resamples: int,
+) -> Any:
+    """``scipy.stats.bootstrap`` over rows, which ``data`` share."""
+    return stats.bootstrap(
+        data,
+        statistic,
+        n_resamples=resamples,
+        batch=BATCH,
+        paired=len(data) > 1,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=generator,
+    )
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
@@ -52,15 +112,16 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def score_interval(values: Sequence[float], over_sentences: Sequence[Interval]) -> Interval:
-    """Interval of the mean score of several training runs: over seeds and over test sentences.
+    """Interval of the mean score of several training runs, over seeds and over test sentences.
 
-    Both sources of error add up in squares, each side by itself: the t interval over the seeds, and
-    the mean of the runs' own intervals over sentences (the runs share their sentences, so that
-    several runs do not narrow it). With one seed only the sentences count.
+    The two sources of error are independent, so their half-widths add in quadrature, separately
+    below and above the mean: the t interval over seeds, and the mean of the intervals over
+    sentences. The runs share their test sentences, so the number of runs does not narrow the
+    latter. With one seed, only the sentences count.
 
     Args:
         values: One score per seed.
-        over_sentences: The interval of each score over the test sentences.
+        over_sentences: Interval of each score over the test sentences.
 
     Returns:
         Low and high end, clipped to [0, 100].
@@ -72,10 +133,13 @@ def score_interval(values: Sequence[float], over_sentences: Sequence[Interval]) 
 
 
 def paired_p_value(differences: Sequence[float]) -> float:
-    """Two-sided p-value of the paired t-test: is the mean of ``differences``, one per seed, zero?
+    """Two-sided p-value of the paired t-test: is the mean of ``differences`` zero?
 
-    Differences that are all the same leave no spread to divide by. Their p-value is that of the exact
-    sign-flip test, 2 / 2^n; or 1, if they are zero.
+    If all differences are equal, the t statistic is undefined. The p-value is then that of the
+    exact sign-flip permutation test, 2 / 2^n, or 1 if they are zero.
+
+    Args:
+        differences: One difference per seed.
     """
     if np.ptp(differences) == 0:
         return 1.0 if differences[0] == 0 else 2.0 ** (1 - len(differences))

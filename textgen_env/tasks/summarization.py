@@ -13,7 +13,7 @@ from textgen_env.tasks.task import Task
 
 def load_summary_corpus(origin: CorpusSource, genre: str) -> Corpus:
     """Load documents and summaries; ``genre`` of the bundled corpus: "news" or "dialogues"."""
-    return origin.find(read_summaries, lambda pairs: read_bundled(genre, pairs))
+    return origin.read(read_summaries, lambda pairs: read_bundled(genre, pairs))
 
 
 def summarization_task(

@@ -41,7 +41,7 @@ def load_parallel_corpus(
         corpus = read_bundled("translation", pairs)
         return corpus if source == "de" else _reversed(corpus)
 
-    return origin.find(lambda folder: read_folder(folder, source, target, unescape, tedx), bundled)
+    return origin.read(lambda folder: read_folder(folder, source, target, unescape, tedx), bundled)
 
 
 def _reversed(corpus: Corpus) -> Corpus:
