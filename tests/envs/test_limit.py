@@ -125,14 +125,14 @@ def test_demonstrations_are_cached_per_limit(task):
 
 def record_decodes(monkeypatch):
     """A list that gets the limit ``[B]`` and the trajectories of every decode from now on."""
-    decodes, roll = [], decoding.roll
+    decodes, decode_loop = [], decoding.decode_loop
 
-    def recorded_roll(step, start, limit, max_limit):
-        decodes.append((limit, roll(step, start, limit, max_limit)))
+    def recorded_loop(step, start, limit, max_new_tokens):
+        decodes.append((limit, decode_loop(step, start, limit, max_new_tokens)))
         return decodes[-1][1]
 
     for module in (decoding, interleaved):
-        monkeypatch.setattr(module, "roll", recorded_roll)
+        monkeypatch.setattr(module, "decode_loop", recorded_loop)
     return decodes
 
 

@@ -1,4 +1,4 @@
-"""One cost for the tightrope: the environment's reward, the laboratory's tables and what is rendered are the same."""
+"""Tightrope-v0 costs the same as the tabular MDP: in rewards, in rendering, step by step."""
 
 from __future__ import annotations
 
@@ -16,131 +16,120 @@ from agents.theory.mdps import GROUND, RIGHT, ROPE, Array, tightrope, walker
 from textgen_env.envs import rewards
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.errors import UserError
-from textgen_env.tasks import copy
-from textgen_env.tasks import tightrope as words
+from textgen_env.tasks import tightrope as text
 from textgen_env.tasks.task import Task, expert
-from textgen_env.types import Trajectories
+from textgen_env.types import UNK, Trajectories
 
 T = 5
-JUMP = words.CLIMB + 3
+JUMP = text.CLIMB + 3
 
 
-def returned(env: TextGenEnv, right: tuple[bool, ...]) -> float:
-    """The return of the episode whose actions are the expert's where ``right`` says so, else a fall."""
+def episode_return(env: TextGenEnv, correct: tuple[bool, ...]) -> float:
+    """The return of an episode that takes the expert's action or, where not ``correct``, jumps."""
     _, info = env.reset(options={"index": 0})
     total = 0.0
-    for agrees in right:
-        action = info["expert_action"] if agrees else JUMP
+    for is_correct in correct:
+        action = info["expert_action"] if is_correct else JUMP
         _, reward, _, over, info = env.step(action)
         total += reward
     assert over
     return total
 
 
-def chance(policy: Array, right: tuple[bool, ...], recoverable: bool) -> float:
-    """The probability of these actions under a laboratory's ``policy`` ``[T, 2, A]``."""
-    state, product = ROPE, 1.0
-    for t, agrees in enumerate(right):
-        product *= policy[t, state, RIGHT] if agrees else policy[t, state, 1:].sum()
-        stays_up = agrees and (state == ROPE or recoverable)
+def probability(policy: Array, correct: tuple[bool, ...], recoverable: bool) -> float:
+    """The probability of such an episode under a tabular ``policy`` ``[T, 2, A]``."""
+    state, probability = ROPE, 1.0
+    for t, is_correct in enumerate(correct):
+        probability *= policy[t, state, RIGHT] if is_correct else policy[t, state, 1:].sum()
+        stays_up = is_correct and (state == ROPE or recoverable)
         state = ROPE if stays_up else GROUND
-    return product
+    return probability
 
 
 @pytest.mark.parametrize("recoverable", [True, False])
-def test_the_mean_return_is_minus_the_laboratorys_exact_cost(recoverable: bool) -> None:
-    env = TextGenEnv(words.load(horizon=T, recoverable=recoverable, train=4), expert=True)
-    episodes = list(itertools.product((True, False), repeat=T))
-    returns = [returned(env, right) for right in episodes]
+def test_expected_return_is_minus_the_tabular_cost(recoverable):
+    env = TextGenEnv(text.load(horizon=T, recoverable=recoverable, train=4), expert=True)
+    returns = {
+        correct: episode_return(env, correct)
+        for correct in itertools.product((True, False), repeat=T)
+    }
     rng = np.random.default_rng(0)
     for _ in range(20):
         policy = walker(T, rng.random(T), rng.random(T))
         mean = sum(
-            chance(policy, right, recoverable) * value
-            for right, value in zip(episodes, returns, strict=True)
+            probability(policy, correct, recoverable) * value for correct, value in returns.items()
         )
         assert -mean == pytest.approx(total_cost(tightrope(T, climb=recoverable), policy))
 
 
 @pytest.mark.parametrize("recoverable", [True, False])
-def test_one_wrong_word_costs_the_laboratorys_u(recoverable: bool) -> None:
-    env = TextGenEnv(words.load(horizon=T, recoverable=recoverable, train=4), expert=True)
-    worst = min(returned(env, tuple(t != fall for t in range(T))) for fall in range(T))
+def test_one_error_costs_the_tabular_recoverability(recoverable):
+    env = TextGenEnv(text.load(horizon=T, recoverable=recoverable, train=4), expert=True)
+    worst = min(episode_return(env, tuple(t != error for t in range(T))) for error in range(T))
     u = recoverability(tightrope(T, climb=recoverable), walker(T, 0, 0))
     assert -worst == u == (2 if recoverable else T)
-    assert returned(env, (True,) * T) == 0
+    assert episode_return(env, (True,) * T) == 0
 
 
-def test_what_is_rendered_is_that_cost() -> None:
+def test_rendered_rewards_are_the_costs():
     env = gym.make("textgen_env:Tightrope-v0", expert=True, horizon=6, render_mode="ansi")
     _, info = env.reset(seed=0)
-    for fall in (True, False):
-        _, _, _, _, info = env.step(JUMP if fall else info["expert_action"])
+    env.step(JUMP)
+    _, _, _, _, info = env.step(text.CLIMB)
     assert "reward -1 · return -2" in env.render()
     env.step(info["expert_action"])
     assert "reward +0 · return -2" in env.render()
 
 
-def all_at_once(task: Task, action: torch.Tensor) -> np.ndarray:
-    length = torch.full((len(action),), action.shape[1])
-    written = Trajectories(action, length, length.float())
-    reward = rewards.make(task.reward, task)
-    return rewards.score_trajectories(reward, task, "train", range(len(action)), written)
+def random_trajectories(task: Task, rows: int) -> Trajectories:
+    generator = torch.Generator().manual_seed(0)
+    action = torch.randint(UNK, len(task.vocabulary), (rows, task.horizon), generator=generator)
+    return Trajectories(action, torch.full((rows,), task.horizon), torch.zeros(rows))
 
 
-def test_whole_episodes_are_paid_as_single_steps() -> None:
-    task = words.load(horizon=T, train=8)
-    action = torch.randint(
-        words.UNK, len(task.vocabulary), (8, T), generator=torch.Generator().manual_seed(0)
-    )
-    paid = all_at_once(task, action)
+def score(reward: str, task: Task, episodes: Trajectories) -> np.ndarray:
+    reward = rewards.make(reward, task, expert(task))
+    return rewards.score_trajectories(reward, task, "train", range(len(episodes.action)), episodes)
+
+
+def test_stepwise_rewards_equal_trajectory_rewards():
+    task = text.load(horizon=T, train=8)
+    episodes = random_trajectories(task, 8)
+    earned = score("cost", task, episodes)
     env = TextGenEnv(task, split="train")
     for row in range(8):
         env.reset(options={"index": row})
-        assert [env.step(int(token))[1] for token in action[row]] == paid[row].tolist()
+        assert [env.step(int(token))[1] for token in episodes.action[row]] == earned[row].tolist()
 
 
-def test_elsewhere_the_cost_is_the_disagreement_with_the_exact_expert(task: Task) -> None:
-    action = torch.randint(
-        3, len(task.vocabulary), (6, task.horizon), generator=torch.Generator().manual_seed(0)
-    )
-    length = torch.full((6,), task.horizon)
-    written = Trajectories(action, length, length.float())
-    cost, zero_one = (
-        rewards.score_trajectories(
-            rewards.make(name, task, expert(task)), task, "train", range(6), written
-        )
-        for name in ("cost", "zero_one")
-    )
+def test_cost_of_copy_is_the_zero_one_loss(task):
+    episodes = random_trajectories(task, 6)
+    cost, zero_one = (score(name, task, episodes) for name in ("cost", "zero_one"))
     assert (cost == zero_one).all()
     assert cost.min() == -1
 
 
-def test_a_task_without_an_exact_expert_has_no_cost(task: Task) -> None:
+def test_cost_needs_an_exact_expert(task):
     with pytest.raises(UserError, match="reward='cost': Copy-v0 has no exact expert"):
         rewards.make("cost", task.with_vocabulary(task.vocabulary))
-    assert copy.load(train=4, valid=1, test=1).reward == "zero_one"
 
 
-class Told(torch.nn.Module):
-    """A policy that climbs with the chance ``climb`` wherever it is."""
+class ClimbingPolicy(torch.nn.Module):
+    """Takes ``climb`` with the same probability in every state."""
 
     def __init__(self, size: int, climb: float) -> None:
         super().__init__()
-        other = (1 - climb) / (size - 3)
         self.vocabulary_size = size
-        self.logits = (
-            torch.full((size,), other).index_fill(0, torch.tensor([words.CLIMB]), climb).log()
-        )
+        probs = torch.full((size,), (1 - climb) / (size - 3))
+        probs[text.CLIMB] = climb
+        self.logits = probs.log()
 
-    def forward(
-        self, source: torch.Tensor, prefix: torch.Tensor, mask: torch.Tensor
-    ) -> torch.Tensor:
+    def forward(self, source, prefix, mask):
         return self.logits.expand(int(mask.sum()), -1)
 
 
 @pytest.mark.parametrize("climb", [0.0, 0.3, 1.0])
-def test_the_error_after_a_fall_is_known_of_a_student_that_never_falls(climb: float) -> None:
-    task = words.load(horizon=T, train=20)
-    policy = Told(len(task.vocabulary), climb)
+def test_error_after_a_fall_of_a_policy_that_never_falls(climb):
+    task = text.load(horizon=T, train=20)
+    policy = ClimbingPolicy(len(task.vocabulary), climb)
     assert neural.error_after_fall(policy, task) == pytest.approx(1 - climb, abs=1e-6)
