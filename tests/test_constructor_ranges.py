@@ -1,4 +1,4 @@
-"""A number out of range is an error that names the argument, for all constructors but algorithms'."""
+"""Constructors of oracles, tasks, environments and policies refuse numbers out of range."""
 
 from __future__ import annotations
 
