@@ -31,9 +31,8 @@ class BC(Algorithm):
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """NLL of the batch's target tokens."""
-        return clone(
-            self.policy, batch, select_positions(batch.target, batch.mask_cpu), self.label_smoothing
-        )
+        action = select_positions(batch.target, batch.mask_cpu)  # [N]
+        return clone(self.policy, batch, action, self.label_smoothing)
 
 
 NAMES = {"bc": partial(BC), "mle": partial(BC), "seqkd": partial(BC, demonstrations="teacher")}

@@ -119,9 +119,8 @@ class DAgger(Algorithm):
         else:
             rows = torch.ones_like(on_policy) if self.relabel_all else on_policy
             target = relabel(self.oracle, batch, rows)
-            loss = clone(
-                self.policy, batch, select_positions(target, batch.mask_cpu), self.label_smoothing
-            )
+            action = select_positions(target, batch.mask_cpu)  # [N]
+            loss = clone(self.policy, batch, action, self.label_smoothing)
         loss.metrics = {
             **loss.metrics,
             "beta": self.beta(clock.progress),
@@ -160,9 +159,8 @@ def relabel(oracle: Oracle, batch: Batch, which: Tensor) -> Tensor:
     """Targets ``[B, T]`` with the oracle's actions in the rows ``which``, a CPU mask ``[B]``."""
     rows, target = batch.rows(which), batch.target.clone()
     if len(rows):
-        target[which[:, None] & batch.mask_cpu] = oracle.action(
-            rows.source, rows.prefix, rows.mask_cpu
-        )
+        action = oracle.action(rows.source, rows.prefix, rows.mask_cpu)
+        target[which[:, None] & batch.mask_cpu] = action
     return target
 
 

@@ -68,9 +68,8 @@ class ScheduledSampling(Algorithm):
             predicted = batch.target.clone()
             predicted[mask] = self.predict(mixed, noise[mask])
             mixed = replace(batch, target=torch.where(keep, batch.target, predicted))
-        loss = clone(
-            self.policy, mixed, select_positions(batch.target, batch.mask_cpu), self.label_smoothing
-        )
+        action = select_positions(batch.target, batch.mask_cpu)  # [N]
+        loss = clone(self.policy, mixed, action, self.label_smoothing)
         replaced = (mixed.prefix != batch.prefix)[mask].float().mean()
         loss.metrics = {"epsilon": epsilon, "replaced": replaced}
         return loss

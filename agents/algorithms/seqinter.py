@@ -34,9 +34,8 @@ class SeqInter(Algorithm):
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """NLL of the batch's target tokens."""
-        return clone(
-            self.policy, batch, select_positions(batch.target, batch.mask_cpu), self.label_smoothing
-        )
+        action = select_positions(batch.target, batch.mask_cpu)  # [N]
+        return clone(self.policy, batch, action, self.label_smoothing)
 
 
 NAMES = {"seqinter": partial(SeqInter)}

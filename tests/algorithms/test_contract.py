@@ -1,4 +1,4 @@
-"""What every algorithm that can be named keeps: additive losses, keyed randomness, resume to the bit, nothing held twice."""
+"""What holds for every algorithm: additive losses, keyed randomness and exact resume."""
 
 from __future__ import annotations
 
@@ -22,43 +22,44 @@ STEPS = 8
 
 @cache
 def stateless() -> list[str]:
-    """The algorithms whose losses depend on nothing but the policy, the batch and the clock."""
+    """The algorithms whose losses depend only on policy, batch and clock."""
     task = copy.load(symbols=5, max_length=5, horizon=8, train=20, valid=5, test=5)
     return [name for name in ALGORITHMS if not make(name, task, small_policy(task)).state_dict()]
 
 
 def fresh(name, task, **settings):
-    """The algorithm with a policy and an oracle that are always the same."""
-    exact = "exact" in ALGORITHMS[name].keywords.values()  # it needs the task's own expert
+    """The algorithm with an untrained policy and teacher, always the same ones."""
+    exact = "exact" in ALGORITHMS[name].keywords.values()  # needs the task's exact oracle
     return make(name, task, small_policy(task, **settings), None if exact else teacher(task))
 
 
-def weights(oracle):
-    """What a teacher's policy has learned; nothing of an exact expert."""
+def oracle_weights(algorithm):
+    """The parameters of a teacher; an exact oracle has none."""
+    oracle = algorithm.oracle
     return list(oracle.policy.parameters()) if isinstance(oracle, PolicyOracle) else []
 
 
 @pytest.mark.parametrize("name", stateless())
-@pytest.mark.parametrize("parts", [2, 3])
-def test_the_parts_of_a_batch_add_up_to_the_batch(task, name, parts):
-    """Loss sums, weights and gradients: so that accumulation and several processes change nothing."""
+@pytest.mark.parametrize("count", [2, 3])
+def test_losses_of_sub_batches_add_up(task, name, count):
+    """Sums, weights and gradients: accumulation and several processes change nothing."""
     batch, algorithm = batch_of(task), fresh(name, task)
     whole = first_loss(algorithm, batch)
-    places = torch.arange(len(batch)).roll(3).chunk(parts)
-    losses = [first_loss(algorithm, batch.rows(place)) for place in places]
+    rows = torch.arange(len(batch)).roll(3).chunk(count)
+    losses = [first_loss(algorithm, batch.rows(index)) for index in rows]
     assert sum(loss.weight for loss in losses) == whole.weight
     total = sum(loss.sum for loss in losses)
     torch.testing.assert_close(total, whole.sum, rtol=1e-4, atol=1e-4)
     parameters = [*algorithm.policy.parameters()]
-    sides = (
+    gradients = (
         torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
         for loss in (total, whole.sum)
     )
-    torch.testing.assert_close(*sides, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_its_random_numbers_are_those_of_the_clock_alone(task, name):
+def test_random_numbers_come_only_from_the_clock(task, name):
     losses = []
     for seed in (1, 2):
         algorithm = fresh(name, task)
@@ -70,72 +71,65 @@ def test_its_random_numbers_are_those_of_the_clock_alone(task, name):
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_its_loss_can_be_trained_on_and_its_metrics_logged(task, name):
+def test_losses_and_metrics_are_finite_and_metrics_have_no_gradient(task, name):
     loss = first_loss(fresh(name, task, dropout=0.1), batch_of(task))
     assert loss.weight > 0
     assert loss.tokens is None or loss.tokens >= 0
     assert loss.sum.isfinite()
-    assert all(
-        isinstance(key, str) and math.isfinite(metric) for key, metric in loss.metrics.items()
-    )
-    assert not any(
-        metric.requires_grad for metric in loss.metrics.values() if isinstance(metric, torch.Tensor)
-    )
+    for key, metric in loss.metrics.items():
+        assert isinstance(key, str)
+        assert math.isfinite(metric)
+        assert not (isinstance(metric, torch.Tensor) and metric.requires_grad)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_it_leaves_the_policys_mode_and_the_teacher_alone(task, name):
+def test_training_mode_is_restored_and_the_teacher_unchanged(task, name):
     algorithm = fresh(name, task)
-    before = [weight.clone() for weight in weights(algorithm.oracle)]
+    before = [weight.clone() for weight in oracle_weights(algorithm)]
     first_loss(algorithm, batch_of(task)).sum.backward()
     assert all(module.training for module in algorithm.policy.modules())
-    assert all(map(torch.equal, before, weights(algorithm.oracle)))
-    assert all(weight.grad is None for weight in weights(algorithm.oracle))
+    assert all(map(torch.equal, before, oracle_weights(algorithm)))
+    assert all(weight.grad is None for weight in oracle_weights(algorithm))
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_policy_and_teacher_are_held_and_not_its_own(task, name):
+def test_weights_of_policies_and_teachers_are_not_in_the_algorithms_state(task, name):
     algorithm = fresh(name, task)
-    held = {
-        tensor.data_ptr() for tensor in (*algorithm.policy.parameters(), *weights(algorithm.oracle))
-    }
-    own = [*algorithm.parameters(), *state_tensors(algorithm).values()]
-    assert not held & {tensor.data_ptr() for tensor in own}
-    names = {name for name, _ in algorithm.policy.named_parameters()}
-    assert not [
-        key for key in state_tensors(algorithm) if any(key.endswith(name) for name in names)
-    ]  # a frozen copy
+    weights = [*algorithm.policy.parameters(), *oracle_weights(algorithm)]
+    state = state_tensors(algorithm)
+    registered = {tensor.data_ptr() for tensor in (*algorithm.parameters(), *state.values())}
+    assert not registered & {weight.data_ptr() for weight in weights}
+    policy_keys = tuple(key for key, _ in algorithm.policy.named_parameters())
+    assert not [key for key in state if key.endswith(policy_keys)]  # no frozen copies either
     algorithm.eval()
     assert algorithm.policy.training
 
 
-class Killed(Exception):
-    pass
+class KilledError(Exception):
+    """Stands for the end of the process."""
 
 
 def fit(task, folder, name, die_at=None, resume=False):
-    """All that the last checkpoint holds; the training is killed at the ``die_at``-th validation."""
+    """Train and return the last checkpoint; validation number ``die_at`` raises KilledError."""
     algorithm, calls = fresh(name, task, dropout=0.2), itertools.count(1)
 
     def validate():
         if next(calls) == die_at:
-            raise Killed
+            raise KilledError
         return {"valid_score": 0.0}
 
     config = TrainConfig(STEPS, lr=0.01, warmup=2, validations=3, resume=resume)
-    batches, files = (
-        Batches(task.splits["train"], 100, 0, task.limit),
-        Checkpoints(folder, "student", {}),
-    )
-    train(algorithm, algorithm.policy, batches, validate, config, files)
-    return load_tensors(files.last)[0]
+    batches = Batches(task.splits["train"], 100, 0, task.limit)
+    checkpoints = Checkpoints(folder, "student", {})
+    train(algorithm, algorithm.policy, batches, validate, config, checkpoints)
+    return load_tensors(checkpoints.last)[0]
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_killed_and_resumed_it_ends_in_the_same_bits(task, name, tmp_path):
-    straight = fit(task, tmp_path / "straight", name)
-    with pytest.raises(Killed):
+def test_a_killed_and_resumed_training_ends_with_the_same_bits(task, name, tmp_path):
+    uninterrupted = fit(task, tmp_path / "uninterrupted", name)
+    with pytest.raises(KilledError):
         fit(task, tmp_path / "killed", name, die_at=2)
     resumed = fit(task, tmp_path / "killed", name, resume=True)
-    assert straight.keys() == resumed.keys()
-    assert all(torch.equal(straight[key], resumed[key]) for key in straight)
+    assert uninterrupted.keys() == resumed.keys()
+    assert all(torch.equal(uninterrupted[key], resumed[key]) for key in uninterrupted)

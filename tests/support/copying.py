@@ -1,34 +1,80 @@
-"""Students of Copy-v0, trained as the command line would."""
+"""Students of a small Copy-v0, which they can learn to perfection in a few seconds."""
 
-from agents.evaluation.outputs import generate_texts
-from agents.generation.decoder import Decoder
-from agents.runs.machine import resolve_machine
-from agents.runs.run import Run
-from agents.runs.student import build_student
-from agents.runs.task import build_task
-from agents.runs.teacher import Teacher
-from agents.runs.training import build_algorithm
-from cli import read
-from dagger import distill
-from textgen_env.metrics.scores import corpus_score
-from textgen_env.tasks.task import expert
+from __future__ import annotations
 
-SHORT = ["env=Copy-v0", "env.symbols=5", "env.max_length=5", "env.horizon=8"]
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.algorithms import Algorithm
+from agents.algorithms.bc import BC
+from agents.generation.rollout import rollout
+from agents.model import build_policy
+from agents.runs.demonstrations import demonstrations
+from agents.training.saving import Checkpoints
+from agents.training.trainer import TrainConfig, train
+from textgen_env.data.batching import Batches
+from textgen_env.tasks import copy
+from textgen_env.tasks.task import Task
+
+SOLVED = 98.0  # % of test strings copied exactly; the optimum is 100, the tolerance 2
+SIZES = {"layers": 1, "width": 32, "ffn": 64, "dropout": 0.0}
+BATCH_TOKENS = 256
 
 
-def made(words):
-    """What the command line says: configuration, task, fresh or given student."""
-    config = read("dagger", words)
-    task = build_task(config)
-    return config, task, build_student(config, task)
+def copy_task() -> Task:
+    """Strings of one to five out of five symbols."""
+    return copy.load(symbols=5, max_length=5, horizon=8)
 
 
-def fit(folder, words):
-    """The test accuracy of a student trained as the command line says."""
-    config, task, student = made(words)
-    on, teacher = resolve_machine(config), expert(task)
-    run = Run(folder, config, on, task, Teacher(teacher, teacher.demonstrate, {}), student)
-    distill(run, build_algorithm(config, task, student, teacher))
-    texts = generate_texts(Decoder(student, 1, *on), task, task.splits["test"])
-    (accuracy,) = corpus_score(task.metric, texts, task.splits["test"].texts.references).values()
-    return accuracy.value
+def student(task: Task, seed: int) -> Any:
+    """A transformer with fresh weights."""
+    return build_policy("transformer", SIZES, task.vocabulary, seed)
+
+
+class HalfwayError(Exception):
+    """Ends the training of a student that copies half of the validation split."""
+
+
+def halfway_student(folder: Path, task: Task, seed: int) -> Any:
+    """A student that copies at least half of the validation split, but not yet all of it."""
+    policy = student(task, seed)
+
+    def validate() -> dict[str, float]:
+        score = accuracy(policy, task, "valid")
+        if score >= 50:
+            raise HalfwayError
+        return {"valid_score": score}
+
+    algorithm, batches = BC(policy), Batches(task.splits["train"], BATCH_TOKENS, seed, task.limit)
+    config = TrainConfig(400, lr=3e-3, warmup=40, validations=40, seed=seed)
+    with pytest.raises(HalfwayError):
+        train(algorithm, policy, batches, validate, config, Checkpoints(folder, "student", {}))
+    return policy
+
+
+def fit(
+    folder: Path, task: Task, algorithm: Algorithm, steps: int, seed: int, lr: float = 3e-3
+) -> float:
+    """Train the algorithm's policy and return its accuracy on the test split, in percent."""
+    policy: Any = algorithm.policy
+    split = demonstrations(algorithm.demonstrations, task, algorithm.oracle, "float32", "cpu").split
+    train(
+        algorithm,
+        policy,
+        Batches(split, BATCH_TOKENS, seed, task.limit),
+        lambda: {"valid_score": accuracy(policy, task, "valid")},
+        TrainConfig(steps, lr=lr, warmup=40, validations=5, seed=seed),
+        Checkpoints(folder, "student", {}),
+    )
+    return accuracy(policy, task, "test")
+
+
+def accuracy(policy: Any, task: Task, split: str) -> float:
+    """Percentage of the split's sources that greedy decoding copies exactly."""
+    batch = Batches(task.splits[split], 100_000, 0, task.limit).at(0)
+    episodes = rollout(policy, batch.source, batch.limit)
+    width = min(batch.target.shape[1], episodes.action.shape[1])
+    same = (batch.target[:, :width] == episodes.action[:, :width]).all(1)
+    return 100 * (same & (batch.length == episodes.length)).double().mean().item()

@@ -1,4 +1,4 @@
-"""Small policies, experts and algorithms for the tests of learners."""
+"""Small policies, oracles and algorithms for tests of learners."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ from textgen_env.tasks.task import Task, expert
 from textgen_env.types import Batch
 
 ALGORITHMS = variants(agents.algorithms)
+NEED_START = [  # algorithms that improve a student that is trained already
+    name
+    for name, algorithm in ALGORITHMS.items()
+    if algorithm.func.needs_start and not algorithm.keywords.get("cold_start")  # type: ignore[attr-defined]
+]
 START = Clock(seed=0, step=0, steps=10)
 
 
@@ -28,12 +33,12 @@ def small_policy(task: Task, dropout: float = 0.0, seed: int = 0) -> Any:
 
 
 def teacher(task: Task, seed: int = 7) -> PolicyOracle:
-    """A policy as the expert: it has tensors, and is sure of nothing."""
+    """An oracle with the distributions of an untrained policy."""
     return PolicyOracle(small_policy(task, seed=seed), greedy, task.vocabulary, task.vocabulary)
 
 
 def make(name: str, task: Task, policy: Any, oracle: Any = None, **settings: Any) -> Algorithm:
-    """The algorithm of that name, with the settings it has there and ``settings``; rewarded by the task's accuracy."""
+    """The algorithm ``name``, rewarded by accuracy; by default with the task's exact oracle."""
     oracle = expert(task) if oracle is None else oracle
     reward = partial(
         rewards.score_trajectories, rewards.make("accuracy", task, oracle), task, "train"
@@ -46,7 +51,7 @@ def make(name: str, task: Task, policy: Any, oracle: Any = None, **settings: Any
 
 
 def batch_of(task: Task, step: int = 0, tokens: int = 400) -> Batch:
-    """A batch of its training split."""
+    """A batch of the training split."""
     return Batches(task.splits["train"], tokens, 0, task.limit).at(step)
 
 

@@ -1,0 +1,43 @@
+"""Every algorithm reaches the optimum of Copy-v0, 100 % accuracy, within a tolerance of 2."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from functools import cache
+
+import pytest
+
+from support.copying import SOLVED, accuracy, copy_task, fit, halfway_student, student
+from support.learners import ALGORITHMS, NEED_START, make
+
+TRAINED = {*NEED_START, "aggrevated_exact"}  # the latter can stay on a plateau from fresh weights
+STEPS = {"aggrevated": 500}  # its gradient is that of one action per sentence
+REPRESENTATIVE = ("bc", "imitkd_full", "reinforce")  # on data, on samples, on rewards
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A function that returns a student that copies about half of the strings, by seed."""
+
+    @cache
+    def train(seed):
+        policy = halfway_student(tmp_path_factory.mktemp("halfway"), copy_task(), seed)
+        assert accuracy(policy, copy_task(), "test") < SOLVED
+        return policy
+
+    return lambda seed: deepcopy(train(seed))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in REPRESENTATIVE else pytest.mark.slow)
+        for name in ALGORITHMS
+    ],
+)
+def test_it_solves_copy(name, seed, tmp_path, trained):
+    task, steps = copy_task(), STEPS.get(name, 350)
+    policy = trained(seed) if name in TRAINED else student(task, seed)
+    algorithm = make(name, task, policy)
+    assert fit(tmp_path, task, algorithm, steps, seed, 2e-3 if name in TRAINED else 3e-3) >= SOLVED
