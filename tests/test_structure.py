@@ -42,7 +42,6 @@ PRIVATE_NAMES: dict[str, str] = {
     "tests/data/test_corpus.py": "to be rewritten against the public interface",
 }
 SLEEPS: dict[str, str] = {
-    "tests/accel/test_workers.py": "to wait for a condition",
     "tests/data/test_corpus.py": "to wait for a condition",
     "tests/experiments/test_scripts.py": "to wait for a condition",
 }

@@ -82,20 +82,20 @@ def decode_in_workers(
     with _lock:
         team = teams.get(policy)
         if team is None or not team.fits(policy, len(others)):
-            stop_workers(policy)
+            stop_team(policy)
             team = teams[policy] = Team(policy, len(others))
         try:
             team.send(decode, max_new_tokens, others)
             outputs = [_in_one_thread(decode, policy, max_new_tokens, **first)]
             return _concatenate([*outputs, *team.receive(len(others))])
         except BaseException as error:  # the next decode must not receive the outputs of this one
-            stop_workers(policy)
+            stop_team(policy)
             if isinstance(error, EOFError | ConnectionError):
                 raise RuntimeError("a decoding worker has died; is there enough memory?") from error
             raise
 
 
-def stop_workers(policy: nn.Module) -> None:
+def stop_team(policy: nn.Module) -> None:
     """End the workers of ``policy``, if it has any; a later decode starts new ones."""
     if team := teams.pop(policy, None):
         team.close()

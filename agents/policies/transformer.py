@@ -106,20 +106,19 @@ class Transformer(nn.Module):
         """Encode ``source`` ``[B, S]`` once, for at most ``limit`` steps."""
         memory = self.encode(source)
         caches = [KVCache(keys_values[:, :0], 0) for keys_values in memory[:-1]]
-        encodings = positions(limit, self.width, source.device)
-        return TransformerState(0, encodings, 1, caches, None, memory)
+        table = positions(limit, self.width, source.device)
+        return TransformerState(0, table, 1, caches, None, memory)
 
     def step(self, token: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """One step for ``token`` ``[B]`` → ``[B, V]``; consumes ``state``."""
         x = self.target_embedding(token) * math.sqrt(self.width) + state.positions[state.time]
         x = x.view(-1, state.beams, self.width)  # [N, W, D]
-        *memory, present = state.memory
-        visible = state.visible
+        (*memory, present), visible = state.memory, state.visible
         if visible is not None:
             new = torch.eye(state.beams, dtype=torch.bool, device=visible.device)
             visible = torch.cat([visible, new.expand(len(visible), 1, -1, -1)], 3)  # [N, 1, W, R]
         for layer, keys_values, cache in zip(self.decoder, memory, state.caches, strict=True):
-            # not layer(…): a compiled layer is for whole sequences only
+            # forward, not a call: a compiled layer is for whole sequences
             x = layer.forward(x, keys_values, present, cache, visible)
         logits = self.head(self.decoder_norm(x.flatten(0, 1)))
         return logits, replace(state, time=state.time + 1, visible=visible)
@@ -157,8 +156,8 @@ class TransformerState:
         caches, visible, memory = self.caches, self.visible, self.memory
         if visible is not None or beams > 1:
             if visible is None:
-                entries = torch.ones_like(index, dtype=torch.bool)[:, None]
-                visible = entries.expand(-1, caches[0].length)  # [B', R]
+                shape = len(index), caches[0].length
+                visible = torch.ones(shape, dtype=torch.bool, device=index.device)  # [B', R]
             else:
                 visible = visible.flatten(0, 2)[index]  # [B', R]
             visible = visible.unflatten(0, (len(source), 1, beams))  # [N, 1, W, R]
@@ -180,8 +179,7 @@ class KVCache:
         start, beams = self.length, keys_values.shape[1]
         self.length += beams
         if self.length > self.keys_values.shape[1]:
-            growth = (0, 0, 0, 0, 0, 0, 0, CACHE_STEPS * beams)
-            self.keys_values = F.pad(self.keys_values, growth)
+            self.keys_values = F.pad(self.keys_values, (*[0] * 7, CACHE_STEPS * beams))
         self.keys_values[:, start : self.length] = keys_values
         return self.keys_values[:, : self.length]
 
@@ -200,11 +198,7 @@ class SelfAttention(nn.Module):
         self.output = linear(width, width)
 
     def forward(
-        self,
-        x: Tensor,
-        mask: Tensor | None = None,
-        cache: KVCache | None = None,
-        causal: bool = False,
+        self, x: Tensor, mask: Tensor | None, cache: KVCache | None = None, causal: bool = False
     ) -> Tensor:
         """``[B, T, D]`` → ``[B, T, D]``; attends where ``mask`` is True, and causally if asked."""
         x = self.query_key_value(x).unflatten(-1, (3, self.heads, -1))  # [B, T, 3, H, K]

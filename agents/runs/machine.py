@@ -82,7 +82,7 @@ def stop_workers(policy: nn.Module) -> None:
     if find_spec("agents.accel") is not None:
         from agents.accel import workers
 
-        workers.stop_workers(policy)
+        workers.stop_team(policy)
 
 
 def package_versions() -> dict[str, str]:

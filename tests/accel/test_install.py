@@ -1,9 +1,10 @@
-"""What is installed is told, and nothing needs it."""
+"""Accelerations are optional: ``install`` says what it did, and nothing else needs the folder."""
 
 from __future__ import annotations
 
 import platform
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,17 +17,14 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def restored(monkeypatch: pytest.MonkeyPatch):
+def restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("TEXTGEN_ACCEL", raising=False)
     yield
     accel.install(1)
 
 
-@pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc",
-    reason="workers are forked on Linux only, the allocator is glibc's",
-)
-def test_it_says_what_it_installs_and_can_be_turned_off(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is glibc's")
+def test_install_reports_what_it_did_and_can_be_turned_off(monkeypatch: pytest.MonkeyPatch):
     assert accel.install(2) == "freed memory is kept, large decodes over 2 processes"
     assert decoding.runner is accel.workers.decode_in_workers
     assert accel.install(1) == "freed memory is kept"
@@ -36,19 +34,17 @@ def test_it_says_what_it_installs_and_can_be_turned_off(monkeypatch: pytest.Monk
     assert decoding.runner is decoding.run_in_process
 
 
-def test_without_the_folder_a_command_says_so(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "agents.accel", None)  # as if it were not there
+def test_commands_run_without_the_folder(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "agents.accel", None)  # importing it fails
     assert install_accel(2) == "none"
     assert decoding.runner is decoding.run_in_process
 
 
-def test_no_other_file_imports_it():
-    files = [
+def test_only_machine_imports_it():
+    paths = [path for name in ("agents", "textgen_env") for path in (ROOT / name).rglob("*.py")]
+    mentions = [
         path.relative_to(ROOT)
-        for folder in ("agents", "textgen_env")
-        for path in (ROOT / folder).rglob("*.py")
+        for path in paths
+        if path.parent.name != "accel" and "accel" in path.read_text()
     ]
-    others = [
-        path for path in files if "accel" not in path.parts and "accel" in (ROOT / path).read_text()
-    ]
-    assert others == [Path("agents/runs/machine.py")]
+    assert mentions == [Path("agents/runs/machine.py")]

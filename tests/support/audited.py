@@ -1,7 +1,7 @@
-"""Jobs from a JSON file, each under an audit hook: ``python tests/support/audited.py jobs.json results.json``.
+"""Run jobs under an audit hook: ``python tests/support/audited.py jobs.json results.json``.
 
-A hook cannot be removed, so the jobs run in a process of their own.  A result says what a job did
-that a folder which is only data cannot make it do: ``events``, and how it ended: ``said``, ``code``.
+An audit hook cannot be removed, so the jobs run in a process of their own. The result of a job:
+``events``, what an untrusted folder must not cause; ``output`` and the exit ``code``.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.
 events: list[str] = []
 code_roots = [str(Path(path).resolve()) for path in (sys.prefix, sys.base_prefix, ROOT)]
 open_roots = [*code_roots, "/proc", "/sys", "/dev", "/etc/localtime", "/usr"]
-folders: list[str] = []  # of which only files of data may be opened
+untrusted_roots: list[str] = []  # only data files may be opened there
 
 
-def within(path: str, roots: list[str]) -> bool:
+def is_within(path: str, roots: list[str]) -> bool:
     return any(path == root or path.startswith(root + os.sep) for root in roots)
 
 
-def watch(event: str, args: tuple) -> None:
-    """The hook: it only takes down."""
+def record_event(event: str, args: tuple) -> None:
+    """The audit hook: records network, processes, foreign code, and files outside the roots."""
     if event in NETWORK or event in PROCESSES or event == "pickle.find_class":
         events.append(f"{event} {args!r}"[:200])
     elif event in ("exec", "compile"):
         file = args[0].co_filename if event == "exec" else os.fspath(args[1] or "<none>")
         file = os.fsdecode(file)
-        if not file.startswith("<") and not within(os.path.realpath(file), code_roots):
+        if not file.startswith("<") and not is_within(os.path.realpath(file), code_roots):
             events.append(f"{event} {file}")
     elif event == "open" and not isinstance(args[0], int):
         file = os.path.realpath(os.fsdecode(args[0]))
-        data = within(file, folders) and (file.endswith(DATA) or os.path.isdir(file))
-        if not data and not within(file, open_roots):
+        is_data = file.endswith(DATA) or os.path.isdir(file)
+        if not (is_data and is_within(file, untrusted_roots)) and not is_within(file, open_roots):
             events.append(f"open {file}")
 
 
-def late(*_: object) -> None:
+def time_out(*_: object) -> None:
     raise TimeoutError
 
 
@@ -64,42 +64,41 @@ def load_data(folder: str) -> None:
     load_hub(HubDataset("Set", folder, "de", "en"))
 
 
-def run(script: str, *words: str) -> None:
+def run_command(script: str, *overrides: str) -> None:
     import cli
 
-    sys.argv = [f"{script}.py", *words]
+    sys.argv = [f"{script}.py", *overrides]
     cli.run(importlib.import_module(script).main, script)
 
 
 def main(jobs: str, results: str) -> None:
-    asked = json.loads(Path(jobs).read_text())
-    open_roots.extend(asked["roots"])
-    code_roots.append(asked["site"])
-    open_roots.append(asked["site"])
-    folders.extend(asked["folders"])
-    for module in asked["imports"]:  # with what their own loading does
+    request = json.loads(Path(jobs).read_text())
+    code_roots.append(request["site"])
+    open_roots.extend([*request["roots"], request["site"]])
+    untrusted_roots.extend(request["untrusted"])
+    for module in request["imports"]:  # imports may open files and run code
         importlib.import_module(module)
-    known = {"model": load_model, "data": load_data, "run": run}
-    found = []
-    signal.signal(signal.SIGALRM, late)
-    sys.addaudithook(watch)
-    for kind, *words in asked["jobs"]:
+    kinds = {"model": load_model, "data": load_data, "run": run_command}
+    outcomes = []
+    signal.signal(signal.SIGALRM, time_out)
+    sys.addaudithook(record_event)
+    for kind, *args in request["jobs"]:
         events.clear()
-        signal.alarm(60)  # a job that waits for ever is a failed one
+        signal.alarm(60)
         code, error = 0, ""
-        with console.capture() as said:
+        with console.capture() as output:
             try:
-                known[kind](*words)
-            except UserError as refused:
-                code, error = 2, str(refused)
+                kinds[kind](*args)
+            except UserError as user_error:
+                code, error = 2, str(user_error)
             except SystemExit as stop:
                 code = stop.code
             except BaseException:
                 code, error = 1, traceback.format_exc()
         signal.alarm(0)
-        found.append({"events": list(events), "code": code, "said": said.get() + error})
+        outcomes.append({"events": list(events), "code": code, "output": output.get() + error})
     open_roots.append(os.path.dirname(os.path.realpath(results)))
-    Path(results).write_text(json.dumps(found))
+    Path(results).write_text(json.dumps(outcomes))
 
 
 if __name__ == "__main__":

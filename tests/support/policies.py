@@ -9,10 +9,12 @@ V = 13
 
 
 def tokens(rows: int, length: int, seed: int = 0) -> Tensor:
+    """Random tokens that are not special."""
     return torch.randint(4, V, (rows, length), generator=torch.Generator().manual_seed(seed))
 
 
 def sources(lengths: list[int], width: int, seed: int = 1) -> Tensor:
+    """Random sources of these lengths, EOS included, padded to ``width``."""
     source = tokens(len(lengths), width, seed)
     for row, length in zip(source, lengths, strict=True):
         row[length - 1] = EOS
@@ -21,12 +23,14 @@ def sources(lengths: list[int], width: int, seed: int = 1) -> Tensor:
 
 
 def prefixes(rows: int, length: int, seed: int = 2) -> Tensor:
+    """Random prefixes that begin with BOS."""
     prefix = tokens(rows, length, seed)
     prefix[:, 0] = BOS
     return prefix
 
 
 def close(actual: Tensor, expected: Tensor) -> None:
+    """Assert equality up to rounding."""
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)
 
 

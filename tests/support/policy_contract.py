@@ -1,4 +1,7 @@
-"""The identities of ``textgen_env.types.Policy``: a test module imports them all and has a fixture ``policy``."""
+"""Tests of the identities of ``textgen_env.types.Policy``.
+
+A test module imports them all and defines a fixture ``policy``.
+"""
 
 import pytest
 import torch
@@ -8,14 +11,14 @@ from support.policies import close, decode, prefixes, sources, tokens
 from textgen_env.types import BOS, PAD
 
 
-def test_a_policy_can_be_stepped_while_it_learns(policy: nn.Module):
+def test_steps_with_gradients_equal_teacher_forcing(policy: nn.Module):
     source, prefix = sources([3, 2], 3), prefixes(2, 4)
     stepped, _ = decode(policy, policy.start(source, 4), prefix)
     close(stepped, policy(source, prefix))
 
 
 @torch.no_grad()
-def test_cached_equals_uncached_over_more_steps_than_any_first_allocation(policy: nn.Module):
+def test_cached_equals_uncached_beyond_the_initial_cache(policy: nn.Module):
     source, prefix = sources([6, 3, 1], 6), prefixes(3, 70)
     close(decode(policy, policy.start(source, 70), prefix)[0], policy(source, prefix))
 
@@ -30,7 +33,7 @@ def test_batched_equals_single(policy: nn.Module):
 
 
 @torch.no_grad()
-def test_padding_of_either_side_changes_nothing(policy: nn.Module):
+def test_padding_of_source_or_prefix_changes_nothing(policy: nn.Module):
     source, prefix = sources([4, 3], 4), prefixes(2, 5)
     wide_source = torch.cat([source, torch.full((2, 9), PAD)], 1)
     wide_prefix = torch.cat([prefix, torch.full((2, 4), PAD)], 1)
@@ -39,15 +42,15 @@ def test_padding_of_either_side_changes_nothing(policy: nn.Module):
 
 
 @torch.no_grad()
-def test_the_future_of_a_prefix_is_not_seen_and_its_past_and_the_source_are(policy: nn.Module):
+def test_logits_depend_on_the_past_and_the_source_but_not_on_the_future(policy: nn.Module):
     source, prefix = sources([5, 4], 5), prefixes(2, 8)
     logits = policy(source, prefix)
     for time in (0, 3):
-        other = prefix.clone()
-        other[:, time + 1 :] = prefixes(2, 8, seed=9)[:, time + 1 :]
-        changed = policy(source, other)
-        close(changed[:, : time + 1], logits[:, : time + 1])
-        assert (changed[:, -1] - logits[:, -1]).abs().max() > 1e-3
+        changed = prefix.clone()
+        changed[:, time + 1 :] = prefixes(2, 8, seed=9)[:, time + 1 :]
+        changed_logits = policy(source, changed)
+        close(changed_logits[:, : time + 1], logits[:, : time + 1])
+        assert (changed_logits[:, -1] - logits[:, -1]).abs().max() > 1e-3
     assert (policy(sources([5, 4], 5, seed=8), prefix) - logits).abs().amax((1, 2)).min() > 1e-3
 
 
@@ -62,12 +65,9 @@ def test_mask_selects_positions_in_row_major_order(policy: nn.Module):
     "index", [[2, 0, 1], [1], [0, 0, 2, 2], [2, 2, 2, 0, 1], [3, 1, 0, 2], []], ids=str
 )
 @torch.no_grad()
-def test_selected_rows_go_on_as_if_they_had_always_stood_there(policy: nn.Module, index: list[int]):
-    source, prefix, rows = (
-        sources([6, 3, 4, 5], 6),
-        prefixes(4, 9),
-        torch.tensor(index, dtype=torch.int64),
-    )
+def test_selected_rows_continue_as_in_a_batch_of_their_own(policy: nn.Module, index: list[int]):
+    source, prefix = sources([6, 3, 4, 5], 6), prefixes(4, 9)
+    rows = torch.tensor(index, dtype=torch.int64)
     state = decode(policy, policy.start(source, 9), prefix[:, :4])[1].select(rows)
     if index:
         close(decode(policy, state, prefix[rows, 4:])[0], policy(source[rows], prefix[rows])[:, 4:])
@@ -75,27 +75,27 @@ def test_selected_rows_go_on_as_if_they_had_always_stood_there(policy: nn.Module
 
 @torch.no_grad()
 def test_select_follows_beams(policy: nn.Module):
-    """Three sources: three hypotheses each, reordered within a source, a source dropped, beams of unequal number."""
+    """Start hypotheses, reorder them within a source, drop a source, and end with unequal beams."""
     source = sources([6, 3, 4], 6)
     state, owner = policy.start(source, 40), torch.arange(3)
     prefix = torch.full((3, 1), BOS)
-    moves = [
+    selections = [
         [0, 0, 0, 1, 1, 1, 2, 2, 2],
         [1, 0, 0, 5, 4, 4, 8, 6, 7],
         [6, 7, 8, 2, 1, 0],
         [5, 0, 0, 1],
         [0, 2, 2, 2, 1, 3],
     ]
-    for turn, move in enumerate(moves):
+    for time, selection in enumerate(selections):
         logits, state = policy.step(prefix[:, -1], state)
         close(logits, policy(source[owner], prefix)[:, -1])
-        index = torch.tensor(move)
+        index = torch.tensor(selection)
         state, owner, prefix = state.select(index), owner[index], prefix[index]
-        prefix = torch.cat([prefix, tokens(len(index), 1, seed=20 + turn)], 1)
+        prefix = torch.cat([prefix, tokens(len(index), 1, seed=20 + time)], 1)
     close(policy.step(prefix[:, -1], state)[0], policy(source[owner], prefix)[:, -1])
 
 
-def test_a_source_of_nothing_but_padding_is_finite_with_its_gradient(policy: nn.Module):
+def test_logits_and_gradients_of_an_empty_source_are_finite(policy: nn.Module):
     logits = policy(torch.full((2, 3), PAD), prefixes(2, 4))
     logits.square().sum().backward()
     assert logits.isfinite().all()
