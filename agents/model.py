@@ -28,7 +28,7 @@ from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
-from textgen_env.tasks.wmt16 import separate_marks
+from textgen_env.tasks.wmt16 import split_punctuation
 from textgen_env.types import EOS
 
 WEIGHTS, VOCABULARY = Path("checkpoints", "best.safetensors"), Path("vocabulary.json")
@@ -59,7 +59,7 @@ class TextSettings(NamedTuple):
             text = unescape_text(text)
         text = " ".join(text.split())
         if self.preprocessing.split_marks:
-            text = separate_marks(text)
+            text = split_punctuation(text)
         return text.lower() if self.preprocessing.lowercase else text
 
     def to_json(self) -> dict[str, Any]:

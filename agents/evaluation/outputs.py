@@ -76,8 +76,9 @@ def _load_outputs(path: Path, count: int, model: str) -> list[str]:
     """The outputs in ``path``; CorruptFileError unless they are ``count`` texts of ``model``."""
     content = load_json(path)
     texts = content.get("texts") if isinstance(content, dict) else None
-    is_list = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
-    if not is_list or len(texts) != count:
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise CorruptFileError(f"{path} does not hold a list of texts")
+    if len(texts) != count:
         raise CorruptFileError(f"{path} does not hold {count} texts")
     if content.get("model") != model:
         raise CorruptFileError(f"{path} was generated with other weights")

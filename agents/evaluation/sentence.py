@@ -10,7 +10,7 @@ from torch import Tensor
 
 from agents.generation.decoder import Decode
 from agents.generation.rollout import eval_mode
-from textgen_env.envs.rendering import pieces
+from textgen_env.envs.rendering import token_texts
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks.task import Task
 from textgen_env.types import Batch, Oracle, Policy
@@ -110,7 +110,7 @@ def analyze_sentence(
     names, tokens = vocabulary.tokens, action.tolist()
     columns = (
         [names[token] for token in tokens],
-        pieces(vocabulary, tokens),
+        token_texts(vocabulary, tokens),
         _predictions(names, action, teacher_log_probs),
         _predictions(names, action, student_log_probs),
     )

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from agents.losses.loss import Loss
 from textgen_env.errors import Range, check_range
-from textgen_env.oracles.policy import keep_top
+from textgen_env.oracles.policy import keep_top_k
 from textgen_env.types import LOG_ZERO, Batch, Oracle, Policy
 
 # logits [n, V], log-probabilities [n, V] or tokens [n] → the mean over n positions
@@ -88,7 +88,7 @@ def distill(
     entropy = torch.zeros_like(total)
     for rows, positions in chunks(batch, policy.vocabulary_size):
         log_probs = oracle.log_probs(batch.source[rows], batch.prefix[rows], batch.mask_cpu[rows])
-        log_probs = keep_top(log_probs, top_k)  # [n, V]
+        log_probs = keep_top_k(log_probs, top_k)  # [n, V]
         total = total + _chunk_loss(policy, features, positions, log_probs, loss)
         if loss is cross_entropy:
             entropy -= (log_probs.float().exp() * log_probs.clamp(min=LOG_ZERO)).sum()

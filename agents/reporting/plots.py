@@ -173,7 +173,8 @@ def save_curves(folder: Path | str, metrics: Sequence[dict[str, Any]]) -> Path:
 @matplotlib.rc_context(STYLE)
 def panel_svg(panel: Panel, metrics: Sequence[dict[str, Any]]) -> str:
     """One panel as an ``<svg>`` element that takes its colors from CSS variables."""
-    figure = Figure(figsize=PANEL, layout="constrained")
+    figure = Figure(figsize=PANEL)
+    figure.subplots_adjust(left=0.1, right=0.67, bottom=0.18, top=0.87)  # aligns the page's panels
     draw_panel(figure.add_subplot(), panel, metrics)
     return svg(figure, panel.describe(metrics))
 

@@ -112,7 +112,7 @@ def training_demonstrations(
 def fill_cache(decode: Decode, task: Task, folder: Path) -> None:
     """Fill ``folder`` with the outputs of ``decode`` for all training sources; keep intact shards.
 
-    A shard holds the tensors of ``generate_demonstrations``; its header holds the ``seconds`` they took.
+    A shard holds the tensors of ``demonstrate``; its header holds the ``seconds`` they took.
     """
     split = task.splits["train"]
     columns = (

@@ -27,7 +27,10 @@ def build_algorithm(config: DictConfig, task: Task, student: Any, oracle: Oracle
     """The algorithm of ``config``, given the arguments that its constructor declares."""
     name, settings = chosen(config.algorithm)
     reward = partial(
-        rewards.score, rewards.make(config.reward or task.reward, task, oracle), task, "train"
+        rewards.score_trajectories,
+        rewards.make(config.reward or task.reward, task, oracle),
+        task,
+        "train",
     )
     with keys_of("algorithm", settings):
         algorithm: Algorithm = build(

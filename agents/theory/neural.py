@@ -117,7 +117,7 @@ def student(task: Task, make: Make, seed: int, steps: int | None = None) -> Poli
         torch.manual_seed(seed)
         policy: Any = RNN(len(task.vocabulary), "gru", 1, 1, WIDTH // 2, WIDTH, WIDTH, dropout=0.0)
     batches = Batches(task.splits["train"], EPISODES * task.horizon, seed, task.limit)
-    validate = validator(policy, task, rows=8, amp="float32", device="cpu")
+    validate = validator(policy, task, rows=8, dtype="float32", device="cpu")
     config = TrainConfig(
         steps, LR, warmup=steps // 10, clip=1.0, validations=1, seed=seed
     )  # the last weights are kept
@@ -145,7 +145,7 @@ def sample_episodes(policy: Policy, task: Task, count: int, seed: int) -> Episod
     taken = torch.arange(prefix.shape[1]) < episodes.length[:, None]
     chance = _chances(policy, source, prefix)
     return Episodes(
-        episodes.action, taken, oracle.fallen(source, prefix), oracle.right(source, prefix), chance
+        episodes.action, taken, oracle.fallen(source, prefix), oracle.optimal_action(source, prefix), chance
     )
 
 

@@ -189,7 +189,7 @@ def test_actions_are_scored_by_the_policy_that_generates_which_is_without_dropou
 def test_the_exact_cost_to_go_is_that_of_rolling_out_the_oracle(load):
     task = load(train=30, valid=5, test=5)
     oracle, size = expert(task), len(task.vocabulary)
-    pay = lambda index, episodes: rewards.score(
+    pay = lambda index, episodes: rewards.score_trajectories(
         rewards.make(task.reward, task, oracle), task, "train", index, episodes
     )
     generator = torch.Generator().manual_seed(0)

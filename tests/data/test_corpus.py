@@ -28,7 +28,7 @@ from textgen_env.data.sources import CorpusSource
 from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.errors import UserError
 from textgen_env.tasks import iwslt
-from textgen_env.tasks.translation import find_parallel
+from textgen_env.tasks.translation import load_parallel_corpus
 
 SMALL = {"train": ["ein haus .", "der see ."], "valid": ["ein see ."], "test": ["das haus ."]}
 
@@ -175,7 +175,7 @@ def talk(*segments: str, docid: str = "1") -> str:
     return f"{head}\n{body}\n</doc></mteval>"
 
 
-def release(folder: Path, train: int = 46, pair: str = "de-en") -> Path:
+def stop_workers(folder: Path, train: int = 46, pair: str = "de-en") -> Path:
     """A small release: ``train`` talk lines among metadata, two test sets of two segments."""
     folder.mkdir(exist_ok=True)
     for language in pair.split("-"):
@@ -199,7 +199,7 @@ def release(folder: Path, train: int = 46, pair: str = "de-en") -> Path:
 def test_a_release_is_read_as_the_usual_preparation_does(
     tmp_path: Path, source: str, target: str
 ) -> None:
-    corpus = read_folder(release(tmp_path / "r"), source, target)
+    corpus = read_folder(stop_workers(tmp_path / "r"), source, target)
     assert corpus.sizes == {"train": 44, "valid": 2, "test": 4}
     assert corpus.splits["valid"].sources == [
         f"{source.title()} Satz 22.",
@@ -214,7 +214,7 @@ def test_a_release_is_read_as_the_usual_preparation_does(
 
 
 def test_iwslt_is_tested_without_tedx_unless_asked(tmp_path: Path) -> None:
-    folder = str(release(tmp_path / "r"))
+    folder = str(stop_workers(tmp_path / "r"))
     without, whole = (iwslt.load(folder, vocabulary=60, tedx=tedx).corpus for tedx in (False, True))
     assert iwslt.load(folder, vocabulary=60).corpus is without
     assert (without.sizes["test"], whole.sizes["test"]) == (2, 4)
@@ -236,7 +236,7 @@ def test_tedx_is_refused_where_there_is_no_release(tmp_path: Path) -> None:
 
 
 def test_empty_sides_of_a_release_are_left_out_and_counted(tmp_path: Path) -> None:
-    release(tmp_path)
+    stop_workers(tmp_path)
     path = tmp_path / "IWSLT14.TED.tst2010.de-en.en.xml"
     path.write_text(talk("one", ""), encoding="utf-8")
     corpus = read_iwslt_xml(tmp_path, "de", "en")
@@ -245,7 +245,7 @@ def test_empty_sides_of_a_release_are_left_out_and_counted(tmp_path: Path) -> No
 
 
 def test_a_release_with_parts_missing_says_which(tmp_path: Path) -> None:
-    release(tmp_path)
+    stop_workers(tmp_path)
     assert "did you mean 'de-en'" in one_line(read_folder, tmp_path, "dd", "en")
     (tmp_path / "IWSLT14.TED.tst2010.de-en.en.xml").rename(tmp_path / "away")
     assert "no IWSLT14.TED.tst2010.de-en.en.xml" in one_line(read_folder, tmp_path, "de", "en")
@@ -259,7 +259,7 @@ def test_a_release_with_parts_missing_says_which(tmp_path: Path) -> None:
 
 
 def test_segments_that_do_not_match_are_placed(tmp_path: Path) -> None:
-    release(tmp_path)
+    stop_workers(tmp_path)
     path = tmp_path / "IWSLT14.TED.tst2010.de-en.en.xml"
     path.write_text(talk("one", "two", docid="2"), encoding="utf-8")
     assert "tst2010.de-en.de.xml:5: segment 1/1 stands where" in one_line(
@@ -274,7 +274,7 @@ def test_segments_that_do_not_match_are_placed(tmp_path: Path) -> None:
 
 
 def test_entities_are_never_expanded(tmp_path: Path) -> None:
-    release(tmp_path)
+    stop_workers(tmp_path)
     bomb = '<!DOCTYPE x [<!ENTITY a "boom"><!ENTITY f SYSTEM "file:///etc/passwd">]>' + talk(
         "&a; &f;", "b"
     )
@@ -512,7 +512,7 @@ def find(
     hub: HubDataset | None = None,
     pairs: int = 20,
 ):
-    return find_parallel(
+    return load_parallel_corpus(
         CorpusSource(kind, data_dir, pairs, hub), source, "en" if source != "en" else "de"
     )
 
@@ -608,7 +608,7 @@ def test_the_real_corpus_has_its_published_sizes(corpora: Path) -> None:
 def test_the_released_test_sets_are_the_standard_split(corpora: Path, tmp_path: Path) -> None:
     raw = corpora / "iwslt14" / "raw_devtest_xml"
     assert "put train.tags.de-en.de" in one_line(read_folder, raw, "de", "en")
-    release(tmp_path)
+    stop_workers(tmp_path)
     for path in [*tmp_path.glob("*.xml")]:
         path.unlink()
     for path in raw.glob("*.xml"):

@@ -220,8 +220,8 @@ def test_too_long_is_cut_in_training_too_and_references_stay_whole(module, tmp_p
     assert task.vocabulary.decode(test.target[0]) == "u v w x y z"
     assert test.texts.references[0] == ("u v w x y z", "z")
     banner = "\n".join(task.describe())
-    assert "cut 3 train targets to 4 tokens" in banner
-    assert "cut 3 train sources to 5 tokens\n" in banner
+    assert "truncated 3 train targets to 4 tokens" in banner
+    assert "truncated 3 train sources to 5 tokens\n" in banner
     assert (
         max(map(len, module.load(**options, horizon=3).splits["train"].target)) == 3
     )  # never beyond the horizon

@@ -1,4 +1,4 @@
-"""Rewards against their definitions, and the two ways to ask for them."""
+"""Rewards against their definitions, and step by step against whole trajectories."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from textgen_env.oracles.cached import CachedOracle
 from textgen_env.oracles.noisy import NoisyOracle
 from textgen_env.tasks import copy
 from textgen_env.tasks.task import Task, expert
-from textgen_env.types import EOS, Trajectories, shift
+from textgen_env.types import EOS, Trajectories, pad, shift
 
 
 @pytest.fixture
@@ -27,223 +27,183 @@ def task():
     return tiny_task()
 
 
-def written(rows: list[list[int]]) -> Trajectories:
-    """Those actions as trajectories."""
+def trajectories(rows: list[list[int]]) -> Trajectories:
     length = torch.tensor([len(row) for row in rows])
     action = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
     return Trajectories(action, length, torch.zeros(len(rows)))
 
 
-def test_the_experts_own_words_earn_the_most(task):
+def score(reward, task, index, episodes, split="train"):
+    """Rewards ``[B, T]`` of trajectories; ``reward`` is a name or a function."""
+    reward = rewards.make(reward, task, expert(task))
+    return rewards.score_trajectories(reward, task, split, index, episodes)
+
+
+def test_references_earn_the_maximum(task):
     index = [0, 1, 2, 3]
-    references = written([row.tolist() for row in task.splits["train"].target])
-    inside = (torch.arange(references.action.shape[1]) < references.length[:, None]).numpy()
-    earned = rewards.score(
-        rewards.make("expert_logprob_mean", task, expert(task)), task, "train", index, references
-    )
-    np.testing.assert_allclose(earned.sum(axis=1), np.log(0.99), rtol=1e-6)
-    for name, best in {"zero_one": 0.0, "expert_logprob": np.log(0.99)}.items():
-        earned = rewards.score(
-            rewards.make(name, task, expert(task)), task, "train", index, references
-        )
-        np.testing.assert_allclose(earned, np.where(inside, best, 0.0), rtol=1e-6)
-    for name in rewards.TERMINAL:
-        earned = rewards.score(rewards.make(name, task), task, "train", index, references)
-        np.testing.assert_allclose(earned.sum(axis=1), 1.0)
-        assert not earned[:, :-1][inside[:, 1:]].any()  # all of it is paid at the end
+    references = trajectories([row.tolist() for row in task.splits["train"].target])
+    mask = (torch.arange(references.action.shape[1]) < references.length[:, None]).numpy()
+    for name, maximum in {"zero_one": 0.0, "expert_logprob": np.log(0.99)}.items():
+        earned = score(name, task, index, references)
+        np.testing.assert_allclose(earned, np.where(mask, maximum, 0.0), rtol=1e-6)
+    terminal = {**dict.fromkeys(rewards.METRIC_REWARDS, 1.0), "expert_logprob_mean": np.log(0.99)}
+    for name, maximum in terminal.items():
+        earned = score(name, task, index, references)
+        np.testing.assert_allclose(earned.sum(axis=1), maximum, rtol=1e-6)
+        assert not earned[:, :-1][mask[:, 1:]].any()  # paid at the last action
 
 
 def test_zero_one_is_minus_the_number_of_disagreements(task):
     target = task.splits["train"].target[0].tolist()
-    slipped = [target[0] + 1, *target[1:3], 0, *target[4:]]
-    earned = rewards.score(
-        rewards.make("zero_one", task, expert(task)), task, "train", [0], written([slipped])
-    )
+    actions = [target[0] + 1, *target[1:3], 0, *target[4:]]
+    earned = score("zero_one", task, [0], trajectories([actions]))
     assert earned.tolist() == [[-1, 0, 0, -1, 0, 0]]
 
 
-def test_terminal_rewards_are_the_metric_over_100_truncated_or_not(task):
+@pytest.mark.parametrize(("name", "key"), [("bleu", "bleu"), ("chrf", "chrf"), ("rouge", "rougeL")])
+def test_metric_rewards_of_truncated_episodes(name, key, task):
     texts = ["the dog sees", "the a cat sees"]
-    rows = [task.vocabulary.encode(text) for text in texts]  # no EOS: cut by the horizon
-    for name, figure in {"bleu": "bleu", "chrf": "chrf", "rouge": "rougeL"}.items():
-        earned = rewards.score(rewards.make(name, task), task, "train", [0, 1], written(rows)).sum(
-            axis=1
-        )
-        references = task.splits["train"].texts.references
-        expected = [
-            sentence_score(name, text, references[row])[figure] / 100
-            for row, text in enumerate(texts)
-        ]
-        np.testing.assert_allclose(earned, expected)
-        assert ((earned > 0) & (earned < 1)).all()
+    rows = [task.vocabulary.encode(text) for text in texts]  # without EOS
+    earned = score(name, task, [0, 1], trajectories(rows)).sum(axis=1)
+    references = task.splits["train"].texts.references
+    scores = [sentence_score(name, text, references[row]) for row, text in enumerate(texts)]
+    np.testing.assert_allclose(earned, [values[key] / 100 for values in scores])
+    assert ((earned > 0) & (earned < 1)).all()
 
 
-def test_a_function_is_told_where_the_episode_stands(task):
-    seen = []
+def test_function_rewards_get_the_episode_so_far(task):
+    calls = []
 
-    def spy(*given):
-        seen.append(given)
+    def constant(*arguments):
+        calls.append(arguments)
         return 1
 
-    earned = rewards.score(
-        rewards.make(spy, task), task, "valid", [1, 0], written([[5, 2], [6, 7, 8]])
-    )
+    earned = score(constant, task, [1, 0], trajectories([[5, 2], [6, 7, 8]]), split="valid")
     assert earned.tolist() == [[1, 1, 0], [1, 1, 1]]
-    assert [(split, index, action.tolist(), ended) for _, split, index, action, ended in seen] == [
+    assert all(call[0] is task for call in calls)
+    assert [(split, index, action.tolist(), ended) for _, split, index, action, ended in calls] == [
         ("valid", 1, [5], False),
         ("valid", 1, [5, 2], True),
         ("valid", 0, [6], False),
         ("valid", 0, [6, 7], False),
         ("valid", 0, [6, 7, 8], True),
     ]
-    assert all(task is given[0] for given in seen)
 
 
 @pytest.mark.parametrize("name", REWARDS)
-def test_one_position_at_a_time_is_all_at_once(name, task):
+def test_stepwise_rewards_equal_trajectory_rewards(name, task):
     reward = rewards.make(REWARDS[name], task, expert(task))
     rows = [[5, 6, 2], [4, 7, 8, 9, 1, 0, 3, 4, 5], [2]]
-    whole = written(rows)
-    action, length = whole.action.numpy(), whole.length.numpy()
+    finished = trajectories(rows)
+    action, length = finished.action.numpy(), finished.length.numpy()
     index = np.array([3, 0, 1])
-    source = rewards.pad([task.splits["train"].source[row] for row in index], task.source_limit)
+    source = pad([task.splits["train"].source[row] for row in index], task.source_limit)
     stepped = np.zeros(action.shape)
     for step in range(action.shape[1]):
-        alive = np.flatnonzero(length > step)
-        so_far = np.where(np.arange(action.shape[1]) <= step, action, 0)[alive]
-        ended = length[alive] == step + 1
-        length_so_far = np.full(len(alive), step + 1)
-        episodes = rewards.Episodes(
-            ["train"] * len(alive), index[alive], source[alive], so_far, length_so_far, ended
+        running = np.flatnonzero(length > step)
+        so_far = np.where(np.arange(action.shape[1]) <= step, action, 0)[running]
+        ended = length[running] == step + 1
+        length_so_far = np.full(len(running), step + 1)
+        episodes = rewards.EpisodeBatch(
+            ["train"] * len(running), index[running], source[running], so_far, length_so_far, ended
         )
-        stepped[alive, step] = reward(episodes, episodes.last)
-    np.testing.assert_array_equal(stepped, rewards.score(reward, task, "train", index, whole))
+        stepped[running, step] = reward(episodes, episodes.last)
+    expected = rewards.score_trajectories(reward, task, "train", index, finished)
+    np.testing.assert_array_equal(stepped, expected)
 
 
-def test_what_the_caller_knows_of_the_expert_is_not_asked_again(task):
+def test_known_expert_actions_are_not_queried_again(task):
     oracle = expert(task)
     reward = rewards.make("zero_one", task, oracle)
-    whole = written([[5, 6, 2]])
-    source = rewards.pad([task.splits["train"].source[0]], task.source_limit)
-    episodes = rewards.Episodes(
-        ["train"], np.array([0]), source, whole.action.numpy(), np.array([3]), np.array([True])
+    action = trajectories([[5, 6, 2]]).action.numpy()
+    source = pad([task.splits["train"].source[0]], task.source_limit)
+    episodes = rewards.EpisodeBatch(
+        ["train"], np.array([0]), source, action, np.array([3]), np.array([True])
     )
-    assert reward(episodes, episodes.taken, np.array([5, 5, 2])).tolist() == [0, -1, 0]
+    assert reward(episodes, episodes.mask, np.array([5, 5, 2])).tolist() == [0, -1, 0]
     assert oracle.queries == 0
 
 
-def test_any_oracle_can_pay(task):
-    clean = written([row.tolist() for row in task.splits["train"].target])
+def test_expert_logprob_of_a_cached_noisy_oracle(task):
+    references = trajectories([row.tolist() for row in task.splits["train"].target])
     noisy = NoisyOracle(expert(task), 0.5, torch.Generator().manual_seed(0))
-    earned = rewards.score(
-        rewards.make("expert_logprob", task, CachedOracle(noisy)),
-        task,
-        "train",
-        [0, 1, 2, 3],
-        clean,
-    )
-    direct = noisy.log_probs(
-        *(torch.from_numpy(rewards.pad(task.splits["train"].source, 10)), shift(clean.action))
-    )
-    expected = direct.gather(2, clean.action[..., None])[..., 0].numpy()
-    inside = earned != 0
-    np.testing.assert_allclose(earned[inside], expected[inside], rtol=1e-6)
-    assert inside.sum() == int(clean.length.sum())
+    reward = rewards.make("expert_logprob", task, CachedOracle(noisy))
+    earned = rewards.score_trajectories(reward, task, "train", [0, 1, 2, 3], references)
+    source = torch.from_numpy(pad(task.splits["train"].source, 10))
+    log_probs = noisy.log_probs(source, shift(references.action))
+    expected = log_probs.gather(2, references.action[..., None])[..., 0].numpy()
+    mask = earned != 0
+    np.testing.assert_allclose(earned[mask], expected[mask], rtol=1e-6)
+    assert mask.sum() == int(references.length.sum())
 
 
 @pytest.mark.parametrize(
-    ("name", "best"), [("expert_logprob", [EOS]), ("expert_logprob_mean", [4, 4, 4, EOS])]
+    ("name", "optimum"), [("expert_logprob", [EOS]), ("expert_logprob_mean", [4, 4, 4, EOS])]
 )
-def test_the_summed_log_probability_prefers_the_empty_output_and_its_mean_the_expert(name, best):
-    """Copying "a a a" by an expert that is right with probability 0.4: the best of all 97 outputs, by exhaustion."""
+def test_summed_log_probability_prefers_the_empty_output_and_its_mean_does_not(name, optimum):
+    """Enumerates all 97 outputs for "a a a", with an expert of accuracy 0.4 that copies."""
     task = copy.load(symbols=2, min_length=3, max_length=3, horizon=4, train=8, valid=1, test=1)
     index = task.splits["train"].texts.sources.index("a a a")
     tokens = range(2, len(task.vocabulary))  # all but PAD and BOS
     outputs = [
-        [*words, *end]
+        [*symbols, *end]
         for length in range(5)
-        for words in itertools.product([t for t in tokens if t != EOS], repeat=length)
+        for symbols in itertools.product([t for t in tokens if t != EOS], repeat=length)
         for end in ([[EOS]] if length < 4 else [[]])
     ]
     reward = rewards.make(name, task, copy.CopyOracle(len(task.vocabulary), 0.6))
-    returns = rewards.score(reward, task, "train", [index] * len(outputs), written(outputs)).sum(
-        axis=1
-    )
-    assert outputs[int(returns.argmax())] == best
+    rows = [index] * len(outputs)
+    earned = rewards.score_trajectories(reward, task, "train", rows, trajectories(outputs))
+    assert outputs[int(earned.sum(axis=1).argmax())] == optimum
 
 
-def test_the_mean_is_the_sum_divided_by_the_length(task):
-    outputs = written([[5, 6, 2], [4, 7, 8, 9, 1, 0, 3, 4, 5], [2]])
+def test_mean_logprob_is_the_sum_divided_by_the_length(task):
+    outputs = trajectories([[5, 6, 2], [4, 7, 8, 9, 1, 0, 3, 4, 5], [2]])
     summed, mean = (
-        rewards.score(
-            rewards.make(name, task, expert(task)), task, "train", [3, 0, 1], outputs
-        ).sum(axis=1)
+        score(name, task, [3, 0, 1], outputs).sum(axis=1)
         for name in ("expert_logprob", "expert_logprob_mean")
     )
     np.testing.assert_allclose(mean, summed / outputs.length.numpy())
 
 
 def chinese(metric: str) -> Task:
-    """One Chinese sentence in every split, a character a token; no tokenizer chosen."""
+    """One Chinese sentence in every split, one token per character, without a BLEU tokenizer."""
     pairs = Pairs(["我 们 今 天 去 学 校 。"], [("我们今天去学校。",)])
     splits = dict.fromkeys(("train", "valid", "test"), pairs)
     corpus = Corpus("tiny", "local", "by hand", splits)
-    return Task(
-        "Tiny-v0",
-        corpus,
-        Vocabulary.from_words(list("我们今天去学校。")),
-        20,
-        Limit(20),
-        metric=metric,
-        reward="bleu",
-    )
+    vocabulary = Vocabulary.from_words(list("我们今天去学校。"))
+    return Task("Tiny-v0", corpus, vocabulary, 20, Limit(20), metric=metric, reward="bleu")
 
 
 @pytest.mark.parametrize("metric", ["bleu:zh", "rouge"])
-def test_the_reward_bleu_has_the_tokens_of_the_texts_language(metric):
-    """Seven characters of eight agree: with tokens of 13a it would be 0."""
+def test_bleu_reward_uses_the_tokenizer_of_the_language(metric):
     task = chinese(metric)
-    text = written([task.vocabulary.encode("我 们 今 天 去 学 校")])
-    paid = rewards.score(rewards.make("bleu", task), task, "train", [0], text).sum()
-    expected = sentence_score(
-        "bleu:zh", task.vocabulary.decode(text.action[0].tolist()), ["我们今天去学校。"]
-    )["bleu"]
-    assert 0.5 < paid == pytest.approx(expected / 100)
+    text = trajectories([task.vocabulary.encode("我 们 今 天 去 学 校")])
+    earned = score("bleu", task, [0], text).sum()
+    hypothesis = task.vocabulary.decode(text.action[0].tolist())
+    expected = sentence_score("bleu:zh", hypothesis, ["我们今天去学校。"])["bleu"]
+    assert 0.5 < earned == pytest.approx(expected / 100)  # the tokenizer 13a would give 0
 
 
-def test_a_reward_without_a_tokenizer_is_refused():
-    thai = Corpus(
-        "tiny",
-        "local",
-        "by hand",
-        dict.fromkeys(("train", "valid", "test"), Pairs(["a"], [("แมวนอนหลับอยู่",)])),
-    )
-    task = Task(
-        "Tiny-v0",
-        thai,
-        Vocabulary.from_words(["a"]),
-        source_limit=9,
-        limit=Limit(9),
-        metric="rouge",
-        reward="rouge",
-    )
-    with pytest.raises(
-        UserError, match=r"no tokenizer for text in Thai script.*: use reward=chrf$"
-    ):
+def test_bleu_reward_without_a_tokenizer_raises_a_clear_error():
+    pairs = Pairs(["a"], [("แมวนอนหลับอยู่",)])
+    thai = Corpus("tiny", "local", "by hand", dict.fromkeys(("train", "valid", "test"), pairs))
+    vocabulary = Vocabulary.from_words(["a"])
+    task = Task("Tiny-v0", thai, vocabulary, 9, Limit(9), metric="rouge", reward="rouge")
+    with pytest.raises(UserError, match=r"no tokenizer .* Thai script.*: use reward=chrf$"):
         rewards.make("bleu", task)
 
 
-def test_mistakes_are_named(task):
+def test_invalid_names_raise_clear_errors(task):
     with pytest.raises(UserError, match="did you mean 'zero_one'"):
         rewards.make("zero_on", task, expert(task))
-    for name in rewards.EXPERT:
-        with pytest.raises(UserError, match="give an oracle"):
+    for name in rewards.EXPERT_REWARDS:
+        with pytest.raises(UserError, match="needs an oracle"):
             rewards.make(name, task)
-    rewards.make(progress, task)
 
 
 @pytest.mark.parametrize("path", ["support.tiny.progress", "support.tiny:progress"])
-def test_a_dotted_path_names_a_function(path, task):
+def test_dotted_path_names_a_function(path, task):
     assert rewards.make(path, task) == rewards.make(progress, task)
 
 
@@ -255,6 +215,6 @@ def test_a_dotted_path_names_a_function(path, task):
         ("support.tiny.WORDS", "reward 'support.tiny.WORDS' is not a function"),
     ],
 )
-def test_a_dotted_path_without_a_function_is_refused(path, message, task):
+def test_dotted_path_without_a_function_raises_a_clear_error(path, message, task):
     with pytest.raises(UserError, match=message):
         rewards.make(path, task)

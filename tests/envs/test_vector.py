@@ -1,9 +1,7 @@
-"""The vector environment is so many single ones: the same episodes, rewards and info, in every autoreset mode."""
+"""The vector environment against gymnasium's ``SyncVectorEnv`` over single environments."""
 
 from __future__ import annotations
 
-import gc
-import tracemalloc
 from typing import Any
 
 import gymnasium as gym
@@ -11,18 +9,15 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 
-from support.tiny import NEW_GYMNASIUM, REWARDS, make_vec, noisy_references, tiny_task
-from textgen_env import make_vector_env
+from support.tiny import NEW_GYMNASIUM, REWARDS, tiny_task
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.vector import FINAL_OBSERVATION, AutoresetMode, TextGenVectorEnv
 from textgen_env.errors import UserError
-from textgen_env.tasks import tasks
 from textgen_env.types import BOS, EOS, PAD
 
 B = 5
-MODES = (
-    list(AutoresetMode) if NEW_GYMNASIUM else [AutoresetMode.SAME_STEP]
-)  # what SyncVectorEnv of this generation can do
+# The modes that the installed SyncVectorEnv supports.
+MODES = list(AutoresetMode) if NEW_GYMNASIUM else [AutoresetMode.SAME_STEP]
 
 
 @pytest.fixture
@@ -31,7 +26,7 @@ def task():
 
 
 def reference_envs(task, mode: AutoresetMode, **options: Any) -> Any:
-    """gymnasium's own loop over single environments."""
+    """gymnasium's own vector environment over single environments."""
     makers = [lambda: TextGenEnv(task, **options)] * B
     if NEW_GYMNASIUM:
         return gym.vector.SyncVectorEnv(makers, autoreset_mode=mode)
@@ -39,22 +34,22 @@ def reference_envs(task, mode: AutoresetMode, **options: Any) -> Any:
 
 
 def info_of(infos: dict[str, Any], slot: int) -> dict[str, Any]:
-    """What the batched ``infos`` say of one slot."""
-    found: dict[str, Any] = {}
-    for name, value in infos.items():
+    """The ``info`` of one slot, in plain Python values."""
+    info: dict[str, Any] = {}
+    for name, values in infos.items():
         if not name.startswith("_") and infos[f"_{name}"][slot]:
-            part = info_of(value, slot) if isinstance(value, dict) else value[slot]
-            if isinstance(part, dict):  # an observation, or 0.29's final_info
-                part = {key: np.asarray(each).tolist() for key, each in part.items()}
-            found[name] = part.tolist() if isinstance(part, np.ndarray | np.generic) else part
-    return found
+            value = info_of(values, slot) if isinstance(values, dict) else values[slot]
+            if isinstance(value, dict):  # an observation, or 0.29's final_info
+                value = {key: np.asarray(item).tolist() for key, item in value.items()}
+            info[name] = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return info
 
 
-def assert_same(first: tuple, second: tuple) -> None:
-    for name, part in first[0].items():
-        np.testing.assert_array_equal(part, second[0][name], err_msg=name)
-    for one, other in zip(first[1:-1], second[1:-1], strict=True):
-        np.testing.assert_array_equal(one, other)
+def assert_equal_steps(first: tuple, second: tuple) -> None:
+    for name, array in first[0].items():
+        np.testing.assert_array_equal(array, second[0][name], err_msg=name)
+    for array, expected in zip(first[1:-1], second[1:-1], strict=True):
+        np.testing.assert_array_equal(array, expected)
     for slot in range(B):
         assert info_of(first[-1], slot) == info_of(second[-1], slot)
 
@@ -64,90 +59,66 @@ def assert_same(first: tuple, second: tuple) -> None:
     "options",
     [
         {"text": "end"},
-        {
-            "text": "always",
-            "expert": True,
-            "action_mask": True,
-            "reward": "zero_one",
-            "split": "valid",
-        },
+        dict(text="always", expert=True, action_mask=True, reward="zero_one", split="valid"),
         {"text": "never", "reward": "expert_logprob"},
         {"text": "end", "reward": REWARDS["function"]},
     ],
     ids=["bleu", "everything", "logprob", "function"],
 )
-def test_it_replays_gymnasiums_vector_environment(mode, options, task):
-    ours, theirs = (
-        TextGenVectorEnv(task, B, autoreset_mode=mode, **options),
-        reference_envs(task, mode, **options),
-    )
+def test_equals_gymnasiums_sync_vector_env(mode, options, task):
+    ours = TextGenVectorEnv(task, B, autoreset_mode=mode, **options)
+    theirs = reference_envs(task, mode, **options)
     assert ours.observation_space == theirs.observation_space
     assert ours.action_space == theirs.action_space
     generator = np.random.default_rng(0)
-    assert_same(ours.reset(seed=11), theirs.reset(seed=11))
+    assert_equal_steps(ours.reset(seed=11), theirs.reset(seed=11))
     for _ in range(40):
-        actions = np.where(
-            generator.random(B) < 0.15, EOS, generator.integers(len(task.vocabulary), size=B)
-        )
+        tokens = generator.integers(len(task.vocabulary), size=B)
+        actions = np.where(generator.random(B) < 0.15, EOS, tokens)
         first, second = ours.step(actions), theirs.step(actions)
-        assert_same(first, second)
+        assert_equal_steps(first, second)
         over = first[2] | first[3]
         if mode is AutoresetMode.DISABLED and over.any():
-            assert_same(
-                *(envs.reset(options={"reset_mask": over.copy()}) for envs in (ours, theirs))
-            )
-    for given in (
+            resets = (envs.reset(options={"reset_mask": over.copy()}) for envs in (ours, theirs))
+            assert_equal_steps(*resets)
+    for arguments in (
         {"options": {"index": 1}},
         {"seed": [3, None, 4, None, 3]},
         {"options": {"split": "test"}},
     ):
-        assert_same(ours.reset(**given), theirs.reset(**given))
+        assert_equal_steps(ours.reset(**arguments), theirs.reset(**arguments))
         for action in (5, EOS):
-            assert_same(ours.step(np.full(B, action)), theirs.step(np.full(B, action)))
+            assert_equal_steps(ours.step(np.full(B, action)), theirs.step(np.full(B, action)))
 
 
-def test_the_seeds_are_told_as_gymnasium_tells_them(task):
+def test_np_random_seed_equals_gymnasiums(task):
     ours, theirs = TextGenVectorEnv(task, B), reference_envs(task, MODES[0])
-    for seed, told in ((11, (11, 12, 13, 14, 15)), ([3, None, 4, None, 3], (3, 12, 4, 14, 3))):
+    for seed, seeds in ((11, (11, 12, 13, 14, 15)), ([3, None, 4, None, 3], (3, 12, 4, 14, 3))):
         ours.reset(seed=seed)
         theirs.reset(seed=seed)
-        assert ours.np_random_seed == told
-        if NEW_GYMNASIUM:  # 0.29 does not tell them
-            assert theirs.np_random_seed == told
+        assert ours.np_random_seed == seeds
+        if NEW_GYMNASIUM:  # 0.29 does not have the property
+            assert theirs.np_random_seed == seeds
 
 
-def test_make_vec_gives_the_native_one_and_says_its_mode():
-    envs = make_vec("Copy-v0", 3, train=20, expert=True)
-    assert isinstance(envs.unwrapped, TextGenVectorEnv)
-    assert envs.metadata["autoreset_mode"] is (
-        AutoresetMode.NEXT_STEP if NEW_GYMNASIUM else AutoresetMode.SAME_STEP
-    )
-    assert envs.reset(seed=0)[1]["expert_action"].shape == (3,)
-    with pytest.raises(UserError, match="max_episode_steps"):
-        make_vector_env("Copy-v0", 3, max_episode_steps=5)
-
-
-@pytest.mark.parametrize("id", list(tasks()))
-def test_every_id_has_a_native_vector_environment(id):
-    assert gym.spec(id).vector_entry_point is not None
-
-
-def test_the_oracle_is_asked_once_for_all(task):
+def test_oracle_is_queried_once_for_all_slots(task):
     envs = TextGenVectorEnv(task, B, expert=True, reward="zero_one", autoreset_mode="NextStep")
-    calls = []
-    ask = envs.oracle.action
-    envs.oracle.action = lambda *given: calls.append(int(given[2].sum())) or ask(*given)
+    positions = []
+    action = envs.oracle.action
+
+    def counted_action(source, prefix, mask):
+        positions.append(int(mask.sum()))
+        return action(source, prefix, mask)
+
+    envs.oracle.action = counted_action
     envs.reset(seed=0)
     envs.step(np.array([EOS, 5, 5, 5, 5]))
     envs.step(np.full(B, 5))
-    assert calls == [
-        5,
-        4,
-        5,
-    ]  # the rewards reuse what info said; a slot that is over is not asked about
+    # The rewards reuse the answers in info; a slot whose episode has ended is not queried.
+    assert positions == [5, 4, 5]
 
 
-def test_rows_can_be_chosen_one_each(task):
+def test_reset_options_choose_a_row_per_slot(task):
     envs = TextGenVectorEnv(task, 4, autoreset_mode="Disabled")
     observation, infos = envs.reset(options={"index": np.array([2, 0, 1, 0]), "split": "train"})
     assert infos["index"].tolist() == [2, 0, 1, 0]
@@ -158,7 +129,7 @@ def test_rows_can_be_chosen_one_each(task):
         envs.reset(options={"index": [0, 1]})
 
 
-def test_disabled_waits_for_the_mask(task):
+def test_disabled_mode_resets_only_masked_slots(task):
     envs = TextGenVectorEnv(task, 3, autoreset_mode="Disabled")
     envs.reset(seed=0)
     observation, *_ = envs.step(np.array([EOS, 5, EOS]))
@@ -171,45 +142,40 @@ def test_disabled_waits_for_the_mask(task):
     envs.step(np.full(3, 5))
 
 
-def test_next_step_starts_anew_and_same_step_keeps_the_last_observation(task):
-    late, soon = (
+def test_next_step_and_same_step_modes(task):
+    next_step, same_step = (
         TextGenVectorEnv(task, 2, autoreset_mode=mode, text="end")
         for mode in ("NextStep", "SameStep")
     )
-    for envs in (late, soon):
+    for envs in (next_step, same_step):
         envs.reset(seed=0)
-    observation, _, terminated, _, infos = late.step(np.array([EOS, 5]))
+    observation, _, terminated, _, infos = next_step.step(np.array([EOS, 5]))
     assert (observation["prefix"][0, 0], terminated.tolist()) == (EOS, [True, False])
     assert infos["hypothesis"].tolist() == ["", None]
-    observation, reward, terminated, _, _ = late.step(np.array([7, 7]))
-    assert (observation["prefix_length"][:, 0].tolist(), reward[0], terminated.tolist()) == (
-        [0, 2],
-        0.0,
-        [False, False],
-    )
-    observation, _, terminated, _, infos = soon.step(np.array([EOS, 5]))
-    assert (observation["prefix_length"][:, 0].tolist(), terminated.tolist()) == (
-        [0, 1],
-        [True, False],
-    )
+    observation, reward, terminated, _, _ = next_step.step(np.array([7, 7]))
+    assert observation["prefix_length"][:, 0].tolist() == [0, 2]
+    assert (reward[0], terminated.tolist()) == (0.0, [False, False])
+    observation, _, terminated, _, infos = same_step.step(np.array([EOS, 5]))
+    assert observation["prefix_length"][:, 0].tolist() == [0, 1]
+    assert terminated.tolist() == [True, False]
     assert infos[FINAL_OBSERVATION][0]["prefix"][0] == EOS
     assert infos[FINAL_OBSERVATION][1] is None
 
 
-def test_copies_are_the_callers_and_the_others_are_not(task):
-    safe, live = TextGenVectorEnv(task, 2), TextGenVectorEnv(task, 2, copy=False)
-    first, second = safe.reset(seed=0)[0], live.reset(seed=0)[0]
-    kept = {name: part.copy() for name, part in first.items()}
-    after = safe.step(np.array([5, 6]))[0]
-    live.step(np.array([5, 6]))
-    for name, part in first.items():
-        np.testing.assert_array_equal(part, kept[name])
-        np.testing.assert_array_equal(second[name], after[name])
+def test_observations_are_copies_unless_copy_is_false(task):
+    copying, sharing = TextGenVectorEnv(task, 2), TextGenVectorEnv(task, 2, copy=False)
+    copied, shared = copying.reset(seed=0)[0], sharing.reset(seed=0)[0]
+    initial = {name: array.copy() for name, array in copied.items()}
+    after = copying.step(np.array([5, 6]))[0]
+    sharing.step(np.array([5, 6]))
+    for name in initial:
+        np.testing.assert_array_equal(copied[name], initial[name])
+        np.testing.assert_array_equal(shared[name], after[name])
     after["prefix"][:] = 9
-    assert safe.step(np.array([7, 7]))[0]["prefix"][:, :3].tolist() == [[5, 7, 0], [6, 7, 0]]
+    assert copying.step(np.array([7, 7]))[0]["prefix"][:, :3].tolist() == [[5, 7, 0], [6, 7, 0]]
 
 
-def test_the_mask_allows_all_but_pad_and_bos(task):
+def test_action_mask_excludes_pad_and_bos(task):
     _, infos = TextGenVectorEnv(task, 3, action_mask=True).reset()
     assert infos["action_mask"].dtype == np.int8
     for row in infos["action_mask"]:
@@ -217,7 +183,7 @@ def test_the_mask_allows_all_but_pad_and_bos(task):
 
 
 @pytest.mark.parametrize(
-    ("act", "error", "says"),
+    ("act", "error", "message"),
     [
         (lambda envs: TextGenVectorEnv(envs.task, 0), UserError, "num_envs=0"),
         (
@@ -242,30 +208,8 @@ def test_the_mask_allows_all_but_pad_and_bos(task):
         ),
     ],
 )
-def test_mistakes_are_named(act, error, says, task):
+def test_invalid_arguments_raise_clear_errors(act, error, message, task):
     envs = TextGenVectorEnv(task, 2)
     envs.reset()
-    with pytest.raises(error, match=says):
+    with pytest.raises(error, match=message):
         act(envs)
-
-
-def test_memory_does_not_grow_with_steps(task):
-    envs = TextGenVectorEnv(task, B, reward="zero_one", expert=True, text="end")
-    envs.reset(seed=0)
-    actions = noisy_references(task, "train", np.zeros(B, dtype=int), 0.5, seed=0)
-
-    def run(steps: int) -> None:
-        for step in range(steps):
-            envs.step(actions[:, step % actions.shape[1]])
-
-    tracemalloc.start()
-    try:
-        run(300)
-        gc.collect()  # empties Python's own free lists too
-        before, _ = tracemalloc.get_traced_memory()
-        run(1_500)
-        gc.collect()
-        after, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert after - before < 12_000

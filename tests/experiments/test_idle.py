@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 import compare
+import idle
 from cli import read_given
 from compare import passing
+from support.commands import COPY
 from support.refused import never, refused
 
 
@@ -232,4 +234,4 @@ def test_several_processes_are_refused_until_they_share_the_work(
             f"error: {said}: each of "
         )
     else:
-        checks.check_single_process(environment)
+        idle.check_single_process(environment)

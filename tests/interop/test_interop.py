@@ -20,7 +20,7 @@ from cli import help_table, read
 from textgen_env.data.batching import Batches
 from textgen_env.envs import dynamics
 from textgen_env.envs.env import TextGenEnv
-from textgen_env.envs.game import allowed
+from textgen_env.envs.simulator import action_mask
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError
 from textgen_env.tasks import copy
@@ -74,7 +74,7 @@ def walk(task, flat, seed):
         observation, *_ = env.step(action)
     seen.append(observation)
     parts = {name: np.stack([each[name] for each in seen]) for name in seen[0]}
-    return FlatObservation.flatten(parts) if flat else parts, dynamics.State(**parts)
+    return FlatObservation.flatten(parts) if flat else parts, dynamics.EnvState(**parts)
 
 
 def theirs(kind, task, policy, flat=False):
@@ -91,8 +91,8 @@ def test_their_distribution_is_ours_at_every_state(task, flat):
     tensors, _ = wrapped.obs_to_tensor(observation)
     logits = wrapped.get_distribution(tensors).distribution.logits  # [N, V]
     for row in range(len(logits)):  # each alone and uncut
-        one = dynamics.State(*(part[row : row + 1] for part in state))
-        source, prefix, mask = map(torch.from_numpy, dynamics.query(one))
+        one = dynamics.EnvState(*(part[row : row + 1] for part in state))
+        source, prefix, mask = map(torch.from_numpy, dynamics.oracle_inputs(one))
         torch.testing.assert_close(
             logits[row], own(source, prefix, mask)[0].log_softmax(-1), rtol=1e-4, atol=1e-5
         )
@@ -140,7 +140,10 @@ def test_their_mask_takes_a_vocabulary_of_thousands():
     big = copy.load(symbols=20_000, max_length=4, horizon=6, train=20, valid=1, test=1)
     policy = theirs(MaskableTextPolicy, big, student(big))
     tensors, _ = policy.obs_to_tensor(walk(big, False, seed=4)[0])
-    masks, eos = np.stack([allowed(big)] * (big.horizon + 1)), torch.full((big.horizon + 1,), EOS)
+    masks, eos = (
+        np.stack([action_mask(big)] * (big.horizon + 1)),
+        torch.full((big.horizon + 1,), EOS),
+    )
     for _ in range(10):
         with torch.no_grad():
             assert policy.evaluate_actions(tensors, eos, masks)[1].isfinite().all()

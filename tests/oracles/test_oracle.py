@@ -148,7 +148,7 @@ def test_reference_oracle_ignores_padding_and_prefers_the_first_split(task):
 
 
 def test_reference_oracle_says_when_it_does_not_know(task):
-    with pytest.raises(UserError, match="none of its splits"):
+    with pytest.raises(UserError, match="no reference for this source"):
         expert(task).action(torch.tensor([[9, 9, 9, EOS]]), torch.ones(1, 1, dtype=torch.int64))
 
 

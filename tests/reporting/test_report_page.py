@@ -132,7 +132,8 @@ def browser() -> Iterator[WatchedPage]:
 def test_the_page_is_readable_in_a_browser(
     browser: WatchedPage, tmp_path: Path, scheme, width: int
 ) -> None:
-    page(tmp_path, results(profile={"roll-in": 30.0}), metrics=metrics(120))
+    run = results(profile={"roll-in": 30.0}, student={"architecture": HOSTILE})
+    page(tmp_path, run, metrics=metrics(120), samples=[sample(1, student=HOSTILE)])
     url = (tmp_path / "report.html").as_uri()
     opened = browser.open(url)
     opened.set_viewport_size({"width": width, "height": 900})

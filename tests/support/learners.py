@@ -35,7 +35,9 @@ def teacher(task: Task, seed: int = 7) -> PolicyOracle:
 def make(name: str, task: Task, policy: Any, oracle: Any = None, **settings: Any) -> Algorithm:
     """The algorithm of that name, with the settings it has there and ``settings``; rewarded by the task's accuracy."""
     oracle = expert(task) if oracle is None else oracle
-    reward = partial(rewards.score, rewards.make("accuracy", task, oracle), task, "train")
+    reward = partial(
+        rewards.score_trajectories, rewards.make("accuracy", task, oracle), task, "train"
+    )
     algorithm: Algorithm = build(
         ALGORITHMS[name], settings, policy=policy, oracle=oracle, reward=reward
     )

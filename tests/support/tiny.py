@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import gymnasium as gym
@@ -12,8 +14,9 @@ import numpy as np
 import textgen_env
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.limit import Limit
+from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
-from textgen_env.envs.rewards import EXPERT, TERMINAL
+from textgen_env.envs.rewards import EXPERT_REWARDS, METRIC_REWARDS
 from textgen_env.tasks import tasks
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, UNK
@@ -59,7 +62,7 @@ SMALL = {
     "test": 20,
 }
 NEW_GYMNASIUM = not gym.__version__.startswith("0.")
-REWARDS: dict[str, Any] = {name: name for name in (*EXPERT, *TERMINAL)}
+REWARDS: dict[str, Any] = {name: name for name in (*EXPERT_REWARDS, *METRIC_REWARDS)}
 
 
 def progress(task: Task, split: str, index: int, action: np.ndarray, ended: bool) -> float:
@@ -95,16 +98,19 @@ def tiny_task(metric: str = "bleu", reward: str = "bleu", horizon: int = 9) -> T
     )
 
 
+@cache
 def small_task(id: str) -> Task:
-    """The task of that id, as small as its ``load`` allows."""
+    """The task with small options and at most 200 rows per split."""
     load = tasks()[id].load
-    return load(
-        **{
-            name: value
-            for name, value in SMALL.items()
-            if name in inspect.signature(load).parameters
-        }
-    )
+    parameters = inspect.signature(load).parameters
+    task = load(**{name: value for name, value in SMALL.items() if name in parameters})
+    splits = {
+        name: Split(
+            split.source[:200], split.target[:200], split.texts.rows(range(len(split))[:200])
+        )
+        for name, split in task.splits.items()
+    }
+    return replace(task, splits=splits)
 
 
 def make_vec(id: str, num_envs: int, **options: Any) -> Any:

@@ -85,7 +85,7 @@ def all_at_once(task: Task, action: torch.Tensor) -> np.ndarray:
     length = torch.full((len(action),), action.shape[1])
     written = Trajectories(action, length, length.float())
     reward = rewards.make(task.reward, task)
-    return rewards.score(reward, task, "train", range(len(action)), written)
+    return rewards.score_trajectories(reward, task, "train", range(len(action)), written)
 
 
 def test_whole_episodes_are_paid_as_single_steps() -> None:
@@ -107,7 +107,9 @@ def test_elsewhere_the_cost_is_the_disagreement_with_the_exact_expert(task: Task
     length = torch.full((6,), task.horizon)
     written = Trajectories(action, length, length.float())
     cost, zero_one = (
-        rewards.score(rewards.make(name, task, expert(task)), task, "train", range(6), written)
+        rewards.score_trajectories(
+            rewards.make(name, task, expert(task)), task, "train", range(6), written
+        )
         for name in ("cost", "zero_one")
     )
     assert (cost == zero_one).all()

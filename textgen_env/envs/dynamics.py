@@ -1,8 +1,8 @@
-"""Generation as an MDP, on arrays: where an episode starts, what an action does, when it is over.
+"""The MDP as pure functions on arrays: initial states, transitions, episode ends.
 
-A state is (source, prefix); an action appends one token, with certainty; EOS terminates, the source's limit truncates
-(Lin et al. 2020, section 3).  Everything is batched: one environment is a batch of one, so that the two gymnasium shells cannot
-disagree.
+A state is (source, prefix). An action appends one token; EOS terminates the episode, the source's
+limit truncates it (Lin et al. 2020, section 3). Everything is batched; a single environment is a
+batch of one.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ import numpy as np
 from textgen_env.types import BOS, EOS, PAD, pad
 
 
-class State(NamedTuple):
-    """Where ``B`` episodes stand; the fields are the observation's keys, all int64.
+class EnvState(NamedTuple):
+    """The states of ``B`` episodes. The fields are the observation's keys; all are int64.
 
-    source ``[B, S]`` ends in EOS, PAD after · source_length ``[B, 1]`` EOS included ·
-    prefix ``[B, T]`` the actions so far, without BOS, PAD after · prefix_length ``[B, 1]`` how many.
+    Args:
+        source: ``[B, S]``, ends in EOS, padded with PAD
+        source_length: ``[B, 1]``, EOS included
+        prefix: ``[B, T]``, the actions so far, without BOS, padded with PAD
+        prefix_length: ``[B, 1]``, the number of actions so far
     """
 
     source: np.ndarray
@@ -27,26 +30,28 @@ class State(NamedTuple):
     prefix: np.ndarray
     prefix_length: np.ndarray
 
-    def copy(self) -> State:
-        """A state that shares no memory with this one."""
-        return State(*(part.copy() for part in self))
+    def copy(self) -> EnvState:
+        """Copy all four arrays."""
+        return EnvState(*(array.copy() for array in self))
 
 
-def initial(sources: Sequence[np.ndarray], source_limit: int, horizon: int) -> State:
-    """Empty prefixes for ``sources``, rows of tokens of at most ``source_limit`` each."""
-    length = np.array([[len(tokens)] for tokens in sources], dtype=np.int64).reshape(
-        -1, 1
-    )  # [B, 1]
+def initial(sources: Sequence[np.ndarray], source_limit: int, horizon: int) -> EnvState:
+    """Empty prefixes for ``sources``, each a row of at most ``source_limit`` tokens."""
+    length = np.array([len(tokens) for tokens in sources], dtype=np.int64)[:, None]  # [B, 1]
     prefix = np.full((len(sources), horizon), PAD, dtype=np.int64)
-    return State(pad(sources, source_limit), length, prefix, np.zeros_like(length))
+    return EnvState(pad(sources, source_limit), length, prefix, np.zeros_like(length))
 
 
 def transition(
-    state: State, action: np.ndarray, rows: np.ndarray | None = None, out: State | None = None
-) -> State:
-    """The state after ``action`` ``[B]``; only ``rows`` (indices) move if given.
+    state: EnvState, action: np.ndarray, rows: np.ndarray | None = None, out: EnvState | None = None
+) -> EnvState:
+    """Append one action to each prefix.
 
-    A new state, unless ``out`` (which may be ``state``) is where it goes.
+    Args:
+        state: the states before the action
+        action: ``[B]``
+        rows: indices of the rows that act; default: all
+        out: where to write the new states, possibly ``state`` itself; default: a copy
     """
     if rows is None:
         rows = np.arange(len(action))
@@ -58,19 +63,20 @@ def transition(
 
 
 def terminated(action: np.ndarray) -> np.ndarray:
-    """``[B]`` bool: the action just taken was EOS."""
+    """``[B]`` bool: the last action was EOS."""
     return action == EOS
 
 
-def truncated(state: State, action: np.ndarray, limit: np.ndarray) -> np.ndarray:
-    """``[B]`` bool: ``action`` led to ``state``, was the last that ``limit`` ``[B]`` allows, and was not EOS."""
+def truncated(state: EnvState, action: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """``[B]`` bool: ``action``, which led to ``state``, reached ``limit`` and was not EOS."""
     return (state.prefix_length[:, 0] == limit) & (action != EOS)
 
 
-def query(state: State) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """An oracle's arguments at the states: source ``[B, S']``, prefix ``[B, T']`` (BOS first) and a mask ``[B, T']``.
+def oracle_inputs(state: EnvState) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The arguments of an oracle query: source ``[B, S']``, prefix ``[B, T']``, mask ``[B, T']``.
 
-    The mask is True once a row, at the state itself; columns that no row needs are cut off.
+    The prefix starts with BOS. The mask selects one position per row, the current state. Columns
+    that are padding in every row are dropped.
     """
     length = state.prefix_length[:, 0]
     width = int(length.max())

@@ -1,4 +1,4 @@
-"""What a person sees of an episode: the source, the text so far and where it leaves the expert, the expert's next choices."""
+"""Text rendering of an episode: source, output, and how they compare with the expert."""
 
 from __future__ import annotations
 
@@ -13,50 +13,49 @@ from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.terminal import Terminal, visible
 from textgen_env.types import UNK
 
-CHOICES = 5
-WORTH = 0.005  # a choice less probable than this is not shown
+MAX_CANDIDATES = 5
+MIN_PROBABILITY = 0.005  # of a candidate shown
 WIDTH = 100
 
 
 class Transcript:
-    """One episode as it is generated; ``show`` draws where it stands.  Nothing is kept of the episode before."""
+    """The current episode, step by step, for rendering; ``table`` draws it."""
 
     def __init__(self, vocabulary: Vocabulary, task_id: str) -> None:
         self.vocabulary, self.task_id = vocabulary, task_id
 
-    def begin(self, split: str, index: int, source: str, limit: int) -> None:
-        """A new episode of at most ``limit`` actions, none taken yet."""
-        self.place, self.source, self.limit = f"{split} {index}", source, limit
+    def start(self, split: str, index: int, source: str, limit: int) -> None:
+        """Start a new episode of at most ``limit`` actions."""
+        self.row, self.source, self.limit = f"{split} {index}", source, limit
         self.actions: list[int] = []
         self.rewards: list[float] = []
-        self.wanted: list[int] = []  # the expert's most likely token at every state so far
-        self.verdict = ""
-        self.closing: dict[str, object] = {}
-        self.expert = np.zeros(0)
+        self.expert_actions: list[int] = []  # the most likely token in every state so far
+        self.last_action = ""
+        self.final_info: dict[str, object] = {}
+        self.expert_probs = np.zeros(0)
 
-    def advise(self, log_probs: np.ndarray) -> None:
-        """The expert's distribution ``[V]`` at the state reached."""
-        self.expert = np.exp(log_probs)
-        self.wanted.append(int(log_probs.argmax()))
+    def set_expert(self, log_probs: np.ndarray) -> None:
+        """Set the expert's distribution ``[V]`` in the current state."""
+        self.expert_probs = np.exp(log_probs)
+        self.expert_actions.append(int(log_probs.argmax()))
 
     def act(self, action: int, reward: float) -> None:
-        """What was done there, and what it earned."""
-        wanted = self.wanted[len(self.actions)]
-        self.verdict = f"{self._name(action)} ({self.expert[action]:.2f})"
-        self.verdict += (
-            " = the expert's"
-            if action == wanted
-            else f" ≠ the expert's {self._name(wanted)} ({self.expert[wanted]:.2f})"
-        )
+        """Record an action and its reward."""
+        expert_action = self.expert_actions[len(self.actions)]
+        self.last_action = self._with_probability(action)
+        if action == expert_action:
+            self.last_action += " = the expert's"
+        else:
+            self.last_action += f" ≠ the expert's {self._with_probability(expert_action)}"
         self.actions.append(action)
         self.rewards.append(reward)
 
-    def end(self, closing: dict[str, object]) -> None:
-        """The episode is over; ``closing`` is drawn as it is, a line each."""
-        self.closing = closing
+    def end(self, final_info: dict[str, object]) -> None:
+        """End the episode; the table shows one row for each entry of ``final_info``."""
+        self.final_info = final_info
 
-    def show(self) -> Table:
-        """A drawing for any width and any number of colors."""
+    def table(self) -> Table:
+        """Draw the episode so far."""
         table = Table.grid(padding=(0, 2))
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
@@ -64,74 +63,77 @@ class Transcript:
         table.add_row("source", Text(visible(self.source)))
         table.add_row("generated", self._output())
         if self.actions:
-            agrees = self.actions[-1] == self.wanted[len(self.actions) - 1]
-            table.add_row("action", Text(self.verdict, style="green" if agrees else "red"))
-        if self.closing:
-            for name, value in self.closing.items():
-                shown = f"{value:.1f}" if isinstance(value, float) else visible(str(value))
-                table.add_row(name, Text(shown, style="cyan"))
-        else:
-            table.add_row("expert", self._choices())
+            agrees = self.actions[-1] == self.expert_actions[len(self.actions) - 1]
+            table.add_row("action", Text(self.last_action, style="green" if agrees else "red"))
+        for name, value in self.final_info.items():
+            text = f"{value:.1f}" if isinstance(value, float) else visible(str(value))
+            table.add_row(name, Text(text, style="cyan"))
+        if not self.final_info:
+            table.add_row("expert", self._candidates())
         return table
 
     def _heading(self) -> Text:
-        steps = f"{self.place} · step {len(self.actions)} of {self.limit}"
-        earned = (
-            f" · reward {self.rewards[-1]:+.3g} · return {sum(self.rewards):+.3g}"
-            if self.rewards
-            else ""
-        )
-        return Text(steps + earned, style="bold")
+        heading = f"{self.row} · step {len(self.actions)} of {self.limit}"
+        if self.rewards:
+            heading += f" · reward {self.rewards[-1]:+.3g} · return {sum(self.rewards):+.3g}"
+        return Text(heading, style="bold")
 
     def _output(self) -> Text:
-        """The text so far; ``‹taken≠expert's›`` where they differ."""
+        """The output, with ``‹action≠expert action›`` where they differ."""
         text = Text()
-        shown = map(visible, pieces(self.vocabulary, self.actions))
-        for piece, action, wanted in zip(shown, self.actions, self.wanted, strict=False):
-            if action == wanted:
+        pieces = map(visible, token_texts(self.vocabulary, self.actions))
+        for piece, action, expert_action in zip(
+            pieces, self.actions, self.expert_actions, strict=False
+        ):
+            if action == expert_action:
                 text.append(piece)
             else:
                 blank = " " * (len(piece) - len(piece.lstrip()))
-                text.append(f"{blank}‹{piece.lstrip()}≠{self._name(wanted)}›", style="red")
+                difference = f"‹{piece.lstrip()}≠{self._name(expert_action)}›"
+                text.append(blank + difference, style="red")
         return text if text else Text("(nothing yet)", style="dim")
 
-    def _choices(self) -> Text:
-        best = np.argsort(-self.expert, kind="stable")[:CHOICES]
-        best = best[self.expert[best] >= min(WORTH, self.expert.max())]
-        shown = [f"{self._name(token)} {self.expert[token]:.2f}" for token in best.tolist()]
-        return Text(shown[0], style="bold green").append(
-            "  ·  ".join(["", *shown[1:]]), style="not bold default"
+    def _candidates(self) -> Text:
+        probs = self.expert_probs
+        best = np.argsort(-probs, kind="stable")[:MAX_CANDIDATES]
+        best = best[probs[best] >= min(MIN_PROBABILITY, probs.max())]
+        first, *others = [f"{self._name(token)} {probs[token]:.2f}" for token in best.tolist()]
+        return Text(first, style="bold green").append(
+            "  ·  ".join(["", *others]), style="not bold default"
         )
 
     def _name(self, token: int) -> str:
         return visible(self.vocabulary.tokens[token])
 
+    def _with_probability(self, token: int) -> str:
+        return f"{self._name(token)} ({self.expert_probs[token]:.2f})"
 
-def pieces(vocabulary: Vocabulary, tokens: Sequence[int]) -> list[str]:
-    """What each token adds to the text, blanks included; special tokens by name."""
-    shown: list[str] = []
-    words: list[int] = []
+
+def token_texts(vocabulary: Vocabulary, tokens: Sequence[int]) -> list[str]:
+    """The text that each token adds to the output, blanks included; special tokens by name."""
+    texts: list[str] = []
+    words: list[int] = []  # the tokens that are not special
     before = ""
     for token in tokens:
         if token <= UNK:
-            shown.append((" " if shown else "") + vocabulary.tokens[token])
+            texts.append((" " if texts else "") + vocabulary.tokens[token])
             continue
         words.append(token)
         after = vocabulary.decode(words)
-        piece = after.removeprefix(before)
-        shown.append(piece if piece.startswith(" ") or not shown or before else f" {piece}")
+        text = after.removeprefix(before)
+        texts.append(text if text.startswith(" ") or not texts or before else f" {text}")
         before = after
-    return shown
+    return texts
 
 
-def plain(drawing: Table) -> str:
-    """As text without colors, ``WIDTH`` characters wide, no trailing blanks."""
+def plain(table: Table) -> str:
+    """The table as text without colors, ``WIDTH`` columns wide, without trailing blanks."""
     console = Terminal(file=io.StringIO(), width=WIDTH, color_system=None)
     with console.capture() as captured:
-        console.print(drawing)
+        console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
-def colored(drawing: Table) -> None:
-    """Print it, in color where the terminal has any."""
-    Terminal().print(drawing, "")
+def print_colored(table: Table) -> None:
+    """Print the table and a blank line, in color if the terminal supports it."""
+    Terminal().print(table, "")

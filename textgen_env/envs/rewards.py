@@ -1,20 +1,20 @@
-"""What an action is worth.  A reward scores one step of an environment and whole trajectories by the same code.
+"""Rewards. The same code scores one step of an environment and whole trajectories.
 
-- ``zero_one``: 0 where the action is the oracle's, -1 elsewhere: minus the return counts disagreements (the 0–1 loss of Lin et
-  al. 2020, Theorem 1).
-- ``cost``: minus what the action costs in a task with an exact expert (``ExactOracle.cost``): in Tightrope-v0 the
-  cost of the T² bound, elsewhere the same as ``zero_one`` against that expert.
-- ``expert_logprob``: log π*(action | state). The return is log π*(output | source), which no action can
-  raise: short outputs win, and often the empty one most of all. Use it where outputs have one length,
-  or to measure what an output costs; to train, use the next one.
-- ``expert_logprob_mean``: 0 until the episode is over, then the mean over its actions, EOS included, of
-  log π*(action | state). The return is log π*(output | source) divided by the output's length, so that an
-  output is worth what its average action is, whatever its length.
-- ``bleu``, ``chrf``, ``rouge``, ``accuracy``: 0 until the episode is over, then the sentence's BLEU (with the
-  task's tokenizer), chrF, ROUGE-L F1 or exact match in [0, 1].
-- a function ``f(task, split, index, action, ended) -> float``, called after every step: the Task, the split's name, the row
-  in it, the actions of the episode so far (int64, the last one just taken), and whether the episode is over. Its dotted path,
-  ``my_rewards.length`` or ``my_rewards:length``, names it too.
+- ``zero_one``: 0 if the action is the oracle's, otherwise -1. Minus the return counts the
+  disagreements (the 0-1 loss of Lin et al. 2020, Theorem 1).
+- ``cost``: minus the cost of the action in a task with an exact expert (``ExactOracle.cost``). In
+  Tightrope-v0 this is the cost in the T² bound; elsewhere it equals ``zero_one`` with that expert.
+- ``expert_logprob``: log π*(action | state). The return is log π*(output | source), which favors
+  short outputs, often even the empty one. Use it if all outputs have the same length, or to measure
+  log-likelihood; to train, use ``expert_logprob_mean``.
+- ``expert_logprob_mean``: at the end of the episode, the mean of log π*(action | state) over its
+  actions, EOS included; 0 before. The return is log π*(output | source) divided by the length.
+- ``bleu``, ``chrf``, ``rouge``, ``accuracy``: at the end of the episode, the sentence's BLEU (with
+  the task's tokenizer), chrF, ROUGE-L F1 or exact match, in [0, 1]; 0 before.
+- a function ``f(task, split, index, action, ended) -> float``, or its dotted path, such as
+  ``my_rewards.length`` or ``my_rewards:length``. It is called after every step with the Task, the
+  name of the split, the row in it, the actions of the episode so far (int64, the latest last), and
+  whether the episode has ended.
 """
 
 from __future__ import annotations
@@ -39,10 +39,16 @@ Function = Callable[[Task, str, int, np.ndarray, bool], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Episodes:
-    """``B`` episodes, over or under way: rows of a task's splits, and the actions so far.
+class EpisodeBatch:
+    """``B`` episodes, finished or in progress.
 
-    split: a name a row · index ``[B]`` · source ``[B, S]`` · action ``[B, T]`` · length ``[B]`` · ended ``[B]`` bool.
+    Args:
+        split: the split of each episode
+        index: ``[B]``, the row in the split
+        source: ``[B, S]``
+        action: ``[B, T]``, the actions so far
+        length: ``[B]``, the number of actions so far
+        ended: ``[B]`` bool
     """
 
     split: Sequence[str]
@@ -53,8 +59,8 @@ class Episodes:
     ended: np.ndarray
 
     @property
-    def taken(self) -> np.ndarray:
-        """``[B, T]`` bool: True where an action was taken."""
+    def mask(self) -> np.ndarray:
+        """``[B, T]`` bool: True at every action, False at padding."""
         return np.arange(self.action.shape[1]) < self.length[:, None]
 
     @property
@@ -64,22 +70,28 @@ class Episodes:
 
 
 class Reward(Protocol):
-    """terminal: it is 0 before the episode is over."""
+    """A reward function. If ``terminal`` is true, it is 0 until the episode ends."""
 
     terminal: ClassVar[bool]
 
     def __call__(
-        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+        self, episodes: EpisodeBatch, mask: np.ndarray, expert_action: np.ndarray | None = None
     ) -> np.ndarray:
-        """float64 ``[N]``: one reward for every position where ``mask`` ``[B, T]`` is True, in row-major order.
+        """Compute the rewards of the actions that a mask selects.
 
-        expert_action ``[N]``: the oracle's actions there, where the caller knows them already.
+        Args:
+            episodes: the episodes
+            mask: ``[B, T]`` bool, selects N actions
+            expert_action: ``[N]``, the oracle's actions there if known, which saves the query
+
+        Returns:
+            float64 ``[N]``, in row-major order.
         """
         ...
 
 
 def make(reward: str | Function, task: Task, oracle: Oracle | None = None) -> Reward:
-    """Build the reward with that name, the function itself, or the function at ``module.name`` or ``module:name``.
+    """Build a reward from its name, from a function, or from the dotted path of a function.
 
     Raises:
         UserError: there is no such reward, or it needs an oracle and ``oracle`` is None.
@@ -89,79 +101,89 @@ def make(reward: str | Function, task: Task, oracle: Oracle | None = None) -> Re
         if not callable(reward):
             raise UserError(f"reward {path!r} is not a function; see textgen_env.envs.rewards")
     if callable(reward):
-        return Custom(reward, task)
-    if reward in TERMINAL:
-        return Terminal(_bleu(task) if reward == "bleu" else reward, TERMINAL[reward], task)
+        return FunctionReward(reward, task)
+    if reward in METRIC_REWARDS:
+        return MetricReward(
+            _bleu(task) if reward == "bleu" else reward, METRIC_REWARDS[reward], task
+        )
     if reward == "cost":
         exact = task.oracle and task.oracle()
         if not isinstance(exact, ExactOracle):
             raise UserError(f"reward='cost': {task.id} has no exact expert; choose another reward")
-        return Cost(exact)
-    if reward not in EXPERT:
-        raise unknown("reward", reward, [*EXPERT, "cost", *TERMINAL])
+        return CostReward(exact)
+    if reward not in EXPERT_REWARDS:
+        raise unknown("reward", reward, [*EXPERT_REWARDS, "cost", *METRIC_REWARDS])
     if oracle is None:
-        raise UserError(
-            f"reward={reward!r} compares with an expert; give an oracle, or choose from {', '.join(TERMINAL)}"
-        )
-    return EXPERT[reward](oracle)
+        others = ", ".join(METRIC_REWARDS)
+        raise UserError(f"reward={reward!r} needs an oracle; pass one, or choose from {others}")
+    return EXPERT_REWARDS[reward](oracle)
 
 
 def _bleu(task: Task) -> str:
-    """BLEU with the task's tokenizer; UserError where it has chosen none and none fits its texts."""
+    """BLEU with the task's tokenizer, or with one for the language of its references."""
     if task.corpus.bleu:
         return task.corpus.bleu
-    references = [known[0] for known in task.splits["train"].texts.references[:SAMPLE]]
+    references = [texts[0] for texts in task.splits["train"].texts.references[:SAMPLE]]
     return bleu_metric("auto", "", references, "use reward=chrf")
 
 
 @phase("reward")
-def score(
+def score_trajectories(
     reward: Reward, task: Task, split: str, index: Sequence[int], trajectories: Trajectories
 ) -> np.ndarray:
-    """Rewards float64 ``[B, T]`` of finished episodes for rows ``index`` of ``split``, step by step; 0 after the end."""
+    """Compute the reward of every action of finished episodes.
+
+    Args:
+        reward: the reward
+        task: the task
+        split: the split of all episodes
+        index: ``[B]``, the row of each episode in the split
+        trajectories: the actions ``[B, T]``
+
+    Returns:
+        float64 ``[B, T]``, 0 after the end of an episode.
+    """
     rows = np.asarray(index)
     source = pad([task.splits[split].source[row] for row in rows], task.source_limit)
     action, length = trajectories.action.cpu().numpy(), trajectories.length.cpu().numpy()
-    episodes = Episodes(
-        [split] * len(rows), rows, source, action, length, np.ones(len(rows), dtype=bool)
-    )
-    taken = episodes.taken
+    ended = np.ones(len(rows), dtype=bool)
+    episodes = EpisodeBatch([split] * len(rows), rows, source, action, length, ended)
     rewards = np.zeros(action.shape)
-    rewards[taken] = reward(episodes, taken)
+    rewards[episodes.mask] = reward(episodes, episodes.mask)
     return rewards
 
 
 @dataclass(frozen=True)
 class ZeroOne:
-    """Agreement with the oracle: 0 or -1."""
+    """0 if the action is the oracle's, otherwise -1."""
 
     oracle: Oracle
     terminal: ClassVar[bool] = False
 
     def __call__(
-        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+        self, episodes: EpisodeBatch, mask: np.ndarray, expert_action: np.ndarray | None = None
     ) -> np.ndarray:
+        """See ``Reward``."""
         if expert_action is None:
-            expert_action = self.oracle.action(*_states(episodes, mask)).cpu().numpy()
+            expert_action = self.oracle.action(*_oracle_inputs(episodes, mask)).cpu().numpy()
         return np.where(episodes.action[mask] == expert_action, 0.0, -1.0)
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Minus the cost of an action by the task's exact expert."""
+class CostReward:
+    """Minus the cost of the action according to the task's exact expert."""
 
     exact: ExactOracle
     terminal: ClassVar[bool] = False
 
     def __call__(
-        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+        self, episodes: EpisodeBatch, mask: np.ndarray, expert_action: np.ndarray | None = None
     ) -> np.ndarray:
+        """See ``Reward``."""
         width = int(episodes.length.max())
-        source, action = (
-            torch.from_numpy(episodes.source),
-            torch.from_numpy(episodes.action[:, :width]),
-        )
-        return 0.0 - self.exact.cost(source, action).double().numpy()[mask[:, :width]]
+        action = torch.from_numpy(episodes.action[:, :width])
+        cost = self.exact.cost(torch.from_numpy(episodes.source), action).double().numpy()
+        return 0.0 - cost[mask[:, :width]]
 
 
 @dataclass(frozen=True)
@@ -172,71 +194,71 @@ class ExpertLogProb:
     terminal: ClassVar[bool] = False
 
     def __call__(
-        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+        self, episodes: EpisodeBatch, mask: np.ndarray, expert_action: np.ndarray | None = None
     ) -> np.ndarray:
-        log_probs = self.oracle.log_probs(*_states(episodes, mask)).cpu().numpy()  # [N, V]
+        """See ``Reward``."""
+        log_probs = self.oracle.log_probs(*_oracle_inputs(episodes, mask)).cpu().numpy()  # [N, V]
         return log_probs[np.arange(len(log_probs)), episodes.action[mask]].astype(np.float64)
 
 
 @dataclass(frozen=True)
 class MeanExpertLogProb:
-    """The mean of ``ExpertLogProb`` over the episode's actions, paid with the last one, in nats."""
+    """The mean of ``ExpertLogProb`` over the episode, paid at its last action, in nats."""
 
     oracle: Oracle
     terminal: ClassVar[bool] = True
 
     def __call__(
-        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+        self, episodes: EpisodeBatch, mask: np.ndarray, expert_action: np.ndarray | None = None
     ) -> np.ndarray:
-        ended = episodes.taken & episodes.ended[:, None]  # [B, T]
+        """See ``Reward``."""
+        ended = episodes.mask & episodes.ended[:, None]  # [B, T]
         log_probs = np.zeros(mask.shape)
         if ended.any():
             log_probs[ended] = ExpertLogProb(self.oracle)(episodes, ended)
-        return np.where(
-            episodes.last, log_probs.sum(1, keepdims=True) / episodes.length[:, None], 0.0
-        )[mask]
+        mean = log_probs.sum(1, keepdims=True) / episodes.length[:, None]
+        return np.where(episodes.last, mean, 0.0)[mask]
 
 
 @dataclass(frozen=True)
-class Terminal:
-    """A metric of the finished text against the references, paid with the last action."""
+class MetricReward:
+    """A sentence-level metric, paid at the last action: the score named ``key`` of ``metric``."""
 
     metric: str
-    value: str
+    key: str
     task: Task
     terminal: ClassVar[bool] = True
 
     def __call__(
-        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+        self, episodes: EpisodeBatch, mask: np.ndarray, expert_action: np.ndarray | None = None
     ) -> np.ndarray:
+        """See ``Reward``."""
         rewards = np.zeros(mask.shape)
         for row in np.flatnonzero(episodes.ended).tolist():
             references = self.task.splits[episodes.split[row]].texts.references[episodes.index[row]]
             length = episodes.length[row]
             text = self.task.vocabulary.decode(episodes.action[row, :length].tolist())
-            rewards[row, length - 1] = (
-                sentence_score(self.metric, text, references)[self.value] / 100.0
-            )
+            scores = sentence_score(self.metric, text, references)
+            rewards[row, length - 1] = scores[self.key] / 100.0
         return rewards[mask]
 
 
 @dataclass(frozen=True)
-class Custom:
-    """A function of the user's; see the module's text for what it is given."""
+class FunctionReward:
+    """A user's function; the module's docstring describes its arguments."""
 
     function: Function
     task: Task
     terminal: ClassVar[bool] = False
 
     def __call__(
-        self, episodes: Episodes, mask: np.ndarray, expert_action: np.ndarray | None = None
+        self, episodes: EpisodeBatch, mask: np.ndarray, expert_action: np.ndarray | None = None
     ) -> np.ndarray:
-        return np.array(
-            [self._reward(episodes, row, step) for row, step in np.argwhere(mask).tolist()],
-            dtype=np.float64,
-        )
+        """See ``Reward``."""
+        rewards = [self._reward(episodes, row, step) for row, step in np.argwhere(mask).tolist()]
+        return np.array(rewards, dtype=np.float64)
 
-    def _reward(self, episodes: Episodes, row: int, step: int) -> float:
+    def _reward(self, episodes: EpisodeBatch, row: int, step: int) -> float:
         ended = bool(episodes.ended[row]) and step == episodes.length[row] - 1
         action = episodes.action[row, : step + 1].copy()
         return float(
@@ -244,19 +266,19 @@ class Custom:
         )
 
 
-EXPERT: dict[str, Callable[[Oracle], Reward]] = {
+EXPERT_REWARDS: dict[str, Callable[[Oracle], Reward]] = {
     "zero_one": ZeroOne,
     "expert_logprob": ExpertLogProb,
     "expert_logprob_mean": MeanExpertLogProb,
 }
-# The value of each metric that is paid.
-TERMINAL = {"bleu": "bleu", "chrf": "chrf", "rouge": "rougeL", "accuracy": "accuracy"}
+# Each metric, and the name of the score that is the reward.
+METRIC_REWARDS = {"bleu": "bleu", "chrf": "chrf", "rouge": "rougeL", "accuracy": "accuracy"}
 
 
-def _states(
-    episodes: Episodes, mask: np.ndarray
+def _oracle_inputs(
+    episodes: EpisodeBatch, mask: np.ndarray
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """An oracle's arguments: the states before the actions at ``mask``; columns that no row needs are cut off."""
+    """The arguments of an oracle query in the states before the actions that ``mask`` selects."""
     width = int(episodes.length.max())
     prefix = shift(torch.from_numpy(episodes.action[:, :width]))
     return torch.from_numpy(episodes.source), prefix, torch.from_numpy(mask[:, :width])

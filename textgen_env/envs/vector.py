@@ -1,6 +1,6 @@
-"""Many episodes in lockstep: ``TextGenEnv`` on arrays, the oracle queried once a step for all of them.
+"""The vector environment: many episodes on arrays, with one oracle query per step for all of them.
 
-It does what gymnasium's ``SyncVectorEnv`` over single environments does, episode for episode and seed for seed.
+It is equivalent to gymnasium's ``SyncVectorEnv`` over single environments with the same seeds.
 """
 
 from __future__ import annotations
@@ -16,29 +16,19 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils import seeding
 from gymnasium.vector.utils import batch_space
 
-from textgen_env.envs import rewards
-from textgen_env.envs.game import (
-    OVER,
-    Game,
-    Observation,
-    allowed,
-    check_switches,
-    checked_seed,
-    observation_space,
-)
-from textgen_env.errors import Range, UserError, check_range, unknown
+from textgen_env.envs import rewards, simulator
+from textgen_env.envs.simulator import Observation, Simulator
+from textgen_env.errors import Range, UserError, check_kind, check_range, unknown
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle
 
 try:
     from gymnasium.vector import AutoresetMode, VectorEnv  # type: ignore[attr-defined]
-except (
-    ImportError
-):  # gymnasium 0.29: its make_vec builds on the class that became 1.0's, and there are no modes yet
+except ImportError:  # gymnasium 0.29 has no autoreset modes, and this class became 1.0's VectorEnv
     from gymnasium.experimental.vector import VectorEnv  # type: ignore[assignment,no-redef]
 
     class AutoresetMode(Enum):  # type: ignore[no-redef]
-        """When an episode that is over makes way for the next."""
+        """When a slot whose episode has ended is reset."""
 
         NEXT_STEP = "NextStep"
         SAME_STEP = "SameStep"
@@ -47,25 +37,33 @@ except (
 
 LEGACY = gym.__version__.startswith("0.")
 FINAL_OBSERVATION = "final_observation" if LEGACY else "final_obs"
-MOST_ENVS = 1_000_000
+MAX_ENVS = 1_000_000
 Infos = dict[str, Any]
 Seed = int | Sequence[int | None] | None
 
 
 class TextGenVectorEnv(VectorEnv):
-    """``num_envs`` episodes; observations, actions, rewards and ``info`` as in ``TextGenEnv`` with a leading ``[B]``.
+    """``num_envs`` episodes; like ``TextGenEnv``, with a leading ``[B]`` in every array.
 
-    Arguments are those of ``TextGenEnv`` without ``render_mode`` (watch one episode with ``gymnasium.make``), and
+    ``reset(seed=s)`` seeds slot i with s + i, a list seeds each slot, and later resets continue
+    these generators. ``reset(options={"index": …})`` takes one row for all slots or ``[B]`` rows.
+    In ``info``, ``action_mask`` is one read-only row that all slots share.
 
-    text: "never" by default here: scoring thousands of texts takes longer than generating them.
-    autoreset_mode: ``NEXT_STEP`` (the step after the end resets and is no transition: its action is ignored, its reward 0),
-    ``SAME_STEP`` (the last observation is in ``info``; the default on gymnasium 0.29, where it is the custom) or ``DISABLED``
-    (call ``reset(options={"reset_mask": bool [B]})``); the enum or its value.
-    action_mask: in ``info`` one row stands for all slots, read-only: copy it to change it.
-    copy: give arrays that no later step changes; without, the environment's own, to be read before the next step.
-
-    Seeds: ``reset(seed=s)`` seeds episode slot i with s + i, a list gives one each; later resets draw on.
-    ``reset(options={"index": …})`` takes one row for all or ``[B]`` rows, in the order of the slots.
+    Args:
+        task: as in ``TextGenEnv``
+        num_envs: B, the number of slots
+        split: as in ``TextGenEnv``
+        reward: as in ``TextGenEnv``
+        oracle: as in ``TextGenEnv``
+        expert: as in ``TextGenEnv``
+        action_mask: as in ``TextGenEnv``
+        text: as in ``TextGenEnv``, by default ``never``: scoring takes longer than stepping
+        autoreset_mode: the enum or its value. ``NEXT_STEP`` (default): the step after the end of an
+            episode resets the slot; its action is ignored and its reward is 0. ``SAME_STEP``
+            (default in gymnasium 0.29): the step that ends an episode also resets the slot; the
+            last observation is in ``info``. ``DISABLED``: the caller resets, with
+            ``reset(options={"reset_mask": bool [B]})``.
+        copy: return copies of the observation arrays; otherwise the next step overwrites them
     """
 
     def __init__(
@@ -81,162 +79,158 @@ class TextGenVectorEnv(VectorEnv):
         autoreset_mode: AutoresetMode | str | None = None,
         copy: bool = True,
     ) -> None:
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer):
-            raise UserError(f"num_envs={num_envs!r}: a whole number expected")
-        check_range("num_envs", num_envs, Range(1, MOST_ENVS))
-        check_switches(expert=expert, action_mask=action_mask, copy=copy)
-        self.mode = _mode(autoreset_mode)
+        check_kind("num_envs", num_envs, 1)
+        check_range("num_envs", num_envs, Range(1, MAX_ENVS))
+        simulator.check_flags(expert=expert, action_mask=action_mask, copy=copy)
+        self.mode = _autoreset_mode(autoreset_mode)
         self.metadata = {"render_modes": [], "autoreset_mode": self.mode}
-        self.task, self.num_envs, self.copy = task, num_envs, copy
-        self._game = Game(task, num_envs, split, reward, oracle, text)
-        self.split, self.oracle, self.reward, self.text = (
-            split,
-            self._game.oracle,
-            self._game.reward,
-            text,
-        )
-        self.single_observation_space = observation_space(task)
+        self.task, self.num_envs, self.split = task, num_envs, split
+        self.text, self.copy = text, copy
+        self._simulator = Simulator(task, num_envs, split, reward, oracle, text)
+        self.oracle, self.reward = self._simulator.oracle, self._simulator.reward
+        self.single_observation_space = simulator.observation_space(task)
         self.single_action_space = spaces.Discrete(len(task.vocabulary))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._mask = allowed(task) if action_mask else None
+        self._action_mask = simulator.action_mask(task) if action_mask else None
         self._expert = expert
         self._generators: list[np.random.Generator] = []
         self._seeds: list[int] = []
 
     @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
-        """Each slot's generator."""
+        """The generator of each slot."""
         return tuple(self._generators)
 
     @property
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
-        """What each slot's generator was seeded with."""
+        """The seed of each slot's generator."""
         return tuple(self._seeds)
 
     def reset(
         self, *, seed: Seed = None, options: Infos | None = None
     ) -> tuple[Observation, Infos]:  # type: ignore[override]
+        """Start an episode in every slot, or in those of the option ``reset_mask``."""
         options = dict(options or {})
         slots = _reset_slots(options.pop("reset_mask", None), self.num_envs)
         self._seed(slots, seed)
         infos: Infos = {}
-        self._begin(slots, options, infos)
-        self._arrive(slots, infos)
+        self._start(slots, options, infos)
+        self._add_state_info(slots, infos)
         return self._observation(), infos
 
     def step(  # type: ignore[override]
         self, actions: np.ndarray
     ) -> tuple[Observation, np.ndarray, np.ndarray, np.ndarray, Infos]:
-        starting = np.flatnonzero(self._game.over)
-        if len(starting) and (not self._generators or self.mode is not AutoresetMode.NEXT_STEP):
-            raise ResetNeeded(f"slots {starting[:5].tolist()}: {OVER}")
-        reward, terminated, truncated = self._game.act(actions)
+        """Append one token in every slot, and reset slots according to ``autoreset_mode``."""
+        over = np.flatnonzero(self._simulator.over)
+        if len(over) and (not self._generators or self.mode is not AutoresetMode.NEXT_STEP):
+            raise ResetNeeded(f"slots {over[:5].tolist()}: {simulator.EPISODE_OVER}")
+        reward, terminated, truncated = self._simulator.step(actions)
         ended, infos = np.flatnonzero(terminated | truncated), Infos()
-        self._conclude(ended, infos)
-        self._begin(ended if self.mode is AutoresetMode.SAME_STEP else starting, {}, infos)
-        self._arrive(np.arange(self.num_envs), infos)
+        self._add_final_info(ended, infos)
+        self._start(ended if self.mode is AutoresetMode.SAME_STEP else over, {}, infos)
+        self._add_state_info(np.arange(self.num_envs), infos)
         return self._observation(), reward, terminated, truncated, infos
 
     def _seed(self, slots: np.ndarray, seed: Seed) -> None:
         if not isinstance(seed, Sequence | np.ndarray):
-            first = checked_seed(seed)
+            first = simulator.checked_seed(seed)
             seed = [None if first is None else first + slot for slot in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise UserError(
-                f"{len(seed)} seeds for {self.num_envs} episodes; give one each, or one number"
+                f"{len(seed)} seeds for {self.num_envs} episodes; give one per episode, or an int"
             )
-        seed = [checked_seed(value) for value in seed]
+        seed = [simulator.checked_seed(value) for value in seed]
         if not self._generators:
-            drawn = [seeding.np_random() for _ in range(self.num_envs)]
-            self._generators, self._seeds = (
-                [generator for generator, _ in drawn],
-                [seed for _, seed in drawn],
-            )
+            pairs = [seeding.np_random() for _ in range(self.num_envs)]
+            self._generators = [generator for generator, _ in pairs]
+            self._seeds = [initial for _, initial in pairs]
         for slot in slots:
             if seed[slot] is not None:
                 self._generators[slot], self._seeds[slot] = seeding.np_random(seed[slot])
 
-    def _begin(self, slots: np.ndarray, options: Infos, infos: Infos) -> None:
-        """New episodes in ``slots``."""
+    def _start(self, slots: np.ndarray, options: Infos, infos: Infos) -> None:
+        """Start new episodes in ``slots``."""
         if not len(slots):
             return
         index: Any = options.get("index")
         if np.ndim(index):
             if len(index) != self.num_envs:
                 raise UserError(
-                    f"reset option index: {len(index)} rows for {self.num_envs} episodes; give one each"
+                    f"reset option index: {len(index)} rows for {self.num_envs} episodes; "
+                    "give one per episode"
                 )
-            chosen = [{**options, "index": index[slot]} for slot in slots]
+            slot_options = [{**options, "index": index[slot]} for slot in slots]
         else:
-            chosen = [options] * len(slots)
-        self._game.begin(
-            slots,
-            [
-                self._game.draw(self._generators[i], row)
-                for i, row in zip(slots, chosen, strict=True)
-            ],
-        )
-        self._inform(infos, "index", slots, self._game.index[slots])
+            slot_options = [options] * len(slots)
+        episodes = [
+            self._simulator.sample(self._generators[slot], chosen)
+            for slot, chosen in zip(slots, slot_options, strict=True)
+        ]
+        self._simulator.start(slots, episodes)
+        self._add_array(infos, "index", slots, self._simulator.index[slots])
 
-    def _conclude(self, slots: np.ndarray, infos: Infos) -> None:
-        """``info`` of the episodes in ``slots``, which are over."""
+    def _add_final_info(self, slots: np.ndarray, infos: Infos) -> None:
+        """Add the ``info`` of the episodes that ended in ``slots``."""
         for slot in slots:
-            info: Infos = {} if self.text == "never" else self._game.closing(slot)
+            info: Infos = {} if self.text == "never" else self._simulator.final_info(slot)
             if self.mode is AutoresetMode.SAME_STEP:
                 if self.text == "always":
                     info["text"] = info["hypothesis"]
-                if self._mask is not None:
-                    info["action_mask"] = self._mask.copy()
-                info = {FINAL_OBSERVATION: self._game.observation(slot), "final_info": info}
+                if self._action_mask is not None:
+                    info["action_mask"] = self._action_mask.copy()
+                observation = self._simulator.observation(slot)
+                info = {FINAL_OBSERVATION: observation, "final_info": info}
             self._add_info(infos, info, int(slot))
 
-    def _arrive(self, slots: np.ndarray, infos: Infos) -> None:
-        """``info`` of the states that ``slots`` are in."""
+    def _add_state_info(self, slots: np.ndarray, infos: Infos) -> None:
+        """Add the ``info`` of the current states of ``slots``."""
         if self._expert:
-            acting = slots[~self._game.over[slots]]
-            if len(acting):
-                self._inform(infos, "expert_action", acting, self._game.advise(acting))
-        if self._mask is not None:
-            self._inform(
-                infos,
-                "action_mask",
-                slots,
-                np.broadcast_to(self._mask, (len(slots), len(self._mask))),
-            )
+            running = slots[~self._simulator.over[slots]]
+            if len(running):
+                expert_action = self._simulator.query_action(running)
+                self._add_array(infos, "expert_action", running, expert_action)
+        if (mask := self._action_mask) is not None:
+            masks = np.broadcast_to(mask, (len(slots), len(mask)))
+            self._add_array(infos, "action_mask", slots, masks)
         if self.text == "always":
             for slot in slots:
-                self._add_info(infos, {"text": self._game.text(slot)}, int(slot))
+                self._add_info(infos, {"text": self._simulator.text(slot)}, int(slot))
 
-    def _inform(self, infos: Infos, name: str, slots: np.ndarray, value: np.ndarray) -> None:
-        """``infos[name]`` with ``value`` in ``slots``, and which slots those are: gymnasium's form."""
+    def _add_array(self, infos: Infos, name: str, slots: np.ndarray, values: np.ndarray) -> None:
+        """Add the values of ``slots`` as gymnasium does: an array and the mask ``_name``."""
         present = np.zeros(self.num_envs, dtype=bool)
         present[slots] = True
         if len(slots) < self.num_envs:
-            value, part = np.zeros((self.num_envs, *value.shape[1:]), dtype=value.dtype), value
-            value[slots] = part
-        infos[name], infos[f"_{name}"] = value, present
+            array = np.zeros((self.num_envs, *values.shape[1:]), dtype=values.dtype)
+            array[slots] = values
+            values = array
+        infos[name], infos[f"_{name}"] = values, present
 
     def _observation(self) -> Observation:
-        return (self._game.state.copy() if self.copy else self._game.state)._asdict()
+        state = self._simulator.state
+        return (state.copy() if self.copy else state)._asdict()
 
 
-def _mode(mode: AutoresetMode | str | None) -> AutoresetMode:
+def _autoreset_mode(mode: AutoresetMode | str | None) -> AutoresetMode:
     if mode is None:
         return AutoresetMode.SAME_STEP if LEGACY else AutoresetMode.NEXT_STEP
     try:
         return AutoresetMode(mode)
     except ValueError:
-        raise unknown("autoreset_mode", mode, [known.value for known in AutoresetMode]) from None
+        valid = [member.value for member in AutoresetMode]
+        raise unknown("autoreset_mode", mode, valid) from None
 
 
 def _reset_slots(mask: Any, num_envs: int) -> np.ndarray:
-    """The slots to reset: those of ``mask``, or all."""
+    """The slots where ``mask`` is True; all slots if it is None."""
     if mask is None:
         return np.arange(num_envs)
     mask = np.asarray(mask)
     if mask.dtype != bool or mask.shape != (num_envs,) or not mask.any():
         raise UserError(
-            f"reset_mask: give bool [{num_envs}] with at least one True, not {mask.dtype} {list(mask.shape)}"
+            f"reset_mask: expected bool [{num_envs}] with at least one True, "
+            f"got {mask.dtype} {list(mask.shape)}"
         )
     return np.flatnonzero(mask)

@@ -1,4 +1,4 @@
-"""A trained teacher as an oracle: any policy, queried in evaluation mode and without gradient."""
+"""A trained teacher as an oracle."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from textgen_env.types import LOG_ZERO, Trajectories
 
 
 class PolicyOracle:
-    """A policy whose distribution is the expert's.
+    """An expert that acts like a policy, evaluated in eval mode and without gradients.
 
     Args:
         policy: the teacher
-        decode: ``(policy, source, limit) → Trajectories``, how it demonstrates (say, beam search)
-        vocabulary: the teacher's
-        student: the student's vocabulary, in which every id must mean the same
+        decode: ``(policy, source, limit) → Trajectories``, generates demonstrations, for example
+            with beam search
+        vocabulary: the teacher's vocabulary
+        student: the student's vocabulary; both must map every id to the same token
         top_k: keep the k most likely tokens, renormalized; every other gets ``LOG_ZERO``
 
     Raises:
@@ -47,45 +48,46 @@ class PolicyOracle:
 
     @phase("teacher")
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See ``Oracle.log_probs``."""
         logits = self._logits(source, prefix, mask)
-        return keep_top(logits.log_softmax(-1, dtype=torch.float32), self.top_k or 0)
+        return keep_top_k(logits.log_softmax(-1, dtype=torch.float32), self.top_k or 0)
 
     @phase("teacher")
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See ``Oracle.action``: the argmax."""
         return self._logits(source, prefix, mask).argmax(-1)
 
     def demonstrate(self, source: Tensor, limit: int | Tensor) -> Trajectories:
-        with _evaluation(self.policy) as device:
+        """See ``Oracle.demonstrate``: generated with ``decode``."""
+        with _eval_mode(self.policy) as device:
             trajectories = self.decode(self.policy, source.to(device), limit)
         self.queries += int(trajectories.length.sum())
         return trajectories
 
     def start(self, source: Tensor, limit: int) -> Any:
-        """With ``step``, the policy's cached decode: to generate step by step among others' actions."""
-        with _evaluation(self.policy) as device:
+        """Start a cached decode, for ``step``."""
+        with _eval_mode(self.policy) as device:
             return self.policy.start(source.to(device), limit)
 
     @phase("teacher")
     def step(self, token: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The last token ``[B]`` → next-token logits ``[B, V]``, of the ``top_k`` alone, and the state after it."""
+        """Feed the last token ``[B]``; return logits ``[B, V]``, after ``top_k``, and the state."""
         self.queries += len(token)
-        with _evaluation(self.policy):
+        with _eval_mode(self.policy):
             logits, state = self.policy.step(token, state)
-        return (
-            keep_top(logits.log_softmax(-1, dtype=torch.float32), self.top_k)
-            if self.top_k
-            else logits
-        ), state
+        if self.top_k:
+            logits = keep_top_k(logits.log_softmax(-1, dtype=torch.float32), self.top_k)
+        return logits, state
 
     def _logits(self, source: Tensor, prefix: Tensor, mask: Tensor | None) -> Tensor:
         self.queries += prefix.numel() if mask is None else int(mask.sum())
-        with _evaluation(self.policy) as device:
+        with _eval_mode(self.policy) as device:
             mask = mask if mask is None or mask.device.type == "cpu" else mask.to(device)
             return self.policy(source.to(device), prefix.to(device), mask)
 
 
-def keep_top(log_probs: Tensor, k: int) -> Tensor:
-    """The k largest of ``[…, V]`` renormalized, ``LOG_ZERO`` elsewhere; 0 keeps all."""
+def keep_top_k(log_probs: Tensor, k: int) -> Tensor:
+    """Renormalize the k largest of ``[…, V]`` and set the others to ``LOG_ZERO``; 0 keeps all."""
     if not 0 < k < log_probs.shape[-1]:
         return log_probs
     top, index = log_probs.topk(k, dim=-1)
@@ -93,8 +95,8 @@ def keep_top(log_probs: Tensor, k: int) -> Tensor:
 
 
 @contextmanager
-def _evaluation(policy: nn.Module) -> Iterator[torch.device]:
-    """Evaluation mode, no gradient; training mode is restored.  Gives the policy's device."""
+def _eval_mode(policy: nn.Module) -> Iterator[torch.device]:
+    """Eval mode without gradients, then the previous mode; yields the policy's device."""
     training = policy.training
     policy.eval()
     try:

@@ -1,4 +1,4 @@
-"""Human references as an oracle: the right answer at the states that the reference visits, a guess elsewhere."""
+"""Human references as an oracle."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from torch import Tensor
 
 from textgen_env.data.split import Split
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.oracles.exact import smoothed
+from textgen_env.oracles.exact import smoothed_log_probs
 from textgen_env.profiler import phase
 from textgen_env.types import EOS, Trajectories, pad
 
 
 class ReferenceOracle:
-    """At step t the reference's t-th token, whatever the prefix; EOS after its end.
+    """At step t takes the reference's t-th token, whatever the prefix, and EOS after its end.
+
+    That is correct only in the states that the reference visits.
 
     Args:
-        splits: where a source is looked up by its tokens; the first of repeated sources counts
+        splits: the references, looked up by source; of repeated sources, the first counts
         vocabulary_size: V
-        smoothing: probability of all other tokens together, so that log-probabilities stay finite
+        smoothing: probability of all other tokens together, which keeps log-probabilities finite
     """
 
     def __init__(
@@ -35,10 +37,13 @@ class ReferenceOracle:
         self._splits = list(splits)
 
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        return smoothed(self.action(source, prefix, mask), self.vocabulary_size, self.smoothing)
+        """See ``Oracle.log_probs``."""
+        action = self.action(source, prefix, mask)
+        return smoothed_log_probs(action, self.vocabulary_size, self.smoothing)
 
     @phase("teacher")
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+        """See ``Oracle.action``."""
         action = torch.full(prefix.shape, EOS)
         for row, target in enumerate(self._references(source)):
             target = target[: prefix.shape[1]]
@@ -48,6 +53,7 @@ class ReferenceOracle:
         return action.to(prefix.device)
 
     def demonstrate(self, source: Tensor, limit: int | Tensor) -> Trajectories:
+        """See ``Oracle.demonstrate``: the references, truncated at the limit."""
         limits = torch.as_tensor(limit).expand(len(source)).tolist()
         targets = [target[:n] for target, n in zip(self._references(source), limits, strict=True)]
         length = torch.tensor([len(target) for target in targets], device=source.device)
@@ -60,7 +66,7 @@ class ReferenceOracle:
             return [self._targets[source_key(tokens)] for tokens in source.cpu().numpy()]
         except KeyError:
             raise UserError(
-                "the reference oracle was queried about a source in none of its splits; query a trained teacher"
+                "the reference oracle has no reference for this source; use a trained teacher"
             ) from None
 
     @cached_property
@@ -74,5 +80,5 @@ class ReferenceOracle:
 
 
 def source_key(tokens: np.ndarray) -> bytes:
-    """The same for a source with and without its padding: PAD is 0."""
+    """A dictionary key, equal with and without padding (PAD is 0)."""
     return tokens.tobytes().rstrip(b"\0")

@@ -1,17 +1,17 @@
-"""CNNDM-v0: summaries of news, the paper's third task (Lin et al. 2020, section 4; CNN/DailyMail, not anonymized)."""
+"""CNNDM-v0: summarize news, non-anonymized CNN/DailyMail (Lin et al. 2020, section 4)."""
 
 from __future__ import annotations
 
 from textgen_env.data.hub import HubDataset
 from textgen_env.data.limit import Limit
 from textgen_env.data.sources import CorpusSource
-from textgen_env.tasks.summarization import find_summaries, summarization
-from textgen_env.tasks.task import Task, once
+from textgen_env.tasks.summarization import load_summary_corpus, summarization_task
+from textgen_env.tasks.task import Task, cached_load
 
 ID = "CNNDM-v0"
 
 
-@once
+@cached_load
 def load(
     data_dir: str | None = None,
     corpus: str = "auto",
@@ -25,26 +25,29 @@ def load(
     hub: str = "abisee/cnn_dailymail",
     bundled_pairs: int = 10_000,
 ) -> Task:
-    """Summaries of news: a local folder, CNN/DailyMail from the hub, or the bundled corpus in their stead.
+    """Summaries of news, from a folder, CNN/DailyMail on the hub or the bundled corpus.
 
-    As in the paper, what is too long is cut, in training as well as in testing: no document is skipped.  A document ends
-    after ``source_limit`` tokens, a training summary after ``target_limit``; summaries are scored against whole references.
+    As in the paper, no document is skipped: documents are truncated to ``source_limit`` tokens and
+    training summaries to ``target_limit``. Scores use the whole references.
 
     Args:
-        data_dir: folder with {train,valid,test}.jsonl, plain or .gz: article and highlights (or document and summary) a line
-        corpus: auto (data_dir, else a prepared cache, else the hub, else bundled), local, hub or bundled
-        horizon: longest summary in tokens, EOS included
-        limit_ratio: a of a limit a·S + b on the tokens generated for a source of S tokens; null: the horizon alone
-        limit_offset: b of that limit
-        source_limit: tokens at which a document is cut, EOS included
-        target_limit: tokens at which a training summary is cut, EOS included; never more than the horizon
+        data_dir: folder with {train,valid,test}.jsonl, plain or .gz; each line has article and
+            highlights (or document and summary)
+        corpus: auto (data_dir if given, else the dataset if cached, else the hub, else bundled),
+            local, hub or bundled
+        horizon: maximum summary length in tokens, EOS included
+        limit_ratio: a in an output limit a·S + b for a source of S tokens; null: only the horizon
+        limit_offset: b in that limit
+        source_limit: maximum document length in tokens, EOS included
+        target_limit: maximum length of a training summary in tokens, EOS included, at most the
+            horizon
         vocabulary: size of the subword vocabulary of documents and summaries
-        lowercase: lower-case both sides; ROUGE does not see case
-        hub: data set on the hub, or a folder in the same layout
-        bundled_pairs: training pairs of the bundled corpus, its first ones
+        lowercase: lowercase both sides; ROUGE ignores case
+        hub: dataset on the hub, or a folder in the same layout
+        bundled_pairs: number of training pairs of the bundled corpus
     """
     limit = Limit(horizon, limit_ratio, limit_offset)
-    data = HubDataset("CNN/DailyMail", hub, "article", "highlights", "3.0.0")
-    text = find_summaries(CorpusSource(corpus, data_dir, bundled_pairs, data), "news")
+    dataset = HubDataset("CNN/DailyMail", hub, "article", "highlights", "3.0.0")
+    text = load_summary_corpus(CorpusSource(corpus, data_dir, bundled_pairs, dataset), "news")
     text = text.lowercased() if lowercase else text
-    return summarization(ID, text, vocabulary, source_limit, target_limit, limit)
+    return summarization_task(ID, text, vocabulary, source_limit, target_limit, limit)

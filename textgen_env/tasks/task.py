@@ -1,4 +1,4 @@
-"""The fixed material of one task: a corpus in tokens, its vocabulary, its limits.  Everything uses it, nothing changes it."""
+"""``Task``: a tokenized corpus, its vocabulary and limits, its metric and reward."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from textgen_env.oracles.references import ReferenceOracle
 from textgen_env.types import EOS, Oracle
 
 Options = ParamSpec("Options")
-KEPT = 4  # tasks held in memory by ``once``
+MAX_CACHED = 4  # tasks that ``cached_load`` keeps
 RANGES = {  # of options that several tasks have
     "seed": Range(0, 2**32 - 1),
     "vocabulary": Range(1, 10**6),
@@ -33,20 +33,20 @@ RANGES = {  # of options that several tasks have
 
 @dataclass(frozen=True)
 class Task:
-    """What the episodes of one task are made of.
+    """One task. It is immutable.
 
     Args:
         id: its name, such as ``IWSLT-v0``
         corpus: text in three splits
-        vocabulary: the tokens of both sides
-        source_limit: S, the longest source, EOS included; longer ones are cut
-        limit: the most actions for a source; its horizon is T, the most of any episode
-        metric: ``bleu`` (or ``bleu:TOKENIZER``), ``chrf``, ``rouge`` or ``accuracy``
+        vocabulary: the tokens of sources and targets
+        source_limit: S, the maximum source length, EOS included; longer sources are truncated
+        limit: the maximum output length as a function of the source length; its horizon is T
+        metric: ``bleu`` (or ``bleu:TOKENIZER``), ``chrf``, ``rouge``, ``accuracy``, …
         reward: the name of the default reward
-        oracle: builds the exact expert, where the task has one
-        target_limit: what training targets are cut to; None: training pairs beyond
-            ``source_limit`` or the horizon are skipped
-        splits: the corpus in tokens; by default made here
+        oracle: builds the exact expert, if there is one
+        target_limit: training targets are truncated to this length; None: training pairs longer
+            than ``source_limit`` or the horizon are skipped
+        splits: the tokenized corpus; by default the constructor tokenizes ``corpus``
 
     Raises:
         UserError: a limit is out of range, a split is empty, or no training pair fits the limits.
@@ -65,28 +65,28 @@ class Task:
 
     def __post_init__(self) -> None:
         if not self.splits:
-            object.__setattr__(self, "splits", self._encoded())
+            object.__setattr__(self, "splits", self._tokenize())
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Task:
-        """Itself: it never changes, and gymnasium copies every keyword of an environment whenever its spec is read."""
+        """Return itself; gymnasium deep-copies an env's keyword arguments with its spec."""
         return self
 
     @property
     def horizon(self) -> int:
-        """T, the most actions of any episode, EOS included."""
+        """T, the maximum number of actions in an episode, EOS included."""
         return self.limit.horizon
 
     @property
     def limits(self) -> tuple[float | None, ...]:
-        """What decides how much of a source is encoded and how much is generated: a part of every cache's key."""
+        """Source limit, horizon, ratio and offset, for the keys of caches."""
         return self.source_limit, self.horizon, self.limit.ratio, self.limit.offset
 
     def with_vocabulary(self, vocabulary: Vocabulary) -> Task:
-        """The same task in other tokens, without its exact expert, whose tokens are the old ones."""
+        """Tokenize the corpus with another vocabulary; the exact expert, if any, is dropped."""
         return replace(self, vocabulary=vocabulary, splits={}, oracle=None)
 
     def describe(self) -> list[str]:
-        """What to print before a run: the corpus, the vocabulary, and what did not fit the limits."""
+        """Describe the corpus, the vocabulary and what exceeds the limits, one line each."""
         lines = [
             *self.corpus.describe().splitlines(),
             f"vocabulary {len(self.vocabulary):,} tokens, {self.vocabulary.fingerprint}",
@@ -101,23 +101,24 @@ class Task:
                 np.fromiter(map(len, rows), np.int64) for rows in (split.source, split.target)
             )
             if split.truncated:
-                scored = "" if name == "train" else "; they are scored all the same"
+                scored = "" if name == "train" else ", but scored them"
                 lines.append(
-                    f"cut {split.truncated:,} {name} sources to {self.source_limit} tokens{scored}"
+                    f"truncated {split.truncated:,} {name} sources to {self.source_limit} tokens"
+                    + scored
                 )
             if split.truncated_targets:
                 lines.append(
-                    f"cut {split.truncated_targets:,} {name} targets to {target.max()} tokens"
+                    f"truncated {split.truncated_targets:,} {name} targets to {target.max()} tokens"
                 )
             if long := int((target > self.limit(source)).sum()):
-                whole = "learned from" if name == "train" else "scored"
+                use = "training" if name == "train" else "scoring"
                 lines.append(
-                    f"{long:,} of {len(split):,} {name} references are longer than what may be generated "
-                    f"({self.limit}); {whole} whole"
+                    f"{long:,} of {len(split):,} {name} references exceed the output limit "
+                    f"({self.limit}); {use} uses them whole"
                 )
         return lines
 
-    def _encoded(self) -> dict[str, Split]:
+    def _tokenize(self) -> dict[str, Split]:
         limits = {
             "source_limit": self.source_limit,
             "horizon": self.horizon,
@@ -128,23 +129,26 @@ class Task:
                 check_range(name, value, Range(2, MAX_LENGTH))  # one token and EOS
         for name, pairs in self.corpus.splits.items():
             if not len(pairs):
-                where = f"split {name!r} of {self.corpus.name} ({self.corpus.origin})"
-                raise UserError(f"{self.id}: {where} has no pairs; it needs at least one")
+                raise UserError(
+                    f"{self.id}: split {name!r} of {self.corpus.name} ({self.corpus.origin}) "
+                    "has no pairs; add at least one"
+                )
         encoded = encode_corpus(self.corpus, self.vocabulary, self.source_limit).items()
         splits = {
             name: self._fit(name, source.split(), target.split())
             for name, (source, target) in encoded
         }
         if not len(splits["train"]):
-            where = f"source_limit={self.source_limit} or horizon={self.horizon}"
-            raise UserError(f"{self.id}: every training pair is longer than {where}; raise them")
+            raise UserError(
+                f"{self.id}: every training pair is longer than source_limit={self.source_limit} "
+                f"or horizon={self.horizon}; increase them"
+            )
         return splits
 
     def _fit(self, name: str, source: list[np.ndarray], target: list[np.ndarray]) -> Split:
-        """Skip training pairs beyond a limit, or cut them where there is a ``target_limit``.
+        """Skip training pairs beyond a limit, or truncate them if there is a ``target_limit``.
 
-        Of other splits every pair is kept, so that scores are of the whole split, and its target
-        stays whole: batches of it end at the horizon, as an episode does.
+        Other splits keep every pair and whole targets, so that scores are comparable.
         """
         pairs = self.corpus.splits[name]
         if name == "train" and self.target_limit is None:
@@ -158,38 +162,34 @@ class Task:
                 return Split(
                     [source[i] for i in kept], [target[i] for i in kept], pairs.rows(kept), skipped
                 )
-        truncated_targets = (
-            _cut(target, min(self.target_limit, self.horizon))
-            if name == "train" and self.target_limit
-            else 0
-        )
+        truncated = _truncate(source, self.source_limit)
+        truncated_targets = 0
+        if name == "train" and self.target_limit:
+            truncated_targets = _truncate(target, min(self.target_limit, self.horizon))
         return Split(
-            source,
-            target,
-            pairs,
-            truncated=_cut(source, self.source_limit),
-            truncated_targets=truncated_targets,
+            source, target, pairs, truncated=truncated, truncated_targets=truncated_targets
         )
 
 
 def expert(task: Task) -> Oracle:
-    """The expert of a task that nobody trained one for: the task's exact one, else its references."""
-    return (
-        task.oracle()
-        if task.oracle
-        else ReferenceOracle(task.splits.values(), len(task.vocabulary))
-    )
+    """The default expert, without a teacher: the exact one if there is one, else the references."""
+    if task.oracle:
+        return task.oracle()
+    return ReferenceOracle(task.splits.values(), len(task.vocabulary))
 
 
-def once(load: Callable[Options, Task]) -> Callable[Options, Task]:
-    """Decorates a task's ``load``: equal options give the same Task again, as long as no file of its
-    ``data_dir`` or ``hub`` folder changes.  UserError where an option is of another kind than its default.
+def cached_load(load: Callable[Options, Task]) -> Callable[Options, Task]:
+    """Decorate a task's ``load`` with type checks and a cache.
+
+    The decorated function returns the same Task for equal options until a file in ``data_dir`` or
+    in a local ``hub`` folder changes. It raises UserError for a value whose type is not that of the
+    option's default.
     """
     signature = inspect.signature(load)
 
-    @lru_cache(maxsize=KEPT)
+    @lru_cache(maxsize=MAX_CACHED)
     def loaded(
-        options: tuple[tuple[str, Any], ...], _kinds: tuple[type, ...], _stamp: object
+        options: tuple[tuple[str, Any], ...], _types: tuple[type, ...], _stamps: object
     ) -> Task:
         return load(**dict(options))  # type: ignore[call-arg]
 
@@ -203,19 +203,17 @@ def once(load: Callable[Options, Task]) -> Callable[Options, Task]:
             check_kind(name, value, default)
             if name in RANGES and default is not None:
                 check_range(name, value, RANGES[name])
-        Limit(
-            1, options.get("limit_ratio"), options.get("limit_offset")
-        )  # whose defaults, None, have no kind
-        folders = file_stamps(options.get("data_dir")), file_stamps(options.get("hub"), "**/*")
-        return loaded(
-            tuple(options.items()), tuple(map(type, options.values())), folders
-        )  # kinds: True == 1.0
+        # The limits may default to None, which has no type to check; their constructor checks them.
+        Limit(1, options.get("limit_ratio"), options.get("limit_offset"))
+        stamps = file_stamps(options.get("data_dir")), file_stamps(options.get("hub"), "**/*")
+        types = tuple(map(type, options.values()))  # True == 1.0 would share a cache entry
+        return loaded(tuple(options.items()), types, stamps)
 
     return wrapper
 
 
-def _cut(rows: list[np.ndarray], limit: int) -> int:
-    """Cut ``rows``, in place, to ``limit`` tokens, EOS kept; how many were longer."""
+def _truncate(rows: list[np.ndarray], limit: int) -> int:
+    """Truncate rows in place to ``limit`` tokens with EOS; return how many were longer."""
     long = [i for i, row in enumerate(rows) if len(row) > limit]
     for i in long:
         rows[i] = np.append(rows[i][: limit - 1], EOS)

@@ -1,14 +1,15 @@
-"""Tightrope-v0: left, right, left, right.  Any other word is a fall, and nobody who only watched the expert knows the way back.
+"""Tightrope-v0: alternate left and right; demonstrations do not show how to recover from an error.
 
-The laboratory's tightrope (``agents.theory.mdps.tightrope``) as text.  On the rope the right action is the foot that the
-source names, then the other one, and so on; after any other word the walker lies on the ground.  There the right action is
-``climb``: it leads back to the start of the rope, at the source's foot, and until it is taken walking on does not help.  The
-expert never falls, so its demonstrations hold no fallen state and no ``climb``: its clone has never been told of either.
+This is the tabular MDP ``agents.theory.mdps.tightrope`` as text. On the rope, the correct action is
+the foot named by the source, then the other foot, and so on; any other word is a fall. After a fall
+the walker is on the ground, where the correct action is ``climb``: it leads back to the start of
+the rope. The expert never falls, so a student cloned from its demonstrations never sees the ground
+or ``climb``.
 
-A step costs 1 unless it sets the right foot on the rope: so does a fall, and so does every step on the ground,
-the climb included (u = 2; u = T where a fall is for ever).  The reward ``cost``, the task's own, is minus that,
-as in the laboratory.  In two things text differs from it: a needless ``climb`` costs one step and is no fall, and
-EOS ends the episode and with it the cost.
+A step costs 0 if it puts the correct foot on the rope, otherwise 1; on the ground every step costs
+1, ``climb`` included (so u = 2, or u = T if falls are final). The default reward ``cost`` is minus
+that. The text differs from the tabular MDP in two ways: an unnecessary ``climb`` costs 1 and is not
+a fall, and EOS ends the episode and its costs.
 """
 
 from __future__ import annotations
@@ -25,31 +26,16 @@ from textgen_env.data.limit import MAX_LENGTH, Limit
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import Range, check_range
 from textgen_env.oracles.exact import ExactOracle
-from textgen_env.tasks.task import Task, once
+from textgen_env.tasks.task import Task, cached_load
 from textgen_env.types import BOS, EOS, UNK, shift
 
 ID = "Tightrope-v0"
 FEET = ("left", "right")
-TRICKS = (
-    "hop",
-    "skip",
-    "jump",
-    "spin",
-    "wave",
-    "bow",
-    "kneel",
-    "dance",
-    "sway",
-    "juggle",
-    "nod",
-    "clap",
-)
-LEFT, RIGHT, CLIMB = range(
-    UNK + 1, UNK + 4
-)  # the first tokens of the vocabulary; tricks come after them
+TRICKS = "hop skip jump spin wave bow kneel dance sway juggle nod clap".split()  # noqa: SIM905
+LEFT, RIGHT, CLIMB = range(UNK + 1, UNK + 4)  # their ids; the tricks come after them
 
 
-@once
+@cached_load
 def load(
     horizon: int = 32,
     recoverable: bool = True,
@@ -60,17 +46,19 @@ def load(
     test: int = 200,
     seed: int = 0,
 ) -> Task:
-    """Sources of one foot; the reference is ``horizon`` steps from there, without EOS: only the horizon ends them.
+    """Sources of one foot. References have ``horizon`` steps and no EOS: the horizon ends them.
 
     Args:
-        horizon: T, the steps of every episode
-        recoverable: climbing leads back on the rope; false: it is the right action on the ground, but a fall is for ever
-        tricks: words that are wrong everywhere
-        slip: what the expert's distribution gives to all wrong words together; it acts, and demonstrates, by its best
-        train: training rows
-        valid: validation rows
-        test: test rows
-        seed: seed of the sources
+        horizon: T, the number of steps in an episode
+        recoverable: ``climb`` leads back to the rope; false: it is still correct on the ground, but
+            a fall is final
+        tricks: number of words that are never correct
+        slip: probability that the expert's distribution gives to all wrong words together; the
+            expert itself acts by the argmax
+        train: number of training rows
+        valid: number of validation rows
+        test: number of test rows
+        seed: random seed of the sources
     """
     check_range("horizon", horizon, Range(1, MAX_LENGTH - 1))
     check_range("tricks", tricks, Range(0, len(TRICKS)))
@@ -85,21 +73,13 @@ def load(
     corpus = Corpus("tightrope", "bundled", f"walks of {horizon} steps, seed {seed}", splits)
     vocabulary = Vocabulary.from_words([*FEET, "climb", *TRICKS[:tricks]])
     oracle = partial(TightropeOracle, len(vocabulary), horizon, recoverable, slip)
-    task = Task(
-        ID,
-        corpus,
-        vocabulary,
-        2,
-        Limit(horizon + 1),
-        metric="accuracy",
-        reward="cost",
-        oracle=oracle,
-    )
-    cut = {
+    limit = Limit(horizon + 1)
+    task = Task(ID, corpus, vocabulary, 2, limit, "accuracy", "cost", oracle=oracle)
+    without_eos = {
         name: replace(split, target=[row[:-1] for row in split.target])
         for name, split in task.splits.items()
     }
-    return replace(task, limit=Limit(horizon), splits=cut)
+    return replace(task, limit=Limit(horizon), splits=without_eos)
 
 
 def _walks(generator: np.random.Generator, rows: int, horizon: int) -> Pairs:
@@ -109,7 +89,7 @@ def _walks(generator: np.random.Generator, rows: int, horizon: int) -> Pairs:
 
 
 class TightropeOracle(ExactOracle):
-    """The exact expert: the other foot on the rope, ``climb`` on the ground."""
+    """The exact expert: the next foot on the rope, ``climb`` on the ground."""
 
     def __init__(
         self, vocabulary_size: int, horizon: int, recoverable: bool = True, slip: float = 0.01
@@ -117,41 +97,40 @@ class TightropeOracle(ExactOracle):
         super().__init__(vocabulary_size, slip)
         self.horizon, self.recoverable = horizon, recoverable
 
-    def right(self, source: Tensor, prefix: Tensor) -> Tensor:
-        return _foot(source, prefix).masked_fill(self.fallen(source, prefix), CLIMB)
+    def optimal_action(self, source: Tensor, prefix: Tensor) -> Tensor:
+        """The optimal action at every prefix, int64 ``[B, T]``."""
+        return _next_foot(source, prefix).masked_fill(self.fallen(source, prefix), CLIMB)
 
     def fallen(self, source: Tensor, prefix: Tensor) -> Tensor:
-        """Bool ``[B, T]``: on the ground before step t, that is, the last slip is later than the last climb."""
+        """Whether the walker is on the ground before step t, bool ``[B, T]``."""
         climbed = prefix == CLIMB
-        slipped = ~climbed
-        slipped[:, 0] = False  # BOS
-        slipped[:, 1:] &= prefix[:, 1:] != _foot(source, prefix)[:, :-1]
+        wrong = ~climbed
+        wrong[:, 0] = False  # BOS
+        wrong[:, 1:] &= prefix[:, 1:] != _next_foot(source, prefix)[:, :-1]
         time = torch.arange(prefix.shape[1], device=prefix.device)
-        slip, climb = (
-            (torch.stack([slipped, climbed & self.recoverable]) * time).cummax(dim=-1).values
-        )  # [B, T] each
-        return slip > climb
+        events = torch.stack([wrong, climbed & self.recoverable]) * time
+        last_wrong, last_climb = events.cummax(dim=-1).values  # [B, T] each
+        return last_wrong > last_climb
 
     def cost(self, source: Tensor, action: Tensor) -> Tensor:
-        """0 for the right foot on the rope, 1 for any other step: ``[B, T]``."""
+        """The cost of each action, ``[B, T]``: 0 for the correct foot on the rope, otherwise 1."""
         return super().cost(source, action).masked_fill(self.fallen(source, shift(action)), 1.0)
 
     def cost_to_go(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Q*(s, a): what an action, and the expert's actions after it, cost: ``[B, T, V]`` or ``[N, V]``."""
-        fallen, right = self.fallen(source, prefix), self.action(source, prefix)  # [B, T] each
-        after = (
-            self.horizon - 1 - torch.arange(prefix.shape[1], device=prefix.device)
-        )  # [T], steps left
-        fall = 1.0 + (after.clamp(max=1) if self.recoverable else after)
+        """Q*(s, a), ``[B, T, V]`` or ``[N, V]``; see ``ExactOracle.cost_to_go``."""
+        fallen, optimal = self.fallen(source, prefix), self.action(source, prefix)  # [B, T] each
+        time = torch.arange(prefix.shape[1], device=prefix.device)
+        remaining = self.horizon - 1 - time  # [T]
+        fall = 1.0 + (remaining.clamp(max=1) if self.recoverable else remaining)
         cost = fall[:, None].repeat(len(prefix), 1, self.vocabulary_size)  # [B, T, V]
-        cost[..., EOS] = 1.0  # nothing is paid after the end
+        cost[..., EOS] = 1.0  # ends the episode
         cost[..., CLIMB] = torch.where(fallen & (not self.recoverable), fall, 1.0)
-        best = torch.where(fallen, cost[..., CLIMB], 0.0)
-        cost.scatter_(-1, right[..., None], best[..., None])
+        minimum = torch.where(fallen, cost[..., CLIMB], 0.0)
+        cost.scatter_(-1, optimal[..., None], minimum[..., None])
         return cost if mask is None else cost[mask]
 
 
-def _foot(source: Tensor, prefix: Tensor) -> Tensor:
-    """Where the rope goes on after each token of ``prefix`` ``[B, T]``: at the source's foot after BOS and ``climb``."""
+def _next_foot(source: Tensor, prefix: Tensor) -> Tensor:
+    """The next foot, ``[B, T]``: the source's after BOS and ``climb``, otherwise the other."""
     other = torch.full_like(prefix, LEFT).masked_fill(prefix == LEFT, RIGHT)
     return torch.where((prefix == BOS) | (prefix == CLIMB), source[:, :1], other)

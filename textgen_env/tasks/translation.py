@@ -1,4 +1,4 @@
-"""What translation tasks share: where parallel text comes from, and the Task it becomes."""
+"""Shared code of the translation tasks."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from textgen_env.metrics.bleu_tokenizer import bleu_metric, check_scorable
 from textgen_env.tasks.task import Task
 
 
-def find_parallel(
+def load_parallel_corpus(
     origin: CorpusSource, source: str, target: str, unescape: bool = False, tedx: bool | None = None
 ) -> Corpus:
-    """Text to translate from ``source`` to ``target``; the bundled corpus is German and English, in either direction.
+    """Load text to translate. The bundled corpus is German and English, in either direction.
 
     Args:
-        origin: where to look
-        source: language to translate from
-        target: language to translate into
+        origin: the folder, the hub's dataset or the bundled corpus
+        source: source language
+        target: target language
         unescape: undo Moses escapes in a local folder
         tedx: as in ``read_folder``
     """
     if tedx and not origin.data_dir:
         raise UserError(
-            "env.tedx=true: only a released XML folder has these sentences; give env.data_dir=FOLDER"
+            "env.tedx=true: only a folder with released XML has TEDx; set env.data_dir=FOLDER"
         )
 
     def bundled(pairs: int) -> Corpus:
         if {source, target} != {"de", "en"}:
             raise UserError(
-                f"the bundled corpus is German–English (de, en), not {source}–{target}; use env.data_dir=FOLDER"
+                f"the bundled corpus is German–English (de, en), not {source}–{target}; "
+                "set env.data_dir=FOLDER"
             )
         corpus = read_bundled("translation", pairs)
-        return corpus if source == "de" else _swapped(corpus)
+        return corpus if source == "de" else _reversed(corpus)
 
     return origin.find(lambda folder: read_folder(folder, source, target, unescape, tedx), bundled)
 
 
-def _swapped(corpus: Corpus) -> Corpus:
-    """The other direction of a corpus with one reference a source."""
+def _reversed(corpus: Corpus) -> Corpus:
+    """Swap source and target of a corpus with one reference per source."""
     splits = {
         split: Pairs([text for (text,) in pairs.references], [(text,) for text in pairs.sources])
         for split, pairs in corpus.splits.items()
@@ -52,32 +53,28 @@ def _swapped(corpus: Corpus) -> Corpus:
     return replace(corpus, splits=splits)
 
 
-def with_bleu(text: Corpus, tokenizer: str, target: str) -> Corpus:
-    """``text`` with a tokenizer of BLEU for its targets; see ``bleu_metric``.
+def with_bleu(corpus: Corpus, tokenizer: str, target: str) -> Corpus:
+    """Choose the BLEU tokenizer of a corpus; see ``bleu_metric``.
 
     Args:
-        text: the corpus
-        tokenizer: the key ``env.bleu_tokenizer``
-        target: the language of the targets
+        corpus: the corpus
+        tokenizer: the value of ``env.bleu_tokenizer``
+        target: the target language
 
     Raises:
-        UserError: none fits, its package is not installed, or texts that agree would score 0.
+        UserError: no tokenizer fits the language, its package is not installed, or a reference
+            scored against itself would get 0.
     """
-    references = [known[0] for known in text.splits["valid"].references]
-    otherwise = "use env.bleu_tokenizer=char"
-    name = bleu_metric(tokenizer, target, references, otherwise)
-    check_scorable(name, references, otherwise)
-    return replace(text, bleu=name)
+    references = [texts[0] for texts in corpus.splits["valid"].references]
+    hint = "use env.bleu_tokenizer=char"
+    metric = bleu_metric(tokenizer, target, references, hint)
+    check_scorable(metric, references, hint)
+    return replace(corpus, bleu=metric)
 
 
-def translation(id: str, text: Corpus, vocabulary: int, source_limit: int, limit: Limit) -> Task:
-    """The task ``id`` over ``text``: a joint vocabulary, pairs beyond a limit skipped in training, evaluated by BLEU."""
-    return Task(
-        id,
-        text,
-        subword_vocabulary(text, vocabulary),
-        source_limit,
-        limit,
-        metric=text.bleu,
-        reward="bleu",
-    )
+def translation_task(
+    id: str, corpus: Corpus, vocabulary_size: int, source_limit: int, limit: Limit
+) -> Task:
+    """Build a task with a joint vocabulary that is evaluated with BLEU."""
+    vocabulary = subword_vocabulary(corpus, vocabulary_size)
+    return Task(id, corpus, vocabulary, source_limit, limit, corpus.bleu, "bleu")
