@@ -1,4 +1,4 @@
-"""Exposure bias: its definition, what is known of students known by heart, and that no figure depends on how it was batched."""
+"""Exposure bias: its definition, students whose errors are known, and independence of batching."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from matplotlib.image import imread
-from rich.console import Console
 
 from agents.evaluation import exposure_bias
 from agents.evaluation.exposure_bias import (
@@ -21,9 +19,8 @@ from agents.evaluation.exposure_bias import (
     repeats,
 )
 from agents.evaluation.outputs import subset
-from agents.evaluation.position_means import PositionMeans, bootstrap_weights, interval
+from agents.generation.decoding import greedy
 from agents.policies.transformer import Transformer
-from agents.reporting import exposure_report
 from support.followers import Follower
 from textgen_env.data.batching import sequential_batches
 from textgen_env.errors import UserError
@@ -35,15 +32,10 @@ from textgen_env.types import EOS, UNK
 SETTINGS = {"top_k": 1, "corrupt_at": 1, "corrupt": 1, "resamples": 40, "seed": 3}
 
 
-def report(task: Task, oracle=None, rows: int = 40, **students):
-    settings = {name: students.pop(name, value) for name, value in SETTINGS.items()}
-    return measure_exposure_bias(
-        students,
-        oracle or task.oracle(),
-        task,
-        subset(task.splits["train"], rows),
-        ExposureBiasConfig(**settings, precision="float32", device="cpu"),
-    )
+def measure(task: Task, students, oracle=None, rows: int = 40, **settings):
+    config = ExposureBiasConfig(**SETTINGS | settings, precision="float32", device="cpu")
+    split = subset(task.splits["train"], rows)
+    return measure_exposure_bias(students, oracle or task.oracle(), task, split, config)
 
 
 def random_student(task: Task, seed: int = 0) -> Transformer:
@@ -51,87 +43,110 @@ def random_student(task: Task, seed: int = 0) -> Transformer:
     return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
 
 
-def test_the_definition_on_numbers_by_hand():
+# --- the definition
+
+
+def test_accumulation_of_known_regrets():
     expert, student = np.array([[1.0, 3.0, 2.0]] * 3), np.array([[1.0, 6.0, 11.0, 5.0]] * 3)
-    known = accumulated(student, expert)
-    assert known["regret"]["value"] == [1, 7, 18]  # R_≤l: summed over the student's prefixes
-    assert known["acc_err"]["value"] == pytest.approx(
-        [1 / 1, 7 / 2, 18 / 2]
-    )  # R_≤l / ε_≤l with ε_≤l = 1, 2, 2
-    assert known["ex_acc_err"]["value"] == pytest.approx(
-        [0, 75, 200]
-    )  # 100 (R_≤l - l ε_≤l) / (l ε_≤l)
-    flat = accumulated(expert, expert)
-    assert flat["acc_err"]["value"] == pytest.approx([1, 2, 3])
-    assert flat["ex_acc_err"]["low"] == [0, 0, 0]
+    result = accumulated(student, expert)  # ε_≤l = 1, 2, 2
+    assert result["regret"]["value"] == [1, 7, 18]
+    assert result["acc_err"]["value"] == pytest.approx([1 / 1, 7 / 2, 18 / 2])
+    assert result["ex_acc_err"]["value"] == pytest.approx([0, 75, 200])
 
 
-def test_regret_disagreement_and_loss_are_what_a_loop_over_positions_gives(task: Task):
+def test_equal_regrets_do_not_accumulate():
+    regret = np.array([[1.0, 3.0, 2.0]] * 3)
+    result = accumulated(regret, regret)
+    assert result["acc_err"]["value"] == pytest.approx([1, 2, 3])
+    assert result["ex_acc_err"]["low"] == [0, 0, 0]
+
+
+def test_prefix_metrics_equal_a_loop_over_positions(task: Task):
     student, oracle = random_student(task), task.oracle()
     batch = next(sequential_batches(task.splits["test"], 200, task.limit))
     with torch.no_grad():
-        found = prefix_metrics(student, oracle, batch)
-        ours = student(batch.source, batch.prefix).log_softmax(-1)
+        metrics = prefix_metrics(student, oracle, batch)
+        log_p = student(batch.source, batch.prefix).log_softmax(-1)  # [B, T, V]
+    log_o = oracle.log_probs(batch.source, batch.prefix)  # [B, T, V]
     for row in range(len(batch)):
         for t in range(batch.target.shape[1]):
-            theirs = oracle.log_probs(batch.source[row : row + 1], batch.prefix[row : row + 1])[
-                0, t
-            ]
-            kl = sum(o.exp() * (o - p) for o, p in zip(theirs, ours[row, t], strict=True))
-            choice = ours[row, t].argmax()
-            known = {
-                "regret": kl,
-                "disagreement": choice != theirs.argmax(),
-                "loss": theirs.max() - theirs[choice],
+            o, p = log_o[row, t], log_p[row, t]
+            expected = {
+                "regret": sum(a.exp() * (a - b) for a, b in zip(o, p, strict=True)),
+                "disagreement": p.argmax() != o.argmax(),
+                "loss": o.max() - o[p.argmax()],
             }
-            for name, value in known.items():
-                expected = float(value) if t < batch.length[row] else 0.0
-                assert found[name][row, t].item() == pytest.approx(expected, abs=1e-5), name
+            inside = t < batch.length[row]
+            for name, value in expected.items():
+                value = float(value) if inside else 0.0
+                assert metrics[name][row, t].item() == pytest.approx(value, abs=1e-5), name
 
 
-def test_a_student_that_is_its_teacher_has_no_regret_and_no_excess(task: Task):
+def test_repetition_equals_the_number_of_repeated_ngrams():
+    action = torch.randint(4, 7, (30, 25), generator=torch.Generator().manual_seed(0))
+    for row, repeated in zip(action.tolist(), repeats(action), strict=True):
+        grams = [tuple(row[t : t + GRAM]) for t in range(len(row) - GRAM + 1)]
+        assert int(repeated.sum()) == len(grams) - len(set(grams))
+    assert not repeats(action[:, : GRAM - 1]).any()
+
+
+def test_corruption_replaces_every_token_of_longer_rows_by_another():
+    start = torch.tensor([[5, 6, 7, 8]] * 60 + [[5, 6, 7, EOS]])
+    length = torch.tensor([5] * 60 + [4])
+    rngs = [np.random.default_rng(row) for row in range(61)]
+    corrupted = corrupt(start, length, first=2, vocabulary_size=10, rngs=rngs)
+    assert torch.equal(corrupted[:, :2], start[:, :2])
+    assert torch.equal(corrupted[60], start[60])
+    assert (corrupted[:60, 2:] != start[:60, 2:]).all()
+    assert set(corrupted[:60, 2:].flatten().tolist()) == set(range(UNK, 10))
+
+
+# --- students with known errors
+
+
+def test_student_equal_to_its_teacher_has_no_regret(task: Task):
     student = random_student(task)
-    decode = exposure_bias.greedy
-    oracle = PolicyOracle(student, decode, task.vocabulary, task.vocabulary)
-    found = report(task, oracle, same=student)["same"]
-    for who in ("reference", "teacher", "student"):
+    oracle = PolicyOracle(student, greedy, task.vocabulary, task.vocabulary)
+    result = measure(task, {"same": student}, oracle)["same"]
+    for prefixes in ("reference", "teacher", "student"):
         for name in ("regret", "disagreement", "loss"):
-            assert found["mean"][who][name]["value"] == pytest.approx(0, abs=1e-6)
-    assert found["by_position"]["teacher"] == found["by_position"]["student"]
-    json.dumps(found, allow_nan=False)
+            assert result["mean"][prefixes][name]["value"] == pytest.approx(0, abs=1e-6)
+    assert result["by_position"]["teacher"] == result["by_position"]["student"]
+    json.dumps(result, allow_nan=False)
 
 
 @pytest.mark.parametrize("recovers", [True, False])
-def test_recovery_is_the_students_own(task: Task, recovers: bool):
-    oracle = task.oracle()
-    student = Follower(oracle, recovers)
-    found = report(task, rows=200, resamples=5, copier=student)["copier"]
-    clean, after = (
-        found["recovery"][who]["disagreement"]["value"] for who in ("clean", "corrupted")
+def test_recovery_of_a_student_that_copies_until_a_wrong_token(task: Task, recovers: bool):
+    student = Follower(task.oracle(), recovers)
+    result = measure(task, {"student": student}, rows=200, resamples=5)["student"]
+    clean, corrupted = (
+        result["recovery"][start]["disagreement"]["value"] for start in ("clean", "corrupted")
     )
     assert len(clean) >= 3
     assert set(clean) == {0.0}
-    assert after[0] > 0.5  # right after the wrong token
-    assert set(after[1:]) == {0.0 if recovers else 1.0}
-    assert found["mean"]["student"]["disagreement"]["value"] == 0
-    assert found["length_ratio"]["reference"]["value"] == 1
+    assert corrupted[0] > 0.5  # right after the wrong token
+    assert set(corrupted[1:]) == {0.0 if recovers else 1.0}
+    assert result["mean"]["student"]["disagreement"]["value"] == 0
+    assert result["length_ratio"]["reference"]["value"] == 1
 
 
-def test_the_bands_are_those_of_a_bootstrap_over_sentences(task: Task):
-    found = report(task, rows=100, resamples=400, student=random_student(task))["student"][
-        "length"
-    ]["reference"]
+# --- intervals and batching
+
+
+def test_intervals_have_the_width_of_a_bootstrap_over_sentences(task: Task):
+    result = measure(task, {"student": random_student(task)}, rows=100, resamples=400)
+    length = result["student"]["length"]["reference"]
     lengths = np.array([[len(row)] for row in subset(task.splits["train"], 100).target])
     low, high = bootstrap_interval(lengths, np.random.default_rng(0))[:, 0]
-    assert found["value"] == lengths.mean()
-    assert found["high"] - found["low"] == pytest.approx(high - low, rel=0.2)
+    assert length["value"] == lengths.mean()
+    assert length["high"] - length["low"] == pytest.approx(high - low, rel=0.2)
 
 
-def test_a_figure_depends_neither_on_the_batches_nor_on_the_other_students(task: Task, monkeypatch):
-    one, two = random_student(task, 0), random_student(task, 1)
-    together = report(task, one=one, two=two)
+def test_result_depends_neither_on_batching_nor_on_other_students(task: Task, monkeypatch):
+    first, second = random_student(task, 0), random_student(task, 1)
+    together = measure(task, {"first": first, "second": second})
     monkeypatch.setattr(exposure_bias, "TOKENS", 30)
-    assert_close(report(task, two=two)["two"], together["two"])
+    assert_close(measure(task, {"second": second})["second"], together["second"])
 
 
 def assert_close(left, right):
@@ -143,76 +158,14 @@ def assert_close(left, right):
         assert left == pytest.approx(right, abs=1e-4)
 
 
-def test_a_tally_holds_means_and_the_bootstrap_of_any_number_of_sentences():
-    rng, rows = np.random.default_rng(0), 400
-    lengths, values = (
-        rng.integers(1, 5, rows),
-        torch.from_numpy(rng.normal(size=(rows, 4)) + np.arange(4)),
-    )
-    mask = torch.arange(4) < torch.from_numpy(lengths)[:, None]
-    weights = bootstrap_weights([np.random.default_rng((7, row)) for row in range(rows)], 500)
-    whole, parts = PositionMeans(6, 500), PositionMeans(6, 500)
-    whole.add(weights, {"x": values}, mask)
-    for part in np.array_split(rng.permutation(rows), 7):
-        parts.add(weights[part], {"x": values[part]}, mask[part])
-    assert parts.sums["x"] == pytest.approx(whole.sums["x"])
-    assert whole.reached == 4
-    mean = [float(values[mask[:, t], t].mean()) for t in range(4)]
-    assert whole.curve("x")[0] == pytest.approx(mean)
-    kept = values[mask[:, 2], 2].numpy()[:, None]
-    known = bootstrap_interval(kept, np.random.default_rng(1))[:, 0]
-    found = interval(whole.curve("x"))
-    assert found["high"][2] - found["low"][2] == pytest.approx(known[1] - known[0], rel=0.15)
-    assert found["low"][2] < found["value"][2] < found["high"][2]
-    assert {array.shape for array in (whole.count, *whole.sums.values())} == {(501, 6)}
-
-
-def test_repetition_sums_to_the_share_of_repeated_grams():
-    action = torch.randint(4, 7, (30, 25), generator=torch.Generator().manual_seed(0))
-    found = repeats(action)
-    for row, marks in zip(action.tolist(), found, strict=True):
-        grams = [tuple(row[t : t + GRAM]) for t in range(len(row) - GRAM + 1)]
-        assert int(marks.sum()) == len(grams) - len(set(grams))
-    assert not repeats(action[:, : GRAM - 1]).any()
-
-
-def test_only_rows_that_go_on_are_corrupted_and_every_corrupted_token_is_another_ordinary_one():
-    start = torch.tensor([[5, 6, 7, 8]] * 60 + [[5, 6, 7, EOS]])
-    draws = [np.random.default_rng(row) for row in range(61)]
-    broken = corrupt(start, torch.tensor([5] * 60 + [4]), first=2, vocabulary_size=10, rngs=draws)
-    assert torch.equal(broken[:, :2], start[:, :2])
-    assert torch.equal(broken[60], start[60])
-    assert (broken[:60, 2:] != start[:60, 2:]).all()
-    assert set(broken[:60, 2:].flatten().tolist()) == set(range(UNK, 10))
-
-
-def test_what_cannot_be_measured_is_said_in_one_line(task: Task):
-    student = random_student(task)
-    with pytest.raises(
-        UserError, match="corrupt_at=7 corrupt=1: fewer than 10 references go on after that"
-    ):
-        report(task, corrupt_at=7, student=student)
-    with pytest.raises(UserError, match="corrupt=0"):
-        report(task, corrupt=0, student=student)
-    with pytest.raises(UserError, match="9 sentences: at least 10"):
-        report(task, rows=9, student=student)
-
-
-def test_figure_and_table_show_every_run(task: Task, tmp_path):
-    runs = report(
-        task, **{"mle [1]": random_student(task, 0), "imitkd_full": random_student(task, 1)}
-    )
-    results = {"env": "Copy-v0", "settings": {"corrupt_at": 1, "corrupt": 1}, "runs": runs}
-    (tmp_path / "figure.png").write_bytes(exposure_report.exposure_bias_png(results))
-    picture = imread(tmp_path / "figure.png")
-    assert picture.shape[:2] == (1080, 1920)
-    for color in exposure_report.colors(results):
-        rgb = np.array([int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)])
-        assert (np.abs(picture[..., :3] - rgb).max(-1) < 0.02).sum() > 1000
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))
-    console.print(exposure_report.exposure_bias_table(results))
-    text = console.export_text()
-    assert max(map(len, text.splitlines())) <= 80
-    for name, found in runs.items():
-        assert name in text
-        assert f"{found['mean']['student']['regret']['value']:.3f}" in text
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"corrupt_at": 7}, "corrupt_at=7 corrupt=1: fewer than 10 references are longer"),
+        ({"corrupt": 0}, "corrupt=0"),
+        ({"rows": 9}, "9 sentences are too few for means by position; use at least 10"),
+    ],
+)
+def test_unmeasurable_settings_give_a_one_line_error(task: Task, settings, message):
+    with pytest.raises(UserError, match=message):
+        measure(task, {"student": random_student(task)}, **settings)

@@ -8,14 +8,30 @@ from pathlib import Path
 
 import pytest
 
+import cli
 import dagger
-from support.commands import SEQKD, run_in_process
+from support.commands import SEQKD, TEXT, TINY_RUN, run_in_process
 
 
 @pytest.fixture
 def without_report(monkeypatch):
     """Runs draw no plots, which take half of their time."""
     monkeypatch.setattr("agents.reporting.save_report", lambda *args: None)
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory) -> dict[str, Path]:
+    """Two students of one exact expert, and one of a teacher trained on text."""
+    folder = tmp_path_factory.mktemp("runs")
+    overrides = {
+        "bc": ["env=Copy-v0", "env.train=200", "algorithm=bc"],
+        "imitkd": ["env=Copy-v0", "env.train=200", "algorithm=imitkd"],
+        "text": TEXT,
+    }
+    for name in overrides:
+        config = cli.read("dagger", [*overrides[name], *TINY_RUN, f"out={folder / name}"])
+        dagger.main(config)
+    return {name: folder / name for name in overrides}
 
 
 @pytest.fixture(scope="session")

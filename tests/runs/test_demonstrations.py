@@ -1,4 +1,4 @@
-"""The teacher's outputs as training data: beam search, cached, resumable, and the best of a beam."""
+"""The teacher's outputs as training data: beam search, cache, resume, and the best of a beam."""
 
 from copy import deepcopy
 from functools import partial
