@@ -1,6 +1,6 @@
-"""A new algorithm in one file: LazyDAgger (Hoque et al., CASE 2021) for text. It is registered nowhere:
+"""LazyDAgger (Hoque et al., CASE 2021) for text, an example of a new algorithm in one file.
 
-PYTHONPATH=docs/examples python experiments/dagger.py env=Copy-v0 algorithm._target_=lazy_dagger.LazyDAgger algorithm.take=0.8
+Run it by PYTHONPATH=docs/examples and algorithm._target_=lazy_dagger.LazyDAgger.
 """
 
 import torch
@@ -12,11 +12,11 @@ from textgen_env.errors import UserError
 
 
 class LazyDAgger(Algorithm):
-    """The student generates until it would deviate; then the expert does, until the student agrees again.
+    """The student generates until it would deviate; then the expert does, until they agree again.
 
-    Who acts is decided at every step by the discrepancy, the probability that the student does not give to the expert's
-    action. With two thresholds control does not go back and forth (with one: SafeDAgger, Zhang & Cho 2017). Unlike theirs,
-    which must spare a person, it queries the expert at every step.
+    Control depends on the discrepancy, 1 minus the student's probability of the expert's action.
+    Two thresholds prevent switching at every step (one: SafeDAgger, Zhang & Cho 2017). The original
+    spares a human expert; this version queries its expert at every step.
 
     Args:
         take: the expert takes over where the discrepancy is larger than this
