@@ -11,6 +11,7 @@ from textgen_env.metrics.statistics import (
     mean_interval,
     paired_bootstrap_p_value,
     paired_p_value,
+    ratio_interval,
     score_interval,
     wilson_interval,
 )
@@ -44,6 +45,19 @@ def test_bootstrap_interval_of_columns_is_that_of_each_column() -> None:
     for column in (0, 1):
         alone = bootstrap_interval(values[:, [column]], np.random.default_rng(1), resamples=50)
         np.testing.assert_allclose(together[:, [column]], alone)
+
+
+def test_ratio_interval_with_unit_denominators_is_that_of_the_mean() -> None:
+    values = np.random.default_rng(0).normal(size=30)
+    rows = np.stack([values, np.ones(30)], axis=1)
+    expected = bootstrap_interval(values[:, None], np.random.default_rng(1), resamples=50)
+    interval = ratio_interval(rows, np.random.default_rng(1), resamples=50)
+    np.testing.assert_allclose(interval, expected[:, 0])
+
+
+def test_ratio_interval_of_one_row_is_its_ratio() -> None:
+    interval = ratio_interval(np.array([[4.0, 3.0]]), np.random.default_rng(1))
+    np.testing.assert_allclose(interval, [4 / 3, 4 / 3])
 
 
 def test_paired_bootstrap_p_value_is_symmetric_and_bounded() -> None:
