@@ -39,7 +39,7 @@ from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.tasks.task import Task
-from textgen_env.terminal import console, safe_json, visible
+from textgen_env.terminal import console, escape_controls, safe_json
 from words import quote
 
 Key = tuple[str, str, int]  # algorithm, student, seed
@@ -199,7 +199,7 @@ def report(
     shared_teacher(entries)
     entries.insert(0, teacher_entry(run, task, test, beams))
     table = comparison_rows(entries, task.metric, test.texts.references)
-    text = visible(
+    text = escape_controls(
         versus.markdown(table, f"{task.id}: {len(runs)} runs", notes(runs, results, len(test))),
         "\n",
     )

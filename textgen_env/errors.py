@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, SupportsFloat
 
 import numpy as np
 
-from textgen_env.terminal import visible
+from textgen_env.terminal import escape_controls
 
 KINDS: dict[
     type, tuple[Any, str]
@@ -24,7 +24,7 @@ class UserError(ValueError):
     """A mistake in a command, a file or a setting; its text is the whole message, on one line without control characters."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(visible(str(message)))
+        super().__init__(escape_controls(str(message)))
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:

@@ -15,7 +15,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udff
 _NOT_IN_JSON = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def visible(text: str, keep: str = "") -> str:
+def escape_controls(text: str, keep: str = "") -> str:
     r"""Escape control characters: ``\x1b`` for ESC, ``\u202e`` for a right-to-left override.
 
     The result cannot move the cursor, change colors or reverse the direction of text.
@@ -40,14 +40,15 @@ class Terminal(Console):
 
     def render_str(self, text: str, **settings: Any) -> Text:
         """Same as in ``Console``, with control characters escaped."""
-        return super().render_str(visible(text, "\n"), **settings)
+        return super().render_str(escape_controls(text, "\n"), **settings)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
         """Same as in ``Console``, with control characters escaped."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=visible(segment.text, "\n"))
+            text = escape_controls(segment.text, "\n")
+            yield segment if segment.control else segment._replace(text=text)
 
 
 def _escape(character: str) -> str:

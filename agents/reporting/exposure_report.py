@@ -16,7 +16,7 @@ from rich.text import Text
 
 from agents.evaluation.exposure_bias import EXPERTS, GRAM, ROLL_INS, STARTS
 from agents.reporting.style import INK, MUTED, SLIDE, png
-from textgen_env.terminal import visible
+from textgen_env.terminal import escape_controls
 
 # One per run; dark enough for small text on white (4.5:1).
 COLORS = ("#b34700", "#00639c", "#00735c", "#9c3d7a", "#6b5900", "#59636e")
@@ -112,7 +112,7 @@ def add_legend(figure: Figure, results: dict[str, Any]) -> None:
         Line2D([], [], color=INK, linewidth=2.5, linestyle=STYLES[roll_in])
         for roll_in in styles.values()
     ]
-    names = [*map(visible, results["runs"]), *styles]
+    names = [*map(escape_controls, results["runs"]), *styles]
     figure.legend(
         lines, names, loc="upper left", ncols=len(lines), handlelength=2.2, columnspacing=1.4
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from textgen_env.terminal import visible
+from textgen_env.terminal import escape_controls
 
 FOLDER = Path(__file__).parent
 
@@ -26,4 +26,4 @@ def render(template: str, values: dict[str, Any]) -> str:
 
 
 def _finalize(value: Any) -> Any:
-    return value if hasattr(value, "__html__") else visible(str(value), "\n\t")
+    return value if hasattr(value, "__html__") else escape_controls(str(value), "\n\t")

@@ -21,7 +21,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from agents.reporting.facts import display_name, format_value
 from agents.reporting.style import COLORS, INK, MARKERS, MUTED, PAGE, RULE, STYLE, png
 from textgen_env.data.files import write_atomically
-from textgen_env.terminal import visible
+from textgen_env.terminal import escape_controls
 
 # In an SVG, the colors are replaced by the page's CSS variables.
 VARIABLES = {color: f"var(--{name})" for name, color in COLORS.items()}
@@ -227,4 +227,5 @@ def svg(figure: Figure, description: str) -> str:
     body = re.sub(r'(<g) id="[^"]*"', r"\1", body)
     body = re.sub(r"font-family: [^;\"]*;? ?", "", body).replace("xlink:href", "href")
     body = re.sub('#[0-9a-f]{6}(?=[;"])', lambda color: VARIABLES.get(color[0], color[0]), body)
-    return f'<svg role="img" aria-label="{escape(visible(description))}" viewBox="{view}">{body}'
+    label = escape(escape_controls(description))
+    return f'<svg role="img" aria-label="{label}" viewBox="{view}">{body}'

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from agents.evaluation.sentence import Choice, Sentence, Step
 from agents.reporting.pages import FOLDER, render
-from textgen_env.terminal import visible
+from textgen_env.terminal import escape_controls
 
 GREEN, YELLOW = 0.5, 0.1  # lowest teacher probability of a green and a yellow token; red below
 
@@ -22,26 +22,28 @@ def terminal_view(sentence: Sentence, run: str) -> Group:
     texts = Table.grid(padding=(0, 2))
     texts.add_column(style="dim", no_wrap=True)
     texts.add_column(overflow="fold")
-    texts.add_row("run", Text(visible(f"{run}, {sentence.split} {sentence.index}")))
+    texts.add_row("run", Text(escape_controls(f"{run}, {sentence.split} {sentence.index}")))
     for name in ("source", "reference", "teacher"):
-        texts.add_row(name, Text(visible(getattr(sentence, name))))
+        texts.add_row(name, Text(escape_controls(getattr(sentence, name))))
     student = Text()
     headings = ("", "student", "p", "the teacher's five most likely")
     table = Table(*headings, box=None, padding=(0, 2, 0, 0))
     for number, step in enumerate(sentence.steps, start=1):
         (blank, word), (best, *others) = split_blank(step), map(_choice, step.teacher.best)
-        teacher = visible(step.teacher.best[0].token)
+        teacher = escape_controls(step.teacher.best[0].token)
         word = f"‹{word}≠{teacher}›" if step.diverges else word
         student.append(blank).append(word, style=_style(step))
         choices = Text(best, style="bold").append("  ·  ".join(["", *others]), style="not bold")
-        token = Text(("≠ " if step.diverges else "  ") + visible(step.token), style=_style(step))
+        token = Text(
+            ("≠ " if step.diverges else "  ") + escape_controls(step.token), style=_style(step)
+        )
         table.add_row(str(number), token, format_probability(step.teacher.probability), choices)
     texts.add_row("student", student)
     return Group(texts, "", summary(sentence), "", table)
 
 
 def _choice(choice: Choice) -> str:
-    return f"{visible(choice.token)} {format_probability(choice.probability)}"
+    return f"{escape_controls(choice.token)} {format_probability(choice.probability)}"
 
 
 def _style(step: Step) -> str:
@@ -89,4 +91,4 @@ def split_blank(step: Step) -> tuple[str, str]:
     """The leading whitespace of a step's text, and the rest; for empty text, the token's name."""
     word = step.piece.strip()
     blank = step.piece[: len(step.piece) - len(step.piece.lstrip())]
-    return visible(blank), visible(word or step.token)
+    return escape_controls(blank), escape_controls(word or step.token)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from agents.reporting import facts
 from agents.reporting.facts import MISSING, MODELS, ScoreTable
-from textgen_env.terminal import visible
+from textgen_env.terminal import escape_controls
 
 
 def results_table(results: Mapping[str, Any]) -> Table:
@@ -55,7 +55,7 @@ def samples_text(samples: Sequence[Mapping[str, Any]], width: int = 100) -> str:
     for sample in samples:
         lines = [f"sentence {sample['index']}"]
         for key in ("source", "reference", *MODELS):
-            text = visible(str(sample.get(key) or "").strip()) or MISSING
+            text = escape_controls(str(sample.get(key) or "").strip()) or MISSING
             wrapper = textwrap.TextWrapper(width, f"  {key:<11}", " " * 13, break_on_hyphens=False)
             lines += wrapper.wrap(text)
         blocks.append("\n".join(lines) + "\n")

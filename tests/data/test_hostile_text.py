@@ -22,7 +22,7 @@ from textgen_env.data.limit import Limit
 from textgen_env.data.readers import read_folder
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.tasks.task import Task
-from textgen_env.terminal import Terminal, safe_json, visible
+from textgen_env.terminal import Terminal, escape_controls, safe_json
 
 # Clears the screen, sets the title, changes the color by a C1 control, overrides the direction of
 # text, isolates, erases, deletes, and ends the line.
@@ -33,10 +33,10 @@ CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 def test_visible_escapes_controls_and_nothing_else() -> None:
     controls = "\x1b[31m\x9b\x00\x7f\u202e\u2069\ud800\n"
-    assert visible(controls) == r"\x1b[31m\x9b\x00\x7f\u202e\u2069\ud800\n"
-    assert visible("a\tb\n\x1b", keep="\n") == "a\\tb\n\\x1b"
+    assert escape_controls(controls) == r"\x1b[31m\x9b\x00\x7f\u202e\u2069\ud800\n"
+    assert escape_controls("a\tb\n\x1b", keep="\n") == "a\\tb\n\\x1b"
     for text in ("grüße, 你好 שלום\u200f न्\u200dय 👩\u200d🚀 ‹a≠b›", ""):
-        assert visible(text) == text
+        assert escape_controls(text) == text
 
 
 def test_terminal_escapes_controls_in_all_renderables() -> None:

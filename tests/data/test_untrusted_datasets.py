@@ -71,10 +71,10 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     ),
     "pickle": (pickled_rows, "it has no train split"),
     "link": (linked_outside("train.jsonl"), "train.jsonl is a link out of the folder"),
-    "image": (image_column, "column en holds dict, not text"),
+    "image": (image_column, "column en has type dict, not text"),
     "name": (
         lambda folder: (folder / "train.jsonl").rename(folder / "train::x.jsonl"),
-        "letters, digits and . _ = - expected",
+        "file names may only have letters, digits and . _ = -",
     ),
 }
 
@@ -112,7 +112,17 @@ def test_only_tables_are_downloaded(tmp_path, monkeypatch):
     assert calls["owner/set"]["revision"] == "main"
 
 
-def test_nothing_is_downloaded_for_a_run_folder(monkeypatch):
-    monkeypatch.delenv("HF_HUB_OFFLINE")
+def test_nothing_is_downloaded_for_a_run_folder(tmp_path, monkeypatch):
+    pytest.importorskip("datasets", reason="the hub extra (datasets) is not installed")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path))
+    calls = []
+
+    def download(name, **options):
+        calls.append(options["local_files_only"])
+        raise FileNotFoundError
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     with local_only(), pytest.raises(UserError, match="a run's folder downloads nothing"):
         load_hub(HubDataset("Set", "owner/set", "de", "en"))
+    assert calls == [True]

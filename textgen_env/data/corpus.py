@@ -12,7 +12,7 @@ from typing import Literal
 
 from textgen_env.data.files import MAX_TEXT
 from textgen_env.errors import UserError
-from textgen_env.terminal import visible
+from textgen_env.terminal import escape_controls
 
 SPLITS = ("train", "valid", "test")
 
@@ -128,8 +128,8 @@ class Corpus:
     def describe(self) -> str:
         """The banner: name, origin, sizes and fingerprint, then one line per note."""
         sizes = " · ".join(f"{split} {size:,}" for split, size in self.sizes.items())
-        origin = f"corpus {self.name} ({self.source}: {self.origin})"
-        lines = [visible(f"{origin}: {sizes} pairs, fingerprint {self.fingerprint}"), *self.notes]
+        origin = escape_controls(f"{self.name} ({self.source}: {self.origin})")
+        lines = [f"corpus {origin}: {sizes} pairs, fingerprint {self.fingerprint}", *self.notes]
         if self.repeated:
             counts = ", ".join(f"{count:,} {split}" for split, count in self.repeated.items())
             lines.append(

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from textgen_env.data.corpus import Corpus
 from textgen_env.data.files import cache_dir, checksum, write_atomically
 from textgen_env.data.vocabulary import CHUNK, Vocabulary
-from textgen_env.terminal import visible
+from textgen_env.terminal import escape_controls
 from textgen_env.types import EOS
 
 MIN_CACHED_PAIRS = 10_000  # a smaller corpus is encoded as fast as the cache is read
@@ -58,7 +58,8 @@ def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> 
         try:
             return _load(path, corpus)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
-            warnings.warn(visible(f"{path} is corrupted; encoding again: {error}"), stacklevel=2)
+            message = f"{path} is corrupted; encoding again: {error}"
+            warnings.warn(escape_controls(message), stacklevel=2)
     encoded = _encode(corpus, vocabulary, source_limit)
     arrays = {
         f"{split}.{side}.{field}": array

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from textgen_env.data.vocabulary import Vocabulary
-from textgen_env.terminal import Terminal, visible
+from textgen_env.terminal import Terminal, escape_controls
 from textgen_env.types import UNK
 
 MAX_CANDIDATES = 5
@@ -60,13 +60,13 @@ class Transcript:
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
         table.add_row(Text(self.task_id, style="bold not dim"), self._heading())
-        table.add_row("source", Text(visible(self.source)))
+        table.add_row("source", Text(escape_controls(self.source)))
         table.add_row("generated", self._output())
         if self.actions:
             agrees = self.actions[-1] == self.expert_actions[len(self.actions) - 1]
             table.add_row("action", Text(self.last_action, style="green" if agrees else "red"))
         for name, value in self.final_info.items():
-            text = f"{value:.1f}" if isinstance(value, float) else visible(str(value))
+            text = f"{value:.1f}" if isinstance(value, float) else escape_controls(str(value))
             table.add_row(name, Text(text, style="cyan"))
         if not self.final_info:
             table.add_row("expert", self._candidates())
@@ -81,7 +81,7 @@ class Transcript:
     def _output(self) -> Text:
         """The output, with ``‹action≠expert action›`` where they differ."""
         text = Text()
-        pieces = map(visible, token_texts(self.vocabulary, self.actions))
+        pieces = map(escape_controls, token_texts(self.vocabulary, self.actions))
         for piece, action, expert_action in zip(
             pieces, self.actions, self.expert_actions, strict=False
         ):
@@ -103,7 +103,7 @@ class Transcript:
         )
 
     def _name(self, token: int) -> str:
-        return visible(self.vocabulary.tokens[token])
+        return escape_controls(self.vocabulary.tokens[token])
 
     def _with_probability(self, token: int) -> str:
         return f"{self._name(token)} ({self.expert_probs[token]:.2f})"
