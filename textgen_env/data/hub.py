@@ -119,13 +119,17 @@ def unreachable_reason(name: str) -> str:
     if is_local_only():
         return "it is not in this machine's cache, and a run's folder downloads nothing"
     from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError
 
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     try:
         HfApi().dataset_info(name, timeout=TIMEOUT)
-    except Exception as error:  # its classes differ between versions of huggingface_hub
-        return f"the hub cannot be reached ({_one_line(error)})"
+    except HfHubHTTPError as error:
+        status = getattr(error.response, "status_code", "an error")
+        return f"the hub answers {status} for {name}"
+    except Exception as error:  # its class depends on the version of huggingface_hub
+        return f"the hub cannot be reached ({type(error).__name__})"
     return ""
 
 
