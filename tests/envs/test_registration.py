@@ -12,7 +12,7 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
 import textgen_env
-from support.tiny import NEW_GYMNASIUM, REWARDS, make_vec, small_task, tiny_task
+from support.tiny import NEW_GYMNASIUM, REWARDS, make_vec, progress, small_task, tiny_task
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.vector import AutoresetMode, TextGenVectorEnv
 from textgen_env.envs.wrappers import FlatObservation
@@ -71,6 +71,12 @@ def test_options_reach_the_task_and_the_environment():
     assert env.action_space.n == 4 + 3
     assert env.observation_space["prefix"].shape == (4,)
     assert (env.split, type(env.reward).__name__) == ("valid", "MetricReward")
+
+
+@pytest.mark.parametrize("make", [gym.make, lambda id, **options: make_vec(id, 2, **options)])
+def test_reward_may_be_a_dotted_path(make):
+    env = make("Copy-v0", train=20, reward="support.tiny.progress").unwrapped
+    assert env.reward.function is progress
 
 
 def test_make_vec_makes_the_native_vector_environment():

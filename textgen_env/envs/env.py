@@ -12,7 +12,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.wrappers import TimeLimit
 
 from textgen_env.envs import rewards, simulator
-from textgen_env.envs.rendering import Transcript, plain, print_colored
+from textgen_env.envs.rendering import Transcript, print_colored, to_text
 from textgen_env.envs.simulator import Observation, Simulator
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks.task import Task
@@ -126,7 +126,7 @@ class TextGenEnv(gym.Env[Observation, int]):
             )
             return None
         if self.render_mode == "ansi":
-            return plain(self._transcript.table())
+            return to_text(self._transcript.table())
         print_colored(self._transcript.table())
         return None
 

