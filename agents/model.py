@@ -100,23 +100,23 @@ class Model:
             texts: raw source texts.
             search: how to search.
             precision: "float32" or "bf16".
-            numbers: one per text, on which its samples depend; None: 0, 1, 2 …
+            numbers: one per text, which determine its samples; None: 0, 1, 2 …
         """
         device = str(next(self.policy.parameters()).device)
         sources = [self.encode(text) for text in texts]
         no_targets = [np.array([EOS])] * len(sources)
         split = Split(sources, no_targets, Pairs(list(texts), [("",)] * len(sources)))
         outputs: list[list[Hypothesis]] = [[] for _ in sources]
-        number = torch.tensor(range(len(sources)) if numbers is None else numbers)
+        noise_keys = torch.tensor(range(len(sources)) if numbers is None else numbers)
         with eval_mode(self.policy), autocast(precision, device):
             for batch in sequential_batches(split, MAX_BATCH_TOKENS, self.text_settings.limit):
-                row = batch.index.repeat_interleave(search.count).tolist()
-                source = batch.source.to(device)
-                found = search(self.policy, source, batch.limit, number[batch.index])
-                rows = zip(row, found.action.tolist(), found.score.tolist(), strict=True)
-                for place, action, score in rows:
-                    if score > -np.inf:  # the beam found it
-                        outputs[place].append(Hypothesis(self.vocabulary.decode(action), score))
+                source, keys = batch.source.to(device), noise_keys[batch.index]
+                episodes = search(self.policy, source, batch.limit, keys)
+                index = batch.index.repeat_interleave(search.count).tolist()
+                actions, scores = episodes.action.tolist(), episodes.score.tolist()
+                for i, action, score in zip(index, actions, scores, strict=True):
+                    if score > -np.inf:  # a beam may find fewer hypotheses
+                        outputs[i].append(Hypothesis(self.vocabulary.decode(action), score))
         return outputs
 
     def encode(self, text: str) -> np.ndarray:
@@ -125,7 +125,7 @@ class Model:
         return np.array([*ids[: self.text_settings.source_limit - 1], EOS], dtype=np.int64)
 
     def tokens(self, text: str) -> list[int]:
-        """The normalized text as tokens, however many there are."""
+        """The normalized text as tokens, not truncated."""
         return self.vocabulary.encode(self.text_settings.normalize(text))
 
     def save(self, folder: Path | str) -> None:

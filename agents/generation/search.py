@@ -1,4 +1,4 @@
-"""How to turn a source into outputs: greedily, by beam search, or by sampling."""
+"""How to generate from a source: greedily, by beam search, or by sampling."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Search:
         seed: Seed of the samples.
 
     Raises:
-        UserError: A setting is out of range, or both a beam and samples are wanted.
+        UserError: A setting is out of range, or both a beam and samples are set.
     """
 
     beam: int = 1
@@ -53,10 +53,10 @@ class Search:
             policy: The policy that generates.
             source: ``[B, S]``.
             limit: ``[B]``, maximum length of each output.
-            row: ``[B]``, number of each source among all; its samples depend on it and the seed.
+            row: ``[B]``, an index of each source; its samples depend on it and on the seed.
 
         Returns:
-            B·count rows with scores, ``count`` for each source, those of a beam best first.
+            B·count rows with scores, ``count`` per source; best first for a beam.
         """
         if not self.samples:
             if self.beam == 1:

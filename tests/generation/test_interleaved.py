@@ -1,4 +1,4 @@
-"""Student and expert generate together: each acts exactly where it is to, with or without a cache, in any batch."""
+"""Student and expert generate together: cached or not, in any batch."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ def noise(rows, *shape):
 
 
 def coin(own, expert, memory, noise):
-    """The expert acts where its coin is below a half; whoever acts takes the most likely token."""
-    acts = noise < 0.5
-    return torch.where(acts, pick(expert), pick(own)), acts, memory
+    """The expert acts where the noise is below 1/2; both take their most likely token."""
+    acted = noise < 0.5
+    return torch.where(acted, pick(expert), pick(own)), acted, memory
 
 
-def always(who, top_k=1):
-    """One of the two acts at every step."""
+def always(actor, top_k=1):
+    """The same actor at every step."""
 
     def choose(own, expert, memory, noise):
-        acts = torch.full((len(own),), who == "expert")
-        return pick(expert if who == "expert" else own, noise, top_k), acts, memory
+        acted = torch.full((len(own),), actor == "expert")
+        return pick(expert if actor == "expert" else own, noise, top_k), acted, memory
 
     return choose
 
 
 class Uncached:
-    """The same oracle without its cache."""
+    """An oracle without ``start`` and ``step``."""
 
     def __init__(self, oracle):
         self.oracle, self.vocabulary_size, self.queries = oracle, oracle.vocabulary_size, 0
@@ -78,21 +78,20 @@ class Uncached:
         return self.oracle.log_probs(source, prefix, mask)
 
 
-def same(one, other):
-    assert torch.equal(one.action, other.action)
-    assert torch.equal(one.length, other.length)
+def assert_equal(actual, expected):
+    assert torch.equal(actual.action, expected.action)
+    assert torch.equal(actual.length, expected.length)
 
 
-def test_each_acts_at_its_own_steps(student, teacher, source):
-    """At every step stands what the one who acted does after the prefix that both have made."""
+def test_every_token_is_that_of_its_actor_after_the_common_prefix(student, teacher, source):
     mixed = interleaved(student, teacher, coin)(source, STEPS, noise(len(source)))
     action = mixed.episodes.action
-    taken, prefix = action != PAD, shift(action)
-    assert torch.equal(mixed.expert, (noise(len(source)) < 0.5)[:, : action.shape[1]] & taken)
+    inside, prefix = action != PAD, shift(action)
+    assert torch.equal(mixed.expert, (noise(len(source)) < 0.5)[:, : action.shape[1]] & inside)
     with torch.no_grad():
         student.eval()
         for acted, logits in (
-            (taken & ~mixed.expert, student(source, prefix)),
+            (inside & ~mixed.expert, student(source, prefix)),
             (mixed.expert, teacher.log_probs(source, prefix)),
         ):
             assert acted.any()
@@ -100,69 +99,66 @@ def test_each_acts_at_its_own_steps(student, teacher, source):
         student.train()
 
 
-def test_a_cached_oracle_and_a_queried_one_generate_the_same(student, teacher, source):
+def test_cached_and_uncached_oracles_generate_the_same(student, teacher, source):
     uncached = Uncached(teacher)
     one, other = (
         interleaved(student, oracle, coin)(source, STEPS, noise(len(source)))
         for oracle in (teacher, uncached)
     )
-    same(one.episodes, other.episodes)
+    assert_equal(one.episodes, other.episodes)
     assert torch.equal(one.expert, other.expert)
     assert uncached.queries >= int(one.episodes.length.sum())
 
 
 @pytest.mark.parametrize("top_k", [0, 1, 3])
-def test_the_student_alone_is_its_rollout_and_the_expert_alone_its_own(
-    student, teacher, source, top_k
-):
+def test_a_single_actor_generates_its_own_rollout(student, teacher, source, top_k):
     draws = noise(len(source))
-    mine = interleaved(student, teacher, always("student", top_k))(source, STEPS, draws)
-    same(mine.episodes, rollout(student, source, STEPS, draws, top_k))
-    assert not mine.expert.any()
-    theirs = interleaved(student, teacher, always("expert", top_k))(source, STEPS, draws)
+    student_only = interleaved(student, teacher, always("student", top_k))(source, STEPS, draws)
+    assert_equal(student_only.episodes, rollout(student, source, STEPS, draws, top_k))
+    assert not student_only.expert.any()
+    expert_only = interleaved(student, teacher, always("expert", top_k))(source, STEPS, draws)
     teacher.policy.eval()
-    alone = sample(teacher.policy, source, STEPS, draws, top_k, scored=False)
-    same(theirs.episodes, alone)
-    assert torch.equal(theirs.expert, alone.action != PAD)
-    same(alone, sample(stepper(Uncached(teacher)), source, STEPS, draws, top_k, scored=False))
+    expected = sample(teacher.policy, source, STEPS, draws, top_k, scored=False)
+    assert_equal(expert_only.episodes, expected)
+    assert torch.equal(expert_only.expert, expected.action != PAD)
+    uncached = sample(stepper(Uncached(teacher)), source, STEPS, draws, top_k, scored=False)
+    assert_equal(uncached, expected)
 
 
-def test_an_exact_expert_alone_is_right(student, source, task):
-    alone = interleaved(student, expert(task), always("expert"))(source, task.horizon)
-    same(alone.episodes, expert(task).demonstrate(source, task.horizon))
+def test_an_exact_expert_generates_its_demonstrations(student, source, task):
+    expert_only = interleaved(student, expert(task), always("expert"))(source, task.horizon)
+    assert_equal(expert_only.episodes, expert(task).demonstrate(source, task.horizon))
 
 
-def test_an_expert_that_acts_takes_its_action_also_where_it_is_not_the_argmax(
-    student, source, task
-):
-    """One that always slips: its distribution is flat, its action random."""
+def test_an_expert_that_is_not_sampled_takes_its_action_and_not_its_argmax(student, source, task):
+    """The action of a noisy oracle is random, its distribution uniform."""
 
-    def slipping():
+    def noisy():
         return NoisyOracle(expert(task), 1.0, torch.Generator().manual_seed(0))
 
-    acting = stepper(slipping(), sampled=False)
+    acting = stepper(noisy(), sampled=False)
     mixed = interleaved(student, acting, always("expert"))(source, STEPS).episodes
-    first = slipping().action(source, torch.full_like(source[:, :1], BOS))  # [B, 1]
+    first = noisy().action(source, torch.full_like(source[:, :1], BOS))  # [B, 1]
     assert torch.equal(mixed.action[:, :1], first.clamp(min=EOS))
     assert len(first.unique()) > 2
-    same(mixed, greedy(stepper(slipping(), sampled=False), source, STEPS, scored=False))
-    same(mixed, oracle_rollout(slipping())(source, STEPS, None))
+    assert_equal(mixed, greedy(stepper(noisy(), sampled=False), source, STEPS, scored=False))
+    assert_equal(mixed, oracle_rollout(noisy())(source, STEPS, None))
     assert stepper(acting) is acting
 
 
-def test_after_its_last_needed_step_the_expert_is_not_queried(student, teacher, source):
+def test_the_expert_is_not_queried_after_its_last_needed_step(student, teacher, source):
     draws, uncached = noise(len(source)), Uncached(teacher)
     early = torch.where(torch.arange(STEPS) < 2, draws, 1.0)  # [B, T]
-    whole = interleaved(student, uncached, coin)(source, STEPS, early)
-    before = uncached.queries
+    expected = interleaved(student, uncached, coin)(source, STEPS, early)
+    queries = uncached.queries
     needed = steps_until(early >= 0.5), steps_until(early < 0.5)
     assert needed == (STEPS, 2)
-    spared = interleaved(student, uncached, coin)(source, STEPS, early, needed=needed)
-    same(spared.episodes, whole.episodes)
-    assert uncached.queries - before <= 2 * len(source) < before
+    mixed = interleaved(student, uncached, coin)(source, STEPS, early, needed=needed)
+    assert_equal(mixed.episodes, expected.episodes)
+    assert uncached.queries - queries <= 2 * len(source) < queries
 
 
-def test_neither_pad_nor_bos_can_be_chosen(student, source, task):
+def test_pad_and_bos_cannot_be_chosen(student, source, task):
     class Confused(Uncached):
         def log_probs(self, source, prefix, mask=None):
             log_probs = self.oracle.log_probs(source, prefix, mask)
@@ -178,10 +174,10 @@ def test_neither_pad_nor_bos_can_be_chosen(student, source, task):
 
 @pytest.mark.parametrize("kind", [tuple, dict, torch.Tensor])
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_memory_follows_its_rows_when_finished_ones_leave(
+def test_memory_follows_its_rows_when_finished_rows_leave(
     student, teacher, source, share, kind, monkeypatch
 ):
-    """It holds each row's number and its time; the number picks the row's coins out of all."""
+    """The memory holds the index and time of each row, which select its noise."""
     monkeypatch.setattr(decoding, "COMPACT_BELOW", share)
     coins = noise(len(source))
 
@@ -189,17 +185,18 @@ def test_memory_follows_its_rows_when_finished_ones_leave(
         row, time = (
             memory.values() if kind is dict else memory if kind is tuple else memory.unbind(1)
         )
-        token, acts, _ = coin(own, expert, None, coins[row, time])
+        token, acted, _ = coin(own, expert, None, coins[row, time])
         memory = {"row": row, "time": time + 1} if kind is dict else (row, time + 1)
-        return token, acts, torch.stack(memory, 1) if kind is torch.Tensor else memory
+        return token, acted, torch.stack(memory, 1) if kind is torch.Tensor else memory
 
     row, time = torch.arange(len(source)), torch.zeros(len(source), dtype=torch.int64)
     memory = {"row": row, "time": time} if kind is dict else (row, time)
     memory = torch.stack(memory, 1) if kind is torch.Tensor else memory
     limit = row % STEPS + 1
-    remembered = interleaved(student, teacher, choose)(source, limit, memory=memory)
-    same(remembered.episodes, interleaved(student, teacher, coin)(source, limit, coins).episodes)
-    assert len(remembered.episodes.length.unique()) > 2
+    mixed = interleaved(student, teacher, choose)(source, limit, memory=memory)
+    expected = interleaved(student, teacher, coin)(source, limit, coins)
+    assert_equal(mixed.episodes, expected.episodes)
+    assert len(mixed.episodes.length.unique()) > 2
 
 
 def test_a_row_does_not_depend_on_its_batch(student, source, task):
@@ -218,42 +215,40 @@ def test_a_row_does_not_depend_on_its_batch(student, source, task):
         assert single.expert[0].tolist() == batched.expert[row, :length].tolist()
 
 
-def test_noise_of_any_shape_reaches_every_step(student, teacher, source):
-    """Two numbers a step: a coin, and what to sample with."""
+def test_noise_may_have_more_dimensions(student, teacher, source):
+    """Two numbers per step: one for the coin, one to sample with."""
 
     def choose(own, expert, memory, noise):
-        acts = noise[:, 0] < 0.5
-        return torch.where(acts, pick(expert, noise[:, 1]), pick(own, noise[:, 1])), acts, memory
+        acted = noise[:, 0] < 0.5
+        return torch.where(acted, pick(expert, noise[:, 1]), pick(own, noise[:, 1])), acted, memory
 
     draws = noise(len(source), 2)
     mixed = interleaved(student, teacher, choose)(source, STEPS, draws)
-    wanted = (draws[..., 0] < 0.5)[:, : mixed.expert.shape[1]]
-    assert torch.equal(mixed.expert, wanted & (mixed.episodes.action != PAD))
+    expected = (draws[..., 0] < 0.5)[:, : mixed.expert.shape[1]]
+    assert torch.equal(mixed.expert, expected & (mixed.episodes.action != PAD))
 
 
-def test_modes_are_restored_nothing_has_a_gradient_and_tokens_are_counted(student, teacher, source):
+def test_modes_are_restored_without_gradients_and_tokens_are_counted(student, teacher, source):
     student.train()
     teacher.policy.train()
-    seen = []
+    modes = []
 
     def choose(own, expert, memory, noise):
-        seen.append(
+        modes.append(
             (student.training, teacher.policy.training, own.requires_grad or expert.requires_grad)
         )
         return pick(own), torch.zeros(len(own), dtype=torch.bool), memory
 
     with Profiler({}, "rest") as profiler:
         mixed = interleaved(student, teacher, choose)(source, STEPS)
-    assert {(training, grad) for training, _, grad in seen} == {(False, False)}
+    assert {(training, grad) for training, _, grad in modes} == {(False, False)}
     assert student.training
     assert teacher.policy.training
     assert profiler.counts["decoded"] == int(mixed.episodes.length.sum())
 
 
-def test_greedy_search_with_forced_tokens_goes_on_from_them_for_any_oracle(
-    student, teacher, source, task
-):
-    """PAD is where the expert is free: each row has as many given tokens as it likes."""
+def test_greedy_decoding_of_any_oracle_continues_from_forced_tokens(teacher, source):
+    """Rows have one or two forced tokens; PAD where the expert is free."""
     forced = torch.full((len(source), 3), PAD)
     forced[:, 0], forced[::2, 1] = 5, 6
     for oracle in (teacher, Uncached(teacher)):

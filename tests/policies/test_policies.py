@@ -1,4 +1,4 @@
-"""The identities of ``textgen_env.types.Policy``, for every policy that the command line offers."""
+"""The identities of ``textgen_env.types.Policy``, for every policy of the command line."""
 
 from __future__ import annotations
 
@@ -16,14 +16,9 @@ from support.policies import V, close, decode, prefixes, sources
 from support.policy_contract import *  # noqa: F403
 from textgen_env.errors import UserError
 
-SMALL = {
-    "width": 16,
-    "heads": 2,
-    "ffn": 24,
-    "hidden": 16,
-    "layers": 2,
-    "embedding": 16,
-    "projection": 16,
+SMALL = {  # each policy uses those that it knows
+    **{"width": 16, "heads": 2, "ffn": 24, "layers": 2},
+    **{"embedding": 16, "projection": 16},
 }
 POLICIES = variants(agents.policies)
 
@@ -43,34 +38,34 @@ def policy(name: str) -> nn.Module:
     return make(name)
 
 
-def test_every_weight_is_trained(policy: nn.Module):
+def test_every_weight_gets_a_gradient(policy: nn.Module):
     policy(sources([6, 4], 6), prefixes(2, 5)).logsumexp(-1).sum().backward()
-    idle = [
+    assert not [
         name
         for name, weight in policy.named_parameters()
-        if weight.grad is None or not weight.grad.any()
+        if "bias" not in name and (weight.grad is None or not weight.grad.any())
     ]
-    assert not [name for name in idle if "bias" not in name]
 
 
-def test_the_global_generator_decides_the_weights(name: str):
-    one, same, other = make(name), make(name), make(name, seed=1)
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
-    assert not all(
-        torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True)
-    )
+def test_initial_weights_depend_on_the_global_generator(name: str):
+    def equal(seed: int) -> bool:
+        pairs = zip(make(name).parameters(), make(name, seed).parameters(), strict=True)
+        return all(torch.equal(a, b) for a, b in pairs)
+
+    assert equal(seed=0)
+    assert not equal(seed=1)
 
 
-def test_dropout_repeats_from_a_seed(name: str):
+def test_dropout_depends_on_the_global_generator(name: str):
     policy, source, prefix = make(name, dropout=0.3), sources([6, 4], 6), prefixes(2, 5)
-    quiet = policy(source, prefix)
+    without_dropout = policy(source, prefix)
     policy.train()
     torch.manual_seed(7)
     first, second = policy(source, prefix), policy(source, prefix)
     torch.manual_seed(7)
     assert torch.equal(policy(source, prefix), first)
     assert not torch.equal(first, second)
-    assert torch.equal(policy.eval()(source, prefix), quiet)
+    assert torch.equal(policy.eval()(source, prefix), without_dropout)
 
 
 def test_a_copy_is_independent(name: str):
@@ -89,11 +84,11 @@ def test_a_copy_is_independent(name: str):
 @pytest.fixture
 def bf16(name: str) -> None:
     if name == "lstm" and not has_bf16("cpu"):
-        pytest.skip("torch's LSTM emulates no bfloat16")
+        pytest.skip("torch cannot emulate bfloat16 in LSTM")
 
 
 @pytest.mark.usefixtures("bf16")
-def test_bf16_stays_close_to_float32_in_logits_and_gradient(policy: nn.Module):
+def test_bf16_logits_and_gradients_are_close_to_float32(policy: nn.Module):
     source, prefix = sources([6, 4, 5], 6), prefixes(3, 5)
     gradients, logits = [], []
     for enabled in (False, True):
@@ -109,7 +104,7 @@ def test_bf16_stays_close_to_float32_in_logits_and_gradient(policy: nn.Module):
 
 @pytest.mark.usefixtures("bf16")
 @torch.no_grad()
-def test_bf16_cached_stays_close_to_uncached_and_follows_the_weights(policy: nn.Module):
+def test_bf16_cached_is_close_to_uncached_and_uses_the_current_weights(policy: nn.Module):
     source, prefix = sources([6, 4, 5], 6), prefixes(3, 5)
     for tolerance in (0.02, 0.1):
         with torch.autocast("cpu", torch.bfloat16):
@@ -121,7 +116,8 @@ def test_bf16_cached_stays_close_to_uncached_and_follows_the_weights(policy: nn.
 
 
 @torch.no_grad()
-def test_compiled_layers_give_the_same_logits_in_any_shape():
+@pytest.mark.slow
+def test_compiled_layers_give_the_same_logits_for_every_shape():
     plain, compiled = (make("transformer").requires_grad_(False) for _ in range(2))
     for layer in (*compiled.encoder, *compiled.decoder):
         layer.compile(backend="eager", dynamic=True)
@@ -134,23 +130,22 @@ def test_compiled_layers_give_the_same_logits_in_any_shape():
     assert copy.deepcopy(compiled).state_dict().keys() == plain.state_dict().keys()
 
 
-def test_precision_follows_the_machine_and_refuses_what_it_lacks(monkeypatch: pytest.MonkeyPatch):
-    for here, automatic in ((True, "bf16"), (False, "float32")):
-        monkeypatch.setattr("agents.precision.has_bf16", lambda device, here=here: here)
+def test_precision_depends_on_the_hardware(monkeypatch: pytest.MonkeyPatch):
+    for supported, automatic in ((True, "bf16"), (False, "float32")):
+        monkeypatch.setattr("agents.precision.has_bf16", lambda _, value=supported: value)
         assert resolve_precision("auto", "cpu") == automatic
         with precision("auto", "cpu"):
-            assert torch.is_autocast_enabled("cpu") == here
+            assert torch.is_autocast_enabled("cpu") == supported
     with pytest.raises(UserError, match="precision=bf16"):
         resolve_precision("bf16", "cpu")
     with pytest.raises(UserError, match="did you mean 'bf16'"):
         resolve_precision("bf61", "cpu")
 
 
-def test_positions_of_any_length_are_a_prefix_of_longer_ones():
+def test_positional_encodings_are_distinct_and_independent_of_the_length():
     long = positions(3000, 12, torch.device("cpu"))
     assert long.shape == (3000, 12)
     close(positions(5, 12, torch.device("cpu")), long[:5])
     assert positions(7, 5, torch.device("cpu")).shape == (7, 5)
-    assert (
-        torch.cdist(long, long).add_(torch.eye(3000) * 9).min() > 1e-2
-    )  # no two positions look alike
+    distance = torch.cdist(long, long).fill_diagonal_(torch.inf)
+    assert distance.min() > 1e-2

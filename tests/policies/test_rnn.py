@@ -1,8 +1,6 @@
-"""What is particular to recurrent policies: their sizes, SRU against its equations, torch's layers, a task each cell learns."""
+"""Recurrent policies: their sizes, SRU against its equations, GRU and LSTM against torch."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -20,19 +18,19 @@ from textgen_env.errors import UserError
 from textgen_env.types import BOS, EOS, PAD
 
 V = 20
-PLAIN = {"encoder_width": 12, "width": 24, "embedding": 16}  # nothing between encoder and decoder
+PLAIN = {"encoder_width": 12, "width": 24, "embedding": 16}  # no bridge to the decoder
 BRIDGED = {
     **{"encoder_layers": 3, "encoder_width": 10, "width": 24, "embedding": 16},
     **{"projection": 8, "layer_norm": True, "share_source_embedding": True},
 }
 LIFTED = {"decoder_layers": 3, **PLAIN}
-each = pytest.mark.parametrize("cell", NAMES)
-every = pytest.mark.parametrize(
+each_cell = pytest.mark.parametrize("cell", NAMES)
+all_sizes = pytest.mark.parametrize(
     "sizes", [PLAIN, BRIDGED, LIFTED], ids=["plain", "bridged", "lifted"]
 )
 
 
-def policy(cell: str, sizes: dict = PLAIN, seed: int = 0, **more: object) -> RNN:
+def make(cell: str, sizes: dict = PLAIN, seed: int = 0, **more: object) -> RNN:
     torch.manual_seed(seed)
     return RNN(V, cell, **{**sizes, **more}).eval()
 
@@ -49,25 +47,16 @@ def sentences(seed: int = 1) -> tuple[Tensor, Tensor, list[int]]:
     return source, prefix, lengths
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """These tensors are too small to be worth a second thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def close(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
 
 
-@each
-@every
+@each_cell
+@all_sizes
 @torch.no_grad()
-def test_cached_is_uncached(cell, sizes):
+def test_cached_equals_uncached(cell, sizes):
     source, prefix, _ = sentences()
-    model = policy(cell, sizes)
+    model = make(cell, sizes)
     state, steps = model.start(source, prefix.shape[1]), []
     for token in prefix.unbind(1):
         logits, state = model.step(token, state)
@@ -75,60 +64,57 @@ def test_cached_is_uncached(cell, sizes):
     close(torch.stack(steps, 1), model(source, prefix))
 
 
-@each
-@every
+@each_cell
+@all_sizes
 @torch.no_grad()
-def test_batched_and_padded_are_single_and_unpadded(cell, sizes):
+def test_batched_and_padded_equal_single_and_unpadded(cell, sizes):
     source, prefix, lengths = sentences()
-    model = policy(cell, sizes)
-    together = model(source, prefix)
+    model = make(cell, sizes)
+    batched = model(source, prefix)
     for row, length in enumerate(lengths):
-        close(model(source[row : row + 1, :length], prefix[row : row + 1]), together[row : row + 1])
-    close(model(F.pad(source, (0, 3), value=PAD), prefix), together)
+        close(model(source[row : row + 1, :length], prefix[row : row + 1]), batched[row : row + 1])
+    close(model(F.pad(source, (0, 3), value=PAD), prefix), batched)
 
 
-@each
+@each_cell
 @torch.no_grad()
-def test_source_and_its_order_matter(cell):
+def test_the_order_of_the_source_matters(cell):
     source, prefix, _ = sentences()
-    model, turned = policy(cell), source.clone()
-    turned[0, [0, 1]] = source[0, [1, 0]]
-    assert (model(source, prefix)[0] - model(turned, prefix)[0]).abs().max() > 1e-4
+    model, swapped = make(cell), source.clone()
+    swapped[0, [0, 1]] = source[0, [1, 0]]
+    assert (model(source, prefix)[0] - model(swapped, prefix)[0]).abs().max() > 1e-4
 
 
-@each
+@each_cell
 @torch.no_grad()
-def test_a_decoder_layer_starts_from_the_encoders_last_outputs_at_its_height(cell):
+def test_a_decoder_layer_starts_from_the_final_outputs_of_its_encoder_layer(cell):
     source, _, lengths = sentences()
-    for model, top in (
-        (policy(cell), 1),
-        (policy(cell, LIFTED), 2),
-        (policy(cell, PLAIN, decoder_layers=1), 0),
-    ):
+    for layers, top in ((2, 1), (3, 2), (1, 0)):
+        model = make(cell, PLAIN, decoder_layers=layers)
         (keys, *_), starts = model.encode(source)  # no bridge: the keys are the top layer's outputs
         for row, length in enumerate(lengths):
             close(starts[top][row], torch.cat([keys[row, length - 1, :12], keys[row, 0, 12:]]))
         assert all((start - starts[top]).abs().max() > 0.01 for start in starts[:top])
 
 
-@each
-@every
-def test_gradient_reaches_every_parameter(cell, sizes):
+@each_cell
+@all_sizes
+def test_every_parameter_gets_a_gradient(cell, sizes):
     source, prefix, _ = sentences()
-    model = policy(cell, sizes).train()
+    model = make(cell, sizes).train()
     model(source, prefix).logsumexp(-1).sum().backward()
-    assert [
+    assert not [
         name
         for name, weight in model.named_parameters()
         if weight.grad is None or not weight.grad.any()
-    ] == []
+    ]
 
 
-@each
+@each_cell
 @torch.no_grad()
-def test_encoded_sources_are_copied_only_when_the_set_of_sources_changes(cell):
+def test_reordering_hypotheses_copies_no_encoded_sources(cell):
     source, prefix, _ = sentences()
-    model = policy(cell)
+    model = make(cell)
     beams = model.start(source, 5).select(torch.arange(4).repeat_interleave(3))
     reordered = beams.select(torch.tensor([2, 2, 0, 3, 4, 5, 8, 6, 7, 11, 11, 11]))
     assert reordered.memory is beams.memory
@@ -140,32 +126,24 @@ def test_encoded_sources_are_copied_only_when_the_set_of_sources_changes(cell):
     )
 
 
-@each
+@each_cell
 @torch.no_grad()
-def test_memory_stays_float32_under_bf16(cell):
+def test_hidden_states_stay_float32_under_bf16(cell):
     source, prefix, _ = sentences()
-    model = policy(cell)
+    model = make(cell)
     if cell == "lstm" and not has_bf16("cpu"):
-        pytest.skip("torch's LSTM emulates no bfloat16")
+        pytest.skip("torch cannot emulate bfloat16 in LSTM")
     with torch.autocast("cpu", torch.bfloat16):
         logits, state = model.step(prefix[:, 0], model.start(source, 5))
     assert logits.dtype == torch.bfloat16
     assert {tensor.dtype for layer in state.hidden for tensor in layer} == {torch.float32}
 
 
-@each
+@each_cell
 def test_learns_to_reverse(cell):
     generator, steps = torch.Generator().manual_seed(3), 200
-    model = policy(
-        cell,
-        {
-            "encoder_layers": 1,
-            "decoder_layers": 1,
-            "encoder_width": 32,
-            "width": 64,
-            "embedding": 32,
-        },
-    )
+    sizes = {"encoder_width": 32, "width": 64, "embedding": 32}
+    model = make(cell, sizes, encoder_layers=1, decoder_layers=1)
     optimizer = torch.optim.Adam(model.parameters())
     for step in range(steps):
         source = torch.randint(4, 12, (64, 4), generator=generator)
@@ -178,17 +156,17 @@ def test_learns_to_reverse(cell):
     assert (logits.argmax(-1) == target).float().mean() >= 0.99
 
 
-def test_reversal_index_reverses_each_row_within_its_length():
-    x = torch.arange(12).view(4, 3)  # [T, B]: time moves by 3
-    back = reversal_index(torch.tensor([4, 2, 0]), 4)
-    turned = reverse(x, back)
-    assert turned.t().tolist() == [[9, 6, 3, 0], [4, 1, 7, 10], [2, 5, 8, 11]]
-    assert torch.equal(reverse(turned, back), x)
+def test_reversal_index_reverses_rows_within_their_length():
+    x = torch.arange(12).view(4, 3)  # [T, B]
+    reversal = reversal_index(torch.tensor([4, 2, 0]), 4)
+    reversed_x = reverse(x, reversal)
+    assert reversed_x.t().tolist() == [[9, 6, 3, 0], [4, 1, 7, 10], [2, 5, 8, 11]]
+    assert torch.equal(reverse(reversed_x, reversal), x)
 
 
 @pytest.mark.parametrize("cell", [nn.GRU, nn.LSTM])
 @torch.no_grad()
-def test_gated_directions_are_torchs_packed_bidirectional_layer(cell):
+def test_gru_and_lstm_equal_torch_with_packed_sequences(cell):
     layer = Layer(CELLS[cell.__name__.lower()], 5, 6, directions=2, projection=0, layer_norm=False)
     twin = cell(5, 6, bidirectional=True)
     for name, weight in twin.named_parameters():
@@ -206,7 +184,7 @@ def test_gated_directions_are_torchs_packed_bidirectional_layer(cell):
 
 @pytest.mark.parametrize("inputs", [6, 5], ids=["identity highway", "learned highway"])
 @torch.no_grad()
-def test_sru_follows_its_equations(inputs):
+def test_sru_equals_its_equations(inputs):
     layer = SRU(inputs, 6)
     nn.init.uniform_(layer.bias, -1, 1)
     x, cell = (
@@ -224,10 +202,10 @@ def test_sru_follows_its_equations(inputs):
     close(layer(x, torch.full((3, 6), 0.5)), torch.stack(expected))
 
 
-@each
-def test_checkpoint_holds_a_shared_embedding_once(cell, tmp_path):
+@each_cell
+def test_a_checkpoint_restores_a_policy_with_a_shared_embedding(cell, tmp_path):
     source, prefix, _ = sentences()
-    model, other = policy(cell, BRIDGED), policy(cell, BRIDGED, seed=1)
+    model, other = make(cell, BRIDGED), make(cell, BRIDGED, seed=1)
     save_tensors(tmp_path / "policy.safetensors", model.state_dict(), {})
     load_weights(other, load_tensors(tmp_path / "policy.safetensors")[0], tmp_path)
     assert torch.equal(other(source, prefix), model(source, prefix))
@@ -242,14 +220,14 @@ def test_checkpoint_holds_a_shared_embedding_once(cell, tmp_path):
         ({"dropout": 1.0}, "dropout=1.0"),
     ],
 )
-def test_wrong_settings_are_named(wrong, message):
+def test_errors_name_the_setting(wrong, message):
     with pytest.raises(UserError, match=message):
         RNN(V, **wrong)
 
 
 def test_every_setting_has_help():
-    found = variants(agents.policies)
-    assert found.keys() >= {"gru", "lstm", "sru"}
+    known = variants(agents.policies)
+    assert known.keys() >= {"gru", "lstm", "sru"}
     for name in NAMES:
-        assert settings(found[name], POLICY)["cell"] == name
-        assert settings(found[name], POLICY).keys() <= help_lines(found[name]).keys()
+        assert settings(known[name], POLICY)["cell"] == name
+        assert settings(known[name], POLICY).keys() <= help_lines(known[name]).keys()
