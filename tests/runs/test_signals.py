@@ -76,23 +76,26 @@ def test_run_interrupted_in_any_phase_resumes_to_the_same_results(
     assert equal_checkpoints(Path("run"), finished / "run")
 
 
-@pytest.mark.parametrize(
-    ("name", "phase"), [*((name, "loss") for name in EXIT_CODES), ("SIGTERM", "report")]
-)
-def test_interrupted_comparison_has_the_signals_exit_code_and_resumes(
-    name, phase, empty_workspace, sighup
-):
+@pytest.mark.parametrize("name", EXIT_CODES)
+def test_each_signal_has_its_exit_code_and_handlers_are_restored(name, empty_workspace, sighup):
+    numbers = [getattr(signal, name) for name in EXIT_CODES]
+    before = [*map(signal.getsignal, numbers)]
+    with pytest.MonkeyPatch.context() as patch:
+        raise_in(patch, BC, "loss", getattr(signal, name))
+        run_in_process(dagger, *COPY, "algorithm=bc", "out=run", code=EXIT_CODES[name])
+    assert [*map(signal.getsignal, numbers)] == before
+
+
+@pytest.mark.parametrize(("owner", "name"), [(BC, "loss"), (compare, "report")])
+def test_interrupted_comparison_resumes(owner, name, empty_workspace):
     overrides = [
         *(*COPY, "train.steps=4", "train.validations=1", "out=c"),
         *("algorithms=[bc]", "students=[transformer]", "seeds=[0]"),
     ]
-    numbers = [getattr(signal, name) for name in EXIT_CODES]
-    before = [*map(signal.getsignal, numbers)]
     with pytest.MonkeyPatch.context() as patch:
-        raise_in(patch, BC if phase == "loss" else compare, phase, getattr(signal, name))
-        output = run_in_process(compare, *overrides, code=EXIT_CODES[name])
+        raise_in(patch, owner, name)
+        output = run_in_process(compare, *overrides, code=EXIT_CODES["SIGTERM"])
     assert output.count("resume with: python experiments/compare.py") == 1
-    assert [*map(signal.getsignal, numbers)] == before
     run_in_process(compare, *overrides)
     assert Path("c/comparison.md").is_file()
 
