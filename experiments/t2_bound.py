@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 import cli
 from agents.runs.folder import make_folder
 from agents.theory import figure, lab, mixtures, neural
-from agents.theory.tables import tables
+from agents.theory.tables import t2_tables
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
@@ -27,7 +27,7 @@ def main(config: DictConfig) -> None:
     results = exact(config)
     if config.neural:
         results |= trained(config, results["curves"])
-    for table in tables(results):
+    for table in t2_tables(results):
         console.print(table)
         console.print()
     content = {
@@ -37,7 +37,7 @@ def main(config: DictConfig) -> None:
         ],
     }
     write_atomically(folder / "t2_bound.json", json.dumps(content, indent=1).encode())
-    write_atomically(folder / "t2_bound.png", figure.draw(results))
+    write_atomically(folder / "t2_bound.png", figure.t2_bound_png(results))
     console.print(f"{folder / 't2_bound.png'}, {folder / 't2_bound.json'}", soft_wrap=True)
 
 
@@ -75,14 +75,14 @@ def exact(config: DictConfig) -> dict[str, Any]:
     }
 
 
-def trained(config: DictConfig, curves: list[lab.Curve]) -> dict[str, Any]:
+def trained(config: DictConfig, curves: list[lab.RegretCurve]) -> dict[str, Any]:
     """``curves`` and those of trained students, of the kind "neural"; ``students``: each of them."""
     steps = lab.horizons(config.neural_shortest, config.neural_longest)
     console.print(
         f"training {2 * len(steps) * config.neural_seeds} students, T = {steps[0]} … {steps[-1]}"
     )
-    students = list(neural.measurements(steps, config.neural_seeds, config.neural_epsilon))
-    more = neural.curves(students, config.neural_epsilon)
+    students = list(neural.train_and_evaluate(steps, config.neural_seeds, config.neural_epsilon))
+    more = neural.student_curves(students, config.neural_epsilon)
     return {"curves": [*curves, *more], "students": [student._asdict() for student in students]}
 
 

@@ -11,7 +11,8 @@ import torch
 
 import cli
 import dagger
-from agents.model import Model, TextSettings
+from agents.model import Model
+from agents.text import TextSettings
 from agents.training.checkpoint import load_tensors, save_tensors
 from textgen_env.data.corpus import Preprocessing
 from textgen_env.data.files import load_json

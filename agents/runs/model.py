@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from agents.model import Model, TextSettings
+from agents.model import Model
 from agents.policies.pretrained import load_pretrained
+from agents.text import TextSettings
 from textgen_env.data.corpus import Preprocessing
 from textgen_env.data.limit import Limit
 from textgen_env.errors import UserError

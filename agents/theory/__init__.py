@@ -1,1 +1,1 @@
-"""The T² lab."""
+"""Compounding error in exact numbers and in trained students: where T² comes from."""

@@ -1,14 +1,19 @@
-"""The lab's curves with trained students: ``bc`` and ``dagger`` in Tightrope-v0, through the ordinary trainer.
+"""The regret curves of ``lab`` with networks: students trained by BC and DAgger in Tightrope-v0.
 
-The condition is the lab's: the same chance ε of an error a step on the states of the training, at every horizon.  So every
-student learns the right word with 1 − ε and all others with ε together (``labels``), and acts by sampling: ε is a setting, not
-an effect of the budget, and a student that trains on its own states keeps falling, and keeps being shown the way back.
-The student is a GRU, which can remember that it fell; the number of updates and of episodes a batch is the same for all.
-DAgger's β is 0: every rollout is the student's.  Its slope exceeds the tables' where P(wrong | fallen) is not yet ε: of all
-falls, the same foot twice is the hardest to notice, and until it is learned it is as final as for a clone.
+As in ``lab``, the error per step on the states of the training is ε at every horizon. The labels
+put 1 − ε on the correct token and spread ε over all others, and students act by sampling. So ε is a
+setting rather than a result of the training budget, and a student that trains on its own states
+keeps falling and keeps getting recovery labels. Students are GRUs, which can remember that they
+fell. All get the same number of updates and of episodes per batch. DAgger's β is 0: every rollout
+is the student's.
 
-Text differs from the tables in two things, and both make the regret a little smaller: a wrong word may be EOS, which ends the
-episode and with it the cost, or a needless ``climb``, which is no fall.
+DAgger's slope exceeds the exact one as long as P(wrong | fallen) is above ε. The fall hardest to
+detect is the same foot twice; until the student has learned to detect it, it cannot recover from
+it.
+
+The text environment differs from the tabular MDP in two ways, and both lower the regret a little. A
+wrong token may be EOS, which ends the episode and its cost, or an unnecessary ``climb``, which is
+not a fall.
 """
 
 from __future__ import annotations
@@ -32,7 +37,7 @@ from agents.evaluation.validation import validator
 from agents.generation.decoding import allowed_log_probs
 from agents.generation.rollout import eval_mode, rollout
 from agents.policies.rnn import RNN
-from agents.theory.lab import Curve, Slope, horizon_curves
+from agents.theory.lab import RegretCurve, Slope, horizon_curves
 from agents.theory.mdps import Array
 from agents.training.saving import Checkpoints
 from agents.training.trainer import TrainConfig, train
@@ -42,60 +47,64 @@ from textgen_env.tasks.tightrope import CLIMB, TightropeOracle, load
 from textgen_env.terminal import console
 from textgen_env.types import UNK, Policy, shift
 
-Make = Callable[[Task, Policy], Algorithm]
-LEARNERS = {"bc": "cloning", "dagger": "DAgger"}  # algorithm → its name in the lab
-STEPS, EPISODES = 250, 64  # updates of every student, and episodes of each batch, at every horizon
+AlgorithmFactory = Callable[[Task, Policy], Algorithm]
+LEARNERS = {"bc": "cloning", "dagger": "DAgger"}  # algorithm → learner of lab.RegretCurve
+STEPS, EPISODES = 250, 64  # updates per student and episodes per batch, at every horizon
 WIDTH, LR = 64, 1e-2
-TEST_TOKENS = 2**16  # sampled positions on which a student is measured
+TEST_TOKENS = 2**16  # tokens sampled to evaluate a student
 
 
-class Measurement(NamedTuple):
-    """One trained student on its own sampled episodes; the chance of a wrong word is exact at every sampled state."""
+class StudentMetrics(NamedTuple):
+    """A trained student on sampled episodes; error probabilities at their states are exact."""
 
     learner: str  # the algorithm
     horizon: int
     seed: int
-    regret: float  # J(π̂), for J(π*) = 0
-    error_expert: float  # ε under d^{π*}: what cloning controls
+    regret: float  # J(π̂), as J(π*) = 0
+    error_expert: float  # ε under d^{π*}: what behavioral cloning controls
     error_own: float  # ε under d^{π̂}: what DAgger controls
-    error_ground: (
-        float  # P(wrong | fallen), after every possible fall, as a student may never fall by itself
-    )
-    ended: float  # share of episodes that EOS ended before the horizon
+    error_ground: float  # P(wrong | fallen), over all possible falls
+    ended: float  # share of episodes that ended by EOS before the horizon
 
     @property
     def bound(self) -> float:
-        """T²ε under the expert's states for a clone; uTε, u = 2, under its own for DAgger."""
+        """For BC T²ε with ε on the expert's states; for DAgger uTε, u = 2, with ε on its own."""
         T = self.horizon
         return T**2 * self.error_expert if self.learner == "bc" else 2 * T * self.error_own
 
 
-class Episodes(NamedTuple):
-    """A student's episodes, ``[B, T]`` each; ``chance`` is its distribution ``[B, T, V]``."""
+class SampledEpisodes(NamedTuple):
+    """Episodes sampled from a student."""
 
-    action: Tensor
-    taken: Tensor  # before the end
-    fallen: Tensor  # before the step
-    right: Tensor
-    chance: Tensor
+    action: Tensor  # [B, T]
+    mask: Tensor  # [B, T], steps up to and including EOS
+    fallen: Tensor  # [B, T], whether the state before the step is fallen
+    expert_action: Tensor  # [B, T]
+    probs: Tensor  # [B, T, V], the student's distribution
 
     @property
-    def wrong(self) -> Tensor:
-        """The chance of another word than the right one."""
-        return 1 - self.chance.gather(-1, self.right[..., None])[..., 0]
+    def error_probs(self) -> Tensor:
+        """The student's probability of an incorrect token, ``[B, T]``."""
+        return 1 - self.probs.gather(-1, self.expert_action[..., None])[..., 0]
 
 
-def algorithm(name: str, task: Task, policy: Policy, epsilon: float) -> Algorithm:
-    """``bc`` on the expert's episodes or ``dagger`` on the student's own; every wrong word has an equal share of ε."""
+def tightrope_algorithm(name: str, task: Task, policy: Policy, label_epsilon: float) -> Algorithm:
+    """``bc`` on the expert's episodes, or ``dagger`` on the student's own.
+
+    Args:
+        name: "bc" or "dagger".
+        task: Tightrope-v0.
+        policy: The student.
+        label_epsilon: Probability that the labels spread evenly over the incorrect tokens.
+    """
     if name == "bc":
-        V = len(task.vocabulary)
-        return BC(
-            policy, label_smoothing=epsilon * V / (V - 1)
-        )  # smoothing spreads over all V words, the right one too
-    return DAgger(policy, expert(task), labels="distribution", beta="constant", rate=0.0, top_k=0)
+        V = len(task.vocabulary)  # smoothing spreads over all V tokens, including the correct one
+        return BC(policy, label_smoothing=label_epsilon * V / (V - 1))
+    oracle = exact_oracle(task)
+    return DAgger(policy, oracle, labels="distribution", beta="constant", rate=0.0, top_k=0)
 
 
-def expert(task: Task) -> TightropeOracle:
+def exact_oracle(task: Task) -> TightropeOracle:
     """The exact oracle of ``task``."""
     oracle = task.oracle and task.oracle()
     assert isinstance(oracle, TightropeOracle)
@@ -103,142 +112,152 @@ def expert(task: Task) -> TightropeOracle:
 
 
 def label_error(epsilon: float, vocabulary_size: int) -> float:
-    """The labels' chance of a wrong word with which a perfect student generates one with ``epsilon``.
+    """The label noise at which a perfectly fitted student errs with probability ``epsilon``.
 
-    All V - 1 wrong words have an equal share, and a student never generates two of them: PAD and BOS.
+    The noise is spread evenly over V - 1 incorrect tokens, two of which a student never generates:
+    PAD and BOS.
     """
     return epsilon * (vocabulary_size - 1) / (vocabulary_size - 3 + 2 * epsilon)
 
 
-def student(task: Task, make: Make, seed: int, steps: int | None = None) -> Policy:
-    """A small GRU, trained by the algorithm ``make(task, policy)`` in the ordinary trainer."""
+def train_student(
+    task: Task, make_algorithm: AlgorithmFactory, seed: int, steps: int | None = None
+) -> Policy:
+    """Train a small GRU; the final weights are used, without model selection.
+
+    Args:
+        task: Tightrope-v0.
+        make_algorithm: Called with the task and the policy.
+        seed: Of the initial weights and the training.
+        steps: Number of updates; None: ``STEPS``.
+    """
     steps = steps or STEPS
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         policy: Any = RNN(len(task.vocabulary), "gru", 1, 1, WIDTH // 2, WIDTH, WIDTH, dropout=0.0)
     batches = Batches(task.splits["train"], EPISODES * task.horizon, seed, task.limit)
     validate = validator(policy, task, rows=8, dtype="float32", device="cpu")
-    config = TrainConfig(
-        steps, LR, warmup=steps // 10, clip=1.0, validations=1, seed=seed
-    )  # the last weights are kept
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        train(
-            make(task, policy),
-            policy,
-            batches,
-            validate,
-            config,
-            Checkpoints(Path(folder), "student", {}),
-        )
+    config = TrainConfig(steps, LR, warmup=steps // 10, clip=1.0, validations=1, seed=seed)
+    with tempfile.TemporaryDirectory() as folder, _no_progress_bar():
+        checkpoints = Checkpoints(Path(folder), "student", {})
+        train(make_algorithm(task, policy), policy, batches, validate, config, checkpoints)
     return policy
 
 
-def sample_episodes(policy: Policy, task: Task, count: int, seed: int) -> Episodes:
-    """``count`` sampled episodes, half of the sources each foot or nearly so."""
-    split, oracle, T = task.splits["test"], expert(task), task.horizon
-    source = torch.from_numpy(
-        np.stack([split.source[i % len(split)] for i in range(count)])
-    )  # [B, S]
+def sample_episodes(policy: Policy, task: Task, count: int, seed: int) -> SampledEpisodes:
+    """Sample ``count`` episodes; about half of the sources start with either foot."""
+    split, oracle, T = task.splits["test"], exact_oracle(task), task.horizon
+    rows = [split.source[i % len(split)] for i in range(count)]
+    source = torch.from_numpy(np.stack(rows))  # [B, S]
     noise = torch.rand(count, T, generator=torch.Generator().manual_seed(seed))
     episodes = rollout(policy, source, T, noise)
     prefix = shift(episodes.action)
-    taken = torch.arange(prefix.shape[1]) < episodes.length[:, None]
-    chance = _chances(policy, source, prefix)
-    return Episodes(
-        episodes.action,
-        taken,
-        oracle.fallen(source, prefix),
-        oracle.optimal_action(source, prefix),
-        chance,
+    return SampledEpisodes(
+        action=episodes.action,
+        mask=torch.arange(prefix.shape[1]) < episodes.length[:, None],
+        fallen=oracle.fallen(source, prefix),
+        expert_action=oracle.optimal_action(source, prefix),
+        probs=_sampling_probs(policy, source, prefix),
     )
 
 
-def measure(policy: Policy, task: Task, name: str, seed: int) -> Measurement:
-    """The student's metrics; the cost of a step is its expectation at the sampled state, which lowers the variance."""
+def evaluate_student(policy: Policy, task: Task, name: str, seed: int) -> StudentMetrics:
+    """Sample episodes and compute the student's metrics.
+
+    The cost of a step is its expectation at the sampled state, which lowers the variance.
+
+    Args:
+        policy: The student.
+        task: Tightrope-v0.
+        name: The algorithm that trained it.
+        seed: Of the samples.
+    """
     T = task.horizon
     count = max(1, TEST_TOKENS // T)
-    own = sample_episodes(policy, task, count, seed)
+    sampled = sample_episodes(policy, task, count, seed)
+    mask, error = sampled.mask, sampled.error_probs
     source = torch.from_numpy(np.stack(task.splits["test"].source[:64]))
-    shown = expert(task).demonstrate(source, T).action
-    right = _chances(policy, source, shift(shown)).gather(-1, shown[..., None])  # [64, T, 1]
-    return Measurement(
+    demonstration = exact_oracle(task).demonstrate(source, T).action
+    expert_probs = _sampling_probs(policy, source, shift(demonstration))  # [64, T, V]
+    correct = expert_probs.gather(-1, demonstration[..., None])  # [64, T, 1]
+    return StudentMetrics(
         name,
         T,
         seed,
-        regret=float(own.wrong.masked_fill(own.fallen, 1.0)[own.taken].sum() / count),
-        error_expert=float(1 - right.mean()),
-        error_own=float(own.wrong[own.taken].sum() / (T * count)),
+        regret=float(error.masked_fill(sampled.fallen, 1.0)[mask].sum() / count),
+        error_expert=float(1 - correct.mean()),
+        error_own=float(error[mask].sum() / (T * count)),
         error_ground=error_after_fall(policy, task),
-        ended=float((own.taken.sum(1) < T).float().mean()),
+        ended=float((mask.sum(1) < T).float().mean()),
     )
 
 
 def error_after_fall(policy: Policy, task: Task) -> float:
-    """P(wrong | fallen): the mean chance of a word other than ``climb`` right after a fall.
+    """P(wrong | fallen): the mean probability of a token other than ``climb`` right after a fall.
 
-    The mean is over every fall from the expert's walk: each foot it starts with, each step but the last, each word.
+    The mean is over all single-token deviations from the expert's trajectories, for both first feet
+    and at all steps but the last, because a student may never fall on its own.
     """
-    T, oracle = task.horizon, expert(task)
+    T, oracle = task.horizon, exact_oracle(task)
     source = torch.from_numpy(np.unique(np.stack(task.splits["train"].source), axis=0))
-    words, step = torch.arange(UNK, len(task.vocabulary)), torch.arange(T - 1)
-    walks = oracle.demonstrate(source, T).action[:, None, None].repeat(1, T - 1, len(words), 1)
-    walks[:, step, :, step] = words  # each word at each step; the right one is filtered out below
+    tokens, step = torch.arange(UNK, len(task.vocabulary)), torch.arange(T - 1)
+    walks = oracle.demonstrate(source, T).action[:, None, None].repeat(1, T - 1, len(tokens), 1)
+    walks[:, step, :, step] = tokens  # includes the correct token, which is filtered out below
     prefix = shift(walks.flatten(0, 2))  # [R, T]
     source = source.repeat_interleave(len(prefix) // len(source), 0)
-    after = torch.eye(T, dtype=torch.bool)[1:].repeat_interleave(len(words), 0)
+    after = torch.eye(T, dtype=torch.bool)[1:].repeat_interleave(len(tokens), 0)
     after = after.repeat(len(prefix) // len(after), 1)  # [R, T], the step after the fall
-    climbs = _chances(policy, source, prefix, after)[:, CLIMB]
+    climbs = _sampling_probs(policy, source, prefix, after)[:, CLIMB]
     return float(1 - climbs[oracle.fallen(source, prefix)[after]].mean())
 
 
-def _chances(policy: Policy, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
+def _sampling_probs(
+    policy: Policy, source: Tensor, prefix: Tensor, mask: Tensor | None = None
+) -> Tensor:
     """The distributions from which the policy samples, ``[B, T, V]`` or ``[N, V]``."""
     with eval_mode(policy):
         return allowed_log_probs(policy(source, prefix, mask)).exp()
 
 
-def measurements(horizons: list[int], seeds: int, epsilon: float) -> Iterator[Measurement]:
-    """Every student in turn, trained and measured."""
+def train_and_evaluate(horizons: list[int], seeds: int, epsilon: float) -> Iterator[StudentMetrics]:
+    """Train and evaluate a student per horizon, algorithm and seed."""
     for T in horizons:
-        slip = label_error(epsilon, len(load(horizon=T).vocabulary))
-        task = load(horizon=T, slip=slip)
+        label_epsilon = label_error(epsilon, len(load(horizon=T).vocabulary))
+        task = load(horizon=T, slip=label_epsilon)
         for name in LEARNERS:
+            make_algorithm = partial(tightrope_algorithm, name, label_epsilon=label_epsilon)
             for seed in range(seeds):
-                yield measure(
-                    student(task, partial(algorithm, name, epsilon=slip), seed), task, name, seed
-                )
+                policy = train_student(task, make_algorithm, seed)
+                yield evaluate_student(policy, task, name, seed)
 
 
-def curves(measured: list[Measurement], epsilon: float) -> list[Curve]:
-    """The students' means (kind "neural"), and the exact curves at their ε and horizons (kind "exact, as neural")."""
-    horizons = sorted({row.horizon for row in measured})
+def student_curves(students: list[StudentMetrics], epsilon: float) -> list[RegretCurve]:
+    """The students' mean regret ("neural") and exact curves at the same ε ("exact, as neural")."""
+    horizons = sorted({student.horizon for student in students})
     exact = {
-        curve.learner: curve
+        curve.learner: curve._replace(kind="exact, as neural")
         for curve in horizon_curves(horizons, epsilon)
-        if curve.setting == "climb back"
+        if curve.setting == "recoverable"
     }
     neural = []
     for name, learner in LEARNERS.items():
-        rows = [
-            [row for row in measured if (row.learner, row.horizon) == (name, T)] for T in horizons
+        by_horizon = [
+            [student for student in students if (student.learner, student.horizon) == (name, T)]
+            for T in horizons
         ]
-        regret = np.array([[row.regret for row in seeds] for seeds in rows])  # [horizons, seeds]
-        bound = [float(np.mean([row.bound for row in seeds])) for seeds in rows]
-        slope = fit_slope(horizons, regret)
-        means = regret.mean(1).tolist()
-        neural.append(
-            exact[learner]._replace(kind="neural", regret=means, bound=bound, slope=slope)
-        )
-    return [
-        *(exact[learner]._replace(kind="exact, as neural") for learner in LEARNERS.values()),
-        *neural,
-    ]
+        regret = np.array([[student.regret for student in seeds] for seeds in by_horizon])
+        bound = [float(np.mean([student.bound for student in seeds])) for seeds in by_horizon]
+        slope = fit_slope_over_seeds(horizons, regret)
+        curve = exact[learner]._replace(kind="neural", slope=slope)
+        neural.append(curve._replace(regret=regret.mean(1).tolist(), bound=bound))
+    return [*(exact[learner] for learner in LEARNERS.values()), *neural]
 
 
-def fit_slope(horizons: list[int], regret: Array) -> Slope:
-    """Least squares through log ``regret`` ``[horizons, seeds]``; 95 % by Student's t over the spread of the seeds.
+def fit_slope_over_seeds(horizons: list[int], regret: Array) -> Slope:
+    """Log-log least squares through ``regret`` ``[horizons, seeds]``, with a 95 % t-interval.
 
-    The spread is pooled over the horizons: the interval is about other seeds, not about how straight the curve is.
+    The variance is that between seeds, pooled over the horizons, so the interval does not include a
+    lack of fit.
     """
     y, x = np.log(regret), np.log(horizons) - np.log(horizons).mean()
     count, seeds = regret.shape
@@ -249,10 +268,10 @@ def fit_slope(horizons: list[int], regret: Array) -> Slope:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bar for dozens of small trainings."""
-    before, console.quiet = console.quiet, True
+def _no_progress_bar() -> Iterator[None]:
+    """Hide the progress bars of many short training runs."""
+    was_quiet, console.quiet = console.quiet, True
     try:
         yield
     finally:
-        console.quiet = before
+        console.quiet = was_quiet

@@ -151,7 +151,8 @@ def command_error(overrides: list[str], monkeypatch, capsys) -> str:
     monkeypatch.setattr(sys, "argv", ["dagger.py", "env=Copy-v0", "env.train=20", *overrides])
     with pytest.raises(SystemExit) as stop:
         cli.run(
-            lambda config: find_teacher(config, build_task(config), resolve_machine(config)), "dagger"
+            lambda config: find_teacher(config, build_task(config), resolve_machine(config)),
+            "dagger",
         )
     assert stop.value.code == 2
     stderr = capsys.readouterr().err

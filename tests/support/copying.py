@@ -11,7 +11,7 @@ from agents.algorithms import Algorithm
 from agents.algorithms.bc import BC
 from agents.generation.rollout import rollout
 from agents.model import build_policy
-from agents.runs.demonstrations import demonstrations
+from agents.runs.demonstrations import training_demonstrations
 from agents.training.saving import Checkpoints
 from agents.training.trainer import TrainConfig, train
 from textgen_env.data.batching import Batches
@@ -59,7 +59,9 @@ def fit(
 ) -> float:
     """Train the algorithm's policy and return its accuracy on the test split, in percent."""
     policy: Any = algorithm.policy
-    split = demonstrations(algorithm.demonstrations, task, algorithm.oracle, "float32", "cpu").split
+    split = training_demonstrations(
+        algorithm.demonstrations, task, algorithm.oracle, "float32", "cpu"
+    ).split
     train(
         algorithm,
         policy,

@@ -1,4 +1,4 @@
-"""Trained students in the laboratory's task: their sampled regret against dynamic programming, and the script's own curves."""
+"""Trained students in Tightrope-v0: sampled regret against dynamic programming."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+import cli
+import t2_bound
 from agents.generation.decoding import allowed_log_probs
 from agents.theory import neural
 from agents.theory.horizon import total_cost
@@ -18,38 +20,34 @@ from textgen_env.tasks import tightrope
 from textgen_env.tasks.tightrope import CLIMB
 from textgen_env.types import EOS, Policy
 
-EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 T, EPSILON = 8, 0.02
 TASK = tightrope.load(horizon=T, slip=EPSILON, train=200)
 ROPE, GROUND, OVER = range(3)
-STAY, FALL, UP, END = range(4)  # on the rope: the right foot, a wrong word, a needless climb, EOS
+STAY, FALL, UP, END = range(4)  # on the rope: correct foot, incorrect token, needless climb, EOS
 
 
-def rope_of_text() -> MDP:
-    """The tightrope with what text adds: a needless climb that costs one step, and an end that nothing is paid after."""
-    after = np.full((3, 4), OVER)
-    after[ROPE, :3] = ROPE, GROUND, ROPE
-    after[GROUND, :3] = GROUND, GROUND, ROPE
+def text_tightrope() -> MDP:
+    """Tightrope-v0 as a table: a needless climb costs one step, and EOS ends all costs."""
+    next_state = np.full((3, 4), OVER)
+    next_state[ROPE, :3] = ROPE, GROUND, ROPE
+    next_state[GROUND, :3] = GROUND, GROUND, ROPE
     cost = np.array([[0.0, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]])
-    return MDP(
-        np.eye(3)[ROPE],
-        np.broadcast_to(np.eye(3)[after], (T, 3, 4, 3)),
-        np.broadcast_to(cost, (T, 3, 4)),
-    )
+    transition = np.broadcast_to(np.eye(3)[next_state], (T, 3, 4, 3))
+    return MDP(np.eye(3)[ROPE], transition, np.broadcast_to(cost, (T, 3, 4)))
 
 
-def table_of(episodes: neural.Episodes) -> Array:
-    """The mean policy ``[T, 3, 4]`` on the rope and on the ground at every step: a table that errs as the student does."""
+def mean_policy(episodes: neural.SampledEpisodes) -> Array:
+    """The student's mean policy by step and state, ``[T, 3, 4]``."""
     policy = np.zeros((T, 3, 4))
     policy[:, OVER, END] = 1
-    stay = episodes.chance.gather(-1, episodes.right[..., None])[..., 0]
-    up, end = episodes.chance[..., CLIMB], episodes.chance[..., EOS]
+    correct = 1 - episodes.error_probs
+    up, end = episodes.probs[..., CLIMB], episodes.probs[..., EOS]
     for state, fallen in ((ROPE, False), (GROUND, True)):
-        taken = episodes.taken & (episodes.fallen == fallen)
-        right = stay if state == ROPE else torch.zeros_like(stay)
-        actions = torch.stack([right, 1 - right - up - end, up, end], -1)
+        mask = episodes.mask & (episodes.fallen == fallen)
+        stay = correct if state == ROPE else torch.zeros_like(correct)
+        actions = torch.stack([stay, 1 - stay - up - end, up, end], -1)
         for t in range(T):
-            rows = actions[taken[:, t], t].double()
+            rows = actions[mask[:, t], t].double()
             policy[t, state] = rows.mean(0).numpy() if len(rows) else np.eye(4)[UP]
     return policy / policy.sum(-1, keepdims=True)
 
@@ -57,98 +55,83 @@ def table_of(episodes: neural.Episodes) -> Array:
 @pytest.fixture(scope="module")
 def students() -> dict[str, Policy]:
     return {
-        name: neural.student(
-            TASK, partial(neural.algorithm, name, epsilon=EPSILON), seed=0, steps=100
+        name: neural.train_student(
+            TASK,
+            partial(neural.tightrope_algorithm, name, label_epsilon=EPSILON),
+            seed=0,
+            steps=100,
         )
         for name in neural.LEARNERS
     }
 
 
 @pytest.mark.parametrize("name", ["bc", "dagger"])
-def test_sampled_regret_is_that_of_a_table_that_errs_alike(
+def test_sampled_regret_equals_that_of_the_mean_policy(
     students: dict[str, Policy], name: str
 ) -> None:
     episodes = neural.sample_episodes(students[name], TASK, 6000, seed=1)
-    cost = (
-        ((episodes.fallen | (episodes.action != episodes.right)) & episodes.taken)
-        .sum(1)
-        .double()
-        .numpy()
-    )
-    exact = total_cost(rope_of_text(), table_of(episodes))
-    assert abs(cost.mean() - exact) < 4 * cost.std() / np.sqrt(len(cost))
-    expected = neural.measure(students[name], TASK, name, seed=2)
-    assert abs(expected.regret - exact) < 5 * cost.std() / np.sqrt(len(cost))
-    assert exact > 0.02  # it does err
+    costs = episodes.fallen | (episodes.action != episodes.expert_action)
+    cost = (costs & episodes.mask).sum(1).double().numpy()
+    exact = total_cost(text_tightrope(), mean_policy(episodes))
+    error = cost.std() / np.sqrt(len(cost))
+    assert exact > 0.02  # the student makes mistakes
+    assert abs(cost.mean() - exact) < 4 * error
+    metrics = neural.evaluate_student(students[name], TASK, name, seed=2)
+    assert abs(metrics.regret - exact) < 5 * error
 
 
-def test_students_err_as_their_labels_and_only_dagger_knows_the_way_back(
-    students: dict[str, Policy],
-) -> None:
-    clone, dagger = (
-        neural.measure(students[name], TASK, name, seed=0) for name in ("bc", "dagger")
+def test_only_dagger_recovers_from_a_fall(students: dict[str, Policy]) -> None:
+    bc, dagger = (
+        neural.evaluate_student(students[name], TASK, name, seed=0) for name in ("bc", "dagger")
     )
-    assert clone.error_expert == pytest.approx(EPSILON, rel=0.3)
-    assert clone.error_ground > 0.95
+    assert bc.error_expert == pytest.approx(EPSILON, rel=0.3)
+    assert bc.error_ground > 0.95
     assert dagger.error_ground < 0.6
-    assert dagger.error_own < clone.error_own
-    for found in (clone, dagger):
-        assert found.regret <= 1.1 * found.bound  # the theorems; a tenth for sampling
+    assert dagger.error_own < bc.error_own
+    for metrics in (bc, dagger):
+        assert metrics.regret <= 1.1 * metrics.bound  # 10 % for sampling
 
 
-def test_a_perfect_student_of_the_labels_errs_with_epsilon() -> None:
-    size, label = len(TASK.vocabulary), neural.label_error(EPSILON, len(TASK.vocabulary))
-    log_probs = (
-        torch.full((1, size), label / (size - 1))
-        .index_fill(1, torch.tensor([CLIMB]), 1 - label)
-        .log()
-    )
-    assert 1 - allowed_log_probs(log_probs).exp()[0, CLIMB] == pytest.approx(EPSILON)
+def test_a_perfectly_fitted_student_errs_with_epsilon() -> None:
+    size = len(TASK.vocabulary)
+    label_epsilon = neural.label_error(EPSILON, size)
+    probs = torch.full((1, size), label_epsilon / (size - 1))
+    probs[0, CLIMB] = 1 - label_epsilon
+    assert 1 - allowed_log_probs(probs.log()).exp()[0, CLIMB] == pytest.approx(EPSILON)
 
 
-def test_slope_and_its_interval() -> None:
+def test_the_slope_of_a_power_law_is_its_exponent() -> None:
+    horizons = [4, 8, 16, 32]
+    regret = np.array(horizons, float)[:, None] ** 1.5 * np.ones((1, 3))
+    assert neural.fit_slope_over_seeds(horizons, regret) == pytest.approx((1.5, 1.5, 1.5))
+
+
+def test_the_interval_of_the_slope_has_its_nominal_coverage() -> None:
     rng, horizons = np.random.default_rng(0), [4, 8, 16, 32]
-    exact = np.array(horizons, float)[:, None] ** 1.5 * np.ones((1, 3))
-    assert neural.fit_slope(horizons, exact) == pytest.approx((1.5, 1.5, 1.5))
     covered = 0
     for _ in range(200):
-        slope = neural.fit_slope(horizons, exact * np.exp(rng.normal(0, 0.3, exact.shape)))
+        regret = np.array(horizons)[:, None] ** 1.5 * np.exp(rng.normal(0, 0.3, (4, 3)))
+        slope = neural.fit_slope_over_seeds(horizons, regret)
         covered += slope.low < 1.5 < slope.high
-    assert 180 <= covered <= 199  # 95 %
+    assert 180 <= covered <= 199  # 95 % of 200, within three standard deviations
 
 
 def test_the_script_trains_students_and_writes_their_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(str(EXPERIMENTS))
     monkeypatch.setattr(neural, "STEPS", 5)
     monkeypatch.setattr(neural, "TEST_TOKENS", 4096)
-    import cli
-    import t2_bound
-
-    words = [
-        "shortest=4",
-        "longest=16",
-        "mdps=60",
-        "neural_shortest=2",
-        "neural_longest=8",
-        "neural_seeds=2",
-    ]
-    t2_bound.main(cli.read("t2_bound", [*words, f"out={tmp_path}"]))
+    overrides = ["shortest=4", "longest=16", "mdps=60", "neural_shortest=2", "neural_longest=8"]
+    t2_bound.main(cli.read("t2_bound", [*overrides, "neural_seeds=2", f"out={tmp_path}"]))
     results = json.loads((tmp_path / "t2_bound.json").read_text())
-    curves = {
-        (curve["learner"], curve["kind"]): curve
-        for curve in results["curves"]
-        if curve["kind"] != "exact"
-    }
-    assert len(results["students"]) == 2 * 3 * 2
+    curves = {(curve["learner"], curve["kind"]): curve for curve in results["curves"]}
+    students = results["students"]
+    assert len(students) == 2 * 3 * 2
     for name, learner in neural.LEARNERS.items():
         curve, exact = curves[learner, "neural"], curves[learner, "exact, as neural"]
         assert curve["horizon"] == exact["horizon"] == [2, 4, 8]
-        mine = [
-            row["regret"]
-            for row in results["students"]
-            if (row["learner"], row["horizon"]) == (name, 8)
+        regrets = [
+            row["regret"] for row in students if (row["learner"], row["horizon"]) == (name, 8)
         ]
-        assert curve["regret"][-1] == pytest.approx(np.mean(mine))
+        assert curve["regret"][-1] == pytest.approx(np.mean(regrets))
         assert curve["slope"]["low"] < curve["slope"]["value"] < curve["slope"]["high"]

@@ -192,9 +192,7 @@ def subword_vocabulary(corpus: Corpus, size: int) -> Vocabulary:
         try:
             return Vocabulary.from_json(load_json(path))
         except (UserError, TypeError) as error:
-            warnings.warn(
-                f"vocabulary is corrupted and trained again: {error}", stacklevel=2
-            )
+            warnings.warn(f"vocabulary is corrupted and trained again: {error}", stacklevel=2)
     train = corpus.splits["train"]
     targets = (reference[0] for reference in train.references)
     vocabulary = Vocabulary.train([*train.sources, *targets], size)
