@@ -34,7 +34,6 @@ LONG_FILES: dict[str, str] = {
     "tests/oracles/test_oracle.py": "to be split by topic",
     "tests/policies/test_huggingface.py": "to be split by topic",
     "tests/policies/test_untrusted.py": "to be split by topic",
-    "tests/runs/test_loading.py": "to be split by topic",
     "tests/tasks/test_tasks.py": "to be split by topic",
     "tests/theory/test_horizon.py": "to be split by topic",
 }
@@ -46,9 +45,7 @@ SLEEPS: dict[str, str] = {
     "tests/experiments/test_scripts.py": "to wait for a condition",
 }
 MEMORY_THRESHOLDS: dict[str, str] = {}
-ACCELERATED: dict[str, str] = {
-    "tests/runs/test_signals.py": "to move to tests/accel",
-}
+ACCELERATED: dict[str, str] = {}
 
 
 @cache

@@ -28,20 +28,9 @@ REMEDY = (
     "random numbers come from clock.uniform"
 )
 MODULE_FIELDS = frozenset(vars(nn.Module()))  # attributes that torch keeps in every module
-BY_REPR = (  # types whose repr determines the value
-    bool
-    | int
-    | float
-    | complex
-    | str
-    | bytes
-    | None
-    | range
-    | slice
-    | PurePath
-    | itertools.count
-    | itertools.repeat
-)
+# Values and iterators whose repr determines them.
+BY_REPR = bool | int | float | complex | str | bytes | None | range | slice | PurePath
+ITERATORS = itertools.count | itertools.repeat
 STATELESS = type | ModuleType | partial | logging.Logger
 
 
@@ -111,7 +100,7 @@ def _hash(*parts: bytes) -> bytes:
 
 def _content(value: Any) -> bytes | None:
     """Bytes that determine ``value``; None for an object whose items are to be visited."""
-    if isinstance(value, BY_REPR):
+    if isinstance(value, BY_REPR | ITERATORS):
         return repr(value).encode()
     if isinstance(value, Tensor):
         content = value.detach().cpu().contiguous().reshape(-1)

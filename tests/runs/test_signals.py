@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from itertools import count
 from pathlib import Path
 
-import psutil
 import pytest
 
 import compare
@@ -20,7 +16,7 @@ from agents.evaluation import validation
 from agents.runs import demonstrations, evaluation
 from agents.runs.folder import resumable
 from agents.training.signals import Interrupted
-from support.commands import COPY, ROOT, SEQKD, environment, run_in_process
+from support.commands import COPY, SEQKD, run_in_process
 from support.training import equal_checkpoints
 
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
@@ -76,23 +72,26 @@ def test_run_interrupted_in_any_phase_resumes_to_the_same_results(
     assert equal_checkpoints(Path("run"), finished / "run")
 
 
-@pytest.mark.parametrize(
-    ("name", "phase"), [*((name, "loss") for name in EXIT_CODES), ("SIGTERM", "report")]
-)
-def test_interrupted_comparison_has_the_signals_exit_code_and_resumes(
-    name, phase, empty_workspace, sighup
-):
+@pytest.mark.parametrize("name", EXIT_CODES)
+def test_each_signal_has_its_exit_code_and_handlers_are_restored(name, empty_workspace, sighup):
+    numbers = [getattr(signal, name) for name in EXIT_CODES]
+    before = [*map(signal.getsignal, numbers)]
+    with pytest.MonkeyPatch.context() as patch:
+        raise_in(patch, BC, "loss", getattr(signal, name))
+        run_in_process(dagger, *COPY, "algorithm=bc", "out=run", code=EXIT_CODES[name])
+    assert [*map(signal.getsignal, numbers)] == before
+
+
+@pytest.mark.parametrize(("owner", "name"), [(BC, "loss"), (compare, "report")])
+def test_interrupted_comparison_resumes(owner, name, empty_workspace):
     overrides = [
         *(*COPY, "train.steps=4", "train.validations=1", "out=c"),
         *("algorithms=[bc]", "students=[transformer]", "seeds=[0]"),
     ]
-    numbers = [getattr(signal, name) for name in EXIT_CODES]
-    before = [*map(signal.getsignal, numbers)]
     with pytest.MonkeyPatch.context() as patch:
-        raise_in(patch, BC if phase == "loss" else compare, phase, getattr(signal, name))
-        output = run_in_process(compare, *overrides, code=EXIT_CODES[name])
+        raise_in(patch, owner, name)
+        output = run_in_process(compare, *overrides, code=EXIT_CODES["SIGTERM"])
     assert output.count("resume with: python experiments/compare.py") == 1
-    assert [*map(signal.getsignal, numbers)] == before
     run_in_process(compare, *overrides)
     assert Path("c/comparison.md").is_file()
 
@@ -113,83 +112,3 @@ def test_second_signal_stops_at_once(empty_workspace):
         output = run_in_process(dagger, *COPY, "algorithm=bc", "out=run", code=143)
     assert "interrupted" in output.splitlines()
     assert not Path("run/checkpoints").exists()
-
-
-# --- decoding workers, which are processes of their own
-
-DAGGER_WITH_WORKERS = """
-import runpy, sys
-sys.path.insert(0, "experiments")
-from agents.accel import workers
-from agents.training import saving
-
-def save(*args):
-    save_tensors(*args)
-    print("saved", flush=True)
-
-save_tensors, saving.save_tensors = saving.save_tensors, save
-workers.MIN_ROWS, workers.MIN_WORK = 1, 0  # split every decode
-runpy.run_path("experiments/dagger.py", run_name="__main__")
-"""
-
-
-def test_sigterm_to_the_process_group_ends_all_workers(tmp_path):
-    """A cluster sends SIGTERM to every process of a job."""
-    overrides = [
-        *(*COPY, "algorithm=dagger", "train.steps=4000", "train.validations=4000", "workers=2"),
-        *("env.valid=200", "env.horizon=40", f"out={tmp_path / 'run'}"),
-    ]
-    process = subprocess.Popen(
-        [sys.executable, "-c", DAGGER_WITH_WORKERS, *overrides],
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout.readline() == "saved\n"
-    children = psutil.Process(process.pid).children()
-    assert children
-    os.killpg(process.pid, signal.SIGTERM)
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == EXIT_CODES["SIGTERM"], stderr
-    assert "Traceback" not in stderr
-    assert "resume with: " in stderr
-    assert not any(child.is_running() for child in children)
-
-
-BLOCKED_DECODE = """
-import os, signal, torch
-from agents import accel
-from agents.accel import workers
-from agents.generation.decoding import greedy
-from agents.policies.transformer import Transformer
-
-class Blocked(Transformer):
-    def step(self, token, state):
-        os.write(1, b"decoding\\n")
-        signal.pause()
-
-workers.MIN_ROWS, workers.MIN_WORK = 1, 0
-accel.install(3)
-policy = Blocked(9, layers=1, width=16, heads=2, ffn=16).eval()
-greedy(policy, torch.full((6, 3), 4), 3)
-"""
-
-
-def test_workers_end_when_their_parent_is_killed_during_a_decode():
-    process = subprocess.Popen(
-        [sys.executable, "-c", BLOCKED_DECODE],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    for _ in range(3):
-        assert process.stdout.readline() == "decoding\n"
-    children = psutil.Process(process.pid).children()
-    assert len(children) == 2
-    process.kill()
-    process.wait()
-    _, alive = psutil.wait_procs(children, timeout=60)
-    assert not alive
