@@ -389,7 +389,7 @@ def test_bench_compares_a_runs_beam_search_with_ctranslate2(tmp_path):
         "train.warmup=10",
     ]
     dagger.main(cli.read("dagger", [*words, *tiny, f"out={tmp_path / 'run'}"]))
-    rows = list(beam.measure(SimpleNamespace(run=str(tmp_path / "run"), rows=12), None))
+    rows = list(beam.run_suite(SimpleNamespace(run=str(tmp_path / "run"), rows=12), None))
     assert {row.what for row in rows} >= {
         "beam 1, length penalty 0.0: ours",
         "beam 5, length penalty 1.0: ours",
