@@ -1,1 +1,1 @@
-"""What ``experiments/bench.py`` measures: ``suites`` compare ``contenders``, each of which works in processes of its own."""
+"""Benchmarks of ``experiments/bench.py``: ``suites`` compare ``contenders`` in own processes."""

@@ -1,7 +1,7 @@
-"""What each acceleration of agents/accel gains: ``python -m benchmarks.ablation`` prints a table.
+"""Measure the gain of each acceleration in agents/accel: ``python -m benchmarks.ablation``.
 
-Every case runs with and without the trick in turn, in one process with two threads that sleep while
-they wait, as in the commands. A gain is the median ratio of the rates, in wall-clock time.
+Runs with and without an acceleration alternate in one process with two threads, which wait
+passively, as in the commands. A gain is the median ratio of the rates in wall-clock time.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from agents import accel
 from benchmarks.contenders import distilling, ours
 from benchmarks.material import Setup
 
-ROUNDS, CORES = 5, 2
-# The name of a trick: its module, and what turns it on or off.
+REPEATS, CORES = 5, 2
+# name → its module, and a function that turns it on or off
 TRICKS: dict[str, tuple[Any, Callable[[bool], object]]] = {
     "decoding workers": (accel.workers, lambda on: accel.install(CORES if on else 1)),
 }
@@ -31,18 +31,16 @@ TRICKS: dict[str, tuple[Any, Callable[[bool], object]]] = {
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(CORES)
-    cases = prepare(Setup(vocabulary=8000, width=256, tokens=1200, threads=CORES))
+    cases = make_cases(Setup(vocabulary=8000, width=256, tokens=1200, threads=CORES))
     print(f"| trick | lines | {' | '.join(cases)} |\n|{' --- |' * (2 + len(cases))}", flush=True)
     for name, (module, switch) in TRICKS.items():
-        gains = [gain(run, switch) for run in cases.values()]
-        print(
-            f"| {name} | {len(inspect.getsource(module).splitlines())} | {' | '.join(gains)} |",
-            flush=True,
-        )
+        gains = " | ".join(measure_gain(run, switch) for run in cases.values())
+        lines = len(inspect.getsource(module).splitlines())
+        print(f"| {name} | {lines} | {gains} |", flush=True)
 
 
-def prepare(setup: Setup) -> dict[str, Callable[[], float]]:
-    """The work of each column; it returns how much it did."""
+def make_cases(setup: Setup) -> dict[str, Callable[[], float]]:
+    """``Work.run`` of each column."""
     contender = ours.Contender(setup)
     decode = {"size": "2+2", "amp": "float32", "steps": 24, "count": 1, "workers": None}
     step = {"student": "2+2", "teacher": "8+8", "algorithm": "imitkd_full", "amp": "float32"}
@@ -55,16 +53,16 @@ def prepare(setup: Setup) -> dict[str, Callable[[], float]]:
     }
 
 
-def gain(run: Callable[[], float], switch: Callable[[bool], object]) -> str:
-    """The rate with the trick over the rate without it, of each round: median, least and most."""
+def measure_gain(run: Callable[[], float], switch: Callable[[bool], object]) -> str:
+    """Median, minimum and maximum over repeats of the rate with the acceleration / without it."""
     ratios = []
-    for turn in range(ROUNDS + 1):
+    for repeat in range(REPEATS + 1):
         rates = []
         for on in (True, False):
             switch(on)
-            began = time.perf_counter()
-            rates.append(run() / (time.perf_counter() - began))
-        if turn:
+            start = time.perf_counter()
+            rates.append(run() / (time.perf_counter() - start))
+        if repeat:  # the first one is a warm-up
             ratios.append(rates[0] / rates[1])
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 

@@ -1,4 +1,4 @@
-"""What the benchmark runs on, and how fast it is at best."""
+"""The machine that the benchmark runs on, and its peak matmul rate."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ import torch
 from omegaconf import DictConfig
 
 from benchmarks.material import Setup, precisions
-from benchmarks.runner import Job, opened, turns
+from benchmarks.runner import Job, alternate, open_runners
 from benchmarks.table import Row, row
 
 
-def described(cores: int) -> dict[str, Any]:
-    """The CPU, its features, and how many cores are used."""
-    able = torch.cpu.get_capabilities()
-    features = [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16") if able.get(name)]
-    name = able.get("cpu_name", platform.processor())
+def describe_machine(cores: int) -> dict[str, Any]:
+    """The CPU, its features, and the number of cores used."""
+    capabilities = torch.cpu.get_capabilities()
+    features = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
     return {
-        "cpu": name,
-        "features": features,
+        "cpu": capabilities.get("cpu_name", platform.processor()),
+        "features": [name for name in features if capabilities.get(name)],
         "cores": cores,
         "system": platform.platform(),
         "precisions": precisions(),
@@ -29,15 +28,11 @@ def described(cores: int) -> dict[str, Any]:
 
 
 def matmul_rates(config: DictConfig, setup: Setup) -> Iterator[Row]:
-    """Floating-point operations a second of a square matmul: what everything else is a share of."""
-    with opened(setup, "ours") as runners:
+    """The rate of a square matmul, an upper limit for everything else."""
+    with open_runners(setup, "ours") as runners:
         jobs = {
             amp: Job(runners["ours"], "matmul", {"amp": amp}, setup.threads) for amp in precisions()
         }
-        for amp, rates in turns(jobs, config.rounds).items():
-            yield row(
-                "machine",
-                f"{amp} matmul, {setup.threads} threads",
-                [rate / 1e9 for rate in rates],
-                "GFLOP/s",
-            )
+        for amp, rates in alternate(jobs, config.rounds).items():
+            gigaflops = [rate / 1e9 for rate in rates]
+            yield row("machine", f"{amp} matmul, {setup.threads} threads", gigaflops, "GFLOP/s")

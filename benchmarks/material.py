@@ -1,4 +1,4 @@
-"""What every contender works on: sizes, sentences, token batches, random weights."""
+"""Sizes, random sentences, batches and weights that all contenders share."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from agents.policies.transformer import Transformer
 from agents.precision import resolve_precision
 from textgen_env.types import EOS, PAD, Batch
 
-SIZES = {
-    "2+2": (2, 3),
-    "8+8": (8, 4),
-}  # layers each side, ffn in widths: the paper's student and teacher
-HEADS, DROPOUT, LENGTH = 4, 0.1, 24  # LENGTH: tokens of the longest sentence
+# The paper's student and teacher: layers in encoder and decoder, ffn / width.
+SIZES = {"2+2": (2, 3), "8+8": (8, 4)}
+HEADS, DROPOUT, MAX_LENGTH = 4, 0.1, 24
 
 
 class Setup(NamedTuple):
-    """vocabulary: V.  width: D.  tokens: target positions of a training batch, padding included.  threads: cores to use.
+    """Settings of all benchmarks.
 
-    seconds: the least that a measurement lasts.
+    Args:
+        vocabulary: V.
+        width: D.
+        tokens: Target positions per training batch, including padding.
+        threads: Number of cores to use.
+        seconds: Minimum duration of a measurement.
     """
 
     vocabulary: int
@@ -34,14 +37,26 @@ class Setup(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Something to time: ``run`` says how much it did (tokens, steps, operations); ``before`` is called first, untimed."""
+    """Work to time.
+
+    Args:
+        run: Does the work and returns its amount in tokens, steps or operations.
+        before: Untimed preparation of each ``run``.
+    """
 
     run: Callable[[], float]
     before: Callable[[], Any] = lambda: None
 
 
 class Decoding(NamedTuple):
-    """Sentences to decode: ``count`` batches of ``rows``, with a beam of ``width`` (1: greedily), ``steps`` tokens each."""
+    """What to decode.
+
+    Args:
+        rows: Sentences per batch.
+        width: Beam width; 1 is greedy.
+        steps: Tokens per sentence.
+        count: Batches.
+    """
 
     rows: int
     width: int
@@ -50,12 +65,12 @@ class Decoding(NamedTuple):
 
 
 def precisions() -> list[str]:
-    """Those that the CPU has in hardware."""
+    """The precisions with hardware support."""
     return list(dict.fromkeys(("float32", resolve_precision("auto", "cpu"))))
 
 
 def transformer(setup: Setup, size: str) -> Transformer:
-    """Random weights, always the same."""
+    """A transformer with fixed random weights."""
     torch.manual_seed(0)
     layers, ffn = SIZES[size]
     sizes = {"layers": layers, "width": setup.width, "heads": HEADS, "ffn": ffn * setup.width}
@@ -63,67 +78,55 @@ def transformer(setup: Setup, size: str) -> Transformer:
 
 
 def gru(setup: Setup) -> RNN:
-    """The recurrent student at its usual proportions."""
+    """A recurrent student of default proportions."""
     torch.manual_seed(0)
     sizes = {"encoder_width": setup.width, "width": 2 * setup.width, "embedding": setup.width}
     return _endless(RNN(setup.vocabulary, **sizes, dropout=DROPOUT))
 
 
 def _endless(policy: Any) -> Any:
-    """EOS gets no embedding, so that decoding runs to its limit."""
+    """Zero the embedding of EOS, so that decoding runs to its limit."""
     with torch.no_grad():
         policy.target_embedding.weight[EOS] = 0
     return policy
 
 
 def sentences(setup: Setup, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """``[rows, LENGTH]`` random tokens, EOS, then padding, and the lengths: of a bucket, so nearly equal."""
-    length = torch.randint(LENGTH - 6, LENGTH + 1, (rows, 1), generator=generator)
-    token = torch.randint(EOS + 2, setup.vocabulary, (rows, LENGTH), generator=generator)
-    return token.masked_fill(torch.arange(LENGTH) >= length, PAD).scatter(
-        1, length - 1, EOS
-    ), length.squeeze(1)
+    """Random sentences ``[rows, MAX_LENGTH]`` of similar length, and their lengths ``[rows]``."""
+    length = torch.randint(MAX_LENGTH - 6, MAX_LENGTH + 1, (rows, 1), generator=generator)
+    token = torch.randint(EOS + 2, setup.vocabulary, (rows, MAX_LENGTH), generator=generator)
+    token.masked_fill_(torch.arange(MAX_LENGTH) >= length, PAD).scatter_(1, length - 1, EOS)
+    return token, length.squeeze(1)
 
 
 def sources(setup: Setup, rows: int, count: int) -> list[Tensor]:
-    """``count`` batches of ``rows`` sentences to translate."""
+    """``count`` batches of ``rows`` source sentences."""
     generator = torch.Generator().manual_seed(1)
     return [sentences(setup, rows, generator)[0] for _ in range(count)]
 
 
 def batches(setup: Setup, count: int = 2) -> list[Batch]:
-    """Training batches as textgen_env.data.batching makes them: sentences of like length, as many as fit the tokens."""
-    generator, rows = torch.Generator().manual_seed(2), max(1, setup.tokens // LENGTH)
-    batches = []
+    """Training batches with sentences of similar length, as many as fit into ``setup.tokens``."""
+    generator, rows = torch.Generator().manual_seed(2), max(1, setup.tokens // MAX_LENGTH)
+    row, limit, batches = torch.arange(rows), torch.full((rows,), MAX_LENGTH), []
     for _ in range(count):
-        (source, _), (target, length) = (
-            sentences(setup, rows, generator),
-            sentences(setup, rows, generator),
-        )
-        batches.append(
-            Batch(
-                torch.arange(rows),
-                source,
-                target,
-                length,
-                limit=torch.full((rows,), LENGTH),
-                row=torch.arange(rows),
-            )
-        )
+        source, _ = sentences(setup, rows, generator)
+        target, length = sentences(setup, rows, generator)
+        batches.append(Batch(row, source, target, length, limit=limit, row=row))
     return batches
 
 
-def training(model: nn.Module, loss: Callable[[Batch], Tensor], work: list[Batch]) -> Work:
-    """One step of the optimizer that everybody gets on every batch; counts target tokens."""
+def training(model: nn.Module, loss: Callable[[Batch], Tensor], batches: list[Batch]) -> Work:
+    """A step of Adam per batch, with the same settings for all contenders; counts target tokens."""
     optimizer = torch.optim.Adam(
         model.train().parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-9, fused=True
     )
 
     def run() -> float:
-        for batch in work:
+        for batch in batches:
             optimizer.zero_grad(set_to_none=True)
             loss(batch).backward()
             optimizer.step()
-        return sum(batch.tokens for batch in work)
+        return sum(batch.tokens for batch in batches)
 
     return Work(run)

@@ -1,7 +1,8 @@
-"""Two checkouts of this project side by side: ``python benchmarks/paired.py BEFORE [CASE …]``.
+"""Compare the speed of two checkouts: ``python benchmarks/paired.py BEFORE [CASE …]``.
 
-Each works in processes of its own, with one thread, and they take turns; rates are by CPU time, so that other work on the
-machine hardly counts. ``BEFORE`` is the folder of the other checkout. This one works twice, with ``agents/accel`` and without.
+``BEFORE`` is the folder of the other checkout. This one is measured with ``agents/accel`` and
+without. Each runs in its own single-threaded process, and they take turns. Rates are per second of
+CPU time, which other work on the machine hardly affects.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from typing import Any
 import torch
 
 ROOT = Path(__file__).parents[1]
-ROUNDS, SECONDS = 3, 0.5
+REPEATS, SECONDS = 3, 0.5
 FLOAT32 = {"amp": "float32"}
-SIDES = FLOAT32 | {"student": "2+2", "teacher": "8+8"}
+MODELS = FLOAT32 | {"student": "2+2", "teacher": "8+8"}
 GREEDY = FLOAT32 | {"width": 1, "steps": 24, "count": 1}
 BEAM = FLOAT32 | {"width": 5, "steps": 48, "count": 1, "rows": 64, "ends": True}
+# name → contender, method, settings
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     **{f"train {size}": ("ours", "train", FLOAT32 | {"size": size}) for size in ("2+2", "8+8")},
     **{
@@ -31,34 +33,35 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
         for size in ("2+2", "8+8")
     },
     **{f"beam 5 {size}": ("ours", "decode", BEAM | {"size": size}) for size in ("2+2", "8+8")},
-    "imitkd_full step": ("distilling", "step", SIDES | {"algorithm": "imitkd_full"}),
+    "imitkd_full step": ("distilling", "step", MODELS | {"algorithm": "imitkd_full"}),
     "greedy 64 gru": ("ours", "decode", GREEDY | {"size": "gru", "rows": 64}),
 }
 
 
-def main(before: str, *chosen: str) -> None:
-    """Print the ratio of the rates, now over before, of every case: median, least and most of the rounds."""
-    subjects = {
-        "before": Subject(Path(before)),
-        "on": Subject(ROOT),
-        "off": Subject(ROOT, {"TEXTGEN_ACCEL": "0"}),
+def main(before: str, *names: str) -> None:
+    """Print the rate now / before of each case: median, minimum and maximum over repeats."""
+    checkouts = {
+        "before": Checkout(Path(before)),
+        "on": Checkout(ROOT),
+        "off": Checkout(ROOT, {"TEXTGEN_ACCEL": "0"}),
     }
-    for case in chosen or CASES:
-        rates: dict[str, list[float]] = {name: [] for name in subjects}
-        for turn in range(ROUNDS + 1):
-            for name, subject in subjects.items():
-                rate = subject.rate(case)
-                if turn:
+    for case in names or CASES:
+        rates: dict[str, list[float]] = {name: [] for name in checkouts}
+        for repeat in range(REPEATS + 1):
+            for name, checkout in checkouts.items():
+                rate = checkout.rate(case)
+                if repeat:  # the first one is a warm-up
                     rates[name].append(rate)
         line = f"{case:18}{statistics.median(rates['before']):9.1f}/s before"
         for name in ("on", "off"):
             ratio = [now / then for now, then in zip(rates[name], rates["before"], strict=True)]
-            line += f", accel {name} {statistics.median(ratio):.2f} ({min(ratio):.2f} to {max(ratio):.2f})"
+            extremes = f"({min(ratio):.2f} to {max(ratio):.2f})"
+            line += f", accel {name} {statistics.median(ratio):.2f} {extremes}"
         print(line, flush=True)
 
 
-class Subject:
-    """A checkout at work in its own process."""
+class Checkout:
+    """A process that serves the rates of a checkout."""
 
     def __init__(self, folder: Path, variables: dict[str, str] | None = None) -> None:
         path = f"{folder}:{folder / 'experiments'}"
@@ -68,18 +71,18 @@ class Subject:
         self.process = subprocess.Popen(command, cwd=folder, env=environment, **pipes)
 
     def rate(self, case: str) -> float:
-        """How much of the work of ``case`` is done in a second."""
+        """The work of ``case`` per second."""
         print(json.dumps(case), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
 
 def serve() -> None:
-    """Time the cases that are named on standard input."""
+    """Read names of cases from standard input and print their rates."""
+    import importlib
+
     from benchmarks import material, runner
 
-    if Path(
-        "agents/runs"
-    ).is_dir():  # not in earlier checkouts, whose runner tunes the allocator by itself
+    if Path("agents/runs").is_dir():  # otherwise an earlier checkout, whose runner does this
         from agents.runs.machine import install_accel
 
         install_accel(1)
@@ -89,42 +92,46 @@ def serve() -> None:
         case = json.loads(line)
         if case not in works:
             name, method, settings = CASES[case]
-            runner._open(name, setup)
+            contender = importlib.import_module(f"benchmarks.contenders.{name}").Contender(setup)
             settings = dict(settings)
             if settings.pop("ends", False):
-                runner._contender.policy = ending(runner._contender.policy)
-            works[case] = getattr(runner._contender, method)(**settings)
+                contender.policy = with_growing_eos(contender.policy)
+            works[case] = getattr(contender, method)(**settings)
             works[case].run()
-            getattr(
-                runner, "use_huge_pages", lambda: None
-            )()  # as the loop of earlier checkouts does
-        began, count = time.process_time(), 0.0
-        while time.process_time() - began < SECONDS:
+            # Earlier checkouts do this in their training loop.
+            getattr(runner, "use_huge_pages", lambda: None)()
+        start, count = time.process_time(), 0.0
+        while time.process_time() - start < SECONDS:
             count += works[case].run()
-        print(count / (time.process_time() - began), flush=True)
+        print(count / (time.process_time() - start), flush=True)
 
 
-def ending(make: Any) -> Any:
-    """Policies as those of ``make`` that end their sentences from step 16 on, ever more probably, as trained ones do."""
+def with_growing_eos(make: Any) -> Any:
+    """Policies of ``make`` whose probability of EOS grows with the step, as in a trained policy.
 
-    def made(size: str) -> Any:
-        policy, time = make(size), [0]
-        start, step = policy.start, policy.step
+    Their sentences end from about step 16 on.
+    """
 
-        def started(source: Any, limit: int) -> Any:
-            time[0] = 0
-            return start(source, limit)
+    def make_policy(size: str) -> Any:
+        policy, time_step = make(size), 0
+        original_start, original_step = policy.start, policy.step
 
-        def stepped(token: Any, state: Any) -> Any:
-            logits, state = step(token, state)
-            logits[:, 2] += 2.0 * (time[0] - 13)  # EOS
-            time[0] += 1
+        def start(source: Any, limit: int) -> Any:
+            nonlocal time_step
+            time_step = 0
+            return original_start(source, limit)
+
+        def step(token: Any, state: Any) -> Any:
+            nonlocal time_step
+            logits, state = original_step(token, state)
+            logits[:, 2] += 2.0 * (time_step - 13)  # EOS
+            time_step += 1
             return logits, state
 
-        policy.start, policy.step = started, stepped
+        policy.start, policy.step = start, step
         return policy
 
-    return made
+    return make_policy
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Contenders in processes of their own, which work in turn, and only on request."""
+"""Run contenders in separate processes, one at a time."""
 
 from __future__ import annotations
 
@@ -17,34 +17,33 @@ import torch
 
 from benchmarks.material import Setup, Work
 
-NEEDS = {
+# contender → the package it needs
+PACKAGES = {
     "huggingface": "transformers",
     "ctranslate2": "ctranslate2",
     "imitation_bc": "imitation",
-}  # contender → package
+}
 Key = TypeVar("Key", bound=Hashable)
 
 
-def missing() -> dict[str, str]:
-    """Contenders that cannot take part, and the package that is not installed."""
-    return {
-        contender: package for contender, package in NEEDS.items() if find_spec(package) is None
-    }
+def missing_packages() -> dict[str, str]:
+    """Contenders that cannot run, and the missing package."""
+    return {name: package for name, package in PACKAGES.items() if find_spec(package) is None}
 
 
 class Runner:
-    """A contender, in its process."""
+    """A contender in its own process."""
 
     def __init__(self, contender: str, setup: Setup) -> None:
         self.pool, self.seconds = ProcessPoolExecutor(1, get_context("spawn")), setup.seconds
-        self.pool.submit(_open, contender, setup).result()
+        self.pool.submit(_create_contender, contender, setup).result()
 
     def call(self, method: str, **settings: Any) -> Any:
-        """Call a method of the contender in its process; what it returns."""
+        """Call a method of the contender in its process and return the result."""
         return self.pool.submit(_call, method, settings).result()
 
     def rate(self, work: str, settings: dict[str, Any], threads: int) -> float:
-        """How much of the work that a method of the contender prepares is done in a second."""
+        """The work per second of the ``Work`` that the contender's method ``work`` returns."""
         return self.pool.submit(_rate, work, settings, threads, self.seconds).result()
 
     def __enter__(self) -> Self:
@@ -55,7 +54,7 @@ class Runner:
 
 
 class Job(NamedTuple):
-    """Work of a runner, with how many threads within an operator."""
+    """A method of a runner's contender with its settings and number of threads."""
 
     runner: Runner
     work: str
@@ -63,7 +62,7 @@ class Job(NamedTuple):
     threads: int = 1
 
     def rate(self) -> float:
-        """How much is done in a second."""
+        """Work per second."""
         return self.runner.rate(self.work, self.settings, self.threads)
 
     def __str__(self) -> str:
@@ -72,62 +71,60 @@ class Job(NamedTuple):
 
 
 @contextmanager
-def opened(setup: Setup, *contenders: str) -> Iterator[dict[str, Runner]]:
-    """``{contender: runner}`` without those that are ``missing``."""
-    absent = missing()
+def open_runners(setup: Setup, *contenders: str) -> Iterator[dict[str, Runner]]:
+    """``{contender: runner}``, without those whose package is missing."""
+    missing = missing_packages()
+    available = [name for name in contenders if name not in missing]
     with ExitStack() as stack:
-        yield {
-            name: stack.enter_context(Runner(name, setup))
-            for name in contenders
-            if name not in absent
-        }
+        yield {name: stack.enter_context(Runner(name, setup)) for name in available}
 
 
-def turns(jobs: dict[Key, Job], rounds: int) -> dict[Key, list[float]]:
-    """The rate of every job in every round, the jobs in turn, after a warm-up."""
+def alternate(jobs: dict[Key, Job], repeats: int) -> dict[Key, list[float]]:
+    """The rate of each job at each repeat; jobs take turns, after one warm-up each."""
     for job in jobs.values():
         job.rate()
     rates: dict[Key, list[float]] = {key: [] for key in jobs}
-    for _ in range(rounds):
+    for _ in range(repeats):
         for key, job in jobs.items():
             rates[key].append(job.rate())
     return rates
 
 
-def best(jobs: Iterable[Job], rounds: int = 2) -> Job:
-    """The fastest of several ways to do the same."""
-    rates = turns(dict(enumerate(jobs := list(jobs))), rounds)
+def fastest(jobs: Iterable[Job], repeats: int = 2) -> Job:
+    """The job with the highest median rate."""
+    rates = alternate(dict(enumerate(jobs := list(jobs))), repeats)
     return jobs[max(rates, key=lambda key: statistics.median(rates[key]))]
 
 
-_contender: Any = None  # of this process
+# State of a contender's process.
+_contender: Any = None
 _works: dict[str, Work] = {}
 
 
-def _open(contender: str, setup: Setup) -> None:
+def _create_contender(name: str, setup: Setup) -> None:
     global _contender
-    warnings.simplefilter("ignore")  # the peers' own
-    _contender = importlib.import_module(f"benchmarks.contenders.{contender}").Contender(setup)
+    warnings.simplefilter("ignore")  # warnings of the other libraries
+    _contender = importlib.import_module(f"benchmarks.contenders.{name}").Contender(setup)
 
 
 def _call(method: str, settings: dict[str, Any]) -> Any:
     return getattr(_contender, method)(**settings)
 
 
-def _rate(name: str, settings: dict[str, Any], threads: int, seconds: float) -> float:
-    """The work is done again until it has lasted ``seconds``, once memory and caches have seen it in this turn."""
+def _rate(method: str, settings: dict[str, Any], threads: int, seconds: float) -> float:
+    """Repeat the work for at least ``seconds``, after one warm-up in this turn."""
     torch.set_num_threads(threads)
-    key = f"{name} {settings} {threads}"
+    key = f"{method} {settings} {threads}"
     if key not in _works:
-        _works[key] = _call(name, settings)
+        _works[key] = _call(method, settings)
     work = _works[key]
     work.before()
     work.run()
-    count = spent = 0.0
+    count = elapsed = 0.0
     while True:
         work.before()
-        began = time.perf_counter()
+        start = time.perf_counter()
         count += work.run()
-        spent += time.perf_counter() - began
-        if spent >= seconds:
-            return count / spent
+        elapsed += time.perf_counter() - start
+        if elapsed >= seconds:
+            return count / elapsed

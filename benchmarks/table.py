@@ -1,4 +1,4 @@
-"""Rows of measurements: median and extremes over the rounds."""
+"""Benchmark results: median, minimum and maximum over repeats."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Row(NamedTuple):
-    """One line.  goal: what is aimed at on two cores at the default sizes, if anything."""
+    """One result; ``goal`` is the target on two cores with default sizes, or empty."""
 
     suite: str
     what: str
@@ -19,19 +19,20 @@ class Row(NamedTuple):
     goal: str
 
     def __str__(self) -> str:
-        spread = f"({_short(self.low)} to {_short(self.high)})"
-        return f"{self.suite:9}{self.what:68}{_short(self.median):>9} {self.unit:9}{spread:20}{self.goal}".rstrip()
+        extremes = f"({_short(self.low)} to {_short(self.high)})"
+        value = f"{_short(self.median):>9} {self.unit:9}"
+        return f"{self.suite:9}{self.what:68}{value}{extremes:20}{self.goal}".rstrip()
 
 
 def row(suite: str, what: str, values: Iterable[float], unit: str = "×", goal: str = "") -> Row:
-    """A line from one value a round."""
+    """Build a row from one value per repeat."""
     values = list(values)
     return Row(suite, what, statistics.median(values), min(values), max(values), unit, goal)
 
 
-def ratio(over: list[float], under: list[float]) -> list[float]:
-    """Round by round, so that what slows the machine for a while slows both."""
-    return [a / b for a, b in zip(over, under, strict=True)]
+def ratio(numerator: list[float], denominator: list[float]) -> list[float]:
+    """Divide repeat by repeat, so that temporary slowdowns of the machine cancel out."""
+    return [a / b for a, b in zip(numerator, denominator, strict=True)]
 
 
 def _short(value: float) -> str:

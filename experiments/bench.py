@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 import cli
 from agents.runs.machine import package_version, package_versions
 from benchmarks import suites
-from benchmarks.machine import described, matmul_rates
+from benchmarks.machine import describe_machine, matmul_rates
 from benchmarks.material import SIZES, Setup
-from benchmarks.runner import NEEDS, missing
+from benchmarks.runner import PACKAGES, missing_packages
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.terminal import console
@@ -34,19 +34,19 @@ def main(config: DictConfig) -> None:
     path = Path(config.out) / "bench.json"
     results: dict[str, Any] = {
         "settings": OmegaConf.to_container(config),
-        "machine": described(cores),
+        "machine": describe_machine(cores),
         "versions": package_versions()
-        | {package: package_version(package) for package in NEEDS.values()},
-        "missing": missing(),
+        | {package: package_version(package) for package in PACKAGES.values()},
+        "missing": missing_packages(),
         "rows": [],
     }
     for contender, package in results["missing"].items():
         console.print(f"{contender} takes no part: {package} is not installed")
-    measures = [
+    suites_to_run = [
         matmul_rates,
-        *(importlib.import_module(f"benchmarks.suites.{name}").measure for name in chosen),
+        *(importlib.import_module(f"benchmarks.suites.{name}").run_suite for name in chosen),
     ]
-    for row in chain.from_iterable(measure(config, setup) for measure in measures):
+    for row in chain.from_iterable(run_suite(config, setup) for run_suite in suites_to_run):
         console.print(str(row), soft_wrap=True)
         results["rows"].append(row._asdict())
         write_atomically(path, json.dumps(results, indent=1).encode())

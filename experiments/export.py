@@ -49,9 +49,9 @@ def main(config: DictConfig) -> None:
     use_machine(config)
     run = load_run(config.run, config.device, config.precision)
     folder = Path(config.out or f"{config.run}/export-{config.quantization}")
-    export.export(run.student, run.task, folder, config.quantization)
-    model = export.load(folder, workers=torch.get_num_threads())
-    results = compare(config, run, partial(export.decoder, model, run.task.vocabulary))
+    export.export_model(run.student, run.task, folder, config.quantization)
+    model = export.load_translator(folder, workers=torch.get_num_threads())
+    results = compare(config, run, partial(export.translator_decoder, model, run.task.vocabulary))
     results["versions"] = package_versions() | {"ctranslate2": export.ctranslate2.__version__}
     write_atomically(folder / "export.json", json.dumps(results, indent=1).encode())
     show(results, folder)

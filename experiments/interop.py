@@ -15,7 +15,7 @@ from rich.table import Table
 import cli
 from agents.evaluation.outputs import generate_texts, subset
 from agents.generation.decoder import Decoder
-from agents.interop import Settings, trainer
+from agents.interop import TrainerSettings, load_trainer
 from agents.model import Model
 from agents.runs.config import chosen
 from agents.runs.folder import has_content, make_folder, unused_folder
@@ -45,7 +45,7 @@ def main(config: DictConfig) -> None:
     with empty_folder(config) as folder:
         before = evaluate(student, task, config.rows, machine)
         began = time.perf_counter()
-        steps = trainer(config.trainer)(student, task, expert(task), settings)
+        steps = load_trainer(config.trainer)(student, task, expert(task), settings)
         results = {
             "trainer": config.trainer,
             "env": task.id,
@@ -76,17 +76,17 @@ def check(config: DictConfig) -> None:
         raise UserError(
             f"steps={config.steps} batch={config.batch}: fewer steps than one gradient step needs"
         )
-    trainer(config.trainer)  # a missing package is looked at last
+    load_trainer(config.trainer)  # a missing package is looked at last
 
 
-def trainer_settings(config: DictConfig, task: Task, machine: Machine) -> Settings:
+def trainer_settings(config: DictConfig, task: Task, machine: Machine) -> TrainerSettings:
     """What the trainer is given.  By default gamma is 1 for a reward paid at the end, and 0 for one paid at every step."""
     at_end = rewards.make(config.reward or task.reward, task, expert(task)).terminal
     if at_end and config.gamma == 0:
         raise UserError(
             "gamma=0: this reward is paid at the end, and no earlier step would see it; leave gamma out"
         )
-    return Settings(
+    return TrainerSettings(
         steps=config.steps or STEPS[config.trainer.partition("_")[0]],
         **{key: config[key] for key in ("lr", "epochs", "batch", "envs", "seed")},
         gamma=config.gamma if config.gamma is not None else float(at_end),

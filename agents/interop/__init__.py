@@ -1,7 +1,7 @@
-"""Other libraries on our environments and policies: trainers of Stable-Baselines3 and imitation, inference in CTranslate2.
+"""Other libraries on our environments and policies: trainers, and inference in CTranslate2.
 
-A trainer is a function ``(student, task, oracle, settings) -> steps``: it trains ``student`` in place and returns how many
-environment steps it took.
+A trainer is a function ``(student, task, oracle, settings) -> steps``. It trains ``student`` in
+place and returns the number of environment steps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from textgen_env.errors import UserError, unknown
 
-TRAINERS = {  # name → module of this package; all but sb3 are also the extra that installs what it imports
+TRAINERS = {  # name → module here; its name is also that of the extra, except for sb3
     "sb3_ppo": "sb3",
     "sb3_a2c": "sb3",
     "sb3_maskable_ppo": "contrib",
@@ -21,12 +21,19 @@ TRAINERS = {  # name → module of this package; all but sb3 are also the extra 
 }
 
 
-class Settings(NamedTuple):
-    """The settings that every trainer takes.
+class TrainerSettings(NamedTuple):
+    """Settings of all trainers.
 
-    steps: minimum number of environment steps.  lr: learning rate (Adam).  epochs: passes over the collected data.
-    batch: states per gradient step.  envs: parallel environments.  gamma: discount.  reward: name of the reward.
-    seed: of the trainer.  device: torch device.
+    Args:
+        steps: Minimum number of environment steps.
+        lr: Learning rate of Adam.
+        epochs: Passes over the collected data.
+        batch: States per gradient step.
+        envs: Parallel environments.
+        gamma: Discount factor.
+        reward: Name of the reward.
+        seed: The trainer's seed.
+        device: Torch device.
     """
 
     steps: int
@@ -40,8 +47,8 @@ class Settings(NamedTuple):
     device: str
 
 
-def trainer(name: str) -> Callable[..., int]:
-    """The trainer ``name``; its library is imported only here.
+def load_trainer(name: str) -> Callable[..., int]:
+    """Import the library of a trainer and return the trainer.
 
     Raises:
         UserError: There is no such trainer, or its library is not installed.
@@ -50,7 +57,8 @@ def trainer(name: str) -> Callable[..., int]:
         raise unknown("trainer", name, TRAINERS)
     module = TRAINERS[name]
     try:
-        return getattr(importlib.import_module(f"{__name__}.{module}"), name.partition("_")[2])  # type: ignore[no-any-return]
+        implementation = importlib.import_module(f"{__name__}.{module}")
+        return getattr(implementation, name.partition("_")[2])  # type: ignore[no-any-return]
     except ModuleNotFoundError as error:
         package = {"sb3": "stable_baselines3", "contrib": "sb3_contrib"}.get(module, module)
         install = f"python -m pip install -c constraints.txt -e '.[{module}]'"

@@ -1,4 +1,4 @@
-"""A transformer student as a CTranslate2 model: decoding in C++ without torch or this project (extra: export)."""
+"""Export a transformer student to CTranslate2: decoding in C++ without torch (extra: export)."""
 
 from __future__ import annotations
 
@@ -33,90 +33,89 @@ README = Path(__file__).with_suffix(".md")  # template
 MIN_POSITIONS = 1024  # of source and target
 
 
-def export(policy: nn.Module, task: Task, folder: Path, quantization: str) -> None:
-    """Save ``policy`` in ``folder``: the model, ``tokenizer.json``, and a ``README.md`` with code that generates.
+def export_model(policy: nn.Module, task: Task, folder: Path, quantization: str) -> None:
+    """Save the model, ``tokenizer.json`` and a ``README.md`` with an inference script.
 
     Args:
-        policy: The student.
-        task: Its task: the vocabulary, the preprocessing and the limits.
+        policy: The student, a ``Transformer``.
+        task: The vocabulary, the preprocessing and the limits.
         folder: A new or empty folder, or one of an earlier export.
-        quantization: float32, int8 or another type of CTranslate2.
+        quantization: "float32", "int8" or another type of CTranslate2.
 
     Raises:
-        UserError: This CPU cannot compute with ``quantization``, the policy is no transformer, or
-            ``folder`` holds something else or cannot be written.
+        UserError: The policy is not a ``Transformer``, this CPU does not support ``quantization``,
+        or
+            ``folder`` has other contents or cannot be written.
     """
     check_quantization(quantization)
     if not isinstance(policy, Transformer):
         name = type(policy).__name__
         raise UserError(
-            f"CTranslate2 runs transformers and has no {name}: export a run of student=transformer"
+            f"CTranslate2 does not support {name}: export a run with student=transformer"
         )
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.bin").is_file():
         raise UserError(
-            f"out={folder} is not empty and holds no exported model; name another folder"
+            f"out={folder} is not empty and is not an exported model; choose another folder"
         )
-    spec = specification(
-        policy, task.vocabulary, max(MIN_POSITIONS, task.source_limit, task.horizon)
-    )
+    length = max(MIN_POSITIONS, task.source_limit, task.horizon)
+    spec = specification(policy, task.vocabulary, length)
     spec.optimize(quantization=quantization)
+    readme = _readme(task, folder, quantization)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder) as work:
-            spec.save(work)
-            Path(work, "tokenizer.json").write_text(_tokenizer(task), encoding="utf-8")
-            Path(work, "README.md").write_text(
-                _readme(task, folder, quantization), encoding="utf-8"
-            )
-            for path in Path(work).iterdir():
+        with TemporaryDirectory(dir=folder) as temporary:
+            spec.save(temporary)
+            Path(temporary, "tokenizer.json").write_text(_tokenizer(task), encoding="utf-8")
+            Path(temporary, "README.md").write_text(readme, encoding="utf-8")
+            for path in Path(temporary).iterdir():
                 os.replace(path, folder / path.name)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from error
 
 
 def check_quantization(name: str) -> None:
-    """UserError unless CTranslate2 computes with it on this CPU."""
+    """Raise UserError unless CTranslate2 supports the type ``name`` on this CPU."""
     supported = sorted(ctranslate2.get_supported_compute_types("cpu"))
     if name not in ACCEPTED_MODEL_TYPES:
         raise unknown("quantization", name, supported)
     if name not in supported:
-        use = ", ".join(supported)
+        options = ", ".join(supported)
         raise UserError(
-            f"quantization={name}: CTranslate2 has no such arithmetic on this CPU; use {use}"
+            f"quantization={name}: CTranslate2 does not support it on this CPU; use {options}"
         )
 
 
 def specification(policy: Transformer, vocabulary: Vocabulary, length: int) -> TransformerSpec:
-    """``policy`` in CTranslate2's terms, for sources and targets of at most ``length`` tokens.
+    """Convert ``policy`` for sources and targets of at most ``length`` tokens.
 
-    An output bias forbids PAD and BOS, which our decoders never generate: a user cannot forget an option.
+    An output bias forbids PAD and BOS, which our decoders never generate, without any decoding
+    option.
     """
     spec = TransformerSpec.from_config(
         (len(policy.encoder), len(policy.decoder)), policy.heads, activation=Activation.RELU
     )
     source, target = policy.source_embedding or policy.target_embedding, policy.target_embedding
-    spec.encoder.embeddings[0].weight, spec.decoder.embeddings.weight = (
-        _array(source.weight),
-        _array(target.weight),
-    )
-    for side, norm in ((spec.encoder, policy.encoder_norm), (spec.decoder, policy.decoder_norm)):
-        side.position_encodings.encodings = _array(
-            positions(length, policy.width, torch.device("cpu"))
-        )
-        _norm(side.layer_norm, norm)
+    spec.encoder.embeddings[0].weight = _array(source.weight)
+    spec.decoder.embeddings.weight = _array(target.weight)
+    encodings = positions(length, policy.width, torch.device("cpu"))
+    for stack, norm in ((spec.encoder, policy.encoder_norm), (spec.decoder, policy.decoder_norm)):
+        stack.position_encodings.encodings = _array(encodings)
+        _norm(stack.layer_norm, norm)
+    blocks, layers = (*spec.encoder.layer, *spec.decoder.layer), (*policy.encoder, *policy.decoder)
     layer: Any
-    for block, layer in zip(
-        (*spec.encoder.layer, *spec.decoder.layer), (*policy.encoder, *policy.decoder), strict=True
-    ):
-        own = layer.self_attention
-        _attention(block.self_attention, layer.self_norm, own.query_key_value, own.output)
+    for block, layer in zip(blocks, layers, strict=True):
+        attention = layer.self_attention
+        _attention(
+            block.self_attention, layer.self_norm, attention.query_key_value, attention.output
+        )
         _ffn(block.ffn, layer.ffn_norm, layer.ffn)
     for block, layer in zip(spec.decoder.layer, policy.decoder, strict=True):
-        cross = layer.cross_attention
-        _attention(block.attention, layer.cross_norm, cross.query, cross.key_value, cross.output)
-    never = torch.zeros(len(vocabulary))
-    never[[PAD, BOS]] = -1e9
-    _linear(spec.decoder.projection, (policy.target_embedding.weight, never))
+        attention = layer.cross_attention
+        linears = (attention.query, attention.key_value, attention.output)
+        _attention(block.attention, layer.cross_norm, *linears)
+    bias = torch.zeros(len(vocabulary))
+    bias[[PAD, BOS]] = -1e9
+    _linear(spec.decoder.projection, (policy.target_embedding.weight, bias))
     spec.register_source_vocabulary(vocabulary.tokens)
     spec.register_target_vocabulary(vocabulary.tokens)
     spec.config.layer_norm_epsilon = policy.encoder_norm.eps
@@ -124,22 +123,36 @@ def specification(policy: Transformer, vocabulary: Vocabulary, length: int) -> T
     return spec
 
 
-def load(folder: Path, workers: int = 1, threads: int = 1) -> ctranslate2.Translator:
-    """The model in ``folder``, on ``workers`` of ``threads`` each; workers of one thread are fastest."""
+def load_translator(folder: Path, workers: int = 1, threads: int = 1) -> ctranslate2.Translator:
+    """Load an exported model; single-threaded workers are fastest.
+
+    Args:
+        folder: The exported model.
+        workers: Number of batches decoded in parallel.
+        threads: Threads per worker.
+    """
     return ctranslate2.Translator(str(folder), inter_threads=workers, intra_threads=threads)
 
 
-def decoder(
+def translator_decoder(
     model: ctranslate2.Translator,
     vocabulary: Vocabulary,
     batch_size: int = 64,
     width: int = 1,
     length_penalty: float = 1.0,
 ) -> Decode:
-    """How ``model`` generates, as ``agents.generation.decoder.Decoder``, in batches of sentences of like length.
+    """Wrap ``model`` as a decoder with the interface of ``agents.generation.decoder.Decoder``.
 
-    CTranslate2 differs in three things: a source of EOS alone gives nothing, not even EOS; scores are 0; and all rows of a
-    beam search share one limit (greedy outputs are cut at their own, with the same result).
+    CTranslate2 differs in three ways: a source of EOS alone gives an empty output without EOS,
+    scores are 0, and all rows of a beam search share one limit. (Greedy outputs are truncated at
+    their own limit, with the same result.)
+
+    Args:
+        model: The loaded model.
+        vocabulary: The student's vocabulary.
+        batch_size: Sentences per batch; CTranslate2 sorts them by length.
+        width: Beam width; 1 is greedy.
+        length_penalty: For beam search.
     """
     tokens, ids = vocabulary.tokens, {token: index for index, token in enumerate(vocabulary.tokens)}
 
@@ -157,27 +170,21 @@ def decoder(
             max_decoding_length=max(limits),
             max_input_length=0,
         )
-        outputs = [
-            result.hypotheses[0][:length] for result, length in zip(results, limits, strict=True)
-        ]
-        rows = [
-            torch.tensor([ids[token] for token in output], dtype=torch.int64) for output in outputs
-        ]
-        length = torch.tensor([len(row) for row in rows])
-        return Trajectories(
-            pad_sequence(rows, batch_first=True, padding_value=PAD), length, torch.zeros(len(rows))
-        )
+        rows = []
+        for result, row_limit in zip(results, limits, strict=True):
+            output = result.hypotheses[0][:row_limit]
+            rows.append(torch.tensor([ids[token] for token in output], dtype=torch.int64))
+        action = pad_sequence(rows, batch_first=True, padding_value=PAD)
+        return Trajectories(action, torch.tensor([*map(len, rows)]), torch.zeros(len(rows)))
 
     return decode
 
 
 def _readme(task: Task, folder: Path, quantization: str) -> str:
     preprocessing = task.corpus.preprocessing
+    unescape = f'text = re.sub(r"{ESCAPE.pattern}", lambda match: html.unescape(match[0]), text)'
     steps = [
-        (
-            preprocessing.unescape,
-            f'text = re.sub(r"{ESCAPE.pattern}", lambda match: html.unescape(match[0]), text)',
-        ),
+        (preprocessing.unescape, unescape),
         (True, 'text = " ".join(text.split())'),
         (preprocessing.split_marks, 'text = text.replace("##AT##", "").replace("@-@", "-")'),
         (preprocessing.split_marks, r'text = " ".join(re.findall(r"\w+|[^\w\s]", text))'),
@@ -187,7 +194,7 @@ def _readme(task: Task, folder: Path, quantization: str) -> str:
         quantization=quantization,
         folder=repr(str(folder)),
         preprocessing=preprocessing,
-        prepare="\n    ".join(line for wanted, line in steps if wanted),
+        prepare="\n    ".join(line for enabled, line in steps if enabled),
         limit=task.limit.code("length"),
         max_source=task.source_limit - 1,
         horizon=task.horizon,
@@ -195,16 +202,17 @@ def _readme(task: Task, folder: Path, quantization: str) -> str:
 
 
 def _tokenizer(task: Task) -> str:
-    """The vocabulary's ``tokenizer.json``, with a normalizer where the corpus was lowercased.
+    """The vocabulary's ``tokenizer.json``, which lowercases if the corpus was lowercased.
 
-    The normalizer does not change the output of ``str.lower``, so the README's code stays exact; alone, it differs from
-    ``str.lower`` in the Greek final sigma.  No normalizer undoes escapes exactly: ``&#8217;`` can have any number, and
-    ``&amp;lt;`` becomes ``&lt;``, which a second pass must not change.
+    The normalizer does not change the output of ``str.lower``, so the README's script stays exact.
+    On its own it differs from ``str.lower`` in the Greek final sigma. No normalizer can undo
+    escapes exactly: ``&#8217;`` may have any number, and ``&amp;lt;`` must become ``&lt;`` in a
+    single pass.
     """
     tokenizer = Tokenizer.from_str(task.vocabulary.to_json())
     if task.corpus.preprocessing.lowercase:
-        before = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
-        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
+        existing = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *existing])
     return tokenizer.to_str()
 
 

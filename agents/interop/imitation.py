@@ -1,7 +1,8 @@
-"""imitation's BC and DAgger on our environments: our oracle is the expert, our policy the learner (extra: imitation).
+"""BC and DAgger of the library imitation, with our oracle as expert and our policy as learner.
 
-Observations are the flat view, as imitation's DAgger takes no ``Dict``.  One row is one (source, prefix, token), so this is
-the yardstick of our sequence-level training, not its rival (``python experiments/bench.py suite=train``).
+Observations are flat, because imitation's DAgger does not support ``Dict``. A sample is one
+(source, prefix, token), so a step trains on far fewer tokens than our sequence-level training. Use
+it as a reference (``python experiments/bench.py suite=train``). Extra: imitation.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from agents.interop import Settings
-from agents.interop.sb3 import TextPolicy, around, states, vector_env
+from agents.interop import TrainerSettings
+from agents.interop.sb3 import TextPolicy, dummy_vec_env, policy_inputs, policy_kwargs
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle, Policy
@@ -32,37 +33,36 @@ QUIET: dict[str, Any] = {"progress_bar": False, "log_interval": 10**9}
 
 
 class OraclePolicy(BasePolicy):
-    """Our oracle as an expert for imitation; it has no parameters."""
+    """An oracle as an expert for imitation, without parameters."""
 
     def __init__(self, observation_space: gym.Space, action_space: Any, oracle: Oracle) -> None:
         super().__init__(observation_space, action_space)
         self.oracle = oracle
 
     def _predict(self, observation: Any, deterministic: bool = False) -> Tensor:
-        return self.oracle.action(*states(self.observation_space, observation))
+        return self.oracle.action(*policy_inputs(self.observation_space, observation))
 
 
-def flat_env(task: Task, oracle: Oracle, settings: Settings) -> VecEnv:
+def flat_vec_env(task: Task, oracle: Oracle, settings: TrainerSettings) -> VecEnv:
     """Seeded environments with flat observations."""
     options = {"oracle": oracle, "reward": settings.reward, "text": "never"}
-    envs = vector_env(settings.envs, task, FlatObservation, **options)
+    envs = dummy_vec_env(settings.envs, task, FlatObservation, **options)
     envs.seed(settings.seed)
     return envs
 
 
-def learner(student: Policy, envs: VecEnv, settings: Settings) -> BC:
-    """imitation's BC trainer of ``student``."""
-    torch.manual_seed(settings.seed)  # its data loader shuffles by torch's global generator
+def bc_trainer(student: Policy, envs: VecEnv, settings: TrainerSettings) -> BC:
+    """A BC trainer of imitation for ``student``."""
+    torch.manual_seed(settings.seed)  # its data loader shuffles with torch's global generator
+    kwargs, spaces = (
+        policy_kwargs(student, dropout=True),
+        (envs.observation_space, envs.action_space),
+    )
     return BC(
         observation_space=envs.observation_space,
         action_space=envs.action_space,
         rng=np.random.default_rng(settings.seed),
-        policy=TextPolicy(
-            envs.observation_space,
-            envs.action_space,
-            lambda _: settings.lr,
-            **around(student, dropout=True),
-        ),
+        policy=TextPolicy(*spaces, lambda _: settings.lr, **kwargs),
         batch_size=settings.batch,
         optimizer_kwargs={"lr": settings.lr},
         ent_weight=0.0,
@@ -71,23 +71,23 @@ def learner(student: Policy, envs: VecEnv, settings: Settings) -> BC:
     )
 
 
-def bc(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> int:
-    """Behavioral cloning of the oracle's own episodes."""
-    envs = flat_env(task, oracle, settings)
-    trainer = learner(student, envs, settings)
-    until = rollout.make_sample_until(min_timesteps=settings.steps, min_episodes=None)
+def bc(student: Policy, task: Task, oracle: Oracle, settings: TrainerSettings) -> int:
+    """Behavioral cloning of the oracle's episodes."""
+    envs = flat_vec_env(task, oracle, settings)
+    trainer = bc_trainer(student, envs, settings)
+    enough = rollout.make_sample_until(min_timesteps=settings.steps, min_episodes=None)
     expert = OraclePolicy(envs.observation_space, envs.action_space, oracle)
-    episodes = rollout.rollout(expert, envs, until, rng=trainer.rng, unwrap=False)
+    episodes = rollout.rollout(expert, envs, enough, rng=trainer.rng, unwrap=False)
     transitions = rollout.flatten_trajectories(episodes)
     trainer.set_demonstrations(transitions)
     trainer.train(n_epochs=settings.epochs, **QUIET)
     return len(transitions)
 
 
-def dagger(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> int:
-    """DAgger: eight rounds of equally many steps, aggregated; β falls to 0 in the first four."""
+def dagger(student: Policy, task: Task, oracle: Oracle, settings: TrainerSettings) -> int:
+    """DAgger with data aggregation: eight rounds of equal size; β decays to 0 in the first four."""
     disable_progress_bars()  # of ``datasets``, with which imitation saves every episode
-    envs = flat_env(task, oracle, settings)
+    envs = flat_vec_env(task, oracle, settings)
     with TemporaryDirectory() as scratch:
         trainer = SimpleDAggerTrainer(
             venv=envs,
@@ -95,7 +95,7 @@ def dagger(student: Policy, task: Task, oracle: Oracle, settings: Settings) -> i
             expert_policy=OraclePolicy(envs.observation_space, envs.action_space, oracle),
             rng=np.random.default_rng(settings.seed),
             beta_schedule=LinearBetaSchedule(4),
-            bc_trainer=learner(student, envs, settings),
+            bc_trainer=bc_trainer(student, envs, settings),
             custom_logger=HierarchicalLogger(Logger(None, [])),
         )
         trainer.train(

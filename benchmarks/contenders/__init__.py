@@ -1,4 +1,5 @@
-"""One file a contender: a class ``Contender(setup)`` whose methods prepare something that can be timed.
+"""One contender per file: a class ``Contender(setup)`` whose methods prepare ``Work`` to time.
 
-Sizes, sentences, token batches and optimizer are ``material``'s, the same for all; weights too, where the network is the same.
+Sizes, sentences, batches and the optimizer come from ``material`` and are the same for all
+contenders; so are the weights of equal networks.
 """

@@ -1,4 +1,4 @@
-"""ImitKD with every row replaced, and what its step consists of: roll-in, the teacher's answers, the gradient step."""
+"""ImitKD with all rows replaced, and the parts of its step: roll-in, teacher query, gradient."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ CLOCK = Clock(seed=0, step=1, steps=2)
 
 
 class Contender:
+    """Distills with our algorithms."""
+
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.batch = batches(setup, 1)[0]
 
     def step(self, student: str, teacher: str, algorithm: str, amp: str) -> Work:
-        """A step of ``imitkd`` or ``imitkd_full``, or of ``mle`` on what such a step learns from; counts steps."""
+        """A step of ``imitkd``, ``imitkd_full``, or of ``mle`` on a rollout; counts steps."""
         policy = transformer(self.setup, student)
         learner = self.algorithm(algorithm, policy, teacher)
         batch = self.rolled_in(student, amp) if algorithm == "mle" else self.batch
@@ -47,13 +49,13 @@ class Contender:
         return Work(run)
 
     def algorithm(self, name: str, policy: Policy, teacher: str) -> Algorithm:
-        """With a β of 0: every row is replaced."""
+        """The algorithm with β = 0, which replaces every row."""
         if name == "mle":
             return BC(policy)
         return NAMES[name](policy, self.oracle(teacher), beta="constant", rate=0.0)
 
     def roll_in(self, student: str, top_k: int, amp: str) -> Work:
-        """The student generates the whole batch; counts steps."""
+        """Roll out the student on the whole batch; counts steps."""
         policy, batch = transformer(self.setup, student), self.batch
         noise = CLOCK.uniform("rollout", batch.row, int(batch.limit.max()))
 
@@ -65,7 +67,7 @@ class Contender:
         return Work(run)
 
     def query(self, student: str, teacher: str, method: str, amp: str) -> Work:
-        """The teacher's ``action`` or ``log_probs`` at what the student generated; counts steps."""
+        """The teacher's ``action`` or ``log_probs`` on a rollout of the student; counts steps."""
         batch, query = self.rolled_in(student, amp), getattr(self.oracle(teacher), method)
 
         def run() -> float:
@@ -76,14 +78,14 @@ class Contender:
         return Work(run)
 
     def rolled_in(self, student: str, amp: str) -> Batch:
-        """The batch with every row replaced."""
+        """The batch with every row replaced by a rollout of the student."""
         policy, batch = transformer(self.setup, student), self.batch
         with precision(amp, "cpu"):
             episodes = rollout(policy, batch.source, batch.limit)
         return batch.with_rows(torch.ones_like(batch.length, dtype=torch.bool), episodes)
 
     def oracle(self, teacher: str) -> PolicyOracle:
-        """An untrained teacher costs what a trained one does."""
+        """An untrained teacher, which is as fast as a trained one."""
         policy = transformer(self.setup, teacher).requires_grad_(False)
         vocabulary = Vocabulary.from_words([str(i) for i in range(self.setup.vocabulary - 4)])
         return PolicyOracle(policy, partial(beam_search, width=BEAM), vocabulary, vocabulary)

@@ -1,4 +1,4 @@
-"""How much memory a real training takes: ImitKD as ``dagger.py`` runs it, validations and checkpoints included."""
+"""The memory of ImitKD training as ``dagger.py`` runs it, including validations and checkpoints."""
 
 from __future__ import annotations
 
@@ -27,77 +27,73 @@ from textgen_env.errors import UserError
 from textgen_env.oracles.policy import PolicyOracle
 
 PROC = Path("/proc")
-LINE = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
-WORDS = ["env=IWSLT-v0", "preset=paper", "algorithm=imitkd_full", "train.steps=2000"]
+KILOBYTES = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
+OVERRIDES = ["env=IWSLT-v0", "preset=paper", "algorithm=imitkd_full", "train.steps=2000"]
 
 
-class Watched(PolicyOracle):
-    """Records at every query, several a step, how much memory the training has and had at most.
+class MemoryRecorder(PolicyOracle):
+    """An oracle that records the memory in use and its peak at every query, several times a step.
 
-    To that of its own process comes what its decoding workers share with nobody, as they are then.
+    Both include the current private memory of the decoding workers.
     """
 
     resident: list[int]
     peak: list[int]
 
     def log_probs(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        resident, peak = held()
+        """Record the memory, then query the policy."""
+        resident, peak = memory_in_use()
         self.resident.append(resident)
         self.peak.append(max([*self.peak[-1:], peak]))
         return super().log_probs(source, prefix, mask)
 
 
-def held() -> tuple[int, int]:
-    """Bytes that this process has and had at most, both with what its workers have now and share with nobody."""
-    own, workers = memory("self", "status"), 0
+def memory_in_use() -> tuple[int, int]:
+    """Current and peak bytes of this process, plus the current private bytes of its workers."""
+    process, workers = read_proc("self", "status"), 0
     for worker in multiprocessing.active_children():
-        theirs = memory(str(worker.pid), "smaps_rollup")
-        workers += theirs["Private_Clean"] + theirs["Private_Dirty"]
-    return own["VmRSS"] + workers, own["VmHWM"] + workers
+        sizes = read_proc(str(worker.pid), "smaps_rollup")
+        workers += sizes["Private_Clean"] + sizes["Private_Dirty"]
+    return process["VmRSS"] + workers, process["VmHWM"] + workers
 
 
-def memory(process: str, file: str) -> dict[str, int]:
-    """The bytes of /proc/PROCESS/FILE by name."""
+def read_proc(process: str, file: str) -> dict[str, int]:
+    """The sizes in /proc/PROCESS/FILE in bytes, by name."""
     return {
         name: 1024 * int(kilobytes)
-        for name, kilobytes in LINE.findall((PROC / process / file).read_text())
+        for name, kilobytes in KILOBYTES.findall((PROC / process / file).read_text())
     }
 
 
 class Contender:
+    """Trains as ``dagger.py`` does and records memory."""
+
     def __init__(self, setup: Setup) -> None:
         if not (PROC / "self" / "smaps_rollup").is_file():
             raise UserError(
-                f"suite=memory reads {PROC}/self/smaps_rollup, which only Linux has; choose other suites"
+                f"suite=memory needs {PROC}/self/smaps_rollup of Linux; choose another suite"
             )
         torch.set_num_threads(setup.threads)
 
-    def train(self, words: list[str]) -> tuple[int, list[int], list[int]]:
-        """Steps; bytes in use at every query; the most until then.  An untrained teacher takes what a trained one takes."""
-        given = {word.partition("=")[0] for word in words}
-        config = cli.read(
-            "dagger", [*(word for word in WORDS if word.partition("=")[0] not in given), *words]
-        )
+    def train(self, overrides: list[str]) -> tuple[int, list[int], list[int]]:
+        """Train with an untrained teacher, which needs as much memory as a trained one.
+
+        Returns:
+            The number of steps; the bytes in use and the peak so far at every query.
+        """
+        keys = {override.partition("=")[0] for override in overrides}
+        defaults = [default for default in OVERRIDES if default.partition("=")[0] not in keys]
+        config = cli.read("dagger", [*defaults, *overrides])
         machine, task = resolve_machine(config), build_task(config)
-        vocabulary, own = task.vocabulary, ("name", *TEACHER_KEYS)
-        settings = {key: value for key, value in config.teacher.items() if key not in own}
+        vocabulary, other_keys = task.vocabulary, ("name", *TEACHER_KEYS)
+        settings = {key: value for key, value in config.teacher.items() if key not in other_keys}
         teacher = build_policy(config.teacher.name, settings, vocabulary, seed=0)
-        oracle = Watched(
-            teacher.to(machine.device).requires_grad_(False),
-            partial(beam_search, width=BEAM),
-            vocabulary,
-            vocabulary,
-        )
+        teacher.to(machine.device).requires_grad_(False)
+        oracle = MemoryRecorder(teacher, partial(beam_search, width=BEAM), vocabulary, vocabulary)
         oracle.resident, oracle.peak = [], []
         with TemporaryDirectory() as folder:
             student = build_student(config, task).to(machine.device)
-            run = Run(
-                Path(folder),
-                config,
-                machine,
-                task,
-                Teacher(oracle, oracle.demonstrate, {}),
-                student,
-            )
-            done, _ = dagger.distill(run, build_algorithm(config, task, student, oracle))
-        return done.step, oracle.resident, oracle.peak
+            about = Teacher(oracle, oracle.demonstrate, {})
+            run = Run(Path(folder), config, machine, task, about, student)
+            progress, _ = dagger.distill(run, build_algorithm(config, task, student, oracle))
+        return progress.step, oracle.resident, oracle.peak

@@ -1,4 +1,4 @@
-"""Hugging Face transformers' Marian: the same sizes, but post-norm, so with weights of its own."""
+"""Marian of Hugging Face transformers: the same sizes, but post-norm, so with other weights."""
 
 from __future__ import annotations
 
@@ -25,31 +25,25 @@ from textgen_env.types import BOS, PAD, Batch
 
 
 class Contender:
+    """Trains and decodes with Hugging Face transformers."""
+
     def __init__(self, setup: Setup) -> None:
         logging.set_verbosity_error()
         self.setup = setup
-        self.frozen = cache(
-            lambda size, amp: (
-                self.model(size).eval().to(torch.bfloat16 if amp == "bf16" else torch.float32)
-            )
-        )
+        self.frozen = cache(self._frozen)
+
+    def _frozen(self, size: str, amp: str) -> MarianMTModel:
+        return self.model(size).eval().to(torch.bfloat16 if amp == "bf16" else torch.float32)
 
     def model(self, size: str) -> MarianMTModel:
-        """Separate embeddings, output tied to the target's; without an EOS, so that ``generate`` runs to its limit."""
+        """Separate embeddings, tied output, and no EOS, so that ``generate`` runs to its limit."""
         layers, ffn = SIZES[size]
-        sides = {
-            f"{side}_{name}": value
-            for side in ("encoder", "decoder")
-            for name, value in {
-                "layers": layers,
-                "attention_heads": HEADS,
-                "ffn_dim": ffn * self.setup.width,
-            }.items()
-        }
+        sizes = {"layers": layers, "attention_heads": HEADS, "ffn_dim": ffn * self.setup.width}
         config = MarianConfig(
             vocab_size=self.setup.vocabulary,
             d_model=self.setup.width,
-            **sides,
+            **{f"encoder_{name}": value for name, value in sizes.items()},
+            **{f"decoder_{name}": value for name, value in sizes.items()},
             dropout=DROPOUT,
             attention_dropout=DROPOUT,
             activation_dropout=DROPOUT,
@@ -71,19 +65,13 @@ class Contender:
         def loss(batch: Batch) -> Tensor:
             labels = batch.target.masked_fill(~batch.mask, -100)
             with precision(amp, "cpu"):
-                present = batch.source != PAD
-                return model(
-                    batch.source,
-                    present,
-                    decoder_input_ids=batch.prefix,
-                    labels=labels,
-                    use_cache=False,
-                ).loss
+                inputs = {"attention_mask": batch.source != PAD, "decoder_input_ids": batch.prefix}
+                return model(batch.source, **inputs, labels=labels, use_cache=False).loss
 
         return training(model, loss, batches(self.setup))
 
     def decode(self, size: str, amp: str, **settings: int) -> Work:
-        """``generate`` for ``Decoding(**settings)`` in weights of ``amp``, which beats autocast; counts tokens."""
+        """``generate`` with weights in ``amp``, which is faster than autocast; counts tokens."""
         rows, width, steps, count = Decoding(**settings)
         model, inputs = self.frozen(size, amp), sources(self.setup, rows, count)
 

@@ -1,4 +1,4 @@
-"""``torch.nn.Transformer`` with embeddings, sinusoids and tied output: our network and weights, as any user would build it."""
+"""``torch.nn.Transformer`` with embeddings, sinusoids and tied output: our network and weights."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from benchmarks.material import DROPOUT, HEADS, SIZES, Setup, Work, batches, tra
 from textgen_env.types import PAD, Batch
 
 
-class Plain(nn.Module):
-    """The same function as the pre-norm ``policy``, while nothing is dropped."""
+class TorchTransformer(nn.Module):
+    """The same function as the pre-norm ``policy``, up to dropout."""
 
     def __init__(self, policy: Transformer, layers: int, ffn: int) -> None:
         super().__init__()
@@ -28,32 +28,34 @@ class Plain(nn.Module):
         self.core = nn.Transformer(
             width, HEADS, layers, layers, ffn, DROPOUT, batch_first=True, norm_first=True
         )
-        self.places = nn.Buffer(positions(512, width, torch.device("cpu")).clone())
-        self.load_state_dict(_renamed(policy) | {"places": self.places})
+        self.positions = nn.Buffer(positions(512, width, torch.device("cpu")).clone())
+        self.load_state_dict(_renamed(policy) | {"positions": self.positions})
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor) -> Tensor:
         """Logits ``[N, V]`` where ``mask`` ``[B, T]`` is True."""
-        absent, future = (
-            source == PAD,
-            nn.Transformer.generate_square_subsequent_mask(prefix.shape[1]),
-        )
-        padding = {"src_key_padding_mask": absent, "memory_key_padding_mask": absent}
+        causal = nn.Transformer.generate_square_subsequent_mask(prefix.shape[1])
+        padding = dict.fromkeys(("src_key_padding_mask", "memory_key_padding_mask"), source == PAD)
         encoder, decoder = self.embed(self.source, source), self.embed(self.target, prefix)
-        hidden = self.core(encoder, decoder, tgt_mask=future, tgt_is_causal=True, **padding)
+        hidden = self.core(encoder, decoder, tgt_mask=causal, tgt_is_causal=True, **padding)
         return F.linear(hidden[mask], self.target.weight)
 
     def embed(self, table: nn.Embedding, token: Tensor) -> Tensor:
-        return self.dropout(table(token) * table.embedding_dim**0.5 + self.places[: token.shape[1]])
+        """Scaled embeddings plus positions, with dropout."""
+        return self.dropout(
+            table(token) * table.embedding_dim**0.5 + self.positions[: token.shape[1]]
+        )
 
 
 class Contender:
+    """Trains with ``torch.nn.Transformer``."""
+
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
 
     def train(self, size: str, amp: str) -> Work:
         """Forward, loss, backward and Adam; counts target tokens."""
         layers, ffn = SIZES[size]
-        model = Plain(transformer(self.setup, size), layers, ffn * self.setup.width)
+        model = TorchTransformer(transformer(self.setup, size), layers, ffn * self.setup.width)
 
         def loss(batch: Batch) -> Tensor:
             mask = batch.mask
@@ -75,10 +77,8 @@ DECODER = ENCODER | {
     "cross_attention.output.": "multihead_attn.out_proj.",
     "ffn_norm.": "norm3.",
 }
-INPUTS = {
-    "self_attention": "self_attn",
-    "cross_attention": "multihead_attn",
-}  # query, key and value are one matrix there
+# In torch, query, key and value are one matrix.
+INPUTS = {"self_attention": "self_attn", "cross_attention": "multihead_attn"}
 
 
 def _renamed(policy: Transformer) -> dict[str, Tensor]:

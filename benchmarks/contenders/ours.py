@@ -1,4 +1,4 @@
-"""This project's policies: training, decoding, and what the CPU's matmul gives at best."""
+"""Our policies: training, decoding, and the CPU's matmul rate."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from agents.precision import precision
 from benchmarks.material import Decoding, Setup, Work, batches, gru, sources, training, transformer
 from textgen_env.types import Batch
 
-SIDE = 2048  # of the matrices whose matmul is timed
+MATRIX_SIZE = 2048
 
 
 class Contender:
+    """Trains and decodes with this project."""
+
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.policy = cache(lambda size: policy(setup, size).requires_grad_(False))
+        self.policy = cache(lambda size: make_policy(setup, size).requires_grad_(False))
 
     def train(self, size: str, amp: str) -> Work:
         """Maximum likelihood: forward, loss, backward and Adam; counts target tokens."""
@@ -37,37 +39,36 @@ class Contender:
         return training(policy, loss, batches(self.setup))
 
     def flops(self, size: str) -> float:
-        """Of the matmuls of ``train``, a target token."""
+        """Floating-point operations per target token in the matmuls of ``train``."""
         with FlopCounterMode(display=False) as counter:
             tokens = self.train(size, "float32").run()
         return counter.get_total_flops() / tokens
 
     def matmul(self, amp: str) -> Work:
         """A square matmul; counts floating-point operations."""
-        matrix = torch.ones(SIDE, SIDE, dtype=torch.bfloat16 if amp == "bf16" else torch.float32)
+        dtype = torch.bfloat16 if amp == "bf16" else torch.float32
+        matrix = torch.ones(MATRIX_SIZE, MATRIX_SIZE, dtype=dtype)
         repeats = 3
 
         def run() -> float:
             for _ in range(repeats):
                 matrix @ matrix
-            return repeats * 2 * SIDE**3
+            return repeats * 2 * MATRIX_SIZE**3
 
         return Work(run)
 
     def decode(self, size: str, amp: str, workers: int | None = 1, **settings: int) -> Work:
-        """Decode; several workers get all batches at once; counts tokens.
+        """Decode, with several workers in one call for all batches; counts tokens.
 
         Args:
-            size: of the policy.
-            amp: precision.
-            workers: None leaves what is installed.
-            **settings: of ``Decoding``.
+            size: "2+2", "8+8" or "gru".
+            amp: Precision.
+            workers: Number of decoding workers; None leaves the installed number.
+            **settings: Fields of ``Decoding``.
         """
         rows, width, steps, count = Decoding(**settings)
-        decode, inputs = (
-            Decoder(self.policy(size), width, amp, "cpu"),
-            sources(self.setup, rows, count),
-        )
+        decode = Decoder(self.policy(size), width, amp, "cpu")
+        inputs = sources(self.setup, rows, count)
         inputs = [torch.cat(inputs)] if workers != 1 else inputs
 
         def run() -> float:
@@ -78,6 +79,6 @@ class Contender:
         return Work(run)
 
 
-def policy(setup: Setup, size: str) -> Any:
-    """The student or teacher of that size, or the recurrent student."""
+def make_policy(setup: Setup, size: str) -> Any:
+    """A transformer of that size, or the recurrent student for "gru"."""
     return gru(setup) if size == "gru" else transformer(setup, size)

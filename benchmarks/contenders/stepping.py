@@ -1,6 +1,8 @@
-"""The environments without an expert: whole episodes of random tokens, all to the horizon."""
+"""The environments without an expert: episodes of random tokens up to the horizon."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -13,31 +15,33 @@ from textgen_env.envs.vector import TextGenVectorEnv
 from textgen_env.tasks.task import Task
 from textgen_env.types import UNK
 
-LIMIT, PAIRS = 125, 64  # S = T: the IWSLT task's
+LIMIT, PAIRS = 125, 64  # S = T, as in IWSLT-v0
 
 
 class Contender:
+    """Steps the single and the vector environment."""
+
     def __init__(self, setup: Setup) -> None:
-        self.task, self.generator = task(setup.vocabulary), np.random.default_rng(0)
+        self.task, self.generator = random_task(setup.vocabulary), np.random.default_rng(0)
 
     def single(self) -> Work:
-        """``TextGenEnv.step`` with its defaults, one step short of the end, where the text is scored; counts steps."""
+        """``TextGenEnv.step`` without the last step, which scores the text; counts steps."""
         env = TextGenEnv(self.task)
-        waiting: list[int] = []
+        actions: list[int] = []
 
         def before() -> None:
             env.reset(seed=0)
-            waiting[:] = self.tokens(LIMIT - 1).tolist()
+            actions[:] = self.tokens(LIMIT - 1).tolist()
 
         def run() -> float:
-            for action in waiting:
+            for action in actions:
                 env.step(action)
-            return len(waiting)
+            return len(actions)
 
         return Work(run, before)
 
     def vector(self, episodes: int) -> Work:
-        """``TextGenVectorEnv.step`` of ``episodes`` in lockstep, as above; counts steps of all together."""
+        """``TextGenVectorEnv.step`` of ``episodes`` environments, likewise; counts vector steps."""
         envs = TextGenVectorEnv(self.task, episodes)
         actions = self.tokens(LIMIT - 1, episodes)
 
@@ -49,27 +53,18 @@ class Contender:
         return Work(run, lambda: envs.reset(seed=0))
 
     def tokens(self, *shape: int) -> np.ndarray:
-        """Never EOS."""
+        """Random tokens other than EOS."""
         return self.generator.integers(UNK, len(self.task.vocabulary), shape)
 
 
-def task(vocabulary: int) -> Task:
-    """Random sentences of every length up to the limits."""
-    words, generator = [str(i) for i in range(vocabulary - 4)], np.random.default_rng(1)
-    texts = [
-        " ".join(generator.choice(words, size)) for size in generator.integers(1, LIMIT, 2 * PAIRS)
-    ]
+def random_task(size: int) -> Task:
+    """Random sentences of all lengths up to the limit."""
+    words, generator = [str(i) for i in range(size - 4)], np.random.default_rng(1)
+    lengths = generator.integers(1, LIMIT, 2 * PAIRS)
+    texts = [" ".join(generator.choice(words, length)) for length in lengths]
     pairs = Pairs(texts[:PAIRS], [(text,) for text in texts[PAIRS:]])
-    corpus = Corpus(
-        "random", "local", "random words", dict.fromkeys(("train", "valid", "test"), pairs)
-    )
-    tokens = Vocabulary.from_words(words)
-    return Task(
-        "Random-v0",
-        corpus,
-        tokens,
-        source_limit=LIMIT,
-        limit=Limit(LIMIT),
-        metric="bleu",
-        reward="bleu",
-    )
+    splits = dict.fromkeys(("train", "valid", "test"), pairs)
+    corpus = Corpus("random", "local", "random words", splits)
+    limits: dict[str, Any] = {"source_limit": LIMIT, "limit": Limit(LIMIT)}
+    vocabulary_ = Vocabulary.from_words(words)
+    return Task("Random-v0", corpus, vocabulary_, **limits, metric="bleu", reward="bleu")

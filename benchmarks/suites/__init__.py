@@ -1,1 +1,1 @@
-"""One file a suite: ``measure(config, setup)`` yields the rows of its table.  ``suite=NAME`` is a file's name."""
+"""One suite per file: ``run_suite(config, setup)`` yields its rows; ``suite=`` is the file name."""

@@ -1,4 +1,4 @@
-"""Beam search against CTranslate2's on the same float32 weights: equal tokens, BLEU and time, of a run's student."""
+"""Our beam search against CTranslate2's on a run's student: equal tokens, scores and time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig
@@ -26,102 +27,100 @@ from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, shift
 
 WIDTHS, LENGTH_PENALTIES = (1, 4, 5), (0.0, 0.6, 1.0)
-# Of CTranslate2 instead of 0, where it would stop only when the best candidate of a step ends: at this power, which
-# changes no ranking, it stops when K hypotheses have ended, as ours does.
+# With a length penalty of exactly 0, CTranslate2 stops only when the best candidate of a step ends.
+# This one changes no ranking but makes it stop as soon as K hypotheses have ended, as ours does.
 ALMOST_0 = 1e-7
-TOKENS = 2048  # positions decoded side by side
+MAX_BATCH_TOKENS = 2048
 
 
-def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
-    """For each beam width and length penalty: how many hypotheses are the same token for token, and both scores.
+class Outputs(NamedTuple):
+    """Generated tokens of each row, and the time in seconds."""
 
-    Only sentences count whose hypothesis CTranslate2 ended by EOS within the limit: it lets those
-    cut at the limit compete with the others. Its probabilities leave out PAD and BOS, to which an
-    untrained student gives some: compare a trained one. The greatest difference in normalized score
-    of those that differ shows whether it is a tie.
+    tokens: list[list[int]]
+    seconds: float
+
+
+def run_suite(config: DictConfig, setup: Setup) -> Iterator[Row]:
+    """For each beam width and length penalty, the share of equal hypotheses, both scores and times.
+
+    A sentence counts only if CTranslate2 ended its hypothesis by EOS within the limit, because it
+    lets truncated hypotheses compete. Its probabilities exclude PAD and BOS, to which an untrained
+    student gives some probability, so use a trained one. The largest difference in normalized score
+    between unequal hypotheses shows whether they are ties.
     """
     if config.run is None:
-        raise UserError(
-            "suite=beam: give run=RUN, a finished run folder whose student is a transformer"
-        )
+        raise UserError("suite=beam: give run=RUN, a finished run with student=transformer")
     if find_spec("ctranslate2") is None:
-        raise UserError(
-            "suite=beam: ctranslate2 is not installed: python -m pip install -c constraints.txt -e '.[export]'"
-        )
+        install = "python -m pip install -c constraints.txt -e '.[export]'"
+        raise UserError(f"suite=beam: ctranslate2 is not installed: {install}")
     from agents.interop import ctranslate2 as export
 
     _, task, student = load_student(config.run, "cpu", "float32")
     test = subset(task.splits["test"], config.rows)
-    with TemporaryDirectory() as work:
-        folder = Path(work) / "model"
-        export.export(student, task, folder, "float32")
-        peer = partial(export.decoder, export.load(folder), task.vocabulary)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        export.export_model(student, task, folder, "float32")
+        model = export.load_translator(folder)
+        translator = partial(export.translator_decoder, model, task.vocabulary)
         for width in WIDTHS:
-            for power in LENGTH_PENALTIES:
-                ours, mine = generated(Decoder(student, width, "float32", "cpu", power), task, test)
-                for their_power in (power,) if power or width == 1 else (0.0, ALMOST_0):
-                    theirs, their = generated(
-                        peer(width=width, length_penalty=their_power), task, test
-                    )
-                    ended = [i for i, tokens in enumerate(theirs) if tokens and tokens[-1] == EOS]
-                    different = [i for i in ended if ours[i] != theirs[i]]
+            for penalty in LENGTH_PENALTIES:
+                ours = generate(Decoder(student, width, "float32", "cpu", penalty), task, test)
+                for their_penalty in (penalty,) if penalty or width == 1 else (0.0, ALMOST_0):
+                    decode = translator(width=width, length_penalty=their_penalty)
+                    theirs = generate(decode, task, test)
+                    ended = [i for i, tokens in enumerate(theirs.tokens) if tokens[-1:] == [EOS]]
+                    differing = [i for i in ended if ours.tokens[i] != theirs.tokens[i]]
                     gaps = [
                         abs(
-                            value(student, test, i, ours[i], power)
-                            - value(student, test, i, theirs[i], power)
+                            normalized_score(student, test, i, ours.tokens[i], penalty)
+                            - normalized_score(student, test, i, theirs.tokens[i], penalty)
                         )
-                        for i in different
+                        for i in differing
                     ]
-                    what = f"beam {width}, length penalty {power}, CTranslate2 {their_power:g}"
+                    what = f"beam {width}, length penalty {penalty}, CTranslate2 {their_penalty:g}"
                     if ended:
-                        same = 100 * (1 - len(different) / len(ended))
-                        yield row("beam", f"{what}: same of {len(ended)}", [same], "%", "≥ 99")
-                        yield row(
-                            "beam",
-                            f"{what}: greatest gap in score",
-                            [max(gaps, default=0.0)],
-                            "nats",
-                        )
-                    yield row("beam", f"{what}: theirs", [metric(task, test, theirs)], task.metric)
-                    yield row("beam", f"{what}: time, ours over theirs", [mine / their])
-                yield row(
-                    "beam",
-                    f"beam {width}, length penalty {power}: ours",
-                    [metric(task, test, ours)],
-                    task.metric,
-                )
+                        equal = [100 * (1 - len(differing) / len(ended))]
+                        yield row("beam", f"{what}: equal of {len(ended)}", equal, "%", "≥ 99")
+                        gap = [max(gaps, default=0.0)]
+                        yield row("beam", f"{what}: largest gap in score", gap, "nats")
+                    their_score = [corpus_metric(task, test, theirs.tokens)]
+                    yield row("beam", f"{what}: theirs", their_score, task.metric)
+                    times = [ours.seconds / theirs.seconds]
+                    yield row("beam", f"{what}: time, ours / theirs", times)
+                our_score = [corpus_metric(task, test, ours.tokens)]
+                what = f"beam {width}, length penalty {penalty}: ours"
+                yield row("beam", what, our_score, task.metric)
 
 
-def generated(decode: Decode, task: Task, split: Split) -> tuple[list[list[int]], float]:
-    """The tokens of every row of ``split`` within the horizon, and the seconds that it took.
+def generate(decode: Decode, task: Task, split: Split) -> Outputs:
+    """Decode all rows of ``split`` within the horizon.
 
-    CTranslate2's beam search has one limit for all rows, so the limit of each source is left aside.
+    The limit of each source is ignored, because CTranslate2's beam search has one limit for all
+    rows.
     """
-    outputs: list[list[int]] = [[]] * len(split)
+    tokens: list[list[int]] = [[]] * len(split)
     start = perf_counter()
-    for batch in sequential_batches(split, TOKENS, task.limit):
+    for batch in sequential_batches(split, MAX_BATCH_TOKENS, task.limit):
         output = decode(batch.source, task.horizon)
-        for index, action, length in zip(
-            batch.index.tolist(), output.action.tolist(), output.length.tolist(), strict=True
-        ):
-            outputs[index] = action[:length]
-    return outputs, perf_counter() - start
+        columns = (batch.index.tolist(), output.action.tolist(), output.length.tolist())
+        for index, action, length in zip(*columns, strict=True):
+            tokens[index] = action[:length]
+    return Outputs(tokens, perf_counter() - start)
 
 
 @torch.no_grad()
-def value(
-    policy: torch.nn.Module, split: Split, index: int, tokens: list[int], power: float
+def normalized_score(
+    policy: torch.nn.Module, split: Split, index: int, tokens: list[int], length_penalty: float
 ) -> float:
-    """The normalized score of ``tokens``, by teacher forcing."""
-    action = torch.tensor([tokens])
-    log_probs: Tensor = policy(
-        torch.from_numpy(split.source[index])[None], shift(action)
-    ).log_softmax(-1)
-    return log_probs.gather(2, action[:, :, None]).sum().item() / len(tokens) ** power
+    """The log-probability of ``tokens`` over their length to the power of ``length_penalty``."""
+    source, action = torch.from_numpy(split.source[index])[None], torch.tensor([tokens])
+    log_probs: Tensor = policy(source, shift(action)).log_softmax(-1)
+    total = log_probs.gather(2, action[:, :, None]).sum().item()
+    return total / len(tokens) ** length_penalty
 
 
-def metric(task: Task, split: Split, outputs: list[list[int]]) -> float:
-    """The task's score of what was generated."""
+def corpus_metric(task: Task, split: Split, outputs: list[list[int]]) -> float:
+    """The task's metric of the generated tokens."""
     texts = [task.vocabulary.decode(tokens) for tokens in outputs]
     return next(
         iter(corpus_score(task.metric, texts, split.texts.references, resamples=0).values())

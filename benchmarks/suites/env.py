@@ -1,4 +1,4 @@
-"""The environments alone: no expert, S = T = 125."""
+"""The environments without an expert, S = T = 125."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ from collections.abc import Iterator
 from omegaconf import DictConfig
 
 from benchmarks.material import Setup
-from benchmarks.runner import Job, opened, turns
+from benchmarks.runner import Job, alternate, open_runners
 from benchmarks.table import Row, row
 
 
-def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
-    """One step of one episode, one step of many."""
-    with opened(setup, "stepping") as runners:
+def run_suite(config: DictConfig, setup: Setup) -> Iterator[Row]:
+    """The time of a step of the single and of the vector environment."""
+    with open_runners(setup, "stepping") as runners:
         jobs = {
             "single": Job(runners["stepping"], "single", {}),
             "vector": Job(runners["stepping"], "vector", {"episodes": config.episodes}),
         }
-        rates = turns(jobs, config.rounds)  # steps a second
+        rates = alternate(jobs, config.rounds)  # steps per second
     yield row("env", "TextGenEnv.step", [1e6 / rate for rate in rates["single"]], "µs", "≤ 20")
-    yield row(
-        "env",
-        f"vector step of {config.episodes:,} episodes",
-        [1e3 / rate for rate in rates["vector"]],
-        "ms",
-        "≤ 3",
-    )
+    name, times = f"vector step, {config.episodes:,} episodes", [1e3 / r for r in rates["vector"]]
+    yield row("env", name, times, "ms", "≤ 3")

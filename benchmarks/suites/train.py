@@ -1,4 +1,4 @@
-"""Training: forward, loss, backward and Adam on the same token batches."""
+"""Training: forward, loss, backward and Adam on the same batches."""
 
 from __future__ import annotations
 
@@ -8,59 +8,49 @@ from collections.abc import Iterator
 from omegaconf import DictConfig
 
 from benchmarks.material import Setup, precisions
-from benchmarks.runner import Job, Runner, opened, turns
+from benchmarks.runner import Job, Runner, alternate, open_runners
 from benchmarks.table import Row, ratio, row
 
-GOALS = {
-    "2+2": ("≥ 2.8", "≥ 40"),
-    "8+8": ("≥ 2.5", "≥ 50"),
-}  # against Hugging Face; share of the matmul rate
-PER_TOKEN = "imitation_bc"  # learns a token at the price of a sentence: with the small model only
+# size → goal against Hugging Face, goal for the share of the matmul rate
+GOALS = {"2+2": ("≥ 2.8", "≥ 40"), "8+8": ("≥ 2.5", "≥ 50")}
+PER_TOKEN = "imitation_bc"  # one forward pass per token: runs with the small model only
 
 
-def measure(config: DictConfig, setup: Setup) -> Iterator[Row]:
-    """Ours against everybody else, each at its better precision, and against the CPU's matmul."""
-    with opened(setup, "ours", "nn_transformer", "huggingface", PER_TOKEN) as runners:
+def run_suite(config: DictConfig, setup: Setup) -> Iterator[Row]:
+    """Ours against the others, each at its faster precision, and against the CPU's matmul rate."""
+    with open_runners(setup, "ours", "nn_transformer", "huggingface", PER_TOKEN) as runners:
         for size in config.sizes:
-            taking_part = {
+            selected = {
                 name: runner
                 for name, runner in runners.items()
                 if name != PER_TOKEN or size == config.sizes[0]
             }
-            yield from compare(size, taking_part, config.rounds, setup.threads)
+            yield from compare_training(size, selected, config.rounds, setup.threads)
 
 
-def compare(size: str, runners: dict[str, Runner], rounds: int, threads: int) -> Iterator[Row]:
-    """The rows of one size."""
+def compare_training(
+    size: str, runners: dict[str, Runner], repeats: int, threads: int
+) -> Iterator[Row]:
+    """The rows of one model size."""
     jobs = {}
     for amp in precisions():
         jobs["matmul", amp] = Job(runners["ours"], "matmul", {"amp": amp}, threads)
         for name, runner in runners.items():
             jobs[name, amp] = Job(runner, "train", {"size": size, "amp": amp}, threads)
-    rates, goals = turns(jobs, rounds), GOALS[size]
-    better = {
-        name: max(precisions(), key=lambda amp: statistics.median(rates[name, amp]))
+    rates, (peer_goal, matmul_goal) = alternate(jobs, repeats), GOALS[size]
+    best_rates = {
+        name: max((rates[name, amp] for amp in precisions()), key=statistics.median)
         for name in runners
     }
     for name in runners:
         for amp in precisions():
             yield row("train", f"{size} {name} {amp}", rates[name, amp], "tokens/s")
     for name in (name for name in runners if name != "ours"):
-        goal = goals[0] if name == "huggingface" else ""
-        over, under = rates["ours", better["ours"]], rates[name, better[name]]
-        yield row(
-            "train",
-            f"{size} ours / {name}, each at its better precision",
-            ratio(over, under),
-            goal=goal,
-        )
+        what = f"{size} ours / {name}, each at its faster precision"
+        goal = peer_goal if name == "huggingface" else ""
+        yield row("train", what, ratio(best_rates["ours"], best_rates[name]), goal=goal)
     flops = runners["ours"].call("flops", size=size)
     for amp in precisions():
         share = [100 * flops * part for part in ratio(rates["ours", amp], rates["matmul", amp])]
-        yield row(
-            "train",
-            f"{size} ours {amp}, share of the {amp} matmul rate",
-            share,
-            "%",
-            goals[1] if amp == "bf16" else "",
-        )
+        goal = matmul_goal if amp == "bf16" else ""
+        yield row("train", f"{size} ours {amp}, share of the {amp} matmul rate", share, "%", goal)
