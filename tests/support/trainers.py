@@ -28,7 +28,7 @@ def small_student(task: Task, dropout: float = 0.0) -> Transformer:
     return Transformer(len(task.vocabulary), layers=1, width=32, heads=2, ffn=64, dropout=dropout)
 
 
-def episode(task: Task, flat: bool, seed: int) -> tuple[Any, dynamics.State]:
+def episode(task: Task, flat: bool, seed: int) -> tuple[Any, dynamics.EnvState]:
     """Stacked observations, flat or as a dictionary, and states of an episode of random tokens."""
     env = TextGenEnv(task)
     generator = np.random.default_rng(seed)
@@ -36,7 +36,7 @@ def episode(task: Task, flat: bool, seed: int) -> tuple[Any, dynamics.State]:
     for action in generator.choice([PAD, BOS, 4, 5, 6], task.horizon):
         observations.append(env.step(action)[0])
     parts = {name: np.stack([row[name] for row in observations]) for name in observations[0]}
-    return FlatObservation.flatten(parts) if flat else parts, dynamics.State(**parts)
+    return FlatObservation.flatten(parts) if flat else parts, dynamics.EnvState(**parts)
 
 
 def sb3_policy(kind: type, task: Task, student: Any, flat: bool = False) -> Any:
