@@ -250,8 +250,8 @@ def test_a_peer_that_is_not_installed_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("suite=beam", "suite=beam: give run=RUN"),
-        ("suite=trian", "unknown suite 'trian'; did you mean 'train'?"),
+        ("suite=[beam]", "suite=beam: give run=RUN"),
+        ("suite=[trian]", "unknown suite 'trian'; did you mean 'train'?"),
         ("sizes=[3+3]", "unknown size '3+3'"),
         ("rounds=0", "rounds=0: a number of at least 1"),
     ],
@@ -270,7 +270,7 @@ def test_all_but_the_longest_suite_is_the_default():
 
 def test_the_command_writes_what_it_prints(tmp_path):
     words = [
-        "suite=env",
+        "suite=[env]",
         "rounds=1",
         "seconds=0",
         "vocabulary=60",

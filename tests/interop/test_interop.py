@@ -16,7 +16,8 @@ from agents.interop import TRAINERS, Settings, sb3, trainer
 from agents.model import load_policy
 from agents.policies.transformer import Transformer
 from agents.runs.task import build_task
-from cli import help_table, read
+from cli import read
+from schema import keys
 from textgen_env.data.batching import Batches
 from textgen_env.envs import dynamics
 from textgen_env.envs.env import TextGenEnv
@@ -338,8 +339,5 @@ def test_a_package_that_is_not_installed_is_named_with_its_extra(
     assert not (tmp_path / "out").exists()
 
 
-def test_every_key_has_help_and_every_trainer_is_named_there():
-    table = help_table("interop", [])
-    keys, meanings = ([str(cell) for cell in table.columns[i].cells] for i in (0, 2))
-    assert all(len(meaning) > 5 for meaning in meanings)
-    assert set(TRAINERS) == set(meanings[keys.index("trainer")].split(", "))
+def test_every_trainer_is_named_in_the_help():
+    assert set(TRAINERS) == set(keys("interop", {})["trainer"].meaning.split(", "))
