@@ -12,7 +12,7 @@ from composing import choices_of, show
 from schema import config_of, keys, options
 
 WIDTH, COLUMN = 80, 26
-NOTES = {"exact": "the task's exact expert, which is not trained (Copy-v0, Tightrope-v0)"}
+NOTES = {"exact": "the exact expert of a task that has one"}
 
 
 def text(command: str, given: dict[str, Any]) -> str:

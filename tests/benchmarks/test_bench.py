@@ -85,7 +85,8 @@ def test_contenders_with_a_missing_package_are_left_out(monkeypatch):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("suite=trian", "unknown suite 'trian'; did you mean 'train'?"),
+        ("suite=[beam]", "suite=beam: give run=RUN"),
+        ("suite=[trian]", "unknown suite 'trian'; did you mean 'train'?"),
         ("sizes=[3+3]", "unknown size '3+3'"),
         ("rounds=0", "rounds=0: a number of at least 1"),
     ],
@@ -108,7 +109,7 @@ def test_all_excludes_the_suites_that_need_time_or_a_run():
 
 
 def test_the_command_saves_the_results_that_it_prints(tmp_path):
-    overrides = ["suite=env", "rounds=1", "seconds=0", "vocabulary=60", "width=16", "episodes=4"]
+    overrides = ["suite=[env]", "rounds=1", "seconds=0", "vocabulary=60", "width=16", "episodes=4"]
     stderr = run("bench.py", *overrides, "threads=1", f"out={tmp_path}", cwd=tmp_path)
     results = json.loads((tmp_path / "bench.json").read_text())
     rows = results["rows"]

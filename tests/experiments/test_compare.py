@@ -12,6 +12,7 @@ from agents.reporting.comparison import OTHER_COSTS, Entry
 from cli import read
 from support.commands import TINY, run
 from textgen_env.errors import UserError
+from words import quote
 
 
 def test_runs_with_different_teachers_are_rejected():
@@ -50,7 +51,8 @@ def test_runs_with_different_teachers_are_rejected():
 )
 def test_invalid_comparisons_are_rejected_before_any_training(own, override, message, tmp_path):
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
-        compare.main(read("compare", [own, f"out={tmp_path}"]), [override])
+        words = [own, f"out={tmp_path}", f"overrides=[{quote(override)}]"]
+        compare.main(read("compare", words))
     assert not list(tmp_path.iterdir())
 
 
@@ -92,9 +94,11 @@ def compare_with_finished(tmp_path, monkeypatch):
     OmegaConf.save(config, folder / "config.yaml")
 
     def compare_again(beams, *more):
-        config = read("compare", ["algorithms=[mle]", f"beams={beams}", f"out={tmp_path}"])
+        passed = ",".join(map(quote, [*overrides, *more]))
+        words = ["algorithms=[mle]", f"beams={beams}", f"out={tmp_path}", f"overrides=[{passed}]"]
+        config = read("compare", words)
         with pytest.raises(UserError) as error:
-            compare.main(config, [*overrides, *more])
+            compare.main(config)
         return str(error.value), reopened
 
     return compare_again

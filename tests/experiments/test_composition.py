@@ -79,9 +79,9 @@ def test_every_preset_composes_and_sets_keys_that_exist(env, preset):
         (["seed=0,1"], "seed=0,1 is a sweep: add --multirun"),
         (["out=a", "out=b"], "out is given 2 times; give it once"),
         (["algorithm=bc", "algorithm=mle"], "algorithm is given 2 times; give it once"),
-        (["algorithm=nowhere.Nothing"], "algorithm=nowhere.Nothing: ModuleNotFoundError: No module"),
-        (["env=nowhere.Nothing"], "env=nowhere.Nothing: ModuleNotFoundError: No module"),
-        (["env=textgen_env.types"], "env=textgen_env.types is not a task: it has no function load"),
+        (["algorithm=nowhere.Nothing"], "cannot import algorithm 'nowhere.Nothing' (ModuleNotFound"),
+        (["env=nowhere.Nothing"], "cannot import task 'nowhere.Nothing' (ModuleNotFound"),
+        (["env=textgen_env.types"], "task 'textgen_env.types' has no load()"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line_with_the_nearest_valid_name(words, message):

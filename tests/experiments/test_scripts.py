@@ -191,18 +191,6 @@ def test_a_foreign_checkpoint_is_refused(straight, tmp_path):
     assert "does not match the model" in said
 
 
-def test_help_names_every_key(tmp_path):
-    done = subprocess.run(
-        command("dagger.py", "--help"),
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=environment(),
-    )
-    assert {"train.batch_tokens", "env.data_dir"} <= set(done.stdout.split())
-    assert (done.returncode, done.stderr) == (0, "")
-
-
 def test_the_exact_laboratory_runs(tmp_path):
     run("t2_bound.py", "out=lab", "longest=64", "mdps=20", "neural=false", cwd=tmp_path)
     assert (tmp_path / "lab" / "t2_bound.png").stat().st_size > 10_000

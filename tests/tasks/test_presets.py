@@ -7,15 +7,17 @@ from functools import cache
 from typing import Any
 
 import pytest
-from options import groups
+from omegaconf import OmegaConf
 
 from agents.algorithms.schedules import BETA_SCHEDULES, beta_schedule
 from agents.runs.config import leaves
-from cli import applying, presets, read
+from cli import read
+from presets import nested, nodes, presets
+from schema import keys, options
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
 
-ALGORITHMS = groups(None)["algorithm"]
+ALGORITHMS = options("algorithm")
 PAPER = ("IWSLT-v0", "WMT16-v0", "CNNDM-v0")
 TRANSLATION = ("IWSLT-v0", "Multi30k-v0", "ParallelText-v0", "WMT16-v0")
 ON_TOKENS = ("bc", "mle", "seqkd", "seqinter", "imitkd", "imitkd_star", "dagger")
@@ -27,19 +29,18 @@ def composed(env: str, preset: str) -> dict[str, Any]:
 
 
 def chosen(env: str, preset: str, algorithm: str) -> dict[str, Any]:
-    """What ``read`` makes of these three; Hydra composes only once a task and preset."""
-    config = {
-        key: value
-        for key, value in composed(env, preset).items()
-        if not key.startswith("algorithm.")
-    }
-    config |= {f"algorithm.{key}": value for key, value in ALGORITHMS[algorithm].node.items()}
-    preset_of_it = applying(presets(env)[preset], config)
-    return config | {key: value for key, value in preset_of_it.items() if key in config}
+    """The same as ``read``, composed by Hydra only once per task and preset."""
+    config = composed(env, preset)
+    config = {key: value for key, value in config.items() if not key.startswith("algorithm.")}
+    known = keys("dagger", {"algorithm": algorithm})
+    own = {key: known[key].default for key in known if key.startswith("algorithm.")}
+    *_, (_, _, special) = nodes(preset, {"env": env, "algorithm": algorithm})
+    node = OmegaConf.create(nested({**config, **own, "algorithm.name": algorithm, **special}))
+    return leaves(OmegaConf.create(OmegaConf.to_container(node, resolve=True)))
 
 
 @pytest.mark.parametrize("algorithm", ["imitkd", "seqinter", "gkd"])
-def test_the_shortcut_of_these_tests_is_what_the_command_line_reads(algorithm: str) -> None:
+def test_chosen_equals_read(algorithm: str) -> None:
     words = ["env=CNNDM-v0", "preset=paper", f"algorithm={algorithm}"]
     assert leaves(read("dagger", words)) == chosen("CNNDM-v0", "paper", algorithm)
 
@@ -209,13 +210,6 @@ def test_a_rate_of_zero_is_an_end_and_no_base_or_width(kind: str, allowed: bool)
 def test_a_narrow_reverse_sigmoid_does_not_overflow() -> None:
     schedule = beta_schedule("reverse_sigmoid", 1e-300)
     assert [schedule(progress) for progress in (0, 0.5, 1)] == [1, 0.5, 0]
-
-
-@pytest.mark.parametrize("kind", ["linear", "reverse_sigmoid", "constant"])
-def test_another_schedule_does_not_get_the_rate_of_the_presets(kind: str) -> None:
-    for env, preset in (("WMT16-v0", "paper"), ("IWSLT-v0", "quick")):
-        config = read("dagger", [f"env={env}", f"preset={preset}", f"algorithm.beta={kind}"])
-        assert config.algorithm.rate is None
 
 
 @pytest.mark.parametrize(
