@@ -35,7 +35,7 @@ def lazy_dagger(monkeypatch):
 
 def test_the_example_is_short_and_in_the_readme():
     text = (EXAMPLES / "lazy_dagger.py").read_text()
-    assert text.count("\n") < 100
+    assert text.count("\n") < 50
     readme = (ROOT / "README.md").read_text()
     section = readme.partition("## A new algorithm in one file")[2].partition("\n## ")[0]
     excerpt = re.search(r"```python\n(.*?)```", section, re.DOTALL)[1]
@@ -55,7 +55,7 @@ def test_with_thresholds_of_one_the_student_acts_alone(lazy_dagger, task):
     algorithm = lazy_dagger(small_policy(task), expert(task), take=1.0, give=1.0)
     with Profiler({}, "rest") as profiler:
         loss = first_loss(algorithm, batch_of(task))
-    assert loss.metrics == {"expert": 0.0, "switches": 0.0}
+    assert loss.metrics == {"expert": 0.0}
     assert loss.weight == profiler.counts["decoded"]
 
 
