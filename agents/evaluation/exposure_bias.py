@@ -45,7 +45,7 @@ ROLL_INS = (*EXPERTS, "student")
 STARTS = ("clean", "corrupted")
 PREFIXES = (*ROLL_INS, *STARTS)  # student and teacher are compared on the prefixes of each
 GRAM = 4  # length of the n-grams whose repetition is counted
-TOKENS = 2048  # target positions per batch, which bounds the memory of the logits
+MAX_BATCH_TOKENS = 2048  # padding included; bounds the memory of the logits
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def measure_exposure_bias(
         name: {prefix: PositionMeans(task.horizon, config.resamples) for prefix in PREFIXES}
         for name in students
     }
-    for batch in sequential_batches(split, TOKENS, task.limit):
+    for batch in sequential_batches(split, MAX_BATCH_TOKENS, task.limit):
         rngs = [np.random.default_rng((config.seed, row)) for row in batch.index.tolist()]
         weights = bootstrap_weights(rngs, config.resamples)  # [B, 1 + R]
         # The same noise for all students.

@@ -15,7 +15,7 @@ from textgen_env.data.split import Split
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 
-TOKENS = 4096  # target positions per batch
+MAX_BATCH_TOKENS = 4096  # tokens per decoding batch, padding included
 
 
 def evenly_spaced(total: int, count: int) -> list[int]:
@@ -36,7 +36,7 @@ def subset(split: Split, rows: int | None) -> Split:
 def generate_texts(decode: Decode, task: Task, split: Split) -> list[str]:
     """The outputs of ``decode`` for all sources of ``split``, in the split's order."""
     texts = [""] * len(split)
-    for batch in sequential_batches(split, TOKENS, task.limit):
+    for batch in sequential_batches(split, MAX_BATCH_TOKENS, task.limit):
         actions = decode(batch.source, batch.limit).action.tolist()
         for row, action in zip(batch.index.tolist(), actions, strict=True):
             texts[row] = task.vocabulary.decode(action)

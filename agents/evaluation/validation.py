@@ -16,7 +16,7 @@ from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import Task
 from textgen_env.types import Policy
 
-TOKENS = 1024  # target positions per batch, which bounds the memory of the logits
+MAX_BATCH_TOKENS = 1024  # padding included; bounds the memory of the logits
 
 
 def mean_nll(policy: Policy, task: Task, split: Split, dtype: str, device: str) -> float:
@@ -31,7 +31,7 @@ def mean_nll(policy: Policy, task: Task, split: Split, dtype: str, device: str) 
     """
     total, tokens = 0.0, 0
     with eval_mode(policy), precision(dtype, device):
-        for batch in sequential_batches(split, TOKENS, task.limit):
+        for batch in sequential_batches(split, MAX_BATCH_TOKENS, task.limit):
             batch = batch.to(device)
             logits = policy(batch.source, batch.prefix, batch.mask).float()  # [N, V]
             target = batch.target[batch.mask]  # [N]

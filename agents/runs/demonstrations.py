@@ -39,8 +39,8 @@ from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
-TOKENS = 4096  # target positions per batch
-SHARD = 16  # batches per file
+MAX_BATCH_TOKENS = 4096  # tokens per decoding batch, padding included
+SHARD_BATCHES = 16
 
 
 class Demonstrations(NamedTuple):
@@ -121,8 +121,8 @@ def fill_cache(decode: Decode, task: Task, folder: Path) -> None:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    batches = sequential_batches(split, TOKENS, task.limit)
-    shards = takewhile(bool, (list(islice(batches, SHARD)) for _ in count()))
+    batches = sequential_batches(split, MAX_BATCH_TOKENS, task.limit)
+    shards = takewhile(bool, (list(islice(batches, SHARD_BATCHES)) for _ in count()))
     with locked(folder, wait=True), Progress(*columns, console=console) as bar:
         rows = bar.add_task("teacher's demonstrations", total=len(split))
         for number, shard in enumerate(shards):

@@ -145,7 +145,7 @@ def test_intervals_have_the_width_of_a_bootstrap_over_sentences(task: Task):
 def test_result_depends_neither_on_batching_nor_on_other_students(task: Task, monkeypatch):
     first, second = random_student(task, 0), random_student(task, 1)
     together = measure(task, {"first": first, "second": second})
-    monkeypatch.setattr(exposure_bias, "TOKENS", 30)
+    monkeypatch.setattr(exposure_bias, "MAX_BATCH_TOKENS", 30)
     assert_close(measure(task, {"second": second})["second"], together["second"])
 
 

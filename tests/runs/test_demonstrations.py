@@ -46,8 +46,8 @@ def endless(policy):
 def cache(monkeypatch, tmp_path):
     """An empty cache whose shards hold three small batches."""
     monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path))
-    monkeypatch.setattr(module, "TOKENS", 64)
-    monkeypatch.setattr(module, "SHARD", 3)
+    monkeypatch.setattr(module, "MAX_BATCH_TOKENS", 64)
+    monkeypatch.setattr(module, "SHARD_BATCHES", 3)
     return tmp_path
 
 
