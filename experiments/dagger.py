@@ -34,9 +34,9 @@ def main(config: DictConfig) -> None:
         student = build_student(config, task).to(machine.device)
         algorithm = build_algorithm(config, task, student, teacher.oracle)
         run = Run(folder, config, machine, task, teacher, student)
-        progress, learned = distill(run, algorithm)
+        state, learned = distill(run, algorithm)
         outputs = generate_outputs(run)
-        results = evaluate(run, outputs, progress, learned)
+        results = evaluate(run, outputs, state, learned)
         finish_run(folder, results, outputs)
     console.print(reporting.results_table(results))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
@@ -49,7 +49,7 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstration
     learned = training_demonstrations(
         algorithm.demonstrations, task, oracle, *machine, config.teacher.length_penalty
     )
-    progress = train(
+    state = train(
         algorithm,
         run.student,
         Batches(learned.split, config.train.batch_tokens, config.seed, task.limit),
@@ -63,7 +63,7 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstration
         ),
         student_checkpoints(run, algorithm.demonstrations),
     )
-    return progress, learned
+    return state, learned
 
 
 if __name__ == "__main__":
