@@ -96,6 +96,16 @@ def test_interrupted_comparison_resumes(owner, name, empty_workspace):
     assert Path("c/comparison.md").is_file()
 
 
+def test_signal_ends_a_sweep(empty_workspace):
+    with pytest.MonkeyPatch.context() as patch:
+        raise_in(patch, BC, "loss")
+        sweep = [*COPY, "algorithm=bc", "--multirun", "seed=0,1"]
+        output = run_in_process(dagger, *sweep, code=EXIT_CODES["SIGTERM"])
+    assert "job 0 (" in output
+    assert "job 1 (" not in output
+    assert "resume with: " in output
+
+
 def test_resume_hint_of_the_outer_command_replaces_the_inner_one():
     with (
         pytest.raises(Interrupted, match=r"^saved\nresume with: outer$") as error,
