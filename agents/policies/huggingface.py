@@ -23,7 +23,7 @@ class HuggingFacePolicy(nn.Module):
     the prefix. The input of a decoder-only model is the concatenation of the four.
 
     Args:
-        model: A model of transformers.
+        model: A transformers model.
         vocabulary: V tokens.
         ids: The model's id of each token. A token without one (None) is encoded as EOS and never
             generated. Ids that only the model has, such as special tokens and padding of its output

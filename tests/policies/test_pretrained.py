@@ -189,13 +189,13 @@ def test_missing_transformers_is_reported_with_its_extra(folders, monkeypatch, c
 
 
 @pytest.mark.parametrize(
-    ("key", "text"),
+    ("key", "value", "text"),
     [
-        ("source_prefix", "translate German to English: "),
-        ("separator", ":"),
-        ("separator", "[SEP]"),
+        ("source_prefix", "translate German to English: ", "translate German to English: "),
+        ("separator", ":", ":"),
+        ("separator", '"[SEP]"', "[SEP]"),  # without quotes a list
     ],
 )
-def test_text_settings_need_no_quotes(key, text):
-    config = cli.read("dagger", ["teacher.path=hf:gpt2", f"teacher.{key}={text}"])
+def test_text_overrides_arrive_unchanged(key, value, text):
+    config = cli.read("dagger", ["teacher.path=hf:gpt2", f"teacher.{key}={value}"])
     assert config.teacher[key] == text

@@ -142,7 +142,10 @@ def test_a_hostile_run_folder_does_nothing(name: str, outcomes: dict[str, dict[s
 def command_outcomes(sandbox: Path) -> dict[str, dict[str, Any]]:
     run = sandbox / "runs" / "good"
     teacher = f"teacher.path=hf:{sandbox / 'in' / 'teacher'}"
-    jobs = {name: ["run", name, f"run={run}", *extra] for name, extra in COMMANDS.items()}
+    jobs = {}
+    for name, extra in COMMANDS.items():
+        value = f"[{run}]" if name == "exposure_bias" else str(run)  # a list of runs
+        jobs[name] = ["run", name, f"run={value}", *extra]
     overrides = [*TASK, *TRAINING, teacher]
     jobs["dagger"] = ["run", "dagger", *overrides, f"init={run}", f"out={sandbox / 'runs' / 'two'}"]
     overrides = [*TASK, *(word for word in TRAINING if word != "algorithm=bc"), teacher]
