@@ -19,7 +19,7 @@ COSTS_TO_GO = ("roll_out", "exact")
 
 
 class AggreVaTeD(Algorithm):
-    """Minimize the oracle's expected cost-to-go by its gradient.
+    """Minimize the oracle's cost-to-go by policy gradient.
 
     L = E_s Σ_a π(a | s) Q*(s, a), where Q*(s, a) is the cost of action a followed by the oracle's
     actions (Sun et al. 2017, equation 4). States s come from a mixture: with probability β a row
@@ -88,9 +88,9 @@ class AggreVaTeD(Algorithm):
 
     def rolled_out(self, batch: Batch, clock: Clock) -> Loss:
         """The likelihood-ratio estimate at one step of every row."""
-        time, now = random_step(batch, clock.uniform("step", batch.row))  # [B], [B, T]
+        time, mask = random_step(batch, clock.uniform("step", batch.row))  # [B], [B, T]
         with without_dropout(self.policy):
-            log_probs = allowed_log_probs(self.policy(batch.source, batch.prefix, now))  # [B, V]
+            log_probs = allowed_log_probs(self.policy(batch.source, batch.prefix, mask))  # [B, V]
         noise = clock.uniform("action", batch.row, self.actions).to(log_probs.device)  # [B, K]
         action = draw(log_probs.detach(), noise)  # [B, K]
         roll_out = oracle_rollout(self.oracle)

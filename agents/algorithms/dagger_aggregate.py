@@ -24,10 +24,10 @@ class DAggerAggregate(Algorithm):
     """Imitate the oracle on all roll-ins collected so far.
 
     Iteration i rolls in with π_i = β_i π* + (1 - β_i) π̂_i, labels every state with the oracle's
-    action, adds D_i to the data set, D ← D ∪ D_i, and trains on samples of D by maximum likelihood
+    action, adds D_i to the dataset, D ← D ∪ D_i, and trains on samples of D by maximum likelihood
     (Ross, Gordon & Bagnell 2011, Algorithm 3.1). Roll-ins are those of ``DAgger``.
 
-    Labels are stored, so each state is queried only once. When the data set exceeds ``memory_mb``,
+    Labels are stored, so each state is queried only once. When the dataset exceeds ``memory_mb``,
     it becomes a uniform random sample of everything collected so far.
 
     Args:
@@ -36,7 +36,7 @@ class DAggerAggregate(Algorithm):
         top_k: how the student generates: 1 greedy, k top-k sampling, 0 sampling from all tokens
         mixture: the unit that one coin decides: step, sequence or batch
         every: updates per iteration, that is per roll-in; at most 64
-        memory_mb: maximum size of the data set in MiB
+        memory_mb: maximum size of the dataset in MiB
         label_smoothing: probability mass spread evenly over the vocabulary, in [0, 1)
     """
 
@@ -144,7 +144,7 @@ class Reservoir(nn.Module):
         return batch, torch.from_numpy(np.concatenate(labels)).long()
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        """The whole data set as tensors."""
+        """The whole dataset as tensors."""
         order, number, tokens = zip(*self.heap, strict=True) if self.heap else ([], [], [])
         return {
             "counts": torch.tensor([self.largest, self.seen, self.actions]),

@@ -17,7 +17,7 @@ class GKD(Algorithm):
     """Minimize a divergence from the oracle on data and samples.
 
     L = (1 - λ) E_data[D(p ‖ π)(y | x)] + λ E_{y ~ π}[D(p ‖ π)(y | x)] for oracle p and student π,
-    where D is summed over the positions of y (Agarwal et al. 2024, "On-policy distillation of
+    where D is averaged over the positions of y (Agarwal et al. 2024, "On-policy distillation of
     language models", Algorithm 1). No gradient flows through sampling. The paper draws one coin
     per mini-batch; here each sequence gets its own, which has the same mean and less variance.
     The generalized JSD is divided by β(1 - β), which makes it continuous at β = 0 and 1.

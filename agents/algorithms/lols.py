@@ -52,10 +52,10 @@ class LOLS(Algorithm):
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """The expected regret among the tried actions, at one state of each row."""
         batch = with_rollouts(batch, torch.ones_like(batch.length, dtype=torch.bool), self.policy)
-        time, now = random_step(batch, clock.uniform("step", batch.row))  # [B], [B, T]
+        time, mask = random_step(batch, clock.uniform("step", batch.row))  # [B], [B, T]
         with without_dropout(self.policy):  # as in generation, so that the argmax is the same
-            log_probs = allowed_log_probs(self.policy(batch.source, batch.prefix, now))  # [B, V]
-        best = self.oracle.action(batch.source, batch.prefix, now)  # [B]
+            log_probs = allowed_log_probs(self.policy(batch.source, batch.prefix, mask))  # [B, V]
+        best = self.oracle.action(batch.source, batch.prefix, mask)  # [B]
         oracle_first = log_probs.detach().scatter(1, best[:, None], torch.inf)
         action = oracle_first.topk(self.actions).indices  # [B, K]
         cost = torch.zeros_like(action, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""DAgger with aggregation: the data set is a uniform sample within its memory limit."""
+"""DAgger with aggregation: the dataset is a uniform sample within its memory limit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def numbered(first, count, width, seed=0):
     return batch, labels, Clock(seed, first, 1).uniform("key", batch.row)
 
 
-# --- the data set
+# --- the dataset
 
 
 def test_every_episode_is_equally_likely_to_be_kept_whenever_added_and_however_long():

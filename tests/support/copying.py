@@ -76,6 +76,7 @@ def fit(
 def accuracy(policy: Any, task: Task, split: str) -> float:
     """Percentage of the split's sources that greedy decoding copies exactly."""
     batch = Batches(task.splits[split], 100_000, 0, task.limit).at(0)
+    assert len(batch) == len(task.splits[split])
     episodes = rollout(policy, batch.source, batch.limit)
     width = min(batch.target.shape[1], episodes.action.shape[1])
     same = (batch.target[:, :width] == episodes.action[:, :width]).all(1)
