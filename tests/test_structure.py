@@ -50,9 +50,8 @@ def module_name(path: Path) -> str:
 
 
 MODULES = {module_name(path): path for path in SOURCES}
-COMMANDS = {
-    path.stem for path in (ROOT / "experiments").iterdir()
-}  # imported without "experiments."
+# imported by their own name, without "experiments."
+COMMANDS = {path.stem for path in (ROOT / "experiments").iterdir()}
 
 
 def resolve(name: str) -> str | None:
@@ -157,6 +156,16 @@ def test_files_have_at_most_300_lines() -> None:
     lengths = {relative(path): len(path.read_bytes().splitlines()) for path in SOURCES + TESTS}
     long = {name for name, length in lengths.items() if length > MAX_LINES}
     assert long <= LONG_FILES.keys()
+
+
+def test_public_names_of_the_packages_are_unique() -> None:
+    modules: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in parse(path).body if module.startswith(("textgen_env", "agents")) else ():
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                modules.setdefault(node.name, []).append(module)
+    del modules["load"]  # every task has one
+    assert not {name: places for name, places in modules.items() if len(places) > 1}
 
 
 def test_no_test_module_imports_another() -> None:
