@@ -104,7 +104,7 @@ def test_benchmark_compares_beam_search_with_ctranslate2(tmp_path):
         *("train.steps=150", "train.lr=0.01", "train.warmup=10"),
     ]
     dagger.main(cli.read("dagger", overrides))
-    rows = list(beam.measure(SimpleNamespace(run=str(tmp_path / "run"), rows=12), None))
+    rows = list(beam.run_suite(SimpleNamespace(run=str(tmp_path / "run"), rows=12), None))
     names = {row.what for row in rows}
     assert names >= {"beam 1, length penalty 0.0: ours", "beam 5, length penalty 1.0: ours"}
     # With beam 5, such a student gives PAD and BOS probability, see the suite.
