@@ -12,7 +12,13 @@ from agents.reporting.comparison import OTHER_COSTS, Entry
 from cli import read
 from support.commands import TINY, run
 from textgen_env.errors import UserError
-from words import quote
+
+
+def compare_runs(own, overrides):
+    """Run the command with its own settings and with overrides that it passes to each run."""
+    config = read("compare", own)
+    config.overrides = overrides
+    compare.main(config)
 
 
 def test_runs_with_different_teachers_are_rejected():
@@ -51,8 +57,7 @@ def test_runs_with_different_teachers_are_rejected():
 )
 def test_invalid_comparisons_are_rejected_before_any_training(own, override, message, tmp_path):
     with pytest.raises(UserError, match=f"^{re.escape(message)}"):
-        words = [own, f"out={tmp_path}", f"overrides=[{quote(override)}]"]
-        compare.main(read("compare", words))
+        compare_runs([own, f"out={tmp_path}"], [override])
     assert not list(tmp_path.iterdir())
 
 
@@ -94,11 +99,9 @@ def compare_with_finished(tmp_path, monkeypatch):
     OmegaConf.save(config, folder / "config.yaml")
 
     def compare_again(beams, *more):
-        passed = ",".join(map(quote, [*overrides, *more]))
-        words = ["algorithms=[mle]", f"beams={beams}", f"out={tmp_path}", f"overrides=[{passed}]"]
-        config = read("compare", words)
+        own = ["algorithms=[mle]", f"beams={beams}", f"out={tmp_path}"]
         with pytest.raises(UserError) as error:
-            compare.main(config)
+            compare_runs(own, [*overrides, *more])
         return str(error.value), reopened
 
     return compare_again
@@ -141,6 +144,7 @@ def compared(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_command_writes_tables_and_plots(compared):
     folder = compared / "c"
     with open(folder / "comparison.csv", encoding="utf-8") as file:
@@ -158,6 +162,7 @@ def test_the_command_writes_tables_and_plots(compared):
         assert (folder / f"{plot}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_second_call_repeats_no_run(compared):
     results = compared / "c" / "mle-transformer-seed1" / "results.json"
     modified = results.stat().st_mtime_ns
@@ -165,6 +170,7 @@ def test_a_second_call_repeats_no_run(compared):
     assert results.stat().st_mtime_ns == modified
 
 
+@pytest.mark.slow
 def test_speed_needs_a_teacher_that_decodes(compared):
     stderr = run("speed.py", "run=c/mle-transformer-seed0", cwd=compared, code=2)
     assert "its teacher is exact, nothing that decodes" in stderr

@@ -119,7 +119,7 @@ def test_the_command_does_not_overwrite_a_folder(trained):
 def test_a_student_of_another_size_cannot_be_continued(trained, tmp_path):
     folder, _ = trained
     changes = [f"init={folder}", "student.layers=2"]
-    message = r"one holds another student than this run's: add student\.layers=1"
+    message = r"one holds a different student; to use it, add student\.layers=1"
     with pytest.raises(UserError, match=message):
         command.main(read("interop", overrides(tmp_path / "three", *PPO, *changes)))
     assert not (tmp_path / "three").exists()

@@ -32,7 +32,7 @@ def test_the_wrapped_distribution_equals_the_students_at_every_state(task, flat)
     logits = wrapped.get_distribution(tensors).distribution.logits  # [N, V]
     for row in range(len(logits)):
         single = dynamics.EnvState(*(part[row : row + 1] for part in state))
-        source, prefix, mask = map(torch.from_numpy, dynamics.query(single))
+        source, prefix, mask = map(torch.from_numpy, dynamics.oracle_inputs(single))
         log_probs = student(source, prefix, mask)[0].log_softmax(-1)
         torch.testing.assert_close(logits[row], log_probs, rtol=1e-4, atol=1e-5)
 

@@ -104,10 +104,10 @@ def test_benchmark_compares_beam_search_with_ctranslate2(tmp_path):
         *("train.steps=150", "train.lr=0.01", "train.warmup=10"),
     ]
     dagger.main(cli.read("dagger", overrides))
-    rows = list(beam.measure(SimpleNamespace(run=str(tmp_path / "run"), rows=12), None))
+    rows = list(beam.run_suite(SimpleNamespace(run=str(tmp_path / "run"), rows=12), None))
     names = {row.what for row in rows}
     assert names >= {"beam 1, length penalty 0.0: ours", "beam 5, length penalty 1.0: ours"}
     # With beam 5, such a student gives PAD and BOS probability, see the suite.
-    greedy = [row for row in rows if row.what.startswith("beam 1") and ": same of " in row.what]
+    greedy = [row for row in rows if row.what.startswith("beam 1") and ": equal of " in row.what]
     assert greedy
     assert all(row.low == 100 for row in greedy)
