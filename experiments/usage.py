@@ -16,7 +16,7 @@ NOTES = {"exact": "the exact expert of a task that has one"}
 
 
 def text(command: str, given: dict[str, Any]) -> str:
-    """The help of ``command``, with the keys of the choices in ``given``, the user's values."""
+    """The help of ``command``, with the keys of the choices in ``given``."""
     _, choices = choices_of(command, given)
     doc = inspect.getdoc(config_of(command)) or ""
     lines = [f"python experiments/{command}.py [key=value …]", "", *_paragraphs(doc), ""]
@@ -54,7 +54,7 @@ def _entry(head: str, meaning: str) -> list[str]:
 
 
 def _line(name: str, function: Callable[..., Any] | None) -> str:
-    """One line per choice: the settings that its name implies, or the first line of its docstring."""
+    """The settings that a choice implies, or the first line of its docstring, in one line."""
     if function is None:
         return f"  {name:<{COLUMN - 2}}{NOTES[name]}"
     called, fixed = (
