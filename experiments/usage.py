@@ -34,7 +34,8 @@ def text(command: str, given: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-HYDRA = """Text with special characters needs quotes for Hydra inside those for the shell: 'out="a=b"'.
+HYDRA = """Text with special characters needs quotes for Hydra, inside those for the shell:
+'out="a=b"'.
 
 Hydra's own options: --multirun seed=0,1 runs a sweep, hydra/launcher=joblib runs its jobs in
 parallel, --cfg job prints the configuration; --hydra-help lists all of them."""

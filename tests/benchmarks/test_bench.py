@@ -85,7 +85,6 @@ def test_contenders_with_a_missing_package_are_left_out(monkeypatch):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("suite=[beam]", "suite=beam: give run=RUN"),
         ("suite=[trian]", "unknown suite 'trian'; did you mean 'train'?"),
         ("sizes=[3+3]", "unknown size '3+3'"),
         ("rounds=0", "rounds=0: a number of at least 1"),
