@@ -1,4 +1,4 @@
-"""What a name on the command line stands for: algorithms and policies, their settings, and the help in their docstrings."""
+"""Finds algorithms and policies by name, and reads their settings and help from signatures."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from agents.algorithms import Algorithm
 from textgen_env.errors import UserError, unknown
 from textgen_env.imports import import_object
 
-# What the caller provides by the parameter's name; every other parameter is a setting and needs a default.
+# Parameters that the caller provides; every other parameter is a setting and needs a default.
 ALGORITHM = ("policy", "oracle", "reward")
 POLICY = ("vocabulary_size",)
 
 
 def variants(package: ModuleType) -> dict[str, partial[Any]]:
-    """``{name: partial(Class, **settings)}`` over ``NAMES`` of every module of ``package``."""
-    found: dict[str, partial[Any]] = {}
+    """``{name: partial(Class, **settings)}`` from ``NAMES`` of all modules of ``package``."""
+    named: dict[str, partial[Any]] = {}
     for info in pkgutil.iter_modules(package.__path__):
         module = importlib.import_module(f"{package.__name__}.{info.name}")
-        found |= getattr(module, "NAMES", {})
-    return found
+        named |= getattr(module, "NAMES", {})
+    return named
 
 
 def find_algorithm(name: str) -> partial[Algorithm]:
-    """The algorithm of that name, or the one at a dotted path, ``module.Class``, with the settings that the name implies.
+    """The algorithm with that name, or at the dotted path ``module.Class``, with its settings.
 
     Raises:
-        UserError: there is none, or the class at the path is no ``Algorithm``.
+        UserError: It does not exist, or is not a subclass of ``Algorithm``.
     """
-    if "." in name:
+    if "." in name or ":" in name:
         return partial(_imported(name))
     known = variants(agents.algorithms)
     if name not in known:
@@ -47,7 +47,7 @@ def find_algorithm(name: str) -> partial[Algorithm]:
 
 
 def find_policy(name: str) -> partial[Any]:
-    """The policy of that name with the settings that the name implies; UserError where there is none."""
+    """The policy with that name, with the settings that the name implies; UserError if unknown."""
     known = variants(agents.policies)
     if name not in known:
         raise unknown("architecture", name, known)
@@ -64,25 +64,25 @@ def _imported(path: str) -> type[Algorithm]:
 
 
 def settings(function: Callable[..., Any], provided: Collection[str] = ()) -> dict[str, Any]:
-    """The parameters that a user may set, with their defaults; a partial's own settings come before its function's.
+    """``{name: default}`` of the parameters that a user may set.
 
     Args:
-        function: what is called with them.
+        function: a function or class, or a ``partial``, whose keywords replace the defaults.
         provided: parameters that the caller provides, ``ALGORITHM`` or ``POLICY``.
 
     Raises:
-        UserError: another parameter has no default.
+        UserError: Another parameter has no default.
     """
-    own = function.keywords if isinstance(function, partial) else {}
+    fixed = function.keywords if isinstance(function, partial) else {}
     called = function.func if isinstance(function, partial) else function
     defaults = {}
     for name, parameter in inspect.signature(called).parameters.items():
         if name in provided or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
-        if parameter.default is parameter.empty and name not in own:
+        if parameter.default is parameter.empty and name not in fixed:
             raise _without_default(called, name, provided)
         defaults[name] = parameter.default
-    return {**defaults, **own}
+    return {**defaults, **fixed}
 
 
 def _without_default(
@@ -97,34 +97,34 @@ def _without_default(
 
 
 def help_lines(function: Callable[..., Any]) -> dict[str, str]:
-    """``{parameter: one line}`` from the ``Args:`` section of a docstring."""
+    """``{parameter: description}`` from the ``Args:`` section of a docstring, each in one line."""
     documented = function.func if isinstance(function, partial) else function
     _, _, section = (inspect.getdoc(documented) or "").partition("Args:\n")
-    found: dict[str, str] = {}
+    lines: dict[str, str] = {}
     for line in section.split("\n"):
         start = re.match(r" {4}(\w+):\s*(.*)", line)
         if start:
             name = start[1]
-            found[name] = start[2]
-        elif line.startswith(" " * 8) and found:
-            found[name] += " " + line.strip()
+            lines[name] = start[2]
+        elif line.startswith(" " * 8) and lines:
+            lines[name] += " " + line.strip()
         elif line.strip():
             break
-    return found
+    return lines
 
 
 def build(function: Callable[..., Any], chosen: dict[str, Any], **available: Any) -> Any:
-    """Call ``function`` with the user's settings and with those of ``available`` that its parameters name."""
+    """Call ``function`` with the settings in ``chosen`` and the ``available`` arguments it names."""
     parameters = inspect.signature(function).parameters
-    wanted = {name: value for name, value in available.items() if name in parameters}
-    if absent := [name for name, value in wanted.items() if value is None]:
-        raise UserError(f"{function.__name__} needs an {absent[0]}, and there is none here")
-    return function(**chosen, **wanted)
+    arguments = {name: value for name, value in available.items() if name in parameters}
+    if missing := [name for name, value in arguments.items() if value is None]:
+        raise UserError(f"{function.__name__} needs an {missing[0]}, but none is available")
+    return function(**chosen, **arguments)
 
 
 @contextmanager
 def keys_of(group: str, settings: Iterable[str]) -> Iterator[None]:
-    """A UserError about one of the ``settings`` of ``group`` names its key: ``rate=3: …`` → ``algorithm.rate=3: …``."""
+    """Name the key in a UserError about a setting: ``rate=3: …`` becomes ``algorithm.rate=3: …``."""
     try:
         yield
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Ours beside what a user would pick instead: ``python experiments/bench.py [suite=train]`` (--help lists every key)."""
+"""Measures this project against other libraries: ``experiments/bench.py 'suite=[train]'``."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.terminal import console
 
-BY_NAME = ("memory", "beam")  # long, or in need of a run
+ON_REQUEST = ("memory", "beam")  # not part of suite=[all]: slow, or needs a run
 
 
 def main(config: DictConfig) -> None:
-    """The chosen suites, row by row, in the terminal and in bench.json."""
+    """Run the suites; print each row and write it to bench.json."""
     chosen = chosen_suites(list(config.suite))
     check(config)
     cores = config.threads or os.cpu_count() or 1
@@ -41,7 +41,7 @@ def main(config: DictConfig) -> None:
         "rows": [],
     }
     for contender, package in results["missing"].items():
-        console.print(f"{contender} takes no part: {package} is not installed")
+        console.print(f"{contender} is left out: {package} is not installed")
     suites_to_run = [
         matmul_rates,
         *(importlib.import_module(f"benchmarks.suites.{name}").run_suite for name in chosen),
@@ -54,16 +54,16 @@ def main(config: DictConfig) -> None:
 
 
 def chosen_suites(names: list[str]) -> list[str]:
-    """The suites that are named, or with ``all`` every one; UserError for an unknown name."""
+    """The modules of the named suites; ``all`` stands for those not in ``ON_REQUEST``."""
     known = [info.name for info in pkgutil.iter_modules(suites.__path__)]
     for name in names:
         if name not in (*known, "all"):
             raise unknown("suite", str(name), [*known, "all"])
-    return [name for name in known if name in names or ("all" in names and name not in BY_NAME)]
+    return [name for name in known if name in names or ("all" in names and name not in ON_REQUEST)]
 
 
 def check(config: DictConfig) -> None:
-    """UserError for what would otherwise fail after minutes."""
+    """Refuse settings that would otherwise fail after minutes."""
     for size in config.sizes:
         if size not in SIZES:
             raise unknown("size", str(size), SIZES)

@@ -1,4 +1,4 @@
-"""Algorithms × students × seeds, one table: ``python experiments/compare.py env=IWSLT-v0 'algorithms=[mle,imitkd_full]'``."""
+"""Compares algorithms, students and seeds: ``compare.py 'algorithms=[mle,imitkd_full]'``."""
 
 from __future__ import annotations
 
@@ -43,9 +43,10 @@ from textgen_env.terminal import console, escape_controls, safe_json
 from words import quote
 
 Key = tuple[str, str, int]  # algorithm, student, seed
-INTERVALS = {  # of the table, by whether there are several seeds
-    False: "Intervals: 95 %, over test sentences. Of one seed: they do not cover other trainings.",
-    True: "Intervals: 95 %, of the mean over seeds, over seeds (Student's t) and test sentences; the teacher's over sentences.",
+INTERVALS = {  # by whether there are several seeds
+    False: "Intervals: 95 % over test sentences. They do not cover other seeds.",
+    True: "Intervals: 95 % of the mean, covering seeds (Student's t) and test sentences; "
+    "the teacher's cover test sentences.",
 }
 TESTS = {
     False: "p: two-sided paired bootstrap over test sentences.",
@@ -58,29 +59,28 @@ AXES = {
     "seconds": "seconds of the updates and of generating demonstrations\n"
     "(without validation, evaluation and the teacher's training)",
 }
-LISTS = {
+LISTS = {  # key of this command → key of a run
     "algorithms": "algorithm",
     "students": "student",
     "seeds": "seed",
     "beams": "evaluate.beam",
-}  # here → of one run
+}
 
 
 def main(config: DictConfig) -> None:
-    """Every run that is not finished yet → comparison.md, .csv, .json and the plots."""
-    words = list(config.overrides)
-    check(config, words)
-    env = cli.read("dagger", [word for word in words if word.startswith("env=")]).env.name
+    """Run what is not finished yet; write comparison.md, .csv, .json and the plots."""
+    overrides = list(config.overrides)
+    check(config, overrides)
+    env = cli.read("dagger", [word for word in overrides if word.startswith("env=")]).env.name
     folder = Path(config.out or f"runs/compare-{env}")
-    runs = plan(config, words, folder)
+    runs = plan(config, overrides, folder)
     vocabulary = build_task(next(iter(runs.values()))).vocabulary
     for width in config.beams:
         check_range("beams", width, Range(1, len(vocabulary)))
-    with (
-        locked(folder),
-        resumable(shlex.join(["python", "experiments/compare.py", *cli.overrides()])),
-    ):
-        for run in sorted(runs.values(), key=needs_start):  # those start from mle's student
+    command = shlex.join(["python", "experiments/compare.py", *cli.overrides()])
+    with locked(folder), resumable(command):
+        # runs that improve a trained student come last: they may start from mle's
+        for run in sorted(runs.values(), key=needs_start):
             finished = (Path(run.out) / "results.json").is_file()
             console.print(Path(run.out).name + (": finished before" if finished else ""))
             if not finished:
@@ -88,9 +88,9 @@ def main(config: DictConfig) -> None:
         report(folder, runs, list(config.beams), config.length_penalty)
 
 
-def check(config: DictConfig, words: list[str]) -> None:
-    """UserError where ``words`` hold a key of one run which this command sets itself, or a list repeats a value."""
-    given = dict(word.partition("=")[::2] for word in words)
+def check(config: DictConfig, overrides: list[str]) -> None:
+    """Refuse keys of runs that this command sets itself, and lists that repeat a value."""
+    given = dict(word.partition("=")[::2] for word in overrides)
     if "evaluate.length_penalty" in given:
         power = given["evaluate.length_penalty"]
         raise UserError(f"evaluate.length_penalty={power}: here it is length_penalty={power}")
@@ -106,11 +106,11 @@ def check(config: DictConfig, words: list[str]) -> None:
         raise UserError("resume: leave it out; this command always resumes where it was stopped")
 
 
-def plan(config: DictConfig, words: list[str], folder: Path) -> dict[Key, DictConfig]:
-    """The settings of every run: the user's ``words``, as far as its algorithm and student read them, and its own.
+def plan(config: DictConfig, overrides: list[str], folder: Path) -> dict[Key, DictConfig]:
+    """Compose the configuration of every run from the overrides that apply to it.
 
     Raises:
-        UserError: no run reads one of the words; or there is such a run with other settings.
+        UserError: An override applies to no run, or a run exists with other settings.
     """
     keys: list[Key] = [
         (algorithm, student, seed)
@@ -118,12 +118,14 @@ def plan(config: DictConfig, words: list[str], folder: Path) -> dict[Key, DictCo
         for algorithm in config.algorithms
         for seed in config.seeds
     ]
-    passed = {key: passing(words, algorithm=key[0], student=key[1]) for key in keys}
-    if unused := [word for word in words if not any(word in known for known in passed.values())]:
+    passed = {key: passing(overrides, algorithm=key[0], student=key[1]) for key in keys}
+    used = {word for words in passed.values() for word in words}
+    if unused := [word for word in overrides if word not in used]:
         raise UserError(
-            f"{' '.join(unused)}: none of these runs has such a key (python experiments/dagger.py --help)"
+            f"{' '.join(unused)}: none of these runs has such a key "
+            "(python experiments/dagger.py --help)"
         )
-    # the teacher is evaluated like the students' first score
+    # the first beam width also evaluates the teacher
     evaluation = [
         f"evaluate.beam={config.beams[0]}",
         f"evaluate.length_penalty={config.length_penalty}",
@@ -178,7 +180,7 @@ def passing(overrides: list[str], algorithm: str, student: str) -> list[str]:
 def report(
     folder: Path, runs: dict[Key, DictConfig], beams: list[int], length_penalty: float
 ) -> None:
-    """The table and plots of finished runs."""
+    """Write the table and the plots of finished runs."""
     entries, curves = [], {}
     for (algorithm, student, seed), run in runs.items():
         out = Path(run.out)
@@ -220,7 +222,7 @@ def report(
 
 
 def plots(entries: list[Entry], curves: Any, metric: str, test: Split) -> dict[str, bytes]:
-    """The gain by reference length, and the validation score by each cost."""
+    """Plot the gain by reference length, and the validation score by each cost."""
     algorithms = list(
         dict.fromkeys(entry.algorithm for entry in entries if entry.algorithm != TEACHER)
     )
@@ -238,7 +240,7 @@ def plots(entries: list[Entry], curves: Any, metric: str, test: Split) -> dict[s
 
 
 def shared_teacher(entries: list[Entry]) -> None:
-    """UserError unless all runs had one teacher."""
+    """Refuse runs of different teachers."""
     paths = {entry.results["teacher"]["path"]: entry for entry in entries}
     if len(paths) > 1:
         (one, first), (other, second), *_ = paths.items()
@@ -250,7 +252,7 @@ def shared_teacher(entries: list[Entry]) -> None:
 
 
 def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int]) -> Entry:
-    """The teacher's own row: its test outputs at every beam width, and the cost of its training."""
+    """The row of the teacher: its test outputs at every beam width and its training cost."""
     machine, penalty = resolve_machine(config), config.evaluate.length_penalty
     teacher = find_teacher(config, task, machine)
     folder, texts = outputs_folder(teacher, task, machine.precision), {}
@@ -271,21 +273,24 @@ def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int])
 
 
 def notes(runs: dict[Key, DictConfig], results: dict[str, Any], sentences: int) -> list[str]:
-    """What a reader must know below the table."""
+    """The notes below the table."""
     corpus, several = results["corpus"], len({key[2] for key in runs}) > 1
     teacher = results["scores"]["teacher"]
     lines = [
         f"Corpus: {corpus['name']} ({corpus['source']}), {sentences:,} test sentences.",
-        f"Metric: {teacher['signature']}; preprocessing: {teacher.get('preprocessing', 'not recorded')}.",
-        "One teacher, shared by all runs. Its row has the cost of its training, which no other row contains.",
+        f"Metric: {teacher['signature']}; "
+        f"preprocessing: {teacher.get('preprocessing', 'not recorded')}.",
+        "All runs share one teacher. The cost of its training is in its row only.",
         INTERVALS[several],
         TESTS[several],
-        "Wall-clock time: of the updates alone. Beside it: generating the teacher's demonstrations (once for all "
-        "runs that use them), the validations, and generating the test outputs at the first beam width.",
+        "Wall-clock time covers the updates. Other costs: generating the teacher's demonstrations "
+        "(once for all runs that use them), validations, and generating the test outputs at the "
+        "first beam width.",
     ]
     if started := sorted({key[0] for key, config in runs.items() if config.init is not None}):
         lines.append(
-            f"{', '.join(started)}: from a trained student, whose training their updates and costs do not contain."
+            f"{', '.join(started)}: from a trained student; updates and costs are without the "
+            "training of that student."
         )
     return lines
 
@@ -293,7 +298,7 @@ def notes(runs: dict[Key, DictConfig], results: dict[str, Any], sentences: int) 
 def _by_cost(
     curves: dict[System, list[tuple[list[dict[str, Any]], dict[str, Any]]]], cost: str
 ) -> dict[System, list[Curve]]:
-    """The first validation score of each run, seed by seed, against what it had cost by then."""
+    """``(cost, first validation score)`` of each run, seed by seed."""
     points: dict[System, list[Curve]] = {}
     for key, seeds in curves.items():
         for metrics, costs in seeds:

@@ -1,4 +1,4 @@
-"""From overrides to one checked configuration."""
+"""Composes overrides into one checked configuration."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Choices = dict[str, str]  # group → name
 
 
 def preset_of(command: str, given: dict[str, Any]) -> str:
-    """The preset that the user has ``given``, else the command's default."""
+    """The user's preset, or the default of the command."""
     return str(given.get("preset", getattr(config_of(command), "preset", "")))
 
 
 @contextmanager
 def initialized() -> Iterator[None]:
-    """Hydra's compose API; inside a job too."""
+    """Initialize Hydra's compose API, inside a running job too."""
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -42,9 +42,14 @@ def initialized() -> Iterator[None]:
 
 
 def choices_of(command: str, given: dict[str, Any]) -> tuple[Choices, Choices]:
-    """What the groups of ``command`` default to, by its preset, and what they are with the user's ``given``.
+    """Choose the options of the groups of ``command``; registers dotted paths.
 
-    Registers the dotted paths among them.
+    Args:
+        command: its name.
+        given: the user's values by key.
+
+    Returns:
+        The default choices, as the preset suggests them, and the choices with the user's values.
 
     Raises:
         UserError: A choice or the preset is unknown.
@@ -67,12 +72,12 @@ def choices_of(command: str, given: dict[str, Any]) -> tuple[Choices, Choices]:
 
 
 def compose(command: str, overrides: list[Override], originals: dict[str, Override]) -> DictConfig:
-    """The configuration of one run, in plain values.
+    """Compose and check the configuration of one run, in plain values.
 
     Args:
         command: name of the command.
-        overrides: of the run, with ``hydra.*``.
-        originals: by key, as the user wrote them: in a sweep they hold several values.
+        overrides: those of the run, ``hydra.*`` included.
+        originals: the user's overrides by key, which in a sweep have several values.
 
     Raises:
         UserError: A name is unknown, or a value has another type or is out of range.
@@ -91,8 +96,7 @@ def compose(command: str, overrides: list[Override], originals: dict[str, Overri
             words.check_text(key, originals[key], known[key])
     store(command, defaults, choices, preset_of(command, chosen))
     try:
-        config = hydra.compose(command, [str(each.input_line) for each in overrides])
-        config = plain(config)
+        config = plain(hydra.compose(command, words.lines(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         raise _one_line(error, given, known) from error
     check_values(given, known, config)
@@ -100,7 +104,7 @@ def compose(command: str, overrides: list[Override], originals: dict[str, Overri
 
 
 def register_dotted(config: DictConfig) -> None:
-    """Register the dotted paths of a job, which may run in a process of its own."""
+    """Register the dotted paths of a job, which may run in another process."""
     for group in DOTTED:
         if group in config and set(config[group].name) & {".", ":"}:
             add_dotted(group, config[group].name)
@@ -113,7 +117,7 @@ def plain(config: DictConfig) -> DictConfig:
 
 
 def check_values(given: dict[str, Override], known: dict[str, Key], config: DictConfig) -> None:
-    """UserError for a number of the user's that is out of range, and a value that is not one of the key's choices."""
+    """Refuse a number that is out of range, and a value that is not one of the key's choices."""
     for key in given.keys() & known.keys():
         value, allowed = OmegaConf.select(config, key), known[key].allowed or ANY
         entries = value if OmegaConf.is_list(value) else [value]

@@ -1,4 +1,4 @@
-"""Distill a teacher into a student by imitation: ``python experiments/dagger.py env=IWSLT-v0 [key=value …]``, or ``--help``."""
+"""Distills a teacher into a student: ``python experiments/dagger.py env=IWSLT-v0``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's student for use elsewhere: ``python experiments/export.py run=RUN quantization=int8`` (--help lists every key)."""
+"""Exports the student of a run: ``python experiments/export.py run=RUN quantization=int8``."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ FORMATS = ("ctranslate2",)
 
 
 def main(config: DictConfig) -> None:
-    """The student → a model folder, and in its export.json how it compares with the run's own student and teacher."""
+    """Export the student; compare it with the run's student and teacher in export.json."""
     try:
         from agents.interop import ctranslate2 as export
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{error.name} is not installed: python -m pip install -c constraints.txt -e '.[export]'"
+            f"{error.name} is not installed: "
+            "python -m pip install -c constraints.txt -e '.[export]'"
         ) from error
     if config.run is None:
         raise UserError("give run=RUN, a finished run folder")
@@ -59,7 +60,7 @@ def main(config: DictConfig) -> None:
 
 
 def compare(config: DictConfig, run: Run, exported: Any) -> dict[str, Any]:
-    """Scores and speeds of the exported model beside those of the run's own student and teacher."""
+    """Compare scores and speeds of the exported model with the run's student and teacher."""
     task, threads = run.task, torch.get_num_threads()
     test = subset(task.splits["test"], config.rows)
     policies = {"student": run.student} | (
@@ -85,11 +86,11 @@ def compare(config: DictConfig, run: Run, exported: Any) -> dict[str, Any]:
     }
 
 
-def agreement(exported: Decode, own: Decode, task: Task, test: Split) -> dict[str, Any]:
-    """Scores of both against the references, and how many sentences come out the same."""
+def agreement(exported: Decode, student: Decode, task: Task, test: Split) -> dict[str, Any]:
+    """Scores of both against the references, and the number of equal outputs."""
     texts = {
         "exported": generate_texts(exported, task, test),
-        "student": generate_texts(own, task, test),
+        "student": generate_texts(student, task, test),
     }
     references = test.texts.references
     scores = {
@@ -108,9 +109,8 @@ def add_to_report(run: Run, exported: dict[str, Any]) -> None:
     settings = {name: exported["settings"][name] for name in ("device", "precision", "threads")}
     rows = [row | settings for row in exported["speeds"]]
     results.setdefault("exported", {})[exported["settings"]["quantization"]] = rows
-    machine = run.machine._replace(
-        precision=results["speed"]["precision"]
-    )  # as the run's outputs were generated
+    # the precision with which the outputs of the run were generated
+    machine = run.machine._replace(precision=results["speed"]["precision"])
     run = replace(run, machine=machine)
     for path in output_files(run).values():
         if not path.is_file():
@@ -129,9 +129,10 @@ def show(results: dict[str, Any], folder: Path) -> None:
     settings = results["settings"]
     for name, value in results["scores"]["exported"].items():
         console.print(
-            f"{name}: {value:.2f} exported, {results['scores']['student'][name]:.2f} student in float32"
+            f"{name}: {value:.2f} exported, "
+            f"{results['scores']['student'][name]:.2f} student in float32"
         )
-    console.print(f"{results['equal']} of {settings['rows']} test sentences come out the same")
+    console.print(f"{results['equal']} of {settings['rows']} outputs are equal")
     others = [
         who for who in ("teacher", "student") if f"{who}_tokens_per_second" in results["speeds"][0]
     ]
@@ -153,7 +154,7 @@ def show(results: dict[str, Any], folder: Path) -> None:
         table.add_row(str(row["batch_size"]), *rates, *ratios)
     console.print(table)
     console.print(
-        f"{folder / 'README.md'} says how to use it; {folder / 'export.json'}", soft_wrap=True
+        f"{folder / 'README.md'} explains its use; {folder / 'export.json'}", soft_wrap=True
     )
 
 

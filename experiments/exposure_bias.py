@@ -1,4 +1,4 @@
-"""Where students leave their teacher, and how that adds up: ``python experiments/exposure_bias.py run=RUN [run=RUN2 …]``."""
+"""Measures exposure bias: ``python experiments/exposure_bias.py 'run=[RUN,RUN2]'``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:
-    """Run folders → one table, exposure_bias.json and exposure_bias.png."""
+    """Measure all runs; print a table, write exposure_bias.json and exposure_bias.png."""
     machine = use_machine(config)
     runs = open_all(config)
     first = next(iter(runs.values()))
@@ -57,9 +57,9 @@ def main(config: DictConfig) -> None:
 
 
 def open_all(config: DictConfig) -> dict[str, Run]:
-    """``{name: run}``; UserError unless all of them are students of one teacher on one corpus."""
+    """Open all runs, ``{name: run}``; refuse runs that differ in corpus or teacher."""
     if not config.run:
-        raise UserError("name at least one finished run folder: run=RUN")
+        raise UserError("give at least one finished run folder: run=[RUN]")
     runs = {
         folder: load_run(folder, config.device, config.precision) for folder in map(str, config.run)
     }
@@ -76,7 +76,8 @@ def open_all(config: DictConfig) -> dict[str, Run]:
     if len(shared) > 1:
         one, other, *_ = shared.values()
         raise UserError(
-            f"{one} and {other} differ in corpus, vocabulary, limits or teacher; one figure compares students of one teacher"
+            f"{one} and {other} differ in corpus, vocabulary, limits or teacher; "
+            "give runs that share all four"
         )
     names = (
         [run.config.algorithm.name for run in runs.values()],

@@ -1,4 +1,4 @@
-"""Refuses what has no effect: a key beside the other choices, and a launcher of several processes."""
+"""Refuses keys that have no effect, and launchers of several processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from textgen_env.errors import UserError
 
 HUB = ("hub", "hub_config", "hub_revision")
 BEAM = range(2, 10**9)  # widths of beam search; 1 is greedy
-# Keys, and the values of a setting with which they have an effect; without that setting a row does not apply.
+# Keys that have an effect only with some values of another key; a row without that key is ignored.
 USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
     ("algorithm.relabel algorithm.label_smoothing", "algorithm.labels", ("action",)),
     ("algorithm.label_top_k", "algorithm.labels", ("distribution",)),
@@ -34,7 +34,7 @@ USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
 
 
 def check_given(keys: Iterable[str], config: DictConfig) -> None:
-    """UserError for the first of ``keys``, those on the command line, that has no effect in ``config``."""
+    """Refuse the first of ``keys``, those of the command line, that has no effect in ``config``."""
     keys = list(keys)
     for key in keys:
         if reason := why_idle(key, config):
@@ -107,7 +107,7 @@ def _idle_of_corpus(name: str, env: DictConfig) -> str:
 
 
 def check_single_process(environment: Mapping[str, str]) -> None:
-    """UserError where a launcher (torchrun, mpirun, srun) started several of this process: each would do all the work."""
+    """Refuse torchrun, mpirun and srun with several processes: each would do all the work."""
     names = ("WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
     counts = {name: environment.get(name, "") for name in names}
     if "SLURM_PROCID" in environment:

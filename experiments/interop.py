@@ -1,4 +1,4 @@
-"""Someone else's trainer on our environment and student: ``python experiments/interop.py trainer=sb3_ppo``, or ``--help``."""
+"""Trains our student with another library: ``python experiments/interop.py trainer=sb3_ppo``."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import Task, expert
 from textgen_env.terminal import console
 
-STEPS = {"sb3": 60_000, "imitation": 4_000}  # a reward tells less than a label
+STEPS = {"sb3": 60_000, "imitation": 4_000}  # a reward has less information than a label
 
 
 def main(config: DictConfig) -> None:
-    """Task → student → score → train → score; the student, the table and results.json."""
+    """Score the student, train it, score it again; save it and write results.json."""
     check(config)
     machine = use_machine(config)
     task = build_task(config)
@@ -57,7 +57,7 @@ def main(config: DictConfig) -> None:
         }
         Model.from_task(student, *chosen(config.student), task).save(folder)
         write_atomically(folder / "results.json", json.dumps(results, indent=1).encode())
-    console.print(table(results))
+    console.print(results_table(results))
     console.print(
         f"{folder / 'results.json'}; its student: init={folder} or teacher.path={folder}",
         soft_wrap=True,
@@ -65,26 +65,28 @@ def main(config: DictConfig) -> None:
 
 
 def check(config: DictConfig) -> None:
-    """UserError for mistakes that the trainers would answer with a traceback."""
+    """Refuse settings with which a trainer would fail."""
     if config.trainer.startswith("imitation") and (
         given := [key for key in ("gamma", "reward") if config[key] is not None]
     ):
         raise UserError(
-            f"{given[0]}={config[given[0]]}: trainer={config.trainer} learns from the expert, not from rewards"
+            f"{given[0]}={config[given[0]]}: trainer={config.trainer} learns from the expert, "
+            "not from rewards"
         )
     if config.steps is not None and config.steps < config.batch:
         raise UserError(
-            f"steps={config.steps} batch={config.batch}: fewer steps than one gradient step needs"
+            f"steps={config.steps} batch={config.batch}: one gradient step needs more steps"
         )
-    load_trainer(config.trainer)  # a missing package is looked at last
+    load_trainer(config.trainer)  # refuses a missing package
 
 
 def trainer_settings(config: DictConfig, task: Task, machine: Machine) -> TrainerSettings:
-    """What the trainer is given.  By default gamma is 1 for a reward paid at the end, and 0 for one paid at every step."""
+    """The trainer's settings; gamma is by default 1 for a reward at the end, else 0."""
     at_end = rewards.make(config.reward or task.reward, task, expert(task)).terminal
     if at_end and config.gamma == 0:
         raise UserError(
-            "gamma=0: this reward is paid at the end, and no earlier step would see it; leave gamma out"
+            "gamma=0: this reward is paid at the end, so earlier steps would have none; "
+            "leave gamma out"
         )
     return TrainerSettings(
         steps=config.steps or STEPS[config.trainer.partition("_")[0]],
@@ -97,7 +99,7 @@ def trainer_settings(config: DictConfig, task: Task, machine: Machine) -> Traine
 
 @contextmanager
 def empty_folder(config: DictConfig) -> Iterator[Path]:
-    """The folder ``out``, which must be empty, or an unused one in runs/; made before the work rather than after it, locked."""
+    """Create and lock the folder ``out``, which must be empty, or an unused one in runs/."""
     name = f"{config.env.name}-{config.trainer}-{config.student.name}-seed{config.seed}"
     folder = make_folder(config.out or str(unused_folder(name)))
     with locked(folder):
@@ -107,7 +109,7 @@ def empty_folder(config: DictConfig) -> Iterator[Path]:
 
 
 def evaluate(student: Any, task: Task, rows: int | None, machine: Machine) -> dict[str, float]:
-    """The scores of the student's greedy outputs for the test split."""
+    """Score the student's greedy outputs for the test split."""
     test = subset(task.splits["test"], rows)
     texts = generate_texts(Decoder(student, 1, *machine), task, test)
     return {
@@ -118,17 +120,17 @@ def evaluate(student: Any, task: Task, rows: int | None, machine: Machine) -> di
     }
 
 
-def table(results: dict[str, Any]) -> Table:
-    """The results for the terminal."""
-    shown = Table(
+def results_table(results: dict[str, Any]) -> Table:
+    """The results as a table for the terminal."""
+    table = Table(
         results["trainer"], "before", "after", title=f"{results['env']}, test split", box=None
     )
     before, after = results["scores"].values()
     for name in before:
-        shown.add_row(name, f"{before[name]:.1f}", f"{after[name]:.1f}")
-    shown.add_row("steps", "", f"{results['steps']:,}")
-    shown.add_row("seconds", "", f"{results['seconds']:.1f}")
-    return shown
+        table.add_row(name, f"{before[name]:.1f}", f"{after[name]:.1f}")
+    table.add_row("steps", "", f"{results['steps']:,}")
+    table.add_row("seconds", "", f"{results['seconds']:.1f}")
+    return table
 
 
 if __name__ == "__main__":

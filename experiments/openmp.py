@@ -1,16 +1,13 @@
-"""How OpenMP's threads wait, and how much oneDNN keeps; imported by every command before torch, which reads it once.
+"""Sets how OpenMP threads wait and how much oneDNN caches; commands import it before torch.
 
-By default a thread that has nothing to do spins. Beside other work, with more threads than free
-cores, the spinning threads keep the cores from those that work, and a training takes several times
-as long. A passive thread sleeps. With ever-changing shapes oneDNN's cache of compiled matmuls grows to
-gigabytes, so it is bounded. What the environment says still decides.
+By default an idle OpenMP thread spins. With more threads than free cores, spinning threads take the
+cores away from working ones, and training takes several times as long; a passive thread sleeps.
+oneDNN caches compiled matmuls by shape, which grows to gigabytes when every batch has another
+shape. Variables that are already set are left alone.
 """
 
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-for cache in (
-    "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
-    "LRU_CACHE_CAPACITY",
-):  # oneDNN's, and torch's above it
-    os.environ.setdefault(cache, "128")
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+os.environ.setdefault("LRU_CACHE_CAPACITY", "128")  # torch's cache above oneDNN's

@@ -1,7 +1,8 @@
 """Presets: what ``preset=quick`` means for a task, as nodes of Hydra's defaults list.
 
-``conf/preset/TASK.yaml``, or ``PRESETS`` of a task's module, has one dict of command-line keys per preset. Keys below
-``student=gru|lstm`` apply to these choices only, and ``like: TASK`` starts from another task's preset of that name.
+``conf/preset/TASK.yaml``, or ``PRESETS`` of a task's module, has one dict of keys per preset. Keys
+below ``student=gru|lstm`` apply to these choices only, and ``like: TASK`` starts from the preset of
+that name of another task.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def suggested(env: str, preset: str) -> dict[str, str]:
 
 
 def entries(command: str) -> list[tuple[str, str]]:
-    """``(group, option)`` of the defaults list of ``command``, each more specific than the one before."""
+    """``(group, option)`` for the defaults list of ``command``, the most specific last."""
     groups = schema.default_groups(command)
     special = [(group, "${env}-${preset}" + f"-${{{group}}}") for group in groups if group != "env"]
     shared = ["env", "run"] if "algorithm" in groups else ["env"]
@@ -51,7 +52,7 @@ def entries(command: str) -> list[tuple[str, str]]:
 
 
 def nodes(preset: str, choices: dict[str, str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """``(group, option, node)`` of a preset: what it sets for these choices of the groups."""
+    """``(group, option, settings)`` of a preset for these choices of the groups."""
     settings, own = presets(choices["env"])[preset], schema.keys("dagger", {})
     plain = {key: value for key, value in settings.items() if not isinstance(value, dict)}
     option = f"{choices['env']}-{preset}"

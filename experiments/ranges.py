@@ -1,18 +1,18 @@
-"""Ranges of the numbers in signatures; those of a command's own keys stand beside their defaults in ``conf``."""
+"""Ranges of the numbers in signatures, by parameter name; ``conf`` has those of all other keys."""
 
 from __future__ import annotations
 
 from textgen_env.errors import Range
 from textgen_env.tasks import task
 
-ANY = Range(-(10**9), 10**9)  # of every other number: neither infinite nor NaN
+ANY = Range(-(10**9), 10**9)  # for every other number; excludes infinity and NaN
 
 
 def _same(allowed: Range, names: str) -> dict[str, Range]:
     return dict.fromkeys(names.split(), allowed)
 
 
-# By parameter name.  What depends on the corpus or on another setting is checked where it is used.
+# A range that depends on the corpus or on another setting is checked where the number is used.
 RANGES: dict[str, Range] = {
     **task.RANGES,
     **_same(Range(1, 10**7), "train valid test"),

@@ -28,7 +28,11 @@ Field = dataclasses.Field
 
 
 class Key(NamedTuple):
-    """What is known about a key; ``choices``: the values of a ``Literal``; ``allowed``: range of a number."""
+    """A key of the command line.
+
+    ``choices`` are the values of a ``Literal``, ``allowed`` is the range of a number, and ``empty``
+    says whether an empty string is a value.
+    """
 
     default: Any
     type: Any
@@ -50,7 +54,7 @@ def default_groups(command: str) -> dict[str, str]:
 
 @cache
 def options(group: str) -> dict[str, Callable[..., Any] | None]:
-    """``{name: what the group's choice of that name builds}``; None: it has no keys."""
+    """``{name: class or function}`` of the choices of a group; None for a choice without keys."""
     if group == "env":
         return {name: task.load for name, task in tasks().items()}
     policies: dict[str, Callable[..., Any] | None] = dict(variants(agents.policies))
@@ -101,7 +105,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _kind(hint: Any, default: Any) -> tuple[Any, tuple[str, ...]]:
-    """The type for OmegaConf, and the choices of a ``Literal``; without an annotation, the default's type."""
+    """The type for OmegaConf (that of the default if there is no annotation) and the choices."""
     members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     plain = [member for member in members if member is not NoneType]
     kind, choices = plain[0], ()
@@ -116,7 +120,7 @@ def _kind(hint: Any, default: Any) -> tuple[Any, tuple[str, ...]]:
 
 
 def keys(command: str, choices: dict[str, str]) -> dict[str, Key]:
-    """``{dotted key: Key}`` of a command with these choices of its groups."""
+    """``{dotted key: Key}`` of a command, for these choices of its groups."""
     known = _flat(config_of(command))
     for group, name in choices.items():
         known |= _flat(structured(group, name), f"{group}.")

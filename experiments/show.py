@@ -1,4 +1,4 @@
-"""One sentence, step by step, student against teacher: ``python experiments/show.py run=RUN sentence=17``, or ``--help``."""
+"""Shows one sentence step by step, student against teacher: ``show.py run=RUN sentence=17``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:
-    """A run folder → the sentence in the terminal, and as a page in the folder."""
+    """Decode a sentence; print it and write it as a page into the run folder."""
     if config.run is None:
         raise UserError("name a finished run folder: run=RUN")
     run = load_run(config.run, config.device, config.precision)

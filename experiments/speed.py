@@ -1,4 +1,4 @@
-"""How much faster than its teacher a student decodes: ``python experiments/speed.py run=RUN`` (--help lists every key)."""
+"""Measures how much faster than its teacher a student decodes: ``speed.py run=RUN``."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ COLUMNS = ("threads", "beam", "batch", "teacher tok/s", "student tok/s", "speed-
 
 
 def main(config: DictConfig) -> None:
-    """Tokens a second of both on the same sentences by batch size, beam and threads → a table and RUN/speed.json."""
+    """Measure both on the same sentences; print a table and write RUN/speed.json."""
     if config.run is None:
         raise UserError("give run=RUN, a finished run folder")
     install_accel(None)
     run = load_run(config.run, config.device, config.precision)
     if run.teacher.policy is None:
         raise UserError(
-            f"{config.run}: its teacher is {run.teacher.summary['architecture']}, nothing that decodes"
+            f"{config.run}: its teacher ({run.teacher.summary['architecture']}) does not decode"
         )
     for beam in config.beams:
         check_range("beams", beam, Range(1, len(run.task.vocabulary)))
@@ -61,7 +61,7 @@ def main(config: DictConfig) -> None:
 
 
 def measure(config: DictConfig, run: Run) -> Iterator[dict[str, Any]]:
-    """The speed of teacher and student under each of the settings."""
+    """Measure teacher and student by threads, beam width and batch size."""
     test = subset(run.task.splits["test"], config.rows)
     for threads in config.threads:
         torch.set_num_threads(threads)

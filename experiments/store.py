@@ -13,7 +13,7 @@ from schema import GROUPS, add_option, config_of, options, structured
 
 
 def add_dotted(group: str, name: str) -> None:
-    """Register ``name``, a dotted path on the command line, as a choice of ``env`` or ``algorithm``."""
+    """Register ``name``, a dotted path from the command line, as a choice of ``group``."""
     if name not in options(group):
         add_option(group, name)
         _store_option(group, name)
@@ -23,10 +23,10 @@ def store(command: str, defaults: dict[str, str], choices: dict[str, str], prese
     """Register the config of ``command`` with Hydra.
 
     Args:
-        command: its name.
+        command: name of the command.
         defaults: default choices of its groups.
-        choices: of a run, whose presets are registered too.
-        preset: of the run.
+        choices: choices of a run, whose preset is registered too.
+        preset: preset of the run.
     """
     store_groups()
     listed: list[Any] = [{group: name} for group, name in defaults.items()]
@@ -37,7 +37,7 @@ def store(command: str, defaults: dict[str, str], choices: dict[str, str], prese
         put = ConfigStore.instance().store
         put(group="preset", name=preset, node={"preset": preset}, package="_global_")
         for group, name, settings in nodes(preset, choices):
-            put(f"{name}", nested(settings), group=f"preset/{group}", package="_global_")
+            put(name, nested(settings), group=f"preset/{group}", package="_global_")
     listed += [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     # a plain run leaves no folder behind; a sweep has one folder per job
     hydra = {"run": {"dir": "."}, "output_subdir": None, "job": {"name": command}}
@@ -59,7 +59,7 @@ def _store_option(group: str, name: str) -> None:
 
 
 def _typed(cls: type) -> dict[str, Any]:
-    """The nodes of a structured config: they keep their types, but other keys may be merged beside them."""
+    """The nodes of a structured config, with their types, in a dict that accepts other keys."""
 
     def untyped(config: DictConfig) -> dict[str, Any]:
         nodes = {str(key): config._get_node(key) for key in config}

@@ -18,18 +18,20 @@ from textgen_env.errors import UserError
 
 
 def check(command: str, given: list[Override]) -> Path:
-    """The folder of a sweep.
+    """Check every job of a sweep; return the folder of the sweep.
 
-    The jobs of another sweeper than Hydra's basic one are not known before they start, so they are not checked.
+    The jobs of another sweeper than Hydra's basic one are not known yet, so they are not checked.
 
     Raises:
-        UserError: A job has a mistake, or several jobs would share a folder or need different defaults.
+        UserError: A job has a mistake, or jobs would share a folder or need different defaults.
     """
     originals = words.by_key(given)
-    lines = [str(override.input_line) for override in given]
+    lines = words.lines(given)
     with initialized():
         store(command, {}, {}, "")
-        hydras = [line for line, each in zip(lines, given, strict=True) if words.is_hydras(each)]
+        hydras = [
+            line for line, override in zip(lines, given, strict=True) if words.is_hydras(override)
+        ]
         settings = hydra.compose(command, hydras, return_hydra_config=True).hydra
         folder = Path(settings.sweep.dir)
         if not settings.sweeper._target_.endswith("BasicSweeper"):
@@ -44,7 +46,7 @@ def check(command: str, given: list[Override]) -> Path:
             config = compose(command, overrides, originals)
             idle.check_given(originals, config)
             outs.add(config.get("out"))
-            values = {key: each.value() for key, each in words.by_key(overrides).items()}
+            values = {key: override.value() for key, override in words.by_key(overrides).items()}
             for group, name in choices_of(command, values)[0].items():
                 if group not in originals and defaults.setdefault(group, name) != name:
                     raise UserError(

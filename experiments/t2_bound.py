@@ -1,7 +1,4 @@
-"""Where compounding error comes from, exactly and in trained students.
-
-``python experiments/t2_bound.py [key=value …]``; --help lists every key.
-"""
+"""Reproduces the T² bound of behavior cloning, exactly and with trained students."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:
-    """Exact curves, trained students → tables, t2_bound.json and t2_bound.png."""
+    """Compute the curves, train the students; write tables, t2_bound.json and t2_bound.png."""
     check(config)
     folder = make_folder(config.out)
     results = exact(config)
@@ -42,7 +39,7 @@ def main(config: DictConfig) -> None:
 
 
 def check(config: DictConfig) -> None:
-    """UserError for a number out of its range."""
+    """Refuse a number that is out of range."""
     for key, low, high in (
         ("epsilon", 1e-12, 1),
         ("neural_epsilon", 0, 1),
@@ -60,7 +57,7 @@ def check(config: DictConfig) -> None:
 
 
 def exact(config: DictConfig) -> dict[str, Any]:
-    """What follows from the definitions alone; the values of ``trained`` are measured."""
+    """The results that follow from definitions; those of ``trained`` are measured."""
     steps, rng = lab.horizons(config.shortest, config.longest), np.random.default_rng(config.seed)
     return {
         "settings": OmegaConf.to_container(config),
@@ -76,7 +73,7 @@ def exact(config: DictConfig) -> dict[str, Any]:
 
 
 def trained(config: DictConfig, curves: list[lab.RegretCurve]) -> dict[str, Any]:
-    """``curves`` and those of trained students, of the kind "neural"; ``students``: each of them."""
+    """Train the students; return ``curves`` with theirs (kind "neural"), and all ``students``."""
     steps = lab.horizons(config.neural_shortest, config.neural_longest)
     console.print(
         f"training {2 * len(steps) * config.neural_seeds} students, T = {steps[0]} … {steps[-1]}"

@@ -1,4 +1,4 @@
-"""The text of ``--help``: every key with its default and meaning, and the choices of every group."""
+"""The text of ``--help``: all keys with defaults and meanings, and the choices of all groups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOTES = {"exact": "the exact expert of a task that has one"}
 
 
 def text(command: str, given: dict[str, Any]) -> str:
-    """The help of ``command``, for the choices of groups that ``given`` has."""
+    """The help of ``command``, with the keys of the choices in ``given``."""
     _, choices = choices_of(command, given)
     doc = inspect.getdoc(config_of(command)) or ""
     lines = [f"python experiments/{command}.py [key=value …]", "", *_paragraphs(doc), ""]
@@ -25,13 +25,8 @@ def text(command: str, given: dict[str, Any]) -> str:
         for name, function in options(group).items():
             lines.append(_line(name, function))
         lines.append("")
-    lines.append(
-        "Keys with their defaults"
-        + (" (other choices of a group have others):" if choices else ":")
-    )
-    groups = {group: f"{group}={name}" for group, name in choices.items()}
-    for heading in groups.values():
-        lines.append(f"  {heading}")
+    lines.append("Keys and their defaults, for these choices:" if choices else "Keys and defaults:")
+    lines += [f"  {group}={name}" for group, name in choices.items()]
     for key, known in keys(command, choices).items():
         default = str(given[key]) if key in given else show(known.default)
         lines += _entry(f"{key}={default}", known.meaning)
@@ -39,7 +34,8 @@ def text(command: str, given: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-HYDRA = """Text with special characters needs quotes for Hydra inside those for the shell: 'out="a=b"'.
+HYDRA = """Text with special characters needs quotes for Hydra, inside those for the shell:
+'out="a=b"'.
 
 Hydra's own options: --multirun seed=0,1 runs a sweep, hydra/launcher=joblib runs its jobs in
 parallel, --cfg job prints the configuration; --hydra-help lists all of them."""
@@ -59,7 +55,7 @@ def _entry(head: str, meaning: str) -> list[str]:
 
 
 def _line(name: str, function: Callable[..., Any] | None) -> str:
-    """One line: the first of the docstring, and what the name sets."""
+    """The settings that a choice implies, or the first line of its docstring, in one line."""
     if function is None:
         return f"  {name:<{COLUMN - 2}}{NOTES[name]}"
     called, fixed = (

@@ -1,4 +1,4 @@
-"""The overrides of a command line, parsed by Hydra: every mistake is one line that says what to write instead."""
+"""Parses the overrides of a command line with Hydra and checks how they are written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from textgen_env.errors import UserError
 
 
 def parse(words: Iterable[str]) -> list[Override]:
-    """Hydra's overrides; UserError for a word that its grammar does not allow."""
+    """Parse overrides; UserError for one that Hydra's grammar does not allow."""
     return [override for word in words for override in _parse(word)]
 
 
@@ -33,6 +33,11 @@ def _parse(word: str) -> list[Override]:
         raise UserError(f"cannot parse {word!r}: {hint}") from error
 
 
+def lines(overrides: Iterable[Override]) -> list[str]:
+    """The overrides as they were written."""
+    return [str(override.input_line) for override in overrides]
+
+
 def quote(text: str) -> str:
     """``text`` in the quotes of Hydra's grammar."""
     return QuotedString(text, Quote.double).with_quotes()  # type: ignore[no-any-return]
@@ -44,28 +49,32 @@ def quoted(key: str, text: str) -> str:
 
 
 def is_hydras(override: Override) -> bool:
-    """Whether it configures Hydra itself: ``hydra/launcher=joblib``, ``+hydra.x=1``."""
+    """Whether it configures Hydra itself, such as ``hydra/launcher=joblib``."""
     return override.key_or_group.replace("/", ".").partition(".")[0] == "hydra"
 
 
 def by_key(overrides: Iterable[Override]) -> dict[str, Override]:
-    """The user's overrides by key, without those of Hydra; UserError where one is no ``key=value``, empty or repeated."""
-    found: dict[str, Override] = {}
+    """The overrides of the command by key, without those of Hydra itself.
+
+    Raises:
+        UserError: One is not ``key=value``, or a key is repeated.
+    """
+    given: dict[str, Override] = {}
     for override in overrides:
         key, word = override.key_or_group, override.input_line
         if is_hydras(override):
             continue
         if override.type != OverrideType.CHANGE or override.package is not None:
             raise UserError(f"{word}: +, ~ and @ are for hydra.* keys only; write key=value")
-        if key in found:
+        if key in given:
             times = sum(other.key_or_group == key for other in overrides)
             raise UserError(f"{key} is given {times} times; give it once")
-        found[key] = override
-    return found
+        given[key] = override
+    return given
 
 
 def values(override: Override, options: Iterable[str] = ()) -> list[Any]:
-    """The value, or every value of a sweep; a glob selects from ``options``."""
+    """The value, or all values of a sweep; a glob selects from ``options``."""
     value = override.value()
     if isinstance(value, Glob):
         return value.filter(list(options))  # type: ignore[no-any-return]
@@ -75,7 +84,7 @@ def values(override: Override, options: Iterable[str] = ()) -> list[Any]:
 
 
 def check_text(key: str, override: Override, known: Key) -> None:
-    """UserError for an empty value, and for text that Hydra's grammar changes, such as ``2024_01`` to 202401."""
+    """Refuse an empty value, and text that Hydra's grammar changes, such as 2024_01 to 202401."""
     text = (override.input_line or "").partition("=")[2]
     for value in values(override):
         entries = value if isinstance(value, list) else [value]
@@ -94,7 +103,7 @@ def check_text(key: str, override: Override, known: Key) -> None:
 
 
 def check_swept(overrides: Iterable[Override]) -> None:
-    """UserError for a sweep without ``--multirun``."""
+    """Refuse a sweep, which needs ``--multirun``."""
     for override in overrides:
         if override.is_sweep_override():
             key, _, text = (override.input_line or "").partition("=")

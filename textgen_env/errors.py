@@ -1,4 +1,4 @@
-"""A user's mistake is one clear line: what, where, and what to do.  Scripts print it and exit with code 2."""
+"""Errors that a user can fix: one line that says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -10,25 +10,28 @@ import numpy as np
 
 from textgen_env.terminal import escape_controls
 
-KINDS: dict[
-    type, tuple[Any, str]
-] = {  # of a setting, by its default: the types it may have, and their name
+# Type of a default → types that a value may have, and their name in messages.
+KINDS: dict[type, tuple[Any, str]] = {
     bool: ((bool, np.bool_), "True or False"),
-    int: ((int, np.integer), "a whole number"),
+    int: ((int, np.integer), "an integer"),
     float: ((int, float, np.integer, np.floating), "a number"),
-    str: ((str,), "a text"),
+    str: ((str,), "a string"),
 }
 
 
 class UserError(ValueError):
-    """A mistake in a command, a file or a setting; its text is the whole message, on one line without control characters."""
+    """A mistake in a command, a file or a setting.
+
+    Its text is the whole message, one line without control characters. Commands print it and exit
+    with code 2.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(escape_controls(str(message)))
 
 
 def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
-    """``unknown env 'IWSTL-v0'; did you mean 'IWSLT-v0'? (valid: …)``."""
+    """Build the error ``unknown env 'IWSTL-v0'; did you mean 'IWSLT-v0'? (valid: …)``."""
     names = sorted(valid)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
@@ -36,7 +39,7 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
 
 
 class Range(NamedTuple):
-    """The numbers that a setting may have, from ``least`` to ``most``; open: the ends that are themselves excluded."""
+    """The numbers from ``least`` to ``most``; ``open`` names the ends that are excluded."""
 
     least: float
     most: float
@@ -57,13 +60,13 @@ class Range(NamedTuple):
 
 
 def check_range(name: str, value: float, allowed: Range) -> None:
-    """UserError ``name=value: … expected`` unless ``value`` lies in ``allowed``."""
+    """Raise UserError ``name=value: … expected`` unless ``value`` is in ``allowed``."""
     if value not in allowed:
         raise UserError(f"{name}={value}: {allowed}")
 
 
 def check_kind(name: str, value: object, default: object) -> None:
-    """UserError ``name=value: … expected`` unless ``value`` is of the kind of ``default``."""
+    """Raise UserError ``name=value: … expected`` unless ``value`` has the type of ``default``."""
     if type(default) not in KINDS:
         return
     types, words = KINDS[type(default)]

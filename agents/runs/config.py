@@ -1,4 +1,4 @@
-"""The configuration of a run: reading it from a folder that may come from the net, and comparing it with another."""
+"""The configuration of a run: reads it from an untrusted folder and compares two of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_CHARACTERS, MAX_DEPTH = 1 << 16, 8  # of a config.yaml
 
 
 def leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
-    """``{dotted key: value}`` of everything that can be set."""
+    """``{dotted key: value}`` of all values in ``config``."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         key = prefix + str(name)
@@ -28,7 +28,7 @@ def leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
 
 
 def chosen(group: DictConfig) -> tuple[str, dict[str, Any]]:
-    """The name and the settings that a group, such as ``config.student``, chooses."""
+    """The name and the settings of a group, such as ``config.student``."""
     settings: dict[str, Any] = OmegaConf.to_container(group)  # type: ignore[assignment]
     return settings.pop("name"), settings
 
@@ -36,7 +36,7 @@ def chosen(group: DictConfig) -> tuple[str, dict[str, Any]]:
 def train_config(
     settings: DictConfig, seed: int, machine: Machine, resume: bool, validate_first: bool = False
 ) -> TrainConfig:
-    """The trainer's settings, from the keys ``train`` of student or teacher."""
+    """The trainer's settings from ``config.train`` or ``config.teacher.train``."""
     names = ("steps", "lr", "schedule", "warmup", "clip", "validations")
     values = {name: settings[name] for name in names}
     return TrainConfig(
@@ -45,7 +45,13 @@ def train_config(
 
 
 def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> None:
-    """UserError unless the ``config.yaml`` at ``path`` equals ``config``; keys that start with one of ``free`` may differ."""
+    """Refuse a ``config`` that differs from the ``config.yaml`` at ``path``.
+
+    Args:
+        path: the file.
+        config: configuration of this run.
+        free: prefixes of the keys that may differ.
+    """
     old, new = (
         {key: "null" if value is None else value for key, value in leaves(node).items()}
         for node in (read_config(path), config)
@@ -53,23 +59,25 @@ def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> None:
     for key in sorted(old.keys() | new.keys()):
         if old.get(key) != new.get(key) and not key.startswith(free):
             raise UserError(
-                f"{path} holds another run: {key}={old.get(key)} there, {new.get(key)} here; choose another out="
+                f"{path} holds another run: {key}={old.get(key)} there, {new.get(key)} here; "
+                "choose another out="
             )
 
 
 def read_config(path: Path) -> DictConfig:
-    """The settings in ``path``, a run's ``config.yaml``.
+    """Read a run's ``config.yaml``.
 
-    The folder may come from the net, so only plain values are accepted: nothing that YAML or OmegaConf
-    would expand (tags, aliases, and ``${…}``, which can read the environment).
+    The file is untrusted, so only plain values are accepted, nothing that YAML or OmegaConf expands:
+    tags, aliases, and ``${…}``, which can read the environment.
 
     Raises:
-        UserError: the file is damaged, too large, or holds anything else.
+        UserError: the file is corrupted, too large, or has other values.
     """
     text = read_text(path)
     if len(text) > MAX_CHARACTERS:
         raise UserError(
-            f"{path} is no run's settings: it has {len(text):,} characters, at most {MAX_CHARACTERS:,} are read"
+            f"{path} is not the configuration of a run: it has {len(text):,} characters, "
+            f"at most {MAX_CHARACTERS:,} are read"
         )
     try:
         _check_plain(text, path)
@@ -95,6 +103,6 @@ def _check_plain(text: str, path: Path) -> None:
         expanded = getattr(event, "tag", None) or "${" in getattr(event, "value", "")
         if expanded or isinstance(event, yaml.AliasEvent) or depth > MAX_DEPTH:
             raise UserError(
-                f"{path}:{event.start_mark.line + 1}: a tag, an alias, ${{…}} or too deep; "
+                f"{path}:{event.start_mark.line + 1}: a tag, an alias, ${{…}} or deep nesting; "
                 "a run's settings are plain values: write the value"
             )

@@ -1,6 +1,7 @@
-"""The keys of each command: one module per command, whose ``Config`` has a default, a meaning and a range for every key.
+"""The keys of each command: a dataclass with the default, meaning and range of every key.
 
-The groups ``env``, ``teacher``, ``student`` and ``algorithm`` have keys of their own, made from signatures (``schema.py``).
+The keys of the groups ``env``, ``teacher``, ``student`` and ``algorithm`` come from signatures; see
+``schema.py``.
 """
 
 from __future__ import annotations
@@ -48,6 +49,6 @@ class Machine(Device):
     threads: int | None = key(None, "CPU threads; null: one per core", Range(1, CPUS))
     workers: int | None = key(
         None,
-        "single-threaded processes that share a large decoding job; null: one per thread; 1: no split",
+        "processes that share a large decoding job; null: one per thread; 1: no split",
         Range(1, CPUS),
     )

@@ -1,5 +1,7 @@
 """The keys of ``experiments/exposure_bias.py``."""
 
+# ruff: noqa: RUF009  (key returns a field)
+
 from __future__ import annotations
 
 from dataclasses import dataclass

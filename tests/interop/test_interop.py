@@ -130,7 +130,7 @@ def test_a_student_of_another_size_cannot_be_continued(trained, tmp_path):
     [
         ("trainer=sb3_pop", "unknown trainer 'sb3_pop'; did you mean 'sb3_ppo'?"),
         ("envs=0", "envs=0: a number of at least 1"),
-        ("steps=20", "steps=20 batch=128: fewer steps than one gradient step needs"),
+        ("steps=20", "steps=20 batch=128: one gradient step needs more steps"),
         ("trainer=sb3_ppo gamma=2", "gamma=2.0: a number of at least 0 and at most 1 expected"),
         (
             "gamma=0.5",

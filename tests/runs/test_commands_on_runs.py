@@ -47,7 +47,7 @@ def test_show_prints_a_sentence_and_writes_its_page(runs):
 @pytest.mark.parametrize(
     ("script", "overrides", "message"),
     [
-        (exposure_bias, [], "name at least one finished run folder: run=RUN"),
+        (exposure_bias, [], "give at least one finished run folder: run=[RUN]"),
         (exposure_bias, ["run=[bc,text]"], "differ in corpus, vocabulary, limits or teacher"),
         (exposure_bias, ["run=[bc]", "split=tset"], "unknown split 'tset'; did you mean 'test'?"),
         (show, [], "name a finished run folder: run=RUN"),
