@@ -43,12 +43,12 @@ def exposure_bias_png(results: dict[str, Any]) -> bytes:
     figure = Figure(figsize=(16, 9), layout=layout)
     panels: list[Axes] = [*figure.subplots(2, 3).flat]
     excess, regret, disagreement, recovery, repetition, length = panels
-    corrupted_at, corrupted = (results["settings"][name] for name in ("corrupt_at", "corrupt"))
+    corrupted = results["settings"]["corrupt"]
     labels = (
         ("Accumulated error", "prefix length l", "excess, %ExAccErr≤(l)"),
         ("Regret", "position", "KL(o ‖ p), nats"),
         ("Disagreement", "position", "share of tokens"),
-        ("Recovery", f"tokens since {corrupted} random ones, after {corrupted_at}", "disagreement"),
+        ("Recovery", f"tokens after {corrupted} random tokens", "disagreement"),
         ("Repetition", "position", f"share of repeated {GRAM}-grams"),
         ("Length", "position", "share of texts this long"),
     )

@@ -156,14 +156,14 @@ def save_curves(folder: Path | str, metrics: Sequence[dict[str, Any]]) -> Path:
         folder: The run folder.
         metrics: The rows of ``metrics.jsonl``.
     """
-    shown = panels(metrics)
-    columns = min(2, len(shown)) or 1
-    rows = math.ceil(len(shown) / columns) or 1
+    selected = panels(metrics)
+    columns = min(2, len(selected)) or 1
+    rows = math.ceil(len(selected) / columns) or 1
     figure = Figure(figsize=(PANEL[0] * columns + 0.3, PANEL[1] * rows + 0.2))
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
-    for index, panel in enumerate(shown, start=1):
+    for index, panel in enumerate(selected, start=1):
         draw_panel(figure.add_subplot(rows, columns, index), panel, metrics)
-    if not shown:
+    if not selected:
         figure.text(0.5, 0.5, "nothing was logged", ha="center", color=MUTED)
     path = Path(folder) / "curves.png"
     write_atomically(path, png(figure))

@@ -81,18 +81,18 @@ def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
     size = (4.6 * len(students), 1.2 + 0.38 * max(map(len, panels)))
     figure = Figure(figsize=size, layout="constrained")
     subplots = figure.subplots(1, len(students), sharex=True, squeeze=False).flat
-    for axes, student, shown in zip(subplots, students, panels, strict=True):
+    for axes, student, panel_rows in zip(subplots, students, panels, strict=True):
         for row in teachers:
             low, high = row[f"{name}_low"], row[f"{name}_high"]
             axes.axvspan(low, high, color=MUTED, alpha=0.12, linewidth=0)
             axes.axvline(row[name], color=MUTED, linewidth=1, linestyle="--")
             place = (row[name], 1), (-4, -2), ("data", "axes fraction"), "offset points"
             axes.annotate(TEACHER, *place, ha="right", va="top", color=MUTED, fontsize=8)
-        for y, row in enumerate(shown):
+        for y, row in enumerate(panel_rows):
             _plot_score(axes, y, row, name, colors[row["algorithm"]])
-        axes.set_yticks(range(len(shown)), [row["algorithm"] for row in shown])
+        axes.set_yticks(range(len(panel_rows)), [row["algorithm"] for row in panel_rows])
         label = metric_heading(name)
-        axes.set(title=f"{student} student", xlabel=label, ylim=(-0.6, len(shown) - 0.2))
+        axes.set(title=f"{student} student", xlabel=label, ylim=(-0.6, len(panel_rows) - 0.2))
     return png(figure)
 
 

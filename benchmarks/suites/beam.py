@@ -33,7 +33,7 @@ ALMOST_0 = 1e-7
 MAX_BATCH_TOKENS = 2048
 
 
-class Outputs(NamedTuple):
+class TimedOutputs(NamedTuple):
     """Generated tokens of each row, and the time in seconds."""
 
     tokens: list[list[int]]
@@ -64,10 +64,10 @@ def run_suite(config: DictConfig, setup: Setup) -> Iterator[Row]:
         translator = partial(export.translator_decoder, model, task.vocabulary)
         for width in WIDTHS:
             for penalty in LENGTH_PENALTIES:
-                ours = generate(Decoder(student, width, "float32", "cpu", penalty), task, test)
+                ours = decode_split(Decoder(student, width, "float32", "cpu", penalty), task, test)
                 for their_penalty in (penalty,) if penalty or width == 1 else (0.0, ALMOST_0):
                     decode = translator(width=width, length_penalty=their_penalty)
-                    theirs = generate(decode, task, test)
+                    theirs = decode_split(decode, task, test)
                     ended = [i for i, tokens in enumerate(theirs.tokens) if tokens[-1:] == [EOS]]
                     differing = [i for i in ended if ours.tokens[i] != theirs.tokens[i]]
                     gaps = [
@@ -92,7 +92,7 @@ def run_suite(config: DictConfig, setup: Setup) -> Iterator[Row]:
                 yield row("beam", what, our_score, task.metric)
 
 
-def generate(decode: Decode, task: Task, split: Split) -> Outputs:
+def decode_split(decode: Decode, task: Task, split: Split) -> TimedOutputs:
     """Decode all rows of ``split`` within the horizon.
 
     The limit of each source is ignored, because CTranslate2's beam search has one limit for all
@@ -105,7 +105,7 @@ def generate(decode: Decode, task: Task, split: Split) -> Outputs:
         columns = (batch.index.tolist(), output.action.tolist(), output.length.tolist())
         for index, action, length in zip(*columns, strict=True):
             tokens[index] = action[:length]
-    return Outputs(tokens, perf_counter() - start)
+    return TimedOutputs(tokens, perf_counter() - start)
 
 
 @torch.no_grad()
