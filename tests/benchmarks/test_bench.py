@@ -107,6 +107,7 @@ def test_all_excludes_the_suites_that_need_time_or_a_run():
     assert bench.chosen_suites(["memory", "env"]) == ["env", "memory"]
 
 
+@pytest.mark.slow
 def test_the_command_saves_the_results_that_it_prints(tmp_path):
     overrides = ["suite=[env]", "rounds=1", "seconds=0", "vocabulary=60", "width=16", "episodes=4"]
     stderr = run("bench.py", *overrides, "threads=1", f"out={tmp_path}", cwd=tmp_path)
