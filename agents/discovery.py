@@ -114,7 +114,7 @@ def help_lines(function: Callable[..., Any]) -> dict[str, str]:
 
 
 def build(function: Callable[..., Any], chosen: dict[str, Any], **available: Any) -> Any:
-    """Call ``function`` with the settings in ``chosen`` and the ``available`` arguments it names."""
+    """Call ``function`` with ``chosen`` and the ``available`` arguments that it names."""
     parameters = inspect.signature(function).parameters
     arguments = {name: value for name, value in available.items() if name in parameters}
     if missing := [name for name, value in arguments.items() if value is None]:
@@ -124,7 +124,7 @@ def build(function: Callable[..., Any], chosen: dict[str, Any], **available: Any
 
 @contextmanager
 def keys_of(group: str, settings: Iterable[str]) -> Iterator[None]:
-    """Name the key in a UserError about a setting: ``rate=3: …`` becomes ``algorithm.rate=3: …``."""
+    """Name the key in a UserError about a setting: ``rate=3`` becomes ``algorithm.rate=3``."""
     try:
         yield
     except UserError as error:

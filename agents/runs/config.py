@@ -67,8 +67,8 @@ def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> None:
 def read_config(path: Path) -> DictConfig:
     """Read a run's ``config.yaml``.
 
-    The file is untrusted, so only plain values are accepted, nothing that YAML or OmegaConf expands:
-    tags, aliases, and ``${…}``, which can read the environment.
+    The file is untrusted, so it may have plain values only: tags, aliases and ``${…}``, which can
+    read the environment, are refused.
 
     Raises:
         UserError: the file is corrupted, too large, or has other values.

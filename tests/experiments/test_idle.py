@@ -1,6 +1,8 @@
-"""A key that has no effect beside the other choices is refused, and so are several processes."""
+"""Keys without an effect are refused, and so are several processes."""
 
 from __future__ import annotations
+
+import re
 
 import pytest
 
@@ -9,6 +11,7 @@ import idle
 from cli import read_given
 from compare import passing
 from support.refused import never, refused
+from textgen_env.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -136,12 +139,10 @@ from support.refused import never, refused
         ),
     ],
 )
-def test_a_key_that_changes_nothing_is_refused(
-    monkeypatch, capsys, command: str, words: list[str], reason: str
-) -> None:
-    message = refused(monkeypatch, capsys, never, command, *words)
-    assert f"does not apply: {reason}" in message
-    assert message.split()[1] in {word.partition("=")[0] for word in words}
+def test_a_key_without_effect_is_refused(command, words, reason):
+    with pytest.raises(UserError, match=f"does not apply: {re.escape(reason)}") as error:
+        read_given(command, words)
+    assert str(error.value).split()[0] in {word.partition("=")[0] for word in words}
 
 
 @pytest.mark.parametrize(
@@ -182,12 +183,12 @@ def test_a_key_that_changes_nothing_is_refused(
         ],  # the preset's label smoothing
     ],
 )
-def test_a_key_that_changes_something_is_taken(words: list[str]) -> None:
+def test_a_key_with_an_effect_is_accepted(words):
     read_given("dagger", words)
 
 
 @pytest.mark.parametrize(
-    ("word", "read_by", "not_by"),
+    ("word", "user", "other"),
     [
         ("algorithm.relabel=all", "imitkd", "imitkd_full"),
         ("algorithm.label_top_k=3", "imitkd_full", "imitkd"),
@@ -197,31 +198,20 @@ def test_a_key_that_changes_something_is_taken(words: list[str]) -> None:
         ("reward=bleu", "aggrevated", "aggrevated_exact"),
     ],
 )
-def test_compare_leaves_a_key_out_where_it_changes_nothing(
-    word: str, read_by: str, not_by: str
-) -> None:
-    assert passing([word], read_by, "transformer") == [word]
-    assert passing([word], not_by, "transformer") == []
+def test_a_comparison_passes_a_key_only_to_runs_that_use_it(word, user, other):
+    assert passing([word], user, "transformer") == [word]
+    assert passing([word], other, "transformer") == []
 
 
-def test_compare_refuses_a_key_that_no_run_has_a_use_for(monkeypatch, capsys) -> None:
-    assert passing(["reward=bleu"], "mle", "transformer") == []
-    assert passing(["reward=bleu"], "reinforce", "transformer") == ["reward=bleu"]
-    for word in ("reward=bleu", "algorithm.samples=2"):
-        message = refused(
-            monkeypatch,
-            capsys,
-            compare.main,
-            "compare",
-            "env=Copy-v0",
-            "algorithms=[mle,imitkd]",
-            word,
-        )
-        assert message.startswith(f"error: {word}: none of these runs has such a key")
+@pytest.mark.parametrize("word", ["reward=bleu", "algorithm.samples=2"])
+def test_a_comparison_refuses_a_key_that_no_run_uses(monkeypatch, capsys, word):
+    words = ["env=Copy-v0", "algorithms=[mle,imitkd]", word]
+    message = refused(monkeypatch, capsys, compare.main, "compare", *words)
+    assert message.startswith(f"error: {word}: none of these runs has such a key")
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "variable"),
     [
         ({"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}, "WORLD_SIZE=2"),
         ({"OMPI_COMM_WORLD_SIZE": "4"}, "OMPI_COMM_WORLD_SIZE=4"),
@@ -234,16 +224,15 @@ def test_compare_refuses_a_key_that_no_run_has_a_use_for(monkeypatch, capsys) ->
         ({}, ""),
         ({"WORLD_SIZE": "1", "RANK": "0"}, ""),
         ({"SLURM_NTASKS": "4"}, ""),  # the shell of an allocation
-        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, ""),  # the command of a batch job
+        ({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, ""),  # the script of a batch job
         ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1", "SLURM_NTASKS": "1"}, ""),
     ],
 )
-def test_several_processes_are_refused_until_they_share_the_work(
-    monkeypatch, capsys, environment, said
-) -> None:
-    if said:
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        assert refused(monkeypatch, capsys, never, "dagger").startswith(f"error: {said}: each of ")
-    else:
+def test_several_processes_are_refused(monkeypatch, capsys, environment, variable):
+    if not variable:
         idle.check_single_process(environment)
+        return
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    message = refused(monkeypatch, capsys, never, "dagger")
+    assert message.startswith(f"error: {variable}: each of ")

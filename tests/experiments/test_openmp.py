@@ -1,4 +1,4 @@
-"""How threads wait is set before torch loads its OpenMP, in every command, and the user's choice stays."""
+"""OpenMP's wait policy is set before torch loads, unless the user has set it."""
 
 import os
 import subprocess
@@ -33,16 +33,19 @@ def policy_at_torch(script, **given):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_threads_of_a_command_sleep_while_they_wait(name):
+def test_every_command_sets_the_passive_wait_policy(name):
     assert policy_at_torch(ROOT / "experiments" / f"{name}.py") == "passive"
 
 
-def test_the_environment_decides():
+def test_a_policy_in_the_environment_is_kept():
     assert policy_at_torch(ROOT / "experiments" / "dagger.py", OMP_WAIT_POLICY="active") == "active"
 
 
-def test_the_library_leaves_the_environment_alone():
-    code = "import os; before = dict(os.environ); import agents.training.trainer, textgen_env; assert os.environ == before"
+def test_the_library_does_not_change_the_environment():
+    code = (
+        "import os; before = dict(os.environ); import agents.training.trainer, textgen_env; "
+        "assert os.environ == before"
+    )
     known = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
     subprocess.run(
         [sys.executable, "-c", code],

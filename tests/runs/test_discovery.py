@@ -1,4 +1,4 @@
-"""What a constructor may ask for: what the caller provides, and settings with a default."""
+"""Settings of algorithms, policies and tasks, from their signatures."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Anything(Algorithm):
 
 @pytest.fixture
 def own(tmp_path, monkeypatch):
-    """A user's file of algorithms."""
+    """A module of algorithms outside the project."""
     (tmp_path / "own_algorithms.py").write_text(OWN)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield "own_algorithms"
     sys.modules.pop("own_algorithms", None)
 
 
-def test_every_variant_has_settings_with_defaults_only():
+def test_settings_of_every_name_have_defaults():
     for package, provided in ((agents.algorithms, ALGORITHM), (agents.policies, POLICY)):
         for variant in variants(package).values():
             assert not settings(variant, provided).keys() & set(provided)
@@ -48,7 +48,7 @@ def test_every_variant_has_settings_with_defaults_only():
         assert settings(task.load)
 
 
-def test_settings_are_the_parameters_that_nobody_provides(own):
+def test_settings_exclude_what_the_caller_provides(own):
     assert settings(find_algorithm(f"{own}.Good"), ALGORITHM) == {"rate": 0.5}
     assert settings(find_algorithm(f"{own}.Anything"), ALGORITHM) == {"rate": 0.5}
     assert read("dagger", [f"algorithm={own}.Good", "algorithm.rate=0.1"]).algorithm.rate == 0.1
@@ -62,9 +62,7 @@ def test_settings_are_the_parameters_that_nobody_provides(own):
         ("Noise", "generator", "clock.uniform"),
     ],
 )
-def test_a_parameter_without_default_that_nobody_provides_is_refused_by_name(
-    own, name, parameter, hint
-):
+def test_a_setting_without_a_default_is_refused(own, name, parameter, hint):
     words = [f"algorithm={own}.{name}"]
     message = (
         f"{name}: parameter '{parameter}' has no default and is not one of policy, oracle, reward; "
@@ -75,12 +73,12 @@ def test_a_parameter_without_default_that_nobody_provides_is_refused_by_name(
     assert "\n" not in str(error.value)
 
 
-def test_a_default_of_the_variant_is_a_default(own):
+def test_keywords_of_a_partial_are_defaults(own):
     algorithm = find_algorithm(f"{own}.NoDefault").func
     assert settings(partial(algorithm, rate=0.25), ALGORITHM) == {"rate": 0.25}
 
 
-def test_a_policy_and_a_task_are_held_to_the_same_rule():
+def test_settings_of_policies_and_tasks_need_defaults_too():
     class Deep(Transformer):
         def __init__(self, vocabulary_size, depth): ...
 
@@ -111,6 +109,6 @@ def test_a_policy_and_a_task_are_held_to_the_same_rule():
         ),
     ],
 )
-def test_an_unknown_name_is_told_the_nearest(find, name, message):
+def test_an_unknown_name_is_reported_with_the_nearest_one(find, name, message):
     with pytest.raises(UserError, match=re.escape(message)):
         find(name)

@@ -1,4 +1,4 @@
-"""Presets against PAPER.md's table, for every task and algorithm, and what their β schedules come to."""
+"""Presets of every task and algorithm, and the settings of the paper (PAPER.md)."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def chosen(env: str, preset: str, algorithm: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("algorithm", ["imitkd", "seqinter", "gkd"])
-def test_chosen_equals_read(algorithm: str) -> None:
+def test_the_shortcut_of_these_tests_equals_read(algorithm: str) -> None:
     words = ["env=CNNDM-v0", "preset=paper", f"algorithm={algorithm}"]
     assert leaves(read("dagger", words)) == chosen("CNNDM-v0", "paper", algorithm)
 
 
 @pytest.mark.parametrize("preset", ["quick", "paper"])
 @pytest.mark.parametrize("env", tasks())
-def test_every_algorithm_gets_a_consistent_configuration(env: str, preset: str) -> None:
+def test_every_algorithm_has_a_consistent_configuration(env: str, preset: str) -> None:
     for algorithm in ALGORITHMS:
         config = chosen(env, preset, algorithm)
         for who in ("", "teacher."):
@@ -127,7 +127,7 @@ SMOOTHING = {"IWSLT-v0": 0, "WMT16-v0": 0, "CNNDM-v0": 0.1}
 
 
 @pytest.mark.parametrize("env", PAPER)
-def test_the_paper_preset_is_the_papers_table(env: str) -> None:
+def test_the_paper_preset_has_the_settings_of_the_paper(env: str) -> None:
     for algorithm in ("mle", "imitkd", "imitkd_full"):
         config = chosen(env, "paper", algorithm)
         for key, value in TABLE[env].items():
@@ -139,7 +139,7 @@ def test_the_paper_preset_is_the_papers_table(env: str) -> None:
 
 
 @pytest.mark.parametrize("env", PAPER)
-def test_the_paper_preset_of_each_algorithm(env: str) -> None:
+def test_the_paper_preset_has_the_rates_and_roll_ins_of_the_paper(env: str) -> None:
     for algorithm in ("imitkd", "imitkd_full", "imitkd_star", "imitkd_star_full"):
         config = chosen(env, "paper", algorithm)
         assert config["algorithm.rate"] == RATE[env]
@@ -157,7 +157,7 @@ def test_the_paper_preset_of_each_algorithm(env: str) -> None:
 
 
 @pytest.mark.parametrize("student", ["gru", "lstm", "sru"])
-def test_the_papers_recurrent_students(student: str) -> None:
+def test_the_paper_preset_has_the_recurrent_students_of_the_paper(student: str) -> None:
     def sizes(env: str) -> list[Any]:
         config = leaves(read("dagger", [f"env={env}", "preset=paper", f"student={student}"]))
         names = ("encoder_layers", "decoder_layers", "encoder_width", "width", "projection")
@@ -168,56 +168,12 @@ def test_the_papers_recurrent_students(student: str) -> None:
     assert sizes("CNNDM-v0") == [2, 2, 512, 1024, 256]
 
 
-# --- β
-
-
-@pytest.mark.parametrize(
-    ("kind", "start", "middle", "end"),
-    [
-        ("exponential", 1, 1 / math.sqrt(200), 1 / 200),
-        ("linear", 1, 0.5, 0),
-        ("reverse_sigmoid", 0.9933, 0.5, 0.0067),
-        ("constant", 0.5, 0.5, 0.5),
-    ],
-)
-def test_each_schedule_has_its_own_default_rate(
-    kind: str, start: float, middle: float, end: float
-) -> None:
-    schedule = beta_schedule(kind)
-    values = [schedule(progress) for progress in (0, 0.5, 1)]
-    assert values == pytest.approx([start, middle, end], abs=1e-4)
-
-
-@pytest.mark.parametrize("kind", BETA_SCHEDULES)
-@pytest.mark.parametrize("rate", [-0.1, 1.5, math.nan, math.inf])
-def test_a_rate_out_of_range_is_refused_by_its_key(kind: str, rate: float) -> None:
-    with pytest.raises(UserError, match=rf"^rate={rate}: .* of the {kind} schedule"):
-        beta_schedule(kind, rate)
-
-
-@pytest.mark.parametrize(
-    ("kind", "allowed"),
-    [("linear", True), ("constant", True), ("exponential", False), ("reverse_sigmoid", False)],
-)
-def test_a_rate_of_zero_is_an_end_and_no_base_or_width(kind: str, allowed: bool) -> None:
-    if allowed:
-        assert beta_schedule(kind, 0.0)(1) == 0
-    else:
-        with pytest.raises(UserError, match=r"^rate=0\.0: .* more than 0"):
-            beta_schedule(kind, 0.0)
-
-
-def test_a_narrow_reverse_sigmoid_does_not_overflow() -> None:
-    schedule = beta_schedule("reverse_sigmoid", 1e-300)
-    assert [schedule(progress) for progress in (0, 0.5, 1)] == [1, 0.5, 0]
-
-
 @pytest.mark.parametrize(
     ("text", "rate"), [("null", None), ("0.25", 0.25), ("1", 1.0), ("5e-3", 0.005)]
 )
-def test_the_command_line_reads_a_rate_that_may_be_null(text: str, rate: float | None) -> None:
-    found = read("dagger", ["env=Copy-v0", f"algorithm.rate={text}"]).algorithm.rate
-    assert found == rate
-    assert type(found) is type(rate)
+def test_a_rate_is_a_number_or_null(text: str, rate: float | None) -> None:
+    value = read("dagger", ["env=Copy-v0", f"algorithm.rate={text}"]).algorithm.rate
+    assert value == rate
+    assert type(value) is type(rate)
     with pytest.raises(UserError, match=r"algorithm\.rate=much: float expected"):
         read("dagger", ["env=Copy-v0", "algorithm.rate=much"])
