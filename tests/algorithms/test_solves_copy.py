@@ -7,21 +7,21 @@ from functools import cache
 
 import pytest
 
-from support.copying import SOLVED, accuracy, copy_task, fit, halfway_student, student
+from support.copying import SOLVED, accuracy, copy_task, fit, half_trained_student, student
 from support.learners import ALGORITHMS, NEED_START, make
 
 TRAINED = {*NEED_START, "aggrevated_exact"}  # the latter can stay on a plateau from fresh weights
-STEPS = {"aggrevated": 500}  # its gradient is that of one action per sentence
+STEPS = {"aggrevated": 500, "scst": 500}  # their gradients have more variance
 REPRESENTATIVE = ("bc", "imitkd_full", "reinforce")  # on data, on samples, on rewards
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A function that returns a student that copies about half of the strings, by seed."""
+    """A function that returns a student that copies most strings, by seed."""
 
     @cache
     def train(seed):
-        policy = halfway_student(tmp_path_factory.mktemp("halfway"), copy_task(), seed)
+        policy = half_trained_student(tmp_path_factory.mktemp("start"), copy_task(), seed)
         assert accuracy(policy, copy_task(), "test") < SOLVED
         return policy
 
@@ -40,4 +40,4 @@ def test_it_solves_copy(name, seed, tmp_path, trained):
     task, steps = copy_task(), STEPS.get(name, 350)
     policy = trained(seed) if name in TRAINED else student(task, seed)
     algorithm = make(name, task, policy)
-    assert fit(tmp_path, task, algorithm, steps, seed, 2e-3 if name in TRAINED else 3e-3) >= SOLVED
+    assert fit(tmp_path, task, algorithm, steps, seed, 1e-3 if name in TRAINED else 3e-3) >= SOLVED

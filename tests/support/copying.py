@@ -33,23 +33,23 @@ def student(task: Task, seed: int) -> Any:
     return build_policy("transformer", SIZES, task.vocabulary, seed)
 
 
-class HalfwayError(Exception):
-    """Ends the training of a student that copies half of the validation split."""
+class StopTrainingError(Exception):
+    """Ends a training early."""
 
 
-def halfway_student(folder: Path, task: Task, seed: int) -> Any:
-    """A student that copies at least half of the validation split, but not yet all of it."""
+def half_trained_student(folder: Path, task: Task, seed: int) -> Any:
+    """A student whose training stopped when it copied 75 % of the validation split."""
     policy = student(task, seed)
 
     def validate() -> dict[str, float]:
         score = accuracy(policy, task, "valid")
-        if score >= 50:
-            raise HalfwayError
+        if score >= 75:
+            raise StopTrainingError
         return {"valid_score": score}
 
     algorithm, batches = BC(policy), Batches(task.splits["train"], BATCH_TOKENS, seed, task.limit)
     config = TrainConfig(400, lr=3e-3, warmup=40, validations=40, seed=seed)
-    with pytest.raises(HalfwayError):
+    with pytest.raises(StopTrainingError):
         train(algorithm, policy, batches, validate, config, Checkpoints(folder, "student", {}))
     return policy
 
