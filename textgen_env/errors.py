@@ -30,12 +30,16 @@ class UserError(ValueError):
         super().__init__(escape_controls(str(message)))
 
 
+MAX_LISTED = 30  # names in an error message
+
+
 def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
     """Build the error ``unknown env 'IWSTL-v0'; did you mean 'IWSLT-v0'? (valid: …)``."""
     names = sorted(valid)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
-    return UserError(f"unknown {kind} {name!r}{hint} (valid: {', '.join(names)})")
+    listed = ", ".join(names) if len(names) <= MAX_LISTED else f"{len(names)} names, see --help"
+    return UserError(f"unknown {kind} {name!r}{hint} (valid: {listed})")
 
 
 class Range(NamedTuple):
