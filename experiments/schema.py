@@ -67,7 +67,9 @@ def options(group: str) -> dict[str, Callable[..., Any] | None]:
 
 def add_option(group: str, name: str) -> None:
     """Import ``name``, a dotted path, as a choice of ``env`` or ``algorithm``."""
-    options(group)[name] = find(name).load if group == "env" else find_algorithm(name)
+    function = find(name).load if group == "env" else find_algorithm(name)
+    settings(function, PROVIDED[group])  # refuses a parameter without a default
+    options(group)[name] = function
 
 
 @cache

@@ -190,19 +190,6 @@ def test_a_task_from_outside_is_named_by_its_dotted_path():
         read("dagger", ["env=own_tasks.Sort", "env.symbls=5"])
 
 
-def test_a_run_is_reopened_only_with_tasks_that_the_user_named(tmp_path):
-    from agents.runs.reopen import reopen
-
-    (tmp_path / "own_tasks2.py").write_text(TASK)
-    config = read("dagger", ["env=Copy-v0"])
-    config.env = {"name": "own_tasks2.Sort", "symbols": 8}
-    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(config))
-    (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(UserError):
-        reopen(tmp_path)
-    assert "own_tasks2.Sort" not in tasks()
-
-
 def test_literals_and_optional_annotations_are_checked():
     class Policy:
         """A policy.

@@ -163,7 +163,7 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
         (["env=Copy-v0", "workers=0"], "workers=0: a number of at least 1"),
         (["env=Copy-v0", "resume=true", "out=none"], "no run in none"),
         (["env=Copy-v0", "teacher.path=none"], "no run folder at none"),
-        (["env=Copy-v0", "student.width=30", "student.heads=4"], "the heads must divide the width"),
+        (["env=Copy-v0", "student.width=30", "student.heads=4"], "heads must divide width"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_two(words, message, tmp_path):

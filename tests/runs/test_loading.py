@@ -137,6 +137,7 @@ CHANGES = [
     (remove_key("results.json", "speed"), "another version of this project"),
     (remove_key("results.json", "teacher"), "another version of this project"),
     (set_key("env.name", "IWSLT-v7"), "there is no env IWSLT-v7 now"),
+    (set_key("env.name", "this.Task"), "there is no env this.Task now"),  # it is not imported
     (set_key("env.beams", 3), "IWSLT-v0 no longer has the option beams"),
     (set_key("env.vocabulary", "x"), "IWSLT-v0 has another type of vocabulary now"),
     (set_key("env.data_dir", ["a"]), "IWSLT-v0 has another type of data_dir now"),
