@@ -24,7 +24,6 @@ from textgen_env.tasks import find, tasks
 GROUPS = ("env", "teacher", "student", "algorithm")
 PROVIDED = {"env": (), "teacher": POLICY, "student": POLICY, "algorithm": ALGORITHM}
 SCALARS = (int, float, bool, str)
-Field = dataclasses.Field
 
 
 class Key(NamedTuple):
