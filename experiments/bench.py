@@ -69,7 +69,7 @@ def check(config: DictConfig) -> None:
             raise unknown("size", str(size), SIZES)
     for key, least in (("vocabulary", 16), ("width", 4)):
         if config[key] < least:
-            raise UserError(f"{key}={config[key]}: a number of at least {least} expected")
+            raise UserError(f"{key}={config[key]}: expected a number of at least {least}")
     check_range("steps", config.steps, Range(1, 65_536))
 
 

@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 
 import cli
 import dagger
-import idle
 from agents.evaluation.outputs import cached_outputs, outputs_filename, subset
 from agents.generation.decoder import Decoder
 from agents.model import fingerprint
@@ -35,12 +34,13 @@ from agents.runs.results import read_results
 from agents.runs.student import check_start, needs_start
 from agents.runs.task import build_task
 from agents.runs.teacher import find_teacher, outputs_folder
+from cli import idle
+from cli.words import quote
 from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console, escape_controls, safe_json
-from words import quote
 
 Key = tuple[str, str, int]  # algorithm, student, seed
 INTERVALS = {  # by whether there are several seeds

@@ -50,9 +50,8 @@ def check(config: DictConfig) -> None:
     ):
         if not low < config[key] < high:
             raise UserError(
-                f"{key}={config[key]}: more than {low}"
+                f"{key}={config[key]}: expected a number greater than {low}"
                 + (f" and less than {high}" if high < np.inf else "")
-                + " expected"
             )
 
 

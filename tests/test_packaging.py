@@ -37,7 +37,7 @@ EXTRAS = {
     for extra, requirements in PROJECT["optional-dependencies"].items()
 }
 OPTIONAL = set().union(*EXTRAS.values())
-OWN = {*FOLDERS, "support", "conf"}
+OWN = {*FOLDERS, "support", "conf", "cli"}
 OWN |= {
     path.stem
     for folder in ("experiments", "docs", "tests")

@@ -58,21 +58,23 @@ class Range(NamedTuple):
         return bool(above and below)
 
     def __str__(self) -> str:
-        low = "more than" if self.open in ("least", "both") else "a number of at least"
+        if not self.open:
+            return f"from {self.least:,} to {self.most:,}"
+        low = "greater than" if self.open in ("least", "both") else "at least"
         high = "less than" if self.open in ("most", "both") else "at most"
-        return f"{low} {self.least:,} and {high} {self.most:,} expected"
+        return f"{low} {self.least:,} and {high} {self.most:,}"
 
 
 def check_range(name: str, value: float, allowed: Range) -> None:
-    """Raise UserError ``name=value: … expected`` unless ``value`` is in ``allowed``."""
+    """Raise UserError ``name=value: expected …`` unless ``value`` is in ``allowed``."""
     if value not in allowed:
-        raise UserError(f"{name}={value}: {allowed}")
+        raise UserError(f"{name}={value}: expected a number {allowed}")
 
 
 def check_kind(name: str, value: object, default: object) -> None:
-    """Raise UserError ``name=value: … expected`` unless ``value`` has the type of ``default``."""
+    """Raise UserError ``name=value: expected …`` unless ``value`` has the type of ``default``."""
     if type(default) not in KINDS:
         return
     types, words = KINDS[type(default)]
     if not isinstance(value, types) or (isinstance(value, bool) and not isinstance(default, bool)):
-        raise UserError(f"{name}={value!r}: {words} expected")
+        raise UserError(f"{name}={value!r}: expected {words}")

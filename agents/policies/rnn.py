@@ -18,7 +18,7 @@ from textgen_env.types import PAD, select_positions
 
 
 class RNN(nn.Module):
-    """A bidirectional encoder and a decoder that attends to it; a ``textgen_env.types.Policy``.
+    """Recurrent encoder–decoder: a bidirectional encoder and a decoder with attention.
 
     Each decoder layer starts from the final outputs, in both directions, of the encoder layer at
     the same height. Attention follows the recurrent stack and is not fed back into it, as in Lin et

@@ -19,7 +19,7 @@ CACHE_STEPS = 8  # the key–value cache grows by this many steps at a time
 
 
 class Transformer(nn.Module):
-    """An encoder–decoder with self- and cross-attention; a ``textgen_env.types.Policy``.
+    """Transformer encoder–decoder (Vaswani et al. 2017).
 
     Args:
         vocabulary_size: V, tokens of the vocabulary shared by source and target.

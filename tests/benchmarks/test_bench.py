@@ -87,7 +87,7 @@ def test_contenders_with_a_missing_package_are_left_out(monkeypatch):
     [
         ("suite=[trian]", "unknown suite 'trian'; did you mean 'train'?"),
         ("sizes=[3+3]", "unknown size '3+3'"),
-        ("rounds=0", "rounds=0: a number of at least 1"),
+        ("rounds=0", "rounds=0: expected a number from 1"),
     ],
 )
 def test_invalid_settings_raise_a_one_line_error(override, message):

@@ -49,8 +49,8 @@ def test_runs_with_different_teachers_are_rejected():
         ("students=[rnn,rnn,rnn]", "env=Copy-v0", "students: rnn is given 3 times; give it once"),
         ("beams=[5,5]", "env=Copy-v0", "beams: 5 is given 2 times; give it once"),
         # the upper bound is the size of the vocabulary
-        ("beams=[1,50]", "env=Copy-v0", "beams=50: a number of at least 1 and at most "),
-        ("beams=[50,1]", "env=Copy-v0", "beams=50: a number of at least 1 and at most "),
+        ("beams=[1,50]", "env=Copy-v0", "beams=50: expected a number from 1 to "),
+        ("beams=[50,1]", "env=Copy-v0", "beams=50: expected a number from 1 to "),
         ("seeds=[0]", "algorithm.bta=1", "algorithm.bta=1: none of these runs has such a key"),
         ("seeds=[0]", "trian.lr=1", "unknown key 'trian.lr'"),
     ],

@@ -10,8 +10,8 @@ import cli
 from agents.algorithms.schedules import BETA_SCHEDULES
 from agents.runs.config import leaves
 from cli import read
-from presets import presets
-from schema import GROUPS, keys, options, structured
+from cli.presets import presets
+from cli.schema import GROUPS, keys, options, structured
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
 
@@ -64,10 +64,10 @@ def test_every_preset_composes_and_sets_keys_that_exist(env, preset):
         (["env.data_dri=x"], "unknown key 'env.data_dri'; did you mean 'env.data_dir'?"),
         (["student.name=x"], "unknown key 'student.name'"),
         (["train=3"], "unknown key 'train'"),
-        (["train.steps=many"], "train.steps=many: int expected, such as train.steps=1000"),
-        (["train.lr=fast"], "train.lr=fast: float expected"),
-        (["resume=maybe"], "resume=maybe: bool expected, such as resume=false"),
-        (["train.steps=null"], "train.steps=null: int expected"),
+        (["train.steps=many"], "train.steps=many: expected int, such as train.steps=1000"),
+        (["train.lr=fast"], "train.lr=fast: expected float"),
+        (["resume=maybe"], "resume=maybe: expected bool, such as resume=false"),
+        (["train.steps=null"], "train.steps=null: expected int"),
         (["train.steps"], "cannot parse 'train.steps': write key=value"),
         (["+train.steps=3"], "+train.steps=3: +, ~ and @ are for hydra.* keys only"),
         (["++train.steps=3"], "are for hydra.* keys only"),
@@ -124,7 +124,7 @@ def test_a_list_of_text_that_hydra_would_change_is_refused():
     [("speed", "beams=1", "beams=[1]"), ("exposure_bias", "run=RUN", "run=[RUN]")],
 )
 def test_a_list_is_written_in_brackets(command, word, example):
-    message = f"{word}: list expected, such as {example}"
+    message = f"{word}: expected list, such as {example}"
     with pytest.raises(UserError, match=re.escape(message)):
         read(command, [word])
 

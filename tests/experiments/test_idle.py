@@ -7,8 +7,7 @@ import re
 import pytest
 
 import compare
-import idle
-from cli import read_given
+from cli import idle, read_given
 from compare import passing
 from support.refused import never, refused
 from textgen_env.errors import UserError

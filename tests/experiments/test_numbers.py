@@ -12,9 +12,9 @@ import show
 import speed
 import t2_bound
 from cli import read
+from cli.presets import presets
+from cli.schema import default_groups, keys
 from conf import CPUS
-from presets import presets
-from schema import default_groups, keys
 from support.refused import never, refused
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
@@ -81,7 +81,7 @@ OUT_OF_RANGE = {
 
 
 @pytest.mark.parametrize("command", OUT_OF_RANGE)
-def test_every_range_excludes_senseless_numbers(command):
+def test_ranges_exclude_invalid_values(command):
     known = keys(command, default_groups(command))
     for key, numbers in OUT_OF_RANGE[command].items():
         for number in numbers:
@@ -91,30 +91,30 @@ def test_every_range_excludes_senseless_numbers(command):
 @pytest.mark.parametrize(
     ("command", "word", "message"),
     [
-        ("dagger", "seed=-1", "a number of at least 0 and at most 4,294,967,295 expected"),
-        ("dagger", "train.lr=inf", "more than 0 and at most 100 expected"),
-        ("dagger", "train.lr=nan", "more than 0 and at most 100 expected"),
-        ("dagger", "algorithm.rate=nan", "at most 1,000,000,000 expected"),
-        ("compare", "seeds=[0,-1]", "a number of at least 0"),
-        ("speed", "beams=[1,0]", "a number of at least 1"),
-        ("t2_bound", "epsilon=1", "more than 0 and less than 1 expected"),
+        ("dagger", "seed=-1", "expected a number from 0 to 4,294,967,295"),
+        ("dagger", "train.lr=inf", "greater than 0 and at most 100"),
+        ("dagger", "train.lr=nan", "greater than 0 and at most 100"),
+        ("dagger", "algorithm.rate=nan", "to 1,000,000,000"),
+        ("compare", "seeds=[0,-1]", "expected a number from 0"),
+        ("speed", "beams=[1,0]", "expected a number from 1"),
+        ("t2_bound", "epsilon=1", "greater than 0 and less than 1"),
     ],
 )
-def test_a_number_out_of_range_is_refused_by_its_key(monkeypatch, capsys, command, word, message):
+def test_out_of_range_error_names_the_key(monkeypatch, capsys, command, word, message):
     error = refused(monkeypatch, capsys, never, command, word)
     assert error.startswith(f"error: {word.partition('=')[0]}=")
     assert message in error
 
 
 @pytest.mark.parametrize("word", ["train.lr=.nan", "train.steps=1e400", "seed=1.5", "seeds=[x]"])
-def test_a_value_that_is_not_a_number_is_refused_by_its_key(word):
+def test_non_numeric_error_names_the_key(word):
     command = "compare" if word.startswith("seeds") else "dagger"
-    message = rf"^{re.escape(word)}: (int|float|list) expected, such as .*"
+    message = rf"^{re.escape(word)}: expected (int|float|list), such as .*"
     with pytest.raises(UserError, match=message):
         read(command, [word])
 
 
-def test_the_ends_of_a_range_are_allowed():
+def test_bounds_are_inclusive():
     words = [f"seed={2**32 - 1}", f"threads={CPUS}", "evaluate.beam=1000", "train.lr=100"]
     config = read("dagger", [*words, "student.dropout=0"])
     assert (config.seed, config.threads, config.evaluate.beam) == (2**32 - 1, CPUS, 1000)
@@ -122,7 +122,7 @@ def test_the_ends_of_a_range_are_allowed():
 
 
 @pytest.mark.parametrize("env", tasks())
-def test_every_preset_has_numbers_in_their_ranges(env):
+def test_preset_values_are_in_range(env):
     for preset in presets(env):
         config = read("dagger", [f"env={env}", f"preset={preset}"])
         choices = {group: config[group].name for group in default_groups("dagger")}
@@ -143,21 +143,21 @@ COPY = {
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["evaluate.beam=50"], "evaluate.beam=50: a number of at least 1 and at most 12 expected"),
-        (["evaluate.rows=3"], "evaluate.rows=3: a number of at least 1 and at most 2 expected"),
+        (["evaluate.beam=50"], "evaluate.beam=50: expected a number from 1 to 12"),
+        (["evaluate.rows=3"], "evaluate.rows=3: expected a number from 1 to 2"),
         (["train.validations=2"], "train.validations=2: at most train.steps=1"),
         (["algorithm.rate=3"], "algorithm.rate=3.0: "),
-        (["algorithm.top_k=13"], "algorithm.top_k=13: a number of at least 0 and at most 12 "),
+        (["algorithm.top_k=13"], "algorithm.top_k=13: expected a number from 0 to 12"),
         (["algorithm.label_top_k=13"], "algorithm.label_top_k=13: "),
         (["algorithm=gkd", "algorithm.student_fraction=2"], "algorithm.student_fraction=2.0: "),
         (["algorithm=scheduled_sampling", "algorithm.top_k=2"], "algorithm.top_k=2: "),
         (["algorithm=mrt", "algorithm.cold_start=true", "algorithm.samples=1"], "algorithm.samp"),
         (["student.width=30"], "student.width=30 heads=4: "),
-        (["env.min_length=9"], "env.min_length=9: a number of at least 1 and at most 8 expected"),
+        (["env.min_length=9"], "env.min_length=9: expected a number from 1 to 8"),
         (["env.horizon=5"], "env.horizon=5"),
     ],
 )
-def test_a_number_that_the_task_or_student_excludes_is_refused_before_the_run(
+def test_task_dependent_limits_are_checked_before_the_run(
     monkeypatch, capsys, tmp_path, words, message
 ):
     monkeypatch.chdir(tmp_path)
@@ -179,13 +179,13 @@ def test_a_number_that_the_task_or_student_excludes_is_refused_before_the_run(
         ("interop", "gamma="),
     ],
 )
-def test_an_empty_value_is_refused_by_its_key(command, word):
+def test_empty_value_error_names_the_key(command, word):
     message = "empty; give at least one value, or leave the key out"
     with pytest.raises(UserError, match=f"^{word.partition('=')[0]}=.*{message}"):
         read(command, [word])
 
 
-def test_text_that_may_be_empty_is_empty():
+def test_optional_strings_may_be_empty():
     words = ["teacher.path=hf:gpt2", "teacher.separator=", "env.hub_config="]
     config = read("dagger", words)
     assert (config.teacher.separator, config.env.hub_config) == ("", "")
@@ -195,7 +195,7 @@ def test_text_that_may_be_empty_is_empty():
     ("command", "word"),
     [(show, "run=nowhere"), (speed, "run=nowhere"), (t2_bound, "longest=4")],
 )
-def test_the_other_commands_exit_with_two_as_well(monkeypatch, capsys, tmp_path, command, word):
+def test_other_commands_exit_with_code_2(monkeypatch, capsys, tmp_path, command, word):
     monkeypatch.chdir(tmp_path)
     error = refused(monkeypatch, capsys, command.main, command.__name__, word)
     assert error.startswith("error: ")

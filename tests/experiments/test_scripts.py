@@ -160,7 +160,7 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
             ["env=Copy-v0", "teacher=exact", "teacher.compile=true"],
             "only a transformer of this project is compiled, not exact",
         ),
-        (["env=Copy-v0", "workers=0"], "workers=0: a number of at least 1"),
+        (["env=Copy-v0", "workers=0"], "workers=0: expected a number from 1"),
         (["env=Copy-v0", "resume=true", "out=none"], "no run in none"),
         (["env=Copy-v0", "teacher.path=none"], "no run folder at none"),
         (["env=Copy-v0", "student.width=30", "student.heads=4"], "heads must divide width"),

@@ -12,7 +12,7 @@ from agents.interop import TRAINERS, TrainerSettings, load_trainer
 from agents.model import load_policy
 from agents.runs.task import build_task
 from cli import read
-from schema import keys
+from cli.schema import keys
 from support.trainers import copy_task, small_student
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
@@ -129,9 +129,9 @@ def test_a_student_of_another_size_cannot_be_continued(trained, tmp_path):
     ("override", "message"),
     [
         ("trainer=sb3_pop", "unknown trainer 'sb3_pop'; did you mean 'sb3_ppo'?"),
-        ("envs=0", "envs=0: a number of at least 1"),
+        ("envs=0", "envs=0: expected a number from 1"),
         ("steps=20", "steps=20 batch=128: one gradient step needs more steps"),
-        ("trainer=sb3_ppo gamma=2", "gamma=2.0: a number of at least 0 and at most 1 expected"),
+        ("trainer=sb3_ppo gamma=2", "gamma=2.0: expected a number from 0 to 1"),
         (
             "gamma=0.5",
             "gamma=0.5: trainer=imitation_dagger learns from the expert, not from rewards",

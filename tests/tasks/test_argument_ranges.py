@@ -95,5 +95,5 @@ CASES: tuple[tuple[Callable[..., Any], dict[str, tuple[float, ...]]], ...] = (
     ],
 )
 def test_an_argument_out_of_range_is_refused_by_name(function, name, value):
-    with pytest.raises(UserError, match=f"^{name}=.*expected$"):
+    with pytest.raises(UserError, match=f"^{name}=.*: expected an? (number|integer)"):
         function(**{name: value})

@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from agents.algorithms.schedules import BETA_SCHEDULES, beta_schedule
 from agents.runs.config import leaves
 from cli import read
-from presets import nested, nodes, presets
-from schema import keys, options
+from cli.presets import nested, nodes, presets
+from cli.schema import keys, options
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
 
@@ -175,5 +175,5 @@ def test_a_rate_is_a_number_or_null(text: str, rate: float | None) -> None:
     value = read("dagger", ["env=Copy-v0", f"algorithm.rate={text}"]).algorithm.rate
     assert value == rate
     assert type(value) is type(rate)
-    with pytest.raises(UserError, match=r"algorithm\.rate=much: float expected"):
+    with pytest.raises(UserError, match=r"algorithm\.rate=much: expected float"):
         read("dagger", ["env=Copy-v0", "algorithm.rate=much"])

@@ -46,7 +46,9 @@ def load(
     test: int = 200,
     seed: int = 0,
 ) -> Task:
-    """Sources of one foot. References have ``horizon`` steps and no EOS: the horizon ends them.
+    """A walk on which one wrong step costs all later ones: the T² example of imitation learning.
+
+    The source is the first foot. References have ``horizon`` steps and no EOS.
 
     Args:
         horizon: T, the number of steps in an episode

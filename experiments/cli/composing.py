@@ -13,11 +13,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import words
-from presets import presets, suggested
-from ranges import ANY
-from schema import Key, config_of, default_groups, keys, options
-from store import add_dotted, store
+from cli import words
+from cli.presets import presets, suggested
+from cli.ranges import ANY
+from cli.schema import Key, config_of, default_groups, keys, options
+from cli.store import add_dotted, store
 from textgen_env.errors import UserError, check_range, unknown
 
 DOTTED = ("env", "algorithm")  # groups whose choice may be a dotted path
@@ -140,7 +140,7 @@ def _one_line(error: Exception, given: dict[str, Override], known: dict[str, Key
     example = "" if known_key.default is None else f", such as {key}={show(known_key.default)}"
     if kind == "list" and "[" not in word:
         example = f", such as {key}=[{word.partition('=')[2]}]"
-    return UserError(f"{word}: {kind} expected{example}")
+    return UserError(f"{word}: expected {kind}{example}")
 
 
 def show(value: Any) -> str:

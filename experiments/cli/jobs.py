@@ -11,8 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-import words
-from composing import plain, register_dotted
+from cli import words
+from cli.composing import plain, register_dotted
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 

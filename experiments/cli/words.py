@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType, Quote, QuotedString
 from hydra.errors import HydraException
 
-from schema import Key
+from cli.schema import Key
 from textgen_env.errors import UserError
 
 

@@ -10,10 +10,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-import idle
-import words
-from composing import choices_of, compose, initialized
-from store import store
+from cli import idle, words
+from cli.composing import choices_of, compose, initialized
+from cli.store import store
 from textgen_env.errors import UserError
 
 

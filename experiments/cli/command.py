@@ -10,26 +10,18 @@ import importlib
 import os
 import sys
 
-import openmp  # noqa: F401  (before torch)
-
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-import idle
-import jobs
-import sweep
-import usage
-import words
 from agents.training import signals
-from composing import compose, initialized
-from jobs import Main, overrides
-from schema import keys
-from store import store
+from cli import idle, jobs, sweep, usage, words
+from cli.composing import compose, initialized
+from cli.jobs import Main
+from cli.schema import keys
+from cli.store import store
 from textgen_env.errors import UserError
-
-__all__ = ["overrides", "read", "read_given", "run"]
 
 
 def run(main: Main, command: str) -> None:

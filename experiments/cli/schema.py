@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 import agents.algorithms
 import agents.policies
 from agents.discovery import ALGORITHM, POLICY, find_algorithm, help_lines, settings, variants
-from ranges import RANGES
+from cli.ranges import RANGES
 from textgen_env.errors import Range
 from textgen_env.tasks import find, tasks
 

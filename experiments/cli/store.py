@@ -8,8 +8,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, StringNode
 
-from presets import entries, nested, nodes
-from schema import GROUPS, add_option, config_of, options, structured
+from cli.presets import entries, nested, nodes
+from cli.schema import GROUPS, add_option, config_of, options, structured
 
 
 def add_dotted(group: str, name: str) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from composing import choices_of, show
-from schema import config_of, keys, options
+from cli.composing import choices_of, show
+from cli.schema import config_of, keys, options
 
 WIDTH, COLUMN = 80, 26
 NOTES = {"exact": "the exact expert of a task that has one"}
@@ -23,7 +23,7 @@ def text(command: str, given: dict[str, Any]) -> str:
     for group in choices:
         lines.append(f"{group}=NAME, one of:")
         for name, function in options(group).items():
-            lines.append(_line(name, function))
+            lines += _line(name, function)
         lines.append("")
     lines.append("Keys and their defaults, for these choices:" if choices else "Keys and defaults:")
     lines += [f"  {group}={name}" for group, name in choices.items()]
@@ -54,15 +54,13 @@ def _entry(head: str, meaning: str) -> list[str]:
     return [f"  {head:<{COLUMN - 2}}{body[0] if body else ''}", *indented[1:]]
 
 
-def _line(name: str, function: Callable[..., Any] | None) -> str:
-    """The settings that a choice implies, or the first line of its docstring, in one line."""
+def _line(name: str, function: Callable[..., Any] | None) -> list[str]:
+    """The first line of a choice's docstring, and the settings that the name implies."""
     if function is None:
-        return f"  {name:<{COLUMN - 2}}{NOTES[name]}"
+        return _entry(name, NOTES[name])
     called, fixed = (
         (function.func, function.keywords) if isinstance(function, partial) else (function, {})
     )
+    summary = (inspect.getdoc(called) or "").partition("\n")[0].rstrip(".").replace("``", "")
     settings = ", ".join(f"{key}={show(value)}" for key, value in fixed.items())
-    summary = (inspect.getdoc(called) or "").partition("\n")[0]
-    if settings:
-        summary = f"{called.__name__}: {settings}"
-    return f"  {name:<{COLUMN - 2}}{textwrap.shorten(summary, WIDTH - COLUMN, placeholder=' …')}"
+    return _entry(name, f"{summary} ({settings})" if settings else summary)

@@ -13,10 +13,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-import schema
+from cli import schema
 from textgen_env.tasks import find
 
-FOLDER = Path(__file__).parent / "conf" / "preset"
+FOLDER = Path(__file__).parents[1] / "conf" / "preset"
 # A rate has a meaning only together with its schedule.
 OmegaConf.register_new_resolver(
     "exponential",
