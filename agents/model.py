@@ -114,6 +114,8 @@ class Model:
                 episodes = search(self.policy, source, batch.limit, keys)
                 index = batch.index.repeat_interleave(search.count).tolist()
                 actions, scores = episodes.action.tolist(), episodes.score.tolist()
+                if np.isnan(scores).any():
+                    raise UserError("the model's scores are NaN: its weights are not usable")
                 for i, action, score in zip(index, actions, scores, strict=True):
                     if score > -np.inf:  # a beam may find fewer hypotheses
                         outputs[i].append(Hypothesis(self.vocabulary.decode(action), score))
@@ -141,6 +143,8 @@ class Model:
         Raises:
             UserError: the model is missing, corrupted or of an incompatible version.
         """
+        if not Path(folder).is_dir():
+            raise UserError(f"no run folder at {folder}")
         vocabulary = Vocabulary.load(Path(folder) / VOCABULARY)
         policy, header = load_policy(Path(folder), vocabulary)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -21,7 +22,7 @@ from agents.runs.machine import use_machine
 from agents.runs.model import open_model
 from textgen_env.data.files import MAX_TEXT, stream_lines
 from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.terminal import console, safe_json
+from textgen_env.terminal import console, escape_controls, safe_json
 
 FORMATS = ("text", "jsonl")
 SEARCH = ("beam", "length_penalty", "keep", "samples", "top_k", "seed")
@@ -39,18 +40,26 @@ def main(config: DictConfig) -> None:
         raise UserError(
             f"format=text has one output per line, not {search.count}; use format=jsonl"
         )
+    if (
+        config.input
+        and config.output
+        and os.path.realpath(config.input) == os.path.realpath(config.output)
+    ):
+        raise UserError(f"output={config.output}: would overwrite the input; name another file")
     machine = use_machine(config)
     model = open_model(config.run, **{name: config[name] for name in OF_PRETRAINED})
     check_range("beam", search.beam, Range(1, len(model.vocabulary)))
     model.policy.to(machine.device)
+    numbered = enumerate(read_lines(config.input))
+    chunk = list(islice(numbered, config.lines))  # before the output is opened: the input may fail
     with ExitStack() as stack:
         output = sys.stdout
         if config.output is not None:
             output = stack.enter_context(open(config.output, "w", encoding="utf-8"))
-        numbered = enumerate(read_lines(config.input))
-        while chunk := list(islice(numbered, config.lines)):
+        while chunk:
             write(output, config.format, chunk, generate(model, chunk, search, machine.precision))
             console.print(f"{chunk[-1][0] + 1:,} lines")
+            chunk = list(islice(numbered, config.lines))
 
 
 def read_lines(path: str | None) -> Iterable[str]:
@@ -99,9 +108,10 @@ def write(
     """One line per input."""
     for (_, source), hypotheses in zip(chunk, outputs, strict=True):
         if kind == "text":
-            line = " ".join(hypotheses[0].text.split("\n"))
+            line = " ".join(hypotheses[0].text.splitlines())
+            line = escape_controls(line) if file.isatty() else line
         else:
-            found = [{"text": text, "score": round(score, 4)} for text, score in hypotheses]
+            found = [{"text": text, "score": round(score, 4) + 0.0} for text, score in hypotheses]
             line = safe_json(json.dumps({"source": source, "outputs": found}, ensure_ascii=False))
         file.write(line + "\n")
     file.flush()

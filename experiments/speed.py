@@ -34,7 +34,8 @@ def main(config: DictConfig) -> None:
     run = load_run(config.run, config.device, config.precision)
     if run.teacher.policy is None:
         raise UserError(
-            f"{config.run}: its teacher ({run.teacher.summary['architecture']}) does not decode"
+            f"{config.run}: its teacher ({run.teacher.summary['architecture']}) does not decode; "
+            "choose a run with a trained teacher"
         )
     for beam in config.beams:
         check_range("beams", beam, Range(1, len(run.task.vocabulary)))

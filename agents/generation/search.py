@@ -8,7 +8,7 @@ from torch import Tensor
 
 from agents.generation.beam import beam_search
 from agents.generation.decoding import greedy, sample
-from textgen_env.errors import Range, UserError, check_range
+from textgen_env.errors import UserError
 from textgen_env.randomness import uniform
 from textgen_env.types import Stepper, Trajectories
 
@@ -37,7 +37,8 @@ class Search:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_range("keep", self.keep, Range(1, self.beam))
+        if not 1 <= self.keep <= self.beam:
+            raise UserError(f"keep={self.keep}: beam={self.beam} has {self.beam}; raise beam=")
         if self.samples and self.beam > 1:
             raise UserError(f"beam={self.beam} samples={self.samples}: give one of them")
 

@@ -23,7 +23,7 @@ from agents.runs.task import build_task
 from agents.runs.teacher import find_teacher
 from textgen_env.data.hub import local_only
 from textgen_env.errors import UserError
-from textgen_env.tasks import tasks
+from textgen_env.tasks import known_tasks
 from textgen_env.tasks.task import Task
 
 
@@ -72,8 +72,8 @@ def load_student(
     before, now = results["corpus"]["fingerprint"], task.corpus.fingerprint
     if before != now:
         raise UserError(
-            f"{folder}: the run was trained on another corpus ({before}) than its config.yaml "
-            f"loads now ({now}); restore the corpus"
+            f"{folder}: the run was trained on a different corpus ({before}) from the one that its "
+            f"config.yaml loads now ({now}); restore the corpus"
         )
     student, _ = load_policy(folder, task.vocabulary)
     student.to(machine.device).eval().requires_grad_(False)
@@ -114,13 +114,19 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
 
 def _check_env(env: DictConfig, folder: Path) -> None:
     """UserError unless the task exists and still has these options."""
-    if env.name not in tasks():
-        raise _other_version(folder, f"there is no env {env.name} now")
-    options, defaults = set(env) - {"name"}, settings(tasks()[env.name].load)
+    tasks = known_tasks()
+    if env.name not in tasks and set(env.name) & {".", ":"}:
+        raise UserError(
+            f"{folder}: its env={env.name} is not part of this project and was not named on the "
+            "command line; a run folder imports no code"
+        )
+    if env.name not in tasks:
+        raise _other_version(folder, f"env {env.name} no longer exists")
+    options, defaults = set(env) - {"name"}, settings(tasks[env.name].load)
     if removed := sorted(options - defaults.keys()):
         raise _other_version(folder, f"{env.name} no longer has the option {', '.join(removed)}")
     if changed := sorted(key for key in options if not _fits(env[key], defaults[key])):
-        raise _other_version(folder, f"{env.name} has another type of {', '.join(changed)} now")
+        raise _other_version(folder, f"{env.name} has changed the type of {', '.join(changed)}")
 
 
 def _fits(value: Any, default: Any) -> bool:
@@ -134,5 +140,5 @@ def _fits(value: Any, default: Any) -> bool:
 
 def _other_version(folder: Path, reason: str) -> UserError:
     return UserError(
-        f"{folder} is a run of another version of this project ({reason}); run it again"
+        f"{folder} is a run of an incompatible version of this project ({reason}); run it again"
     )

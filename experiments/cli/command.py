@@ -40,6 +40,9 @@ def run(main: Main, command: str) -> None:
             idle.check_single_process(os.environ)
             _run(main, command)
             return
+        except BrokenPipeError:  # whoever read the output, such as head, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return
         except (UserError, OSError) as error:
             jobs.print_line(f"error: {jobs.message(error)}")
         except KeyboardInterrupt as error:

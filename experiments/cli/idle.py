@@ -12,6 +12,7 @@ from agents.discovery import find_algorithm
 from textgen_env.errors import UserError
 
 HUB = ("hub", "hub_config", "hub_revision")
+PRETRAINED = ("source_prefix", "separator", "source_limit", "horizon")  # of generate.py
 BEAM = range(2, 10**9)  # widths of beam search; 1 is greedy
 # Keys that have an effect only with some values of another key; a row without that key is ignored.
 USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
@@ -30,6 +31,7 @@ USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
     ("episodes", "suite", ("env", "all")),
     ("memory", "suite", ("memory",)),
     ("run rows", "suite", ("beam",)),
+    ("keep", "beam", BEAM),
 )
 
 
@@ -56,6 +58,10 @@ def why_idle(key: str, config: DictConfig) -> str:
         return f"algorithm={config.algorithm.name} uses no reward"
     if key == "epochs" and config.get("trainer") == "sb3_a2c":
         return "trainer=sb3_a2c uses each step once"
+    if key in ("seed", "top_k") and config.get("samples") == 0:
+        return "only samples=1 or more uses it"
+    if key in PRETRAINED and "input" in config and not str(config.run).startswith("hf:"):
+        return "only run=hf:… uses it"
     if key.startswith("neural_") and config.get("neural") is False:
         return "neural=false trains no students"
     for keys, setting, values in USED_WITH:

@@ -174,3 +174,25 @@ def test_a_second_call_repeats_no_run(compared):
 def test_speed_needs_a_teacher_that_decodes(compared):
     stderr = run("speed.py", "run=c/mle-transformer-seed0", cwd=compared, code=2)
     assert "its teacher (exact) does not decode" in stderr
+
+
+TASK = """
+from textgen_env.tasks import copy
+
+class Short:
+    PRESETS = {"quick": {"teacher": "exact", "train.steps": 2}}
+
+    @staticmethod
+    def load(symbols: int = 4):
+        return copy.load(symbols=symbols, train=40, valid=5, test=20)
+"""
+
+
+@pytest.mark.slow
+def test_a_task_from_outside_is_compared_but_never_imported_by_a_run_folder(tmp_path):
+    (tmp_path / "own_task.py").write_text(TASK)
+    words = ["env=own_task.Short", *TINY, "train.validations=1", "algorithms=[mle,imitkd]", "out=c"]
+    run("compare.py", *words, "beams=[1]", cwd=tmp_path)
+    assert "imitkd" in (tmp_path / "c" / "comparison.md").read_text()
+    stderr = run("show.py", "run=c/mle-transformer-seed0", cwd=tmp_path, code=2)
+    assert "was not named on the command line" in stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import subprocess
 import sys
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import cli
 import generate
 from agents.model import Model, build_policy
+from support.commands import command, environment
 from support.pretrained_models import FAMILIES
 from textgen_env.errors import UserError
 from textgen_env.tasks.copy import load
@@ -112,7 +114,7 @@ def test_a_gzip_file_is_read(folder, tmp_path, capsys, outputs):
         (["format=xml"], "format.*xml"),
         (["beam=2", "keep=2"], "format=text has one output per line, not 2"),
         (["beam=2", "samples=2", "format=jsonl"], "give one of them"),
-        (["keep=2", "format=jsonl"], "keep=2"),
+        (["keep=2", "format=jsonl"], "keep=2: beam=1 has 1; raise beam="),
         (["beam=900"], "beam=900"),
     ],
 )
@@ -128,3 +130,42 @@ def test_a_pretrained_model_generates_without_a_run(family, tmp_path, outputs):
     lines = outputs("horizon=5", lines=["the cat", "", "a man sees the dog"], model=f"hf:{model}")
     assert len(lines) == 3
     assert lines[1] == ""
+
+
+def test_the_input_is_never_overwritten(folder, tmp_path):
+    source, target = tmp_path / "source.txt", tmp_path / "target.txt"
+    source.write_text("a b\n")
+    target.write_text("an earlier output\n")
+    for words in ([f"input={source}", f"output={source}"], ["input=none", f"output={target}"]):
+        with pytest.raises(UserError):
+            generate.main(cli.read("generate", [f"run={folder}", *words, *CPU]))
+    assert source.read_text() == "a b\n"
+    assert target.read_text() == "an earlier output\n"
+
+
+@pytest.mark.parametrize("word", ["seed=3", "top_k=3", "horizon=5", "source_prefix=x", "keep=1"])
+def test_a_key_that_changes_nothing_is_refused(folder, word):
+    with pytest.raises(UserError, match=f"{word.partition('=')[0]} does not apply"):
+        cli.read_given("generate", [f"run={folder}", word])
+    if word in ("seed=3", "top_k=3"):
+        cli.read_given("generate", [f"run={folder}", "samples=2", "format=jsonl", word])
+    elif word != "keep=1":
+        cli.read_given("generate", ["run=hf:model", word])
+
+
+def test_a_reader_that_stops_early_is_no_error(folder, tmp_path):
+    writer = command("generate.py", f"run={folder}", "lines=1", *CPU)
+    lines = "".join(f"{line}\n" for line in LINES) * 50
+    with subprocess.Popen(
+        writer,
+        cwd=tmp_path,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        process.stdout.close()
+        _, stderr = process.communicate(lines)
+    assert process.returncode == 0
+    assert "Broken" not in stderr

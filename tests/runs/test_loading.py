@@ -133,16 +133,19 @@ CHANGES = [
     (write("results.json", "{"), "results.json is corrupted"),
     (write("config.yaml", "env: [}"), "config.yaml is "),
     (write("config.yaml", "- env"), "config.yaml is "),
-    (remove_key("config.yaml", "evaluate"), "another version of this project (Missing key"),
-    (remove_key("results.json", "speed"), "another version of this project"),
-    (remove_key("results.json", "teacher"), "another version of this project"),
-    (set_key("env.name", "IWSLT-v7"), "there is no env IWSLT-v7 now"),
-    (set_key("env.name", "this.Task"), "there is no env this.Task now"),  # it is not imported
+    (remove_key("config.yaml", "evaluate"), "an incompatible version of this project (Missing key"),
+    (remove_key("results.json", "speed"), "an incompatible version of this project"),
+    (remove_key("results.json", "teacher"), "an incompatible version of this project"),
+    (set_key("env.name", "IWSLT-v7"), "env IWSLT-v7 no longer exists"),
+    (
+        set_key("env.name", "this.Task"),
+        "env=this.Task is not part of this project",
+    ),  # it is not imported
     (set_key("env.beams", 3), "IWSLT-v0 no longer has the option beams"),
-    (set_key("env.vocabulary", "x"), "IWSLT-v0 has another type of vocabulary now"),
-    (set_key("env.data_dir", ["a"]), "IWSLT-v0 has another type of data_dir now"),
+    (set_key("env.vocabulary", "x"), "IWSLT-v0 has changed the type of vocabulary"),
+    (set_key("env.data_dir", ["a"]), "IWSLT-v0 has changed the type of data_dir"),
     (set_key("env.vocabulary", 200), "was trained with vocabulary"),
-    (set_key("env.bundled_pairs", 110), "was trained on another corpus"),
+    (set_key("env.bundled_pairs", 110), "was trained on a different corpus"),
     (change_format, "(its format is textgen-env/4, expected textgen-env/3)"),
     (add_unknown_setting, "incompatible version of this project: there is no transformer with"),
 ]

@@ -17,7 +17,9 @@ from typing import Any
 from textgen_env.errors import UserError, unknown
 from textgen_env.imports import import_object, search_working_directory
 
-__all__ = ["find", "tasks"]
+__all__ = ["find", "known_tasks", "tasks"]
+
+_found: dict[str, Any] = {}  # dotted path → task
 
 
 @cache
@@ -28,6 +30,11 @@ def tasks() -> dict[str, ModuleType]:
         for info in pkgutil.iter_modules(__path__)
     )
     return {module.ID: module for module in modules if hasattr(module, "ID")}
+
+
+def known_tasks() -> dict[str, Any]:
+    """The built-in tasks, and those that this process has found by their dotted path."""
+    return {**tasks(), **_found}
 
 
 def find(name: str) -> Any:
@@ -48,4 +55,5 @@ def find(name: str) -> Any:
     task = import_object("task", name)
     if not callable(getattr(task, "load", None)):
         raise UserError(f"task {name!r} has no load(); give a module or a class that has one")
+    _found[name] = task
     return task
