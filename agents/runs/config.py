@@ -89,7 +89,7 @@ def read_config(path: Path) -> DictConfig:
     except (YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         why = next(iter(str(error).splitlines()), "")
         raise UserError(
-            f"{path} is damaged ({why}): restore a copy; or delete {path.parent} and start again"
+            f"{path} is corrupted ({why}): restore a copy; or delete {path.parent} and start again"
         ) from error
     return config
 
