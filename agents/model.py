@@ -94,11 +94,11 @@ class Model:
         precision: str = "float32",
         numbers: Sequence[int] | None = None,
     ) -> list[list[Hypothesis]]:
-        """Generate up to ``search.count`` outputs per text, those of a beam best first.
+        """Generate up to ``search.count`` outputs per text, beam outputs best first.
 
         Args:
             texts: raw source texts.
-            search: how to search.
+            search: how to decode: beam width, samples, length penalty.
             precision: "float32" or "bf16".
             numbers: one per text, which determine its samples; None: 0, 1, 2 …
         """
@@ -180,7 +180,7 @@ def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, se
     Args:
         name: the architecture, by its name on the command line.
         settings: keyword arguments of the architecture.
-        vocabulary: its size is the policy's V.
+        vocabulary: its size becomes the policy's V.
         seed: seed of the initial weights.
     """
     with torch.random.fork_rng():
@@ -244,9 +244,9 @@ def _architecture(header: dict[str, Any], path: Path) -> tuple[str, dict[str, An
 def _recovery_hint(folder: Path) -> str:
     """How to replace corrupted weights in ``folder``."""
     if (folder / "config.yaml").is_file():
-        command = f"repeat the run's command with out={folder} resume=true"
+        command = f"rerun the command with out={folder} resume=true"
         return f"restore a backup, or delete it and {command}"
-    return f"restore a backup, or delete {folder} and repeat the command that made it"
+    return f"restore a backup, or delete {folder} and rerun the command that made it"
 
 
 def fingerprint(policy: nn.Module) -> str:

@@ -34,7 +34,7 @@ class Panel:
     """One metric over the training steps.
 
     Args:
-        title: Of the panel.
+        title: Panel title.
         keys: The logged key, drawn as a line; optionally its validation counterpart, as markers.
         low: Lower limit of the y-axis; None fits the data.
         high: Upper limit.
@@ -132,7 +132,7 @@ def label_line_ends(axes: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
     """Write each line's name and last value at its right end, moved so that no labels overlap.
 
     Args:
-        axes: With final y-limits.
+        axes: Axes whose y-limits are final.
         ends: Last value, name and color of each line.
     """
     low, high = axes.get_ylim()

@@ -32,8 +32,8 @@ def load_run(folder: Path | str, device: str = "auto", precision: str = "auto") 
 
     Args:
         folder: the run folder.
-        device: replaces the device of the run's config.
-        precision: replaces the precision of the run's config.
+        device: overrides the device in the run's config.
+        precision: overrides the precision in the run's config.
 
     Raises:
         UserError: the teacher is missing, or ``load_student`` fails.
@@ -43,7 +43,7 @@ def load_run(folder: Path | str, device: str = "auto", precision: str = "auto") 
     if path and not path.startswith("hf:") and not Path(path).exists():
         raise UserError(
             f"{folder}: its teacher {path} is missing; "
-            "repeat the run's command with resume=true to train it again"
+            "rerun the command with resume=true to train it again"
         )
     machine = resolve_machine(config)
     with local_only():
@@ -86,9 +86,7 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
     if not folder.is_dir():
         raise UserError(f"no run folder at {folder}")
     if not (folder / "config.yaml").is_file():
-        raise UserError(
-            f"{folder} is not a finished run: it has no config.yaml; name the folder of a run"
-        )
+        raise UserError(f"{folder} is not a finished run: it has no config.yaml; pass a run folder")
     finished_run(folder)
     config: Any = read_config(folder / "config.yaml")
     results = read_results(folder / "results.json")
@@ -130,7 +128,7 @@ def _check_env(env: DictConfig, folder: Path) -> None:
 
 
 def _fits(value: Any, default: Any) -> bool:
-    """Whether ``value`` has the type of ``default``; if that is None, any type of an option."""
+    """Whether ``value`` has the type of ``default``; if the default is None, any scalar."""
     if value is None or default is None:
         return value is default or isinstance(value, str | int | float)
     if isinstance(default, float):

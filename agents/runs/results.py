@@ -46,7 +46,7 @@ def read_results(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        remedy = f"delete it and repeat the run's command with out={path.parent} resume=true"
+        remedy = f"delete it and rerun the command with out={path.parent} resume=true"
         raise UserError(f"{path} is corrupted ({error}): {remedy}") from error
     return results  # type: ignore[no-any-return]
 

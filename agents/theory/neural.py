@@ -8,8 +8,8 @@ fell. All get the same number of updates and of episodes per batch. DAgger's β 
 is the student's.
 
 DAgger's slope exceeds the exact one as long as P(wrong | fallen) is above ε. The fall hardest to
-detect is the same foot twice; until the student has learned to detect it, it cannot recover from
-it.
+detect is stepping twice with the same foot; until the student has learned to detect it, it cannot
+recover from it.
 
 The text environment differs from the tabular MDP in two ways, and both lower the regret a little. A
 wrong token may be EOS, which ends the episode and its cost, or an unnecessary ``climb``, which is
@@ -55,7 +55,7 @@ TEST_TOKENS = 2**16  # tokens sampled to evaluate a student
 
 
 class StudentMetrics(NamedTuple):
-    """A trained student on sampled episodes; error probabilities at their states are exact."""
+    """Metrics of a trained student on sampled episodes; its error probabilities are exact."""
 
     learner: str  # the algorithm
     horizon: int
@@ -128,7 +128,7 @@ def train_student(
     Args:
         task: Tightrope-v0.
         make_algorithm: Called with the task and the policy.
-        seed: Of the initial weights and the training.
+        seed: Seed of the initial weights and of training.
         steps: Number of updates; None: ``STEPS``.
     """
     steps = steps or STEPS
@@ -145,7 +145,7 @@ def train_student(
 
 
 def sample_episodes(policy: Policy, task: Task, count: int, seed: int) -> SampledEpisodes:
-    """Sample ``count`` episodes; about half of the sources start with either foot."""
+    """Sample ``count`` episodes; about half of the sources start with each foot."""
     split, oracle, T = task.splits["test"], exact_oracle(task), task.horizon
     rows = [split.source[i % len(split)] for i in range(count)]
     source = torch.from_numpy(np.stack(rows))  # [B, S]
@@ -170,7 +170,7 @@ def evaluate_student(policy: Policy, task: Task, name: str, seed: int) -> Studen
         policy: The student.
         task: Tightrope-v0.
         name: The algorithm that trained it.
-        seed: Of the samples.
+        seed: Sampling seed.
     """
     T = task.horizon
     count = max(1, TEST_TOKENS // T)

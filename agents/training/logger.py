@@ -1,4 +1,4 @@
-"""Logs a training to metrics.jsonl, TensorBoard and a progress bar."""
+"""Logs a training run to metrics.jsonl, TensorBoard and a progress bar."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def flip_late_bit(data: bytes) -> bytes:
     return flip_bit(data, len(data) - 20)
 
 
-REPEAT = "delete it and repeat the run's command with out=run resume=true"
+REPEAT = "delete it and rerun the command with out=run resume=true"
 ADVICE = {
     "best truncated": ("run/checkpoints/best.safetensors", truncate, REPEAT),
     "best with a flipped bit": ("run/checkpoints/best.safetensors", flip_late_bit, REPEAT),
@@ -104,10 +104,10 @@ def test_corrupted_or_missing_teacher_of_a_finished_run_is_named_and_trained_aga
     (best,) = workspace.glob(TEACHER)
     best.write_bytes(truncate(best.read_bytes()))
     output = run_in_process(show, *SHOW, code=2)
-    assert f"delete {best.parents[1]} and repeat the command" in output
+    assert f"delete {best.parents[1]} and rerun the command" in output
     shutil.rmtree(best.parents[1])
     output = run_in_process(show, *SHOW, code=2)
-    assert "repeat the run's command with resume=true to train it again" in output
+    assert "rerun the command with resume=true to train it again" in output
     run_in_process(dagger, *RESUME)
     run_in_process(show, *SHOW)
 

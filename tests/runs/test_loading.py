@@ -67,7 +67,7 @@ def test_student_loads_without_its_teacher(copied, tmp_path):
     results["teacher"]["path"] = str(tmp_path / "gone")
     path.write_text(json.dumps(results))
     assert not load_student(copied, "cpu")[2].training
-    message = f"its teacher {tmp_path / 'gone'} is missing; repeat .* to train it again"
+    message = f"its teacher {tmp_path / 'gone'} is missing; rerun .* to train it again"
     with pytest.raises(UserError, match=message):
         load_run(copied, "cpu")
 

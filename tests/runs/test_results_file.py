@@ -61,7 +61,7 @@ CORRUPTIONS = {
 def test_corrupted_results_give_a_one_line_error(folder, data, reason, read):
     path = folder / "results.json"
     path.write_bytes(data)
-    message = f"^{path} is corrupted .*: delete it and repeat .* resume=true$"
+    message = f"^{path} is corrupted .*: delete it and rerun .* resume=true$"
     with pytest.raises(UserError, match=message) as error:
         read(folder)
     assert reason in str(error.value)

@@ -146,7 +146,7 @@ def constant_reward(value: float) -> Any:
 def recorded(
     kind: Callable[..., Algorithm], policy: Table, **settings: Any
 ) -> tuple[list[Trajectories], Algorithm]:
-    """An algorithm, and the list to which its reward function appends what it scores."""
+    """The list to which a reward function appends what it scores, and an algorithm that uses it."""
     scored: list[Trajectories] = []
 
     def record(index: Tensor, trajectories: Trajectories) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A short training on Copy-v0 that a test can interrupt at any step."""
+"""A short training run on Copy-v0 that a test can interrupt at any step."""
 
 import json
 import signal
@@ -21,7 +21,7 @@ copy_task = cache(lambda: load(train=200, valid=20, test=20))
 
 
 class CrashError(Exception):
-    """Ends a training as if its process had been killed."""
+    """Ends a training run as if its process had been killed."""
 
 
 class ActionAt(Algorithm):
@@ -63,7 +63,7 @@ def fit(
         action: As in ``ActionAt``.
         algorithm: Called with the policy.
         resume: Resume the training in ``folder``.
-        seed: Of the training.
+        seed: Training seed.
         scores: The validation scores; by default the norm of the weights.
         overrides: Of the ``TrainConfig``.
 

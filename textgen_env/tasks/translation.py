@@ -18,7 +18,7 @@ from textgen_env.tasks.task import Task
 def load_parallel_corpus(
     origin: CorpusSource, source: str, target: str, unescape: bool = False, tedx: bool | None = None
 ) -> Corpus:
-    """Load text to translate. The bundled corpus is German and English, in either direction.
+    """Load a parallel corpus. The bundled corpus is German and English, in either direction.
 
     Args:
         origin: the folder, the hub's dataset or the bundled corpus
