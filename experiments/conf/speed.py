@@ -1,7 +1,5 @@
 """The keys of ``experiments/speed.py``."""
 
-# ruff: noqa: RUF009  (key returns a field)
-
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -65,7 +65,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 class CorruptFileError(UserError):
-    """A file written by this project is truncated, modified, or has no valid checksum."""
+    """A file saved by this project is truncated, modified, or has no valid checksum."""
 
 
 def checksum(parts: Iterable[tuple[str, bytes | memoryview]]) -> str:
