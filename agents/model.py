@@ -49,7 +49,12 @@ class Model:
         architecture: ``{"name": …, "settings": {…}}``, from which the policy can be rebuilt.
         vocabulary: shared by sources and outputs.
         text_settings: how text is turned into a source, and how long an output may be.
+
+    Attributes:
+        trained: False while the weights are still random.
     """
+
+    trained = True
 
     def __init__(
         self,

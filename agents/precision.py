@@ -41,6 +41,21 @@ def resolve_precision(name: str, device: torch.device | str) -> str:
     return name if name != "auto" else "bf16" if has_bf16(device) else "float32"
 
 
+def resolve_device(name: str) -> str:
+    """The torch device ``name``; ``auto`` is a GPU if there is one, otherwise the CPU.
+
+    Raises:
+        UserError: the device is not available.
+    """
+    device = name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device={device} is not available here: {reason}") from error
+    return device
+
+
 def precision(name: str, device: torch.device | str) -> torch.autocast:
     """A context manager in which modules compute in that precision."""
     bf16 = resolve_precision(name, device) == "bf16"

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from agents.policies.rnn import RNN
-from agents.policies.transformer import Transformer
+from agents.policies.rnn import RNNPolicy
+from agents.policies.transformer import TransformerPolicy
 from agents.precision import resolve_precision
 from textgen_env.types import EOS, PAD, Batch
 
@@ -69,19 +69,19 @@ def precisions() -> list[str]:
     return list(dict.fromkeys(("float32", resolve_precision("auto", "cpu"))))
 
 
-def transformer(setup: Setup, size: str) -> Transformer:
+def transformer(setup: Setup, size: str) -> TransformerPolicy:
     """A transformer with fixed random weights."""
     torch.manual_seed(0)
     layers, ffn = SIZES[size]
     sizes = {"layers": layers, "width": setup.width, "heads": HEADS, "ffn": ffn * setup.width}
-    return _endless(Transformer(setup.vocabulary, **sizes, dropout=DROPOUT))
+    return _endless(TransformerPolicy(setup.vocabulary, **sizes, dropout=DROPOUT))
 
 
-def gru(setup: Setup) -> RNN:
+def gru(setup: Setup) -> RNNPolicy:
     """A recurrent student of default proportions."""
     torch.manual_seed(0)
     sizes = {"encoder_width": setup.width, "width": 2 * setup.width, "embedding": setup.width}
-    return _endless(RNN(setup.vocabulary, **sizes, dropout=DROPOUT))
+    return _endless(RNNPolicy(setup.vocabulary, **sizes, dropout=DROPOUT))
 
 
 def _endless(policy: Any) -> Any:

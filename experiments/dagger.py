@@ -10,7 +10,7 @@ from agents.algorithms import Algorithm
 from agents.evaluation.validation import validator
 from agents.runs.config import train_config
 from agents.runs.demonstrations import Demonstrations, training_demonstrations
-from agents.runs.evaluation import evaluate, finish_run, generate_outputs
+from agents.runs.evaluation import evaluate_run, finish_run, generate_outputs
 from agents.runs.folder import open_folder
 from agents.runs.machine import use_machine
 from agents.runs.run import Run
@@ -19,7 +19,7 @@ from agents.runs.task import build_task
 from agents.runs.teacher import find_teacher
 from agents.runs.training import build_algorithm, check_settings, student_checkpoints
 from agents.training.state import TrainerState
-from agents.training.trainer import train
+from agents.training.trainer import train_policy
 from textgen_env.data.batching import Batches
 from textgen_env.terminal import console
 
@@ -36,7 +36,7 @@ def main(config: DictConfig) -> None:
         run = Run(folder, config, machine, task, teacher, student)
         state, learned = distill(run, algorithm)
         outputs = generate_outputs(run)
-        results = evaluate(run, outputs, state, learned)
+        results = evaluate_run(run, outputs, state, learned)
         finish_run(folder, results, outputs)
     console.print(reporting.results_table(results))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
@@ -49,7 +49,7 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstration
     learned = training_demonstrations(
         algorithm.demonstrations, task, oracle, *machine, config.teacher.length_penalty
     )
-    state = train(
+    state = train_policy(
         algorithm,
         run.student,
         Batches(learned.split, config.train.batch_tokens, config.seed, task.limit),

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from agents.generation.decoder import Decoder
-from agents.policies.rnn import RNN
-from agents.policies.transformer import Transformer
+from agents.policies.rnn import RNNPolicy
+from agents.policies.transformer import TransformerPolicy
 from support.refused import never
 from textgen_env import (
     CachedOracle,
@@ -28,13 +28,13 @@ def task():
 
 
 def transformer(**settings):
-    return Transformer(12, **{"layers": 1, "width": 8, "heads": 2, "ffn": 8, **settings})
+    return TransformerPolicy(12, **{"layers": 1, "width": 8, "heads": 2, "ffn": 8, **settings})
 
 
 def rnn(**settings):
     layers = {"encoder_layers": 1, "decoder_layers": 1}
     widths = {"encoder_width": 8, "width": 8, "embedding": 8}
-    return RNN(12, **{"cell": "gru", **layers, **widths, **settings})
+    return RNNPolicy(12, **{"cell": "gru", **layers, **widths, **settings})
 
 
 def policy_oracle(task, top_k):

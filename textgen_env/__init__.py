@@ -39,6 +39,7 @@ from textgen_env.oracles.cached import CachedOracle
 from textgen_env.oracles.noisy import NoisyOracle
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.oracles.references import ReferenceOracle
+from textgen_env.tasks.in_memory import task_from_pairs
 from textgen_env.tasks.task import Task
 from textgen_env.types import BOS, EOS, PAD, UNK, Batch, Oracle, Trajectories
 
@@ -64,9 +65,30 @@ __all__ = [
     "Trajectories",
     "UserError",
     "__version__",
+    "load_task",
     "make_env",
     "make_vector_env",
+    "task_from_pairs",
 ]
+
+
+def load_task(task_id: str, **options: Any) -> Task:
+    """Load the task with this id, or at this dotted path.
+
+    Args:
+        task_id: such as ``Copy-v0``, or ``module.name`` of a task of your own.
+        **options: keyword arguments of the task's ``load``.
+
+    Raises:
+        UserError: the task or an option is unknown, or the data cannot be read.
+    """
+    load = tasks.find(task_id).load
+    known = inspect.signature(load).parameters
+    for name in options:
+        if name not in known:
+            raise unknown(f"option of {task_id}", name, known)
+    task: Task = load(**options)
+    return task
 
 
 def make_env(task_id: str, task: Task | None = None, **options: Any) -> TextGenEnv:

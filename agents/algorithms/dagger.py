@@ -14,7 +14,7 @@ from agents.generation.decoding import pick
 from agents.generation.interleaved import interleaved, stepper, steps_until
 from agents.generation.roll_in import with_rollouts
 from agents.losses.loss import Loss
-from agents.losses.sequence import checked_smoothing, clone, cross_entropy, distill
+from agents.losses.sequence import checked_smoothing, clone, cross_entropy, distillation_loss
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import Batch, Oracle, Policy, select_positions
 
@@ -115,7 +115,9 @@ class DAgger(Algorithm):
     def imitate(self, batch: Batch, on_policy: Tensor, clock: Clock) -> Loss:
         """The loss on a mixed batch."""
         if self.labels == "distribution":
-            loss = distill(self.policy, self.oracle, batch, cross_entropy, self.label_top_k)
+            loss = distillation_loss(
+                self.policy, self.oracle, batch, cross_entropy, self.label_top_k
+            )
         else:
             rows = torch.ones_like(on_policy) if self.relabel_all else on_policy
             target = relabel(self.oracle, batch, rows)

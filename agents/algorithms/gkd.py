@@ -8,7 +8,7 @@ from agents.algorithms.base import Algorithm, Clock
 from agents.generation.roll_in import with_rollouts
 from agents.losses.divergences import make_divergence
 from agents.losses.loss import Loss
-from agents.losses.sequence import distill
+from agents.losses.sequence import distillation_loss
 from textgen_env.errors import Range, check_range
 from textgen_env.types import Batch, Oracle, Policy
 
@@ -47,7 +47,7 @@ class GKD(Algorithm):
         on_policy = clock.uniform("coin", batch.row) < self.student_fraction  # [B]
         noise = clock.uniform("roll-in", batch.row, int(batch.limit.max()))  # [B, T]
         batch = with_rollouts(batch, on_policy, self.policy, noise)
-        loss = distill(self.policy, self.oracle, batch, self.divergence)
+        loss = distillation_loss(self.policy, self.oracle, batch, self.divergence)
         loss.metrics = {**loss.metrics, "on_policy": on_policy.float().mean()}
         return loss
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from agents.algorithms.base import Algorithm, Clock
 from agents.losses.loss import Loss
-from agents.losses.sequence import cross_entropy, distill
+from agents.losses.sequence import cross_entropy, distillation_loss
 from textgen_env.errors import Range, check_range
 from textgen_env.types import Batch, Oracle, Policy
 
@@ -36,7 +36,7 @@ class WordKD(Algorithm):
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """Cross-entropy at every position; the metric ``kl`` is KL(p ‖ π)."""
-        return distill(self.policy, self.oracle, batch, cross_entropy, self.label_top_k)
+        return distillation_loss(self.policy, self.oracle, batch, cross_entropy, self.label_top_k)
 
 
 NAMES = {"word_kd": partial(WordKD), "seqkd_full": partial(WordKD, demonstrations="teacher")}

@@ -22,7 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from agents.generation.decoder import Decode
 from agents.policies.layers import positions
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from textgen_env.data.readers import ESCAPE
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
@@ -37,18 +37,17 @@ def export_model(policy: nn.Module, task: Task, folder: Path, quantization: str)
     """Save the model, ``tokenizer.json`` and a ``README.md`` with an inference script.
 
     Args:
-        policy: The student, a ``Transformer``.
+        policy: The student, a ``TransformerPolicy``.
         task: The vocabulary, the preprocessing and the limits.
         folder: A new or empty folder, or one of an earlier export.
         quantization: "float32", "int8" or another type of CTranslate2.
 
     Raises:
-        UserError: The policy is not a ``Transformer``, this CPU does not support ``quantization``,
-        or
+        UserError: The policy is no transformer, this CPU does not support ``quantization``, or
             ``folder`` has other contents or cannot be written.
     """
     check_quantization(quantization)
-    if not isinstance(policy, Transformer):
+    if not isinstance(policy, TransformerPolicy):
         name = type(policy).__name__
         raise UserError(
             f"CTranslate2 does not support {name}: export a run with student=transformer"
@@ -85,7 +84,9 @@ def check_quantization(name: str) -> None:
         )
 
 
-def specification(policy: Transformer, vocabulary: Vocabulary, length: int) -> TransformerSpec:
+def specification(
+    policy: TransformerPolicy, vocabulary: Vocabulary, length: int
+) -> TransformerSpec:
     """Convert ``policy`` for sources and targets of at most ``length`` tokens.
 
     An output bias forbids PAD and BOS, which our decoders never generate, without any decoding

@@ -64,7 +64,7 @@ def clone(policy: Policy, batch: Batch, action: Tensor, smoothing: float = 0.0) 
     return Loss(total, len(features))
 
 
-def distill(
+def distillation_loss(
     policy: Policy, oracle: Oracle, batch: Batch, loss: PositionLoss, top_k: int = 0
 ) -> Loss:
     """``loss`` between student and oracle at the N real positions of ``batch``.

@@ -2,7 +2,7 @@
 
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.pretrained import load_pretrained
-from agents.policies.rnn import RNN
-from agents.policies.transformer import Transformer
+from agents.policies.rnn import RNNPolicy
+from agents.policies.transformer import TransformerPolicy
 
-__all__ = ["RNN", "HuggingFacePolicy", "Transformer", "load_pretrained"]
+__all__ = ["HuggingFacePolicy", "RNNPolicy", "TransformerPolicy", "load_pretrained"]

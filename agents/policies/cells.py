@@ -90,7 +90,7 @@ def reverse(x: Tensor, reversal: Tensor) -> Tensor:
     return x[reversal, torch.arange(x.shape[1], device=x.device)]
 
 
-class GRU(nn.GRU):
+class GRUCell(nn.GRU):
     """nn.GRU with single steps that use the same weights."""
 
     def forward(self, x: Tensor, start: Tensor) -> Tensor:  # type: ignore[override]
@@ -107,7 +107,7 @@ class GRU(nn.GRU):
         return output, (output,)
 
 
-class LSTM(nn.LSTM):
+class LSTMCell(nn.LSTM):
     """nn.LSTM with single steps that use the same weights; h and c start with the same values."""
 
     def forward(self, x: Tensor, start: Tensor) -> Tensor:  # type: ignore[override]
@@ -124,7 +124,7 @@ class LSTM(nn.LSTM):
         return hidden[0], hidden
 
 
-class SRU(nn.Module):
+class SRUCell(nn.Module):
     """Simple recurrent unit (Lei et al. 2018, equations 1-4): only element-wise ops are recurrent.
 
     f_t = σ(W_f x_t + v_f ⊙ c_{t-1} + b_f);  c_t = f_t ⊙ c_{t-1} + (1 - f_t) ⊙ W x_t;
@@ -169,4 +169,4 @@ class SRU(nn.Module):
         return gate * torch.stack(cells[1:]) + (1 - gate) * skip, cell
 
 
-CELLS: dict[str, Any] = {"gru": GRU, "lstm": LSTM, "sru": SRU}
+CELLS: dict[str, Any] = {"gru": GRUCell, "lstm": LSTMCell, "sru": SRUCell}

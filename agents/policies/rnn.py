@@ -17,7 +17,7 @@ from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import PAD, select_positions
 
 
-class RNN(nn.Module):
+class RNNPolicy(nn.Module):
     """Recurrent encoder–decoder: a bidirectional encoder and a decoder with attention.
 
     Each decoder layer starts from the final outputs, in both directions, of the encoder layer at
@@ -200,4 +200,4 @@ def bridge(inputs: int, outputs: int) -> nn.Module:
     return nn.Identity() if inputs == outputs else linear(inputs, outputs, bias=False)
 
 
-NAMES = {cell: partial(RNN, cell=cell) for cell in CELLS}
+NAMES = {cell: partial(RNNPolicy, cell=cell) for cell in CELLS}

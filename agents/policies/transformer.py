@@ -18,7 +18,7 @@ from textgen_env.types import PAD, select_positions
 CACHE_STEPS = 8  # the key–value cache grows by this many steps at a time
 
 
-class Transformer(nn.Module):
+class TransformerPolicy(nn.Module):
     """Transformer encoder–decoder (Vaswani et al. 2017).
 
     Args:
@@ -137,7 +137,7 @@ class TransformerState:
         beams: W.
         caches: of each decoder layer.
         visible: ``[N, 1, W, R]`` bool over the R cache entries; None: every row sees all of them.
-        memory: as returned by ``Transformer.encode``.
+        memory: as returned by ``TransformerPolicy.encode``.
     """
 
     time: int
@@ -297,4 +297,4 @@ def feed_forward(width: int, ffn: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(linear(width, ffn), nn.ReLU(), nn.Dropout(dropout), linear(ffn, width))
 
 
-NAMES = {"transformer": partial(Transformer)}
+NAMES = {"transformer": partial(TransformerPolicy)}

@@ -75,7 +75,7 @@ def generate_outputs(run: Run) -> Outputs:
     return result
 
 
-def evaluate(
+def evaluate_run(
     run: Run, outputs: Outputs, state: TrainerState, learned: Demonstrations
 ) -> dict[str, Any]:
     """Score the outputs, measure decoding speed and collect the cost of the training.

@@ -11,8 +11,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from agents.precision import resolve_precision
-from textgen_env.errors import UserError
+from agents.precision import resolve_device, resolve_precision
 from textgen_env.terminal import console
 
 PACKAGES = [
@@ -41,14 +40,7 @@ def resolve_machine(config: DictConfig) -> Machine:
     Raises:
         UserError: the device or the precision is not available.
     """
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"device={device} is not available here: {reason}") from error
+    device = resolve_device(config.device)
     return Machine(resolve_precision(config.precision, device), device)
 
 

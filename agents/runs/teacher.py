@@ -25,7 +25,7 @@ from agents.generation.decoder import Decode, Decoder
 from agents.generation.demonstrations import BEAM
 from agents.model import build_policy, checkpoint_header, fingerprint, load_policy
 from agents.policies.pretrained import load_pretrained
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from agents.runs.config import chosen, train_config
 from agents.runs.folder import finished_run
 from agents.runs.locks import locked
@@ -34,7 +34,7 @@ from agents.runs.results import read_results
 from agents.runs.task import pretrained_name
 from agents.training.checkpoint import load_error
 from agents.training.saving import Checkpoints
-from agents.training.trainer import train
+from agents.training.trainer import train_policy
 from textgen_env.data.batching import Batches
 from textgen_env.data.files import (
     CorruptFileError,
@@ -111,7 +111,7 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
         architecture = header["architecture"]["name"]
     policy.to(machine.device).requires_grad_(False)
     if compiled:
-        if not isinstance(policy, Transformer):
+        if not isinstance(policy, TransformerPolicy):
             raise not_compiled
         for layer in (*policy.encoder, *policy.decoder):
             layer.compile(dynamic=True)
@@ -191,7 +191,7 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
         with keys_of("teacher", [*settings, "label_smoothing"]):
             policy = build_policy(name, settings, task.vocabulary, seed).to(machine.device)
             algorithm = BC(policy, teacher.label_smoothing)
-        state = train(
+        state = train_policy(
             algorithm,
             policy,
             Batches(task.splits["train"], training.batch_tokens, seed, task.limit),

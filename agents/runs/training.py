@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ from omegaconf import DictConfig
 
 from agents.algorithms import Algorithm
 from agents.discovery import build, find_algorithm, keys_of
+from agents.estimators.episodes import Reward
 from agents.generation.decoding import DECODER_VERSION
 from agents.generation.demonstrations import KINDS
 from agents.model import checkpoint_header
@@ -18,6 +20,7 @@ from agents.runs.student import build_student, check_start
 from agents.training.learning_rate import learning_rate
 from agents.training.saving import Checkpoints
 from textgen_env.envs import rewards
+from textgen_env.envs.rewards import Function
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.tasks.task import Task, expert
 from textgen_env.types import Oracle
@@ -26,18 +29,28 @@ from textgen_env.types import Oracle
 def build_algorithm(config: DictConfig, task: Task, student: Any, oracle: Oracle) -> Algorithm:
     """The algorithm of ``config``, given the arguments that its constructor declares."""
     name, settings = chosen(config.algorithm)
-    reward = partial(
-        rewards.score_trajectories,
-        rewards.make(config.reward or task.reward, task, oracle),
-        task,
-        "train",
-    )
+    reward = training_reward(config.reward or task.reward, task, oracle)
     with keys_of("algorithm", settings):
-        algorithm: Algorithm = build(
-            find_algorithm(name).func, settings, policy=student, oracle=oracle, reward=reward
-        )
+        return make_algorithm(find_algorithm(name).func, settings, student, oracle, reward)
+
+
+def make_algorithm(
+    function: Callable[..., Algorithm],
+    settings: dict[str, Any],
+    policy: Any,
+    oracle: Oracle | None,
+    reward: Reward | None,
+) -> Algorithm:
+    """Call ``function`` with ``settings``, and with the other arguments that it names."""
+    algorithm: Algorithm = build(function, settings, policy=policy, oracle=oracle, reward=reward)
     algorithm.oracle = oracle  # the trainer counts its queries
     return algorithm
+
+
+def training_reward(name: str | Function, task: Task, oracle: Oracle | None) -> Reward:
+    """The reward of generated training sentences, as algorithms call it."""
+    reward = rewards.make(name, task, oracle)
+    return partial(rewards.score_trajectories, reward, task, "train")  # type: ignore[return-value]
 
 
 def check_settings(config: DictConfig, task: Task) -> None:

@@ -36,11 +36,11 @@ from agents.algorithms.dagger import DAgger
 from agents.evaluation.validation import validator
 from agents.generation.decoding import allowed_log_probs
 from agents.generation.rollout import eval_mode, rollout
-from agents.policies.rnn import RNN
+from agents.policies.rnn import RNNPolicy
 from agents.theory.lab import RegretCurve, Slope, horizon_curves
 from agents.theory.mdps import Array
 from agents.training.saving import Checkpoints
-from agents.training.trainer import TrainConfig, train
+from agents.training.trainer import TrainConfig, train_policy
 from textgen_env.data.batching import Batches
 from textgen_env.tasks.task import Task
 from textgen_env.tasks.tightrope import CLIMB, TightropeOracle, load
@@ -134,13 +134,15 @@ def train_student(
     steps = steps or STEPS
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        policy: Any = RNN(len(task.vocabulary), "gru", 1, 1, WIDTH // 2, WIDTH, WIDTH, dropout=0.0)
+        policy: Any = RNNPolicy(
+            len(task.vocabulary), "gru", 1, 1, WIDTH // 2, WIDTH, WIDTH, dropout=0.0
+        )
     batches = Batches(task.splits["train"], EPISODES * task.horizon, seed, task.limit)
     validate = validator(policy, task, rows=8, dtype="float32", device="cpu")
     config = TrainConfig(steps, LR, warmup=steps // 10, clip=1.0, validations=1, seed=seed)
     with tempfile.TemporaryDirectory() as folder, _no_progress_bar():
         checkpoints = Checkpoints(Path(folder), "student", {})
-        train(make_algorithm(task, policy), policy, batches, validate, config, checkpoints)
+        train_policy(make_algorithm(task, policy), policy, batches, validate, config, checkpoints)
     return policy
 
 

@@ -73,7 +73,7 @@ class TrainConfig:
     validate_first: bool = False
 
 
-def train(
+def train_policy(
     algorithm: Algorithm,
     policy: nn.Module,
     batches: Batches,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from agents.losses.sequence import nll
 from agents.policies.layers import positions
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from agents.precision import precision
 from benchmarks.material import DROPOUT, HEADS, SIZES, Setup, Work, batches, training, transformer
 from textgen_env.types import PAD, Batch
@@ -20,7 +20,7 @@ from textgen_env.types import PAD, Batch
 class TorchTransformer(nn.Module):
     """The same function as the pre-norm ``policy``, up to dropout."""
 
-    def __init__(self, policy: Transformer, layers: int, ffn: int) -> None:
+    def __init__(self, policy: TransformerPolicy, layers: int, ffn: int) -> None:
         super().__init__()
         vocabulary, width = policy.target_embedding.weight.shape
         self.source, self.target = nn.Embedding(vocabulary, width), nn.Embedding(vocabulary, width)
@@ -81,7 +81,7 @@ DECODER = ENCODER | {
 INPUTS = {"self_attention": "self_attn", "cross_attention": "multihead_attn"}
 
 
-def _renamed(policy: Transformer) -> dict[str, Tensor]:
+def _renamed(policy: TransformerPolicy) -> dict[str, Tensor]:
     """The weights of ``policy`` under torch's names."""
     state = policy.state_dict()
     renamed = {f"{side}.weight": state[f"{side}_embedding.weight"] for side in ("source", "target")}

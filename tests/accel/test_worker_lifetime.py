@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from agents.generation.decoding import greedy
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from agents.runs.machine import stop_workers
 from support.small_decodes import (
     SIZES,
@@ -72,7 +72,7 @@ def test_two_threads_can_decode_at_once():
     assert not mismatches
 
 
-class Faulty(Transformer):
+class Faulty(TransformerPolicy):
     """In a worker, the first decode raises an error and the second one dies."""
 
     def step(self, token, state):
@@ -91,11 +91,11 @@ def test_errors_and_deaths_of_workers_are_raised_and_the_next_decode_gets_new_wo
         policy.target_embedding.weight[0, 0] = 7
     with pytest.raises(RuntimeError, match="has died"):
         greedy(policy, source(), 3)
-    policy.step = Transformer.step.__get__(policy)
+    policy.step = TransformerPolicy.step.__get__(policy)
     assert_same_in_process(policy)
 
 
-class Interrupted(Transformer):
+class Interrupted(TransformerPolicy):
     """Raises Ctrl-C in the parent, at its second step."""
 
     steps = 0

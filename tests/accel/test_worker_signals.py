@@ -61,9 +61,9 @@ import os, signal, torch
 from agents import accel
 from agents.accel import workers
 from agents.generation.decoding import greedy
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 
-class Blocked(Transformer):
+class Blocked(TransformerPolicy):
     def step(self, token, state):
         os.write(1, b"decoding\\n")
         signal.pause()

@@ -11,7 +11,7 @@ import torch
 
 from agents.training.checkpoint import load_tensors, state_tensors
 from agents.training.saving import Checkpoints
-from agents.training.trainer import TrainConfig, train
+from agents.training.trainer import TrainConfig, train_policy
 from support.learners import ALGORITHMS, batch_of, first_loss, make, small_policy, teacher
 from textgen_env.data.batching import Batches
 from textgen_env.oracles.policy import PolicyOracle
@@ -121,7 +121,7 @@ def fit(task, folder, name, die_at=None, resume=False):
     config = TrainConfig(STEPS, lr=0.01, warmup=2, validations=3, resume=resume)
     batches = Batches(task.splits["train"], 100, 0, task.limit)
     checkpoints = Checkpoints(folder, "student", {})
-    train(algorithm, algorithm.policy, batches, validate, config, checkpoints)
+    train_policy(algorithm, algorithm.policy, batches, validate, config, checkpoints)
     return load_tensors(checkpoints.last)[0]
 
 

@@ -14,7 +14,7 @@ from agents.discovery import find_algorithm
 from agents.generation.rollout import frozen_copy
 from agents.training.checkpoint import load_tensors
 from agents.training.saving import Checkpoints
-from agents.training.trainer import TrainConfig, train
+from agents.training.trainer import TrainConfig, train_policy
 from support.learners import batch_of, first_loss, small_policy
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
@@ -132,7 +132,9 @@ def test_a_critic_is_trained_and_saved(task, tmp_path):
     batches = Batches(task.splits["train"], 100, 0, task.limit)
     checkpoints = Checkpoints(tmp_path, "student", {})
     config = TrainConfig(4, warmup=1, validations=1)
-    train(algorithm, algorithm.policy, batches, lambda: {"valid_score": 0.0}, config, checkpoints)
+    train_policy(
+        algorithm, algorithm.policy, batches, lambda: {"valid_score": 0.0}, config, checkpoints
+    )
     saved = load_tensors(checkpoints.last)[0]["algorithm.critic.weight"]
     assert torch.equal(saved, algorithm.critic.weight)
     assert not torch.equal(saved, before)

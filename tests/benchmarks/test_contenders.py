@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents.losses.sequence import nll
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from benchmarks.contenders import distilling, footprint, nn_transformer, ours, stepping
 from benchmarks.material import MAX_LENGTH, SIZES, Setup, batches, sources, transformer
 from textgen_env.types import EOS
@@ -19,7 +19,7 @@ DECODE = {"size": "2+2", "amp": "float32", "rows": 3, "steps": 7, "count": 2}
 DECODED_TOKENS = 3 * 7 * 2
 
 
-def random_transformer() -> Transformer:
+def random_transformer() -> TransformerPolicy:
     """A transformer in evaluation mode, with larger random weights."""
     policy = transformer(SETUP, "2+2")
     weights = policy.state_dict().items()

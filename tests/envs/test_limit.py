@@ -23,7 +23,7 @@ from agents.evaluation.speed import decoding_speed
 from agents.generation import decoding, interleaved
 from agents.generation.beam import beam_search
 from agents.generation.decoder import Decoder
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from agents.runs.demonstrations import training_demonstrations
 from support.learners import ALGORITHMS, batch_of, first_loss
 from support.tiny import tiny_task
@@ -49,7 +49,7 @@ def limited(task, ratio=1.0, offset=20, horizon=40):
 
 def endless_policy(task):
     """A policy that never generates EOS."""
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
+    policy = TransformerPolicy(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
     with torch.no_grad():
         policy.decoder_norm.bias.copy_(-99 * policy.target_embedding.weight[EOS])
     return policy

@@ -13,7 +13,7 @@ from agents.algorithms import Clock
 from agents.algorithms.bc import BC
 from agents.algorithms.word_kd import WordKD
 from agents.generation.rollout import rollout
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from support.tiny import REWARDS, noisy_references, play_actions, small_task
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.corpus import Pairs
@@ -96,7 +96,7 @@ RUNS = (run_single, run_vector, run_rollout)
 
 def student(task):
     torch.manual_seed(0)
-    return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, dropout=0.0)
+    return TransformerPolicy(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16, dropout=0.0)
 
 
 def with_limit(task, limit):

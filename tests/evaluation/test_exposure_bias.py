@@ -20,7 +20,7 @@ from agents.evaluation.exposure_bias import (
 )
 from agents.evaluation.outputs import subset
 from agents.generation.decoding import greedy
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from support.followers import Follower
 from textgen_env.data.batching import sequential_batches
 from textgen_env.errors import UserError
@@ -38,9 +38,9 @@ def measure(task: Task, students, oracle=None, rows: int = 40, **settings):
     return measure_exposure_bias(students, oracle or task.oracle(), task, split, config)
 
 
-def random_student(task: Task, seed: int = 0) -> Transformer:
+def random_student(task: Task, seed: int = 0) -> TransformerPolicy:
     torch.manual_seed(seed)
-    return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
+    return TransformerPolicy(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
 
 
 # --- the definition

@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from textgen_env.types import EOS, PAD
 
 V = 9
 
 
 @pytest.fixture(scope="package")
-def random_policy() -> Transformer:
+def random_policy() -> TransformerPolicy:
     """Its weights are large enough to distinguish the rows and to end some of them early."""
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(18)
-        policy = Transformer(V, layers=1, width=16, heads=2, ffn=16).eval()
+        policy = TransformerPolicy(V, layers=1, width=16, heads=2, ffn=16).eval()
         policy.decoder_norm.weight.mul_(3)
         policy.decoder_norm.bias.copy_(4 * policy.target_embedding.weight[EOS])
         for weight in policy.decoder.parameters():

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from agents.generation.beam import beam_search
 from agents.generation.decoding import greedy
-from agents.policies.rnn import RNN
-from agents.policies.transformer import Transformer
+from agents.policies.rnn import RNNPolicy
+from agents.policies.transformer import TransformerPolicy
 from support.exports import HORIZON, TASK, WORDS, random_sources, random_student
 from textgen_env.errors import UserError
 from textgen_env.types import BOS, EOS, PAD, shift
@@ -55,9 +55,9 @@ def test_a_beam_search_with_different_limits_raises(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def half_trained() -> Transformer:
+def half_trained() -> TransformerPolicy:
     """A student that has partly learned to copy, so beam search and greedy decoding differ."""
-    policy = Transformer(len(WORDS), layers=1, width=32, heads=4, ffn=32)
+    policy = TransformerPolicy(len(WORDS), layers=1, width=32, heads=4, ffn=32)
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.005)
     for batch in random_sources(150 * 64).split(64):
         logits = policy(batch, shift(batch))
@@ -100,7 +100,7 @@ def padded(action: Tensor) -> Tensor:
     return F.pad(action, (0, HORIZON - action.shape[1]))
 
 
-def log_prob(policy: Transformer, source: Tensor, action: Tensor) -> Tensor:
+def log_prob(policy: TransformerPolicy, source: Tensor, action: Tensor) -> Tensor:
     """The log-probability ``[B]`` of ``action``, by teacher forcing."""
     log_probs = policy(source, shift(action)).log_softmax(-1)
     return log_probs.gather(2, action[:, :, None]).squeeze(2).where(action != PAD, 0.0).sum(1)
@@ -155,7 +155,7 @@ def test_a_folder_with_other_contents_raises_and_stays_unchanged(tmp_path):
 @pytest.mark.parametrize(
     ("make_policy", "quantization", "message"),
     [
-        (lambda: RNN(len(WORDS)), "int8", "CTranslate2 does not support RNN"),
+        (lambda: RNNPolicy(len(WORDS)), "int8", "CTranslate2 does not support RNNPolicy"),
         (random_student, "int9", "unknown quantization 'int9'; did you mean 'int8'"),
         (random_student, "float16", "quantization=float16: CTranslate2 does not support it"),
     ],

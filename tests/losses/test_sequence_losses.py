@@ -10,7 +10,7 @@ from torch.distributions import Categorical
 
 from agents.losses import sequence
 from agents.losses.divergences import DIVERGENCES, forward_kl, make_divergence, reverse_kl
-from agents.losses.sequence import clone, cross_entropy, distill, nll
+from agents.losses.sequence import clone, cross_entropy, distillation_loss, nll
 from textgen_env.types import Batch
 
 
@@ -90,10 +90,10 @@ class EmbeddingPolicy(torch.nn.Module):
 LOSSES = {
     "clone": lambda policy, _, batch: clone(policy, batch, batch.target[batch.mask]),
     "smoothed": lambda policy, _, batch: clone(policy, batch, batch.target[batch.mask], 0.1),
-    "cross_entropy": lambda *models_and_batch: distill(*models_and_batch, cross_entropy),
-    "top_3": lambda *models_and_batch: distill(*models_and_batch, cross_entropy, 3),
+    "cross_entropy": lambda *models_and_batch: distillation_loss(*models_and_batch, cross_entropy),
+    "top_3": lambda *models_and_batch: distillation_loss(*models_and_batch, cross_entropy, 3),
     **{
-        name: lambda *models_and_batch, name=name: distill(
+        name: lambda *models_and_batch, name=name: distillation_loss(
             *models_and_batch, make_divergence(name, 0.3)
         )
         for name in DIVERGENCES
@@ -139,12 +139,12 @@ def test_batch_losses_equal_those_of_their_logits(batch, max_logits, monkeypatch
     policy, oracle = EmbeddingPolicy().eval(), BigramOracle()
     logits = policy.head(policy.features(batch.source, batch.prefix, batch.mask))
     log_probs, target = oracle.table[batch.prefix[batch.mask]], batch.target[batch.mask]
-    weights, full = [*policy.parameters()], distill(policy, oracle, batch, cross_entropy)
+    weights, full = [*policy.parameters()], distillation_loss(policy, oracle, batch, cross_entropy)
     for loss, expected in (
         (clone(policy, batch, target), nll(logits, target)),
         (clone(policy, batch, target, 0.1), nll(logits, target, 0.1)),
         (full, cross_entropy(logits, log_probs)),
-        (distill(policy, oracle, batch, reverse_kl), reverse_kl(logits, log_probs)),
+        (distillation_loss(policy, oracle, batch, reverse_kl), reverse_kl(logits, log_probs)),
     ):
         torch.testing.assert_close(loss.mean, expected)
         gradients = (
@@ -159,7 +159,7 @@ def test_chunks_do_not_change_dropout(batch, monkeypatch):
     for limit in (1 << 20, 44):
         monkeypatch.setattr(sequence, "MAX_LOGITS", limit)
         torch.manual_seed(5)
-        loss = distill(policy, BigramOracle(), batch, cross_entropy).mean
+        loss = distillation_loss(policy, BigramOracle(), batch, cross_entropy).mean
         results.append((loss, torch.rand(1)))
     torch.testing.assert_close(*results)
 
@@ -171,7 +171,7 @@ def test_losses_are_computed_in_float32_under_autocast():
     batch = Batch(rows, target[:, :4], target, length, limit=length, row=rows)
     with torch.autocast("cpu", torch.bfloat16):
         logits = policy.head(policy.features(batch.source, batch.prefix, batch.mask))
-        loss = distill(policy, oracle, batch, cross_entropy)
+        loss = distillation_loss(policy, oracle, batch, cross_entropy)
     log_probs, exact = oracle.table[batch.prefix[batch.mask]], {"rtol": 1e-5, "atol": 1e-5}
     assert logits.dtype == torch.bfloat16
     torch.testing.assert_close(loss.mean, cross_entropy(logits, log_probs), **exact)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from support.oracles import ToyPolicy, decode, random_query, toy_teacher
 from support.tiny import tiny_task
 from textgen_env.data.vocabulary import Vocabulary
@@ -137,7 +137,7 @@ def test_top_k_out_of_range_is_rejected(task, k):
 def test_cached_steps_apply_top_k(task, query):
     source, _, _ = query
     torch.manual_seed(0)
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
+    policy = TransformerPolicy(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16)
     oracle = PolicyOracle(policy, decode, task.vocabulary, task.vocabulary, top_k=2)
     first = torch.full((len(source),), BOS)
     stepped, _ = oracle.step(first, oracle.start(source, 3))

@@ -10,8 +10,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import agents.policies
 from agents.discovery import POLICY, help_lines, settings, variants
-from agents.policies.cells import CELLS, HIGHWAY, SRU, Layer, reversal_index, reverse
-from agents.policies.rnn import NAMES, RNN
+from agents.policies.cells import CELLS, HIGHWAY, Layer, SRUCell, reversal_index, reverse
+from agents.policies.rnn import NAMES, RNNPolicy
 from agents.precision import has_bf16
 from agents.training.checkpoint import load_tensors, load_weights, save_tensors
 from textgen_env.errors import UserError
@@ -30,9 +30,9 @@ all_sizes = pytest.mark.parametrize(
 )
 
 
-def make(cell: str, sizes: dict = PLAIN, seed: int = 0, **more: object) -> RNN:
+def make(cell: str, sizes: dict = PLAIN, seed: int = 0, **more: object) -> RNNPolicy:
     torch.manual_seed(seed)
-    return RNN(V, cell, **{**sizes, **more}).eval()
+    return RNNPolicy(V, cell, **{**sizes, **more}).eval()
 
 
 def sentences(seed: int = 1) -> tuple[Tensor, Tensor, list[int]]:
@@ -185,7 +185,7 @@ def test_gru_and_lstm_equal_torch_with_packed_sequences(cell):
 @pytest.mark.parametrize("inputs", [6, 5], ids=["identity highway", "learned highway"])
 @torch.no_grad()
 def test_sru_equals_its_equations(inputs):
-    layer = SRU(inputs, 6)
+    layer = SRUCell(inputs, 6)
     nn.init.uniform_(layer.bias, -1, 1)
     x, cell = (
         torch.randn(4, 3, inputs, generator=torch.Generator().manual_seed(2)),
@@ -222,7 +222,7 @@ def test_a_checkpoint_restores_a_policy_with_a_shared_embedding(cell, tmp_path):
 )
 def test_errors_name_the_setting(wrong, message):
     with pytest.raises(UserError, match=message):
-        RNN(V, **wrong)
+        RNNPolicy(V, **wrong)
 
 
 def test_every_setting_has_help():

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from agents.evaluation.exposure_bias import ExposureBiasConfig, measure_exposure_bias
 from agents.evaluation.outputs import subset
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from agents.reporting import exposure_report
 from textgen_env.tasks.task import Task
 
@@ -21,7 +21,7 @@ from textgen_env.tasks.task import Task
 def results(task: Task):
     torch.manual_seed(0)
     students = {
-        name: Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
+        name: TransformerPolicy(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
         for name in ("mle [1]", "imitkd_full")
     }
     config = ExposureBiasConfig(

@@ -9,7 +9,7 @@ import torch
 from agents.generation.beam import beam_search
 from agents.generation.decoder import Decoder
 from agents.generation.demonstrations import BEAM
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from agents.runs import demonstrations as module
 from agents.runs.demonstrations import fill_cache, training_demonstrations
 from textgen_env.data.batching import Batches
@@ -24,7 +24,7 @@ from textgen_env.types import EOS, PAD, Trajectories
 def policy(task):
     """Random weights, scaled so that the outputs depend on the source."""
     torch.manual_seed(0)
-    policy = Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
+    policy = TransformerPolicy(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
     with torch.no_grad():
         policy.decoder_norm.weight.mul_(3)
         for layer in policy.decoder:
@@ -56,7 +56,7 @@ def demonstrate(task, cache):
     """``training_demonstrations`` on the CPU; a policy is wrapped in its oracle."""
 
     def demonstrate(kind, teacher, **options):
-        if isinstance(teacher, Transformer):
+        if isinstance(teacher, TransformerPolicy):
             search = partial(beam_search, width=BEAM)
             teacher = PolicyOracle(teacher, search, task.vocabulary, task.vocabulary)
         return training_demonstrations(kind, task, teacher, "float32", "cpu", **options)

@@ -11,7 +11,7 @@ import pytest
 import agents.algorithms
 import agents.policies
 from agents.discovery import ALGORITHM, POLICY, find_algorithm, find_policy, settings, variants
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from cli import read
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
@@ -79,7 +79,7 @@ def test_keywords_of_a_partial_are_defaults(own):
 
 
 def test_settings_of_policies_and_tasks_need_defaults_too():
-    class Deep(Transformer):
+    class Deep(TransformerPolicy):
         def __init__(self, vocabulary_size, depth): ...
 
     def load(folder, size=3): ...

@@ -13,7 +13,7 @@ from agents.generation.rollout import rollout
 from agents.model import build_policy
 from agents.runs.demonstrations import training_demonstrations
 from agents.training.saving import Checkpoints
-from agents.training.trainer import TrainConfig, train
+from agents.training.trainer import TrainConfig, train_policy
 from textgen_env.data.batching import Batches
 from textgen_env.tasks import copy
 from textgen_env.tasks.task import Task
@@ -50,7 +50,9 @@ def half_trained_student(folder: Path, task: Task, seed: int) -> Any:
     algorithm, batches = BC(policy), Batches(task.splits["train"], BATCH_TOKENS, seed, task.limit)
     config = TrainConfig(400, lr=3e-3, warmup=40, validations=40, seed=seed)
     with pytest.raises(StopTrainingError):
-        train(algorithm, policy, batches, validate, config, Checkpoints(folder, "student", {}))
+        train_policy(
+            algorithm, policy, batches, validate, config, Checkpoints(folder, "student", {})
+        )
     return policy
 
 
@@ -62,7 +64,7 @@ def fit(
     split = training_demonstrations(
         algorithm.demonstrations, task, algorithm.oracle, "float32", "cpu"
     ).split
-    train(
+    train_policy(
         algorithm,
         policy,
         Batches(split, BATCH_TOKENS, seed, task.limit),

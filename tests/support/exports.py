@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary
@@ -26,12 +26,12 @@ TASK = Task(
 )
 
 
-def random_student(tokens: int = len(WORDS), **shape) -> Transformer:
+def random_student(tokens: int = len(WORDS), **shape) -> TransformerPolicy:
     """A transformer with all weights random, including biases and norms, and varied outputs."""
     generator = torch.Generator().manual_seed(3)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        policy = Transformer(tokens, width=16, heads=4, ffn=24, **shape)
+        policy = TransformerPolicy(tokens, width=16, heads=4, ffn=24, **shape)
     policy.eval().requires_grad_(False)
     for weight in policy.parameters():
         weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.1)

@@ -8,18 +8,20 @@ import torch
 
 from agents.evaluation.sentence import Sentence, analyze_sentence
 from agents.generation.decoding import greedy
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from textgen_env.tasks.task import Task
 
 INDEX = 3
 
 
-def untrained_student(task: Task) -> Transformer:
+def untrained_student(task: Task) -> TransformerPolicy:
     """A tiny transformer with random weights."""
     torch.manual_seed(2)
-    return Transformer(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
+    return TransformerPolicy(len(task.vocabulary), layers=1, width=16, heads=2, ffn=16).eval()
 
 
-def steps_of(student: Transformer, task: Task, split: str = "test", index: int = INDEX) -> Sentence:
+def steps_of(
+    student: TransformerPolicy, task: Task, split: str = "test", index: int = INDEX
+) -> Sentence:
     """``student`` against the task's exact oracle on one sentence."""
     return analyze_sentence(student, partial(greedy, student), task.oracle(), task, split, index)

@@ -11,22 +11,22 @@ from torch import Tensor, nn
 
 from agents.generation import decoding
 from agents.generation.decoding import greedy
-from agents.policies.rnn import RNN
-from agents.policies.transformer import Transformer
+from agents.policies.rnn import RNNPolicy
+from agents.policies.transformer import TransformerPolicy
 from textgen_env.types import EOS, Trajectories
 
 V, B = 12, 10
 SIZES = {"layers": 1, "width": 16, "heads": 2, "ffn": 16}
 
 
-def transformer(seed: int = 0) -> Transformer:
+def transformer(seed: int = 0) -> TransformerPolicy:
     torch.manual_seed(seed)
-    return Transformer(V, **SIZES).eval()
+    return TransformerPolicy(V, **SIZES).eval()
 
 
-def gru() -> RNN:
+def gru() -> RNNPolicy:
     torch.manual_seed(0)
-    return RNN(V, encoder_width=8, width=16, embedding=8).eval()
+    return RNNPolicy(V, encoder_width=8, width=16, embedding=8).eval()
 
 
 def source(rows: int = B) -> Tensor:

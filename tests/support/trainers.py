@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from agents.interop import sb3
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from textgen_env.envs import dynamics
 from textgen_env.envs.env import TextGenEnv
 from textgen_env.envs.wrappers import FlatObservation
@@ -22,10 +22,12 @@ def copy_task() -> Task:
     return copy.load(symbols=5, max_length=4, horizon=6, train=300, valid=10, test=40)
 
 
-def small_student(task: Task, dropout: float = 0.0) -> Transformer:
+def small_student(task: Task, dropout: float = 0.0) -> TransformerPolicy:
     """The same random weights at every call."""
     torch.manual_seed(0)
-    return Transformer(len(task.vocabulary), layers=1, width=32, heads=2, ffn=64, dropout=dropout)
+    return TransformerPolicy(
+        len(task.vocabulary), layers=1, width=32, heads=2, ffn=64, dropout=dropout
+    )
 
 
 def episode(task: Task, flat: bool, seed: int) -> tuple[Any, dynamics.EnvState]:

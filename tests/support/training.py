@@ -11,7 +11,7 @@ from agents.algorithms.bc import BC
 from agents.model import build_policy
 from agents.training.checkpoint import load_tensors
 from agents.training.saving import Checkpoints
-from agents.training.trainer import TrainConfig, train
+from agents.training.trainer import TrainConfig, train_policy
 from textgen_env.data.batching import Batches
 from textgen_env.tasks.copy import load
 
@@ -84,7 +84,7 @@ def fit(
         return {"valid_score": float(score), "valid_loss": 0.0}
 
     settings = {"lr": 0.01, "warmup": 2, "clip": 1.0, "validations": 3, **overrides}
-    state = train(
+    state = train_policy(
         algorithm,
         policy,
         Batches(task.splits["train"], 128, seed, task.limit),

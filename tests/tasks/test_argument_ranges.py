@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from agents.generation.decoder import Decoder
-from agents.policies.rnn import RNN
-from agents.policies.transformer import Transformer
+from agents.policies.rnn import RNNPolicy
+from agents.policies.transformer import TransformerPolicy
 from support.refused import never
 from textgen_env import CachedOracle, NoisyOracle, PolicyOracle, ReferenceOracle, TextGenVectorEnv
 from textgen_env.errors import UserError
@@ -22,12 +22,14 @@ TASK = tasks()["Copy-v0"].load(train=20, valid=2, test=2)
 
 
 def transformer(**sizes):
-    return Transformer(12, **{"layers": 1, "width": 8, "heads": 2, "ffn": 8, **sizes})
+    return TransformerPolicy(12, **{"layers": 1, "width": 8, "heads": 2, "ffn": 8, **sizes})
 
 
 def rnn(**sizes):
     small = dict.fromkeys(("encoder_width", "width", "embedding"), 8)
-    return RNN(12, **{"cell": "gru", "encoder_layers": 1, "decoder_layers": 1, **small, **sizes})
+    return RNNPolicy(
+        12, **{"cell": "gru", "encoder_layers": 1, "decoder_layers": 1, **small, **sizes}
+    )
 
 
 def policy_oracle(top_k):

@@ -1,0 +1,62 @@
+"""The architectures as functions: each builds a ``Model`` with random weights for a task.
+
+>>> import agents, textgen_env
+>>> task = textgen_env.load_task("Copy-v0")
+>>> model = agents.GRU(task, width=64, encoder_width=32, embedding=32)
+>>> model.architecture["name"], model.architecture["settings"]["width"]
+('gru', 64)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.discovery import POLICY, find_policy, settings
+from agents.model import Model, build_policy
+from textgen_env.errors import check_kind, unknown
+from textgen_env.tasks.task import Task
+
+
+def build_model(architecture: str, task: Task, seed: int = 0, **chosen: Any) -> Model:
+    """Build a model with random weights for the vocabulary and the limits of a task.
+
+    Args:
+        architecture: name of a policy, as ``student=`` on the command line.
+        task: what the model will be trained on.
+        seed: of the random weights.
+        **chosen: settings of the architecture; the others have their defaults.
+
+    Raises:
+        UserError: the architecture or a setting is unknown, or a value is out of range.
+    """
+    policy = find_policy(architecture)
+    known = settings(policy, POLICY)
+    for name, value in chosen.items():
+        if name not in known or name in policy.keywords:
+            raise unknown(f"setting of {architecture}", name, known.keys() - policy.keywords.keys())
+        check_kind(name, value, known[name])
+    known |= chosen
+    built = build_policy(architecture, known, task.vocabulary, seed)
+    model = Model.from_task(built.eval(), architecture, known, task)
+    model.trained = False
+    return model
+
+
+def Transformer(task: Task, seed: int = 0, **settings: Any) -> Model:  # noqa: N802
+    """A transformer encoder–decoder; the settings are those of ``TransformerPolicy``."""
+    return build_model("transformer", task, seed, **settings)
+
+
+def GRU(task: Task, seed: int = 0, **settings: Any) -> Model:  # noqa: N802
+    """A GRU encoder–decoder with attention; the settings are those of ``RNNPolicy``."""
+    return build_model("gru", task, seed, **settings)
+
+
+def LSTM(task: Task, seed: int = 0, **settings: Any) -> Model:  # noqa: N802
+    """An LSTM encoder–decoder with attention; the settings are those of ``RNNPolicy``."""
+    return build_model("lstm", task, seed, **settings)
+
+
+def SRU(task: Task, seed: int = 0, **settings: Any) -> Model:  # noqa: N802
+    """An SRU encoder–decoder with attention; the settings are those of ``RNNPolicy``."""
+    return build_model("sru", task, seed, **settings)
