@@ -3,13 +3,13 @@
 The library in a few lines; each name is imported when it is first used::
 
     import agents, textgen_env
-
-    task = textgen_env.load_task("Copy-v0")
-    teacher = agents.train(agents.Transformer(task), task, algorithm="mle", steps=500)
-    student = agents.distill(teacher, agents.GRU(task, width=64), task, steps=500)
-    student.generate(["a b c"])
+    task = textgen_env.load_task("G2P-v0")
+    teacher = agents.train(agents.Transformer(task, layers=3), task, algorithm="mle", steps=3000)
+    student = agents.GRU(task, width=128)
+    student = agents.distill(teacher, student, task, algorithm="imitkd_full", steps=2000)
+    student.generate(["knowledge"])
     student.save("folder")
-    agents.load("folder")
+    agents.load("folder").generate(["knowledge"])
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The library in four functions: ``train``, ``distill``, ``evaluate`` and ``load``.
 
 >>> import agents, textgen_env
->>> task = textgen_env.load_task("Copy-v0", max_length=1, horizon=2, train=50, valid=8, test=8)
+>>> task = textgen_env.load_task("Copy-v0", symbols=3, max_length=1, horizon=2, train=50)
 >>> fast = {"steps": 40, "lr": 0.02, "warmup": 2, "batch_tokens": 64, "log": False}
 >>> teacher = agents.train(agents.Transformer(task, layers=1, width=32), task, **fast)
 >>> student = agents.GRU(task, width=32, encoder_width=16)
 >>> student = agents.distill(teacher, student, task, algorithm="imitkd_full", **fast)
->>> student.generate(["a", "c"])
-['a', 'c']
+>>> student.generate(["a", "b", "c"])
+['a', 'b', 'c']
 >>> agents.evaluate(student, task)["accuracy"].value
 100.0
 """

@@ -15,13 +15,14 @@ To register a task of your own, a module or class with ``load``, pass its dotted
 
     gymnasium.register("Sort-v0", "textgen_env:make_env", kwargs={"task_id": "my_tasks.Sort"})
 
-Modules import only from those before them in this list: terminal, errors, imports, profiler,
-randomness, types, then the packages data, metrics, oracles, tasks and envs.
+Modules import only from those before them in this list: namesakes, terminal, errors, imports,
+profiler, randomness, types, then the packages data, metrics, oracles, tasks and envs.
 """
 
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -35,6 +36,7 @@ from textgen_env.envs.env import TIME_LIMIT, TextGenEnv
 from textgen_env.envs.vector import TextGenVectorEnv
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError, unknown
+from textgen_env.namesakes import describe_namesakes
 from textgen_env.oracles.cached import CachedOracle
 from textgen_env.oracles.noisy import NoisyOracle
 from textgen_env.oracles.policy import PolicyOracle
@@ -129,6 +131,9 @@ def _resolve(
     env_options = {name: value for name, value in options.items() if name in env_names}
     return task if task is not None else load(**task_options), env_options
 
+
+if _namesakes := describe_namesakes():
+    warnings.warn(_namesakes, stacklevel=2)
 
 for _id in tasks.tasks():
     if _id not in gymnasium.registry:
