@@ -209,6 +209,10 @@ def _saved_in(folder: Path | str | None, resume: bool) -> Iterator[Path]:
                 reason = str(error).partition(";")[0] or "interrupted"
                 message = f"{reason}; nothing was saved: to resume a training, give it a folder="
                 raise Interrupted(message, error.number) from error
+            except UserError as error:
+                reason, stopped, _ = str(error).partition("; stopped")
+                advice = "; stopped: lower lr or clip and train again" if stopped else ""
+                raise UserError(reason + advice) from error
         return
     path = Path(folder)
     if path.exists() and not path.is_dir():

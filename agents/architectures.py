@@ -43,20 +43,51 @@ def build_model(architecture: str, task: Task, seed: int = 0, **chosen: Any) -> 
 
 
 def Transformer(task: Task, seed: int = 0, **settings: Any) -> Model:  # noqa: N802
-    """A transformer encoder–decoder; the settings are those of ``TransformerPolicy``."""
+    """A transformer encoder–decoder (Vaswani et al. 2017).
+
+    Args:
+        task: what the model will be trained on.
+        seed: of the random weights.
+        **settings: those of ``agents.policies.TransformerPolicy``:
+            ``layers=2``, ``width=256``, ``heads=4``, ``ffn=768``, ``dropout=0.1`` and more.
+    """
     return build_model("transformer", task, seed, **settings)
 
 
 def GRU(task: Task, seed: int = 0, **settings: Any) -> Model:  # noqa: N802
-    """A GRU encoder–decoder with attention; the settings are those of ``RNNPolicy``."""
+    """A GRU encoder–decoder with attention (Cho et al. 2014, Luong et al. 2015).
+
+    Args:
+        task: what the model will be trained on.
+        seed: of the random weights.
+        **settings: those of ``agents.policies.RNNPolicy``:
+            ``encoder_layers=2``, ``decoder_layers=2``, ``encoder_width=256``, ``width=512``,
+            ``embedding=256``, ``dropout=0.1`` and more.
+    """
     return build_model("gru", task, seed, **settings)
 
 
 def LSTM(task: Task, seed: int = 0, **settings: Any) -> Model:  # noqa: N802
-    """An LSTM encoder–decoder with attention; the settings are those of ``RNNPolicy``."""
+    """An LSTM encoder–decoder with attention (Luong et al. 2015).
+
+    Args:
+        task: what the model will be trained on.
+        seed: of the random weights.
+        **settings: those of ``agents.policies.RNNPolicy``:
+            ``encoder_layers=2``, ``decoder_layers=2``, ``encoder_width=256``, ``width=512``,
+            ``embedding=256``, ``dropout=0.1`` and more.
+    """
     return build_model("lstm", task, seed, **settings)
 
 
 def SRU(task: Task, seed: int = 0, **settings: Any) -> Model:  # noqa: N802
-    """An SRU encoder–decoder with attention; the settings are those of ``RNNPolicy``."""
+    """An encoder–decoder of simple recurrent units (Lei et al. 2018) with attention.
+
+    Args:
+        task: what the model will be trained on.
+        seed: of the random weights.
+        **settings: those of ``agents.policies.RNNPolicy``:
+            ``encoder_layers=2``, ``decoder_layers=2``, ``encoder_width=256``, ``width=512``,
+            ``embedding=256``, ``dropout=0.1`` and more.
+    """
     return build_model("sru", task, seed, **settings)

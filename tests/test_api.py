@@ -61,8 +61,9 @@ def test_the_lines_of_the_documentation(kind, tmp_path, monkeypatch):
     lines = textwrap.dedent(
         re.search(r"\n( {4}import agents.*?)\n\S", agents.__doc__ + "\nE", re.S)[1]
     )
+    assert len(lines.splitlines()) == 8
     assert {"train", "distill", "generate", "save", "load"} <= {*re.findall(r"\.(\w+)\(", lines)}
-    lines = re.sub(r"steps=\d+", "steps=2, log=False", lines).replace(
+    lines = re.sub(r"steps=\d+", "steps=1, log=False", lines).replace(
         "agents.GRU(", f"agents.{kind}("
     )
     lines = lines.replace('"G2P-v0"', '"Copy-v0"').replace('"knowledge"', '"a b"')
@@ -186,6 +187,7 @@ MISTAKES = {
     "shared": ({"algorithm": "ppo", "clip": 1.0}, r"functools.partial\(PPO, clip=…\)"),
     "schedule": ({"schedule": "cosine"}, "unknown learning-rate schedule 'cosine'"),
     "device": ({"device": "gpu"}, "device=gpu is not available here"),
+    "infinite": ({"lr": 99.0, "clip": 1e6, "steps": 60}, "; stopped: lower lr or clip and train"),
     "resume": ({"resume": True}, "name the folder of the training"),
     "file": ({"folder": __file__}, "is a file; name a folder"),
 }
