@@ -2,7 +2,7 @@
 
 >>> import agents, textgen_env
 >>> task = textgen_env.load_task("Copy-v0", symbols=3, max_length=1, horizon=2, train=50)
->>> fast = {"steps": 40, "lr": 0.02, "warmup": 2, "batch_tokens": 64, "log": False}
+>>> fast = {"steps": 25, "lr": 0.03, "warmup": 2, "batch_tokens": 32, "log": False}
 >>> teacher = agents.train(agents.Transformer(task, layers=1, width=32), task, **fast)
 >>> student = agents.GRU(task, width=32, encoder_width=16)
 >>> student = agents.distill(teacher, student, task, algorithm="imitkd_full", **fast)

@@ -178,6 +178,15 @@ def test_a_signal_leaves_a_checkpoint_from_which_training_resumes(
     assert equal_tensors(weights(agents.load(tmp_path / "cut")), weights(whole))
 
 
+class NotANumber(agents.Algorithm):
+    def __init__(self, policy):
+        super().__init__()
+        self.policy = policy
+
+    def loss(self, batch, clock):
+        return self.policy(batch.source, batch.prefix).sum() * float("nan")
+
+
 MISTAKES = {
     "setting": ({"stesp": 1}, "unknown setting .*did you mean 'steps'"),
     "kind": ({"steps": "many"}, "steps='many': expected an integer"),
@@ -187,7 +196,7 @@ MISTAKES = {
     "shared": ({"algorithm": "ppo", "clip": 1.0}, r"functools.partial\(PPO, clip=…\)"),
     "schedule": ({"schedule": "cosine"}, "unknown learning-rate schedule 'cosine'"),
     "device": ({"device": "gpu"}, "device=gpu is not available here"),
-    "infinite": ({"lr": 99.0, "clip": 1e6, "steps": 60}, "; stopped: lower lr or clip and train"),
+    "infinite": ({"algorithm": NotANumber}, "; stopped: lower lr or clip and train again"),
     "resume": ({"resume": True}, "name the folder of the training"),
     "file": ({"folder": __file__}, "is a file; name a folder"),
 }
