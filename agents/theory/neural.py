@@ -39,8 +39,9 @@ from agents.generation.rollout import eval_mode, rollout
 from agents.policies.rnn import RNN
 from agents.theory.lab import RegretCurve, Slope, horizon_curves
 from agents.theory.mdps import Array
+from agents.training.config import TrainConfig
 from agents.training.saving import Checkpoints
-from agents.training.trainer import TrainConfig, train
+from agents.training.trainer import train
 from textgen_env.data.batching import Batches
 from textgen_env.tasks.task import Task
 from textgen_env.tasks.tightrope import CLIMB, TightropeOracle, load
