@@ -17,7 +17,12 @@ from agents.runs.demonstrations import training_demonstrations
 from agents.runs.folder import has_content, resumable
 from agents.runs.locks import locked
 from agents.runs.machine import Machine, use_machine
-from agents.runs.results_table import conditions, measure_speeds, system_decoders, table_rows
+from agents.runs.results_table import (
+    measure_speeds,
+    measuring_conditions,
+    system_decoders,
+    table_rows,
+)
 from agents.runs.student import build_student, needs_start
 from agents.runs.task import build_task
 from agents.runs.teacher import find_teacher
@@ -56,7 +61,9 @@ def main(config: DictConfig) -> None:
             decoders, task, subset(compared.test, config.speed_rows), config.rounds
         )
         rows = table_rows(compared, runs, failed, exported, speeds)
-        facts = conditions(compared, finished, machine, config) | {"missing": exported.missing}
+        facts = measuring_conditions(compared, finished, machine, config) | {
+            "missing": exported.missing
+        }
         path = Path(config.page or folder / f"{table.name}.md")
         for file, content in page.pages(path, table.title, command, rows, facts).items():
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -106,9 +113,7 @@ def finish_all(runs: dict[RunKey, DictConfig], count: int, folder: Path) -> dict
         if not is_finished(run):
             name = Path(run.out).name
             log = folder / "logs" / f"{name}.txt"
-            jobs[needs_start(run)].append(
-                Job(name, log, finish, OmegaConf.to_container(run))
-            )
+            jobs[needs_start(run)].append(Job(name, log, finish, OmegaConf.to_container(run)))
     console.print(f"{len(runs)} runs, {sum(map(is_finished, runs.values()))} finished before")
     return run_jobs(jobs[False], count) | run_jobs(jobs[True], count)
 

@@ -9,7 +9,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from agents.reporting.comparison import TEACHER
 from agents.reporting.style import INK, MUTED, PAGE, PALETTE, STYLE, png
@@ -57,12 +57,14 @@ def quality_speed_png(rows: Sequence[Mapping[str, Any]], label: str) -> bytes:
     panels = figure.subplots(1, max(1, len(sizes)), sharey=True, squeeze=False).flat
     for axes, size in zip(panels, sizes, strict=False):
         for point in points_of(rows, size):
-            _draw(axes, point, colors.get(point["algorithm"], INK), shapes.get(point["student"]))
+            _draw(
+                axes, point, colors.get(point["algorithm"], INK), shapes.get(point["student"], "*")
+            )
         axes.set_xscale("log")
         axes.margins(x=0.12)
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set(title=TITLES[size], xlabel="output tokens per second")
         axes.tick_params(labelleft=True)
         axes.set_ylabel(label)
@@ -70,7 +72,7 @@ def quality_speed_png(rows: Sequence[Mapping[str, Any]], label: str) -> bytes:
     return png(figure)
 
 
-def _draw(axes: Axes, point: Point, color: str, shape: str | None) -> None:
+def _draw(axes: Axes, point: Point, color: str, shape: str) -> None:
     x, y, is_teacher = point["speed"], point["score"], point["algorithm"] == TEACHER
     below, above = max(0.0, y - point["low"]), max(0.0, point["high"] - y)
     fill = PAGE if point["form"] == "int8" else color
@@ -98,6 +100,10 @@ def _legend(
     plain: Any = {"linestyle": "none", "color": MUTED}
     handles += [Line2D([], [], marker=shape, label=name, **plain) for name, shape in shapes.items()]
     for student in dict.fromkeys(row["student"] for row in rows if row["form"] == "int8"):
-        style = {"marker": shapes[student], "markerfacecolor": PAGE, "label": f"{student}, int8"}
+        style: Any = {
+            "marker": shapes[student],
+            "markerfacecolor": PAGE,
+            "label": f"{student}, int8",
+        }
         handles.append(Line2D([], [], **style, **plain))
     return handles

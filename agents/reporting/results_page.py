@@ -29,7 +29,7 @@ def pages(
         title: its heading.
         command: what reproduces it.
         rows: as from ``table_rows``.
-        facts: as from ``conditions``.
+        facts: as from ``measuring_conditions``, and ``missing``, what was not measured.
     """
     figure = path.with_suffix(".png")
     score = metric_heading(metrics(rows)[0])
@@ -137,11 +137,7 @@ def quality_notes(rows: Sequence[Row], facts: Mapping[str, Any]) -> list[str]:
         )
         + " Checkpoints were chosen on the validation split.",
         "p: two-sided paired "
-        + (
-            "t-test over the seeds' scores"
-            if several
-            else "bootstrap over test sentences"
-        )
+        + ("t-test over the seeds' scores" if several else "bootstrap over test sentences")
         + f" at {metric_heading(metrics(rows)[0]).partition(', ')[2]}, against the same student "
         "and form trained with `mle` or `seqkd`.",
         "unfinished: the best validation was in the last tenth of the training, so longer training "
@@ -223,7 +219,13 @@ def terminal_table(title: str, rows: Sequence[Row]) -> Table:
     sizes = list(rows[0]["speeds"])
     table = Table(title=Text(title), title_justify="left")
     for index, name in enumerate(
-        ["system", metric_heading(score), "p (mle)", *(f"×, batch {size}" for size in sizes), "notes"]
+        [
+            "system",
+            metric_heading(score),
+            "p (mle)",
+            *(f"×, batch {size}" for size in sizes),
+            "notes",
+        ]
     ):
         table.add_column(name, justify="right" if 0 < index < 3 + len(sizes) else "left")
     for row in rows:

@@ -111,7 +111,8 @@ def write_comparison(
         length_penalty: of beam search.
     """
     task, test, entries, table = compare_finished(runs, beams, length_penalty)
-    results, curves = entries[-1].results, {}
+    results = entries[-1].results
+    curves: dict[System, list[Any]] = {}
     for (algorithm, student, _), run in runs.items():
         cost = read_results(Path(run.out) / "results.json")["cost"]
         curves.setdefault((student, algorithm), []).append((read_metrics(run.out), cost))

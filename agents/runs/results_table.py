@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,7 +60,9 @@ def system_decoders(
     if teacher is not None:
         for width in reversed(compared.entries[0].outputs):
             penalty = config.evaluate.length_penalty
-            decoders[TEACHER, TEACHER, beam_name(width)] = Decoder(teacher, width, *machine, penalty)
+            decoders[TEACHER, TEACHER, beam_name(width)] = Decoder(
+                teacher, width, *machine, penalty
+            )
     entries, missing = [], set()
     for (algorithm, student, seed), run in runs.items():
         policy = load_student(run.out, run.device, run.precision)[2]
@@ -135,9 +136,9 @@ def table_rows(
         run, each with its ``form``, its ``speeds``, ``{batch: {form: rates}}``, its ``notes``, and
         for students their mean ``validation`` score.
     """
-    systems = {(student, algorithm): [] for algorithm, student, _ in runs}
+    systems: dict[tuple[str, str], list[DictConfig]] = {}
     for (algorithm, student, _), run in runs.items():
-        systems[student, algorithm].append(run)
+        systems.setdefault((student, algorithm), []).append(run)
     rows = []
     scored = {(row["student"], row["algorithm"]): row for row in compared.rows}
     first = compared.rows[0]
@@ -180,12 +181,15 @@ def _speeds_of(
 
 def best_validation(metrics: Iterable[Mapping[str, Any]], phase: str) -> tuple[int, float]:
     """Step and score of the best validation, the first of equals; (0, 0.0) without any."""
-    best = (0, 0.0)
-    for row in metrics:
-        score = next((row[key] for key in row if key.startswith("valid_")), None)
-        if row.get("phase") == phase and score is not None and (best == (0, 0.0) or score > best[1]):
-            best = row["step"], score
-    return best
+    scores = [
+        (-row["step"], row[key])
+        for row in metrics
+        if row.get("phase") == phase
+        for key in [next((key for key in row if key.startswith("valid_")), None)]
+        if key is not None
+    ]
+    step, score = max(scores, key=lambda pair: pair[::-1], default=(0, 0.0))
+    return -step, score
 
 
 def _notes(late: list[int], finished: int, reasons: list[str]) -> list[str]:
@@ -209,7 +213,7 @@ def _teacher_notes(compared: Comparison, config: DictConfig) -> list[str]:
     return ["unfinished"] if step > LAST * config.teacher.train.steps else []
 
 
-def conditions(
+def measuring_conditions(
     compared: Comparison, runs: dict[RunKey, DictConfig], machine: Machine, config: DictConfig
 ) -> dict[str, Any]:
     """What the page says about how its values were measured.
