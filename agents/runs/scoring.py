@@ -71,12 +71,17 @@ def load_scored(
         return Scored(model, task, None)
     if fixed := sorted(set(env) & set(FIXED)):
         raise UserError(f"env.{fixed[0]} does not apply: the model has its own; leave it out")
-    config = read_run(Path(run), env)[0] if has_config else None
+    config, results = read_run(Path(run), env) if has_config else (None, {})
     name, options = _named(env) if config is None else chosen(config.env)
     steps, known = asdict(model.text_settings.preprocessing), settings(find(name).load)
     options |= {step: done for step, done in steps.items() if step in known}
     with only_split(split, model.vocabulary), local_only():
         task = _fitted(_with_split(read_task(name, options), split), model)
+    if not env and (before := results["corpus"]["source"]) != task.corpus.source:
+        raise UserError(
+            f"{run}: its {before} corpus is not available, only the {task.corpus.source} one; "
+            "give env.data_dir=FOLDER"
+        )
     return Scored(model, task, config)
 
 

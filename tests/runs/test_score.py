@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import score
+from agents.model import Model
 from support.commands import CPU, run_in_process
 from support.corpora import write_parallel
 from support.pretrained_models import FAMILIES
@@ -86,6 +87,7 @@ def test_other_splits_and_rows_can_be_scored(scored):
 
 @pytest.mark.parametrize("family", ["marian", "gpt2"])
 def test_a_pretrained_model_is_scored_without_a_run(family, scored, test_set):
+    pytest.importorskip("transformers")
     model = FAMILIES[family](test_set.parent / family)
     env = [
         "env=ParallelText-v0",
@@ -96,6 +98,27 @@ def test_a_pretrained_model_is_scored_without_a_run(family, scored, test_set):
     _, summary, lines = scored(f"hf:{model}", *env)
     assert [row["source"] for row in lines["model"]] == ["das haus ."]
     assert summary["scores"]["model"]["signature"].startswith("nrefs:1|")
+
+
+def test_a_saved_model_is_scored_without_a_run(runs, test_set, monkeypatch):
+    monkeypatch.chdir(test_set.parent)
+    Model.load(runs["text"]).save("model")
+    assert "run=model names no task" in run_in_process(score, "run=model", code=2)
+    words = ["run=model", *CPU, "env=IWSLT-v0", f"env.data_dir={test_set}"]
+    assert "teacher=true: run=model is not the folder of a run" in run_in_process(
+        score, *words, "teacher=true", code=2
+    )
+    run_in_process(score, *words, "out=scored")
+    (line,) = Path("scored/model.jsonl").read_text().splitlines()
+    assert json.loads(line)["references"] == ["the house is old ."]
+
+
+def test_another_corpus_than_the_runs_is_never_taken_in_its_place(runs, tmp_path):
+    folder = shutil.copytree(runs["bc"], tmp_path / "copy")
+    path = folder / "results.json"
+    path.write_text(path.read_text().replace('"source": "bundled"', '"source": "hub"'))
+    output = run_in_process(score, f"run={folder}", *CPU, code=2)
+    assert "its hub corpus is not available, only the bundled one; give env.data_dir=" in output
 
 
 def test_a_teacher_that_is_gone_is_named_and_the_student_scored(runs, tmp_path, monkeypatch):
