@@ -29,19 +29,14 @@ from textgen_env.terminal import console, safe_json
 
 def main(config: DictConfig) -> None:
     """Model and test set → outputs → scores."""
-    if config.run is None:
-        raise UserError("give run=RUN, a finished run folder, or run=hf:MODEL")
-    if config.split not in SPLITS:
-        raise unknown("split", config.split, SPLITS)
-    if config.metric:
-        sentence_score(config.metric, "a", ["a"])  # refuses an unknown metric before any work
+    check(config)
     machine = use_machine(config)
     env = cli.given_env(config.run, config.overrides)
     scored = load_scored(config.run, env, config.split, config.source_prefix, config.separator)
-    console.print("\n".join(scored.task.describe()), soft_wrap=True)
-    task, split = scored.task, subset(scored.task.splits[config.split], config.rows)
-    folder, metric = config.out and make_folder(config.out), config.metric or task.metric
-    settings = search(config, scored)
+    task, metric = scored.task, config.metric or scored.task.metric
+    console.print("\n".join(task.describe()), soft_wrap=True)
+    folder = config.out and make_folder(config.out)
+    split, settings = subset(task.splits[config.split], config.rows), search(config, scored)
     scores: dict[str, dict[str, Score]] = {}
     for name, decode in decoders(config, scored, machine, settings).items():
         texts = generate_texts(decode, task, split)
@@ -50,20 +45,34 @@ def main(config: DictConfig) -> None:
             lines = sentence_lines(metric, texts, split.texts)
             write_atomically(folder / f"{name}.jsonl", lines.encode())
     summary = {
-        "run": config.run,
-        "env": task.id,
-        "split": config.split,
-        "rows": len(split),
+        **{"run": config.run, "env": task.id, "split": config.split, "rows": len(split)},
         "metric": metric,
         "scores": {
-            name: score_entry(values, task.corpus.preprocessing)
-            | {"intervals": {key: [value.low, value.high] for key, value in values.items()}}
+            name: score_entry(values, task.corpus.preprocessing) | intervals(values)
             for name, values in scores.items()
         },
         "settings": {**settings, **machine._asdict(), "threads": torch.get_num_threads()},
         "versions": package_versions(),
     }
     report(summary, scores, folder)
+
+
+def check(config: DictConfig) -> None:
+    """Find mistakes that would otherwise show after the decoding."""
+    if config.run is None:
+        raise UserError("give run=RUN, a finished run folder, or run=hf:MODEL")
+    if config.split not in SPLITS:
+        raise unknown("split", config.split, SPLITS)
+    if config.metric:
+        try:
+            sentence_score(config.metric, "a", ["a"])
+        except RuntimeError as error:  # sacreBLEU lacks the package of a tokenizer
+            raise UserError(f"metric={config.metric}: {str(error).splitlines()[0]}") from error
+
+
+def intervals(scores: dict[str, Score]) -> dict[str, Any]:
+    """The interval of every metric; ``score_entry`` has that of the first one only."""
+    return {"intervals": {name: [score.low, score.high] for name, score in scores.items()}}
 
 
 def search(config: DictConfig, scored: Scored) -> dict[str, Any]:
@@ -76,7 +85,7 @@ def search(config: DictConfig, scored: Scored) -> dict[str, Any]:
 def decoders(
     config: DictConfig, scored: Scored, machine: Machine, settings: dict[str, Any]
 ) -> dict[str, Decode]:
-    """The decoders of the model and, if it is asked for and can be found, of its teacher."""
+    """The decoders of the model and, with ``teacher=true`` and if it is found, of its teacher."""
     policy, beam, penalty = scored.model.policy, settings["beam"], settings["length_penalty"]
     name = "model" if scored.config is None else "student"
     decode: dict[str, Decode] = {name: Decoder(policy.to(machine.device), beam, *machine, penalty)}
