@@ -143,9 +143,7 @@ class Model:
         Raises:
             UserError: the model is missing, corrupted or of an incompatible version.
         """
-        if not Path(folder).is_dir():
-            raise UserError(f"no run folder at {folder}")
-        vocabulary = Vocabulary.load(Path(folder) / VOCABULARY)
+        vocabulary = Vocabulary.load(existing_folder(folder) / VOCABULARY)
         policy, header = load_policy(Path(folder), vocabulary)
         try:
             text_settings = TextSettings.from_json(header["text"])
@@ -156,6 +154,13 @@ class Model:
             ) from error
         policy.eval().requires_grad_(False)
         return cls(policy, header["architecture"], vocabulary, text_settings)
+
+
+def existing_folder(folder: Path | str) -> Path:
+    """``folder`` as a path; UserError unless it is a folder."""
+    if not Path(folder).is_dir():
+        raise UserError(f"no run folder at {folder}")
+    return Path(folder)
 
 
 def checkpoint_header(name: str, settings: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -198,9 +203,7 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, An
         UserError: the checkpoint is missing, corrupted, of an incompatible version, or of another
             vocabulary.
     """
-    if not folder.is_dir():
-        raise UserError(f"no run folder at {folder}")
-    path = folder / WEIGHTS
+    path = existing_folder(folder) / WEIGHTS
     try:
         tensors, header = load_tensors(path)
     except CorruptFileError as error:

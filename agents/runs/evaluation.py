@@ -12,7 +12,13 @@ import torch
 from omegaconf import OmegaConf
 
 from agents import reporting as report
-from agents.evaluation.outputs import cached_outputs, outputs_filename, samples, subset
+from agents.evaluation.outputs import (
+    cached_outputs,
+    outputs_filename,
+    samples,
+    sentence_lines,
+    subset,
+)
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
 from agents.model import fingerprint
@@ -61,7 +67,10 @@ def output_files(run: Run) -> dict[str, Path]:
 
 
 def generate_outputs(run: Run) -> Outputs:
-    """Outputs for the test sentences that ``config.evaluate`` selects; cached ones are loaded."""
+    """Outputs for the test sentences that ``config.evaluate`` selects; cached ones are loaded.
+
+    Those of the student are also saved as JSON lines, with references and scores, for readers.
+    """
     result = Outputs(subset(run.task.splits["test"], run.config.evaluate.rows), {}, {})
     files = output_files(run)
     # The teacher's folder is already named after its weights.
@@ -72,6 +81,8 @@ def generate_outputs(run: Run) -> Outputs:
             decode, run.task, result.test, files[name], weights[name]
         )
         result.seconds[name] = None if cached else time.perf_counter() - start
+    lines = sentence_lines(run.task.metric, result.texts["student"], result.test.texts)
+    write_atomically(files["student"].with_suffix(".jsonl"), lines.encode())
     return result
 
 

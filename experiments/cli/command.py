@@ -19,7 +19,7 @@ from agents.training import signals
 from cli import idle, jobs, sweep, usage, words
 from cli.composing import compose, initialized
 from cli.jobs import Main
-from cli.schema import keys
+from cli.schema import config_of, keys
 from cli.store import store
 from textgen_env.errors import UserError
 
@@ -113,14 +113,19 @@ def _run_hydra(main: Main, command: str, arguments: list[str]) -> list[Exception
 
 
 def _passed_on(command: str, overrides: list[str]) -> list[str]:
-    """Collect overrides of other commands in the list ``overrides=``, if ``command`` has that."""
-    known = keys(command, {})
+    """Collect overrides of other commands in the list ``overrides=``, if ``command`` has that.
+
+    If its configuration has ``passes``, only overrides of that group are collected.
+    """
+    known, group = keys(command, {}), getattr(config_of(command), "passes", None)
     if "overrides" not in known:
         return overrides
     own = [
         word
         for word in overrides
-        if word.partition("=")[0] in known or words.is_hydras(*words.parse([word]))
+        if word.partition("=")[0] in known
+        or words.is_hydras(*words.parse([word]))
+        or (group and group != word.partition("=")[0].partition(".")[0])
     ]
     rest = [words.quote(word) for word in overrides if word not in own]
     return [*own, f"overrides=[{','.join(rest)}]"] if rest else own

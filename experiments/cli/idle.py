@@ -12,7 +12,7 @@ from agents.discovery import find_algorithm
 from textgen_env.errors import UserError
 
 HUB = ("hub", "hub_config", "hub_revision")
-PRETRAINED = ("source_prefix", "separator", "source_limit", "horizon")  # of generate.py
+PRETRAINED = ("source_prefix", "separator", "source_limit", "horizon")  # of an hf: model
 BEAM = range(2, 10**9)  # widths of beam search; 1 is greedy
 # Keys that have an effect only with some values of another key; a row without that key is ignored.
 USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
@@ -54,7 +54,7 @@ def check_given(keys: Iterable[str], config: DictConfig) -> None:
 def why_idle(key: str, config: DictConfig) -> str:
     """Why ``key`` has no effect in a run of ``config``; empty where it has one."""
     group, _, name = key.partition(".")
-    if group == "teacher":
+    if group == "teacher" and OmegaConf.is_dict(config.teacher):
         return _idle_of_teacher(name, config)
     if group == "env" and "corpus" in config.env:
         return _idle_of_corpus(name, config.env)
@@ -64,7 +64,7 @@ def why_idle(key: str, config: DictConfig) -> str:
         return "trainer=sb3_a2c uses each step once"
     if key in ("seed", "top_k") and config.get("samples") == 0:
         return "only samples=1 or more uses it"
-    if key in PRETRAINED and "input" in config and not str(config.run).startswith("hf:"):
+    if key in PRETRAINED and "source_prefix" in config and not str(config.run).startswith("hf:"):
         return "only run=hf:… uses it"
     if key.startswith("neural_") and config.get("neural") is False:
         return "neural=false trains no students"

@@ -16,6 +16,10 @@ CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.
 SEED = Range(0, 2**32 - 1)
 COUNT = Range(1, 10**9)
 BEAM = Range(1, 1000)
+TASK_KEYS = (
+    "keys of the run's task, filled in from the command line: env.data_dir=FOLDER if its corpus "
+    "was moved, and env=module.Task, repeated, if the task is not part of this project"
+)
 PENALTY = "length penalty of beam search: scores are divided by length ** penalty"
 
 

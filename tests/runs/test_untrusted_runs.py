@@ -37,6 +37,7 @@ TRAINING = [
 ]
 COMMANDS = {  # the commands that open a run folder, with overrides that make them fast
     "show": [],
+    "score": ["rows=4", "teacher=true", "threads=1", "workers=1", "out=scored"],
     "speed": ["rows=4", "rounds=1", "threads=[1]", "beams=[1]", "batch_sizes=[4]"],
     "export": ["rows=4", "batch_sizes=[1]", "threads=1"],
     "exposure_bias": [

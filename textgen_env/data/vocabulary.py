@@ -22,6 +22,7 @@ from textgen_env.data.files import (
     save_json,
     write_atomically,
 )
+from textgen_env.data.scope import current_scope
 from textgen_env.errors import UserError
 from textgen_env.terminal import safe_json
 from textgen_env.types import BOS, EOS, PAD, UNK
@@ -185,7 +186,13 @@ def _without_specials(ids: list[int]) -> list[int]:
 
 
 def subword_vocabulary(corpus: Corpus, size: int) -> Vocabulary:
-    """Train the joint vocabulary of a corpus's training split, or load it from the cache."""
+    """Train the joint vocabulary of a corpus's training split, or load it from the cache.
+
+    Within ``only_split``, returns the vocabulary given there.
+    """
+    given: Vocabulary | None = current_scope().vocabulary
+    if given:
+        return given
     name = f"bpe-{tokenizers_version}-{size}-{corpus.fingerprint}.json"
     path = cache_dir() / "vocabularies" / name
     if path.is_file():
