@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from agents.algorithms.base import Algorithm
 from agents.training.checkpoint import (
     first_nonfinite,
+    load_header,
     load_optimizer,
     load_state,
     load_tensors,
@@ -26,9 +27,11 @@ from agents.training.checkpoint import (
 from agents.training.state import TrainerState, read_trainer_state
 from agents.training.unsaved import check_unsaved_state, unsaved_state
 from textgen_env.data.files import CorruptFileError
+from textgen_env.data.schema import MAX_NUMBER
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
+LAST = Path("checkpoints", "last.safetensors")
 Validate = Callable[[], dict[str, float]]  # metrics; the first one is the score, higher is better
 
 
@@ -43,7 +46,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, phase: str, header: dict[str, Any]) -> None:
         self.folder, self.phase, self.header = folder, phase, header
-        self.last = folder / "checkpoints" / "last.safetensors"
+        self.last = folder / LAST
         self.best = folder / "checkpoints" / "best.safetensors"
         self.saved_step = 0
 
@@ -218,6 +221,19 @@ class Checkpoints:
             f"{reason}; stopped: {self.last} holds the last finite state; "
             f"{restart}, or continue from it with resume=true"
         )
+
+
+def saved_step(folder: Path) -> int:
+    """The step of the last checkpoint in a run folder; 0 if there is none.
+
+    Raises:
+        UserError: the checkpoint is corrupted.
+    """
+    path = folder / LAST
+    if not path.exists():
+        return 0
+    progress = load_header(path).get("progress")
+    return read_trainer_state(progress, MAX_NUMBER, path).step
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
