@@ -13,9 +13,25 @@ from yaml import YAMLError
 from agents.runs.machine import Machine
 from agents.training.trainer import TrainConfig
 from textgen_env.data.files import read_text
-from textgen_env.errors import UserError
+from textgen_env.data.schema import MAX_NUMBER
+from textgen_env.errors import Range, UserError
 
 CODE = ("env", "teacher", "student", "algorithm", "reward")  # keys that may name code
+POSITIVE = (int | float, Range(0, 100))
+# What commands use of a finished run's config.yaml.
+CONFIG = {
+    "env": {"name": str, "*": object},
+    "teacher": {"name": str, "path?": str | None, "length_penalty": POSITIVE, "*": object},
+    "student": {"name": str, "*": object},
+    "algorithm": {"name": str, "*": object},
+    "evaluate": {
+        "beam": (int, Range(1, 1000)),
+        "length_penalty": POSITIVE,
+        "rows?": (int | None, Range(1, MAX_NUMBER)),
+        "*": object,
+    },
+    "*": object,
+}
 MAX_CHARACTERS, MAX_DEPTH = 1 << 16, 8  # of a config.yaml
 
 
@@ -35,7 +51,11 @@ def chosen(group: DictConfig) -> tuple[str, dict[str, Any]]:
 
 
 def train_config(
-    settings: DictConfig, seed: int, machine: Machine, resume: bool | str, validate_first: bool = False
+    settings: DictConfig,
+    seed: int,
+    machine: Machine,
+    resume: bool | str,
+    validate_first: bool = False,
 ) -> TrainConfig:
     """The trainer's settings from ``config.train`` or ``config.teacher.train``."""
     names = ("steps", "lr", "schedule", "warmup", "clip", "validations")
@@ -68,9 +88,7 @@ def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> dict[st
             raise UserError(
                 f"{path} holds another run: {key}={there} there, {here} here; choose another out="
             )
-    return {
-        key: tuple(map(_plain, values)) for key, values in changed.items()
-    }
+    return {key: tuple(map(_plain, values)) for key, values in changed.items()}
 
 
 def _plain(value: Any) -> Any:

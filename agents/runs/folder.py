@@ -48,7 +48,9 @@ def open_folder(config: DictConfig, script: str, overrides: list[str]) -> Iterat
         Interrupted: a signal arrived; the message says how to resume.
     """
     if config.resume and not config.out:
-        raise UserError(f"resume={_text(config.resume)}: name the folder of the run with out=")
+        raise UserError(
+            f"resume={str(config.resume).lower()}: name the folder of the run with out="
+        )
     default = f"{config.env.name}-{config.algorithm.name}-{config.student.name}-seed{config.seed}"
     config.out = config.out or str(unused_folder(default))
     folder = Path(config.out)
@@ -84,7 +86,11 @@ def _changes(folder: Path, config: DictConfig) -> dict[str, tuple[Any, Any]]:
         UserError: it changes what may not change.
     """
     path, finished = folder / "config.yaml", (folder / "results.json").is_file()
-    if not path.is_file() or not config.resume or not (config.resume is True or has_content(folder)):
+    if (
+        not path.is_file()
+        or not config.resume
+        or not (config.resume is True or has_content(folder))
+    ):
         return {}
     longer = config.train.steps > _steps(path)
     changed = check_same(path, config, FINISHED if finished and not longer else UNFINISHED)
@@ -105,14 +111,12 @@ def _record_changes(folder: Path, config: DictConfig) -> None:
         return
     step = saved_step(folder)
     if config.train.steps < step:
-        raise UserError(f"train.steps={config.train.steps}: the run in {folder} has done {step}")
+        raise UserError(
+            f"train.steps={config.train.steps}: the run in {folder} has done {step} steps"
+        )
     record_changes(folder, step, changed)
     if "train.steps" in changed and results.is_file():
         results.rename(folder / f"results-{changed['train.steps'][0]}.json")
-
-
-def _text(value: Any) -> str:
-    return str(value).lower()
 
 
 def has_content(folder: Path) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agents.discovery import settings
 from agents.model import load_policy
-from agents.runs.config import read_config
+from agents.runs.config import CONFIG, read_config
 from agents.runs.folder import finished_run
 from agents.runs.machine import resolve_machine
 from agents.runs.results import read_results
@@ -22,6 +22,7 @@ from agents.runs.run import Run
 from agents.runs.task import build_task
 from agents.runs.teacher import find_teacher
 from textgen_env.data.hub import local_only
+from textgen_env.data.schema import check
 from textgen_env.errors import UserError
 from textgen_env.tasks import known_tasks
 from textgen_env.tasks.task import Task
@@ -40,6 +41,11 @@ def load_run(folder: Path | str, device: str = "auto", precision: str = "auto") 
     """
     config, task, student = load_student(folder, device, precision)
     path = str(config.teacher.path or "")
+    if not path and config.teacher.name != "exact":
+        raise UserError(
+            f"{Path(folder) / 'results.json'} names no teacher; "
+            "rerun the command with resume=true to restore it"
+        )
     if path and not path.startswith("hf:") and not Path(path).exists():
         raise UserError(
             f"{folder}: its teacher {path} is missing; "
@@ -67,8 +73,11 @@ def load_student(
     config, results = _read(folder)
     config.device, config.precision = device, precision
     machine = resolve_machine(config)
-    with local_only():
-        task = build_task(config)
+    try:
+        with local_only():
+            task = build_task(config)
+    except UserError as error:
+        raise UserError(f"{folder / 'config.yaml'}: {error}") from error
     before, now = results["corpus"]["fingerprint"], task.corpus.fingerprint
     if before != now:
         raise UserError(
@@ -93,7 +102,8 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
     try:
         config.evaluate.setdefault("length_penalty", 1.0)  # the only value in earlier versions
         config.teacher.setdefault("length_penalty", 1.0)
-        _ = config.teacher.name, config.evaluate.beam, results["scores"]["teacher"]["signature"]
+        check(OmegaConf.to_container(config), CONFIG, "config.yaml")
+        _ = results["scores"]["teacher"]["signature"]
         _ = [results[name] for name in ("corpus", "teacher", "student", "speed", "cost")]
         _check_env(config.env, folder)
     except UserError:

@@ -30,7 +30,7 @@ from agents.runs.config import chosen, train_config
 from agents.runs.folder import finished_run
 from agents.runs.locks import locked
 from agents.runs.machine import Machine
-from agents.runs.results import read_results
+from agents.runs.results import COST, read_results
 from agents.runs.task import pretrained_name
 from agents.training.checkpoint import load_error
 from agents.training.saving import Checkpoints
@@ -146,7 +146,7 @@ def training_cost(path: str) -> dict[str, Any] | None:
     cached, run = Path(path) / "cost.json", Path(path) / "results.json"
     if cached.is_file():
         try:
-            return load_json(cached)
+            return load_json(cached, COST)  # type: ignore[no-any-return]
         except CorruptFileError as error:
             message = f"{error}; the cost of the teacher's training is unknown"
             console.print(message, markup=False, soft_wrap=True)

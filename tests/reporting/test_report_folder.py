@@ -29,7 +29,14 @@ def test_a_file_truncated_at_any_byte_loses_at_most_the_last_row(tmp_path: Path)
 
 @pytest.mark.parametrize(
     "broken",
-    ['{"step": 1', "3", "", "nonsense", '{"phase": "student"}', '{"step": 1, "phase": "", "x": []}'],
+    [
+        '{"step": 1',
+        "3",
+        "",
+        "nonsense",
+        '{"phase": "student"}',
+        '{"step": 1, "phase": "", "x": []}',
+    ],
 )
 def test_a_broken_line_before_the_last_raises_with_its_number(tmp_path: Path, broken: str) -> None:
     row = '{"step": 1, "phase": "student"}'
