@@ -17,16 +17,16 @@ from textgen_env.data.schema import MAX_NUMBER
 from textgen_env.errors import Range, UserError
 
 CODE = ("env", "teacher", "student", "algorithm", "reward")  # keys that may name code
-POSITIVE = (int | float, Range(0, 100))
+PENALTY = (int | float, Range(0, 100))
 # What commands use of a finished run's config.yaml.
 CONFIG = {
     "env": {"name": str, "*": object},
-    "teacher": {"name": str, "path?": str | None, "length_penalty": POSITIVE, "*": object},
+    "teacher": {"name": str, "path?": str | None, "length_penalty?": PENALTY, "*": object},
     "student": {"name": str, "*": object},
     "algorithm": {"name": str, "*": object},
     "evaluate": {
         "beam": (int, Range(1, 1000)),
-        "length_penalty": POSITIVE,
+        "length_penalty?": PENALTY,
         "rows?": (int | None, Range(1, MAX_NUMBER)),
         "*": object,
     },
@@ -146,6 +146,6 @@ def _check_plain(text: str, path: Path) -> None:
         expanded = getattr(event, "tag", None) or "${" in text or text == "???"
         if expanded or isinstance(event, yaml.AliasEvent) or depth > MAX_DEPTH:
             raise UserError(
-                f"{path}:{event.start_mark.line + 1}: a tag, an alias, ${{…}} or deep nesting; "
+                f"{path}:{event.start_mark.line + 1}: a tag, an alias, ${{…}}, ??? or deep nesting; "
                 "a run's settings are plain values: write the value"
             )

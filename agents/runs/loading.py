@@ -100,9 +100,9 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
     config: Any = read_config(folder / "config.yaml")
     results = read_results(folder / "results.json")
     try:
+        check(OmegaConf.to_container(config), CONFIG, "config.yaml")
         config.evaluate.setdefault("length_penalty", 1.0)  # the only value in earlier versions
         config.teacher.setdefault("length_penalty", 1.0)
-        check(OmegaConf.to_container(config), CONFIG, "config.yaml")
         _ = results["scores"]["teacher"]["signature"]
         _ = [results[name] for name in ("corpus", "teacher", "student", "speed", "cost")]
         _check_env(config.env, folder)

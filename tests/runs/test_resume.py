@@ -71,14 +71,16 @@ def test_overrides_are_checked(copy_run, overrides, message):
 @pytest.mark.parametrize("key", ["seed=3", "train.batch_tokens=64", "env.train=100"])
 def test_what_may_not_change_is_refused_by_name(copy_run, key):
     config = read(key)
-    with pytest.raises(UserError, match=f"run/config.yaml holds another run: {key.split('=')[0]}="):
+    with pytest.raises(
+        UserError, match=rf"run/config\.yaml holds another run: {key.split('=')[0]}="
+    ):
         dagger.main(config)
 
 
 def test_there_is_no_run_to_continue(tmp_path):
-    with pytest.raises(UserError, match="^resume=true: name the folder of the run with out=$"):
+    with pytest.raises(UserError, match=r"^resume=true: name the folder of the run with out=$"):
         cli.read_given("dagger", ["resume=true"])
-    with pytest.raises(UserError, match="^resume=true: there is no run in "):
+    with pytest.raises(UserError, match=r"^resume=true: there is no run in "):
         cli.read_given("dagger", ["resume=true", f"out={tmp_path}"])
     with pytest.raises(UserError, match=r"^unknown resume 'maybe'.*auto, false, true"):
         cli.read_given("dagger", ["resume=maybe"])
@@ -114,7 +116,7 @@ def test_repeated_code_is_imported(copy_run):
     Path("own_rewards.py").write_text("def short(*_):\n    return 0.0\n")
     change("reward: null", "reward: own_rewards.short")
     change("name: bc\n", "name: reinforce\n")
-    with pytest.raises(UserError, match="repeat reward=own_rewards.short"):
+    with pytest.raises(UserError, match=r"repeat reward=own_rewards\.short"):
         read()
 
 

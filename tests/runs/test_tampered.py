@@ -72,7 +72,7 @@ def changed(node: Any, keys: tuple[str, ...], value: Any) -> Any:
     if value is ... and not rest:
         del node[first]
     else:
-        node[first] = changed(node[first], tuple(rest), value)
+        node[first] = changed(node.get(first), tuple(rest), value)
     return node
 
 
@@ -168,7 +168,7 @@ DAMAGES: dict[str, dict[str, Damage]] = {
 }
 
 TASK = [word for word in SEQKD if word not in ("algorithm=seqkd", "out=run")]
-NEW = [*TASK, "algorithm=bc", "out=new"]
+NEW = [*(word for word in TASK if not word.startswith("teacher")), "algorithm=bc", "out=new"]
 
 
 class Reader(NamedTuple):
