@@ -146,6 +146,6 @@ def _check_plain(text: str, path: Path) -> None:
         expanded = getattr(event, "tag", None) or "${" in text or text == "???"
         if expanded or isinstance(event, yaml.AliasEvent) or depth > MAX_DEPTH:
             raise UserError(
-                f"{path}:{event.start_mark.line + 1}: a tag, an alias, ${{…}}, ??? or deep nesting; "
-                "a run's settings are plain values: write the value"
+                f"{path}:{event.start_mark.line + 1}: a tag, an alias, "
+                "${…}, ??? or deep nesting; a run's settings are plain values: write the value"
             )

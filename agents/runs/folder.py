@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from agents.runs.changes import CHANGES, record_changes
-from agents.runs.config import check_same, is_outside, read_config
+from agents.runs.config import check_same, is_outside
 from agents.runs.locks import LOCK_FILE, is_locked, locked
 from agents.training.saving import saved_step
 from agents.training.signals import Interrupted
@@ -76,7 +76,6 @@ def _check_folder(folder: Path, config: DictConfig) -> None:
             )
     elif config.resume is True and not path.is_file():
         raise UserError(f"resume=true: there is no run in {folder}")
-    _changes(folder, config)
 
 
 def _changes(folder: Path, config: DictConfig) -> dict[str, tuple[Any, Any]]:
@@ -85,23 +84,16 @@ def _changes(folder: Path, config: DictConfig) -> dict[str, tuple[Any, Any]]:
     Raises:
         UserError: it changes what may not change.
     """
-    path, finished = folder / "config.yaml", (folder / "results.json").is_file()
-    if (
-        not path.is_file()
-        or not config.resume
-        or not (config.resume is True or has_content(folder))
-    ):
+    path = folder / "config.yaml"
+    resumed = config.resume is True or (config.resume and has_content(folder))
+    if not resumed or not path.is_file():
         return {}
-    longer = config.train.steps > _steps(path)
-    changed = check_same(path, config, FINISHED if finished and not longer else UNFINISHED)
+    changed = check_same(path, config, UNFINISHED)
+    before, after = changed.get("train.steps", (0, 0))
+    longer = isinstance(before, int) and after > before
+    if (folder / "results.json").is_file() and not longer:
+        check_same(path, config, FINISHED)
     return {key: values for key, values in changed.items() if not key.startswith(ALWAYS)}
-
-
-def _steps(path: Path) -> int:
-    steps = OmegaConf.select(read_config(path), "train.steps")
-    if type(steps) is not int:
-        raise UserError(f"{path}: train.steps is not a number of steps; restore a copy")
-    return steps
 
 
 def _record_changes(folder: Path, config: DictConfig) -> None:

@@ -56,7 +56,7 @@ def test_every_setting_comes_from_the_folder(copy_run):
 REFUSED = {
     "another student": (["student=gru"], "student=transformer there, gru here"),
     "unknown key": (["train.step=9"], "unknown key 'train.step'; did you mean 'train.steps'?"),
-    "out of range": (["train.lr=-1"], "train.lr=-1: expected a number "),
+    "out of range": (["train.lr=-1"], "train.lr=-1.0: expected a number "),
     "idle key": (["reward=bleu"], "reward does not apply: algorithm=bc uses no reward"),
 }
 
@@ -88,8 +88,7 @@ def test_there_is_no_run_to_continue(tmp_path):
 
 OUTSIDE = {
     "algorithm": ("name: bc", "name: outside.Algorithm", "algorithm=outside.Algorithm"),
-    "env": ("name: Copy-v0", "name: outside", "env=outside"),
-    "env with a dot": ("name: Copy-v0", "name: outside:task", "env=outside:task"),
+    "env": ("name: Copy-v0", "name: outside:task", "env=outside:task"),
     "reward": ("reward: null", "reward: outside.reward", "reward=outside.reward"),
     "student": (
         "student:\n  name: transformer",
@@ -107,17 +106,13 @@ def test_code_that_a_folder_names_has_to_be_repeated(copy_run, old, new, word):
     with pytest.raises(UserError) as error:
         read()
     assert str(error.value).startswith("run/config.yaml")
-    assert word in str(error.value)
-    if "." in word or ":" in word:
-        assert f"repeat {word} on the command line" in str(error.value)
+    assert f"repeat {word} on the command line" in str(error.value)
 
 
 def test_repeated_code_is_imported(copy_run):
     Path("own_rewards.py").write_text("def short(*_):\n    return 0.0\n")
     change("reward: null", "reward: own_rewards.short")
-    change("name: bc\n", "name: reinforce\n")
-    with pytest.raises(UserError, match=r"repeat reward=own_rewards\.short"):
-        read()
+    assert read("reward=own_rewards.short").reward == "own_rewards.short"
 
 
 # --- longer
