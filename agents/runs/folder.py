@@ -116,8 +116,8 @@ def has_content(folder: Path) -> bool:
 
     Files that a killed process was writing do not count.
     """
-    if not folder.exists():
-        return False
+    if not folder.is_dir():
+        return folder.exists()
     entries = [*folder.iterdir(), *(folder / "checkpoints").glob("*")]
     return any(not (path.name in BEGINNING or is_temporary(path)) for path in entries)
 

@@ -110,9 +110,9 @@ def test_code_that_a_folder_names_has_to_be_repeated(copy_run, old, new, word):
 
 
 def test_repeated_code_is_imported(copy_run):
-    Path("own_rewards.py").write_text("def short(*_):\n    return 0.0\n")
-    change("reward: null", "reward: own_rewards.short")
-    assert read("reward=own_rewards.short").reward == "own_rewards.short"
+    Path("repeated.py").write_text("from agents.algorithms.bc import BC as Own\n")
+    change("name: bc", "name: repeated.Own")
+    assert read("algorithm=repeated.Own").algorithm.name == "repeated.Own"
 
 
 # --- longer
