@@ -21,9 +21,14 @@ from textgen_env.data.files import is_temporary, remove_temporaries, write_atomi
 from textgen_env.errors import UserError
 
 # Keys that a resume may change: in any run, in a finished run, in an unfinished run.
-ALWAYS = ("out", "resume", "threads", "workers", "teacher.compile")
+ALWAYS = ("out", "resume", "threads", "workers", "teacher.compile", "teacher.train.accumulate")
 FINISHED = (*ALWAYS, "evaluate.")
-UNFINISHED = (*FINISHED, "train.steps", "train.lr", "train.clip", "train.validations")
+# Keys of which a larger value lets a finished run train on.
+LONGER = ("train.steps", "train.epochs", "train.patience")
+UNFINISHED = (
+    *(*FINISHED, *LONGER, "train.lr", "train.clip", "train.validations"),
+    *("train.accumulate", "train.checkpointing"),
+)
 # What a run writes before its first checkpoint. A folder with nothing else has lost nothing.
 BEGINNING = (
     *("config.yaml", LOCK_FILE, "vocabulary.json", "metrics.jsonl", "tensorboard"),
@@ -89,11 +94,23 @@ def _changes(folder: Path, config: DictConfig) -> dict[str, tuple[Any, Any]]:
     if not resumed or not path.is_file():
         return {}
     changed = check_same(path, config, UNFINISHED)
-    before, after = changed.get("train.steps", (0, 0))
-    longer = isinstance(before, int) and after > before
-    if (folder / "results.json").is_file() and not longer:
+    if (folder / "results.json").is_file() and not _is_longer(changed):
         check_same(path, config, FINISHED)
     return {key: values for key, values in changed.items() if not key.startswith(ALWAYS)}
+
+
+def _is_longer(changed: dict[str, tuple[Any, Any]]) -> bool:
+    """Whether the training goes on after what was its end."""
+
+    def limit(key: str, value: Any) -> float:
+        unlimited = float("inf") if key == "train.patience" else 0.0
+        return value if isinstance(value, int | float) else unlimited
+
+    return any(
+        limit(key, after) > limit(key, before)
+        for key, (before, after) in changed.items()
+        if key in LONGER
+    )
 
 
 def _record_changes(folder: Path, config: DictConfig) -> None:
@@ -101,14 +118,12 @@ def _record_changes(folder: Path, config: DictConfig) -> None:
     changed, results = _changes(folder, config), folder / "results.json"
     if not changed:
         return
-    step = saved_step(folder)
-    if config.train.steps < step:
-        raise UserError(
-            f"train.steps={config.train.steps}: the run in {folder} has done {step} steps"
-        )
+    step, steps = saved_step(folder), config.train.steps
+    if steps is not None and steps < step:
+        raise UserError(f"train.steps={steps}: the run in {folder} has done {step} steps")
     record_changes(folder, step, changed)
-    if "train.steps" in changed and results.is_file():
-        results.rename(folder / f"results-{changed['train.steps'][0]}.json")
+    if _is_longer(changed) and results.is_file():
+        results.rename(folder / f"results-{step}.json")
 
 
 def has_content(folder: Path) -> bool:

@@ -21,10 +21,13 @@ EXPORTED = {
     "*": object,
 }
 COST = {"seconds": SECONDS, "validation_seconds?": SECONDS, "*": MAYBE_NUMBER}
+TRAINING = {"steps": COUNT, "best_step": COUNT, "improved_step": COUNT, "stopped": str}
+TEACHER = {"path": str | None, "parameters?": MAYBE_NUMBER, "training?": TRAINING, "*": object}
 RESULTS: dict[str, Any] = {
     "corpus?": {"name": str, "source": str, "fingerprint": str, "*": object},
-    "teacher?": {"path": str | None, "parameters?": MAYBE_NUMBER, "*": object},
+    "teacher?": TEACHER,
     "student?": {"parameters": MAYBE_NUMBER, "*": object},
+    "training?": TRAINING,
     "scores?": {
         "*": {
             "signature?": str,

@@ -16,6 +16,7 @@ from cli.schema import default_groups, keys
 from textgen_env.errors import UserError
 
 OWN = ("out", "resume")  # of the command, never of the folder
+INSTEAD = {"train.steps": "train.epochs", "train.epochs": "train.steps"}  # either of them
 
 
 def continued(command: str, given: list[Override]) -> list[Override]:
@@ -61,7 +62,7 @@ def _overrides(
                 f"{path} holds another run: {key}={value} there, {own[key].value()} here; "
                 "choose another out="
             )
-        if key in own or key in OWN:
+        if key in own or key in OWN or INSTEAD.get(key) in own:
             continue
         if is_outside(key, value):
             raise UserError(
