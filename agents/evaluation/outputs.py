@@ -18,6 +18,7 @@ from textgen_env.metrics.scores import sentence_score
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console, safe_json
 
+OUTPUTS = {"model": str, "texts": [str]}
 MAX_BATCH_TOKENS = 4096  # tokens per decoding batch, padding included
 
 
@@ -77,13 +78,11 @@ def cached_outputs(
 
 def _load_outputs(path: Path, count: int, model: str) -> list[str]:
     """The outputs in ``path``; CorruptFileError unless they are ``count`` texts of ``model``."""
-    content = load_json(path)
-    texts = content.get("texts") if isinstance(content, dict) else None
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise CorruptFileError(f"{path} does not hold a list of texts")
+    content = load_json(path, OUTPUTS)
+    texts: list[str] = content["texts"]
     if len(texts) != count:
         raise CorruptFileError(f"{path} does not hold {count} texts")
-    if content.get("model") != model:
+    if content["model"] != model:
         raise CorruptFileError(f"{path} was generated with other weights")
     return texts
 

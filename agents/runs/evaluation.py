@@ -22,6 +22,7 @@ from agents.evaluation.outputs import (
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
 from agents.model import fingerprint
+from agents.runs.changes import describe_changes, read_changes
 from agents.runs.config import read_config
 from agents.runs.demonstrations import Demonstrations
 from agents.runs.machine import package_versions
@@ -130,6 +131,7 @@ def evaluate(
         "cost": _cost(run, state, learned, evaluation_seconds),
         "profile": state.profile,
         "versions": package_versions(),
+        **({"changes": changes} if (changes := read_changes(run.folder)) else {}),
         **({"exported": previous["exported"]} if previous.get("exported") else {}),
     }
 
@@ -170,6 +172,6 @@ def previous_results(folder: Path) -> dict[str, Any]:
 
 def finish_run(folder: Path, results: dict[str, Any], outputs: Outputs) -> None:
     """Write the report, samples and curves, then ``results.json``, which marks a finished run."""
-    config = OmegaConf.to_yaml(read_config(folder / "config.yaml"))
+    config = OmegaConf.to_yaml(read_config(folder / "config.yaml")) + describe_changes(folder)
     report.save_report(folder, results, samples(outputs.test, outputs.texts, SAMPLES), config)
     write_atomically(folder / "results.json", json.dumps(results, indent=2).encode())

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agents.discovery import settings
 from agents.model import existing_folder, load_policy
-from agents.runs.config import read_config
+from agents.runs.config import CONFIG, read_config
 from agents.runs.folder import finished_run
 from agents.runs.machine import Machine, resolve_machine
 from agents.runs.results import read_results
@@ -22,6 +22,7 @@ from agents.runs.run import Run
 from agents.runs.task import build_task
 from agents.runs.teacher import Teacher, find_teacher
 from textgen_env.data.hub import local_only
+from textgen_env.data.schema import check
 from textgen_env.errors import UserError
 from textgen_env.tasks import known_tasks
 from textgen_env.tasks.task import Task
@@ -63,6 +64,11 @@ def load_teacher(folder: Path | str, config: DictConfig, task: Task, machine: Ma
         UserError: the teacher is missing or has another vocabulary.
     """
     path = str(config.teacher.path or "")
+    if not path and config.teacher.name != "exact":
+        raise UserError(
+            f"{Path(folder) / 'results.json'} names no teacher; "
+            "rerun the command with resume=true to restore it"
+        )
     if path and not path.startswith("hf:") and not Path(path).exists():
         raise UserError(
             f"{folder}: its teacher {path} is missing; "
@@ -88,8 +94,11 @@ def load_student(
     config, results = read_run(folder, env)
     config.device, config.precision = device, precision
     machine = resolve_machine(config)
-    with local_only():
-        task = build_task(config)
+    try:
+        with local_only():
+            task = build_task(config)
+    except UserError as error:
+        raise UserError(f"{folder / 'config.yaml'}: {error}") from error
     before, now = results["corpus"]["fingerprint"], task.corpus.fingerprint
     if before != now:
         raise UserError(
@@ -118,9 +127,10 @@ def read_run(folder: Path, env: Env | None = None) -> tuple[DictConfig, dict[str
     config: Any = read_config(folder / "config.yaml")
     results = read_results(folder / "results.json")
     try:
+        check(OmegaConf.to_container(config), CONFIG, "config.yaml")
         config.evaluate.setdefault("length_penalty", 1.0)  # the only value in earlier versions
         config.teacher.setdefault("length_penalty", 1.0)
-        _ = config.teacher.name, config.evaluate.beam, results["scores"]["teacher"]["signature"]
+        _ = results["scores"]["teacher"]["signature"]
         _ = [results[name] for name in ("corpus", "teacher", "student", "speed", "cost")]
         if env:
             config.env = _overridden(config.env, env)

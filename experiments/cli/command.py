@@ -19,6 +19,7 @@ from agents.training import signals
 from cli import idle, jobs, sweep, usage, words
 from cli.composing import compose, initialized
 from cli.jobs import Main
+from cli.resuming import continued
 from cli.schema import config_of, keys
 from cli.store import store
 from textgen_env.errors import UserError
@@ -64,9 +65,13 @@ def read(command: str, overrides: list[str]) -> DictConfig:
 
 
 def read_given(command: str, overrides: list[str]) -> DictConfig:
-    """``read`` for a user's overrides; refuses also a key that has no effect beside the others."""
-    config = read(command, overrides)
-    idle.check_given(words.by_key(words.parse(overrides)), config)
+    """``read`` for a user's overrides; refuses also a key that has no effect beside the others.
+
+    The settings of a run that they resume come from its folder.
+    """
+    given = words.parse(overrides)
+    config = read(command, words.lines(continued(command, given)))
+    idle.check_given(words.by_key(given), config)
     return config
 
 
@@ -89,6 +94,7 @@ def _run(main: Main, command: str) -> None:
         given += words.parse([f"hydra.sweep.dir={words.quote(str(failed.parent))}"])
     else:
         read_given(command, words.lines(given))
+        given = continued(command, given)
     errors = _run_hydra(main, command, [*flags, *words.lines(given)])
     if errors:
         raise errors[0]

@@ -137,8 +137,8 @@ def check_values(given: dict[str, Override], known: dict[str, Key], config: Dict
         for entry in entries:
             if isinstance(entry, int | float) and not isinstance(entry, bool):
                 check_range(key, entry, allowed)
-            if entry is not None and known[key].choices and entry not in known[key].choices:
-                raise unknown(key, entry, known[key].choices)
+            if entry is not None and known[key].choices and show(entry) not in known[key].choices:
+                raise unknown(key, show(entry), known[key].choices)
 
 
 def _one_line(error: Exception, given: dict[str, Override], known: dict[str, Key]) -> UserError:

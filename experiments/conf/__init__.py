@@ -23,7 +23,13 @@ TASK_KEYS = (
 PENALTY = "length penalty of beam search: scores are divided by length ** penalty"
 
 
-def key(default: Any, meaning: str, allowed: Range | None = None, empty: bool = False) -> Any:
+def key(
+    default: Any,
+    meaning: str,
+    allowed: Range | None = None,
+    empty: bool = False,
+    choices: tuple[str, ...] = (),
+) -> Any:
     """A dataclass field with what the command line needs to know about a key.
 
     Args:
@@ -31,8 +37,9 @@ def key(default: Any, meaning: str, allowed: Range | None = None, empty: bool = 
         meaning: one line for ``--help``.
         allowed: range of the number, or of every number in the list.
         empty: whether an empty string is a value.
+        choices: all values, as they are written.
     """
-    metadata = {"meaning": meaning, "range": allowed, "empty": empty}
+    metadata = {"meaning": meaning, "range": allowed, "empty": empty, "choices": choices}
     if isinstance(default, list):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)

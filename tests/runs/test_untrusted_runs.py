@@ -78,7 +78,7 @@ def hub_corpus(run: Path) -> None:
     (run / "config.yaml").write_text(env + text[text.index("teacher:") :])
 
 
-INTERPOLATION = "a tag, an alias, ${…} or deep nesting"
+INTERPOLATION = "a tag, an alias, ${…}, ??? or deep nesting"
 ATTACKS: dict[str, tuple[Attack, str]] = {  # name: (what is done to a good run, the message)
     "dotted name": (dotted_algorithm, ""),
     "pickled teacher": (
