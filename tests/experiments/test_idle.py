@@ -8,7 +8,7 @@ import pytest
 
 import compare
 from cli import idle, read_given
-from compare import passing
+from cli.planning import passing
 from support.refused import never, refused
 from textgen_env.errors import UserError
 
