@@ -82,7 +82,7 @@ class GRPO(Algorithm):
         self.policy, self.reward, self.samples, self.epochs = policy, reward, samples, epochs
         self.clip, self.scale_rewards, self.loss_type, self.kl = clip, scale_rewards, loss_type, kl
         self.initial_policy = frozen_copy(policy) if kl else None  # π₀
-        self.needs_start = not cold_start
+        self.needs_start, self.updates_per_batch = not cold_start, epochs
 
     def updates(self, batches: list[Batch], clock: Clock) -> Iterator[Loss]:
         """For each batch, generate episodes once and update on them ``epochs`` times."""

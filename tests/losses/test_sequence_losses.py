@@ -182,25 +182,30 @@ def test_losses_are_computed_in_float32_under_autocast():
 # --- the tail in one bucket, and the NLL of the references
 
 
-@pytest.mark.parametrize("top_k", [1, 3, 10])
+@pytest.mark.parametrize("top_k", [1, 3, 9])
 @pytest.mark.parametrize("loss", [forward_kl, reverse_kl])
-def test_a_kl_with_the_tail_in_one_bucket_is_never_negative(batch, loss, top_k):
-    """It is 0 for equal models, and grouping tokens never increases it (data processing)."""
+def test_a_kl_with_the_tail_in_one_bucket_is_at_most_the_whole_kl(batch, loss, top_k):
     policy, oracle = EmbeddingPolicy().eval(), BigramOracle()
-    bucketed = distill(policy, oracle, batch, loss, top_k, "bucket").mean
     whole = distill(policy, oracle, batch, loss).mean
-    assert 0 < bucketed < whole
+    assert 0 < distill(policy, oracle, batch, loss, top_k, "bucket").mean < whole
     everything = distill(policy, oracle, batch, loss, policy.vocabulary_size, "bucket").mean
     torch.testing.assert_close(everything, whole)
-    for seed in range(20):
-        q, p = random_logits(seed, 30, 11).log_softmax(-1), random_logits(seed + 50, 30, 11)
-        index = p.topk(top_k).indices
-        q, p = bucket_tail(q, index), bucket_tail(p.log_softmax(-1), index)
-        torch.testing.assert_close(p.exp().sum(-1), torch.ones(30))
-        truncated = (p.exp() * (p - q))[:, :top_k].sum(-1)  # without the tail
-        assert truncated.min() < 0 or top_k == 10
-        assert all(loss(q[row : row + 1], p[row : row + 1]) > 0 for row in range(30))
-        assert loss(p, p).abs() < 1e-6
+
+
+@pytest.mark.parametrize("top_k", [1, 3])
+@pytest.mark.parametrize("sharpness", [0.3, 1.0, 3.0])
+def test_a_kl_with_the_tail_in_one_bucket_is_never_negative(top_k, sharpness):
+    """Without the tail the sum can be, where the student is surer of the k tokens."""
+    p = random_logits(1, 200, 11).log_softmax(-1)
+    q, index = (sharpness * p).log_softmax(-1), p.topk(top_k).indices
+    bucketed_q, bucketed_p = bucket_tail(q, index), bucket_tail(p, index)
+    torch.testing.assert_close(bucketed_p.exp().sum(-1), torch.ones(200))
+    for loss in (forward_kl, reverse_kl):
+        losses = [loss(bucketed_q[row, None], bucketed_p[row, None]) for row in range(200)]
+        assert min(losses) >= -1e-6
+        assert loss(bucketed_p, bucketed_p).abs() < 1e-6
+    if sharpness > 1:
+        assert (bucketed_p.exp() * (bucketed_p - bucketed_q))[:, :top_k].sum(-1).min() < 0
 
 
 def test_the_bucket_holds_the_mass_of_all_other_tokens(batch):
