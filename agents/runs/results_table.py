@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from agents.evaluation.outputs import generate_texts
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
-from agents.policies.transformer import Transformer
+from agents.policies.transformer import TransformerPolicy
 from agents.reporting import read_metrics
 from agents.reporting.comparison import TEACHER, Entry, comparison_rows
 from agents.runs.comparison import Comparison, RunKey
@@ -69,7 +69,7 @@ def system_decoders(
         decoders.setdefault((student, algorithm, ""), Decoder(policy, 1, *machine))
         if find_spec("ctranslate2") is None:
             missing.add("CTranslate2 is not installed, so no export was measured (extra `export`).")
-        elif not isinstance(policy, Transformer):
+        elif not isinstance(policy, TransformerPolicy):
             missing.add(f"CTranslate2 does not support the {student} student.")
         else:
             decode = export_int8(policy, task, folder / INT8 / Path(run.out).name)
@@ -87,7 +87,7 @@ def beam_name(width: int) -> str:
     return "greedy" if width == 1 else f"beam {width}"
 
 
-def export_int8(policy: Transformer, task: Task, folder: Path) -> Decode:
+def export_int8(policy: TransformerPolicy, task: Task, folder: Path) -> Decode:
     """Export to CTranslate2; its workers share a batch of the size that they are given."""
     from agents.interop import ctranslate2 as export  # needs the extra
 
