@@ -20,10 +20,11 @@ from agents.generation.rollout import eval_mode
 from agents.generation.search import Search
 from agents.precision import precision as autocast
 from agents.text import TextSettings
-from agents.training.checkpoint import load_tensors, load_weights, save_tensors
+from agents.training.checkpoint import check_layout, load_tensors, load_weights, save_tensors
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.corpus import Pairs
 from textgen_env.data.files import CorruptFileError
+from textgen_env.data.schema import check
 from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
@@ -31,6 +32,11 @@ from textgen_env.tasks.task import Task
 from textgen_env.types import EOS
 
 WEIGHTS, VOCABULARY = Path("checkpoints", "best.safetensors"), Path("vocabulary.json")
+HEADER = {
+    "architecture": {"name": str, "settings": {"*": object}},
+    "vocabulary": str,
+    "*": object,
+}
 MAX_BATCH_TOKENS = 4096  # source tokens per decoding batch, padding included
 
 
@@ -143,9 +149,7 @@ class Model:
         Raises:
             UserError: the model is missing, corrupted or of an incompatible version.
         """
-        if not Path(folder).is_dir():
-            raise UserError(f"no run folder at {folder}")
-        vocabulary = Vocabulary.load(Path(folder) / VOCABULARY)
+        vocabulary = Vocabulary.load(existing_folder(folder) / VOCABULARY)
         policy, header = load_policy(Path(folder), vocabulary)
         try:
             text_settings = TextSettings.from_json(header["text"])
@@ -156,6 +160,13 @@ class Model:
             ) from error
         policy.eval().requires_grad_(False)
         return cls(policy, header["architecture"], vocabulary, text_settings)
+
+
+def existing_folder(folder: Path | str) -> Path:
+    """``folder`` as a path; UserError unless it is a folder."""
+    if not Path(folder).is_dir():
+        raise UserError(f"no run folder at {folder}")
+    return Path(folder)
 
 
 def checkpoint_header(name: str, settings: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -198,9 +209,7 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, An
         UserError: the checkpoint is missing, corrupted, of an incompatible version, or of another
             vocabulary.
     """
-    if not folder.is_dir():
-        raise UserError(f"no run folder at {folder}")
-    path = folder / WEIGHTS
+    path = existing_folder(folder) / WEIGHTS
     try:
         tensors, header = load_tensors(path)
     except CorruptFileError as error:
@@ -213,22 +222,26 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, An
             "env.vocabulary it was trained with"
         )
     try:
-        policy = build_policy(name, kwargs, vocabulary, seed=0)
-    except (TypeError, ValueError, RuntimeError) as error:
+        with torch.device("meta"):  # sizes without memory: the settings may name any size
+            sizes = build_policy(name, kwargs, vocabulary, seed=0).state_dict()
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: cannot build {name} from its settings ({reason})") from error
+    check_layout(sizes, tensors, f"{path} does not match its settings")
+    policy = build_policy(name, kwargs, vocabulary, seed=0)
     load_weights(policy, tensors, path)
     return policy, header
 
 
 def _architecture(header: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
     """Name and settings of the policy; UserError if they are missing or unknown."""
-    architecture = header.get("architecture")
-    architecture = architecture if isinstance(architecture, dict) else {}
-    name, kwargs = architecture.get("name"), architecture.get("settings")
-    has_vocabulary = isinstance(header.get("vocabulary"), str)
-    if not (isinstance(name, str) and isinstance(kwargs, dict) and has_vocabulary):
-        raise UserError(f"{path} has no policy metadata; pass the folder of a run")
+    try:
+        check(header, HEADER, "its header")
+    except ValueError as error:
+        raise UserError(
+            f"{path} has no policy metadata ({error}); pass the folder of a run"
+        ) from error
+    name, kwargs = header["architecture"]["name"], header["architecture"]["settings"]
     try:
         known = settings(find_policy(name), POLICY)
     except UserError:
