@@ -26,7 +26,7 @@ class DistiLLM(Algorithm):
     For oracle p and student q the loss is the skew KL(p ‖ αp + (1 - α)q) or the skew reverse
     KL(q ‖ αq + (1 - α)p) (Ko et al. 2024, "DistiLLM", section 3.1), on adaptive off-policy data
     (section 3.2, Algorithm 1). With probability φ a sequence is the student's instead of the
-    data's. At progress t/T, a fraction 1 - t/T of these are new samples, which also enter a replay
+    data's. At step t of T a fraction 1 - t/T of these are new samples, which also enter a replay
     buffer; the others come from that buffer. All are new until it is full. φ grows when the
     validation loss has risen since the previous validation.
 
@@ -36,7 +36,7 @@ class DistiLLM(Algorithm):
     Args:
         divergence: skew_kl or skew_reverse_kl
         skew: α, the weight of the mixture's first distribution, in [0, 1); 0: the plain KL
-        student_fraction: φ at the start
+        student_fraction: φ at the start, the probability that a sequence is the student's
         growth: added to φ, which is at most 1, when the validation loss has risen
         tolerance: how much the validation loss must rise, in nats per token
         capacity: sequences in the replay buffer
