@@ -98,7 +98,8 @@ def load_student(
         with local_only():
             task = build_task(config)
     except UserError as error:
-        raise UserError(f"{folder / 'config.yaml'}: {error}") from error
+        where = "" if env else f"{folder / 'config.yaml'}: "  # else a key of the command line
+        raise UserError(f"{where}{error}") from error
     before, now = results["corpus"]["fingerprint"], task.corpus.fingerprint
     if before != now:
         raise UserError(

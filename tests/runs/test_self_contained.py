@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -26,12 +27,12 @@ RUNS = {  # name: its overrides
     "sru": [*TAUGHT, "student=sru", *SMALL_RNN],
     "pretrained": [*TEXT, "teacher.path=hf:marian", *SMALL_STUDENT],
     "Copy-v0": ["env=Copy-v0", "env.train=40", "env.symbols=5", *SMALL_STUDENT],
+    "G2P-v0": ["env=G2P-v0", "env.data_dir=words", *TRAINED_TEACHER, *SMALL_STUDENT],
     "Tightrope-v0": ["env=Tightrope-v0", "env.train=40", "env.horizon=6", *SMALL_STUDENT],
 }
-NAMES = [
-    pytest.param(name, marks=pytest.mark.slow) if name in ("lstm", "sru", "Tightrope-v0") else name
-    for name in RUNS
-]
+SLOW = ("lstm", "sru", "G2P-v0", "Tightrope-v0")
+NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in RUNS]
+TEST_SETS = {"Copy-v0": "", "Tightrope-v0": "", "G2P-v0": "words"}  # generated, or elsewhere
 
 
 def write_text(folder: Path, *splits: str) -> None:
@@ -44,11 +45,20 @@ def write_text(folder: Path, *splits: str) -> None:
             (folder / f"{split}.{suffix}").write_text("".join(lines))
 
 
+def write_words(folder: Path) -> None:
+    """A dictionary of 15,000 words."""
+    folder.mkdir(parents=True)
+    words = itertools.islice(itertools.product("abcdefghijklmnopqrstuvwxyz", repeat=3), 15_000)
+    lines = ["".join(word) + " B AH0 D\n" for word in words]
+    (folder / "cmudict.dict").write_text("".join(lines))
+
+
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    """Holds ``cache``, where the runs find their teacher, and ``test``, a corpus to test on."""
+    """Holds ``cache``, where the runs find their teacher, and ``test`` and ``words`` to test on."""
     home = tmp_path_factory.mktemp("home")
     write_text(home / "test", "test")
+    write_words(home / "words")
     return home
 
 
@@ -61,6 +71,7 @@ def run(request, home, tmp_path, monkeypatch) -> Path:
     moved, scored, origin = home / request.param, home / f"{request.param}-scored", home / "origin"
     if not moved.is_dir():
         write_text(origin / "text", "train", "valid", "test")
+        write_words(origin / "words")
         monkeypatch.chdir(origin)
         monkeypatch.setenv("TEXTGEN_CACHE", str(home / "cache"))
         monkeypatch.setattr("agents.reporting.save_report", lambda *args: None)
@@ -100,7 +111,8 @@ def test_score_finds_the_scores_of_the_run_for_student_and_teacher(run, home):
 
 @pytest.mark.parametrize("run", NAMES, indirect=True)
 def test_score_needs_only_the_folder_and_the_test_set(run, home):
-    data = [f"env.data_dir={home / 'test'}"] if "-v0" not in run.name else []
+    test_set = TEST_SETS.get(run.name, "test")
+    data = [f"env.data_dir={home / test_set}"] if test_set else []
     run_in_process(score, f"run={run}", *data, "rows=12", *CPU, "out=scored")
     check_scores(Path("scored"), run, "student")
 
