@@ -20,6 +20,7 @@ import dagger
 import export
 import exposure_bias
 import generate
+import score
 import show
 import speed
 from agents.training.checkpoint import load_tensors, save_tensors
@@ -189,6 +190,7 @@ READERS = {
     "generate": Reader(
         generate, ["run=run", "input=lines", "device=cpu"], (BEST, "vocabulary.json")
     ),
+    "score": Reader(score, ["run=run", "device=cpu"], (*LOADED, "vocabulary.json")),
     "init": Reader(dagger, [*NEW, "init=run"], (BEST,)),
     "teacher.path": Reader(dagger, [*NEW, "teacher.path=run"], ("results.json", BEST)),
     "resume": Reader(dagger, ["out=run", "resume=true"], (*LOADED, LAST, "metrics.jsonl")),
