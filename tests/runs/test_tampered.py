@@ -217,7 +217,7 @@ def cases() -> Iterator[Any]:
                 )
 
 
-@pytest.mark.parametrize(("name", "file", "damage"), cases())
+@pytest.mark.parametrize(("name", "file", "damage"), list(cases()))
 def test_damaged_file_is_named_in_one_line(workspace, name: str, file: str, damage: str):
     reader = READERS[name]
     if name in NEEDS:
