@@ -16,9 +16,7 @@ import torch
 from torch import nn
 
 from agents.discovery import POLICY, build, find_policy, settings
-from agents.generation.rollout import eval_mode
-from agents.generation.search import Search
-from agents.precision import precision as autocast
+from agents.generation.decoder import Decoder
 from agents.text import TextSettings
 from agents.training.checkpoint import check_layout, load_tensors, load_weights, save_tensors
 from textgen_env.data.batching import sequential_batches
@@ -90,41 +88,41 @@ class Model:
         """
         if isinstance(texts, str):
             raise UserError("generate() expects a list of texts and got one string; pass [text]")
-        search = Search(beam, length_penalty)
-        return [best.text for best, *_ in self.hypotheses(texts, search, precision)]
+        decoder = self.decoder(precision, beam=beam, length_penalty=length_penalty)
+        return [best.text for best, *_ in self.hypotheses(texts, decoder)]
+
+    def decoder(self, precision: str = "float32", beam: int = 1, **search: Any) -> Decoder:
+        """A ``Decoder`` for ``hypotheses``; ``search`` are its settings, ``beam`` and others."""
+        device = str(next(self.policy.parameters()).device)
+        return Decoder(self.policy, beam, precision, device, scored=True, **search)
 
     def hypotheses(
         self,
         texts: Sequence[str],
-        search: Search,
-        precision: str = "float32",
+        decoder: Decoder,
         numbers: Sequence[int] | None = None,
     ) -> list[list[Hypothesis]]:
-        """Generate up to ``search.count`` outputs per text, beam outputs best first.
+        """Generate up to ``decoder.count`` outputs per text, beam outputs best first.
 
         Args:
             texts: raw source texts.
-            search: how to decode: beam width, samples, length penalty.
-            precision: "float32" or "bf16".
+            decoder: from ``self.decoder``.
             numbers: one per text, which determine its samples; None: 0, 1, 2 …
         """
-        device = str(next(self.policy.parameters()).device)
         sources = [self.encode(text) for text in texts]
         no_targets = [np.array([EOS])] * len(sources)
         split = Split(sources, no_targets, Pairs(list(texts), [("",)] * len(sources)))
         outputs: list[list[Hypothesis]] = [[] for _ in sources]
         noise_keys = torch.tensor(range(len(sources)) if numbers is None else numbers)
-        with eval_mode(self.policy), autocast(precision, device):
-            for batch in sequential_batches(split, MAX_BATCH_TOKENS, self.text_settings.limit):
-                source, keys = batch.source.to(device), noise_keys[batch.index]
-                episodes = search(self.policy, source, batch.limit, keys)
-                index = batch.index.repeat_interleave(search.count).tolist()
-                actions, scores = episodes.action.tolist(), episodes.score.tolist()
-                if np.isnan(scores).any():
-                    raise UserError("the model's scores are NaN: its weights are not usable")
-                for i, action, score in zip(index, actions, scores, strict=True):
-                    if score > -np.inf:  # a beam may find fewer hypotheses
-                        outputs[i].append(Hypothesis(self.vocabulary.decode(action), score))
+        for batch in sequential_batches(split, MAX_BATCH_TOKENS, self.text_settings.limit):
+            episodes = decoder(batch.source, batch.limit, noise_keys[batch.index])
+            index = batch.index.repeat_interleave(decoder.count).tolist()
+            actions, scores = episodes.action.tolist(), episodes.score.tolist()
+            if np.isnan(scores).any():
+                raise UserError("the model's scores are NaN: its weights are not usable")
+            for i, action, score in zip(index, actions, scores, strict=True):
+                if score > -np.inf:  # a beam may find fewer hypotheses
+                    outputs[i].append(Hypothesis(self.vocabulary.decode(action), score))
         return outputs
 
     def encode(self, text: str) -> np.ndarray:
