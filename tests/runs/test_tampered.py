@@ -20,6 +20,7 @@ import dagger
 import export
 import exposure_bias
 import generate
+import score
 import show
 import speed
 from agents.training.checkpoint import load_tensors, save_tensors
@@ -189,6 +190,7 @@ READERS = {
     "generate": Reader(
         generate, ["run=run", "input=lines", "device=cpu"], (BEST, "vocabulary.json")
     ),
+    "score": Reader(score, ["run=run", "device=cpu"], (*LOADED, "vocabulary.json")),
     "init": Reader(dagger, [*NEW, "init=run"], (BEST,)),
     "teacher.path": Reader(dagger, [*NEW, "teacher.path=run"], ("results.json", BEST)),
     "resume": Reader(dagger, ["out=run", "resume=true"], (*LOADED, LAST, "metrics.jsonl")),
@@ -215,7 +217,7 @@ def cases() -> Iterator[Any]:
                 )
 
 
-@pytest.mark.parametrize(("name", "file", "damage"), cases())
+@pytest.mark.parametrize(("name", "file", "damage"), list(cases()))
 def test_damaged_file_is_named_in_one_line(workspace, name: str, file: str, damage: str):
     reader = READERS[name]
     if name in NEEDS:
