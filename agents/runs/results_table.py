@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -147,14 +147,11 @@ def table_rows(
         base = {**base, "form": "", "speeds": _speeds_of(key, speeds), "validation": None}
         if key in systems:
             finished = [run for run in systems[key] if (Path(run.out) / "results.json").is_file()]
-            best = [best_validation(read_metrics(run.out), "student") for run in finished]
-            if best:
-                base["validation"] = sum(score for _, score in best) / len(best)
-            late = [
-                run.seed
-                for run, (step, _) in zip(finished, best, strict=True)
-                if step > LAST * run.train.steps
-            ]
+            metrics = [read_metrics(run.out) for run in finished]
+            if metrics:
+                scores = [best_validation(rows_of_run, "student")[1] for rows_of_run in metrics]
+                base["validation"] = sum(scores) / len(scores)
+            late = sum(improves_late(rows_of_run, "student") for rows_of_run in metrics)
             base["notes"] = _notes(late, len(finished), _reasons(systems[key], failed))
         else:
             base["notes"] = _teacher_notes(compared, next(iter(runs.values())))
@@ -192,10 +189,16 @@ def best_validation(metrics: Iterable[Mapping[str, Any]], phase: str) -> tuple[i
     return -step, score
 
 
-def _notes(late: list[int], finished: int, reasons: list[str]) -> list[str]:
+def improves_late(metrics: Sequence[Mapping[str, Any]], phase: str) -> bool:
+    """Whether the best validation lies in the last tenth of the training."""
+    steps = max((row["step"] for row in metrics if row.get("phase") == phase), default=0)
+    return best_validation(metrics, phase)[0] > LAST * steps
+
+
+def _notes(late: int, finished: int, reasons: list[str]) -> list[str]:
     notes = []
     if late:
-        seeds = "" if len(late) == finished else f" ({len(late)} of {finished} seeds)"
+        seeds = "" if late == finished else f" ({late} of {finished} seeds)"
         notes.append(f"unfinished{seeds}")
     return notes + reasons
 
@@ -209,8 +212,7 @@ def _teacher_notes(compared: Comparison, config: DictConfig) -> list[str]:
     path = compared.entries[-1].results["teacher"]["path"]
     if config.teacher.path or not path or not (Path(path) / "metrics.jsonl").is_file():
         return []
-    step, _ = best_validation(read_metrics(path), "teacher")
-    return ["unfinished"] if step > LAST * config.teacher.train.steps else []
+    return ["unfinished"] if improves_late(read_metrics(path), "teacher") else []
 
 
 def measuring_conditions(
