@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,7 @@ def finish_all(runs: dict[RunKey, DictConfig], count: int, folder: Path) -> dict
 
 def finish(settings: dict[str, Any]) -> None:
     """Start or resume one run, in a process of its own."""
+    del sys.argv[1:]  # the run resumes without the arguments of this command
     config = OmegaConf.create(settings)
     folder = Path(config.out)
     with locked(folder, wait=True):  # the process of an interrupted command may still be saving

@@ -150,7 +150,7 @@ def speed_notes(rows: Sequence[Row], facts: Mapping[str, Any]) -> list[str]:
     return [
         f"Medians of {facts['rounds']} rounds (slowest–fastest) over {facts['speed_rows']} test "
         "sentences, measured at the end in one process in which all systems take turns, with the "
-        f"first seed of each; {facts['threads']} CPU threads.",
+        f"first seed of each; CPU threads: {facts['threads']}.",
         *facts["missing"],
     ]
 
@@ -166,7 +166,8 @@ def method(facts: Mapping[str, Any]) -> list[str]:
         f"CTranslate2 {facts['ctranslate2']}.",
         f"Commit: {facts['commit']}.",
         f"Training: {facts['runs']} runs took {format_duration(seconds)} in total, validation and "
-        f"evaluation included, {facts['jobs']} at a time with {facts['run_threads']} threads each.",
+        f"evaluation included, {facts['jobs']} at a time; "
+        f"CPU threads of each: {facts['run_threads']}.",
     ]
     if facts["teacher_seconds"]:
         lines.append(f"Teacher: {format_duration(facts['teacher_seconds'])} of training.")
@@ -227,7 +228,8 @@ def terminal_table(title: str, rows: Sequence[Row]) -> Table:
             "notes",
         ]
     ):
-        table.add_column(name, justify="right" if 0 < index < 3 + len(sizes) else "left")
+        justify: Any = "right" if 0 < index < 3 + len(sizes) else "left"
+        table.add_column(name, justify=justify, no_wrap=index < 2)
     for row in rows:
         greedy = "greedy" if row["algorithm"] == TEACHER else row["form"]
         ratios = [

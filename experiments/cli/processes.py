@@ -62,7 +62,8 @@ def run_jobs(jobs: list[Job], count: int) -> dict[str, str]:
                 if process.exitcode:
                     failed[job.name] = _reason(process.exitcode, job.log)
                 state = f"failed: {failed[job.name]}" if process.exitcode else "finished"
-                console.print(f"{job.name}: {state}; {len(waiting) + len(running)} left")
+                left = len(waiting) + len(running)
+                console.print(f"{job.name}: {state}; {left} left", soft_wrap=True)
     finally:
         _stop([process for process, _ in running.values()])
     return failed
