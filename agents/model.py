@@ -27,10 +27,12 @@ from textgen_env.data.files import CorruptFileError
 from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
+from textgen_env.imports import check_named
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS
 
 WEIGHTS, VOCABULARY = Path("checkpoints", "best.safetensors"), Path("vocabulary.json")
+INTERFACE = ("vocabulary_size", "feature_width", "features", "head", "start", "step")  # of Policy
 MAX_BATCH_TOKENS = 4096  # source tokens per decoding batch, padding included
 
 
@@ -185,7 +187,10 @@ def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, se
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return build(find_policy(name).func, settings, vocabulary_size=len(vocabulary))
+        policy = build(find_policy(name).func, settings, vocabulary_size=len(vocabulary))
+    if missing := [part for part in INTERFACE if not hasattr(policy, part)]:
+        raise UserError(f"policy {name} has no {missing[0]}; see textgen_env.types.Policy")
+    return policy
 
 
 def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, Any]]:
@@ -229,6 +234,7 @@ def _architecture(header: dict[str, Any], path: Path) -> tuple[str, dict[str, An
     has_vocabulary = isinstance(header.get("vocabulary"), str)
     if not (isinstance(name, str) and isinstance(kwargs, dict) and has_vocabulary):
         raise UserError(f"{path} has no policy metadata; pass the folder of a run")
+    check_named("policy", name, path)
     try:
         known = settings(find_policy(name), POLICY)
     except UserError:

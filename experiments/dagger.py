@@ -56,10 +56,11 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstration
         validator(run.student, task, config.train.validation_rows, *machine),
         train_config(
             config.train,
-            config.seed,
             machine,
-            config.resume,
+            seed=config.seed,
+            resume=config.resume,
             validate_first=config.init is not None,
+            loggers=tuple(config.logger),
         ),
         student_checkpoints(run, algorithm.demonstrations),
     )

@@ -33,15 +33,17 @@ def chosen(group: DictConfig) -> tuple[str, dict[str, Any]]:
     return settings.pop("name"), settings
 
 
-def train_config(
-    settings: DictConfig, seed: int, machine: Machine, resume: bool, validate_first: bool = False
-) -> TrainConfig:
-    """The trainer's settings from ``config.train`` or ``config.teacher.train``."""
+def train_config(settings: DictConfig, machine: Machine, **others: Any) -> TrainConfig:
+    """The trainer's settings from ``config.train`` or ``config.teacher.train``.
+
+    Args:
+        settings: those keys.
+        machine: precision and device.
+        others: seed, resume, validate_first and loggers.
+    """
     names = ("steps", "lr", "schedule", "warmup", "clip", "validations")
     values = {name: settings[name] for name in names}
-    return TrainConfig(
-        **values, seed=seed, **machine._asdict(), resume=resume, validate_first=validate_first
-    )
+    return TrainConfig(**values, **machine._asdict(), **others)
 
 
 def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> None:

@@ -23,6 +23,8 @@ from agents.runs.task import build_task
 from agents.runs.teacher import find_teacher
 from textgen_env.data.hub import local_only
 from textgen_env.errors import UserError
+from textgen_env.imports import check_named
+from textgen_env.metrics.functions import is_path_of_metric
 from textgen_env.tasks import known_tasks
 from textgen_env.tasks.task import Task
 
@@ -96,6 +98,9 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
         _ = config.teacher.name, config.evaluate.beam, results["scores"]["teacher"]["signature"]
         _ = [results[name] for name in ("corpus", "teacher", "student", "speed", "cost")]
         _check_env(config.env, folder)
+        check_named("policy", config.teacher.name, folder)
+        if is_path_of_metric(config.get("metric") or ""):
+            check_named("metric", config.metric, folder)
     except UserError:
         raise
     except (
@@ -112,12 +117,8 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
 
 def _check_env(env: DictConfig, folder: Path) -> None:
     """UserError unless the task exists and still has these options."""
+    check_named("task", env.name, folder)
     tasks = known_tasks()
-    if env.name not in tasks and set(env.name) & {".", ":"}:
-        raise UserError(
-            f"{folder}: its env={env.name} is not part of this project and was not named on the "
-            "command line; a run folder imports no code"
-        )
     if env.name not in tasks:
         raise _other_version(folder, f"env {env.name} no longer exists")
     options, defaults = set(env) - {"name"}, settings(tasks[env.name].load)

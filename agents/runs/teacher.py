@@ -196,7 +196,7 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
             policy,
             Batches(task.splits["train"], training.batch_tokens, seed, task.limit),
             validator(policy, task, training.validation_rows, *machine),
-            train_config(training, seed, machine, resume=True),
+            train_config(training, machine, seed=seed, resume=True, loggers=tuple(config.logger)),
             Checkpoints(folder, "teacher", header),
         )
         save_json(folder / "cost.json", asdict(state.cost))

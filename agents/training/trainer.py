@@ -30,6 +30,7 @@ from agents.training.logger import Logger
 from agents.training.saving import Checkpoints, Validate
 from agents.training.signals import Interrupted, defer_signals
 from agents.training.state import Cost, TrainerState
+from agents.training.writers import open_writers
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError
 from textgen_env.profiler import Profiler, count, phase
@@ -58,6 +59,7 @@ class TrainConfig:
             equal to those of an uninterrupted training.
         validate_first: also validate before the first step, so that the result is never worse
             than the initial weights.
+        loggers: names of writers, see ``agents.training.writers``.
     """
 
     steps: int
@@ -71,6 +73,7 @@ class TrainConfig:
     device: str = "cpu"
     resume: bool = False
     validate_first: bool = False
+    loggers: tuple[str, ...] = ("tensorboard",)
 
 
 def train(
@@ -108,8 +111,9 @@ def train(
         policy, algorithm, optimizer, config.steps, validate if config.resume else None
     )
     policy.train()
+    place = checkpoints.folder, checkpoints.phase, state.step
     with (
-        Logger(checkpoints.folder, checkpoints.phase, state.step, config.steps) as logger,
+        Logger(*place, config.steps, open_writers(config.loggers, *place)) as logger,
         defer_signals() as signals,
         fork_rng(),
     ):

@@ -87,6 +87,16 @@ class Config(Machine):
         "zero_one, cost, expert_logprob, expert_logprob_mean, bleu, chrf, rouge, accuracy or "
         "module.function; null: the task's default",
     )
+    metric: str | None = key(
+        None,
+        "bleu, bleu:TOKENIZER, chrf, rouge, accuracy, phonemes or module.function; "
+        "null: the task's default",
+    )
+    logger: list[str] = key(
+        ["tensorboard"],
+        "besides metrics.jsonl: tensorboard, wandb, trackio, module.Class; []: nothing",
+        empty=True,
+    )
     resume: bool = key(False, "continue the interrupted run in out=")
     teacher: Teacher = field(default_factory=Teacher)
     train: Training = field(default_factory=Training)
