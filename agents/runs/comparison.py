@@ -151,6 +151,7 @@ def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int])
         )
     size, cost = {"parameters": teacher.summary["parameters"]}, teacher.summary["cost"] or {}
     results = {"student": size, "speed": {"speedup": None}, "cost": cost}
+    results["training"] = teacher.summary.get("training")
     return Entry(
         TEACHER, teacher.summary["architecture"], config.teacher.get("seed", 0), results, texts
     )
