@@ -18,9 +18,12 @@ from rich.progress import (
 )
 
 from agents.training.writers import Writer
-from textgen_env.data.files import write_atomically
+from textgen_env.data.files import read_rows, write_atomically
+from textgen_env.data.schema import COUNT, METRIC
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
+
+ROW = {"step": COUNT, "phase": str, "*": METRIC}  # of metrics.jsonl
 
 
 class Logger:
@@ -91,16 +94,9 @@ class Logger:
     def _drop_rows_after(self, start: int) -> None:
         if not self.path.exists():
             return
-        # The last line is empty, or incomplete if the run was killed while writing it.
-        *lines, _incomplete = self.path.read_bytes().split(b"\n")
-        kept = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-                if row["phase"] != self.phase or (start and row["step"] <= start):
-                    kept.append(line + b"\n")
-            except (ValueError, KeyError, TypeError):
-                raise UserError(
-                    f"{self.path}:{number}: not a row of metrics; remove the line"
-                ) from None
+        kept = [
+            line + b"\n"
+            for line, row in read_rows(self.path, ROW)
+            if row["phase"] != self.phase or (start and row["step"] <= start)
+        ]
         write_atomically(self.path, b"".join(kept))

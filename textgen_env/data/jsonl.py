@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from textgen_env.data.corpus import SPLITS, Corpus, Pairs
+from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.files import stream_lines
 from textgen_env.data.folders import check_folder, find_split
 from textgen_env.data.readers import check_length, normalize_spaces
+from textgen_env.data.scope import current_scope
 from textgen_env.errors import UserError
 
 # Names of a field; the first one present is used.
@@ -33,7 +34,7 @@ def read_summaries(folder: Path) -> Corpus:
     """
     check_folder(folder)
     splits = {}
-    for split in SPLITS:
+    for split in current_scope().splits:
         (path,) = find_split(folder, split, "jsonl")
         splits[split] = pairs = read_pairs(path)
         counts = [len(summaries) for summaries in pairs.references]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from textgen_env.data.corpus import SPLITS, Corpus, Pairs, Preprocessing
 from textgen_env.data.files import MAX_TEXT, is_blank, stream_lines
-from textgen_env.data.folders import STEMS, check_folder, find_file, find_split, has_file
+from textgen_env.data.folders import STEMS, check_folder, find_file, find_split, has_split
+from textgen_env.data.scope import current_scope
 from textgen_env.errors import UserError, unknown
 
 HOLD_OUT = 23  # every 23rd training pair is for validation, as usual for IWSLT14 (4 %)
@@ -48,7 +49,8 @@ def read_folder(
             f"source and target are both {source!r}; set env.source and env.target to different "
             "suffixes"
         )
-    plain = all(has_file(folder, f"train.{language}") for language in (source, target))
+    splits = current_scope().splits
+    plain = has_split(folder, splits[0], source, target)
     names = [path.name for path in folder.iterdir()]
     released = [name for name in names if re.search(r"^train\.tags\.|\.xml(\.[^.]*)?$", name)]
     if released and not plain:
@@ -59,7 +61,7 @@ def read_folder(
             "remove env.tedx"
         )
     news = any(name.startswith("newstest") for name in names)
-    if news and not all(has_file(folder, f"{split}.{source}") for split in ("train", "test")):
+    if news and not all(has_split(folder, split, source) for split in {*splits} - {"valid"}):
         return read_wmt(folder, source, target, unescape)
     return read_parallel(folder, source, target, unescape=unescape)
 
@@ -79,7 +81,7 @@ def read_parallel(folder: Path, source: str, target: str, unescape: bool = False
         UserError: A file is missing, a line is empty, or two files have different numbers of lines.
     """
     splits = {}
-    for split in SPLITS:
+    for split in current_scope().splits:
         paths = find_split(folder, split, source, target)
         sources, targets = _aligned(paths, unescape)
         for path, lines in zip(paths, (sources, targets), strict=True):
@@ -124,7 +126,8 @@ def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> 
             )
     news = [stem for stem in stems if stem.startswith("newstest")]
     training = [stem for stem in stems if not stem.startswith("newstest")]
-    if not news or not training:
+    only_test = current_scope().splits == ("test",)
+    if not news or not (training or only_test):
         missing = "training text" if news else f"newstest*.{source}"
         raise UserError(
             f"{folder} has no {missing}; a WMT release has newstest*.{{{source},{target}}} and "
@@ -135,10 +138,15 @@ def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> 
         paths = [find_file(folder, f"{stem}.{language}") for language in (source, target)]
         return list(zip(*_aligned(paths, unescape), strict=True))
 
-    train = [row for stem in training for row in rows(stem)]
-    train, valid = (train, rows(news[-2])) if len(news) > 1 else _hold_out(train)
-    held_out = news[-2] if len(news) > 1 else f"every {HOLD_OUT}rd training pair"
-    origin = f"{folder}, train = {' + '.join(training)}, valid = {held_out}, test = {news[-1]}"
+    train: list[Row] = []
+    valid: list[Row] = []
+    origin = f"{folder}, "
+    if not only_test:
+        train = [row for stem in training for row in rows(stem)]
+        train, valid = (train, rows(news[-2])) if len(news) > 1 else _hold_out(train)
+        held_out = news[-2] if len(news) > 1 else f"every {HOLD_OUT}rd training pair"
+        origin += f"train = {' + '.join(training)}, valid = {held_out}, "
+    origin += f"test = {news[-1]}"
     corpus = _without_empty(folder.resolve().name, origin, train, valid, rows(news[-1]))
     return replace(corpus, preprocessing=Preprocessing(unescape))
 
@@ -166,13 +174,10 @@ def read_iwslt_xml(folder: Path, source: str, target: str, tedx: bool = True) ->
         matches = (re.search(r"\.([a-z]+-[a-z]+)\.", path.name) for path in folder.iterdir())
         existing = {match[1] for match in matches if match}
         raise unknown(f"language pair in {folder},", pairs[0], existing)
-    if not any(folder.glob(f"train.tags.{pair}.*")):
-        raise UserError(
-            f"{folder} has dev and test XML but no training text; add train.tags.{pair}.{source} "
-            f"and train.tags.{pair}.{target} of the same release"
-        )
-    training = [find_file(folder, f"train.tags.{pair}.{language}") for language in (source, target)]
-    train, valid = _hold_out(_aligned_segments(training, _read_tagged))
+    train: list[Row] = []
+    valid: list[Row] = []
+    if current_scope().splits != ("test",):
+        train, valid = _hold_out(_read_tagged_pair(folder, pair, source, target))
     names = sorted({path.name.split(f".{pair}.")[0] for path in folder.glob(f"*.{pair}.*.xml*")})
     used = [name for name in names if tedx or ".TEDX." not in name]
     if not used:
@@ -189,6 +194,17 @@ def read_iwslt_xml(folder: Path, source: str, target: str, tedx: bool = True) ->
     origin = f"{folder}, test = {' + '.join(used)}{excluded}"
     corpus = _without_empty(folder.resolve().name, origin, train, valid, test)
     return replace(corpus, preprocessing=Preprocessing(unescape=True))
+
+
+def _read_tagged_pair(folder: Path, pair: str, source: str, target: str) -> list[Row]:
+    """Read the training text of an IWSLT release."""
+    if not any(folder.glob(f"train.tags.{pair}.*")):
+        raise UserError(
+            f"{folder} has dev and test XML but no training text; add train.tags.{pair}.{source} "
+            f"and train.tags.{pair}.{target} of the same release"
+        )
+    paths = [find_file(folder, f"train.tags.{pair}.{language}") for language in (source, target)]
+    return _aligned_segments(paths, _read_tagged)
 
 
 def unescape_text(text: str) -> str:
@@ -315,4 +331,6 @@ def _without_empty(name: str, origin: str, *splits: list[Row]) -> Corpus:
         for rows in complete
     ]
     notes = (f"note: {empty:,} pairs with an empty side were left out",) if empty else ()
-    return Corpus(name, "local", origin, dict(zip(SPLITS, pairs, strict=True)), notes)
+    wanted = current_scope().splits
+    named = {split: rows for split, rows in zip(SPLITS, pairs, strict=True) if split in wanted}
+    return Corpus(name, "local", origin, named, notes)
