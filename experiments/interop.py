@@ -33,7 +33,7 @@ from textgen_env.tasks.task import Task, expert
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
-PPO = {"steps": 100_000, "lr": 0.002, "epochs": 5, "batch": 512, "envs": 64, "entropy": 0.01}
+PPO = {"steps": 60_000, "lr": 0.002, "epochs": 5, "batch": 512, "envs": 64, "entropy": 0.01}
 IMITATION = {"steps": 4_000, "lr": 0.001, "epochs": 8, "batch": 128, "envs": 64, "entropy": 0.0}
 DEFAULTS = {  # a reward has less information than a label, so that it takes more steps
     "sb3_ppo": PPO,

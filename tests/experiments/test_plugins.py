@@ -8,9 +8,9 @@ import pytest
 
 import compare
 import dagger
-import generate
 from cli import read
 from support.commands import ROOT, run_in_process
+from support.commands import run as run_command
 from textgen_env.errors import UserError
 
 PLUGINS = """
@@ -101,13 +101,14 @@ def test_every_kind_of_plug_in_takes_part_in_a_run(run):
     assert list((run / "tensorboard").iterdir())
 
 
-def test_a_run_folder_imports_nothing_that_the_command_does_not_name(run, folder, monkeypatch):
+@pytest.mark.slow
+def test_a_run_folder_imports_nothing_that_the_command_does_not_name(run, folder):
     (folder / "input.txt").write_text("a b\n")
-    monkeypatch.setattr("textgen_env.imports._named", {})
+    place = {"cwd": folder, "path": [ROOT / "docs" / "examples"]}
     words = ["run=run", "input=input.txt", "output=output.txt", "device=cpu"]
-    message = run_in_process(generate, *words, code=2)
+    message = run_command("generate.py", *words, **place, code=2)
     assert f"its policy {STUDENT} is not part of this project" in " ".join(message.split())
-    run_in_process(generate, *words, IMPORTS)
+    run_command("generate.py", *words, IMPORTS, **place)
     assert (folder / "output.txt").read_text().count("\n") == 1
 
 
