@@ -12,11 +12,13 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from torch import nn
+
 import agents.algorithms
 import agents.policies
 from agents.algorithms import Algorithm
 from textgen_env.errors import UserError, unknown
-from textgen_env.imports import import_object
+from textgen_env.imports import import_object, is_path
 
 # Parameters that the caller provides; every other parameter is a setting and needs a default.
 ALGORITHM = ("policy", "oracle", "reward")
@@ -38,8 +40,14 @@ def find_algorithm(name: str) -> partial[Algorithm]:
     Raises:
         UserError: It does not exist, or is not a subclass of ``Algorithm``.
     """
-    if "." in name or ":" in name:
-        return partial(_imported(name))
+    if is_path(name):
+        algorithm = import_object("algorithm", name)
+        if not (isinstance(algorithm, type) and issubclass(algorithm, Algorithm)):
+            raise UserError(
+                f"algorithm={name} is not a subclass of agents.algorithms.Algorithm; "
+                "give module.Class"
+            )
+        return partial(algorithm)
     known = variants(agents.algorithms)
     if name not in known:
         raise unknown("algorithm", name, known)
@@ -47,20 +55,24 @@ def find_algorithm(name: str) -> partial[Algorithm]:
 
 
 def find_policy(name: str) -> partial[Any]:
-    """The policy with that name, with the settings that the name implies; UserError if unknown."""
+    """The policy with that name, or at the dotted path ``module.Class``, with its settings.
+
+    Raises:
+        UserError: It does not exist, or is not a module that takes ``vocabulary_size``.
+    """
+    if is_path(name):
+        policy = import_object("policy", name)
+        if not (isinstance(policy, type) and issubclass(policy, nn.Module)):
+            raise UserError(
+                f"policy {name} is not a subclass of torch.nn.Module; give module.Class"
+            )
+        if missing := {*POLICY} - inspect.signature(policy).parameters.keys():
+            raise UserError(f"policy {name}: its constructor needs a parameter {min(missing)}")
+        return partial(policy)
     known = variants(agents.policies)
     if name not in known:
         raise unknown("architecture", name, known)
     return known[name]
-
-
-def _imported(path: str) -> type[Algorithm]:
-    algorithm = import_object("algorithm", path)
-    if not (isinstance(algorithm, type) and issubclass(algorithm, Algorithm)):
-        raise UserError(
-            f"algorithm={path} is not a subclass of agents.algorithms.Algorithm; give module.Class"
-        )
-    return algorithm
 
 
 def settings(function: Callable[..., Any], provided: Collection[str] = ()) -> dict[str, Any]:

@@ -26,10 +26,12 @@ from textgen_env.data.schema import check
 from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
+from textgen_env.imports import check_named
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS
 
 WEIGHTS, VOCABULARY = Path("checkpoints", "best.safetensors"), Path("vocabulary.json")
+INTERFACE = ("vocabulary_size", "feature_width", "features", "head", "start", "step")  # of Policy
 HEADER = {
     "architecture": {"name": str, "settings": {"*": object}},
     "vocabulary": str,
@@ -199,7 +201,10 @@ def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, se
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return build(find_policy(name).func, settings, vocabulary_size=len(vocabulary))
+        policy = build(find_policy(name).func, settings, vocabulary_size=len(vocabulary))
+    if missing := [part for part in INTERFACE if not hasattr(policy, part)]:
+        raise UserError(f"policy {name} has no {missing[0]}; see textgen_env.types.Policy")
+    return policy
 
 
 def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, Any]]:
@@ -245,6 +250,7 @@ def _architecture(header: dict[str, Any], path: Path) -> tuple[str, dict[str, An
             f"{path} has no policy metadata ({error}); pass the folder of a run"
         ) from error
     name, kwargs = header["architecture"]["name"], header["architecture"]["settings"]
+    check_named("policy", name, path)
     try:
         known = settings(find_policy(name), POLICY)
     except UserError:

@@ -62,6 +62,7 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstration
             seed=config.seed,
             resume=bool(config.resume),
             validate_first=config.init is not None,
+            loggers=tuple(config.logger),
         ),
         student_checkpoints(run, algorithm.demonstrations),
     )

@@ -15,10 +15,11 @@ from rich.table import Table
 import cli
 from agents.evaluation.outputs import generate_texts, subset
 from agents.generation.decoder import Decoder
+from agents.generation.rollout import rollout
 from agents.interop import TrainerSettings, load_trainer
-from agents.model import Model
+from agents.model import Model, load_policy
 from agents.runs.config import chosen
-from agents.runs.folder import has_content, make_folder, unused_folder
+from agents.runs.folder import finished_run, has_content, make_folder, unused_folder
 from agents.runs.locks import locked
 from agents.runs.machine import Machine, package_versions, use_machine
 from agents.runs.student import build_student
@@ -27,10 +28,20 @@ from textgen_env.data.files import write_atomically
 from textgen_env.envs import rewards
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.metrics.scores import corpus_score
+from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task, expert
 from textgen_env.terminal import console
+from textgen_env.types import Oracle
 
-STEPS = {"sb3": 60_000, "imitation": 4_000}  # a reward has less information than a label
+PPO = {"steps": 60_000, "lr": 0.002, "epochs": 5, "batch": 512, "envs": 64, "entropy": 0.01}
+IMITATION = {"steps": 4_000, "lr": 0.001, "epochs": 8, "batch": 128, "envs": 64, "entropy": 0.0}
+DEFAULTS = {  # a reward has less information than a label, so that it takes more steps
+    "sb3_ppo": PPO,
+    "sb3_maskable_ppo": PPO,
+    "sb3_a2c": {**PPO, "steps": 400_000, "lr": 0.001, "epochs": 1, "batch": 64},
+    "imitation_bc": IMITATION,
+    "imitation_dagger": IMITATION,
+}
 
 
 def main(config: DictConfig) -> None:
@@ -41,11 +52,12 @@ def main(config: DictConfig) -> None:
     if config.rows is not None:
         check_range("rows", config.rows, Range(1, len(task.splits["test"])))
     student = build_student(config, task).to(machine.device)
-    settings = trainer_settings(config, task, machine)
+    oracle = find_expert(config, task, machine)
+    settings = trainer_settings(config, task, oracle, machine)
     with empty_folder(config) as folder:
         before = evaluate(student, task, config.rows, machine)
         began = time.perf_counter()
-        steps = load_trainer(config.trainer)(student, task, expert(task), settings)
+        steps = load_trainer(config.trainer)(student, task, oracle, settings)
         results = {
             "trainer": config.trainer,
             "env": task.id,
@@ -67,30 +79,44 @@ def main(config: DictConfig) -> None:
 def check(config: DictConfig) -> None:
     """Refuse settings with which a trainer would fail."""
     if config.trainer.startswith("imitation") and (
-        given := [key for key in ("gamma", "reward") if config[key] is not None]
+        given := [key for key in ("gamma", "reward", "entropy") if config[key] is not None]
     ):
         raise UserError(
             f"{given[0]}={config[given[0]]}: trainer={config.trainer} learns from the expert, "
             "not from rewards"
         )
-    if config.steps is not None and config.steps < config.batch:
+    load_trainer(config.trainer)  # refuses a missing package
+    for key, value in DEFAULTS[config.trainer].items():
+        config[key] = value if config[key] is None else config[key]
+    if config.steps < config.batch:
         raise UserError(
             f"steps={config.steps} batch={config.batch}: one gradient step needs more steps"
         )
-    load_trainer(config.trainer)  # refuses a missing package
+    if str(config.teacher.path).startswith("hf:"):
+        raise UserError(f"teacher.path={config.teacher.path}: here it is a run folder")
 
 
-def trainer_settings(config: DictConfig, task: Task, machine: Machine) -> TrainerSettings:
+def find_expert(config: DictConfig, task: Task, machine: Machine) -> Oracle:
+    """The student of the run ``teacher.path``, by default the task's own expert."""
+    if config.teacher.path is None:
+        return expert(task)
+    policy, _ = load_policy(finished_run(config.teacher.path), task.vocabulary)
+    policy.to(machine.device).requires_grad_(False)
+    return PolicyOracle(policy, rollout, task.vocabulary, task.vocabulary)
+
+
+def trainer_settings(
+    config: DictConfig, task: Task, oracle: Oracle, machine: Machine
+) -> TrainerSettings:
     """The trainer's settings; gamma is by default 1 for a reward at the end, else 0."""
-    at_end = rewards.make(config.reward or task.reward, task, expert(task)).terminal
+    at_end = rewards.make(config.reward or task.reward, task, oracle).terminal
     if at_end and config.gamma == 0:
         raise UserError(
             "gamma=0: this reward is paid at the end, so earlier steps would have none; "
             "leave gamma out"
         )
     return TrainerSettings(
-        steps=config.steps or STEPS[config.trainer.partition("_")[0]],
-        **{key: config[key] for key in ("lr", "epochs", "batch", "envs", "seed")},
+        **{key: config[key] for key in (*DEFAULTS[config.trainer], "seed")},
         gamma=config.gamma if config.gamma is not None else float(at_end),
         reward=config.reward or task.reward,
         device=machine.device,

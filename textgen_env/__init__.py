@@ -6,14 +6,19 @@ Importing this package registers every task::
     gymnasium.make_vec("textgen_env:Copy-v0", num_envs=64)
 
 Keyword arguments go to the task's ``load`` (``symbols=5``) or to ``TextGenEnv``
-(``reward="bleu"``); ``task=`` shares a ``Task`` that is already loaded. With gymnasium 0.29, pass
-them as ``vector_kwargs`` to get the native vector environment::
+(``reward="bleu"``); ``metric=`` replaces the task's metric, and ``task=`` shares a ``Task`` that is
+already loaded. With gymnasium 0.29, pass them as ``vector_kwargs`` to get the native vector
+environment::
 
     make_vec(id, num_envs=64, vectorization_mode="custom", vector_kwargs={"symbols": 5})
 
 To register a task of your own, a module or class with ``load``, pass its dotted path::
 
     gymnasium.register("Sort-v0", "textgen_env:make_env", kwargs={"task_id": "my_tasks.Sort"})
+
+``reward``, ``metric`` and ``oracle`` may be dotted paths too: of functions as described in
+``envs.rewards`` and ``metrics.functions``, and of a class or function that gets the ``Task`` and
+returns an ``Oracle``.
 
 Modules import only from those before them in this list: namesakes, terminal, errors, imports,
 profiler, randomness, types, then the packages data, metrics, oracles, tasks and envs.
@@ -36,6 +41,7 @@ from textgen_env.envs.env import TIME_LIMIT, TextGenEnv
 from textgen_env.envs.vector import TextGenVectorEnv
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.errors import UserError, unknown
+from textgen_env.imports import import_object
 from textgen_env.namesakes import describe_namesakes
 from textgen_env.oracles.cached import CachedOracle
 from textgen_env.oracles.noisy import NoisyOracle
@@ -115,7 +121,7 @@ def _resolve(
     # gymnasium 0.29 passes max_episode_steps to every vector environment
     if options.pop("max_episode_steps", None) is not None:
         raise UserError(TIME_LIMIT)
-    env_names = set(inspect.signature(env).parameters) - {"task", "num_envs"}
+    env_names = {*inspect.signature(env).parameters, "metric"} - {"task", "num_envs"}
     task_names = set(inspect.signature(load).parameters)
     for name in options:
         if name not in env_names | task_names:
@@ -129,7 +135,12 @@ def _resolve(
     if task is not None and task.id != task_id and task.id in tasks.tasks():
         raise UserError(f"task= is a {task.id} task, not {task_id}; make {task.id}, or omit task=")
     env_options = {name: value for name, value in options.items() if name in env_names}
-    return task if task is not None else load(**task_options), env_options
+    if task is None:
+        task = load(**task_options)
+    task = task.with_metric(env_options.pop("metric", None))
+    if isinstance(path := env_options.get("oracle"), str):
+        env_options["oracle"] = import_object("oracle", path)(task)
+    return task, env_options
 
 
 if _namesakes := describe_namesakes():

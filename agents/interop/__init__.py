@@ -26,11 +26,12 @@ class TrainerSettings(NamedTuple):
 
     Args:
         steps: Minimum number of environment steps.
-        lr: Learning rate of Adam.
+        lr: Learning rate of Adam; with Stable-Baselines3, it decays linearly to 0.
         epochs: Passes over the collected data.
         batch: States per gradient step.
         envs: Parallel environments.
         gamma: Discount factor.
+        entropy: Weight of the entropy bonus; without effect in imitation.
         reward: Name of the reward.
         seed: The trainer's seed.
         device: Torch device.
@@ -42,6 +43,7 @@ class TrainerSettings(NamedTuple):
     batch: int
     envs: int
     gamma: float
+    entropy: float
     reward: str
     seed: int
     device: str

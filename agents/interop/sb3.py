@@ -145,8 +145,8 @@ def a2c(student: Policy, task: Task, oracle: Oracle, settings: TrainerSettings) 
 
 
 def ppo_options(settings: TrainerSettings) -> dict[str, Any]:
-    """The options of PPO for eight mini-batches per rollout."""
-    steps = max(1, 8 * settings.batch // settings.envs)
+    """The options of PPO for four mini-batches per rollout."""
+    steps = max(1, 4 * settings.batch // settings.envs)
     return {"n_steps": steps, "batch_size": settings.batch, "n_epochs": settings.epochs}
 
 
@@ -155,8 +155,9 @@ def learn(
 ) -> int:
     """Train ``student``; ``algorithm`` constructs the model from the remaining options."""
     model = algorithm(
-        learning_rate=settings.lr,
+        learning_rate=lambda remaining: settings.lr * remaining,  # share of the steps to come
         gamma=settings.gamma,
+        ent_coef=settings.entropy,
         seed=settings.seed,
         device=settings.device,
         policy_kwargs=policy_kwargs(student),

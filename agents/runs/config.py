@@ -59,7 +59,7 @@ def train_config(settings: DictConfig, steps: int, machine: Machine, **others: A
         settings: those keys.
         steps: ``training_steps`` of them.
         machine: precision and device.
-        others: seed, resume and validate_first.
+        others: seed, resume, validate_first and loggers.
     """
     names = ["accumulate", "checkpointing", "lr", "schedule", "warmup", "clip", "weight_decay"]
     names += ["validations", "patience"]

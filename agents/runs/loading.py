@@ -24,6 +24,8 @@ from agents.runs.teacher import Teacher, find_teacher
 from textgen_env.data.hub import local_only
 from textgen_env.data.schema import check
 from textgen_env.errors import UserError
+from textgen_env.imports import check_named
+from textgen_env.metrics.functions import is_path_of_metric
 from textgen_env.tasks import known_tasks
 from textgen_env.tasks.task import Task
 
@@ -136,6 +138,9 @@ def read_run(folder: Path, env: Env | None = None) -> tuple[DictConfig, dict[str
         if env:
             config.env = _overridden(config.env, env)
         _check_env(config.env, folder)
+        check_named("policy", config.teacher.name, folder)
+        if is_path_of_metric(config.get("metric") or ""):
+            check_named("metric", config.metric, folder)
         config.teacher.path = results["teacher"]["path"]  # a trained teacher has one too
     except UserError:
         raise
@@ -162,12 +167,8 @@ def _overridden(saved: DictConfig, env: Env) -> Env:
 
 def _check_env(env: DictConfig, folder: Path) -> None:
     """UserError unless the task exists and still has these options."""
+    check_named("task", env.name, folder)
     tasks = known_tasks()
-    if env.name not in tasks and set(env.name) & {".", ":"}:
-        raise UserError(
-            f"{folder}: its env={env.name} is not part of this project and was not named on the "
-            f"command line; a run folder imports no code: add env={env.name} if you trust it"
-        )
     if env.name not in tasks:
         raise _other_version(folder, f"env {env.name} no longer exists")
     options, defaults = set(env) - {"name"}, settings(tasks[env.name].load)

@@ -30,6 +30,7 @@ def build_task(config: DictConfig) -> Task:
     task = read_task(*chosen(config.env))
     if model := pretrained_name(config):
         task = task.with_vocabulary(load_tokenizer(model).vocabulary)
+    task = task.with_metric(config.get("metric"))
     console.print("\n".join(task.describe()), markup=False, soft_wrap=True)
     return task
 

@@ -209,7 +209,9 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
             policy,
             batches,
             validator(policy, task, training.validation_rows, *machine),
-            train_config(training, steps, machine, seed=seed, resume=True),
+            train_config(
+                training, steps, machine, seed=seed, resume=True, loggers=tuple(config.logger)
+            ),
             Checkpoints(folder, "teacher", header),
         )
         save_json(folder / "cost.json", asdict(state.cost))

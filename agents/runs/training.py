@@ -19,6 +19,7 @@ from agents.runs.run import Run
 from agents.runs.student import build_student, check_start
 from agents.training.learning_rate import learning_rate
 from agents.training.saving import Checkpoints
+from agents.training.writers import find_writer
 from textgen_env.envs import rewards
 from textgen_env.envs.rewards import Function
 from textgen_env.errors import Range, check_range, unknown
@@ -59,6 +60,8 @@ def check_settings(config: DictConfig, task: Task) -> None:
     The task's own expert stands in for the teacher.
     """
     check_start(config)
+    for name in config.logger:
+        find_writer(name)
     check_range("evaluate.beam", config.evaluate.beam, Range(1, len(task.vocabulary)))
     if config.evaluate.rows is not None:
         check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))

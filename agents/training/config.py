@@ -31,6 +31,7 @@ class TrainConfig:
             equal to those of an uninterrupted training.
         validate_first: also validate before the first step, so that the result is never worse
             than the initial weights.
+        loggers: names of writers, see ``agents.training.writers``.
     """
 
     steps: int
@@ -48,3 +49,4 @@ class TrainConfig:
     device: str = "cpu"
     resume: bool = False
     validate_first: bool = False
+    loggers: tuple[str, ...] = ("tensorboard",)

@@ -1,12 +1,9 @@
-"""Logs a training run to metrics.jsonl, TensorBoard and a progress bar."""
+"""Logs a training run to metrics.jsonl, a progress bar and the writers that the user chose."""
 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import time
-from itertools import count
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,39 +16,14 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
 
+from agents.training.writers import Writer
 from textgen_env.data.files import read_rows, write_atomically
 from textgen_env.data.schema import COUNT, METRIC
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
 ROW = {"step": COUNT, "phase": str, "*": METRIC}  # of metrics.jsonl
-_file_numbers = count()
-
-
-class EventFile:
-    """A TensorBoard event file in ``folder``; hides events after step ``start`` in older files.
-
-    Unlike ``SummaryWriter``, it writes in the calling thread, so a full disk raises an error there.
-    """
-
-    def __init__(self, folder: Path, start: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        origin = f"{socket.gethostname()}.{os.getpid()}.{next(_file_numbers)}"
-        self.path = folder / f"events.out.tfevents.{time.time():010.0f}.{origin}"
-        restart = SessionLog(status=SessionLog.START)
-        self.write(Event(file_version="brain.Event:2"), Event(step=start + 1, session_log=restart))
-
-    def write(self, *events: Event) -> None:
-        """Append ``events``."""
-        with open(self.path, "ab") as file:
-            writer = RecordWriter(file)
-            for event in events:
-                event.wall_time = time.time()
-                writer.write(event.SerializeToString())
 
 
 class Logger:
@@ -61,14 +33,12 @@ class Logger:
     ``start`` 0 nothing was saved, so the row of a validation before the first step is dropped too.
     """
 
-    def __init__(self, folder: Path, phase: str, start: int, steps: int) -> None:
-        self.phase, self.steps, self.start = phase, steps, start
+    def __init__(
+        self, folder: Path, phase: str, start: int, steps: int, writers: Sequence[Writer]
+    ) -> None:
+        self.phase, self.steps, self.start, self.writers = phase, steps, start, writers
         self.path = folder / "metrics.jsonl"
         self._drop_rows_after(start)
-        try:
-            self.events = EventFile(folder / "tensorboard", start)
-        except OSError as error:
-            raise UserError(f"cannot write {folder / 'tensorboard'}: {error.strerror}") from error
         columns = [
             TextColumn("{task.description}"),
             BarColumn(),
@@ -93,6 +63,8 @@ class Logger:
         trace: TracebackType | None,
     ) -> None:
         self.progress.stop()
+        for writer in self.writers:
+            writer.close()
 
     def advance(self) -> None:
         """Move the progress bar by one step."""
@@ -100,16 +72,11 @@ class Logger:
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         """Log ``metrics`` after ``step`` updates; UserError if they cannot be written."""
-        scalars = [
-            Summary.Value(tag=f"{self.phase}/{name}", simple_value=value)
-            for name, value in metrics.items()
-        ]
         try:
             with open(self.path, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, "phase": self.phase, **metrics}) + "\n")
-            self.events.write(
-                *(Event(step=step, summary=Summary(value=[scalar])) for scalar in scalars)
-            )
+            for writer in self.writers:
+                writer.log(step, metrics)
         except OSError as error:
             path = error.filename or self.path
             raise UserError(f"cannot write {path}: {error.strerror}") from error

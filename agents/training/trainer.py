@@ -21,6 +21,7 @@ from agents.training.rounds import run_round
 from agents.training.saving import Checkpoints, Validate
 from agents.training.signals import Interrupted, defer_signals
 from agents.training.state import Cost, TrainerState
+from agents.training.writers import open_writers
 from textgen_env.data.batching import Batches
 from textgen_env.profiler import Profiler
 from textgen_env.terminal import console
@@ -64,10 +65,11 @@ def train_policy(
         policy, algorithm, optimizer, config.steps, validate if config.resume else None
     )
     policy.train()
+    place = checkpoints.folder, checkpoints.phase, state.step
     if config.checkpointing:
         policy.checkpointing = True  # type: ignore[assignment]
     with (
-        Logger(checkpoints.folder, checkpoints.phase, state.step, config.steps) as logger,
+        Logger(*place, config.steps, open_writers(config.loggers, *place)) as logger,
         defer_signals() as signals,
         fork_rng(),
     ):

@@ -16,11 +16,11 @@ from omegaconf.errors import OmegaConfBaseException
 from cli import words
 from cli.presets import presets, suggested
 from cli.ranges import ANY
-from cli.schema import Key, config_of, default_groups, keys, options
+from cli.schema import GROUPS, Key, config_of, default_groups, keys, options
 from cli.store import add_dotted, offer_groups, offered_groups, store
 from textgen_env.errors import UserError, check_range, unknown
+from textgen_env.imports import import_object, is_path
 
-DOTTED = ("env", "algorithm")  # groups whose choice may be a dotted path
 Choices = dict[str, str]  # group → name
 
 
@@ -56,10 +56,12 @@ def choices_of(command: str, given: dict[str, Any]) -> tuple[Choices, Choices]:
     Raises:
         UserError: A choice or the preset is unknown.
     """
+    for path in given.get("imports", ()):
+        import_object("class", str(path))
     defaults = dict(default_groups(command))
     chosen = {group: str(given[group]) for group in defaults if group in given}
     for group, name in chosen.items():
-        if group in DOTTED and set(name) & {".", ":"}:
+        if is_path(name):
             add_dotted(group, name)
         elif name not in options(group):
             raise unknown(group, name, options(group))
@@ -106,9 +108,11 @@ def compose(command: str, overrides: list[Override], originals: dict[str, Overri
 
 
 def register_dotted(config: DictConfig) -> None:
-    """Register the dotted paths of a job, which may run in another process."""
-    for group in DOTTED:
-        if group in config and set(config[group].name) & {".", ":"}:
+    """Import the dotted paths of a job, which may run in another process."""
+    for path in config.get("imports", ()):
+        import_object("class", path)
+    for group in GROUPS:
+        if group in config and is_path(str(config[group].get("name", ""))):
             add_dotted(group, config[group].name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from omegaconf import DictConfig
 
@@ -12,6 +13,7 @@ from agents.runs.folder import ALWAYS, UNFINISHED, has_content
 from agents.runs.student import check_start, needs_start
 from cli import idle
 from cli.command import read
+from cli.variants import Variant, crossed, listed, split_sweeps
 from cli.words import quote
 from textgen_env.errors import UserError
 
@@ -32,7 +34,7 @@ def check_lists(config: DictConfig, overrides: list[str]) -> None:
     for many, one in LISTS.items():
         if one in given:
             raise UserError(f"{one}={given[one]}: here it is {many}=[{given[one].strip('[]')}]")
-        values = list(config[many])
+        values = list(config[many]) if many in ("seeds", "beams") else []
         if repeated := [value for value in values if values.count(value) > 1]:
             raise UserError(
                 f"{many}: {repeated[0]} is given {values.count(repeated[0])} times; give it once"
@@ -41,52 +43,110 @@ def check_lists(config: DictConfig, overrides: list[str]) -> None:
         raise UserError("resume: leave it out; this command always resumes where it was stopped")
 
 
+class System(NamedTuple):
+    """An algorithm and a student, each with its settings, and the other overrides of their runs."""
+
+    algorithm: Variant
+    student: Variant
+    passed: list[str]
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """The overrides that distinguish it."""
+        return (*self.algorithm.settings, *self.student.settings)
+
+    def folder(self, seed: int) -> str:
+        """The name of the folder of a run."""
+        return f"{self.algorithm.file_name}-{self.student.file_name}-seed{seed}"
+
+
 def plan(config: DictConfig, overrides: list[str], folder: Path) -> dict[RunKey, DictConfig]:
     """Compose the configuration of every run from the overrides that apply to it.
 
     Raises:
-        UserError: An override applies to no run, or a run exists with other settings.
+        UserError: An override applies to no run, two runs are the same, or a run exists with other
+            settings.
     """
-    keys: list[RunKey] = [
-        (algorithm, student, seed)
-        for student in config.students
-        for algorithm in config.algorithms
-        for seed in config.seeds
-    ]
-    systems = dict.fromkeys(key[:2] for key in keys)
-    passed = {system: passing(overrides, *system) for system in systems}
-    used = {word for words in passed.values() for word in words}
+    runs: dict[RunKey, DictConfig] = {}
+    baselines: dict[tuple[str, int], str] = {}  # student, seed → folder of mle's run
+    composed: dict[str, str] = {}  # settings → label
+    systems = plan_systems(config, overrides)
+    for system in systems:
+        if system.algorithm.label == "mle":
+            for seed in config.seeds:
+                out = folder / system.folder(seed)
+                baselines[system.student.label, seed] = str(out)
+    for system in systems:
+        for seed in config.seeds:
+            key = system.algorithm.label, system.student.label, seed
+            run = compose_run(system, config, seed, folder / system.folder(seed))
+            same = str({name: value for name, value in leaves(run).items() if name != "out"})
+            label = " ".join(map(str, key[:2]))
+            if same in composed:
+                raise UserError(f"{composed[same]} and {label} are the same run; leave one out")
+            composed[same] = label
+            if needs_start(run) and run.init is None:
+                run.init = baselines.get(key[1:])
+            check_start(run)
+            check_unchanged(run)
+            runs[key] = run
+    return runs
+
+
+def plan_systems(config: DictConfig, overrides: list[str]) -> list[System]:
+    """The systems of a comparison: every algorithm with every student and every swept value.
+
+    Raises:
+        UserError: An override applies to no system.
+    """
+    fixed, sweeps = split_sweeps(overrides)
+    systems, used = [], set()
+    for student in listed("student", config.students):
+        for algorithm in listed("algorithm", config.algorithms):
+            own = [*algorithm.settings, *student.settings]
+            first = {values[0]: word for word, values in sweeps.items()}
+            general = without_keys([*fixed, *first], own)
+            passed = passing([*general, *own], algorithm.name, student.name)
+            used |= {first.get(word, word) for word in passed}
+            values = [sweeps[first[word]] for word in passed if word in first]
+            kept = [word for word in passed if word not in (*first, *own)]
+            systems += [System(*pair, kept) for pair in crossed(algorithm, student, values)]
     if unused := [word for word in overrides if word not in used]:
         raise UserError(
             f"{' '.join(unused)}: none of these runs has such a key "
             "(python experiments/dagger.py --help)"
         )
-    # the first beam width also evaluates the teacher
-    evaluation = [
+    return systems
+
+
+def without_keys(words: list[str], others: list[str]) -> list[str]:
+    """The ``words`` whose keys ``others`` do not set."""
+    taken = {word.partition("=")[0] for word in others}
+    return [word for word in words if word.partition("=")[0] not in taken]
+
+
+def compose_run(system: System, config: DictConfig, seed: int, out: Path) -> DictConfig:
+    """The configuration of one run; its first beam width also evaluates the teacher."""
+    own = [
         f"evaluate.beam={config.beams[0]}",
         f"evaluate.length_penalty={config.length_penalty}",
+        f"student={system.student.name}",
+        f"algorithm={system.algorithm.name}",
+        f"seed={seed}",
+        f"out={quote(str(out))}",
+        f"resume={str(has_content(out)).lower()}",
     ]
-    runs = {}
-    for key in keys:
-        algorithm, student, seed = key
-        out = folder / f"{algorithm}-{student}-seed{seed}"
-        own = [
-            f"student={student}",
-            f"algorithm={algorithm}",
-            f"seed={seed}",
-            f"out={quote(str(out))}",
-            f"resume={str(has_content(out)).lower()}",
-        ]
-        run = read("dagger", [*passed[key[:2]], *evaluation, *own])
-        if needs_start(run) and run.init is None and ("mle", student, seed) in keys:
-            run.init = str(folder / f"mle-{student}-seed{seed}")
-        check_start(run)
-        if has_content(out) and (out / "config.yaml").is_file():
-            check_same(
-                out / "config.yaml", run, ALWAYS if (out / "results.json").is_file() else UNFINISHED
-            )
-        runs[key] = run
-    return runs
+    run = read("dagger", [*system.passed, *system.settings, *own])
+    idle.check_given([word.partition("=")[0] for word in system.settings], run)
+    return run
+
+
+def check_unchanged(run: DictConfig) -> None:
+    """Refuse a run whose folder holds a run with other settings."""
+    folder = Path(run.out)
+    if has_content(folder) and (folder / "config.yaml").is_file():
+        finished = (folder / "results.json").is_file()
+        check_same(folder / "config.yaml", run, ALWAYS if finished else UNFINISHED)
 
 
 def passing(overrides: list[str], algorithm: str, student: str) -> list[str]:

@@ -16,13 +16,27 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import agents.algorithms
 import agents.policies
-from agents.discovery import ALGORITHM, POLICY, find_algorithm, help_lines, settings, variants
+from agents.discovery import (
+    ALGORITHM,
+    POLICY,
+    find_algorithm,
+    find_policy,
+    help_lines,
+    settings,
+    variants,
+)
 from cli.ranges import RANGES
 from textgen_env.errors import Range
 from textgen_env.tasks import find, tasks
 
 GROUPS = ("env", "teacher", "student", "algorithm")
 PROVIDED = {"env": (), "teacher": POLICY, "student": POLICY, "algorithm": ALGORITHM}
+FINDERS: dict[str, Callable[[str], Callable[..., Any]]] = {
+    "env": lambda name: find(name).load,  # type: ignore[no-any-return]
+    "teacher": find_policy,
+    "student": find_policy,
+    "algorithm": find_algorithm,
+}
 SCALARS = (int, float, bool, str)
 
 
@@ -65,8 +79,8 @@ def options(group: str) -> dict[str, Callable[..., Any] | None]:
 
 
 def add_option(group: str, name: str) -> None:
-    """Import ``name``, a dotted path, as a choice of ``env`` or ``algorithm``."""
-    function = find(name).load if group == "env" else find_algorithm(name)
+    """Import ``name``, a dotted path, as a choice of ``group``."""
+    function = FINDERS[group](name)
     settings(function, PROVIDED[group])  # refuses a parameter without a default
     options(group)[name] = function
 

@@ -51,6 +51,11 @@ class Device:
 
     device: str = key("auto", "cpu, cuda, cuda:1 …; auto: a GPU if there is one")
     precision: str = key("auto", "float32 or bf16; auto: bf16 where the hardware is faster with it")
+    imports: list[str] = key(  # noqa: RUF009
+        [],
+        "dotted paths of classes and functions that a run folder names: it imports no code itself",
+        empty=True,
+    )
 
 
 @dataclass

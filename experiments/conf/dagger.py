@@ -105,6 +105,16 @@ class Config(Machine):
         "zero_one, cost, expert_logprob, expert_logprob_mean, bleu, chrf, rouge, accuracy or "
         "module.function; null: the task's default",
     )
+    metric: str | None = key(
+        None,
+        "bleu, bleu:TOKENIZER, chrf, rouge, accuracy, phonemes or module.function; "
+        "null: the task's default",
+    )
+    logger: list[str] = key(
+        ["tensorboard"],
+        "besides metrics.jsonl: tensorboard, wandb, trackio, module.Class; []: nothing",
+        empty=True,
+    )
     resume: Any = key(
         False,
         "true: continue the run in out=, with the settings of its folder, where train.steps, "

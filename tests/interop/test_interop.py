@@ -31,6 +31,7 @@ SETTINGS = TrainerSettings(
     batch=128,
     envs=64,
     gamma=0.0,
+    entropy=0.0,
     reward="zero_one",
     seed=0,
     device="cpu",

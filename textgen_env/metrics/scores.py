@@ -7,7 +7,7 @@ compared in Unicode's NFC; where that changes a text, the signature ends in ``no
 
 Metric names are ``bleu``, ``chrf``, ``rouge``, ``accuracy`` and ``phonemes`` (word accuracy, WER
 and PER; lower is better for the last two); ``bleu:zh`` is BLEU with sacreBLEU's tokenizer ``zh``
-instead of ``13a``.
+instead of ``13a``; a dotted path names a function of the user's, see ``metrics.functions``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
 
 from textgen_env.errors import UserError, unknown
+from textgen_env.metrics.functions import Function, exact_match, find_function, is_path_of_metric
 from textgen_env.metrics.phonemes import phoneme_errors
 from textgen_env.metrics.rouge import rouge_sentence, rouge_signature
 from textgen_env.metrics.statistics import (
@@ -84,7 +85,7 @@ def corpus_score(
     elif metric == "phonemes":
         scores = _phoneme_scores(texts, targets, resamples)
     else:
-        sentence_values, settings = MEANS[metric]
+        sentence_values, settings = _mean_of(metric)
         rows = [sentence_values(*row) for row in zip(texts, targets, strict=True)]
         counts = {*map(len, targets)}
         signature = f"nrefs:{counts.pop() if len(counts) == 1 else 'var'}|{settings()}"
@@ -127,9 +128,9 @@ def sentence_score(metric: str, hypothesis: str, references: Sequence[str]) -> d
         return {metric.partition(":")[0]: min(value, 100.0)}
     if metric == "phonemes":
         errors, length = phoneme_errors(text, targets)
-        accuracy = _accuracy(text, targets)["accuracy"]
+        accuracy = exact_match(text, targets)["accuracy"]
         return {"accuracy": accuracy, "wer": 100 - accuracy, "per": 100 * errors / length}
-    return MEANS[metric][0](text, targets)
+    return _mean_of(metric)[0](text, targets)
 
 
 def significance(
@@ -152,8 +153,8 @@ def significance(
         resamples: Number of bootstrap resamples.
         seed: Seed of the bootstrap.
     """
-    for texts in (baseline, system):
-        _check(metric, texts, references)
+    _check(metric, baseline, references)
+    _check(metric, system, references)
     if metric in SACREBLEU:
         named: list[tuple[str, Sequence[str]]] = [
             ("baseline", _nfc(baseline)),
@@ -232,11 +233,6 @@ def _mean_score(values: np.ndarray, resamples: int, signature: str) -> Score:
     return Score(mean, low, high, f"{signature}|bs:{resamples}|seed:{SEED}")
 
 
-def _accuracy(text: str, references: Sequence[str]) -> dict[str, float]:
-    """100 if ``text`` equals a reference up to white space, else 0."""
-    return {"accuracy": 100.0 * any(text.split() == target.split() for target in references)}
-
-
 def _phoneme_scores(
     texts: Sequence[str], references: References, resamples: int
 ) -> dict[str, Score]:
@@ -254,19 +250,29 @@ def _phoneme_scores(
     return {"accuracy": accuracy, "wer": wer, "per": Score(value, low, high, signature)}
 
 
-SentenceValues = Callable[[str, Sequence[str]], dict[str, float]]
 SACREBLEU = ("bleu", "chrf", *(f"bleu:{tokenizer}" for tokenizer in TOKENIZERS))
 # metrics that are means of sentence scores → (sentence scores, settings for the signature)
-MEANS: dict[str, tuple[SentenceValues, Callable[[], str]]] = {
+MEANS: dict[str, tuple[Function, Callable[[], str]]] = {
     "rouge": (rouge_sentence, rouge_signature),
-    "accuracy": (_accuracy, lambda: "exact-match"),
+    "accuracy": (exact_match, lambda: "exact-match"),
 }
 METRICS = (*SACREBLEU, *MEANS, "phonemes")
 
 
-def _check(metric: str, hypotheses: Sequence[str], references: References) -> None:
-    if metric not in METRICS:
+def _mean_of(metric: str) -> tuple[Function, Callable[[], str]]:
+    return MEANS.get(metric) or (find_function(metric), lambda: metric)
+
+
+def check_metric(metric: str) -> None:
+    """Raise UserError unless ``metric`` is a name or the dotted path of a function."""
+    if is_path_of_metric(metric):
+        find_function(metric)
+    elif metric not in METRICS:
         raise unknown("metric", metric, METRICS)
+
+
+def _check(metric: str, hypotheses: Sequence[str], references: References) -> None:
+    check_metric(metric)
     if len(hypotheses) != len(references):
         raise UserError(
             f"{len(hypotheses)} hypotheses but {len(references)} rows of references; "

@@ -15,11 +15,9 @@ from types import ModuleType
 from typing import Any
 
 from textgen_env.errors import UserError, unknown
-from textgen_env.imports import import_object, search_working_directory
+from textgen_env.imports import import_object, is_path, named, search_working_directory
 
 __all__ = ["find", "known_tasks", "tasks"]
-
-_found: dict[str, Any] = {}  # dotted path → task
 
 
 @cache
@@ -33,8 +31,8 @@ def tasks() -> dict[str, ModuleType]:
 
 
 def known_tasks() -> dict[str, Any]:
-    """The built-in tasks, and those that this process has found by their dotted path."""
-    return {**tasks(), **_found}
+    """The built-in tasks, and those that the user has named by their dotted path."""
+    return {**tasks(), **{path: task for path, task in named().items() if _is_task(task)}}
 
 
 def find(name: str) -> Any:
@@ -49,11 +47,13 @@ def find(name: str) -> Any:
     if name in tasks():
         return tasks()[name]
     search_working_directory()
-    is_path = find_spec(name) if name.isidentifier() else "." in name or ":" in name
-    if not is_path:
+    if not (find_spec(name) if name.isidentifier() else is_path(name)):
         raise unknown("task", name, tasks())
     task = import_object("task", name)
-    if not callable(getattr(task, "load", None)):
+    if not _is_task(task):
         raise UserError(f"task {name!r} has no load(); give a module or a class that has one")
-    _found[name] = task
     return task
+
+
+def _is_task(task: Any) -> bool:
+    return callable(getattr(task, "load", None))

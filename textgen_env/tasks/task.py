@@ -18,6 +18,7 @@ from textgen_env.data.split import Split
 from textgen_env.data.tokens import encode_corpus
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import Range, UserError, check_kind, check_range
+from textgen_env.metrics.scores import check_metric
 from textgen_env.oracles.references import ReferenceOracle
 from textgen_env.types import EOS, Oracle
 
@@ -42,7 +43,8 @@ class Task:
         vocabulary: the tokens of sources and targets
         source_limit: S, the maximum source length, EOS included; longer sources are truncated
         limit: the maximum output length as a function of the source length; its horizon is T
-        metric: ``bleu`` (or ``bleu:TOKENIZER``), ``chrf``, ``rouge``, ``accuracy``, …
+        metric: ``bleu`` (or ``bleu:TOKENIZER``), ``chrf``, ``rouge``, ``accuracy``, …, or the
+            dotted path of a function
         reward: the name of the default reward
         oracle: builds the exact expert, if there is one
         target_limit: training targets are truncated to this length; None: training pairs longer
@@ -86,6 +88,13 @@ class Task:
     def with_vocabulary(self, vocabulary: Vocabulary) -> Task:
         """Tokenize the corpus with another vocabulary; the exact expert, if any, is dropped."""
         return replace(self, vocabulary=vocabulary, splits={}, oracle=None)
+
+    def with_metric(self, metric: str | None) -> Task:
+        """Evaluate by another metric, a name or the dotted path of a function; None: the same."""
+        if metric is None:
+            return self
+        check_metric(metric)
+        return replace(self, metric=metric)
 
     def describe(self) -> list[str]:
         """Describe the corpus, the vocabulary and what exceeds the limits, one line each."""
