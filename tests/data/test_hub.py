@@ -87,7 +87,7 @@ def test_changed_local_folder_is_read_again(datasets: ModuleType, folder: Path) 
 
 def test_unknown_language_and_configuration_are_named(folder: Path) -> None:
     message = error_message(load_hub, iwslt(folder, "fr"))
-    assert "no column fr; its columns: de, en" in message
+    assert "no column fr (its columns: de, en)" in message
     assert "nosuch" in error_message(load_hub, iwslt(folder, config="nosuch"))
 
 

@@ -61,7 +61,7 @@ def test_all_field_and_file_names_give_the_same_pairs(
         ("[1, 2]", "got [1, 2]"),
         (
             {"documnt": "a", "summary": "b"},
-            "no column document (or dialogue, article, text, source); did you mean documnt? its",
+            "no column document (or dialogue, article, text, source); did you mean documnt? (its",
         ),
         ({"document": "a", "summary2": "b"}, "no column summary (or highlights, target)"),
         ({"document": 3, "summary": "b"}, "document must be a string, got 3"),

@@ -124,8 +124,8 @@ def _missing(wanted: Collection[str], names: Collection[str], where: str) -> Use
     alternatives = f" (or {', '.join(others)})" if others else ""
     shown = ", ".join(name[:40] for name in list(names)[:12]) + (", …" if len(names) > 12 else "")
     return UserError(
-        f"{where}: no column {first}{alternatives}{did_you_mean(first, names)}; its columns: "
-        f"{shown or 'none'}; name them with env.source= and env.target="
+        f"{where}: no column {first}{alternatives}{did_you_mean(first, names)} (its columns: "
+        f"{shown or 'none'}); name them with env.source= and env.target="
     )
 
 

@@ -244,7 +244,7 @@ def parse_name(name: str, columns: Columns) -> HubDataset:
     Raises:
         UserError: It is none of these.
     """
-    if Path(name).expanduser().is_dir():
+    if name and Path(name).expanduser().is_dir():
         folder = str(Path(name).expanduser())
         return HubDataset(folder, folder, columns)
     owner, _, rest = name.partition("/")

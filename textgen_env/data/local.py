@@ -134,7 +134,10 @@ def _single(place: Path, rows: Iterable[Row], columns: Columns) -> Corpus:
     if not splits:
         raise UserError(f"{place} has no rows; add at least 10")
     if "" in splits:
-        splits = split_by_hash(splits[""])
+        try:
+            splits = split_by_hash(splits[""])
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from None
         note = (
             f"note: {place.name} has no column {SPLIT}, so a hash of each source chooses its "
             f"split: a tenth for test and for validation each, at most {HELD_OUT:,}"
@@ -153,7 +156,7 @@ def _split_of(row: dict[str, Any], where: str) -> str:
     if SPLIT not in row:
         return ""
     name = row[SPLIT]
-    if name not in OF_NAME:
+    if not isinstance(name, str) or name not in OF_NAME:
         raise UserError(f"{where}: {unknown(SPLIT, name, OF_NAME)}")
     return OF_NAME[name]
 
