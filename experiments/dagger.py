@@ -8,7 +8,7 @@ import cli
 from agents import reporting
 from agents.algorithms import Algorithm
 from agents.evaluation.validation import validator
-from agents.runs.config import train_config
+from agents.runs.config import train_config, training_steps
 from agents.runs.demonstrations import Demonstrations, training_demonstrations
 from agents.runs.evaluation import evaluate, finish_run, generate_outputs
 from agents.runs.folder import open_folder
@@ -49,16 +49,18 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstration
     learned = training_demonstrations(
         algorithm.demonstrations, task, oracle, *machine, config.teacher.length_penalty
     )
+    batches = Batches(learned.split, config.train.batch_tokens, config.seed, task.limit)
     state = train(
         algorithm,
         run.student,
-        Batches(learned.split, config.train.batch_tokens, config.seed, task.limit),
+        batches,
         validator(run.student, task, config.train.validation_rows, *machine),
         train_config(
             config.train,
-            config.seed,
+            training_steps(config.train, batches, algorithm),
             machine,
-            config.resume,
+            seed=config.seed,
+            resume=config.resume,
             validate_first=config.init is not None,
         ),
         student_checkpoints(run, algorithm.demonstrations),

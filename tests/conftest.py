@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -67,3 +68,10 @@ def corpora() -> Path:
     if not CORPORA.is_dir():
         pytest.skip(f"no real corpora in {CORPORA}")
     return CORPORA
+
+
+@pytest.fixture
+def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The package ``datasets``, with a cache of its own; the test is skipped without it."""
+    monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
+    return pytest.importorskip("datasets", reason="the hub extra (datasets) is not installed")

@@ -56,12 +56,15 @@ class Algorithm(nn.Module):
             most likely beam hypothesis) or "best_of_beam" (the hypothesis with the best score).
         needs_start: whether the student must be trained already when training starts.
         batches_per_round: how many batches ``updates`` gets at once.
+        updates_per_batch: how many optimizer steps a batch is used for, which turns epochs into
+            steps.
         oracle: the Oracle whose queries the trainer counts, or None.
     """
 
     demonstrations: str = "references"
     needs_start: bool = False
     batches_per_round: int = 1
+    updates_per_batch: int = 1
     oracle: Any = None
 
     def loss(self, batch: Batch, clock: Clock) -> Tensor | Loss:
@@ -69,9 +72,21 @@ class Algorithm(nn.Module):
         raise NotImplementedError
 
     def updates(self, batches: list[Batch], clock: Clock) -> Iterator[Tensor | Loss]:
-        """The losses of one round. The trainer takes one optimizer step for each."""
+        """The losses of one round. The trainer takes one optimizer step for each.
+
+        With ``train.accumulate`` this runs once for each part of the batches. The parts take turns:
+        a step adds up one loss of every part. State that they share should change in ``updated``,
+        or before ``updates`` returns an iterator, which happens in every part before the first
+        loss.
+        """
         for number, batch in enumerate(batches):
             yield self.loss(batch, clock.later(number))
+
+    def updated(self) -> None:
+        """Hook that the trainer calls after each optimizer step; here for the submodules."""
+        for module in self.children():
+            if hook := getattr(module, "updated", None):
+                hook()
 
     def validated(self, metrics: Mapping[str, float]) -> None:
         """Hook that the trainer calls after each validation, with its metrics."""
@@ -124,13 +139,14 @@ def loss_origin(algorithm: Algorithm) -> str:
     return f"{type(algorithm).__name__}.{'updates yields' if by_updates else 'loss returns'}"
 
 
-def as_loss(algorithm: Algorithm, output: Any, tokens: int) -> Loss:
+def as_loss(algorithm: Algorithm, output: Any, tokens: int, partial: bool = False) -> Loss:
     """Check one item of ``algorithm.updates`` and return it as a ``Loss``.
 
     Args:
         algorithm: named in error messages.
         output: a ``Loss``, or a scalar tensor: the mean over ``tokens`` positions.
         tokens: number of real tokens in the batch.
+        partial: it is the loss of a part of a batch, whose weight may be 0.
 
     Raises:
         UserError: the output cannot be trained on; the message says what is expected.
@@ -147,15 +163,12 @@ def as_loss(algorithm: Algorithm, output: Any, tokens: int) -> Loss:
             f"{origin} a sum that is {_describe(loss.sum)}; "
             "give a scalar tensor computed from the policy's logits"
         )
-    if not loss.sum.requires_grad:
+    if not partial:
+        check_weight(algorithm, loss.weight)
+    if loss.weight and not loss.sum.requires_grad:
         raise UserError(
             f"{origin} a loss without a gradient; "
             "compute it from the policy's logits, not detached or under no_grad"
-        )
-    if loss.weight <= 0:
-        raise UserError(
-            f"{origin} a Loss with the weight {loss.weight}; "
-            "give the number of positions or episodes"
         )
     for name, metric in loss.metrics.items():
         if not isinstance(metric, Tensor | float | int) or (
@@ -166,6 +179,15 @@ def as_loss(algorithm: Algorithm, output: Any, tokens: int) -> Loss:
                 "give a number or a scalar tensor"
             )
     return loss
+
+
+def check_weight(algorithm: Algorithm, weight: int) -> None:
+    """UserError unless ``weight``, that of a loss, is positive."""
+    if weight <= 0:
+        raise UserError(
+            f"{loss_origin(algorithm)} a Loss with the weight {weight}; "
+            "give the number of positions or episodes"
+        )
 
 
 def _describe(value: Any) -> str:

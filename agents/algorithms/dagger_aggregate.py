@@ -55,24 +55,32 @@ class DAggerAggregate(Algorithm):
         super().__init__()
         check_range("every", every, Range(1, UPDATES_PER_ROUND))
         check_range("memory_mb", memory_mb, Range(0, 10**6, "least"))
-        self.policy, self.oracle, self.every = policy, oracle, every
+        self.policy, self.oracle = policy, oracle
+        self.every = self.updates_per_batch = every
         self.dagger = DAgger(policy, oracle, "action", beta, rate, top_k, mixture)
         self.label_smoothing = checked_smoothing(label_smoothing)
         self.data = Reservoir(int(memory_mb * 2**20))
 
     def updates(self, batches: list[Batch], clock: Clock) -> Iterator[Loss]:
-        """One iteration per batch. Each update uses about as many tokens as the batch has."""
-        for batch in batches:
-            rolled_in, _ = self.dagger.roll_in(batch, clock)
-            label = relabel(self.oracle, rolled_in, torch.ones(len(batch), dtype=torch.bool))
-            self.data.add(rolled_in, label, clock.uniform("reservoir", batch.row))
-            for _ in range(self.every):
-                sample, action = self.data.sample(batch.tokens, clock)
-                sample, action = sample.to(batch.source.device), action.to(batch.source.device)
-                loss = clone(self.policy, sample, action, self.label_smoothing)
-                loss.metrics = {"aggregated": len(self.data), "seen": self.data.seen}
-                yield loss
-                clock = clock.later(1)
+        """One iteration: add the batch to D, then return the updates on samples of D."""
+        (batch,) = batches
+        rolled_in, _ = self.dagger.roll_in(batch, clock)
+        label = relabel(self.oracle, rolled_in, torch.ones(len(batch), dtype=torch.bool))
+        self.data.add(rolled_in, label, clock.uniform("reservoir", batch.row))
+        self.data.count(batch, clock)
+        return self.train_on_samples(batch, clock)
+
+    def train_on_samples(self, batch: Batch, clock: Clock) -> Iterator[Loss]:
+        """``every`` updates, each on about as many tokens as the batch has."""
+        for number in range(self.every):
+            sample, action = self.data.sample(batch.row, clock.later(number))
+            if not len(sample):  # the batch is a small part of one
+                yield Loss(torch.zeros(()), 0)
+                continue
+            sample, action = sample.to(batch.source.device), action.to(batch.source.device)
+            loss = clone(self.policy, sample, action, self.label_smoothing)
+            loss.metrics = {"aggregated": len(self.data), "seen": self.data.seen}
+            yield loss
 
 
 class Reservoir(nn.Module):
@@ -90,6 +98,7 @@ class Reservoir(nn.Module):
         super().__init__()
         self.capacity, self.largest = capacity, 0  # bytes
         self.seen, self.actions = 0, 0  # number of episodes and of actions added so far
+        self.step, self.rows, self.tokens = -1, 0, 0  # of the current iteration's batch
         # A heap of (-key, serial number, tokens); tokens are [S, T, source, target, labels].
         self.heap: list[tuple[float, int, np.ndarray]] = []
 
@@ -118,21 +127,33 @@ class Reservoir(nn.Module):
         while len(self.heap) * self.largest > self.capacity:
             heappop(self.heap)
 
-    def sample(self, tokens: int, clock: Clock) -> tuple[Batch, Tensor]:
-        """Draw episodes with replacement.
+    def count(self, batch: Batch, clock: Clock) -> None:
+        """Count the rows and tokens of an iteration's ``batch``, which may come in parts."""
+        if clock.step != self.step:
+            self.step, self.rows, self.tokens = clock.step, 0, 0
+        self.rows += len(batch)
+        self.tokens += batch.tokens
+
+    def sample(self, rows: Tensor, clock: Clock) -> tuple[Batch, Tensor]:
+        """Draw episodes with replacement, about as many tokens as the iteration's batch has.
 
         The number of episodes depends on the mean length of all added, not on the lengths drawn,
         so all episodes are equally likely.
 
         Args:
-            tokens: expected number of actions in the sample.
+            rows: rows of the iteration's batch; each has an equal share of the sample.
             clock: its step and seed key the sample.
 
         Returns:
             The episodes, with ``index`` their position in the heap, and the labels ``[N]``.
         """
-        row = torch.arange(max(1, round(tokens * self.seen / self.actions)))
+        size = max(1, round(self.tokens * self.seen / self.actions))
+        row = torch.arange(size)
+        row = row[torch.isin(row * self.rows // size, rows)]  # [B]
         index = (clock.uniform("sample", row) * len(self)).long()  # [B]
+        if not len(index):
+            empty = torch.zeros(0, 1, dtype=torch.int64)
+            return Batch(index, empty, empty, index, index, row), index
         episodes = [self.heap[i][2] for i in index.tolist()]
         split = (np.split(episode[2:], episode[:2].cumsum()) for episode in episodes)
         sources, targets, labels = zip(*split, strict=True)

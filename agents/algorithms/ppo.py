@@ -75,7 +75,7 @@ class PPO(Algorithm):
         check_range("kl", kl, Range(0, 10**6))
         self.policy, self.initial_policy, self.reward = policy, frozen_copy(policy), reward
         self.samples, self.epochs, self.clip, self.trace, self.kl = samples, epochs, clip, trace, kl
-        self.needs_start = not cold_start
+        self.needs_start, self.updates_per_batch = not cold_start, epochs
         self.critic = Critic(policy.feature_width)
 
     def updates(self, batches: list[Batch], clock: Clock) -> Iterator[Loss]:

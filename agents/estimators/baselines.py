@@ -34,19 +34,24 @@ class RunningMean(nn.Module):
         self.rate = rate
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("updates", torch.zeros(()))
+        self.returns: list[Tensor] = []  # since the last update
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """Values ``[R, T]`` at the True positions of ``mask`` ``[R, T]``; ignores ``features``."""
         return self.mean * mask
 
     def loss(self, values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
-        """Update the mean with ``returns`` ``[R, T]`` in ``mask``; the loss ``[R]`` is 0."""
-        if mask.any():
-            self.updates += 1
-            self.mean = self.mean.lerp(
-                returns[mask].mean(), max(self.rate, 1 / self.updates.item())
-            )
+        """Keep the ``returns`` ``[R, T]`` in ``mask`` for ``updated``; the loss ``[R]`` is 0."""
+        self.returns.append(returns[mask])
         return returns.new_zeros(len(returns))
+
+    def updated(self) -> None:
+        """Update the mean, after an optimizer step."""
+        returns = torch.cat(self.returns) if self.returns else torch.empty(0)
+        self.returns.clear()
+        if len(returns):
+            self.updates += 1
+            self.mean = self.mean.lerp(returns.mean(), max(self.rate, 1 / self.updates.item()))
 
 
 class Critic(nn.Module):
@@ -70,6 +75,10 @@ class Critic(nn.Module):
         return padded(values, mask) + self.running(features, mask)
 
     def loss(self, values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
-        """Mean squared error of each episode ``[R]``; also updates the running mean."""
+        """Mean squared error of each episode ``[R]``."""
         error = (values - returns).square() * mask  # [R, T]
         return error.sum(1) / mask.sum(1).clamp(min=1) + self.running.loss(values, returns, mask)
+
+    def updated(self) -> None:
+        """Update the running mean, after an optimizer step."""
+        self.running.updated()

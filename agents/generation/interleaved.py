@@ -43,15 +43,17 @@ def interleaved(
         policy: the student; in eval mode while it generates.
         oracle: the expert. If ``choose`` never samples from it, pass
             ``stepper(oracle, sampled=False)``.
-        choose: ``(own, expert, memory, noise)`` → ``(token, acted, memory)``. ``own`` and
-            ``expert`` are the logits ``[N, V]`` of student and expert, -inf for PAD and BOS;
-            ``memory`` is what the previous step returned; ``noise`` ``[N, ...]`` is this step's.
-            ``token`` ``[N]`` is generated, and ``acted`` ``[N]`` marks the expert's tokens.
+        choose: ``(own, expert, memory, noise)`` → ``(token, by_expert, memory)``. ``own`` and
+            ``expert`` are the logits ``[N, V]`` of student and expert, -inf for PAD and BOS.
+            ``memory`` is what the algorithm carries from step to step, such as who has control;
+            it gets what it returned at the previous step. ``noise`` ``[N, ...]`` is this step's.
+            ``token`` ``[N]`` is generated; ``by_expert`` ``[N]`` marks the tokens of the expert.
 
     Returns:
         ``generate(source [B, S], limit, noise=None, memory=None, needed=None)`` → ``Interleaved``,
-        without a gradient. limit: one number or int64 ``[B]``. noise: ``[B, T, ...]``. memory: a
-        tensor, None, or a tuple or dict of them, one row per source; finished rows are dropped.
+        without a gradient. limit: one number or int64 ``[B]``. noise: ``[B, T, ...]``. memory: its
+        value before the first step: a tensor, None, or a tuple or dict of them, one row per source;
+        finished rows are dropped.
         needed: the number of steps at which ``choose`` uses the logits of the student and of the
         expert; afterwards it gets zeros and they are not stepped.
     """
@@ -67,7 +69,7 @@ def interleaved(
         limit, max_new_tokens = row_limits(source, limit)
         student_steps, expert_steps = needed or (max_new_tokens, max_new_tokens)
         noise = None if noise is None else noise.to(source.device)
-        acted = torch.zeros(len(source), max_new_tokens, dtype=torch.bool, device=source.device)
+        by_expert = torch.zeros(len(source), max_new_tokens, dtype=torch.bool, device=source.device)
 
         def start() -> Any:
             student_state = policy.start(source, max_new_tokens) if student_steps else None
@@ -83,7 +85,7 @@ def interleaved(
             if time < expert_steps:
                 expert_logits, expert_state = expert.step(token, expert_state)
             now = None if noise is None else noise[row, time]
-            token, acted[row, time], memory = choose(
+            token, by_expert[row, time], memory = choose(
                 _without_pad_and_bos(own), _without_pad_and_bos(expert_logits), memory, now
             )
             return token, (student_state, expert_state, memory)
@@ -91,8 +93,8 @@ def interleaved(
         with eval_mode(policy):
             episodes = decode_loop(step, start, limit, max_new_tokens)
         count("decoded", int(episodes.length.sum()))
-        acted = acted[:, : episodes.action.shape[1]] & (episodes.action != PAD)
-        return Interleaved(episodes, acted)
+        by_expert = by_expert[:, : episodes.action.shape[1]] & (episodes.action != PAD)
+        return Interleaved(episodes, by_expert)
 
     return generate
 

@@ -14,7 +14,8 @@ class Loss:
 
     Attributes:
         sum: scalar.
-        weight: the divisor of the sum: the number of positions or episodes.
+        weight: the divisor of the sum: the number of positions or episodes. 0 if a part of a batch
+            has none.
         metrics: named values to log. Tensors may stay on the GPU.
         tokens: positions with a loss, for the cost; None if this is the weight.
     """
@@ -28,3 +29,12 @@ class Loss:
     def mean(self) -> Tensor:
         """What an optimizer step minimizes."""
         return self.sum / self.weight
+
+    def __add__(self, other: Loss) -> Loss:
+        """The loss of two parts of a batch; metrics are means over both, by weight."""
+        weight, metrics = self.weight + other.weight, {}
+        for name in {**self.metrics, **other.metrics}:
+            parts = [part for part in (self, other) if part.weight and name in part.metrics]
+            metrics[name] = sum(part.metrics[name] * part.weight for part in parts) / max(weight, 1)
+        tokens = sum(part.weight if part.tokens is None else part.tokens for part in (self, other))
+        return Loss(self.sum + other.sum, weight, metrics, tokens)

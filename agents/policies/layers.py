@@ -1,11 +1,13 @@
-"""Shared by the policies: ranges of their sizes, initial weights, positional encodings."""
+"""Shared by the policies: ranges of their sizes, initial weights, layers, positional encodings."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from textgen_env.errors import Range
 
@@ -34,3 +36,15 @@ def positions(length: int, width: int, device: torch.device) -> Tensor:
     rate = torch.exp(torch.arange(0, width, 2, device=device) * (-math.log(10_000.0) / width))
     angle = torch.arange(length, device=device)[:, None] * rate  # [length, D/2]
     return torch.cat([angle.sin(), angle.cos()], dim=1)[:, :width]  # [length, D]
+
+
+def feed_forward(width: int, ffn: int, dropout: float) -> nn.Sequential:
+    """W₂ relu(W₁ x)."""
+    return nn.Sequential(linear(width, ffn), nn.ReLU(), nn.Dropout(dropout), linear(ffn, width))
+
+
+def apply(layer: nn.Module, again: bool, *inputs: Tensor) -> Any:
+    """``layer(*inputs)``; with ``again`` the backward pass computes it again, to save memory."""
+    if again and torch.is_grad_enabled():
+        return checkpoint(layer, *inputs, use_reentrant=False)
+    return layer(*inputs)

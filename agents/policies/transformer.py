@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.policies.layers import LAYERS, WIDTH, embedding, linear, positions
+from agents.policies.layers import LAYERS, WIDTH, apply, embedding, feed_forward, linear, positions
 from textgen_env.errors import Range, UserError, check_range
 from textgen_env.types import PAD, select_positions
 
@@ -20,6 +20,9 @@ CACHE_STEPS = 8  # the key–value cache grows by this many steps at a time
 
 class Transformer(nn.Module):
     """Transformer encoder–decoder (Vaswani et al. 2017).
+
+    Attributes:
+        checkpointing: whether the backward pass computes the layers again, to save memory.
 
     Args:
         vocabulary_size: V, tokens of the vocabulary shared by source and target.
@@ -31,6 +34,8 @@ class Transformer(nn.Module):
         dropout: dropout rate of activations and attention weights in training.
         share_source_embedding: use one embedding for source and target instead of two.
     """
+
+    checkpointing = False
 
     def __init__(
         self,
@@ -75,7 +80,7 @@ class Transformer(nn.Module):
         *memory, present = self.encode(source)
         x = self.dropout(self.embed(self.target_embedding, prefix))
         for layer, keys_values in zip(self.decoder, memory, strict=True):
-            x = layer(x, keys_values, present)
+            x = apply(layer, self.checkpointing, x, keys_values, present)
         return self.decoder_norm(x if mask is None else select_positions(x, mask))
 
     def head(self, features: Tensor) -> Tensor:
@@ -92,7 +97,7 @@ class Transformer(nn.Module):
         present = (source != PAD)[:, None, None]  # [B, 1, 1, S]
         x = self.dropout(self.embed(self.source_embedding or self.target_embedding, source))
         for layer in self.encoder:
-            x = layer(x, present)
+            x = apply(layer, self.checkpointing, x, present)
         x = self.encoder_norm(x)  # [B, S, D]
         attentions: list[Any] = [layer.cross_attention for layer in self.decoder]
         return *(attention.keys_values(x) for attention in attentions), present
@@ -290,11 +295,6 @@ class DecoderLayer(nn.Module):
         x = x + self.dropout(y)
         x = x + self.dropout(self.cross_attention(self.cross_norm(x), memory, present))
         return x + self.dropout(self.ffn(self.ffn_norm(x)))
-
-
-def feed_forward(width: int, ffn: int, dropout: float) -> nn.Sequential:
-    """W₂ relu(W₁ x)."""
-    return nn.Sequential(linear(width, ffn), nn.ReLU(), nn.Dropout(dropout), linear(ffn, width))
 
 
 NAMES = {"transformer": partial(Transformer)}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.reporting.facts import unfinished
 from textgen_env.metrics.scores import References, Score, corpus_score, significance
 from textgen_env.metrics.statistics import paired_p_value, score_interval
 
@@ -28,7 +29,7 @@ class Entry:
         algorithm: The run's algorithm; ``TEACHER`` for the teacher.
         student: The architecture.
         seed: The run's seed.
-        results: ``student``, ``speed`` and ``cost`` of the run's ``results.json``.
+        results: ``student``, ``speed``, ``cost`` and ``training`` of the run's ``results.json``.
         outputs: The generated texts for the test split, by beam width.
     """
 
@@ -73,7 +74,8 @@ def comparison_rows(
         score are its 95 % interval, as in ``score_interval``: over test sentences and, with several
         seeds, over seeds. ``p_mle`` and ``p_seqkd`` test the first score against that baseline:
         with one seed by the paired bootstrap over sentences, with several by the paired t-test over
-        the seeds that both have; None without the baseline.
+        the seeds that both have; None without the baseline. ``unfinished`` is the number of runs
+        that improved until the end of their training.
     """
     groups = systems(entries)
     scores = {id(run): run.scores(metric, references, resamples) for run in entries}
@@ -94,6 +96,7 @@ def comparison_rows(
     rows = []
     for (student, algorithm), runs in groups.items():
         row: dict[str, Any] = {"algorithm": algorithm, "student": student, "seeds": len(runs)}
+        row["unfinished"] = sum(unfinished(run.results) for run in runs)
         for name in scores[id(runs[0])]:
             row |= _mean_score(name, [scores[id(run)][name] for run in runs])
         row["score_by_seed"] = [main[id(run)] for run in runs]

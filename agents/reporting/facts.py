@@ -170,7 +170,8 @@ def teacher_student_rows(results: Mapping[str, Any]) -> list[list[SideBySide]]:
         [
             SideBySide(row_label(key), *(format_value(model.get(key)) for model in models))
             for key in ("architecture", "parameters")
-        ],
+        ]
+        + [SideBySide("Updates", *updates) for updates in [_updates(results)] if any(updates)],
         [
             SideBySide(
                 "Tokens per second",
@@ -180,6 +181,32 @@ def teacher_student_rows(results: Mapping[str, Any]) -> list[list[SideBySide]]:
         ],
         *exported_rows(results),
     ]
+
+
+def _updates(results: Mapping[str, Any]) -> list[str]:
+    """How far teacher and student were trained: ``700 (best: 600)``; empty if unknown."""
+    texts = []
+    for record in (results.get("teacher") or {}, results):
+        training, text = record.get("training"), ""
+        if training:
+            steps, best = (format_value(training[key]) for key in ("steps", "best_step"))
+            end = ", early stopping" if training["stopped"] == "patience" else ""
+            end = ", unfinished" if unfinished(record) else end
+            text = f"{steps} (best: {best}{end})"
+        texts.append(text)
+    return texts
+
+
+def unfinished(record: Mapping[str, Any]) -> bool:
+    """Whether training ended while it still improved: in its last tenth, without early stopping.
+
+    Args:
+        record: ``results.json``, or its "teacher".
+    """
+    training = record.get("training")
+    if not training or training["stopped"] == "patience":
+        return False
+    return bool(training["improved_step"] > 0.9 * training["steps"])
 
 
 def _rate(speed: Mapping[str, Any], key: str) -> str:

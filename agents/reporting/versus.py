@@ -17,6 +17,10 @@ from agents.reporting.facts import MISSING, display_name, format_ratio, format_v
 from agents.reporting.style import INK, MUTED, PALETTE, STYLE, png
 
 MARKERS = "osD^vP*X"
+UNFINISHED = (
+    "Unfinished: the validation score still improved in the last tenth of the training; "
+    "more updates would probably raise the scores."
+)
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]) -> str:
@@ -28,7 +32,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]
     head += ["parameters", "speed-up", *map(display_name, costs)]
     lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for row in rows:
-        cells = [row["algorithm"], row["student"], str(row["seeds"])]
+        cells = [row["algorithm"] + _mark(row), row["student"], str(row["seeds"])]
         cells += [
             f"{row[name]:.1f} [{row[f'{name}_low']:.1f}, {row[f'{name}_high']:.1f}]"
             for name in metrics
@@ -44,7 +48,16 @@ def markdown(rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]
         cells += [format_value(row[cost], cost) for cost in costs]
         lines.append(cells)
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    if any(map(_mark, rows)):
+        notes = [*notes, UNFINISHED]
     return "\n\n".join([f"# {title}", table, *notes]) + "\n"
+
+
+def _mark(row: Mapping[str, Any]) -> str:
+    """`` (unfinished)``, or the number of such runs; empty if all are finished."""
+    count = row["unfinished"]
+    several = f": {count} of {row['seeds']}" if row["seeds"] > 1 else ""
+    return f" (unfinished{several})" if count else ""
 
 
 def metric_heading(name: str) -> str:

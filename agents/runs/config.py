@@ -10,8 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from agents.algorithms import Algorithm
 from agents.runs.machine import Machine
-from agents.training.trainer import TrainConfig
+from agents.training.config import TrainConfig
+from textgen_env.data.batching import Batches
 from textgen_env.data.files import read_text
 from textgen_env.errors import UserError
 
@@ -33,15 +35,27 @@ def chosen(group: DictConfig) -> tuple[str, dict[str, Any]]:
     return settings.pop("name"), settings
 
 
-def train_config(
-    settings: DictConfig, seed: int, machine: Machine, resume: bool, validate_first: bool = False
-) -> TrainConfig:
-    """The trainer's settings from ``config.train`` or ``config.teacher.train``."""
-    names = ("steps", "lr", "schedule", "warmup", "clip", "validations")
+def train_config(settings: DictConfig, steps: int, machine: Machine, **others: Any) -> TrainConfig:
+    """The trainer's settings from ``config.train`` or ``config.teacher.train``.
+
+    Args:
+        settings: those keys.
+        steps: ``training_steps`` of them.
+        machine: precision and device.
+        others: seed, resume and validate_first.
+    """
+    names = ["accumulate", "checkpointing", "lr", "schedule", "warmup", "clip", "weight_decay"]
+    names += ["validations", "patience"]
     values = {name: settings[name] for name in names}
-    return TrainConfig(
-        **values, seed=seed, **machine._asdict(), resume=resume, validate_first=validate_first
-    )
+    return TrainConfig(steps, **values, **machine._asdict(), **others)
+
+
+def training_steps(settings: DictConfig, batches: Batches, algorithm: Algorithm) -> int:
+    """``settings.steps``, or the optimizer steps of ``settings.epochs`` passes over the data."""
+    if settings.epochs is None:
+        return int(settings.steps)
+    steps = settings.epochs * batches.per_epoch * algorithm.updates_per_batch
+    return max(1, round(steps))
 
 
 def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> None:

@@ -107,6 +107,7 @@ def evaluate(
             "architecture": config.student.name,
             "parameters": parameter_count(run.student),
         },
+        "training": state.summary(config.train.patience),
         "scores": {
             name: report.score_entry(
                 report_scores(task.metric, texts, outputs.test.texts.references),

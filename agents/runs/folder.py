@@ -18,9 +18,9 @@ from textgen_env.data.files import write_atomically
 from textgen_env.errors import UserError
 
 # Keys that a resume may change: in any run, in a finished run, in an unfinished run.
-ALWAYS = ("out", "resume", "threads", "workers", "teacher.compile")
+ALWAYS = ("out", "resume", "threads", "workers", "teacher.compile", "teacher.train.accumulate")
 FINISHED = (*ALWAYS, "evaluate.")
-UNFINISHED = (*FINISHED, "train.lr", "train.clip")
+UNFINISHED = (*FINISHED, "train.lr", "train.clip", "train.accumulate", "train.checkpointing")
 
 
 @contextmanager

@@ -17,10 +17,12 @@ EXPORTED = {
     "device": str,
     "precision": str,
 }
+TRAINING = {"steps": int, "best_step": int, "improved_step": int, "stopped": str}
 RESULTS: dict[str, Any] = {
     "corpus?": {"name": str, "source": str, "fingerprint": str},
-    "teacher?": {"path": str | None, "parameters?": MAYBE_NUMBER},
+    "teacher?": {"path": str | None, "parameters?": MAYBE_NUMBER, "training?": TRAINING},
     "student?": {"parameters": MAYBE_NUMBER},
+    "training?": TRAINING,
     "scores?": {
         "*": {
             "signature?": str,

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from agents.algorithms.bc import BC
@@ -26,7 +26,7 @@ from agents.generation.demonstrations import BEAM
 from agents.model import build_policy, checkpoint_header, fingerprint, load_policy
 from agents.policies.pretrained import load_pretrained
 from agents.policies.transformer import Transformer
-from agents.runs.config import chosen, train_config
+from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
 from agents.runs.locks import locked
 from agents.runs.machine import Machine
@@ -49,6 +49,7 @@ from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
+MEMORY = ("accumulate", "checkpointing")  # keys of the training that do not change the teacher
 # Keys of the group teacher that do not belong to its architecture.
 TEACHER_KEYS = (
     *("path", "source_prefix", "separator", "length_penalty", "label_smoothing"),
@@ -62,7 +63,7 @@ class Teacher(NamedTuple):
     Attributes:
         oracle: answers the student's queries.
         decode: generates the test outputs.
-        summary: architecture, parameters, path and cost, for ``results.json``.
+        summary: architecture, parameters, path, cost and training, for ``results.json``.
     """
 
     oracle: Oracle
@@ -123,7 +124,8 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
             "architecture": architecture,
             "parameters": parameter_count(policy),
             "path": path,
-            "cost": training_cost(path),
+            "cost": teacher_record(path, "cost"),
+            **({"training": training} if (training := teacher_record(path, "training")) else {}),
         },
     )
 
@@ -141,17 +143,25 @@ def parameter_count(policy: nn.Module) -> int:
     return sum(weight.numel() for weight in policy.parameters())
 
 
-def training_cost(path: str) -> dict[str, Any] | None:
-    """The cost of training the teacher in the folder ``path``; None if it is unknown."""
-    cached, run = Path(path) / "cost.json", Path(path) / "results.json"
+def teacher_record(path: str, name: str) -> dict[str, Any] | None:
+    """What is known of training the teacher in the folder ``path``.
+
+    Args:
+        path: a cached teacher, a run or a pretrained model.
+        name: "cost", or "training": how far it went.
+
+    Returns:
+        As in ``results.json``; None if it is unknown.
+    """
+    cached, run = Path(path) / f"{name}.json", Path(path) / "results.json"
     if cached.is_file():
         try:
             return load_json(cached)
         except CorruptFileError as error:
-            message = f"{error}; the cost of the teacher's training is unknown"
+            message = f"{error}; the {name} of the teacher is unknown"
             console.print(message, markup=False, soft_wrap=True)
             return None
-    return read_results(run).get("cost") if run.is_file() else None
+    return read_results(run).get(name) if run.is_file() else None
 
 
 def outputs_folder(teacher: Teacher, task: Task, precision: str) -> Path:
@@ -175,7 +185,8 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
         "limits": [*task.limits, task.target_limit],
         "metric": task.metric,  # selects the best checkpoint
         "label_smoothing": teacher.label_smoothing,
-        "train": OmegaConf.to_container(training),
+        # Without settings that are off, so that a new setting keeps the teachers of before.
+        "train": {key: value for key, value in training.items() if value and key not in MEMORY},
         "seed": seed,
         "precision": machine.precision,
     }
@@ -191,15 +202,18 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
         with keys_of("teacher", [*settings, "label_smoothing"]):
             policy = build_policy(name, settings, task.vocabulary, seed).to(machine.device)
             algorithm = BC(policy, teacher.label_smoothing)
+        batches = Batches(task.splits["train"], training.batch_tokens, seed, task.limit)
+        steps = training_steps(training, batches, algorithm)
         state = train(
             algorithm,
             policy,
-            Batches(task.splits["train"], training.batch_tokens, seed, task.limit),
+            batches,
             validator(policy, task, training.validation_rows, *machine),
-            train_config(training, seed, machine, resume=True),
+            train_config(training, steps, machine, seed=seed, resume=True),
             Checkpoints(folder, "teacher", header),
         )
         save_json(folder / "cost.json", asdict(state.cost))
+        save_json(folder / "training.json", state.summary(training.patience))
         write_atomically(done, b"")
     return folder
 

@@ -50,7 +50,7 @@ def check_settings(config: DictConfig, task: Task) -> None:
     if config.evaluate.rows is not None:
         check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))
     for settings in (config.teacher.train, config.train):
-        learning_rate(settings.schedule, settings.warmup, settings.steps)
+        learning_rate(settings.schedule, settings.warmup, steps=1)
     algorithm = build_algorithm(config, task, build_student(config, task), expert(task))
     if algorithm.demonstrations not in KINDS:
         raise unknown("demonstrations", algorithm.demonstrations, KINDS)

@@ -39,8 +39,9 @@ from agents.generation.rollout import eval_mode, rollout
 from agents.policies.rnn import RNN
 from agents.theory.lab import RegretCurve, Slope, horizon_curves
 from agents.theory.mdps import Array
+from agents.training.config import TrainConfig
 from agents.training.saving import Checkpoints
-from agents.training.trainer import TrainConfig, train
+from agents.training.trainer import train
 from textgen_env.data.batching import Batches
 from textgen_env.tasks.task import Task
 from textgen_env.tasks.tightrope import CLIMB, TightropeOracle, load
@@ -63,8 +64,8 @@ class StudentMetrics(NamedTuple):
     regret: float  # J(π̂), as J(π*) = 0
     error_expert: float  # ε under d^{π*}: what behavioral cloning controls
     error_own: float  # ε under d^{π̂}: what DAgger controls
-    error_ground: float  # P(wrong | fallen), over all possible falls
-    ended: float  # share of episodes that ended by EOS before the horizon
+    error_fallen: float  # P(wrong | fallen), over all possible falls
+    ended_early: float  # share of episodes that ended by EOS before the horizon
 
     @property
     def bound(self) -> float:
@@ -187,8 +188,8 @@ def evaluate_student(policy: Policy, task: Task, name: str, seed: int) -> Studen
         regret=float(error.masked_fill(sampled.fallen, 1.0)[mask].sum() / count),
         error_expert=float(1 - correct.mean()),
         error_own=float(error[mask].sum() / (T * count)),
-        error_ground=error_after_fall(policy, task),
-        ended=float((mask.sum(1) < T).float().mean()),
+        error_fallen=error_after_fall(policy, task),
+        ended_early=float((mask.sum(1) < T).float().mean()),
     )
 
 
@@ -201,14 +202,14 @@ def error_after_fall(policy: Policy, task: Task) -> float:
     T, oracle = task.horizon, exact_oracle(task)
     source = torch.from_numpy(np.unique(np.stack(task.splits["train"].source), axis=0))
     tokens, step = torch.arange(UNK, len(task.vocabulary)), torch.arange(T - 1)
-    walks = oracle.demonstrate(source, T).action[:, None, None].repeat(1, T - 1, len(tokens), 1)
-    walks[:, step, :, step] = tokens  # includes the correct token, which is filtered out below
-    prefix = shift(walks.flatten(0, 2))  # [R, T]
+    action = oracle.demonstrate(source, T).action[:, None, None].repeat(1, T - 1, len(tokens), 1)
+    action[:, step, :, step] = tokens  # includes the correct token, which is filtered out below
+    prefix = shift(action.flatten(0, 2))  # [R, T]
     source = source.repeat_interleave(len(prefix) // len(source), 0)
-    after = torch.eye(T, dtype=torch.bool)[1:].repeat_interleave(len(tokens), 0)
-    after = after.repeat(len(prefix) // len(after), 1)  # [R, T], the step after the fall
-    climbs = _sampling_probs(policy, source, prefix, after)[:, CLIMB]
-    return float(1 - climbs[oracle.fallen(source, prefix)[after]].mean())
+    next_step = torch.eye(T, dtype=torch.bool)[1:].repeat_interleave(len(tokens), 0)
+    next_step = next_step.repeat(len(prefix) // len(next_step), 1)  # [R, T], after the deviation
+    climb_probs = _sampling_probs(policy, source, prefix, next_step)[:, CLIMB]
+    return float(1 - climb_probs[oracle.fallen(source, prefix)[next_step]].mean())
 
 
 def _sampling_probs(

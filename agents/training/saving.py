@@ -175,6 +175,9 @@ class Checkpoints:
         if not all(map(math.isfinite, metrics.values())):
             raise self._stopped(f"validation after step {state.step}: {metrics}")
         score = next(iter(metrics.values()))
+        state.waited += 1
+        if state.best is None or score > state.best:
+            state.improved_step, state.waited = state.step, 0
         # Ties go to the later step: at the top of the scale the loss still decreases.
         if state.best is None or score >= state.best:
             state.best, state.best_step = score, state.step

@@ -48,7 +48,9 @@ class TrainerState:
         step: optimizer steps done.
         batches: batches that the algorithm has used.
         best: best validation score; None before the first validation.
-        best_step: the step of ``best``.
+        best_step: the step of ``best``; of equal scores the later one.
+        improved_step: the step at which ``best`` was reached first.
+        waited: validations since then.
         cost: tokens and seconds so far.
         profile: seconds of the updates by phase.
     """
@@ -57,8 +59,23 @@ class TrainerState:
     batches: int = 0
     best: float | None = None
     best_step: int = 0
+    improved_step: int = 0
+    waited: int = 0
     cost: Cost = field(default_factory=Cost)
     profile: dict[str, float] = field(default_factory=dict)
+
+    def exhausted(self, patience: int | None) -> bool:
+        """Whether ``patience`` validations have brought no improvement; None: unlimited."""
+        return patience is not None and self.waited >= patience
+
+    def summary(self, patience: int | None) -> dict[str, Any]:
+        """How far the training went and why it ended (``results.json``, "training")."""
+        return {
+            "steps": self.step,
+            "best_step": self.best_step,
+            "improved_step": self.improved_step,
+            "stopped": "patience" if self.exhausted(patience) else "steps",
+        }
 
 
 def read_trainer_state(saved: Any, steps: int, path: Path) -> TrainerState:
@@ -77,7 +94,8 @@ def read_trainer_state(saved: Any, steps: int, path: Path) -> TrainerState:
     profile = values["profile"]
     if not isinstance(profile, dict):
         raise _invalid(path, "progress.profile", profile)
-    counts = {f"progress.{name}": values[name] for name in ("step", "batches", "best_step")}
+    names = ("step", "batches", "best_step", "improved_step", "waited")
+    counts = {f"progress.{name}": values[name] for name in names}
     numbers = {f"progress.cost.{name}": value for name, value in cost.items()}
     numbers |= {f"progress.profile.{name}": value for name, value in profile.items()}
     for name, value in {**counts, **numbers}.items():

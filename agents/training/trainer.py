@@ -5,72 +5,27 @@ Validation, logging and saving happen between rounds.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.random import fork_rng
 
-from agents.algorithms.base import (
-    UPDATES_PER_ROUND,
-    Algorithm,
-    Clock,
-    Loss,
-    as_loss,
-    check_initialized,
-    iterate_updates,
-    loss_origin,
-)
-from agents.precision import precision
+from agents.algorithms.base import Algorithm, Loss, check_initialized
 from agents.training.checkpoint import load_tensors, load_weights
+from agents.training.config import TrainConfig
 from agents.training.learning_rate import learning_rate
 from agents.training.logger import Logger
+from agents.training.rounds import run_round
 from agents.training.saving import Checkpoints, Validate
 from agents.training.signals import Interrupted, defer_signals
 from agents.training.state import Cost, TrainerState
 from textgen_env.data.batching import Batches
-from textgen_env.errors import UserError
-from textgen_env.profiler import Profiler, count, phase
-from textgen_env.randomness import derive_seed
+from textgen_env.profiler import Profiler
+from textgen_env.terminal import console
 
-END = object()  # marks the end of a round's losses
 LOGS = 100  # how often metrics are logged, evenly spaced over the training
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train.
-
-    Attributes:
-        steps: optimizer steps.
-        lr: peak learning rate of Adam.
-        schedule: learning rate after the warm-up: linear or inverse_sqrt.
-        warmup: steps of linear warm-up.
-        clip: largest gradient norm.
-        validations: number of validations, evenly spaced, the last one at the end; each of them
-            saves a checkpoint.
-        seed: key of all random numbers.
-        precision: "float32" or "bf16".
-        device: torch device.
-        resume: continue from the last checkpoint if there is one; the final weights are bitwise
-            equal to those of an uninterrupted training.
-        validate_first: also validate before the first step, so that the result is never worse
-            than the initial weights.
-    """
-
-    steps: int
-    lr: float = 1e-3
-    schedule: str = "linear"
-    warmup: int = 100
-    clip: float = 5.0
-    validations: int = 10
-    seed: int = 0
-    precision: str = "float32"
-    device: str = "cpu"
-    resume: bool = False
-    validate_first: bool = False
 
 
 def train(
@@ -102,12 +57,15 @@ def train(
     check_initialized(algorithm)
     algorithm.to(config.device)
     weights = [*policy.parameters(), *algorithm.parameters()]
-    optimizer = torch.optim.Adam(weights, lr=config.lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
+    groups = decay_groups(weights, config.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
     schedule = learning_rate(config.schedule, config.warmup, config.steps)
     state = checkpoints.open(
         policy, algorithm, optimizer, config.steps, validate if config.resume else None
     )
     policy.train()
+    if config.checkpointing:
+        policy.checkpointing = True  # type: ignore[assignment]
     with (
         Logger(checkpoints.folder, checkpoints.phase, state.step, config.steps) as logger,
         defer_signals() as signals,
@@ -119,13 +77,13 @@ def train(
             logger.log(0, {**metrics, **asdict(state.cost)})
             checkpoints.save(state)
         meter = Meter(state.cost)
-        while state.step < config.steps:
+        while state.step < config.steps and not state.exhausted(config.patience):
             first = state.step
             with Profiler(state.profile, default_phase="gradient") as profiler:
-                for loss in round_losses(algorithm, batches, state, config):
+                for loss in run_round(algorithm, weights, batches, state, config):
                     lr = config.lr * schedule(state.step)
-                    norm = optimizer_step(loss.mean, weights, optimizer, lr, config.clip)
-                    loss.sum = loss.sum.detach()  # free the graph before the next one is built
+                    norm = optimizer_step(weights, optimizer, lr, config.clip)
+                    algorithm.updated()
                     state.step += 1
                     meter.add(state.step, loss, norm)
                     logger.advance()
@@ -140,6 +98,7 @@ def train(
                 metrics = {**meter.means(state.cost), "lr": lr, **seconds}
                 if validation_due:
                     metrics |= checkpoints.validate(validate, state)
+                    metrics["validations_without_improvement"] = state.waited
                     algorithm.validated(metrics)
                 logger.log(state.step, {**metrics, **asdict(state.cost)})
                 meter = Meter(state.cost)
@@ -150,54 +109,26 @@ def train(
                 raise Interrupted(
                     f"{step} ({checkpoints.phase}); saved in {checkpoints.last}", signals[0]
                 )
+    if state.step < config.steps:
+        console.print(
+            f"{checkpoints.phase}: stopped after step {state.step} of {config.steps}: no better "
+            f"score in {config.patience} validations; the best is that of step {state.best_step}"
+        )
     load_weights(policy, load_tensors(checkpoints.best)[0], checkpoints.best)
     return state
 
 
-def round_losses(
-    algorithm: Algorithm, batches: Batches, state: TrainerState, config: TrainConfig
-) -> Iterator[Loss]:
-    """The losses of one round, up to the end of the training; adds its batches to ``state``.
-
-    Dropout uses torch's global generator, which is seeded at the start of each round, so that no
-    generator state has to be saved.
-    """
-    clock, steps_left = Clock(config.seed, state.step, config.steps), config.steps - state.step
-    size = min(algorithm.batches_per_round, steps_left)
-    with phase("data"):
-        group = [batches.at(state.batches + number).to(config.device) for number in range(size)]
-    state.batches += size
-    torch.manual_seed(derive_seed((config.seed, state.step), "dropout"))
-    queries = algorithm.oracle.queries if algorithm.oracle else 0
-    with precision(config.precision, config.device):
-        updates, number = iterate_updates(algorithm, group, clock), 0
-    while number < steps_left:
-        with precision(config.precision, config.device):
-            output = next(updates, END)
-        if output is END:
-            break
-        loss = as_loss(algorithm, output, sum(batch.tokens for batch in group) // size)
-        number += 1
-        if number > UPDATES_PER_ROUND:
-            raise UserError(
-                f"{type(algorithm).__name__}.updates yields more than "
-                f"{UPDATES_PER_ROUND} losses per round"
-            )
-        count("learned", loss.weight if loss.tokens is None else loss.tokens)
-        if algorithm.oracle:
-            queries, before = algorithm.oracle.queries, queries
-            count("scored", queries - before)
-        yield loss
-    if not number:
-        raise UserError(f"{loss_origin(algorithm)} no loss for a batch; a round needs at least one")
+def decay_groups(weights: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+    """Parameter groups for AdamW: matrices decay, vectors such as biases and norms do not."""
+    matrices, others = ([w for w in weights if (w.dim() > 1) is matrix] for matrix in (True, False))
+    return [
+        {"params": matrices, "weight_decay": decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
 
 
 def optimizer_step(
-    loss: Tensor,
-    weights: list[nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    lr: float,
-    clip: float,
+    weights: list[nn.Parameter], optimizer: torch.optim.Optimizer, lr: float, clip: float
 ) -> Tensor:
     """One step on clipped gradients, skipped if the gradient is not finite.
 
@@ -206,16 +137,6 @@ def optimizer_step(
     Returns:
         The gradient norm before clipping, a scalar.
     """
-    optimizer.zero_grad(set_to_none=True)
-    try:
-        loss.backward()
-    except RuntimeError as error:
-        if not re.search("inplace operation|graph a second time", str(error)):
-            raise
-        raise UserError(
-            "a loss depends on weights or a graph that the previous step has changed: "
-            "updates must yield each loss before it computes the next one"
-        ) from error
     norm = nn.utils.clip_grad_norm_(weights, clip)
     for group in optimizer.param_groups:
         group["lr"] = lr

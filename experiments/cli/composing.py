@@ -111,9 +111,20 @@ def register_dotted(config: DictConfig) -> None:
 
 
 def plain(config: DictConfig) -> DictConfig:
-    """The same values without types and interpolations."""
+    """The same values without types and interpolations; ``train.epochs`` replaces ``train.steps``.
+
+    Raises:
+        UserError: both of them are null.
+    """
     content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    return OmegaConf.create(content)  # type: ignore[return-value, arg-type]
+    result: DictConfig = OmegaConf.create(content)  # type: ignore[assignment, arg-type]
+    for phase in ("train", "teacher.train"):
+        training = OmegaConf.select(result, phase)
+        if training and training.epochs is not None:
+            training.steps = None
+        elif training and training.steps is None:
+            raise UserError(f"{phase}.steps=null: give {phase}.epochs or a number of steps")
+    return result
 
 
 def check_values(given: dict[str, Override], known: dict[str, Key], config: DictConfig) -> None:

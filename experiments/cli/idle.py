@@ -22,6 +22,7 @@ USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
     ("algorithm.beta", "algorithm.divergence", ("jsd",)),
     ("algorithm.floor algorithm.window algorithm.discount", "algorithm.credit", ("product", "sum")),
     ("algorithm.log_floor", "algorithm.credit", ("product",)),
+    ("train.checkpointing", "student.name", ("transformer",)),
     ("evaluate.length_penalty", "evaluate.beam", BEAM),
     ("length_penalty", "beam", BEAM),
     ("length_penalty", "beams", BEAM),
@@ -43,8 +44,11 @@ def check_given(keys: Iterable[str], config: DictConfig) -> None:
             raise UserError(f"{key} does not apply: {reason}; leave it out")
     for phase in ("train", "teacher.train"):
         key, node = f"{phase}.validations", OmegaConf.select(config, phase)
-        if key in keys and node.validations > node.steps:
+        if key in keys and node.steps and node.validations > node.steps:
             raise UserError(f"{key}={node.validations}: at most {phase}.steps={node.steps}")
+        if f"{phase}.steps" in keys and node.steps is None:
+            replaced = f"{phase}.epochs={node.epochs:g} replaces it"
+            raise UserError(f"{phase}.steps does not apply: {replaced}; leave one of them out")
 
 
 def why_idle(key: str, config: DictConfig) -> str:
@@ -89,6 +93,8 @@ def _idle_of_teacher(name: str, config: DictConfig) -> str:
     path, exact = teacher.path or "", teacher.name == "exact"
     if name in ("source_prefix", "separator"):
         return "" if path.startswith("hf:") else "only teacher.path=hf:… uses it"
+    if name == "train.checkpointing" and not path and teacher.name != "transformer":
+        return "only teacher=transformer uses it"
     if name in ("path", "compile"):
         return ""
     if name == "length_penalty":

@@ -13,13 +13,31 @@ from textgen_env.errors import Range
 class Training:
     """The trainer's settings."""
 
-    steps: int = key(1000, "updates", COUNT)
+    steps: int | None = key(1000, "updates; null: as many as train.epochs are", COUNT)
+    epochs: float | None = key(
+        None, "passes over the training data, instead of train.steps", Range(0, 10**6, "least")
+    )
     batch_tokens: int = key(4096, "target tokens per mini-batch, padding included", Range(1, 10**7))
-    lr: float = key(0.001, "peak learning rate (Adam)", Range(0, 100, "least"))
+    accumulate: int = key(
+        1,
+        "parts of a mini-batch that are computed one after the other, to save memory; the gradient "
+        "stays that of the whole mini-batch",
+        Range(1, 10**5),
+    )
+    checkpointing: bool = key(
+        False, "compute a transformer's layers twice, to save memory; the gradient is the same"
+    )
+    lr: float = key(0.001, "peak learning rate (AdamW)", Range(0, 100, "least"))
     schedule: str = key("linear", "after the warm-up: linear (to 0) or inverse_sqrt")
     warmup: int = key(100, "updates of linear warm-up", Range(0, 10**9))
     clip: float = key(5.0, "maximum gradient norm", Range(0, 10**6, "least"))
+    weight_decay: float = key(
+        0.0, "weight decay of matrices and embeddings (AdamW)", Range(0, 10**3)
+    )
     validations: int = key(10, "validations, each followed by a checkpoint", Range(1, 10**6))
+    patience: int | None = key(
+        None, "stop after this many validations without a better score; null: never", COUNT
+    )
     validation_rows: int = key(250, "maximum number of validation sentences", COUNT)
 
 

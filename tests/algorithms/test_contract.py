@@ -10,8 +10,11 @@ import pytest
 import torch
 
 from agents.training.checkpoint import load_tensors, state_tensors
+from agents.training.config import TrainConfig
+from agents.training.rounds import run_round
 from agents.training.saving import Checkpoints
-from agents.training.trainer import TrainConfig, train
+from agents.training.state import TrainerState
+from agents.training.trainer import train
 from support.learners import ALGORITHMS, batch_of, first_loss, make, small_policy, teacher
 from textgen_env.data.batching import Batches
 from textgen_env.oracles.policy import PolicyOracle
@@ -27,10 +30,11 @@ def stateless() -> list[str]:
     return [name for name in ALGORITHMS if not make(name, task, small_policy(task)).state_dict()]
 
 
-def fresh(name, task, **settings):
+def fresh(name, task, dropout=0.0, **settings):
     """The algorithm with an untrained policy and teacher, always the same ones."""
     exact = "exact" in ALGORITHMS[name].keywords.values()  # needs the task's exact oracle
-    return make(name, task, small_policy(task, **settings), None if exact else teacher(task))
+    oracle = None if exact else teacher(task)
+    return make(name, task, small_policy(task, dropout), oracle, **settings)
 
 
 def oracle_weights(algorithm):
@@ -56,6 +60,43 @@ def test_losses_of_sub_batches_add_up(task, name, count):
         for loss in (total, whole.sum)
     )
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
+
+
+def gradients(task, accumulate, name, settings):
+    """The gradient of every update of three rounds; plain gradient steps follow them."""
+    algorithm, state = fresh(name, task, **settings), TrainerState()
+    policy = algorithm.policy
+    weights = [*policy.parameters(), *algorithm.parameters()]
+    batches = Batches(task.splits["train"], 100, 0, task.limit)
+    config = TrainConfig(steps=12, accumulate=accumulate)
+    updates = []
+    for _number in range(3):
+        for _loss in run_round(algorithm, weights, batches, state, config):
+            updates.append([torch.zeros(1) if w.grad is None else w.grad.clone() for w in weights])
+            with torch.no_grad():
+                for weight, gradient in zip(weights, updates[-1], strict=True):
+                    weight -= 0.05 * gradient
+                    weight.grad = None
+            algorithm.updated()
+            state.step += 1
+    return updates, state.step
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        *((name, {}) for name in ALGORITHMS),
+        ("imitkd", {"group": 3}),
+        ("dagger_aggregate", {"every": 3}),
+        ("reinforce", {"baseline": "running", "samples": 2}),
+    ],
+)
+def test_an_accumulated_gradient_is_that_of_the_whole_batch(task, name, settings):
+    """At every update: of a group of batches, of the same episodes, of samples of a dataset."""
+    whole, steps = gradients(task, 1, name, settings)
+    parts, steps_of_parts = gradients(task, 3, name, settings)
+    assert steps == steps_of_parts >= 3
+    torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

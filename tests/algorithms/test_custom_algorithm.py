@@ -13,8 +13,9 @@ from agents.algorithms.bc import BC
 from agents.discovery import find_algorithm
 from agents.generation.rollout import frozen_copy
 from agents.training.checkpoint import load_tensors
+from agents.training.config import TrainConfig
 from agents.training.saving import Checkpoints
-from agents.training.trainer import TrainConfig, train
+from agents.training.trainer import train
 from support.learners import batch_of, first_loss, small_policy
 from textgen_env.data.batching import Batches
 from textgen_env.errors import UserError

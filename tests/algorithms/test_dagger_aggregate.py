@@ -29,6 +29,12 @@ def numbered(first, count, width, seed=0):
     return batch, labels, Clock(seed, first, 1).uniform("key", batch.row)
 
 
+def draw(data, tokens, clock=START):
+    """A sample of about as many tokens."""
+    data.step, data.rows, data.tokens = clock.step, 1, tokens
+    return data.sample(torch.zeros(1, dtype=torch.int64), clock)
+
+
 # --- the dataset
 
 
@@ -65,7 +71,7 @@ def test_a_sample_contains_the_added_episodes_and_labels():
     data = Reservoir(10_000)
     for first, width in ((0, 3), (6, 11), (12, 2)):
         data.add(*numbered(first, 6, width))
-    sample, label = data.sample(400, START)
+    sample, label = draw(data, 400)
     number = sample.source[:, 0] - 3
     assert len(number.unique()) == 18
     width = torch.tensor([3, 11, 2])[number // 6]
@@ -82,7 +88,7 @@ def test_samples_depend_on_the_step():
     data = Reservoir(10_000)
     data.add(*numbered(0, 18, 3))
     clocks = START, START, START.later(1)
-    first, again, later = (data.sample(100, clock)[0].index for clock in clocks)
+    first, again, later = (draw(data, 100, clock)[0].index for clock in clocks)
     assert torch.equal(first, again)
     assert not torch.equal(first, later)
 
@@ -98,7 +104,7 @@ def test_a_restored_data_set_continues_identically(added, tmp_path):
     states = state_tensors(original), state_tensors(restored)
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert torch.equal(original.sample(50, START)[1], restored.sample(50, START)[1])
+    assert torch.equal(draw(original, 50)[1], draw(restored, 50)[1])
 
 
 def test_a_memory_limit_below_one_episode_is_an_error():
@@ -128,6 +134,6 @@ def test_an_iteration_is_one_roll_in_and_several_updates(task):
 def test_labels_are_the_oracles_actions_on_the_students_prefixes(task):
     algorithm = on_policy_learner(task)
     next(algorithm.updates([batch_of(task)], START))
-    sample, label = algorithm.data.sample(300, START)
+    sample, label = draw(algorithm.data, 300)
     assert torch.equal(label, expert(task).action(sample.source, sample.prefix, sample.mask))
     assert not torch.equal(label, sample.target[sample.mask])  # an untrained student is wrong

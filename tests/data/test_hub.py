@@ -19,12 +19,6 @@ from textgen_env.tasks import cnndm, dialogsum
 
 
 @pytest.fixture
-def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
-    return pytest.importorskip("datasets", reason="the hub extra (datasets) is not installed")
-
-
-@pytest.fixture
 def folder(datasets: ModuleType, tmp_path: Path) -> Path:
     """``SENTENCES`` in the layout of the hub's Parquet export, one empty source per split."""
     for split, texts in zip(("train", "validation", "test"), SENTENCES.values(), strict=True):

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 import compare
 from agents.reporting.comparison import OTHER_COSTS, Entry
+from agents.runs import comparison
 from cli import read
 from support.commands import TINY, run
 from textgen_env.errors import UserError
@@ -26,9 +27,9 @@ def test_runs_with_different_teachers_are_rejected():
         Entry("mle", "gru", seed, {"teacher": {"path": path}}, {})
         for seed, path in enumerate(("one", "other"))
     ]
-    compare.shared_teacher(runs[:1])
+    comparison.shared_teacher(runs[:1])
     with pytest.raises(UserError, match="mle seed 0 had the teacher one, mle seed 1 other"):
-        compare.shared_teacher(runs)
+        comparison.shared_teacher(runs)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_runs_that_start_from_a_trained_student_are_noted(init, listed):
     }
     scores = {"teacher": {"signature": "s"}}
     results = {"corpus": {"name": "c", "source": "local"}, "scores": scores}
-    notes = compare.notes(runs, results, 10)
+    notes = comparison.comparison_notes(runs, results, 10)
     listings = [note.partition(":")[0] for note in notes if "from a trained student" in note]
     assert listings == [listed] * bool(listed)
 
@@ -90,7 +91,7 @@ def compare_with_finished(tmp_path, monkeypatch):
         reopened.append(arguments)
         raise UserError("reopened")
 
-    monkeypatch.setattr(compare, "load_student", reopen)
+    monkeypatch.setattr(comparison, "load_student", reopen)
     folder = tmp_path / "mle-transformer-seed0"
     overrides = ["env=Copy-v0", "device=cpu", "precision=bf16"]
     folder.mkdir()

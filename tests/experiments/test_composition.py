@@ -26,6 +26,12 @@ def test_overrides_win_over_the_preset_and_the_preset_over_defaults():
     assert read("dagger", ["env=Copy-v0", "teacher=transformer"]).teacher.name == "transformer"
 
 
+def test_epochs_replace_the_steps_of_a_preset():
+    config = read("dagger", ["train.epochs=0.5", "teacher.train.epochs=3"])
+    assert (config.train.steps, config.train.epochs) == (None, 0.5)
+    assert (config.teacher.train.steps, config.teacher.train.epochs) == (None, 3)
+
+
 def test_a_configuration_holds_plain_values_without_interpolations():
     config = read("dagger", ["out=runs/${env.name}-${seed}", "seed=3"])
     assert config.out == "runs/IWSLT-v0-3"
@@ -67,7 +73,7 @@ def test_every_preset_composes_and_sets_keys_that_exist(env, preset):
         (["train.steps=many"], "train.steps=many: expected int, such as train.steps=1000"),
         (["train.lr=fast"], "train.lr=fast: expected float"),
         (["resume=maybe"], "resume=maybe: expected bool, such as resume=false"),
-        (["train.steps=null"], "train.steps=null: expected int"),
+        (["train.steps=null"], "train.steps=null: give train.epochs or a number of steps"),
         (["train.steps"], "cannot parse 'train.steps': write key=value"),
         (["+train.steps=3"], "+train.steps=3: +, ~ and @ are for hydra.* keys only"),
         (["++train.steps=3"], "are for hydra.* keys only"),

@@ -8,7 +8,7 @@ import pytest
 
 import compare
 from cli import idle, read_given
-from compare import passing
+from cli.planning import passing
 from support.refused import never, refused
 from textgen_env.errors import UserError
 
@@ -34,6 +34,14 @@ from textgen_env.errors import UserError
         ("dagger", ["teacher.source_prefix=x"], "only teacher.path=hf:… uses it"),
         ("dagger", ["env=Copy-v0", "teacher.train.steps=5"], "teacher=exact is not trained"),
         ("dagger", ["env=Copy-v0", "teacher.label_smoothing=0.1"], "teacher=exact is not trained"),
+        *(
+            ("dagger", [f"{group}=gru", f"{key}.checkpointing=true"], reason)
+            for group, key, reason in (
+                ("student", "train", "it has an effect only with student.name=transformer"),
+                ("teacher", "teacher.train", "only teacher=transformer uses it"),
+            )
+        ),
+        ("dagger", ["train.steps=5", "train.epochs=2"], "train.epochs=2 replaces it"),
         ("dagger", ["reward=bleu"], "algorithm=imitkd_full uses no reward"),
         ("dagger", ["reward=bleu", "algorithm=mle"], "algorithm=mle uses no reward"),
         (

@@ -5,21 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from support.oracles import random_query, toy_teacher
-from support.tiny import tiny_task
+from support.oracles import toy_teacher
 from textgen_env.oracles.cached import CachedOracle
 from textgen_env.tasks.task import expert
 from textgen_env.types import BOS, EOS, PAD
-
-
-@pytest.fixture
-def task():
-    return tiny_task()
-
-
-@pytest.fixture
-def query(task):
-    return random_query(task)
 
 
 @pytest.mark.parametrize("method", ["action", "log_probs"])

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from agents.policies.transformer import Transformer
-from support.oracles import ToyPolicy, decode, random_query, toy_teacher
-from support.tiny import tiny_task
+from support.oracles import ToyPolicy, decode, toy_teacher
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.oracles.cached import CachedOracle
@@ -19,17 +18,6 @@ from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.oracles.references import ReferenceOracle
 from textgen_env.tasks.task import expert
 from textgen_env.types import BOS, EOS, LOG_ZERO, PAD, shift
-
-
-@pytest.fixture
-def task():
-    return tiny_task()
-
-
-@pytest.fixture
-def query(task):
-    return random_query(task)
-
 
 KINDS = {
     "reference": expert,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from agents.reporting import versus
 from agents.reporting.comparison import COSTS, TEACHER, Entry, comparison_rows, gains_by_length
 from textgen_env.metrics.statistics import paired_p_value, score_interval, wilson_interval
 
@@ -52,6 +53,21 @@ def test_seeds_are_averaged_with_an_interval_over_seeds_and_sentences():
     assert (row["accuracy@1_low"], row["accuracy@1_high"]) == pytest.approx(interval)
     assert (row["speedup"], row["speedup_low"], row["speedup_high"]) == (2.5, 2, 3)
     assert (row["seconds"], row["seeds"]) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "improved", "stopped", "marked"),
+    [(100, 91, "steps", 1), (100, 90, "steps", 0), (100, 100, "patience", 0), (7, 7, "steps", 1)],
+)
+def test_a_run_that_improves_in_its_last_tenth_is_unfinished(steps, improved, stopped, marked):
+    run = entry("mle", RIGHT)
+    run.results["training"] = {
+        **{"steps": steps, "best_step": steps, "improved_step": improved, "stopped": stopped}
+    }
+    rows = comparison_rows([run, entry("mle", RIGHT, seed=1)], "accuracy", REFERENCES)
+    assert rows[0]["unfinished"] == marked
+    text = versus.markdown(rows, "title", ["note"])
+    assert ("| mle (unfinished: 1 of 2) |" in text) == ("Unfinished: " in text) == bool(marked)
 
 
 def test_rows_do_not_depend_on_the_order_of_the_runs():

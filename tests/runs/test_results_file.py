@@ -10,7 +10,7 @@ import pytest
 import export
 from agents.runs.evaluation import previous_results
 from agents.runs.loading import load_student
-from agents.runs.teacher import training_cost
+from agents.runs.teacher import teacher_record
 from textgen_env.errors import UserError
 
 RESULTS = {
@@ -53,9 +53,9 @@ CORRUPTIONS = {
         lambda folder: load_student(folder, "cpu"),
         previous_results,
         lambda folder: export.add_to_report(SimpleNamespace(folder=folder), {}),
-        lambda folder: training_cost(str(folder)),
+        lambda folder: teacher_record(str(folder), "cost"),
     ],
-    ids=["load_student", "previous_results", "add_to_report", "training_cost"],
+    ids=["load_student", "previous_results", "add_to_report", "teacher_record"],
 )
 @pytest.mark.parametrize(("data", "reason"), CORRUPTIONS.values(), ids=CORRUPTIONS.keys())
 def test_corrupted_results_give_a_one_line_error(folder, data, reason, read):
@@ -70,4 +70,4 @@ def test_corrupted_results_give_a_one_line_error(folder, data, reason, read):
 def test_results_of_another_script_name_no_training_cost(folder):
     results = {"trainer": "sb3_ppo", "scores": {"before": {"bleu": 1.0}}, "seconds": 2}
     (folder / "results.json").write_text(json.dumps(results))
-    assert training_cost(str(folder)) is None
+    assert teacher_record(str(folder), "cost") is None

@@ -82,7 +82,7 @@ def test_each_signal_has_its_exit_code_and_handlers_are_restored(name, empty_wor
     assert [*map(signal.getsignal, numbers)] == before
 
 
-@pytest.mark.parametrize(("owner", "name"), [(BC, "loss"), (compare, "report")])
+@pytest.mark.parametrize(("owner", "name"), [(BC, "loss"), (compare, "write_comparison")])
 def test_interrupted_comparison_resumes(owner, name, empty_workspace):
     overrides = [
         *(*COPY, "train.steps=4", "train.validations=1", "out=c"),

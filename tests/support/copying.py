@@ -12,8 +12,9 @@ from agents.algorithms.bc import BC
 from agents.generation.rollout import rollout
 from agents.model import build_policy
 from agents.runs.demonstrations import training_demonstrations
+from agents.training.config import TrainConfig
 from agents.training.saving import Checkpoints
-from agents.training.trainer import TrainConfig, train
+from agents.training.trainer import train
 from textgen_env.data.batching import Batches
 from textgen_env.tasks import copy
 from textgen_env.tasks.task import Task

@@ -10,8 +10,9 @@ from agents.algorithms import Algorithm, Loss
 from agents.algorithms.bc import BC
 from agents.model import build_policy
 from agents.training.checkpoint import load_tensors
+from agents.training.config import TrainConfig
 from agents.training.saving import Checkpoints
-from agents.training.trainer import TrainConfig, train
+from agents.training.trainer import train
 from textgen_env.data.batching import Batches
 from textgen_env.tasks.copy import load
 

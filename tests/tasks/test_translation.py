@@ -99,12 +99,6 @@ def test_split_punctuation_undoes_tokenization(text):
     assert wmt16.split_punctuation(text) == "Parliament ' s re - election , ok"
 
 
-@pytest.fixture
-def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
-    return pytest.importorskip("datasets", reason="the hub extra (datasets) is not installed")
-
-
 def test_wmt16_reads_the_hub_folder_of_its_languages(datasets, tmp_path):
     """Each language pair has a folder of shards with the one column ``translation``."""
     for language in ("de", "cs"):

@@ -34,7 +34,7 @@ def loss(self, batch, clock):
     return cross_entropy(logits, self.oracle.log_probs(batch.source, batch.prefix, batch.mask))
 
 MyDAgger.loss = loss
-passes = lambda result: result.error_ground < 0.6
+passes = lambda result: result.error_fallen < 0.6
 answers = {}
 for ON_POLICY in (False, True):
     check("dagger", lambda task, policy: MyDAgger(policy, task.oracle()), passes, "")

@@ -9,7 +9,7 @@ import torch
 
 from agents.algorithms import Algorithm, Loss
 from agents.algorithms.bc import BC
-from agents.training import trainer
+from agents.training import rounds
 from agents.training.signals import Interrupted
 from support.training import STEPS, equal_weights, fit, metrics_rows
 from textgen_env.errors import UserError
@@ -56,9 +56,39 @@ def test_rounds_end_with_the_training_and_resume_bitwise(tmp_path, count, group)
 
 
 def test_too_many_updates_in_a_round_are_rejected(tmp_path, monkeypatch):
-    monkeypatch.setattr(trainer, "UPDATES_PER_ROUND", 4)
+    monkeypatch.setattr(rounds, "UPDATES_PER_ROUND", 4)
     with pytest.raises(UserError, match=r"Rounds\.updates yields more than 4 losses per round"):
         fit(tmp_path, algorithm=partial(Rounds, count=5))
+
+
+class Uneven(BC):
+    """One update more for parts that contain the first row."""
+
+    def updates(self, batches, clock):
+        yield self.loss(batches[0], clock)
+        if 0 in batches[0].row:
+            yield self.loss(batches[0], clock)
+
+
+def test_parts_with_different_numbers_of_losses_are_refused(tmp_path):
+    message = "Uneven.updates yields more losses for some rows of a batch than for others"
+    with pytest.raises(UserError, match=message):
+        fit(tmp_path, algorithm=Uneven, accumulate=2)
+
+
+class FirstRows(BC):
+    """Learns from the first two rows of a batch only."""
+
+    def loss(self, batch, clock):
+        rows = batch.rows(batch.row < 2)
+        return super().loss(rows, clock) if len(rows) else Loss(torch.zeros(()), 0)
+
+
+def test_a_part_without_anything_to_learn_adds_nothing(tmp_path):
+    _, state = fit(tmp_path / "whole", algorithm=FirstRows)
+    _, accumulated = fit(tmp_path / "parts", algorithm=FirstRows, accumulate=100)
+    assert accumulated.cost.gradient_tokens == state.cost.gradient_tokens
+    assert accumulated.batches == state.batches
 
 
 class Returning(BC):

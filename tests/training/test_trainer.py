@@ -10,7 +10,7 @@ import torch
 from agents.algorithms.bc import BC
 from agents.training.checkpoint import load_tensors
 from agents.training.signals import Interrupted
-from agents.training.trainer import optimizer_step
+from agents.training.trainer import decay_groups, optimizer_step
 from support.training import (
     STEPS,
     CrashError,
@@ -83,6 +83,39 @@ def test_training_killed_before_its_first_checkpoint_logs_the_first_validation_o
     assert [row["step"] for row in metrics_rows(tmp_path)] == list(range(STEPS + 1))
 
 
+def test_patience_stops_after_validations_without_a_better_score(tmp_path, capsys):
+    policy, state = fit(tmp_path, scores=[1, 3, 3, 2], patience=2, validations=6)
+    assert state.summary(2) == {
+        **{"steps": 8, "best_step": 6, "improved_step": 4, "stopped": "patience"}
+    }
+    assert [row["validations_without_improvement"] for row in metrics_rows(tmp_path)[1::2]] == [
+        *(0, 0, 1, 2)
+    ]
+    message = "student: stopped after step 8 of 12: no better score in 2 validations"
+    assert message in " ".join(capsys.readouterr().err.split())
+    resumed, state = fit(tmp_path, resume=True, patience=2, validations=6)
+    assert state.step == 8
+    assert equal_weights(policy, resumed)
+
+
+@pytest.mark.parametrize("validate_first", [False, True])
+def test_a_training_without_improvement_keeps_its_first_validation(tmp_path, validate_first):
+    scores = [3, 2, 1, 1]
+    _, state = fit(
+        tmp_path, scores=scores, patience=3, validations=6, validate_first=validate_first
+    )
+    assert state.best_step == (0 if validate_first else 2)
+    assert state.step == state.best_step + 6
+
+
+def test_the_count_of_validations_without_improvement_survives_a_resume(tmp_path):
+    settings = {"patience": 3, "validations": 6}
+    with pytest.raises(CrashError):
+        fit(tmp_path, at=7, scores=[3, 2, 1], **settings)
+    _, state = fit(tmp_path, resume=True, scores=[1], **settings)
+    assert (state.step, state.waited) == (8, 3)
+
+
 def test_algorithm_receives_the_metrics_of_every_validation(tmp_path):
     received = []
 
@@ -125,7 +158,8 @@ def test_nonfinite_gradient_changes_no_weight_and_no_moment(factor):
     optimizer = torch.optim.Adam([weight], lr=0.1, fused=True)
 
     def step(factor):
-        norm = optimizer_step((weight * factor).sum(), [weight], optimizer, 0.1, 5.0)
+        (weight * factor).sum().backward()
+        norm = optimizer_step([weight], optimizer, 0.1, 5.0)
         tensors = weight.detach(), *optimizer.state[weight].values()
         return norm, [tensor.clone() for tensor in tensors]
 
@@ -151,6 +185,34 @@ def test_gradients_and_graph_are_freed_after_each_step(tmp_path, monkeypatch):
     monkeypatch.setattr(BC, "loss", recorded)
     fit(tmp_path)
     assert len(graphs) == STEPS
+
+
+def test_without_weight_decay_an_update_is_that_of_adam():
+    weights = [torch.nn.Parameter(torch.arange(6.0).view(2, 3)), torch.nn.Parameter(torch.ones(3))]
+    others = [torch.nn.Parameter(weight.detach().clone()) for weight in weights]
+    optimizers = (
+        torch.optim.AdamW(decay_groups(weights, 0.0), fused=True),
+        torch.optim.Adam(others, fused=True),
+    )
+    for optimizer, group in zip(optimizers, (weights, others), strict=True):
+        for _ in range(3):
+            sum(w.pow(3).sum() for w in group).backward()
+            optimizer_step(group, optimizer, 0.1, 5.0)
+    assert all(map(torch.equal, weights, others))
+
+
+def test_weight_decay_shrinks_matrices_only(straight, tmp_path):
+    plain = straight[0].state_dict()
+    decayed = fit(tmp_path, weight_decay=2.0)[0].state_dict()
+    norms = {name: (decayed[name].norm() / plain[name].norm()).item() for name in plain}
+    assert all(norms[name] < 0.95 for name in plain if plain[name].dim() > 1)
+    weight = torch.nn.Parameter(torch.ones(3))
+    assert decay_groups([weight], 2.0)[1] == {"params": [weight], "weight_decay": 0.0}
+
+
+def test_checkpointing_changes_no_bit(straight, tmp_path):
+    policy, _ = fit(tmp_path, checkpointing=True)  # with dropout
+    assert equal_weights(straight[0], policy)
 
 
 def test_scalar_loss_is_the_mean_over_real_tokens(straight, tmp_path):
