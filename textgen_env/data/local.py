@@ -139,8 +139,9 @@ def _single(place: Path, rows: Iterable[Row], columns: Columns) -> Corpus:
         except UserError as error:
             raise UserError(f"{place}: {error}") from None
         note = (
-            f"note: {place.name} has no column {SPLIT}, so a hash of each source chooses its split: "
-            f"a tenth of the sources for test, a tenth for validation, at most {HELD_OUT:,} each"
+            f"note: {place.name} has no column {SPLIT}, so a hash of each source chooses its "
+            f"split: a tenth of the sources for test, a tenth for validation, at most {HELD_OUT:,} "
+            "each"
         )
         return replace(_corpus(place, columns, splits), notes=(note,))
     if missing := [split for split in SPLITS if split not in splits]:
