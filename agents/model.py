@@ -16,14 +16,13 @@ import torch
 from torch import nn
 
 from agents.discovery import POLICY, build, find_policy, settings
-from agents.generation.rollout import eval_mode
-from agents.generation.search import Search
-from agents.precision import precision as autocast
+from agents.generation.decoder import Decoder
 from agents.text import TextSettings
-from agents.training.checkpoint import load_tensors, load_weights, save_tensors
+from agents.training.checkpoint import check_layout, load_tensors, load_weights, save_tensors
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.corpus import Pairs
 from textgen_env.data.files import CorruptFileError
+from textgen_env.data.schema import check
 from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
@@ -31,6 +30,11 @@ from textgen_env.tasks.task import Task
 from textgen_env.types import EOS
 
 WEIGHTS, VOCABULARY = Path("checkpoints", "best.safetensors"), Path("vocabulary.json")
+HEADER = {
+    "architecture": {"name": str, "settings": {"*": object}},
+    "vocabulary": str,
+    "*": object,
+}
 MAX_BATCH_TOKENS = 4096  # source tokens per decoding batch, padding included
 
 
@@ -84,41 +88,41 @@ class Model:
         """
         if isinstance(texts, str):
             raise UserError("generate() expects a list of texts and got one string; pass [text]")
-        search = Search(beam, length_penalty)
-        return [best.text for best, *_ in self.hypotheses(texts, search, precision)]
+        decoder = self.decoder(precision, beam=beam, length_penalty=length_penalty)
+        return [best.text for best, *_ in self.hypotheses(texts, decoder)]
+
+    def decoder(self, precision: str = "float32", beam: int = 1, **search: Any) -> Decoder:
+        """A ``Decoder`` for ``hypotheses``; ``search`` are its settings, ``beam`` and others."""
+        device = str(next(self.policy.parameters()).device)
+        return Decoder(self.policy, beam, precision, device, scored=True, **search)
 
     def hypotheses(
         self,
         texts: Sequence[str],
-        search: Search,
-        precision: str = "float32",
+        decoder: Decoder,
         numbers: Sequence[int] | None = None,
     ) -> list[list[Hypothesis]]:
-        """Generate up to ``search.count`` outputs per text, beam outputs best first.
+        """Generate up to ``decoder.count`` outputs per text, beam outputs best first.
 
         Args:
             texts: raw source texts.
-            search: how to decode: beam width, samples, length penalty.
-            precision: "float32" or "bf16".
+            decoder: from ``self.decoder``.
             numbers: one per text, which determine its samples; None: 0, 1, 2 …
         """
-        device = str(next(self.policy.parameters()).device)
         sources = [self.encode(text) for text in texts]
         no_targets = [np.array([EOS])] * len(sources)
         split = Split(sources, no_targets, Pairs(list(texts), [("",)] * len(sources)))
         outputs: list[list[Hypothesis]] = [[] for _ in sources]
         noise_keys = torch.tensor(range(len(sources)) if numbers is None else numbers)
-        with eval_mode(self.policy), autocast(precision, device):
-            for batch in sequential_batches(split, MAX_BATCH_TOKENS, self.text_settings.limit):
-                source, keys = batch.source.to(device), noise_keys[batch.index]
-                episodes = search(self.policy, source, batch.limit, keys)
-                index = batch.index.repeat_interleave(search.count).tolist()
-                actions, scores = episodes.action.tolist(), episodes.score.tolist()
-                if np.isnan(scores).any():
-                    raise UserError("the model's scores are NaN: its weights are not usable")
-                for i, action, score in zip(index, actions, scores, strict=True):
-                    if score > -np.inf:  # a beam may find fewer hypotheses
-                        outputs[i].append(Hypothesis(self.vocabulary.decode(action), score))
+        for batch in sequential_batches(split, MAX_BATCH_TOKENS, self.text_settings.limit):
+            episodes = decoder(batch.source, batch.limit, noise_keys[batch.index])
+            index = batch.index.repeat_interleave(decoder.count).tolist()
+            actions, scores = episodes.action.tolist(), episodes.score.tolist()
+            if np.isnan(scores).any():
+                raise UserError("the model's scores are NaN: its weights are not usable")
+            for i, action, score in zip(index, actions, scores, strict=True):
+                if score > -np.inf:  # a beam may find fewer hypotheses
+                    outputs[i].append(Hypothesis(self.vocabulary.decode(action), score))
         return outputs
 
     def encode(self, text: str) -> np.ndarray:
@@ -143,9 +147,7 @@ class Model:
         Raises:
             UserError: the model is missing, corrupted or of an incompatible version.
         """
-        if not Path(folder).is_dir():
-            raise UserError(f"no run folder at {folder}")
-        vocabulary = Vocabulary.load(Path(folder) / VOCABULARY)
+        vocabulary = Vocabulary.load(existing_folder(folder) / VOCABULARY)
         policy, header = load_policy(Path(folder), vocabulary)
         try:
             text_settings = TextSettings.from_json(header["text"])
@@ -156,6 +158,13 @@ class Model:
             ) from error
         policy.eval().requires_grad_(False)
         return cls(policy, header["architecture"], vocabulary, text_settings)
+
+
+def existing_folder(folder: Path | str) -> Path:
+    """``folder`` as a path; UserError unless it is a folder."""
+    if not Path(folder).is_dir():
+        raise UserError(f"no run folder at {folder}")
+    return Path(folder)
 
 
 def checkpoint_header(name: str, settings: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -198,9 +207,7 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, An
         UserError: the checkpoint is missing, corrupted, of an incompatible version, or of another
             vocabulary.
     """
-    if not folder.is_dir():
-        raise UserError(f"no run folder at {folder}")
-    path = folder / WEIGHTS
+    path = existing_folder(folder) / WEIGHTS
     try:
         tensors, header = load_tensors(path)
     except CorruptFileError as error:
@@ -213,22 +220,26 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, An
             "env.vocabulary it was trained with"
         )
     try:
-        policy = build_policy(name, kwargs, vocabulary, seed=0)
-    except (TypeError, ValueError, RuntimeError) as error:
+        with torch.device("meta"):  # sizes without memory: the settings may name any size
+            sizes = build_policy(name, kwargs, vocabulary, seed=0).state_dict()
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: cannot build {name} from its settings ({reason})") from error
+    check_layout(sizes, tensors, f"{path} does not match its settings")
+    policy = build_policy(name, kwargs, vocabulary, seed=0)
     load_weights(policy, tensors, path)
     return policy, header
 
 
 def _architecture(header: dict[str, Any], path: Path) -> tuple[str, dict[str, Any]]:
     """Name and settings of the policy; UserError if they are missing or unknown."""
-    architecture = header.get("architecture")
-    architecture = architecture if isinstance(architecture, dict) else {}
-    name, kwargs = architecture.get("name"), architecture.get("settings")
-    has_vocabulary = isinstance(header.get("vocabulary"), str)
-    if not (isinstance(name, str) and isinstance(kwargs, dict) and has_vocabulary):
-        raise UserError(f"{path} has no policy metadata; pass the folder of a run")
+    try:
+        check(header, HEADER, "its header")
+    except ValueError as error:
+        raise UserError(
+            f"{path} has no policy metadata ({error}); pass the folder of a run"
+        ) from error
+    name, kwargs = header["architecture"]["name"], header["architecture"]["settings"]
     try:
         known = settings(find_policy(name), POLICY)
     except UserError:

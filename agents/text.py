@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from textgen_env.data.corpus import Preprocessing
-from textgen_env.data.limit import Limit
+from textgen_env.data.limit import MAX_LENGTH, Limit
 from textgen_env.data.text import unescape_text
+from textgen_env.errors import Range, check_range
 from textgen_env.tasks.task import Task
 from textgen_env.tasks.wmt16 import split_punctuation
 
@@ -53,4 +54,5 @@ class TextSettings(NamedTuple):
         flags, source_limit = values["preprocessing"], values["source_limit"]
         if type(source_limit) is not int or not all(type(flag) is bool for flag in flags.values()):
             raise TypeError("a value has the wrong type")
+        check_range("source_limit", source_limit, Range(2, MAX_LENGTH))
         return cls(Preprocessing(**flags), source_limit, Limit(**values["limit"]))

@@ -60,7 +60,7 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstration
             training_steps(config.train, batches, algorithm),
             machine,
             seed=config.seed,
-            resume=config.resume,
+            resume=bool(config.resume),
             validate_first=config.init is not None,
         ),
         student_checkpoints(run, algorithm.demonstrations),

@@ -60,8 +60,10 @@ def open_all(config: DictConfig) -> dict[str, Run]:
     """Open all runs, ``{name: run}``; refuse runs that differ in corpus or teacher."""
     if not config.run:
         raise UserError("give at least one finished run folder: run=[RUN]")
+    env = cli.given_env(config.run[0], config.overrides)
     runs = {
-        folder: load_run(folder, config.device, config.precision) for folder in map(str, config.run)
+        folder: load_run(folder, config.device, config.precision, env)
+        for folder in map(str, config.run)
     }
     shared: dict[tuple[Any, ...], str] = {}
     for folder, run in runs.items():

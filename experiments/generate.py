@@ -16,12 +16,12 @@ import openmp  # noqa: F401  (before torch)
 from omegaconf import DictConfig
 
 import cli
-from agents.generation.search import Search
+from agents.generation.decoder import Decoder
 from agents.model import Hypothesis, Model
 from agents.runs.machine import use_machine
 from agents.runs.model import open_model
 from textgen_env.data.files import MAX_TEXT, stream_lines
-from textgen_env.errors import Range, UserError, check_range, unknown
+from textgen_env.errors import UserError, unknown
 from textgen_env.terminal import console, escape_controls, safe_json
 
 FORMATS = ("text", "jsonl")
@@ -35,11 +35,9 @@ def main(config: DictConfig) -> None:
         raise UserError("give run=RUN, a run folder, or run=hf:MODEL")
     if config.format not in FORMATS:
         raise unknown("format", config.format, FORMATS)
-    search = Search(**{name: config[name] for name in SEARCH})
-    if config.format == "text" and search.count > 1:
-        raise UserError(
-            f"format=text has one output per line, not {search.count}; use format=jsonl"
-        )
+    count = config.samples or config.keep
+    if config.format == "text" and count > 1:
+        raise UserError(f"format=text has one output per line, not {count}; use format=jsonl")
     if (
         config.input
         and config.output
@@ -48,8 +46,8 @@ def main(config: DictConfig) -> None:
         raise UserError(f"output={config.output}: would overwrite the input; name another file")
     machine = use_machine(config)
     model = open_model(config.run, **{name: config[name] for name in OF_PRETRAINED})
-    check_range("beam", search.beam, Range(1, len(model.vocabulary)))
     model.policy.to(machine.device)
+    decoder = model.decoder(machine.precision, **{name: config[name] for name in SEARCH})
     numbered = enumerate(read_lines(config.input))
     chunk = list(islice(numbered, config.lines))  # before the output is opened: the input may fail
     with ExitStack() as stack:
@@ -57,7 +55,7 @@ def main(config: DictConfig) -> None:
         if config.output is not None:
             output = stack.enter_context(open(config.output, "w", encoding="utf-8"))
         while chunk:
-            write(output, config.format, chunk, generate(model, chunk, search, machine.precision))
+            write(output, config.format, chunk, generate(model, chunk, decoder))
             console.print(f"{chunk[-1][0] + 1:,} lines")
             chunk = list(islice(numbered, config.lines))
 
@@ -86,7 +84,7 @@ def standard_input() -> Iterator[str]:
 
 
 def generate(
-    model: Model, chunk: list[tuple[int, str]], search: Search, precision: str
+    model: Model, chunk: list[tuple[int, str]], decoder: Decoder
 ) -> list[list[Hypothesis]]:
     """The outputs of each numbered line; a blank line has one, empty."""
     limit = model.text_settings.source_limit
@@ -96,7 +94,7 @@ def generate(
     kept = [place for place, (_, text) in enumerate(chunk) if text.strip()]
     outputs = [[Hypothesis("", 0.0)] for _ in chunk]
     numbers, texts = zip(*(chunk[place] for place in kept), strict=True) if kept else ((), ())
-    found = model.hypotheses(texts, search, precision, numbers)
+    found = model.hypotheses(texts, decoder, numbers)
     for place, hypotheses in zip(kept, found, strict=True):
         outputs[place] = hypotheses
     return outputs

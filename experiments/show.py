@@ -19,7 +19,8 @@ def main(config: DictConfig) -> None:
     """Decode a sentence; print it and write it as a page into the run folder."""
     if config.run is None:
         raise UserError("name a finished run folder: run=RUN")
-    run = load_run(config.run, config.device, config.precision)
+    env = cli.given_env(config.run, config.overrides)
+    run = load_run(config.run, config.device, config.precision, env)
     decoder = Decoder(run.student, config.beam, *run.machine, config.length_penalty)
     with precision(*run.machine):
         steps = analyze_sentence(

@@ -31,7 +31,8 @@ def main(config: DictConfig) -> None:
     if config.run is None:
         raise UserError("give run=RUN, a finished run folder")
     install_accel(None)
-    run = load_run(config.run, config.device, config.precision)
+    env = cli.given_env(config.run, config.overrides)
+    run = load_run(config.run, config.device, config.precision, env)
     if run.teacher.policy is None:
         raise UserError(
             f"{config.run}: its teacher ({run.teacher.summary['architecture']}) does not decode; "

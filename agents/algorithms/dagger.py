@@ -14,7 +14,15 @@ from agents.generation.decoding import pick
 from agents.generation.interleaved import interleaved, stepper, steps_until
 from agents.generation.roll_in import with_rollouts
 from agents.losses.loss import Loss
-from agents.losses.sequence import checked_smoothing, clone, cross_entropy, distill
+from agents.losses.sequence import (
+    checked_nll,
+    checked_smoothing,
+    checked_tail,
+    clone,
+    cross_entropy,
+    distill,
+    with_nll,
+)
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import Batch, Oracle, Policy, select_positions
 
@@ -47,9 +55,11 @@ class DAgger(Algorithm):
         mixture: the unit that one coin decides: step, sequence (ImitKD) or batch
         relabel: with labels=action, sequences that get the oracle's labels: student (ImitKD) or all
         label_top_k: with labels=distribution, keep the oracle's k most likely tokens; 0: all
+        tail: the oracle's other tokens: drop (renormalize the k) or bucket (one outcome for all)
         demonstrations: targets of the pairs: references, teacher (ImitKD*) or best_of_beam
         group: mini-batches whose roll-ins are generated before the first update (ImitKD: 4)
         label_smoothing: with labels=action, probability mass spread over the vocabulary, in [0, 1)
+        nll: with labels=distribution, share of the NLL of the data's targets in the loss, in [0, 1)
     """
 
     def __init__(
@@ -66,6 +76,8 @@ class DAgger(Algorithm):
         demonstrations: str = "references",
         group: int = 1,
         label_smoothing: float = 0.0,
+        tail: str = "drop",
+        nll: float = 0.0,
     ) -> None:
         super().__init__()
         choices = (
@@ -84,10 +96,12 @@ class DAgger(Algorithm):
         self.mixture, self.relabel_all, self.label_top_k = mixture, relabel == "all", label_top_k
         self.demonstrations, self.batches_per_round = demonstrations, group
         self.label_smoothing = checked_smoothing(label_smoothing)
+        self.tail, self.nll = checked_tail(tail), checked_nll(nll)
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """L_opt or L_full on a batch mixed with the current β."""
-        return self.imitate(*self.roll_in(batch, clock), clock)
+        loss = self.imitate(*self.roll_in(batch, clock), clock)
+        return with_nll(loss, self.policy, batch, self.nll)
 
     def updates(self, batches: list[Batch], clock: Clock) -> Iterator[Loss]:
         """The loss of one batch; for a group, generate all roll-ins before the first update."""
@@ -97,8 +111,9 @@ class DAgger(Algorithm):
         rolled_in = [
             self.roll_in(batch, clock.later(number)) for number, batch in enumerate(batches)
         ]
-        for number, (batch, on_policy) in enumerate(rolled_in):
-            yield self.imitate(batch, on_policy, clock.later(number))
+        for number, (mixed, on_policy) in enumerate(rolled_in):
+            loss = self.imitate(mixed, on_policy, clock.later(number))
+            yield with_nll(loss, self.policy, batches[number], self.nll)
 
     def roll_in(self, batch: Batch, clock: Clock) -> tuple[Batch, Tensor]:
         """The mixed batch, and a CPU mask ``[B]`` of the rows that contain the student's tokens."""
@@ -115,7 +130,8 @@ class DAgger(Algorithm):
     def imitate(self, batch: Batch, on_policy: Tensor, clock: Clock) -> Loss:
         """The loss on a mixed batch."""
         if self.labels == "distribution":
-            loss = distill(self.policy, self.oracle, batch, cross_entropy, self.label_top_k)
+            top_k = self.label_top_k, self.tail
+            loss = distill(self.policy, self.oracle, batch, cross_entropy, *top_k)
         else:
             rows = torch.ones_like(on_policy) if self.relabel_all else on_policy
             target = relabel(self.oracle, batch, rows)

@@ -11,9 +11,20 @@ def padded(values: Tensor, mask: Tensor) -> Tensor:
     return values.new_zeros(mask.shape).masked_scatter(mask, values)
 
 
-def rewards_to_go(rewards: Tensor) -> Tensor:
-    """The sum of each action's reward and all later ones: ``[R, T]`` → ``[R, T]``."""
-    return rewards.flip(1).cumsum(1).flip(1)
+def rewards_to_go(rewards: Tensor, discount: float = 1.0) -> Tensor:
+    """The sum of each action's reward and all later ones, Σ_k γ^k r_{t+k}: ``[R, T]`` → ``[R, T]``.
+
+    Args:
+        rewards: r, ``[R, T]``.
+        discount: γ, in [0, 1].
+    """
+    if discount == 1:
+        return rewards.flip(1).cumsum(1).flip(1)
+    to_go, total = torch.zeros_like(rewards), torch.zeros_like(rewards[:, 0])
+    for time in reversed(range(rewards.shape[1])):
+        total = rewards[:, time] + discount * total
+        to_go[:, time] = total
+    return to_go
 
 
 def generalized_advantage(rewards: Tensor, values: Tensor, trace: float) -> Tensor:
@@ -28,8 +39,4 @@ def generalized_advantage(rewards: Tensor, values: Tensor, trace: float) -> Tens
     """
     following = torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], 1)
     error = rewards + following - values  # [R, T], temporal differences
-    advantage, total = torch.zeros_like(error), torch.zeros_like(error[:, 0])
-    for time in reversed(range(error.shape[1])):
-        total = error[:, time] + trace * total
-        advantage[:, time] = total
-    return advantage
+    return rewards_to_go(error, trace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import numpy as np
 from agents.generation.decoder import Decode
 from agents.generation.decoding import DECODER_VERSION
 from textgen_env.data.batching import sequential_batches
+from textgen_env.data.corpus import Pairs
 from textgen_env.data.files import CorruptFileError, load_json, save_json
 from textgen_env.data.split import Split
+from textgen_env.metrics.scores import sentence_score
 from textgen_env.tasks.task import Task
-from textgen_env.terminal import console
+from textgen_env.terminal import console, safe_json
 
+OUTPUTS = {"model": str, "texts": [str]}
 MAX_BATCH_TOKENS = 4096  # tokens per decoding batch, padding included
 
 
@@ -74,15 +78,34 @@ def cached_outputs(
 
 def _load_outputs(path: Path, count: int, model: str) -> list[str]:
     """The outputs in ``path``; CorruptFileError unless they are ``count`` texts of ``model``."""
-    content = load_json(path)
-    texts = content.get("texts") if isinstance(content, dict) else None
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise CorruptFileError(f"{path} does not hold a list of texts")
+    content = load_json(path, OUTPUTS)
+    texts: list[str] = content["texts"]
     if len(texts) != count:
         raise CorruptFileError(f"{path} does not hold {count} texts")
-    if content.get("model") != model:
+    if content["model"] != model:
         raise CorruptFileError(f"{path} was generated with other weights")
     return texts
+
+
+def sentence_lines(metric: str, texts: list[str], pairs: Pairs) -> str:
+    """One JSON object per line: source, references, hypothesis and scores of a sentence.
+
+    Args:
+        metric: as in ``Task.metric``.
+        texts: the outputs.
+        pairs: sources and references of the outputs.
+    """
+    lines = []
+    for source, references, text in zip(pairs.sources, pairs.references, texts, strict=True):
+        scores = sentence_score(metric, text, references)
+        row = {
+            "source": source,
+            "references": references,
+            "hypothesis": text,
+            "scores": {name: round(score, 4) for name, score in scores.items()},
+        }
+        lines.append(safe_json(json.dumps(row, ensure_ascii=False)) + "\n")
+    return "".join(lines)
 
 
 def samples(split: Split, texts: dict[str, list[str]], count: int) -> list[dict[str, Any]]:

@@ -36,13 +36,33 @@ def jsd(logits: Tensor, log_probs: Tensor, beta: float) -> Tensor:
 
     JSD_β = β KL(p ‖ m) + (1 - β) KL(q ‖ m) with m = βp + (1 - β)q (Agarwal et al. 2024, section 2).
     It vanishes at β = 0 and 1. Divided by β(1 - β) it is continuous on [0, 1], with the limits
-    KL(p ‖ q) at 0 and KL(q ‖ p) at 1 (Huszár 2015); at ½ it is 4 times the usual JSD.
+    KL(p ‖ q) at 0 and KL(q ‖ p) at 1; that is the scale of Huszár 2015. TRL's
+    ``generalized_jsd_loss`` has the scale of Agarwal et al. for 0 < β < 1: β(1 - β) times ours, a
+    quarter of it at ½, and the same KLs as ours at 0 and 1.
     """
     if beta in (0, 1):
         return reverse_kl(logits, log_probs) if beta else forward_kl(logits, log_probs)
     q, p = _log_q_and_p(logits, log_probs)
-    m = torch.logaddexp(p + math.log(beta), q + math.log1p(-beta))
+    m = _log_mixture(p, q, beta)
     return _kl(p, m) / (1 - beta) + _kl(q, m) / beta
+
+
+def skew_kl(logits: Tensor, log_probs: Tensor, alpha: float) -> Tensor:
+    """The α-skew KL(p ‖ αp + (1 - α)q), finite for every q if α > 0 (Ko et al. 2024, equation 4).
+
+    ``alpha`` lies in [0, 1); at 0 it is KL(p ‖ q).
+    """
+    q, p = _log_q_and_p(logits, log_probs)
+    return _kl(p, _log_mixture(p, q, alpha))
+
+
+def skew_reverse_kl(logits: Tensor, log_probs: Tensor, alpha: float) -> Tensor:
+    """The α-skew reverse KL(q ‖ αq + (1 - α)p) (Ko et al. 2024, section 3.1).
+
+    ``alpha`` lies in [0, 1); at 0 it is KL(q ‖ p).
+    """
+    q, p = _log_q_and_p(logits, log_probs)
+    return _kl(q, _log_mixture(q, p, alpha))
 
 
 def total_variation(logits: Tensor, log_probs: Tensor) -> Tensor:
@@ -73,6 +93,13 @@ DIVERGENCES: dict[str, Callable[[float], Divergence]] = {
 def _log_q_and_p(logits: Tensor, log_probs: Tensor) -> tuple[Tensor, Tensor]:
     """Log q and log p, finite and in float32."""
     return logits.float().log_softmax(-1), log_probs.float().clamp(min=LOG_ZERO)
+
+
+def _log_mixture(log_p: Tensor, log_q: Tensor, weight: float) -> Tensor:
+    """The log-probabilities of ``weight`` · p + (1 - ``weight``) · q, for a weight in [0, 1)."""
+    if not weight:
+        return log_q
+    return torch.logaddexp(log_p + math.log(weight), log_q + math.log1p(-weight))
 
 
 def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from agents.reporting.page import save_html
 from agents.reporting.plots import save_curves
 from agents.reporting.text import samples_text
-from textgen_env.data.files import write_atomically
+from agents.training.logger import ROW
+from textgen_env.data.files import read_rows, write_atomically
 from textgen_env.errors import UserError
 
 
@@ -45,25 +45,9 @@ def read_metrics(folder: Path | str) -> list[dict[str, Any]]:
     """The rows of ``metrics.jsonl``, oldest first; an incomplete last line is ignored.
 
     Raises:
-        UserError: The file is missing, or a line before the last is not a JSON object.
+        UserError: The file is missing, or a complete line is not a row of metrics.
     """
     path = Path(folder) / "metrics.jsonl"
     if not path.is_file():
         raise UserError(f"{path}: no such file; name a run folder")
-    *complete, last_line = path.read_bytes().split(b"\n")
-    rows = []
-    for number, line in enumerate(complete, start=1):
-        row = _parse(line)
-        if row is None:
-            raise UserError(f"{path}, line {number}: not a JSON object; remove the line")
-        rows.append(row)
-    last = _parse(last_line)
-    return rows if last is None else [*rows, last]
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) else None
+    return [row for _, row in read_rows(path, ROW)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
@@ -51,19 +51,33 @@ AXES = {
 }
 
 
-def write_comparison(
-    folder: Path, runs: dict[RunKey, DictConfig], beams: list[int], length_penalty: float
-) -> None:
-    """Write comparison.md, .csv, .json and the plots of finished runs of one task and teacher.
+class Comparison(NamedTuple):
+    """Finished runs, compared.
+
+    Attributes:
+        task: their task.
+        test: its test sentences.
+        entries: the shared teacher, then the runs.
+        rows: one per system, as from ``comparison_rows``.
+    """
+
+    task: Task
+    test: Split
+    entries: list[Entry]
+    rows: list[dict[str, Any]]
+
+
+def compare_finished(
+    runs: dict[RunKey, DictConfig], beams: list[int], length_penalty: float
+) -> Comparison:
+    """Load the test outputs of finished runs, generate those that are missing, and compare them.
 
     Args:
-        folder: where the files go.
-        runs: configurations of the runs; outputs that are missing are generated.
+        runs: configurations of the runs, of one task and teacher.
         beams: beam widths; gains, tests and plots use the first.
         length_penalty: of beam search.
     """
-    entries: list[Entry] = []
-    curves: dict[System, list[Any]] = {}
+    entries = []
     for (algorithm, student, seed), run in runs.items():
         out = Path(run.out)
         config, task, policy = load_student(out, run.device, run.precision)
@@ -79,10 +93,29 @@ def write_comparison(
             for width in beams
         }
         entries.append(Entry(algorithm, student, seed, results, texts))
-        curves.setdefault((student, algorithm), []).append((read_metrics(out), results["cost"]))
     shared_teacher(entries)
     entries.insert(0, teacher_entry(run, task, test, beams))
-    table = comparison_rows(entries, task.metric, test.texts.references)
+    rows = comparison_rows(entries, task.metric, test.texts.references)
+    return Comparison(task, test, entries, rows)
+
+
+def write_comparison(
+    folder: Path, runs: dict[RunKey, DictConfig], beams: list[int], length_penalty: float
+) -> None:
+    """Write comparison.md, .csv, .json and the plots of finished runs of one task and teacher.
+
+    Args:
+        folder: where the files go.
+        runs: configurations of the runs; outputs that are missing are generated.
+        beams: beam widths; gains, tests and plots use the first.
+        length_penalty: of beam search.
+    """
+    task, test, entries, table = compare_finished(runs, beams, length_penalty)
+    results = entries[-1].results
+    curves: dict[System, list[Any]] = {}
+    for (algorithm, student, _), run in runs.items():
+        cost = read_results(Path(run.out) / "results.json")["cost"]
+        curves.setdefault((student, algorithm), []).append((read_metrics(run.out), cost))
     text = escape_controls(
         versus.markdown(
             table, f"{task.id}: {len(runs)} runs", comparison_notes(runs, results, len(test))

@@ -15,8 +15,25 @@ from agents.runs.machine import Machine
 from agents.training.config import TrainConfig
 from textgen_env.data.batching import Batches
 from textgen_env.data.files import read_text
-from textgen_env.errors import UserError
+from textgen_env.data.schema import MAX_NUMBER
+from textgen_env.errors import Range, UserError
 
+CODE = ("env", "teacher", "student", "algorithm", "reward")  # keys that may name code
+PENALTY = (int | float, Range(0, 100))
+# What commands use of a finished run's config.yaml.
+CONFIG = {
+    "env": {"name": str, "*": object},
+    "teacher": {"name": str, "path?": str | None, "length_penalty?": PENALTY, "*": object},
+    "student": {"name": str, "*": object},
+    "algorithm": {"name": str, "*": object},
+    "evaluate": {
+        "beam": (int, Range(1, 1000)),
+        "length_penalty?": PENALTY,
+        "rows?": (int | None, Range(1, MAX_NUMBER)),
+        "*": object,
+    },
+    "*": object,
+}
 MAX_CHARACTERS, MAX_DEPTH = 1 << 16, 8  # of a config.yaml
 
 
@@ -58,24 +75,45 @@ def training_steps(settings: DictConfig, batches: Batches, algorithm: Algorithm)
     return max(1, round(steps))
 
 
-def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> None:
+def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> dict[str, Any]:
     """Refuse a ``config`` that differs from the ``config.yaml`` at ``path``.
 
     Args:
         path: the file.
         config: configuration of this run.
         free: prefixes of the keys that may differ.
+
+    Returns:
+        ``{key: (before, after)}`` of the keys that differ.
     """
-    old, new = (
-        {key: "null" if value is None else value for key, value in leaves(node).items()}
-        for node in (read_config(path), config)
-    )
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key) and not key.startswith(free):
+    old, new = leaves(read_config(path)), leaves(config)
+    changed = {
+        key: (old.get(key), new.get(key))
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    }
+    for key, (before, after) in changed.items():
+        if not key.startswith(free):
+            there, here = ("null" if value is None else value for value in (before, after))
             raise UserError(
-                f"{path} holds another run: {key}={old.get(key)} there, {new.get(key)} here; "
-                "choose another out="
+                f"{path} holds another run: {key}={there} there, {here} here; choose another out="
             )
+    return {key: tuple(map(_plain, values)) for key, values in changed.items()}
+
+
+def _plain(value: Any) -> Any:
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+
+
+def is_outside(key: str, value: Any) -> bool:
+    """Whether ``key=value`` names code outside this project, or a model on the hub.
+
+    A run folder is untrusted, so it cannot make a command import or download what it names.
+    """
+    if key == "teacher.path":
+        name = str(value).removeprefix("hf:")
+        return str(value).startswith("hf:") and not Path(name).is_dir()
+    return key.removesuffix(".name") in CODE and bool(set(str(value)) & {".", ":"})
 
 
 def read_config(path: Path) -> DictConfig:
@@ -114,9 +152,10 @@ def _check_plain(text: str, path: Path) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
             event, yaml.CollectionEndEvent
         )
-        expanded = getattr(event, "tag", None) or "${" in getattr(event, "value", "")
+        text = getattr(event, "value", "")
+        expanded = getattr(event, "tag", None) or "${" in text or text == "???"
         if expanded or isinstance(event, yaml.AliasEvent) or depth > MAX_DEPTH:
             raise UserError(
-                f"{path}:{event.start_mark.line + 1}: a tag, an alias, ${{…}} or deep nesting; "
-                "a run's settings are plain values: write the value"
+                f"{path}:{event.start_mark.line + 1}: a tag, an alias, "
+                "${…}, ??? or deep nesting; a run's settings are plain values: write the value"
             )

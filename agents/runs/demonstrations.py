@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from agents.generation.decoder import Decode, Decoder
@@ -29,18 +30,20 @@ from agents.generation.demonstrations import (
 from agents.model import fingerprint
 from agents.runs.locks import locked
 from agents.runs.machine import stop_workers
-from agents.training.checkpoint import load_error, load_tensors, save_tensors
+from agents.training.checkpoint import load_tensors, save_tensors
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.files import cache_dir
+from textgen_env.data.schema import SECONDS, check
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
-from textgen_env.types import Oracle
+from textgen_env.types import Batch, Oracle
 
 MAX_BATCH_TOKENS = 4096  # tokens per decoding batch, padding included
 SHARD_BATCHES = 16
+SHARD = {"seconds": SECONDS}  # header of a shard
 
 
 class Demonstrations(NamedTuple):
@@ -127,7 +130,7 @@ def fill_cache(decode: Decode, task: Task, folder: Path) -> None:
         rows = bar.add_task("teacher's demonstrations", total=len(split))
         for number, shard in enumerate(shards):
             path = folder / f"{number:05}.safetensors"
-            if error := load_error(path):
+            if error := _shard_error(path, shard, len(task.vocabulary)):
                 if path.exists():
                     message = f"cached demonstrations are generated again: {error}"
                     console.print(message, soft_wrap=True)
@@ -135,6 +138,24 @@ def fill_cache(decode: Decode, task: Task, folder: Path) -> None:
                 tensors = generate_demonstrations(decode, shard)
                 save_tensors(path, tensors, {"seconds": time.perf_counter() - start})
             bar.advance(rows, sum(map(len, shard)))
+
+
+def _shard_error(path: Path, batches: list[Batch], tokens: int) -> str:
+    """Why the shard cannot be used; empty if it holds the outputs for ``batches``."""
+    try:
+        tensors, header = load_tensors(path)
+        check(header, SHARD, "its header")
+        index, length, action = (tensors[name] for name in ("index", "length", "action"))
+        valid = torch.equal(index, torch.cat([batch.index for batch in batches]))
+        valid &= (
+            length.dim() == 2 and len(length) == len(index) and int(length.sum()) == len(action)
+        )
+        valid &= not len(action) or 0 <= int(action.min()) <= int(action.max()) < tokens
+    except UserError as error:
+        return str(error)
+    except (ValueError, KeyError, RuntimeError, TypeError) as error:
+        return f"{path} is corrupted ({error})"
+    return "" if valid else f"{path} is corrupted: it holds no outputs for these sources"
 
 
 def _report_unfinished(unfinished: int, rows: int) -> None:

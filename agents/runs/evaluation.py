@@ -12,10 +12,17 @@ import torch
 from omegaconf import OmegaConf
 
 from agents import reporting as report
-from agents.evaluation.outputs import cached_outputs, outputs_filename, samples, subset
+from agents.evaluation.outputs import (
+    cached_outputs,
+    outputs_filename,
+    samples,
+    sentence_lines,
+    subset,
+)
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
 from agents.model import fingerprint
+from agents.runs.changes import describe_changes, read_changes
 from agents.runs.config import read_config
 from agents.runs.demonstrations import Demonstrations
 from agents.runs.machine import package_versions
@@ -61,7 +68,10 @@ def output_files(run: Run) -> dict[str, Path]:
 
 
 def generate_outputs(run: Run) -> Outputs:
-    """Outputs for the test sentences that ``config.evaluate`` selects; cached ones are loaded."""
+    """Outputs for the test sentences that ``config.evaluate`` selects; cached ones are loaded.
+
+    Those of the student are also saved as JSON lines, with references and scores, for readers.
+    """
     result = Outputs(subset(run.task.splits["test"], run.config.evaluate.rows), {}, {})
     files = output_files(run)
     # The teacher's folder is already named after its weights.
@@ -72,6 +82,8 @@ def generate_outputs(run: Run) -> Outputs:
             decode, run.task, result.test, files[name], weights[name]
         )
         result.seconds[name] = None if cached else time.perf_counter() - start
+    lines = sentence_lines(run.task.metric, result.texts["student"], result.test.texts)
+    write_atomically(files["student"].with_suffix(".jsonl"), lines.encode())
     return result
 
 
@@ -119,6 +131,7 @@ def evaluate(
         "cost": _cost(run, state, learned, evaluation_seconds),
         "profile": state.profile,
         "versions": package_versions(),
+        **({"changes": changes} if (changes := read_changes(run.folder)) else {}),
         **({"exported": previous["exported"]} if previous.get("exported") else {}),
     }
 
@@ -159,6 +172,6 @@ def previous_results(folder: Path) -> dict[str, Any]:
 
 def finish_run(folder: Path, results: dict[str, Any], outputs: Outputs) -> None:
     """Write the report, samples and curves, then ``results.json``, which marks a finished run."""
-    config = OmegaConf.to_yaml(read_config(folder / "config.yaml"))
+    config = OmegaConf.to_yaml(read_config(folder / "config.yaml")) + describe_changes(folder)
     report.save_report(folder, results, samples(outputs.test, outputs.texts, SAMPLES), config)
     write_atomically(folder / "results.json", json.dumps(results, indent=2).encode())

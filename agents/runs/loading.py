@@ -9,52 +9,79 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agents.discovery import settings
-from agents.model import load_policy
-from agents.runs.config import read_config
+from agents.model import existing_folder, load_policy
+from agents.runs.config import CONFIG, read_config
 from agents.runs.folder import finished_run
-from agents.runs.machine import resolve_machine
+from agents.runs.machine import Machine, resolve_machine
 from agents.runs.results import read_results
 from agents.runs.run import Run
 from agents.runs.task import build_task
-from agents.runs.teacher import find_teacher
+from agents.runs.teacher import Teacher, find_teacher
 from textgen_env.data.hub import local_only
+from textgen_env.data.schema import check
 from textgen_env.errors import UserError
 from textgen_env.tasks import known_tasks
 from textgen_env.tasks.task import Task
 
+ORIGIN = ("data", "data_dir", "corpus", "hub", "hub_config", "hub_revision")
+Env = dict[str, Any]  # the name of a task and some of its options, as a user gave them
 
-def load_run(folder: Path | str, device: str = "auto", precision: str = "auto") -> Run:
+
+def load_run(
+    folder: Path | str, device: str = "auto", precision: str = "auto", env: Env | None = None
+) -> Run:
     """Load the finished run in ``folder``: its task, its best student and its teacher.
 
     Args:
         folder: the run folder.
         device: overrides the device in the run's config.
         precision: overrides the precision in the run's config.
+        env: overrides options of the run's task, for example because its corpus was moved.
 
     Raises:
         UserError: the teacher is missing, or ``load_student`` fails.
     """
-    config, task, student = load_student(folder, device, precision)
+    config, task, student = load_student(folder, device, precision, env)
+    machine = resolve_machine(config)
+    teacher = load_teacher(folder, config, task, machine)
+    return Run(Path(folder), config, machine, task, teacher, student)
+
+
+def load_teacher(folder: Path | str, config: DictConfig, task: Task, machine: Machine) -> Teacher:
+    """Load the teacher of the finished run in ``folder``.
+
+    Args:
+        folder: the run folder.
+        config: from ``read_run``.
+        task: has the student's vocabulary.
+        machine: precision and device.
+
+    Raises:
+        UserError: the teacher is missing or has another vocabulary.
+    """
     path = str(config.teacher.path or "")
+    if not path and config.teacher.name != "exact":
+        raise UserError(
+            f"{Path(folder) / 'results.json'} names no teacher; "
+            "rerun the command with resume=true to restore it"
+        )
     if path and not path.startswith("hf:") and not Path(path).exists():
         raise UserError(
             f"{folder}: its teacher {path} is missing; "
             "rerun the command with resume=true to train it again"
         )
-    machine = resolve_machine(config)
     with local_only():
-        teacher = find_teacher(config, task, machine)
-    return Run(Path(folder), config, machine, task, teacher, student)
+        return find_teacher(config, task, machine)
 
 
 def load_student(
-    folder: Path | str, device: str = "auto", precision: str = "auto"
+    folder: Path | str, device: str = "auto", precision: str = "auto", env: Env | None = None
 ) -> tuple[DictConfig, Task, Any]:
-    """Load a finished run without its teacher.
+    """Load a finished run without its teacher; the arguments are those of ``load_run``.
 
     Returns:
         The config, the task, and the best student in evaluation mode.
@@ -64,11 +91,14 @@ def load_student(
             its corpus or vocabulary has changed.
     """
     folder = Path(folder)
-    config, results = _read(folder)
+    config, results = read_run(folder, env)
     config.device, config.precision = device, precision
     machine = resolve_machine(config)
-    with local_only():
-        task = build_task(config)
+    try:
+        with local_only():
+            task = build_task(config)
+    except UserError as error:
+        raise UserError(f"{folder / 'config.yaml'}: {error}") from error
     before, now = results["corpus"]["fingerprint"], task.corpus.fingerprint
     if before != now:
         raise UserError(
@@ -77,25 +107,35 @@ def load_student(
         )
     student, _ = load_policy(folder, task.vocabulary)
     student.to(machine.device).eval().requires_grad_(False)
-    config.teacher.path = results["teacher"]["path"]
     return config, task, student
 
 
-def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
-    """``config.yaml`` and ``results.json``; UserError if a key that is needed is missing."""
-    if not folder.is_dir():
-        raise UserError(f"no run folder at {folder}")
-    if not (folder / "config.yaml").is_file():
+def read_run(folder: Path, env: Env | None = None) -> tuple[DictConfig, dict[str, Any]]:
+    """Read ``config.yaml`` and ``results.json`` of a finished run.
+
+    Args:
+        folder: the run folder.
+        env: options that override those of the run's task; another name replaces the task.
+
+    Raises:
+        UserError: the run is not finished, a key that is needed is missing, or its task does not
+            exist or is not part of this project.
+    """
+    if not (existing_folder(folder) / "config.yaml").is_file():
         raise UserError(f"{folder} is not a finished run: it has no config.yaml; pass a run folder")
     finished_run(folder)
     config: Any = read_config(folder / "config.yaml")
     results = read_results(folder / "results.json")
     try:
+        check(OmegaConf.to_container(config), CONFIG, "config.yaml")
         config.evaluate.setdefault("length_penalty", 1.0)  # the only value in earlier versions
         config.teacher.setdefault("length_penalty", 1.0)
-        _ = config.teacher.name, config.evaluate.beam, results["scores"]["teacher"]["signature"]
+        _ = results["scores"]["teacher"]["signature"]
         _ = [results[name] for name in ("corpus", "teacher", "student", "speed", "cost")]
+        if env:
+            config.env = _overridden(config.env, env)
         _check_env(config.env, folder)
+        config.teacher.path = results["teacher"]["path"]  # a trained teacher has one too
     except UserError:
         raise
     except (
@@ -110,13 +150,22 @@ def _read(folder: Path) -> tuple[DictConfig, dict[str, Any]]:
     return config, results
 
 
+def _overridden(saved: DictConfig, env: Env) -> Env:
+    """``saved`` with the options of ``env``; those of another task are left out."""
+    if env["name"] != saved.name:
+        return env
+    # another place of the text replaces all that the run says about its own
+    dropped = ORIGIN if set(env) & set(ORIGIN) else ()
+    return {str(name): value for name, value in saved.items() if name not in dropped} | env
+
+
 def _check_env(env: DictConfig, folder: Path) -> None:
     """UserError unless the task exists and still has these options."""
     tasks = known_tasks()
     if env.name not in tasks and set(env.name) & {".", ":"}:
         raise UserError(
             f"{folder}: its env={env.name} is not part of this project and was not named on the "
-            "command line; a run folder imports no code"
+            f"command line; a run folder imports no code: add env={env.name} if you trust it"
         )
     if env.name not in tasks:
         raise _other_version(folder, f"env {env.name} no longer exists")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from omegaconf import DictConfig
 
 from agents.discovery import keys_of
@@ -13,14 +15,19 @@ from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 
 
+def read_task(name: str, options: dict[str, Any]) -> Task:
+    """Load the task ``name``, an id or a dotted path; an error names the key ``env.OPTION``."""
+    with keys_of("env", options):
+        task: Task = find(name).load(**options)
+    return task
+
+
 def build_task(config: DictConfig) -> Task:
     """The task of ``config.env`` with its corpus, whose description is printed.
 
     Its tokens are those of the pretrained teacher, if there is one.
     """
-    name, options = chosen(config.env)
-    with keys_of("env", options):
-        task = find(name).load(**options)
+    task = read_task(*chosen(config.env))
     if model := pretrained_name(config):
         task = task.with_vocabulary(load_tokenizer(model).vocabulary)
     console.print("\n".join(task.describe()), markup=False, soft_wrap=True)

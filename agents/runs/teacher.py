@@ -30,7 +30,7 @@ from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
 from agents.runs.locks import locked
 from agents.runs.machine import Machine
-from agents.runs.results import read_results
+from agents.runs.results import RESULTS, read_results
 from agents.runs.task import pretrained_name
 from agents.training.checkpoint import load_error
 from agents.training.saving import Checkpoints
@@ -156,7 +156,7 @@ def teacher_record(path: str, name: str) -> dict[str, Any] | None:
     cached, run = Path(path) / f"{name}.json", Path(path) / "results.json"
     if cached.is_file():
         try:
-            return load_json(cached)
+            return load_json(cached, RESULTS[f"{name}?"])  # type: ignore[no-any-return]
         except CorruptFileError as error:
             message = f"{error}; the {name} of the teacher is unknown"
             console.print(message, markup=False, soft_wrap=True)

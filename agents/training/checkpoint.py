@@ -18,10 +18,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from textgen_env.data.files import CorruptFileError, checksum, write_atomically
+from textgen_env.data.schema import parse_json
 from textgen_env.errors import UserError
 
 FORMAT = "textgen-env/3"
 JSON_KEY = "<json>"  # the tensor that holds the JSON of an extra state
+HEADER = {"*": object}
+UNREADABLE = (SafetensorError, OSError, ValueError, RuntimeError)
 ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")  # per parameter
 
 
@@ -50,19 +53,38 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             # Clones, as the file that they map may change.
             tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise CorruptFileError(
-            f"{path} is truncated or not a safetensors file ({error})"
-        ) from error
+    except UNREADABLE as error:
+        raise _not_safetensors(path, error) from error
+    header = _parse_header(path, metadata)
+    if metadata.get("checksum") != _checksum(tensors, metadata["header"]):
+        raise CorruptFileError(f"{path} is corrupted: its content does not match its checksum")
+    return tensors, header
+
+
+def load_header(path: Path) -> dict[str, Any]:
+    """The header of ``load_tensors``, without the tensors and without a check of the checksum."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except UNREADABLE as error:
+        raise _not_safetensors(path, error) from error
+    return _parse_header(path, metadata)
+
+
+def _parse_header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     if (version := metadata.get("format")) != FORMAT:
         raise UserError(
             f"{path} is not a checkpoint of this version of the project "
             f"(its format is {version or 'not named'}, expected {FORMAT})"
         )
-    text = metadata.get("header", "")
-    if metadata.get("checksum") != _checksum(tensors, text):
-        raise CorruptFileError(f"{path} is corrupted: its content does not match its checksum")
-    return tensors, json.loads(text)
+    try:
+        return parse_json(metadata.get("header", ""), HEADER, "its header")  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise CorruptFileError(f"{path} is corrupted ({error})") from error
+
+
+def _not_safetensors(path: Path, error: Exception) -> CorruptFileError:
+    return CorruptFileError(f"{path} is truncated or not a safetensors file ({error})")
 
 
 def load_error(path: Path) -> str:
@@ -91,7 +113,7 @@ def load_weights(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path
     Raises:
         UserError: names, shapes or dtypes differ from the module's, or a weight is NaN or infinite.
     """
-    _check_layout(module.state_dict(), tensors, f"{path} does not match the model")
+    check_layout(module.state_dict(), tensors, f"{path} does not match the model")
     if name := first_nonfinite(tensors):
         raise UserError(
             f"{path}: {name} is NaN or infinite; train again with a lower train.lr or train.clip"
@@ -129,7 +151,7 @@ def load_optimizer(
     Raises:
         UserError: a tensor is missing, unexpected or not finite, or its shape or dtype differs.
     """
-    _check_layout(optimizer_tensors(optimizer), tensors, f"{path} does not match this training")
+    check_layout(optimizer_tensors(optimizer), tensors, f"{path} does not match this training")
     if name := first_nonfinite(tensors):
         raise UserError(
             f"{path}: {name} is NaN or infinite; "
@@ -235,10 +257,10 @@ def load_state(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) 
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{mismatch} ({type(error).__name__}: {reason})") from error
-    _check_layout(loaded, tensors, mismatch)
+    check_layout(loaded, tensors, mismatch)
 
 
-def _check_layout(
+def check_layout(
     expected: Mapping[str, Tensor], actual: Mapping[str, Tensor], mismatch: str
 ) -> None:
     """UserError unless both have the same names, shapes and dtypes."""

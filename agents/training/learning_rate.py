@@ -1,4 +1,9 @@
-"""Learning-rate schedules: the factor on the peak learning rate at each step."""
+"""Learning-rate schedules: the factor on the peak learning rate at each step.
+
+A schedule is a function of the step and of the steps of the whole training. A resume with more
+``train.steps`` therefore continues on the schedule of the longer training: with ``linear``, the
+rate jumps up to where that training would be at this step, and decays to 0 at the new end.
+"""
 
 from __future__ import annotations
 

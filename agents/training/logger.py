@@ -23,10 +23,12 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from textgen_env.data.files import write_atomically
+from textgen_env.data.files import read_rows, write_atomically
+from textgen_env.data.schema import COUNT, METRIC
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
+ROW = {"step": COUNT, "phase": str, "*": METRIC}  # of metrics.jsonl
 _file_numbers = count()
 
 
@@ -125,16 +127,9 @@ class Logger:
     def _drop_rows_after(self, start: int) -> None:
         if not self.path.exists():
             return
-        # The last line is empty, or incomplete if the run was killed while writing it.
-        *lines, _incomplete = self.path.read_bytes().split(b"\n")
-        kept = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                row = json.loads(line)
-                if row["phase"] != self.phase or (start and row["step"] <= start):
-                    kept.append(line + b"\n")
-            except (ValueError, KeyError, TypeError):
-                raise UserError(
-                    f"{self.path}:{number}: not a row of metrics; remove the line"
-                ) from None
+        kept = [
+            line + b"\n"
+            for line, row in read_rows(self.path, ROW)
+            if row["phase"] != self.phase or (start and row["step"] <= start)
+        ]
         write_atomically(self.path, b"".join(kept))

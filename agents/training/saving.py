@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from agents.algorithms.base import Algorithm
 from agents.training.checkpoint import (
     first_nonfinite,
+    load_header,
     load_optimizer,
     load_state,
     load_tensors,
@@ -26,9 +27,13 @@ from agents.training.checkpoint import (
 from agents.training.state import TrainerState, read_trainer_state
 from agents.training.unsaved import check_unsaved_state, unsaved_state
 from textgen_env.data.files import CorruptFileError
+from textgen_env.data.schema import MAX_NUMBER
 from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
+LAST = Path("checkpoints", "last.safetensors")
+LOST = "restore it from a backup; or delete it, then resume=true trains from the start"
+BEST_KEYS = ("step", "score")  # what the header of ``best`` adds
 Validate = Callable[[], dict[str, float]]  # metrics; the first one is the score, higher is better
 
 
@@ -43,7 +48,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, phase: str, header: dict[str, Any]) -> None:
         self.folder, self.phase, self.header = folder, phase, header
-        self.last = folder / "checkpoints" / "last.safetensors"
+        self.last = folder / LAST
         self.best = folder / "checkpoints" / "best.safetensors"
         self.saved_step = 0
 
@@ -111,18 +116,9 @@ class Checkpoints:
         try:
             tensors, header = load_tensors(self.last)
         except CorruptFileError as error:
-            raise UserError(
-                f"{error}: restore it from a backup; "
-                "or delete it, then resume=true trains from the start"
-            ) from error
+            raise UserError(f"{error}: {LOST}") from error
         saved = header.pop("progress", None)
-        if saved is None or header != self.header:
-            names = header.keys() | self.header.keys()
-            different = sorted(key for key in names if header.get(key) != self.header.get(key))
-            raise UserError(
-                f"{self.last} belongs to a different run "
-                f"(differs in {', '.join(different) or 'progress'}); choose another out="
-            )
+        self._check_header(header, self.last)
         state = read_trainer_state(saved, steps, self.last)
         load_weights(self.policy, _with_prefix("policy.", tensors), self.last)
         load_state(self.algorithm, _with_prefix("algorithm.", tensors), self.last)
@@ -135,6 +131,15 @@ class Checkpoints:
         self.saved_step = state.step
         self._restore_best(state, validate)
         return state
+
+    def _check_header(self, header: dict[str, Any], path: Path) -> None:
+        """UserError unless ``header`` describes the policy and the data of this training."""
+        names = header.keys() | self.header.keys()
+        if different := sorted(key for key in names if header.get(key) != self.header.get(key)):
+            raise UserError(
+                f"{path} belongs to a different run (differs in {', '.join(different)}); "
+                "choose another out="
+            )
 
     def _restore_best(self, state: TrainerState, validate: Validate) -> None:
         """Check that ``best`` has step ``best_step``; if not, save the current weights as best."""
@@ -149,6 +154,8 @@ class Checkpoints:
                     f"then resume=true evaluates the weights of step {state.step} instead"
                 ) from error
             if header.get("step") == state.best_step:
+                own = {key: value for key, value in header.items() if key not in BEST_KEYS}
+                self._check_header(own, self.best)
                 return
         if state.best_step != state.step:
             console.print(
@@ -221,6 +228,22 @@ class Checkpoints:
             f"{reason}; stopped: {self.last} holds the last finite state; "
             f"{restart}, or continue from it with resume=true"
         )
+
+
+def saved_step(folder: Path) -> int:
+    """The step of the last checkpoint in a run folder; 0 if there is none.
+
+    Raises:
+        UserError: the checkpoint is corrupted.
+    """
+    path = folder / LAST
+    if not path.exists():
+        return 0
+    try:
+        progress = load_header(path).get("progress")
+    except CorruptFileError as error:
+        raise UserError(f"{error}: {LOST}") from error
+    return read_trainer_state(progress, MAX_NUMBER, path).step
 
 
 def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

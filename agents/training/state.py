@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from textgen_env.data.schema import COUNT, MAYBE_NUMBER, SECONDS, check
 from textgen_env.errors import UserError
 
 
@@ -78,6 +78,19 @@ class TrainerState:
         }
 
 
+COST = {field.name: COUNT if field.type == "int" else SECONDS for field in fields(Cost)}
+PROGRESS = {
+    "step": COUNT,
+    "batches": COUNT,
+    "best": MAYBE_NUMBER,
+    "best_step": COUNT,
+    "improved_step": COUNT,
+    "waited": COUNT,
+    "cost": COST,
+    "profile": {"*": SECONDS},
+}
+
+
 def read_trainer_state(saved: Any, steps: int, path: Path) -> TrainerState:
     """Restore a ``TrainerState`` from the header of a checkpoint, checking every field.
 
@@ -89,49 +102,16 @@ def read_trainer_state(saved: Any, steps: int, path: Path) -> TrainerState:
     Raises:
         UserError: a field is missing or unknown, or has an invalid value.
     """
-    values = _check_fields("progress", saved, TrainerState, path)
-    cost = _check_fields("progress.cost", values["cost"], Cost, path)
-    profile = values["profile"]
-    if not isinstance(profile, dict):
-        raise _invalid(path, "progress.profile", profile)
-    names = ("step", "batches", "best_step", "improved_step", "waited")
-    counts = {f"progress.{name}": values[name] for name in names}
-    numbers = {f"progress.cost.{name}": value for name, value in cost.items()}
-    numbers |= {f"progress.profile.{name}": value for name, value in profile.items()}
-    for name, value in {**counts, **numbers}.items():
-        integer = name in counts or isinstance(getattr(Cost, name.rpartition(".")[2], 0.0), int)
-        if not _is_number(value, integer) or value < 0:
-            raise _invalid(path, name, value)
-    if not values["best_step"] <= values["step"] <= steps:
+    try:
+        check(saved, PROGRESS, "progress")
+    except ValueError as error:
         raise UserError(
-            f"{path}: progress.step is {values['step']} and progress.best_step "
-            f"{values['best_step']}, but the training has {steps} steps"
-        )
-    if values["best"] is not None and not _is_number(values["best"], integer=False):
-        raise _invalid(path, "progress.best", values["best"])
-    return TrainerState(**{**values, "cost": Cost(**cost)})
-
-
-def _check_fields(name: str, saved: Any, dataclass: type, path: Path) -> dict[str, Any]:
-    """``saved``, if it has exactly the fields of ``dataclass``."""
-    if not isinstance(saved, dict):
-        raise _invalid(path, name, saved)
-    expected = {attribute.name for attribute in fields(dataclass)}
-    if different := sorted(expected ^ saved.keys()):
-        problem = "missing" if different[0] in expected else "unknown"
+            f"{path}: {error}; restore the file from a backup, or use the version of this project "
+            "that saved it"
+        ) from error
+    if not saved["best_step"] <= saved["step"] <= steps:
         raise UserError(
-            f"{path}: {name}.{different[0]} is {problem}; "
-            "the checkpoint is from another version of this project"
+            f"{path}: progress.step is {saved['step']} and progress.best_step "
+            f"{saved['best_step']}, but the training has {steps} steps"
         )
-    return saved
-
-
-def _is_number(value: Any, integer: bool) -> bool:
-    types = (int,) if integer else (int, float)
-    return isinstance(value, types) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _invalid(path: Path, name: str, value: Any) -> UserError:
-    return UserError(
-        f"{path}: {name} has the invalid value {str(value)[:40]!r}; restore the file from a backup"
-    )
+    return TrainerState(**{**saved, "cost": Cost(**saved["cost"])})

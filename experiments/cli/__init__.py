@@ -4,5 +4,6 @@ import openmp  # noqa: F401  (before torch)
 
 from cli.command import read, read_given, run
 from cli.jobs import overrides
+from cli.task import given_env
 
-__all__ = ["overrides", "read", "read_given", "run"]
+__all__ = ["given_env", "overrides", "read", "read_given", "run"]

@@ -19,7 +19,8 @@ from agents.training import signals
 from cli import idle, jobs, sweep, usage, words
 from cli.composing import compose, initialized
 from cli.jobs import Main
-from cli.schema import keys
+from cli.resuming import continued
+from cli.schema import config_of, keys
 from cli.store import store
 from textgen_env.errors import UserError
 
@@ -64,9 +65,13 @@ def read(command: str, overrides: list[str]) -> DictConfig:
 
 
 def read_given(command: str, overrides: list[str]) -> DictConfig:
-    """``read`` for a user's overrides; refuses also a key that has no effect beside the others."""
-    config = read(command, overrides)
-    idle.check_given(words.by_key(words.parse(overrides)), config)
+    """``read`` for a user's overrides; refuses also a key that has no effect beside the others.
+
+    The settings of a run that they resume come from its folder.
+    """
+    given = words.parse(overrides)
+    config = read(command, words.lines(continued(command, given)))
+    idle.check_given(words.by_key(given), config)
     return config
 
 
@@ -89,6 +94,7 @@ def _run(main: Main, command: str) -> None:
         given += words.parse([f"hydra.sweep.dir={words.quote(str(failed.parent))}"])
     else:
         read_given(command, words.lines(given))
+        given = continued(command, given)
     errors = _run_hydra(main, command, [*flags, *words.lines(given)])
     if errors:
         raise errors[0]
@@ -113,14 +119,19 @@ def _run_hydra(main: Main, command: str, arguments: list[str]) -> list[Exception
 
 
 def _passed_on(command: str, overrides: list[str]) -> list[str]:
-    """Collect overrides of other commands in the list ``overrides=``, if ``command`` has that."""
-    known = keys(command, {})
+    """Collect overrides of other commands in the list ``overrides=``, if ``command`` has that.
+
+    If its configuration has ``passes``, only overrides of that group are collected.
+    """
+    known, group = keys(command, {}), getattr(config_of(command), "passes", None)
     if "overrides" not in known:
         return overrides
     own = [
         word
         for word in overrides
-        if word.partition("=")[0] in known or words.is_hydras(*words.parse([word]))
+        if word.partition("=")[0] in known
+        or words.is_hydras(*words.parse([word]))
+        or (group and group != word.partition("=")[0].partition(".")[0])
     ]
     rest = [words.quote(word) for word in overrides if word not in own]
     return [*own, f"overrides=[{','.join(rest)}]"] if rest else own

@@ -17,7 +17,7 @@ from cli import words
 from cli.presets import presets, suggested
 from cli.ranges import ANY
 from cli.schema import Key, config_of, default_groups, keys, options
-from cli.store import add_dotted, store
+from cli.store import add_dotted, offer_groups, offered_groups, store
 from textgen_env.errors import UserError, check_range, unknown
 
 DOTTED = ("env", "algorithm")  # groups whose choice may be a dotted path
@@ -32,13 +32,15 @@ def preset_of(command: str, given: dict[str, Any]) -> str:
 @contextmanager
 def initialized() -> Iterator[None]:
     """Initialize Hydra's compose API, inside a running job too."""
-    outer = GlobalHydra.instance().hydra
+    outer, groups = GlobalHydra.instance().hydra, offered_groups()
     GlobalHydra.instance().clear()
     try:
         with hydra.initialize(config_path=None, version_base="1.3"):
             yield
     finally:
         GlobalHydra.instance().hydra = outer
+        if outer is not None:  # the next job of a sweep has the groups of its own command
+            offer_groups(groups)
 
 
 def choices_of(command: str, given: dict[str, Any]) -> tuple[Choices, Choices]:
@@ -135,8 +137,8 @@ def check_values(given: dict[str, Override], known: dict[str, Key], config: Dict
         for entry in entries:
             if isinstance(entry, int | float) and not isinstance(entry, bool):
                 check_range(key, entry, allowed)
-            if entry is not None and known[key].choices and entry not in known[key].choices:
-                raise unknown(key, entry, known[key].choices)
+            if entry is not None and known[key].choices and show(entry) not in known[key].choices:
+                raise unknown(key, show(entry), known[key].choices)
 
 
 def _one_line(error: Exception, given: dict[str, Override], known: dict[str, Key]) -> UserError:

@@ -12,12 +12,18 @@ from agents.discovery import find_algorithm
 from textgen_env.errors import UserError
 
 HUB = ("hub", "hub_config", "hub_revision")
-PRETRAINED = ("source_prefix", "separator", "source_limit", "horizon")  # of generate.py
+PRETRAINED = ("source_prefix", "separator", "source_limit", "horizon")  # of an hf: model
+COUNT = range(1, 10**9)
 BEAM = range(2, 10**9)  # widths of beam search; 1 is greedy
 # Keys that have an effect only with some values of another key; a row without that key is ignored.
 USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
     ("algorithm.relabel algorithm.label_smoothing", "algorithm.labels", ("action",)),
-    ("algorithm.label_top_k", "algorithm.labels", ("distribution",)),
+    (
+        "algorithm.label_top_k algorithm.tail algorithm.nll",
+        "algorithm.labels",
+        ("distribution",),
+    ),
+    ("algorithm.tail", "algorithm.label_top_k", COUNT),
     ("algorithm.actions reward", "algorithm.cost_to_go", ("roll_out",)),
     ("algorithm.beta", "algorithm.divergence", ("jsd",)),
     ("algorithm.floor algorithm.window algorithm.discount", "algorithm.credit", ("product", "sum")),
@@ -54,7 +60,7 @@ def check_given(keys: Iterable[str], config: DictConfig) -> None:
 def why_idle(key: str, config: DictConfig) -> str:
     """Why ``key`` has no effect in a run of ``config``; empty where it has one."""
     group, _, name = key.partition(".")
-    if group == "teacher":
+    if group == "teacher" and OmegaConf.is_dict(config.teacher):
         return _idle_of_teacher(name, config)
     if group == "env" and "corpus" in config.env:
         return _idle_of_corpus(name, config.env)
@@ -64,7 +70,7 @@ def why_idle(key: str, config: DictConfig) -> str:
         return "trainer=sb3_a2c uses each step once"
     if key in ("seed", "top_k") and config.get("samples") == 0:
         return "only samples=1 or more uses it"
-    if key in PRETRAINED and "input" in config and not str(config.run).startswith("hf:"):
+    if key in PRETRAINED and "source_prefix" in config and not str(config.run).startswith("hf:"):
         return "only run=hf:… uses it"
     if key.startswith("neural_") and config.get("neural") is False:
         return "neural=false trains no students"
@@ -73,7 +79,8 @@ def why_idle(key: str, config: DictConfig) -> str:
         if key in keys.split() and chosen is not None:
             entries = chosen if OmegaConf.is_list(chosen) else [chosen]
             if not any(entry in values for entry in entries):
-                allowed = "2 or more" if values is BEAM else " or ".join(map(str, values))
+                at_least = f"{min(values)} or more" if isinstance(values, range) else ""
+                allowed = at_least or " or ".join(map(str, values))
                 return f"it has an effect only with {setting}={allowed}"
     return ""
 

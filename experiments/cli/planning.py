@@ -53,7 +53,8 @@ def plan(config: DictConfig, overrides: list[str], folder: Path) -> dict[RunKey,
         for algorithm in config.algorithms
         for seed in config.seeds
     ]
-    passed = {key: passing(overrides, algorithm=key[0], student=key[1]) for key in keys}
+    systems = dict.fromkeys(key[:2] for key in keys)
+    passed = {system: passing(overrides, *system) for system in systems}
     used = {word for words in passed.values() for word in words}
     if unused := [word for word in overrides if word not in used]:
         raise UserError(
@@ -76,7 +77,7 @@ def plan(config: DictConfig, overrides: list[str], folder: Path) -> dict[RunKey,
             f"out={quote(str(out))}",
             f"resume={str(has_content(out)).lower()}",
         ]
-        run = read("dagger", [*passed[key], *evaluation, *own])
+        run = read("dagger", [*passed[key[:2]], *evaluation, *own])
         if needs_start(run) and run.init is None and ("mle", student, seed) in keys:
             run.init = str(folder / f"mle-{student}-seed{seed}")
         check_start(run)

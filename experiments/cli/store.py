@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -9,12 +10,13 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, StringNode
 
 from cli.presets import entries, nested, nodes
-from cli.schema import GROUPS, add_option, config_of, options, structured
+from cli.schema import GROUPS, add_option, config_of, default_groups, options, structured
 
 
 def add_dotted(group: str, name: str) -> None:
     """Register ``name``, a dotted path from the command line, as a choice of ``group``."""
     if name not in options(group):
+        offer_groups({*offered_groups(), group})
         add_option(group, name)
         _store_option(group, name)
 
@@ -28,7 +30,7 @@ def store(command: str, defaults: dict[str, str], choices: dict[str, str], prese
         choices: choices of a run, whose preset is registered too.
         preset: preset of the run.
     """
-    store_groups()
+    offer_groups(default_groups(command))
     listed: list[Any] = [{group: name} for group, name in defaults.items()]
     listed.append("_self_")
     if defaults:
@@ -45,12 +47,27 @@ def store(command: str, defaults: dict[str, str], choices: dict[str, str], prese
     ConfigStore.instance().store(name=command, node=node)
 
 
+def offer_groups(groups: Collection[str]) -> None:
+    """Register these groups and no others: Hydra would take a key of such a name for the group."""
+    registered = ConfigStore.instance().repo
+    for group, choices in _groups().items():
+        registered.pop(group, None)
+        if group in groups:
+            registered[group] = choices
+
+
+def offered_groups() -> list[str]:
+    """The groups that are registered now."""
+    return [group for group in GROUPS if group in ConfigStore.instance().repo]
+
+
 @cache
-def store_groups() -> None:
-    """Register every choice of every group."""
+def _groups() -> dict[str, Any]:
+    """The nodes of every choice of every group."""
     for group in GROUPS:
         for name in options(group):
             _store_option(group, name)
+    return {group: ConfigStore.instance().repo[group] for group in GROUPS}
 
 
 def _store_option(group: str, name: str) -> None:

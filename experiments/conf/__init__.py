@@ -16,10 +16,20 @@ CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.
 SEED = Range(0, 2**32 - 1)
 COUNT = Range(1, 10**9)
 BEAM = Range(1, 1000)
+TASK_KEYS = (
+    "keys of the run's task, filled in from the command line: env.data_dir=FOLDER if its corpus "
+    "was moved, and env=module.Task, repeated, if the task is not part of this project"
+)
 PENALTY = "length penalty of beam search: scores are divided by length ** penalty"
 
 
-def key(default: Any, meaning: str, allowed: Range | None = None, empty: bool = False) -> Any:
+def key(
+    default: Any,
+    meaning: str,
+    allowed: Range | None = None,
+    empty: bool = False,
+    choices: tuple[str, ...] = (),
+) -> Any:
     """A dataclass field with what the command line needs to know about a key.
 
     Args:
@@ -27,8 +37,9 @@ def key(default: Any, meaning: str, allowed: Range | None = None, empty: bool = 
         meaning: one line for ``--help``.
         allowed: range of the number, or of every number in the list.
         empty: whether an empty string is a value.
+        choices: all values, as they are written.
     """
-    metadata = {"meaning": meaning, "range": allowed, "empty": empty}
+    metadata = {"meaning": meaning, "range": allowed, "empty": empty, "choices": choices}
     if isinstance(default, list):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)

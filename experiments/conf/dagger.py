@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from conf import BEAM, COUNT, PENALTY, SEED, Machine, key
 from textgen_env.errors import Range
@@ -109,7 +109,13 @@ class Config(Machine):
         "zero_one, cost, expert_logprob, expert_logprob_mean, bleu, chrf, rouge, accuracy or "
         "module.function; null: the task's default",
     )
-    resume: bool = key(False, "continue the interrupted run in out=")
+    resume: Any = key(
+        False,
+        "true: continue the run in out=, with the settings of its folder, where train.steps, "
+        "train.lr, train.clip and train.validations may change; auto: start the run if the folder "
+        "has none",
+        choices=("true", "false", "auto"),
+    )
     teacher: Teacher = field(default_factory=Teacher)
     train: Training = field(default_factory=Training)
     evaluate: Evaluation = field(default_factory=Evaluation)

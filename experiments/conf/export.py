@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from conf import COUNT, Machine, key
+from conf import COUNT, TASK_KEYS, Machine, key
 from textgen_env.errors import Range
 
 
@@ -12,6 +13,7 @@ from textgen_env.errors import Range
 class Config(Machine):
     """Export the student of a run for another inference library."""
 
+    passes: ClassVar[str] = "env"
     run: str | None = key(None, "finished run folder")
     format: str = key("ctranslate2", "format of the exported model")
     quantization: str = key("float32", "float32 or int8, or another that this CPU supports")
@@ -19,3 +21,4 @@ class Config(Machine):
     rows: int = key(500, "maximum number of test sentences for the comparison", COUNT)
     batch_sizes: list[int] = key([1, 64], "batch sizes of the speed measurement", Range(1, 10**5))
     device: str = key("cpu", "device of student and teacher in the comparison")
+    overrides: list[str] = key([], TASK_KEYS)

@@ -14,16 +14,30 @@ from support.learners import ALGORITHMS, NEED_START, make, small_policy
 from textgen_env.errors import UserError
 
 OUT_OF_RANGE = {
+    "adaswitch": {"threshold": (-1, math.nan), "window": (0,)},
     "aggrevated": {"actions": (1,), "rate": (-1, math.nan)},
     "bc": {"label_smoothing": (-0.1, 1.0, math.nan)},
     "dagger": {
         "group": (0, 65),
         "label_top_k": (-1, 6),
+        "nll": (-0.1, 1.0, math.nan),
         "rate": (-1, math.nan, math.inf),
         "top_k": (-1, 6),
     },
     "dagger_aggregate": {"every": (0, 65), "memory_mb": (0, -1, math.nan, math.inf)},
-    "gkd": {"beta": (-0.1, 1.1, math.nan), "student_fraction": (-0.1, 1.2, math.nan)},
+    "distillm": {
+        "capacity": (0, 10**9),
+        "growth": (-0.1, 1.1, math.nan),
+        "skew": (-0.1, 1.0, math.nan),
+        "student_fraction": (-0.1, 1.2, math.nan),
+        "tolerance": (-1, math.nan),
+    },
+    "gkd": {
+        "beta": (-0.1, 1.1, math.nan),
+        "label_top_k": (-1, 6),
+        "nll": (-0.1, 1.0, math.nan),
+        "student_fraction": (-0.1, 1.2, math.nan),
+    },
     "gold": {
         "discount": (-0.5, math.nan),
         "floor": (-1, math.nan),
@@ -31,10 +45,17 @@ OUT_OF_RANGE = {
         "weight_floor": (2.0, math.nan),
         "window": (-1, 10**9),
     },
+    "grpo": {
+        "clip": (0.0, math.nan),
+        "epochs": (0, 65),
+        "kl": (-1, math.nan),
+        "samples": (1, 10**9),
+    },
     "lols": {"actions": (1, 9), "expert_share": (2, math.nan)},
     "minillm": {"teacher_mix": (1.0, math.nan)},
     "mixer": {"anneal": (0, 2, math.nan), "delta": (0, 10**9)},
     "mrt": {"alpha": (0.0, math.nan, math.inf), "samples": (1, 10**9)},
+    "opd": {"discount": (-0.1, 1.1, math.nan)},
     "ppo": {
         "clip": (0.0, math.nan),
         "epochs": (0, 65),
@@ -46,15 +67,20 @@ OUT_OF_RANGE = {
     "rloo": {"samples": (1, 10**9)},
     "scheduled_sampling": {"passes": (0,), "rate": (math.nan,), "top_k": (2,)},
     "scst": {"samples": (0, 10**9)},
-    "word_kd": {"label_top_k": (6,)},
+    "skd": {"accept_top_k": (0, 10**9), "beta": (-0.1, 1.1, math.nan)},
+    "word_kd": {"label_top_k": (6,), "nll": (1.0, math.nan)},
 }
 UNKNOWN = [
     ("aggrevated", "cost_to_go", "true", r"unknown cost_to_go 'true'"),
     ("dagger", "labels", "actions", r"unknown labels 'actions'; did you mean 'action'\?"),
     ("dagger", "mixture", "token", r"unknown mixture 'token'"),
     ("dagger", "relabel", "none", r"unknown relabel 'none'"),
+    ("distillm", "divergence", "skew", r"unknown divergence 'skew'; did you mean 'skew_kl'\?"),
     ("gkd", "divergence", "kl", r"unknown divergence 'kl'"),
+    ("gkd", "tail", "buckets", r"unknown tail 'buckets'; did you mean 'bucket'\?"),
     ("gold", "credit", "deltas", r"unknown credit 'deltas'; did you mean 'delta'\?"),
+    ("grpo", "loss_type", "bnpo", r"unknown loss_type 'bnpo'"),
+    ("opd", "expectation", "sample", r"unknown expectation 'sample'; did you mean 'sampled'\?"),
     ("reinforce", "baseline", "critics", r"unknown baseline 'critics'; did you mean 'critic'\?"),
     ("scheduled_sampling", "epsilon", "sigmoid", r"did you mean 'reverse_sigmoid'\?"),
 ]
@@ -91,7 +117,10 @@ def test_exact_costs_to_go_need_an_exact_oracle():
         learner("aggrevated", cost_to_go="exact")
 
 
-@pytest.mark.parametrize("name", ["aggrevated", "dagger", "gkd", "lols", "minillm", "word_kd"])
+@pytest.mark.parametrize(
+    "name",
+    ["adaswitch", "aggrevated", "dagger", "distillm", "gkd", "lols", "minillm", "opd", "skd"],
+)
 def test_a_missing_oracle_is_an_error(name):
     algorithm = ALGORITHMS[name].func
     with pytest.raises(UserError, match=f"{algorithm.__name__} needs an oracle"):

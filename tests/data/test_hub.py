@@ -46,7 +46,7 @@ def test_second_load_reads_the_cache(
     assert "3 pairs with an empty side" in corpus.describe()
     plain = read_folder(write_parallel(tmp_path / "plain"), "de", "en")
     assert corpus.fingerprint == plain.fingerprint
-    monkeypatch.setattr(hub, "read_rows", None)  # a call would fail
+    monkeypatch.setattr(hub, "read_table", None)  # a call would fail
     assert load_hub(iwslt(folder)) == corpus
 
 

@@ -12,6 +12,7 @@ from textgen_env.data import local
 from textgen_env.data.columns import Columns
 from textgen_env.data.corpus import Corpus
 from textgen_env.data.local import read_local
+from textgen_env.data.scope import only_split
 from textgen_env.tasks import dialogsum, iwslt, multi30k, parallel_text, wmt16
 
 
@@ -127,6 +128,19 @@ def test_every_translation_task_reads_every_form(module, tmp_path: Path) -> None
     tasks.append(module.load(data_dir=str(folder), **options))
     assert len({task.corpus.fingerprint for task in tasks}) == 1
     assert tasks[0].corpus.sizes == {"train": 4, "valid": 2, "test": 2}
+
+
+def test_a_file_named_after_the_split_to_score_is_that_split(tmp_path: Path) -> None:
+    for name in ("mine.tsv", "test.tsv"):
+        save_table(tmp_path / name, HASHED)
+    hashed = read_local(tmp_path / "mine.tsv", DE_EN).splits
+    assert read_local(tmp_path / "test.tsv", DE_EN).splits == hashed
+    with only_split("test", None):
+        assert read_local(tmp_path / "mine.tsv", DE_EN).splits == {"test": hashed["test"]}
+        assert read_local(tmp_path / "test.tsv", DE_EN).sizes == {"test": len(HASHED)}
+    save_table(tmp_path / "split.tsv", [row for row in ROWS if row["split"] == "test"])
+    with only_split("test", None):
+        assert read_local(tmp_path / "split.tsv", DE_EN).splits == {"test": expected_pairs("test")}
 
 
 def test_summaries_have_any_column_names(tmp_path: Path) -> None:

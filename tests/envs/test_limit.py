@@ -43,6 +43,14 @@ WITHOUT_ROLLOUTS = set(  # they train on existing targets; every other algorithm
 )
 
 
+# Settings with which the oracle ends no sample, and every sequence is a sample.
+BY_STUDENT = {
+    "adaswitch": {"threshold": 1e6},
+    "distillm": {"student_fraction": 1.0},
+    "minillm": {"teacher_mix": 0.0},
+}
+
+
 def limited(task, ratio=1.0, offset=20, horizon=40):
     return replace(task, limit=Limit(horizon, ratio, offset))
 
@@ -149,8 +157,7 @@ def test_endless_policy_reaches_every_limit_and_pays_for_every_step(name, task, 
         scored.append((rows, episodes, values))
         return values
 
-    # MiniLLM mixes the oracle into its samples by default, and the oracle would end them.
-    options = {"teacher_mix": 0.0} if name == "minillm" else {}
+    options = BY_STUDENT.get(name, {})
     policy = endless_policy(task)
     algorithm = build(ALGORITHMS[name], options, policy=policy, oracle=oracle, reward=reward)
     loss = first_loss(algorithm, batch, Clock(0, 99, 100))

@@ -121,6 +121,19 @@ from textgen_env.errors import UserError
             ["algorithm=gold_s", "algorithm.log_floor=-3"],
             "it has an effect only with algorithm.credit=product",
         ),
+        *(
+            (
+                "dagger",
+                ["algorithm=imitkd", "algorithm.label_top_k=5", f"algorithm.{word}"],
+                "it has an effect only with algorithm.labels=distribution",
+            )
+            for word in ("tail=bucket", "nll=0.1")
+        ),
+        (
+            "dagger",
+            ["algorithm=gkd", "algorithm.tail=bucket"],
+            "it has an effect only with algorithm.label_top_k=1 or more",
+        ),
         (
             "dagger",
             ["evaluate.beam=1", "evaluate.length_penalty=0.6"],

@@ -14,6 +14,8 @@ from agents.losses.divergences import (
     jsd,
     make_divergence,
     reverse_kl,
+    skew_kl,
+    skew_reverse_kl,
     total_variation,
 )
 from agents.losses.sequence import cross_entropy
@@ -56,6 +58,51 @@ def test_divergences_equal_their_definitions():
         m = (beta * p.exp() + (1 - beta) * q.exp()).log()
         definition = beta * kl(p, m) + (1 - beta) * kl(q, m)
         torch.testing.assert_close(beta * (1 - beta) * jsd(q, p, beta), definition.mean())
+
+
+def mean_over_tokens(q, p, beta):
+    """The generalized JSD in the scale of Agarwal et al. 2024 and of TRL's generalized_jsd_loss.
+
+    TRL returns KL(p ‖ q) at β = 0 and KL(q ‖ p) at β = 1.
+    """
+    if beta in (0, 1):
+        return kl(q, p).mean() if beta else kl(p, q).mean()
+    m = (beta * p.exp() + (1 - beta) * q.exp()).log()
+    return (beta * (p.exp() * (p - m)).sum(-1) + (1 - beta) * (q.exp() * (q - m)).sum(-1)).mean()
+
+
+@pytest.mark.parametrize("beta", BETAS)
+def test_our_jsd_is_that_of_agarwal_and_trl_divided_by_its_weights(beta):
+    q, p = log_probs(0), log_probs(1)
+    scale = 1 if beta in (0, 1) else beta * (1 - beta)
+    torch.testing.assert_close(scale * jsd(q, p, beta), mean_over_tokens(q, p, beta))
+    if beta == 0.5:
+        assert scale == 1 / 4
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.7])
+def test_skew_divergences_equal_their_definitions(alpha):
+    q, p = log_probs(0), log_probs(1)
+    for skewed, first, second in ((skew_kl, p, q), (skew_reverse_kl, q, p)):
+        mixture = (alpha * first.exp() + (1 - alpha) * second.exp()).log()
+        torch.testing.assert_close(skewed(q, p, alpha), kl(first, mixture).mean())
+        assert skewed(p, p, alpha).abs() < 1e-6
+
+
+def test_the_jsd_is_a_mean_of_both_skew_divergences():
+    q, p, beta = log_probs(0), log_probs(1), 0.3
+    mean = beta * skew_kl(q, p, beta) + (1 - beta) * skew_reverse_kl(q, p, 1 - beta)
+    torch.testing.assert_close(beta * (1 - beta) * jsd(q, p, beta), mean)
+
+
+@pytest.mark.parametrize("skewed", [skew_kl, skew_reverse_kl])
+def test_skew_divergences_are_bounded_where_the_kl_is_not(skewed):
+    """By -log α, with finite gradients."""
+    logits = torch.tensor([[0.0, -4000.0]], requires_grad=True)
+    value = skewed(logits, torch.tensor([[-math.inf, 0.0]]), 0.1)
+    value.backward()
+    torch.testing.assert_close(value.detach(), torch.tensor(-math.log(0.1)))
+    assert logits.grad.isfinite().all()
 
 
 def test_swapping_the_arguments_of_the_jsd_swaps_beta():

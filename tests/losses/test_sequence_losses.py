@@ -10,7 +10,7 @@ from torch.distributions import Categorical
 
 from agents.losses import sequence
 from agents.losses.divergences import DIVERGENCES, forward_kl, make_divergence, reverse_kl
-from agents.losses.sequence import clone, cross_entropy, distill, nll
+from agents.losses.sequence import bucket_tail, clone, cross_entropy, distill, nll, with_nll
 from textgen_env.types import Batch
 
 
@@ -92,6 +92,7 @@ LOSSES = {
     "smoothed": lambda policy, _, batch: clone(policy, batch, batch.target[batch.mask], 0.1),
     "cross_entropy": lambda *models_and_batch: distill(*models_and_batch, cross_entropy),
     "top_3": lambda *models_and_batch: distill(*models_and_batch, cross_entropy, 3),
+    "bucket_3": lambda *models_and_batch: distill(*models_and_batch, cross_entropy, 3, "bucket"),
     **{
         name: lambda *models_and_batch, name=name: distill(
             *models_and_batch, make_divergence(name, 0.3)
@@ -176,3 +177,58 @@ def test_losses_are_computed_in_float32_under_autocast():
     assert logits.dtype == torch.bfloat16
     torch.testing.assert_close(loss.mean, cross_entropy(logits, log_probs), **exact)
     torch.testing.assert_close(loss.metrics["kl"], forward_kl(logits, log_probs), **exact)
+
+
+# --- the tail in one bucket, and the NLL of the references
+
+
+@pytest.mark.parametrize("top_k", [1, 3, 9])
+@pytest.mark.parametrize("loss", [forward_kl, reverse_kl])
+def test_a_kl_with_the_tail_in_one_bucket_is_at_most_the_whole_kl(batch, loss, top_k):
+    policy, oracle = EmbeddingPolicy().eval(), BigramOracle()
+    whole = distill(policy, oracle, batch, loss).mean
+    assert 0 < distill(policy, oracle, batch, loss, top_k, "bucket").mean < whole
+    everything = distill(policy, oracle, batch, loss, policy.vocabulary_size, "bucket").mean
+    torch.testing.assert_close(everything, whole)
+
+
+@pytest.mark.parametrize("top_k", [1, 3])
+@pytest.mark.parametrize("sharpness", [0.3, 1.0, 3.0])
+def test_a_kl_with_the_tail_in_one_bucket_is_never_negative(top_k, sharpness):
+    """Without the tail the sum can be, where the student is surer of the k tokens."""
+    p = random_logits(1, 200, 11).log_softmax(-1)
+    q, index = (sharpness * p).log_softmax(-1), p.topk(top_k).indices
+    bucketed_q, bucketed_p = bucket_tail(q, index), bucket_tail(p, index)
+    torch.testing.assert_close(bucketed_p.exp().sum(-1), torch.ones(200))
+    for loss in (forward_kl, reverse_kl):
+        losses = [loss(bucketed_q[row, None], bucketed_p[row, None]) for row in range(200)]
+        assert min(losses) >= -1e-6
+        assert loss(bucketed_p, bucketed_p).abs() < 1e-6
+    if sharpness > 1:
+        assert (bucketed_p.exp() * (bucketed_p - bucketed_q))[:, :top_k].sum(-1).min() < 0
+
+
+def test_the_bucket_holds_the_mass_of_all_other_tokens(batch):
+    policy, oracle = EmbeddingPolicy().eval(), BigramOracle()
+    logits = policy.head(policy.features(batch.source, batch.prefix, batch.mask))
+    q, p = logits.softmax(-1), oracle.table[batch.prefix[batch.mask]].exp()
+    top = p.topk(3)
+    q_top, q_tail = q.gather(1, top.indices), 1 - q.gather(1, top.indices).sum(1)
+    p_tail = 1 - top.values.sum(1)
+    kl = (top.values * (top.values / q_top).log()).sum(1) + p_tail * (p_tail / q_tail).log()
+    loss = distill(policy, oracle, batch, cross_entropy, 3, "bucket")
+    torch.testing.assert_close(loss.metrics["kl"], kl.mean().detach())
+    expected = torch.autograd.grad(kl.mean(), [*policy.parameters()])
+    torch.testing.assert_close(torch.autograd.grad(loss.mean, [*policy.parameters()]), expected)
+
+
+def test_mixing_with_the_nll_of_the_references(batch):
+    policy, oracle = EmbeddingPolicy().eval(), BigramOracle()
+    loss = distill(policy, oracle, batch, cross_entropy)
+    references = batch.rows(torch.tensor([1, 0, 2, 3]))
+    data = clone(policy, references, references.target[references.mask])
+    mixed = with_nll(loss, policy, references, 0.25)
+    torch.testing.assert_close(mixed.mean, 0.75 * loss.mean + 0.25 * data.mean)
+    assert (mixed.weight, mixed.tokens) == (10, 20)
+    assert mixed.metrics["nll"] == data.mean
+    assert with_nll(loss, policy, references, 0.0) is loss

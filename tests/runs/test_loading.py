@@ -133,7 +133,10 @@ CHANGES = [
     (write("results.json", "{"), "results.json is corrupted"),
     (write("config.yaml", "env: [}"), "config.yaml is "),
     (write("config.yaml", "- env"), "config.yaml is "),
-    (remove_key("config.yaml", "evaluate"), "an incompatible version of this project (Missing key"),
+    (
+        remove_key("config.yaml", "evaluate"),
+        "an incompatible version of this project (config.yaml has no evaluate)",
+    ),
     (remove_key("results.json", "speed"), "an incompatible version of this project"),
     (remove_key("results.json", "teacher"), "an incompatible version of this project"),
     (set_key("env.name", "IWSLT-v7"), "env IWSLT-v7 no longer exists"),

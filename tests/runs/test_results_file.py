@@ -34,7 +34,7 @@ def changed(**changes) -> bytes:
 CORRUPTIONS = {
     "truncated": (b"[1", "Expecting"),
     "list": (b"[1]", "results is [1]"),
-    "deeply nested": (b"[" * 10**5, "recursion"),
+    "deeply nested": (b"[" * 10**5, "nested too deeply"),
     "not UTF-8": (b'{"env": "\xff"}', "0xff"),
     "cost null": (changed(cost=None), "results.cost is null"),
     "cost without seconds": (changed(cost={"a": 1}), "results.cost has no seconds"),

@@ -37,6 +37,7 @@ TRAINING = [
 ]
 COMMANDS = {  # the commands that open a run folder, with overrides that make them fast
     "show": [],
+    "score": ["rows=4", "teacher=true", "threads=1", "workers=1", "out=scored"],
     "speed": ["rows=4", "rounds=1", "threads=[1]", "beams=[1]", "batch_sizes=[4]"],
     "export": ["rows=4", "batch_sizes=[1]", "threads=1"],
     "exposure_bias": [
@@ -77,7 +78,7 @@ def hub_corpus(run: Path) -> None:
     (run / "config.yaml").write_text(env + text[text.index("teacher:") :])
 
 
-INTERPOLATION = "a tag, an alias, ${…} or deep nesting"
+INTERPOLATION = "a tag, an alias, ${…}, ??? or deep nesting"
 ATTACKS: dict[str, tuple[Attack, str]] = {  # name: (what is done to a good run, the message)
     "dotted name": (dotted_algorithm, ""),
     "pickled teacher": (

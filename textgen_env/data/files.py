@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import secrets
+import stat
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unicodedata import category
 
+from textgen_env.data.schema import Schema, check, parse_json
 from textgen_env.errors import UserError
 from textgen_env.terminal import safe_json
 
@@ -25,6 +28,7 @@ MAX_LINE = 2**20  # bytes; a JSON line holds a document and its summaries
 MAX_TEXT = 100_000  # characters of one sentence, document or summary
 MAX_JSON = 256 * 2**20  # bytes of a file that is read in one go, such as a vocabulary
 
+TOKEN = 4  # random bytes in the name of a temporary file
 _INVISIBLE = ("Cc", "Cf", "Zs", "Zl", "Zp")  # Unicode categories: controls, formats, separators
 _ZERO_WIDTH = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0") | {
     chr(code) for code in range(0xFE00, 0xFE10)
@@ -46,7 +50,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         UserError: The write failed (a full disk, for example). An existing file is unchanged.
     """
     # not tempfile: its files are readable by their owner only
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(TOKEN)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -62,6 +66,18 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         intact = "; the file that was there is intact" if path.exists() else ""
         raise UserError(f"cannot write {path}: {error.strerror}{intact}") from error
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a process that was killed in ``write_atomically`` left this file."""
+    return re.fullmatch(rf"\..+\.[0-9a-f]{{{2 * TOKEN}}}", path.name) is not None
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what killed processes left in ``folder``, which no running process may write."""
+    for path in filter(is_temporary, [*folder.glob(".*"), *folder.glob("*/.*")]):
+        with suppress(OSError):
+            path.unlink()
 
 
 class CorruptFileError(UserError):
@@ -88,33 +104,84 @@ def save_json(path: Path, content: Any) -> None:
     write_atomically(path, f'{head[:-1]}, "content":\n{safe_json(text)}}}\n'.encode())
 
 
-def load_json(path: Path) -> Any:
-    """Load the content that ``save_json`` saved.
+def load_json(path: Path, schema: Schema = None) -> Any:
+    """Load the content that ``save_json`` saved; ``schema`` is checked too, unless it is None.
 
     Raises:
-        CorruptFileError: The file is truncated, modified, or has no checksum.
+        CorruptFileError: The file is truncated or modified, has no checksum, or holds other values.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_bytes(path, MAX_FILE))
         text = json.dumps(document["content"], ensure_ascii=False)
         valid = document.keys() == {"checksum", "content"} and document["checksum"] == checksum(
             [("", text.encode())]
         )
-    except OSError as error:
-        raise CorruptFileError(f"{path} cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except UserError as error:
+        raise CorruptFileError(str(error)) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         valid = False
     if not valid:
         raise CorruptFileError(f"{path} is corrupted: its content does not match its checksum")
+    if schema is not None:
+        try:
+            check(document["content"], schema, "content")
+        except ValueError as error:
+            raise CorruptFileError(f"{path} is corrupted ({error})") from error
     return document["content"]
 
 
+def read_rows(path: Path, schema: Schema) -> list[tuple[bytes, dict[str, Any]]]:
+    """Read a file of JSON lines; a last line without its end was being written and is left out.
+
+    Returns:
+        Each line, and the object in it.
+
+    Raises:
+        UserError: A line does not match ``schema``.
+    """
+    rows = []
+    for number, line in enumerate(read_bytes(path, MAX_JSON).split(b"\n")[:-1], start=1):
+        try:
+            rows.append((line, parse_json(line, schema, "the row")))
+        except ValueError as error:
+            raise UserError(
+                f"{path}:{number}: not a row of this file ({error}); remove the line"
+            ) from None
+    return rows
+
+
+def read_bytes(path: Path, limit: int = MAX_JSON) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        UserError: It cannot be read, is larger than ``limit`` bytes, or is no regular file: a named
+            pipe would block for ever.
+    """
+    _check_regular(path, limit)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _check_regular(path: Path, limit: int) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path}: cannot be read (it is not a regular file); replace it by one")
+    if status.st_size > limit:
+        raise UserError(f"{path}: {status.st_size:,} bytes, more than {limit:,} (the limit)")
+
+
 def read_text(path: Path) -> str:
-    """Read a whole UTF-8 file, plain or ``.gz``, of at most ``MAX_JSON`` bytes.
+    """Read a whole regular UTF-8 file, plain or ``.gz``, of at most ``MAX_JSON`` bytes.
 
     Raises:
         UserError: As in ``stream_lines``.
     """
+    _check_regular(path, MAX_JSON)
     return "".join(_decode_lines(path, MAX_JSON, MAX_JSON))
 
 

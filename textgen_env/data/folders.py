@@ -33,6 +33,12 @@ def has_file(folder: Path, name: str) -> bool:
     return bool(_candidates(folder, name))
 
 
+def has_split(folder: Path, split: str, *suffixes: str) -> bool:
+    """Whether the files of a split are in ``folder``, under one of its names."""
+    stems = STEMS[split]
+    return any(all(has_file(folder, f"{stem}.{suffix}") for suffix in suffixes) for stem in stems)
+
+
 def find_file(folder: Path, name: str) -> Path:
     """Find ``name`` or ``name.gz`` in ``folder``.
 

@@ -26,7 +26,7 @@ from textgen_env.data.files import (
     load_json,
     save_json,
 )
-from textgen_env.data.tables import read_rows, read_texts
+from textgen_env.data.tables import read_table, read_texts
 from textgen_env.errors import UserError
 
 # The hub's own Parquet export of datasets that were published as scripts.
@@ -154,7 +154,7 @@ def _prepare(data: HubDataset) -> dict[str, Any]:
                     f"it has no {hub_split} split of {', '.join(FORMATS)} files "
                     f"(its splits: {', '.join(files) or 'none'})"
                 )
-            tables = (read_rows(path, data.columns) for path in files[hub_split])
+            tables = (read_table(path, data.columns) for path in files[hub_split])
             texts = read_texts(chain.from_iterable(tables), data.columns, required=False)
             rows = [pair for _, _, *pair in texts]
             complete = [row for row in rows if row[0] and all(row[1])]

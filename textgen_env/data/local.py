@@ -11,15 +11,16 @@ from typing import Any
 
 from textgen_env.data.columns import SPLIT, Columns
 from textgen_env.data.corpus import SPLITS, Corpus, Pairs, Preprocessing
-from textgen_env.data.folders import STEMS, check_exists, find_file, has_file
+from textgen_env.data.folders import STEMS, check_exists, find_file, has_split
 from textgen_env.data.parallel import read_parallel
 from textgen_env.data.releases import read_iwslt_xml, read_wmt
+from textgen_env.data.scope import current_scope
 from textgen_env.data.tables import (
     FORMATS,
     Row,
     arrow_rows,
     read_list,
-    read_rows,
+    read_table,
     read_texts,
     table_format,
 )
@@ -34,7 +35,8 @@ def read_local(place: Path, columns: Columns, tedx: bool | None = None) -> Corpu
     """Read the user's text in whichever form it has.
 
     - A file ``.tsv``, ``.csv``, ``.jsonl``, ``.json`` or ``.parquet``. Its column ``split`` names
-      the split of a row; without one, a hash of the source does (``split_by_hash``).
+      the split of a row; without one, a hash of the source does (``split_by_hash``). A file that
+      is named after the only split to read, such as ``test.tsv``, is that split.
     - A folder with one such file per split.
     - A folder of ``datasets``' ``save_to_disk``.
     - A folder of parallel files ``{train,valid,test}.{source,target}``, or an IWSLT or WMT release,
@@ -66,14 +68,14 @@ def read_local(place: Path, columns: Columns, tedx: bool | None = None) -> Corpu
                 f"{place}: its format is unknown; give a folder or a file that ends in "
                 f"{', '.join(FORMATS)} (text also in .gz)"
             )
-        return _single(place, read_rows(place, columns), columns)
+        return _single(place, read_table(place, columns), columns)
     form, name = _form(place, columns)
     if name == "state.json":
         return _single(place, arrow_rows(place, columns), columns)
     if name == "dataset_dict.json":
         return _of_splits(place, columns, _saved_rows(place, columns))
     if form == "tables":
-        return _of_splits(place, columns, _table_rows(place, columns))
+        return _of_splits(place, columns, _rows_of_tables(place, columns))
     return read_folder(place, columns, tedx)
 
 
@@ -83,17 +85,18 @@ def read_folder(folder: Path, columns: Columns, tedx: bool | None = None) -> Cor
     Raises:
         UserError: The folder has none of these, or several, or a file is invalid.
     """
+    split = current_scope().splits[0]
     source, target = (
-        next((name for name in names if has_file(folder, f"train.{name}")), names[0])
+        next((name for name in names if has_split(folder, split, name)), names[0])
         for names in (columns.source, columns.target)
     )
-    if len(columns.source) > 1 and not has_file(folder, f"train.{source}"):
-        find_file(folder, "train.jsonl")  # raises the error with the closest name
+    if len(columns.source) > 1 and not has_split(folder, split, source):
+        find_file(folder, f"{split}.jsonl")  # raises the error with the closest name
     names = [path.name for path in folder.iterdir()]
     released = next((name for name in sorted(names) if RELEASED.search(name)), "")
     if released:
-        if all(has_file(folder, f"train.{language}") for language in (source, target)):
-            raise UserError(f"{folder} has both {released} and train.{source}; keep one of them")
+        if has_split(folder, split, source, target):
+            raise UserError(f"{folder} has both {released} and {split}.{source}; keep one of them")
         return read_iwslt_xml(folder, source, target, tedx is not False)
     if any(name.startswith("newstest") for name in names):
         return read_wmt(folder, source, target, columns.unescape)
@@ -133,6 +136,9 @@ def _single(place: Path, rows: Iterable[Row], columns: Columns) -> Corpus:
     splits = _collect(rows, columns, _split_of)
     if not splits:
         raise UserError(f"{place} has no rows; add at least 10")
+    wanted = current_scope().splits
+    if "" in splits and wanted == (OF_NAME.get(_stem(place.name)),):  # such as test.tsv, to score
+        return _corpus(place, columns, {wanted[0]: splits[""]})
     if "" in splits:
         try:
             splits = split_by_hash(splits[""])
@@ -143,13 +149,14 @@ def _single(place: Path, rows: Iterable[Row], columns: Columns) -> Corpus:
             f"split: a tenth of the sources for test, a tenth for validation, at most {HELD_OUT:,} "
             "each"
         )
-        return replace(_corpus(place, columns, splits), notes=(note,))
-    if missing := [split for split in SPLITS if split not in splits]:
+        chosen = {split: splits[split] for split in wanted}
+        return replace(_corpus(place, columns, chosen), notes=(note,))
+    if missing := [split for split in wanted if split not in splits]:
         raise UserError(
             f"{place}: no row has the {SPLIT} {' or '.join(missing)}; add some, or remove the "
             f"column {SPLIT}, so that a hash of each source chooses its split"
         )
-    return _corpus(place, columns, {split: splits[split] for split in SPLITS})
+    return _corpus(place, columns, {split: splits[split] for split in wanted})
 
 
 def _split_of(row: dict[str, Any], where: str) -> str:
@@ -186,7 +193,7 @@ def _collect(
 def _of_splits(place: Path, columns: Columns, rows: dict[str, Iterable[Row]]) -> Corpus:
     """A corpus from the rows of each split."""
     splits = {}
-    for split in SPLITS:
+    for split in current_scope().splits:
         collected = _collect(rows[split], columns, lambda *_: "")
         if not collected:
             raise UserError(f"{place}: its {split} split has no rows; add at least one")
@@ -198,7 +205,8 @@ def _saved_rows(folder: Path, columns: Columns) -> dict[str, Iterable[Row]]:
     """The rows of each split of a ``DatasetDict``."""
     names = read_list(folder / "dataset_dict.json", "splits")
     rows: dict[str, Iterable[Row]] = {}
-    for split, stems in STEMS.items():
+    for split in current_scope().splits:
+        stems = STEMS[split]
         present = [name for name in names if name in stems]
         if len(present) != 1:
             problem = f"both {present[0]} and {present[1]}" if present else f"no {split}"
@@ -243,19 +251,20 @@ def _stem(name: str) -> str:
     return name.removesuffix(".gz").removesuffix(table_format(Path(name)))
 
 
-def _table_rows(folder: Path, columns: Columns) -> dict[str, Iterable[Row]]:
+def _rows_of_tables(folder: Path, columns: Columns) -> dict[str, Iterable[Row]]:
     """The rows of one table per split; UserError if a split has none or several."""
     names = sorted(path.name for path in folder.iterdir() if table_format(path))
     files = {
-        split: [name for name in names if _stem(name) in stems] for split, stems in STEMS.items()
+        split: [name for name in names if _stem(name) in STEMS[split]]
+        for split in current_scope().splits
     }
-    suffix = next(table_format(folder / found[0]) for found in files.values() if found)
+    suffix = next(table_format(folder / name) for name in names if _stem(name) in OF_NAME)
     for split, found in files.items():
         if len(found) > 1:
             raise UserError(f"{folder} has both {found[0]} and {found[1]}; keep one of them")
         if not found:
             find_file(folder, f"{split}{suffix}")  # raises the error with the closest name
-    return {split: read_rows(folder / name, columns) for split, (name,) in files.items()}
+    return {split: read_table(folder / name, columns) for split, (name,) in files.items()}
 
 
 def _corpus(place: Path, columns: Columns, splits: dict[str, Pairs]) -> Corpus:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from textgen_env.data.corpus import SPLITS, Corpus, Pairs, Preprocessing
+from textgen_env.data.corpus import Corpus, Pairs, Preprocessing
 from textgen_env.data.files import stream_lines
 from textgen_env.data.folders import find_split
+from textgen_env.data.scope import current_scope
 from textgen_env.data.text import clean
 from textgen_env.errors import UserError
 
@@ -45,7 +46,7 @@ def read_parallel(folder: Path, source: str, target: str, unescape: bool = False
         UserError: A file is missing, a line is empty, or two files have different numbers of lines.
     """
     splits = {}
-    for split in SPLITS:
+    for split in current_scope().splits:
         paths = find_split(folder, split, source, target)
         sources, targets = read_aligned(paths, unescape)
         for path, lines in zip(paths, (sources, targets), strict=True):

@@ -12,6 +12,7 @@ from textgen_env.data.corpus import SPLITS, Corpus, Pairs, Preprocessing
 from textgen_env.data.files import stream_lines
 from textgen_env.data.folders import STEMS, find_file
 from textgen_env.data.parallel import check_sizes, read_aligned
+from textgen_env.data.scope import current_scope
 from textgen_env.data.text import clean
 from textgen_env.errors import UserError, unknown
 
@@ -57,7 +58,8 @@ def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> 
             )
     news = [stem for stem in stems if stem.startswith("newstest")]
     training = [stem for stem in stems if not stem.startswith("newstest")]
-    if not news or not training:
+    only_test = current_scope().splits == ("test",)
+    if not news or not (training or only_test):
         missing = "training text" if news else f"newstest*.{source}"
         raise UserError(
             f"{folder} has no {missing}; a WMT release has newstest*.{{{source},{target}}} and "
@@ -68,10 +70,15 @@ def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> 
         paths = [find_file(folder, f"{stem}.{language}") for language in (source, target)]
         return list(zip(*read_aligned(paths, unescape), strict=True))
 
-    train = [row for stem in training for row in rows(stem)]
-    train, valid = (train, rows(news[-2])) if len(news) > 1 else _hold_out(train)
-    held_out = news[-2] if len(news) > 1 else f"every {HOLD_OUT}rd training pair"
-    origin = f"{folder}, train = {' + '.join(training)}, valid = {held_out}, test = {news[-1]}"
+    train: list[Row] = []
+    valid: list[Row] = []
+    origin = f"{folder}, "
+    if not only_test:
+        train = [row for stem in training for row in rows(stem)]
+        train, valid = (train, rows(news[-2])) if len(news) > 1 else _hold_out(train)
+        held_out = news[-2] if len(news) > 1 else f"every {HOLD_OUT}rd training pair"
+        origin += f"train = {' + '.join(training)}, valid = {held_out}, "
+    origin += f"test = {news[-1]}"
     corpus = _without_empty(folder.resolve().name, origin, train, valid, rows(news[-1]))
     return replace(corpus, preprocessing=Preprocessing(unescape))
 
@@ -99,13 +106,10 @@ def read_iwslt_xml(folder: Path, source: str, target: str, tedx: bool = True) ->
         matches = (re.search(r"\.([a-z]+-[a-z]+)\.", path.name) for path in folder.iterdir())
         existing = {match[1] for match in matches if match}
         raise unknown(f"language pair in {folder},", pairs[0], existing)
-    if not any(folder.glob(f"train.tags.{pair}.*")):
-        raise UserError(
-            f"{folder} has dev and test XML but no training text; add train.tags.{pair}.{source} "
-            f"and train.tags.{pair}.{target} of the same release"
-        )
-    training = [find_file(folder, f"train.tags.{pair}.{language}") for language in (source, target)]
-    train, valid = _hold_out(_aligned_segments(training, _read_tagged))
+    train: list[Row] = []
+    valid: list[Row] = []
+    if current_scope().splits != ("test",):
+        train, valid = _hold_out(_read_tagged_pair(folder, pair, source, target))
     names = sorted({path.name.split(f".{pair}.")[0] for path in folder.glob(f"*.{pair}.*.xml*")})
     used = [name for name in names if tedx or ".TEDX." not in name]
     if not used:
@@ -122,6 +126,17 @@ def read_iwslt_xml(folder: Path, source: str, target: str, tedx: bool = True) ->
     origin = f"{folder}, test = {' + '.join(used)}{excluded}"
     corpus = _without_empty(folder.resolve().name, origin, train, valid, test)
     return replace(corpus, preprocessing=Preprocessing(unescape=True))
+
+
+def _read_tagged_pair(folder: Path, pair: str, source: str, target: str) -> list[Row]:
+    """Read the training text of an IWSLT release."""
+    if not any(folder.glob(f"train.tags.{pair}.*")):
+        raise UserError(
+            f"{folder} has dev and test XML but no training text; add train.tags.{pair}.{source} "
+            f"and train.tags.{pair}.{target} of the same release"
+        )
+    paths = [find_file(folder, f"train.tags.{pair}.{language}") for language in (source, target)]
+    return _aligned_segments(paths, _read_tagged)
 
 
 Segment = tuple[str, str, int]  # id, sentence, line number
@@ -205,4 +220,6 @@ def _without_empty(name: str, origin: str, *splits: list[Row]) -> Corpus:
         for rows in complete
     ]
     notes = (f"note: {empty:,} pairs with an empty side were left out",) if empty else ()
-    return Corpus(name, "local", origin, dict(zip(SPLITS, pairs, strict=True)), notes)
+    wanted = current_scope().splits
+    named = {split: rows for split, rows in zip(SPLITS, pairs, strict=True) if split in wanted}
+    return Corpus(name, "local", origin, named, notes)

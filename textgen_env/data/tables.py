@@ -28,7 +28,7 @@ def table_format(path: Path) -> str:
     return suffix if suffix in (TEXT if path.suffix == ".gz" else FORMATS) else ""
 
 
-def read_rows(path: Path, columns: Columns) -> Iterator[Row]:
+def read_table(path: Path, columns: Columns) -> Iterator[Row]:
     """Yield the rows of a file, whose suffix names its format.
 
     - ``.tsv``: cells are separated by tabs; quotes are part of the text.

@@ -22,12 +22,14 @@ from textgen_env.data.files import (
     save_json,
     write_atomically,
 )
+from textgen_env.data.scope import current_scope
 from textgen_env.errors import UserError
 from textgen_env.terminal import safe_json
 from textgen_env.types import BOS, EOS, PAD, UNK
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+PROBE = "\U0010fffd"  # a text in no vocabulary: encoding it fails if UNK is missing
 CHUNK = 10_000  # texts per tokenizer call; bounds its memory
 
 
@@ -41,7 +43,7 @@ class Vocabulary:
         tokenizer: A tokenizer whose first four tokens are ``SPECIALS``.
 
     Raises:
-        UserError: The first four tokens are others.
+        UserError: The first four tokens are others, or ids are missing or repeated.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -49,7 +51,11 @@ class Vocabulary:
             raise UserError(
                 f"a vocabulary must start with {' '.join(SPECIALS)}; this tokenizer does not"
             )
+        if sorted(tokenizer.get_vocab().values()) != [*range(tokenizer.get_vocab_size())]:
+            raise UserError("a vocabulary must number its tokens from 0 without gaps or repeats")
         tokenizer.encode_special_tokens = True  # "<s>" in a corpus is text, not a token
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         self._tokenizer = tokenizer
 
     @classmethod
@@ -146,10 +152,13 @@ class Vocabulary:
             UserError: The text is not the JSON of a tokenizer.
         """
         try:
-            tokenizer = Tokenizer.from_str(text)
+            vocabulary = cls(Tokenizer.from_str(text))
+            vocabulary.encode(PROBE)
+        except UserError:
+            raise
         except Exception as error:  # the library raises bare Exception
             raise UserError(f"not a valid tokenizer.json ({error})") from None
-        return cls(tokenizer)
+        return vocabulary
 
     def save(self, path: Path) -> None:
         """Save as JSON, atomically; control characters in tokens are escaped."""
@@ -185,7 +194,13 @@ def _without_specials(ids: list[int]) -> list[int]:
 
 
 def subword_vocabulary(corpus: Corpus, size: int) -> Vocabulary:
-    """Train the joint vocabulary of a corpus's training split, or load it from the cache."""
+    """Train the joint vocabulary of a corpus's training split, or load it from the cache.
+
+    Within ``only_split``, returns the vocabulary given there.
+    """
+    given: Vocabulary | None = current_scope().vocabulary
+    if given:
+        return given
     name = f"bpe-{tokenizers_version}-{size}-{corpus.fingerprint}.json"
     path = cache_dir() / "vocabularies" / name
     if path.is_file():

@@ -13,6 +13,7 @@ import numpy as np
 from textgen_env.data.corpus import Corpus
 from textgen_env.data.files import file_stamps
 from textgen_env.data.limit import MAX_LENGTH, OFFSET, RATIO, Limit
+from textgen_env.data.scope import Scope, current_scope
 from textgen_env.data.split import Split
 from textgen_env.data.tokens import encode_corpus
 from textgen_env.data.vocabulary import Vocabulary
@@ -46,7 +47,8 @@ class Task:
         oracle: builds the exact expert, if there is one
         target_limit: training targets are truncated to this length; None: training pairs longer
             than ``source_limit`` or the horizon are skipped
-        splits: the tokenized corpus; by default the constructor tokenizes ``corpus``
+        splits: the tokenized corpus; by default the constructor tokenizes ``corpus``, or the split
+            that ``only_split`` selects
 
     Raises:
         UserError: a limit is out of range, a split is empty, or no training pair fits the limits.
@@ -91,7 +93,7 @@ class Task:
             *self.corpus.describe().splitlines(),
             f"vocabulary {len(self.vocabulary):,} tokens, {self.vocabulary.fingerprint}",
         ]
-        if skipped := self.splits["train"].skipped:
+        if "train" in self.splits and (skipped := self.splits["train"].skipped):
             lines.append(
                 f"skipped {skipped:,} of {len(self.corpus.splits['train']):,} training pairs: "
                 f"source over {self.source_limit} or target over {self.horizon} tokens"
@@ -127,18 +129,25 @@ class Task:
         for name, value in limits.items():
             if value is not None:
                 check_range(name, value, Range(2, MAX_LENGTH))  # one token and EOS
-        for name, pairs in self.corpus.splits.items():
+        wanted = current_scope().splits
+        texts = {name: pairs for name, pairs in self.corpus.splits.items() if name in wanted}
+        for name, pairs in texts.items():
             if not len(pairs):
                 raise UserError(
                     f"{self.id}: split {name!r} of {self.corpus.name} ({self.corpus.origin}) "
                     "has no pairs; add at least one"
                 )
-        encoded = encode_corpus(self.corpus, self.vocabulary, self.source_limit).items()
+        corpus = (
+            self.corpus
+            if len(texts) == len(self.corpus.splits)
+            else replace(self.corpus, splits=texts)
+        )
+        encoded = encode_corpus(corpus, self.vocabulary, self.source_limit).items()
         splits = {
             name: self._fit(name, source.split(), target.split())
             for name, (source, target) in encoded
         }
-        if not len(splits["train"]):
+        if "train" in splits and not len(splits["train"]):
             raise UserError(
                 f"{self.id}: every training pair is longer than source_limit={self.source_limit} "
                 f"or horizon={self.horizon}; increase them"
@@ -189,7 +198,10 @@ def cached_load(load: Callable[Options, Task]) -> Callable[Options, Task]:
 
     @lru_cache(maxsize=MAX_CACHED)
     def loaded(
-        options: tuple[tuple[str, Any], ...], _types: tuple[type, ...], _stamps: object
+        options: tuple[tuple[str, Any], ...],
+        _types: tuple[type, ...],
+        _stamps: object,
+        _scope: Scope,
     ) -> Task:
         return load(**dict(options))  # type: ignore[call-arg]
 
@@ -208,7 +220,7 @@ def cached_load(load: Callable[Options, Task]) -> Callable[Options, Task]:
         place = str(options.get("data") or options.get("data_dir") or "").removeprefix("hub:")
         stamps = file_stamps(place, "**/*"), file_stamps(options.get("hub"), "**/*")
         types = tuple(map(type, options.values()))  # True == 1.0 would share a cache entry
-        return loaded(tuple(options.items()), types, stamps)
+        return loaded(tuple(options.items()), types, stamps, current_scope())
 
     return wrapper
 

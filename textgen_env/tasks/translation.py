@@ -60,7 +60,8 @@ def with_bleu(corpus: Corpus, tokenizer: str, target: str) -> Corpus:
         UserError: no tokenizer fits the language, its package is not installed, or a reference
             scored against itself would get 0.
     """
-    references = [texts[0] for texts in corpus.splits["valid"].references]
+    pairs = corpus.splits.get("valid") or next(iter(corpus.splits.values()))
+    references = [texts[0] for texts in pairs.references]
     hint = "use env.bleu_tokenizer=char"
     metric = bleu_metric(tokenizer, target, references, hint)
     check_scorable(metric, references, hint)

@@ -1,0 +1,277 @@
+"""The rows of a results table: scores, significance and decoding speed of finished runs."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from omegaconf import DictConfig
+
+from agents.evaluation.outputs import generate_texts
+from agents.evaluation.speed import decoding_speed
+from agents.generation.decoder import Decode, Decoder
+from agents.policies.transformer import Transformer
+from agents.reporting import read_metrics
+from agents.reporting.comparison import TEACHER, Entry, comparison_rows
+from agents.runs.comparison import Comparison, RunKey
+from agents.runs.loading import load_student
+from agents.runs.machine import Machine, package_version
+from agents.runs.teacher import find_teacher
+from textgen_env.data.split import Split
+from textgen_env.tasks.task import Task
+
+BATCHES = (1, 64)  # sentences per batch in the speed measurement
+INT8 = "int8"  # the form of an exported student
+LAST = 0.9  # a best step after this fraction of the training is too near its end
+Name = tuple[str, str, str]  # student, algorithm, form: "" or INT8, or the teacher's beam
+
+
+class Exported(NamedTuple):
+    """The students exported to CTranslate2 in int8.
+
+    Attributes:
+        rows: their scores, one per system, as from ``comparison_rows``.
+        missing: why students are missing, a sentence each.
+    """
+
+    rows: list[dict[str, Any]]
+    missing: list[str]
+
+
+def system_decoders(
+    compared: Comparison, runs: dict[RunKey, DictConfig], machine: Machine, folder: Path
+) -> tuple[dict[Name, Decode], Exported]:
+    """The decoders to time: the teacher, the first run of each system, and its export.
+
+    Args:
+        compared: the runs.
+        runs: their configurations.
+        machine: where students and teacher run.
+        folder: where the exports go.
+    """
+    config, task = next(iter(runs.values())), compared.task
+    teacher = find_teacher(config, task, machine).policy
+    decoders: dict[Name, Decode] = {}
+    if teacher is not None:
+        for width in reversed(compared.entries[0].outputs):
+            penalty = config.evaluate.length_penalty
+            decoders[TEACHER, TEACHER, beam_name(width)] = Decoder(
+                teacher, width, *machine, penalty
+            )
+    entries, missing = [], set()
+    for (algorithm, student, seed), run in runs.items():
+        policy = load_student(run.out, run.device, run.precision)[2]
+        decoders.setdefault((student, algorithm, ""), Decoder(policy, 1, *machine))
+        if find_spec("ctranslate2") is None:
+            missing.add("CTranslate2 is not installed, so no export was measured (extra `export`).")
+        elif not isinstance(policy, Transformer):
+            missing.add(f"CTranslate2 does not support the {student} student.")
+        else:
+            decode = export_int8(policy, task, folder / INT8 / Path(run.out).name)
+            texts = {1: generate_texts(decode, task, compared.test)}
+            size = {"student": {"parameters": None}, "speed": {"speedup": None}, "cost": {}}
+            entries.append(Entry(algorithm, student, seed, size, texts))
+            decoders.setdefault((student, algorithm, INT8), decode)
+    references = compared.test.texts.references
+    rows = comparison_rows(entries, task.metric, references) if entries else []
+    return decoders, Exported(rows, sorted(missing))
+
+
+def beam_name(width: int) -> str:
+    """``greedy`` or ``beam 5``."""
+    return "greedy" if width == 1 else f"beam {width}"
+
+
+def export_int8(policy: Transformer, task: Task, folder: Path) -> Decode:
+    """Export to CTranslate2; its workers share a batch of the size that they are given."""
+    from agents.interop import ctranslate2 as export  # needs the extra
+
+    export.export_model(policy, task, folder, INT8)
+    workers = torch.get_num_threads()
+    model = export.load_translator(folder, workers=workers)
+    share = max(1, max(BATCHES) // workers)
+    return export.translator_decoder(model, task.vocabulary, batch_size=share)
+
+
+def measure_speeds(
+    decoders: dict[Name, Decode], task: Task, test: Split, rounds: int
+) -> dict[int, dict[Name, tuple[float, float, float]]]:
+    """Tokens per second by batch size: median, slowest and fastest of interleaved rounds."""
+    named = {"|".join(name): decode for name, decode in decoders.items()}
+    speeds = {}
+    for size in BATCHES:
+        rates = decoding_speed(named, task, test, size, rounds)
+        speeds[size] = {
+            name: tuple(
+                rates[f"{'|'.join(name)}_tokens_per_second{end}"] for end in ("", "_low", "_high")
+            )
+            for name in decoders
+        }
+    return speeds  # type: ignore[return-value]
+
+
+def table_rows(
+    compared: Comparison,
+    runs: dict[RunKey, DictConfig],
+    failed: Mapping[str, str],
+    exported: Exported,
+    speeds: dict[int, dict[Name, tuple[float, float, float]]],
+) -> list[dict[str, Any]]:
+    """The rows of the page.
+
+    Args:
+        compared: the finished runs.
+        runs: all runs.
+        failed: ``{name of the run: reason}``.
+        exported: the exported students.
+        speeds: as from ``measure_speeds``.
+
+    Returns:
+        The rows of ``comparison_rows``, the exported students and the systems without a finished
+        run, each with its ``form``, its ``speeds``, ``{batch: {form: rates}}``, its ``notes``, and
+        for students their mean ``validation`` score.
+    """
+    systems: dict[tuple[str, str], list[DictConfig]] = {}
+    for (algorithm, student, _), run in runs.items():
+        systems.setdefault((student, algorithm), []).append(run)
+    rows = []
+    scored = {(row["student"], row["algorithm"]): row for row in compared.rows}
+    first = compared.rows[0]
+    for key, row in {(TEACHER, TEACHER): first, **{k: scored.get(k) for k in systems}}.items():
+        base = row or {"algorithm": key[1], "student": key[0], "seeds": 0}
+        base = {**base, "form": "", "speeds": _speeds_of(key, speeds), "validation": None}
+        if key in systems:
+            finished = [run for run in systems[key] if (Path(run.out) / "results.json").is_file()]
+            metrics = [read_metrics(run.out) for run in finished]
+            if metrics:
+                scores = [best_validation(rows_of_run, "student")[1] for rows_of_run in metrics]
+                base["validation"] = sum(scores) / len(scores)
+            late = sum(improves_late(rows_of_run, "student") for rows_of_run in metrics)
+            base["notes"] = _notes(late, len(finished), _reasons(systems[key], failed))
+        else:
+            base["notes"] = _teacher_notes(compared, next(iter(runs.values())))
+        rows.append(base)
+    for row in exported.rows:
+        key = row["student"], row["algorithm"]
+        rows.append({**row, "form": INT8, "speeds": _speeds_of(key, speeds, INT8), "notes": []})
+    return rows
+
+
+def _speeds_of(
+    key: tuple[str, str], speeds: dict[int, dict[Name, Any]], form: str | None = None
+) -> dict[int, dict[str, Any]]:
+    """``{batch: {form: rates}}`` of one system, without its export unless that is asked for."""
+    return {
+        size: {
+            name[2]: rates
+            for name, rates in by_name.items()
+            if name[:2] == key and (name[2] == form if form else name[2] != INT8)
+        }
+        for size, by_name in speeds.items()
+    }
+
+
+def best_validation(metrics: Iterable[Mapping[str, Any]], phase: str) -> tuple[int, float]:
+    """Step and score of the best validation, the first of equals; (0, 0.0) without any."""
+    scores = [
+        (-row["step"], row[key])
+        for row in metrics
+        if row.get("phase") == phase
+        for key in [next((key for key in row if key.startswith("valid_")), None)]
+        if key is not None
+    ]
+    step, score = max(scores, key=lambda pair: pair[::-1], default=(0, 0.0))
+    return -step, score
+
+
+def improves_late(metrics: Sequence[Mapping[str, Any]], phase: str) -> bool:
+    """Whether the best validation lies in the last tenth of the training."""
+    steps = max((row["step"] for row in metrics if row.get("phase") == phase), default=0)
+    return best_validation(metrics, phase)[0] > LAST * steps
+
+
+def _notes(late: int, finished: int, reasons: list[str]) -> list[str]:
+    notes = []
+    if late:
+        seeds = "" if late == finished else f" ({late} of {finished} seeds)"
+        notes.append(f"unfinished{seeds}")
+    return notes + reasons
+
+
+def _reasons(runs: list[DictConfig], failed: Mapping[str, str]) -> list[str]:
+    names = {Path(run.out).name: run.seed for run in runs}
+    return [f"seed {names[name]} failed: {why}" for name, why in failed.items() if name in names]
+
+
+def _teacher_notes(compared: Comparison, config: DictConfig) -> list[str]:
+    path = compared.entries[-1].results["teacher"]["path"]
+    if config.teacher.path or not path or not (Path(path) / "metrics.jsonl").is_file():
+        return []
+    return ["unfinished"] if improves_late(read_metrics(path), "teacher") else []
+
+
+def measuring_conditions(
+    compared: Comparison, runs: dict[RunKey, DictConfig], machine: Machine, config: DictConfig
+) -> dict[str, Any]:
+    """What the page says about how its values were measured.
+
+    Args:
+        compared: the runs.
+        runs: their configurations.
+        machine: precision and device.
+        config: of the command, with ``jobs``, ``rounds`` and ``speed_rows``.
+    """
+    results = compared.entries[-1].results
+    teacher = results["scores"]["teacher"]
+    students = [entry.results["cost"] for entry in compared.entries[1:]]
+    own = ("seconds", "validation_seconds", "evaluation_seconds")
+    return {
+        "corpus": results["corpus"],
+        "sentences": len(compared.test),
+        "signature": teacher["signature"],
+        "preprocessing": teacher["preprocessing"],
+        "cpu": cpu_name(),
+        "commit": commit(),
+        "precision": machine.precision,
+        "threads": torch.get_num_threads(),
+        "run_threads": next(iter(runs.values())).threads,
+        "jobs": config.jobs,
+        "rounds": config.rounds,
+        "speed_rows": min(config.speed_rows, len(compared.test)),
+        "torch": torch.__version__,
+        "ctranslate2": package_version("ctranslate2"),
+        "runs": len(runs),
+        "run_seconds": sum(cost.get(name) or 0.0 for cost in students for name in own),
+        "teacher_seconds": students[0].get("teacher_seconds"),
+        "demonstrations_seconds": max(cost.get("demonstrations_seconds") or 0 for cost in students),
+    }
+
+
+def cpu_name() -> str:
+    """The model of the CPU."""
+    info = Path("/proc/cpuinfo")
+    for line in info.read_text().split("\n") if info.is_file() else ():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def commit() -> str:
+    """The commit of this checkout, with "modified" where files differ from it."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", folder, *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "--short", "HEAD") + (", modified" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

@@ -1,0 +1,115 @@
+"""A run folder alone, moved and without corpus and cache, reproduces its outputs and scores."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import cli
+import dagger
+import generate
+import score
+from support.commands import CPU, SMALL_STUDENT, TINY_RUN, TRAINED_TEACHER, run_in_process
+from support.pretrained_models import FAMILIES
+
+SMALL_RNN = ("student.width=16", "student.encoder_width=16", "student.embedding=16")
+TRAINING = [*(word for word in TINY_RUN if word not in SMALL_STUDENT), "algorithm=bc"]
+TEXT = ["env=ParallelText-v0", "env.unescape=true", "env.lowercase=true", "env.data_dir=text"]
+TAUGHT = [*TEXT, "env.vocabulary=80", *TRAINED_TEACHER]
+RUNS = {  # name: its overrides
+    "transformer": [*TAUGHT, *SMALL_STUDENT, "env.limit_ratio=1.5", "env.limit_offset=3"],
+    "gru": [*TAUGHT, "student=gru", *SMALL_RNN, "evaluate.beam=3", "evaluate.length_penalty=0.5"],
+    "lstm": [*TAUGHT, "student=lstm", *SMALL_RNN],
+    "sru": [*TAUGHT, "student=sru", *SMALL_RNN],
+    "pretrained": [*TEXT, "teacher.path=hf:marian", *SMALL_STUDENT],
+    "Copy-v0": ["env=Copy-v0", "env.train=40", "env.symbols=5", *SMALL_STUDENT],
+    "Tightrope-v0": ["env=Tightrope-v0", "env.train=40", "env.horizon=6", *SMALL_STUDENT],
+}
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name in ("lstm", "sru", "Tightrope-v0") else name
+    for name in RUNS
+]
+
+
+def write_text(folder: Path, *splits: str) -> None:
+    """A corpus of raw text, with escapes and capitals."""
+    folder.mkdir(parents=True)
+    for split in splits:
+        for suffix, start in (("de", "Ein Wort &amp; Nummer"), ("en", "A word &amp; number")):
+            count = 60 if split == "train" else 12
+            lines = [f"{start} {number}  {'wort ' * (number % 5)}\n" for number in range(count)]
+            (folder / f"{split}.{suffix}").write_text("".join(lines))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """Holds ``cache``, where the runs find their teacher, and ``test``, a corpus to test on."""
+    home = tmp_path_factory.mktemp("home")
+    write_text(home / "test", "test")
+    return home
+
+
+@pytest.fixture
+def run(request, home, tmp_path, monkeypatch) -> Path:
+    """The folder of a run, moved away from where it was written; without corpus and cache.
+
+    Beside it, ``NAME-scored`` has the scores of student and teacher before that.
+    """
+    moved, scored, origin = home / request.param, home / f"{request.param}-scored", home / "origin"
+    if not moved.is_dir():
+        write_text(origin / "text", "train", "valid", "test")
+        monkeypatch.chdir(origin)
+        monkeypatch.setenv("TEXTGEN_CACHE", str(home / "cache"))
+        monkeypatch.setattr("agents.reporting.save_report", lambda *args: None)
+        if request.param == "pretrained":
+            FAMILIES["marian"](Path("marian"))
+        dagger.main(cli.read("dagger", [*RUNS[request.param], *TRAINING, "out=run"]))
+        run_in_process(score, "run=run", "rows=12", "teacher=true", *CPU, f"out={scored}")
+        shutil.move(origin / "run", moved)
+        monkeypatch.chdir(home)
+        shutil.rmtree(origin)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEXTGEN_CACHE", str(tmp_path / "cache"))
+    return moved
+
+
+def recorded(run: Path) -> bytes:
+    """The outputs that the run recorded."""
+    (path,) = (run / "outputs").glob("*.jsonl")
+    return path.read_bytes()
+
+
+def check_scores(scored: Path, run: Path, *models: str) -> None:
+    """Assert that the scores are those in the run's results.json, and its outputs the same."""
+    results = json.loads((run / "results.json").read_text())
+    summary = json.loads((scored / "scores.json").read_text())
+    assert tuple(summary["scores"]) == models
+    for model, entry in summary["scores"].items():
+        assert entry.pop("intervals")
+        assert entry == results["scores"][model]
+    assert (scored / "student.jsonl").read_bytes() == recorded(run)
+
+
+@pytest.mark.parametrize("run", NAMES, indirect=True)
+def test_score_finds_the_scores_of_the_run_for_student_and_teacher(run, home):
+    check_scores(home / f"{run.name}-scored", run, "teacher", "student")
+
+
+@pytest.mark.parametrize("run", NAMES, indirect=True)
+def test_score_needs_only_the_folder_and_the_test_set(run, home):
+    data = [f"env.data_dir={home / 'test'}"] if "-v0" not in run.name else []
+    run_in_process(score, f"run={run}", *data, "rows=12", *CPU, "out=scored")
+    check_scores(Path("scored"), run, "student")
+
+
+@pytest.mark.parametrize("run", NAMES, indirect=True)
+def test_generate_needs_only_the_folder(run):
+    rows = [json.loads(line) for line in recorded(run).decode().splitlines()]
+    Path("source.txt").write_text("".join(f"{row['source']}\n" for row in rows))
+    beam = ["beam=3", "length_penalty=0.5"] if run.name == "gru" else []
+    words = [f"run={run}", "input=source.txt", "output=target.txt", *beam, *CPU]
+    generate.main(cli.read("generate", words))
+    assert Path("target.txt").read_text() == "".join(f"{row['hypothesis']}\n" for row in rows)
