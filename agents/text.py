@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from textgen_env.data.corpus import Preprocessing
 from textgen_env.data.limit import MAX_LENGTH, Limit
-from textgen_env.data.readers import unescape_text
+from textgen_env.data.text import unescape_text
 from textgen_env.errors import Range, check_range
 from textgen_env.tasks.task import Task
 from textgen_env.tasks.wmt16 import split_punctuation

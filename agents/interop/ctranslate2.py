@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 from agents.generation.decoder import Decode
 from agents.policies.layers import positions
 from agents.policies.transformer import TransformerPolicy
-from textgen_env.data.readers import ESCAPE
+from textgen_env.data.text import ESCAPE
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks.task import Task

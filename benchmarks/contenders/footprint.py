@@ -28,7 +28,10 @@ from textgen_env.oracles.policy import PolicyOracle
 
 PROC = Path("/proc")
 KILOBYTES = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
-OVERRIDES = ["env=IWSLT-v0", "preset=paper", "algorithm=imitkd_full", "train.steps=2000"]
+OVERRIDES = [
+    *("env=IWSLT-v0", "preset=paper", "env.corpus=bundled"),
+    *("algorithm=imitkd_full", "train.steps=2000"),
+]
 
 
 class MemoryRecorder(PolicyOracle):

@@ -119,10 +119,14 @@ def _idle_of_teacher(name: str, config: DictConfig) -> str:
 
 
 def _idle_of_corpus(name: str, env: DictConfig) -> str:
-    if (env.data_dir or env.corpus == "local") and name in ("bundled_pairs", *HUB):
-        return "the corpus comes from env.data_dir"
-    unused = {"bundled": HUB, "hub": ("bundled_pairs",)}.get(env.corpus, ())
-    return f"env.corpus={env.corpus} does not use it" if name in unused else ""
+    given = next((f"env.{key}" for key in ("data", "data_dir") if env.get(key)), "")
+    if (given or env.corpus == "local") and name in ("bundled_pairs", *HUB):
+        return f"the corpus comes from {given or 'env.data'}"
+    if name == "bleu_tokenizer" and env.get("metric", "bleu") != "bleu":
+        return "it has an effect only with env.metric=bleu"
+    unused = HUB if env.corpus in ("auto", "bundled") else ("bundled_pairs",)
+    hint = ", but env.corpus=hub does" if name in HUB else ""
+    return f"env.corpus={env.corpus} does not use it{hint}" if name in unused else ""
 
 
 def check_single_process(environment: Mapping[str, str]) -> None:

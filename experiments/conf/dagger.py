@@ -88,7 +88,11 @@ class Config(Machine):
         "student": "transformer",
         "algorithm": "imitkd_full",
     }
-    preset: str = key("quick", "quick: minutes on two cores; paper: settings of Lin et al. 2020")
+    preset: str = key(
+        "quick",
+        "quick: minutes on two cores; base: one to two hours, on real data; paper: settings of Lin "
+        "et al. 2020, on real data",
+    )
     seed: int = key(
         0, "seed of everything except the teacher's training; equal seeds give equal weights", SEED
     )

@@ -25,7 +25,7 @@ class Config(Machine):
     """Train our student in our environment with a trainer of another library."""
 
     groups: ClassVar[dict[str, str]] = {"env": "Copy-v0", "student": "transformer"}
-    preset: str = key("quick", "preset of env and student: quick or paper")
+    preset: str = key("quick", "preset of env and student: quick, base or paper")
     trainer: str = key(
         "imitation_dagger", "sb3_ppo, sb3_a2c, sb3_maskable_ppo, imitation_bc, imitation_dagger"
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from support.corpora import write_parallel
 from textgen_env.data.files import file_stamps, is_blank, stream_lines, write_atomically
-from textgen_env.data.readers import normalize_spaces
+from textgen_env.data.text import normalize_spaces
 from textgen_env.errors import UserError
 
 

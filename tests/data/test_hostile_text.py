@@ -14,12 +14,11 @@ from agents.evaluation.sentence import Choice, Prediction, Sentence, Step
 from agents.reporting import sentence as view
 from agents.reporting.page import save_html
 from agents.reporting.text import samples_text
-from support.corpora import error_message
+from support.corpora import error_message, read_folder
 from textgen_env import TextGenEnv
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.files import load_json, save_json
 from textgen_env.data.limit import Limit
-from textgen_env.data.readers import read_folder
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import Terminal, escape_controls, safe_json

@@ -10,11 +10,11 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
-from support.corpora import SENTENCES, error_message, write_parallel
+from support.corpora import SENTENCES, error_message, read_folder, write_parallel
 from textgen_env.data import hub
+from textgen_env.data.columns import Columns
 from textgen_env.data.corpus import Pairs
 from textgen_env.data.hub import PARQUET, HubDataset, load_hub
-from textgen_env.data.readers import read_folder
 from textgen_env.tasks import cnndm, dialogsum
 
 
@@ -30,22 +30,23 @@ def folder(datasets: ModuleType, tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
+DE_EN = Columns(("de",), ("en",))
+
+
 def iwslt(folder: Path, source: str = "de", config: str = "iwslt2017-de-en") -> HubDataset:
-    return HubDataset("IWSLT", str(folder), source, "en", config, PARQUET)
+    return HubDataset("IWSLT", str(folder), Columns((source,), ("en",)), config, PARQUET)
 
 
 def test_second_load_reads_the_cache(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not hub.is_prepared(iwslt(folder))
     corpus = load_hub(iwslt(folder))
     assert corpus.source == "hub"
     assert str(folder) in corpus.origin
     assert "3 pairs with an empty side" in corpus.describe()
     plain = read_folder(write_parallel(tmp_path / "plain"), "de", "en")
     assert corpus.fingerprint == plain.fingerprint
-    assert hub.is_prepared(iwslt(folder))
-    monkeypatch.setitem(sys.modules, "datasets", None)  # an import would fail
+    monkeypatch.setattr(hub, "read_table", None)  # a call would fail
     assert load_hub(iwslt(folder)) == corpus
 
 
@@ -80,14 +81,16 @@ def test_changed_local_folder_is_read_again(datasets: ModuleType, folder: Path) 
 
 def test_unknown_language_and_configuration_are_named(folder: Path) -> None:
     message = error_message(load_hub, iwslt(folder, "fr"))
-    assert "no fr–en text (its columns: de, en)" in message
+    assert "no column fr (its columns: de, en)" in message
     assert "nosuch" in error_message(load_hub, iwslt(folder, config="nosuch"))
 
 
-def test_missing_package_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    message = error_message(load_hub, HubDataset("AB", "a/b", "de", "en"))
-    assert "pip install -e '.[hub]'" in message
+def test_missing_package_error_names_the_extra(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    message = error_message(load_hub, iwslt(folder))
+    assert "-e '.[hub]'" in message
 
 
 def test_consecutive_rows_are_joined_on_request(datasets: ModuleType, tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_consecutive_rows_are_joined_on_request(datasets: ModuleType, tmp_path: 
     rows = [{"de": text, "en": f"{text} {i}"} for i, text in enumerate("aaba")]
     for split in ("train", "val", "test"):  # Multi30k's file names
         datasets.Dataset.from_list(rows).to_json(tmp_path / "set" / f"{split}.jsonl")
-    data = HubDataset("Set", str(tmp_path / "set"), "de", "en")
+    data = HubDataset("Set", str(tmp_path / "set"), DE_EN)
     separate = Pairs(list("aaba"), [("a 0",), ("a 1",), ("b 2",), ("a 3",)])
     assert load_hub(data).splits["valid"] == separate
     joined = Pairs(["a", "b", "a"], [("a 0", "a 1"), ("b 2",), ("a 3",)])
@@ -143,8 +146,8 @@ def test_local_folder_is_always_reachable(tmp_path: Path) -> None:
 
 def test_hub_is_unreachable_offline(datasets: ModuleType) -> None:
     assert hub.unreachable_reason("a/b") == "HF_HUB_OFFLINE is set"
-    message = error_message(load_hub, HubDataset("AB", "nobody/nothing", "de", "en"))
-    assert "env.corpus=hub: nobody/nothing: HF_HUB_OFFLINE is set; use env.data_dir" in message
+    message = error_message(load_hub, HubDataset("AB", "nobody/nothing", DE_EN))
+    assert "AB from the hub (nobody/nothing): HF_HUB_OFFLINE is set; give a copy" in message
 
 
 def test_hub_is_unreachable_without_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from support.corpora import error_message, talk_xml, write_iwslt_release, write_parallel
-from textgen_env.data.readers import read_folder, read_iwslt_xml
+from support.corpora import (
+    error_message,
+    read_folder,
+    talk_xml,
+    write_iwslt_release,
+    write_parallel,
+)
+from textgen_env.data.releases import read_iwslt_xml
 from textgen_env.tasks import iwslt
 
 TEST_EN = "IWSLT14.TED.tst2010.de-en.en.xml"

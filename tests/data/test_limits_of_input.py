@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from support.corpora import error_message, write_text
+from support.corpora import error_message, read_folder, read_summaries, write_text
 from textgen_env.data import files
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.files import is_blank, stream_lines
-from textgen_env.data.jsonl import read_pairs, read_summaries
-from textgen_env.data.readers import normalize_spaces, read_folder
+from textgen_env.data.text import normalize_spaces
 from textgen_env.data.vocabulary import Vocabulary
 
 TOO_LONG = "a" * (files.MAX_TEXT + 1)
@@ -74,7 +73,7 @@ def test_decompression_stops_at_the_limit(tmp_path: Path, monkeypatch: pytest.Mo
 def test_json_lines_have_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "f.jsonl"
     path.write_text(json.dumps({"document": TOO_LONG, "summary": "b"}) + "\n")
-    assert "f.jsonl:1: document: text of 100,001 characters" in error_message(read_pairs, path)
+    assert "f.jsonl:1: document: text of 100,001 characters" in error_message(read_summaries, path)
 
 
 def test_iwslt_files_have_the_limit(tmp_path: Path) -> None:
@@ -109,16 +108,17 @@ def test_corpus_built_in_python_has_the_limits(text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"document": "a", "document": "b", "summary": "c"}', "duplicate field document"),
+        ('{"document": "a", "document": "b", "summary": "c"}', "duplicate column document"),
         ('{"document": ' + "[" * 100_000, "too deeply nested"),
         ('{"document": 1' + "0" * 5000 + "}", "cannot be parsed"),
         ('{"document": "\\ud800", "summary": "b"}', "document has an unpaired surrogate"),
-        ('{"\\u001b[2J\\ud800": "a"}', "its fields: \\x1b[2J\\ud800"),
+        ('{"\\u001b[2J\\ud800": "a"}', "its columns: \\x1b[2J\\ud800"),
         ('{"document": "\\u0000\\u200b", "summary": "b"}', "document is empty"),
     ],
 )
 def test_hostile_json_is_a_clear_error(tmp_path: Path, line: str, message: str) -> None:
-    (tmp_path / "train.jsonl").write_text(line + "\n")
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.jsonl").write_text(line + "\n")
     assert message in error_message(read_summaries, tmp_path)
 
 

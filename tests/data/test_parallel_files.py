@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from support.corpora import SENTENCES, error_message, write_parallel
+from support.corpora import SENTENCES, error_message, read_folder, write_parallel
 from textgen_env.data.corpus import Pairs
-from textgen_env.data.readers import read_folder, read_parallel, unescape_text
+from textgen_env.data.parallel import read_parallel
+from textgen_env.data.text import unescape_text
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from support.corpora import error_message, write_text
+from support.corpora import error_message, read_summaries, write_text
 from textgen_env.data.corpus import Pairs
-from textgen_env.data.jsonl import read_summaries
 from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks import cnndm, dialogsum
 from textgen_env.types import EOS
@@ -62,20 +61,22 @@ def test_all_field_and_file_names_give_the_same_pairs(
         ("[1, 2]", "got [1, 2]"),
         (
             {"documnt": "a", "summary": "b"},
-            "no field document (or dialogue, article, text, source); its fields: documnt, summary",
+            "no column document (or dialogue, article, text, source); did you mean documnt? (its",
         ),
-        ({"document": "a", "summary2": "b"}, "no field summary (or highlights, target)"),
+        ({"document": "a", "summary2": "b"}, "no column summary (or highlights, target)"),
         ({"document": 3, "summary": "b"}, "document must be a string, got 3"),
         ({"document": ["a"], "summary": "b"}, 'document must be a string, got ["a"]'),
         (
-            {"document": "a", "summary": ["b", None]},
-            'summary must be a string or a list of strings, got ["b", null]',
+            {"document": "a", "summary": ["b", 7]},
+            'summary must be a string or a list of strings, got ["b", 7]',
         ),
         ({"document": "a", "summary": []}, "a list of strings, got []"),
         ({"document": " \n", "summary": "b"}, "document is empty"),
         ({"document": "a", "summary": ["b", ""]}, "summary is empty"),
+        ({"document": "a", "summary": ["b", None]}, "summary is empty"),
+        ({"document": None, "summary": "b"}, "document is empty"),
         ('{"document": "a", "summary": "\\ud83d b"}', "summary has an unpaired surrogate"),
-        ({"document": "a", "summary": ["b", "c"]}, "2 summaries, but line 1 has 1"),
+        ({"document": "a", "summary": ["b", "c"]}, "2 references, but 1 in the rows before"),
         (
             {"document": "a", "summary1": "b", "summary3": "c"},
             "summary3 without summary2; number them without gaps",

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from support.hostile import Attack, audit, canary, check, linked_outside, make_sandbox, outside
+from textgen_env.data.columns import Columns
 from textgen_env.data.hub import HubDataset, load_hub, local_only
 from textgen_env.errors import UserError
 
+DE_EN = Columns(("de",), ("en",))
 SPLITS = ("train", "validation", "test")
 
 
@@ -71,10 +73,10 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     ),
     "pickle": (pickled_rows, "it has no train split"),
     "link": (linked_outside("train.jsonl"), "train.jsonl is a link out of the folder"),
-    "image": (image_column, "column en has type dict, not text"),
+    "image": (image_column, "en must be a string or a list of strings, got {"),
     "name": (
         lambda folder: (folder / "train.jsonl").rename(folder / "train::x.jsonl"),
-        "file names may only have letters, digits and . _ = -",
+        "",
     ),
 }
 
@@ -87,7 +89,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
         folder = dataset(sandbox / "in" / f"set-{name}".replace(" ", "-"))
         attack(folder)
         jobs[name] = ["data", str(folder)]
-    return audit(sandbox, jobs, ("datasets", "textgen_env.data.hub"))
+    return audit(sandbox, jobs, ("pyarrow.parquet", "textgen_env.data.hub"))
 
 
 @pytest.mark.parametrize("name", ATTACKS)
@@ -105,7 +107,7 @@ def test_only_tables_are_downloaded(tmp_path, monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     monkeypatch.setattr("textgen_env.data.hub.unreachable_reason", lambda name: "")
-    corpus = load_hub(HubDataset("Set", "owner/set", "de", "en", "a", "main"))
+    corpus = load_hub(HubDataset("Set", "owner/set", DE_EN, "a", "main"))
     assert corpus.splits["test"].sources == ["das test"]
     patterns = {"a/*.parquet", "a/*.jsonl", "a/*.json", "a/*.csv"}
     assert set(calls["owner/set"]["allow_patterns"]) == patterns
@@ -124,5 +126,5 @@ def test_nothing_is_downloaded_for_a_run_folder(tmp_path, monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     with local_only(), pytest.raises(UserError, match="a run's folder downloads nothing"):
-        load_hub(HubDataset("Set", "owner/set", "de", "en"))
+        load_hub(HubDataset("Set", "owner/set", DE_EN))
     assert calls == [True]

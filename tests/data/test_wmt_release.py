@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from support.corpora import error_message, write_text
-from textgen_env.data.readers import HOLD_OUT, read_folder, read_wmt
+from support.corpora import error_message, read_folder, write_text
+from textgen_env.data.releases import HOLD_OUT, read_wmt
 
 
 def write_wmt(folder: Path, **sizes: int) -> Path:

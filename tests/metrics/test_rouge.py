@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
 
-from textgen_env.data.jsonl import read_summaries
+from support.corpora import read_summaries
 from textgen_env.metrics.rouge import VALUES, split_sentences
 from textgen_env.metrics.scores import sentence_score
 

@@ -59,9 +59,10 @@ def load_model(folder: str) -> None:
 
 
 def load_data(folder: str) -> None:
+    from textgen_env.data.columns import Columns
     from textgen_env.data.hub import HubDataset, load_hub
 
-    load_hub(HubDataset("Set", folder, "de", "en"))
+    load_hub(HubDataset("Set", folder, Columns(("de",), ("en",))))
 
 
 def run_command(script: str, *overrides: str) -> None:

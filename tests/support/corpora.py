@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from textgen_env.data.columns import Columns
 from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.local import read_local
 from textgen_env.errors import UserError
 
 SENTENCES = {"train": ["ein haus .", "der see ."], "valid": ["ein see ."], "test": ["das haus ."]}
@@ -24,6 +26,18 @@ def error_message(call: Callable, *args, **kwargs) -> str:
     assert message
     assert not CONTROL.search(message)
     return message
+
+
+def read_folder(
+    folder: Path, source: str, target: str, unescape: bool = False, tedx: bool | None = None
+) -> Corpus:
+    """The user's text as the translation tasks read it."""
+    return read_local(folder, Columns((source,), (target,), unescape), tedx)
+
+
+def read_summaries(place: Path) -> Corpus:
+    """The user's text as the summarization tasks read it."""
+    return read_local(place, Columns())
 
 
 def make_corpus(**splits: list[str]) -> Corpus:

@@ -65,7 +65,7 @@ def test_dictionary_without_training_words_is_rejected(tmp_path):
 
 def test_missing_package_raises_an_error_with_the_command_to_install_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"\.\[g2p\].*env.data_dir"):
+    with pytest.raises(UserError, match=r"\.\[g2p\].*env.data="):
         g2p.load(stress=True, horizon=39)
 
 

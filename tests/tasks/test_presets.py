@@ -20,6 +20,8 @@ from textgen_env.tasks import tasks
 ALGORITHMS = options("algorithm")
 PAPER = ("IWSLT-v0", "WMT16-v0", "CNNDM-v0")
 TRANSLATION = ("IWSLT-v0", "Multi30k-v0", "ParallelText-v0", "WMT16-v0")
+SUMMARIES = ("CNNDM-v0", "DialogSum-v0")
+ALL = [(env, preset) for env in tasks() for preset in presets(env)]
 ON_TOKENS = ("bc", "mle", "seqkd", "seqinter", "imitkd", "imitkd_star", "dagger")
 
 
@@ -45,8 +47,7 @@ def test_the_shortcut_of_these_tests_equals_read(algorithm: str) -> None:
     assert leaves(read("dagger", words)) == chosen("CNNDM-v0", "paper", algorithm)
 
 
-@pytest.mark.parametrize("preset", ["quick", "paper"])
-@pytest.mark.parametrize("env", tasks())
+@pytest.mark.parametrize(("env", "preset"), ALL)
 def test_every_algorithm_has_a_consistent_configuration(env: str, preset: str) -> None:
     for algorithm in ALGORITHMS:
         config = chosen(env, preset, algorithm)
@@ -66,9 +67,22 @@ def test_every_algorithm_has_a_consistent_configuration(env: str, preset: str) -
             assert config["algorithm.beta"] == "exponential", "the paper's"
         if config.get("algorithm.labels") == "distribution":
             assert config["algorithm.label_smoothing"] == 0
-        if algorithm == "seqinter" and env in (*TRANSLATION, "CNNDM-v0", "DialogSum-v0"):
+        if algorithm == "seqinter" and env in (*TRANSLATION, *SUMMARIES):
             scratch = chosen(env, preset, "mle")
             assert config["train.lr"] < scratch["train.lr"] / 3, "it fine-tunes"
+
+
+@pytest.mark.parametrize("env", [*TRANSLATION, *SUMMARIES])
+def test_quick_needs_no_network_and_the_other_presets_want_real_data(env: str) -> None:
+    assert set(presets(env)) == {"quick", "base", "paper"}
+    assert composed(env, "quick")["env.corpus"] == "auto"
+    for preset in ("base", "paper"):
+        config = composed(env, preset)
+        assert config["env.corpus"] == "real"
+        options = {key: config[f"env.{key}"] for key in ("vocabulary", "corpus")}
+        with pytest.raises(UserError, match=r"give .* with env\.data=FILE_OR_FOLDER") as error:
+            tasks()[env].load(**options)
+        assert "\n" not in str(error.value)
 
 
 # PAPER.md, "Settings of the three tasks", as numbers; of two, (student, teacher)

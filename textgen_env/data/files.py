@@ -242,10 +242,11 @@ def _raw_lines(path: Path, line_limit: int) -> Iterator[bytes]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def file_stamps(folder: str | Path | None, pattern: str = "*") -> tuple[tuple[str, int, int], ...]:
-    """Path, modification time and size of the files in a folder, to detect changes."""
-    if not folder or not os.path.isdir(Path(folder).expanduser()):
+def file_stamps(place: str | Path | None, pattern: str = "*") -> tuple[tuple[str, int, int], ...]:
+    """Path, modification time and size of a file or of those in a folder, to detect changes."""
+    if not place:
         return ()
-    paths = sorted(Path(folder).expanduser().resolve().glob(pattern))
+    place = Path(place).expanduser().resolve()
+    paths = sorted(place.glob(pattern)) if os.path.isdir(place) else [place]
     stats = ((path, path.stat()) for path in paths if os.path.exists(path))  # skips broken links
     return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in stats)

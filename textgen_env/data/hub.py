@@ -12,29 +12,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import blake2b
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
-from textgen_env.data.corpus import SPLITS, Corpus, Pairs
+from textgen_env.data.columns import Columns
+from textgen_env.data.corpus import SPLITS, Corpus, Pairs, Preprocessing
 from textgen_env.data.files import (
-    MAX_FILE,
-    MAX_LINES,
     CorruptFileError,
     cache_dir,
     file_stamps,
     load_json,
     save_json,
 )
-from textgen_env.data.readers import check_length, normalize_spaces
+from textgen_env.data.tables import read_table, read_texts
 from textgen_env.errors import UserError
 
 # The hub's own Parquet export of datasets that were published as scripts.
 PARQUET = "refs/convert/parquet"
 TIMEOUT = 3.0  # seconds to wait for the hub
-FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}  # → reader
+FORMATS = (".parquet", ".jsonl", ".json", ".csv")  # the first one present is read
 SPLIT_NAMES = {
     "train": ("train",),
     "validation": ("validation", "valid", "val", "dev"),
@@ -48,8 +46,7 @@ class HubDataset(NamedTuple):
     Args:
         title: Its usual name, for messages.
         name: ``owner/name``, or a local folder with the same layout.
-        source: Column of the sources, at top level or inside the column ``translation``.
-        target: Column of the targets.
+        columns: Where the texts are.
         folder: Subfolder of the configuration's files; empty for the top level.
         revision: Branch, tag or commit; empty for the newest.
         join: Merge consecutive rows with the same source into one pair with several references.
@@ -57,8 +54,7 @@ class HubDataset(NamedTuple):
 
     title: str
     name: str
-    source: str
-    target: str
+    columns: Columns
     folder: str = ""
     revision: str = ""
     join: bool = False
@@ -86,7 +82,7 @@ def load_hub(data: HubDataset) -> Corpus:
     """Load the train, validation and test splits of a dataset, from the cache after the first call.
 
     Raises:
-        UserError: The hub, the datasets package or the data is not available.
+        UserError: The hub, the data or pyarrow is not available.
     """
     path = _cache_file(data)
     prepared: dict[str, Any] | None = None
@@ -104,12 +100,8 @@ def load_hub(data: HubDataset) -> Corpus:
     }
     empty = prepared["empty"]
     notes = (f"note: {empty:,} pairs with an empty side were left out",) if empty else ()
-    return Corpus(data.name, "hub", prepared["origin"], splits, notes)
-
-
-def is_prepared(data: HubDataset) -> bool:
-    """Whether ``load_hub`` finds the dataset in the cache and needs no network."""
-    return _cache_file(data).is_file()
+    steps = Preprocessing(data.columns.unescape)
+    return Corpus(data.name, "hub", prepared["origin"], splits, notes, steps)
 
 
 def unreachable_reason(name: str) -> str:
@@ -139,9 +131,10 @@ def _cache_file(data: HubDataset) -> Path:
     # a local folder may change
     stamps = repr(file_stamps(name, "**/*")).encode() if local else b""
     version = blake2b(stamps, digest_size=8).hexdigest() if local else ""
-    fields = (name, data.folder, data.source, data.target, data.revision, version)
-    readable = "--".join(filter(None, fields))
-    return cache_dir() / "datasets" / f"{re.sub(r'[^-._a-zA-Z0-9]', '_', readable)}.json"
+    fields = repr((name, data.folder, data.columns, data.revision, data.join, version)).encode()
+    readable = re.sub(r"[^-._a-zA-Z0-9]", "_", f"{Path(name).name}--{data.folder}")[:80]
+    digest = blake2b(fields, digest_size=8).hexdigest()
+    return cache_dir() / "datasets" / f"{readable}--{digest}.json"
 
 
 def _prepare(data: HubDataset) -> dict[str, Any]:
@@ -151,12 +144,6 @@ def _prepare(data: HubDataset) -> dict[str, Any]:
         ``origin``: where it comes from, in words. ``splits``: per split, a list of
         ``[source, [reference, …]]``. ``empty``: number of pairs left out because a side is empty.
     """
-    try:
-        import datasets
-    except ImportError:
-        raise UserError(
-            "env.corpus=hub needs the datasets package: pip install -e '.[hub]'"
-        ) from None
     splits: dict[str, list[Any]] = {}
     empty = 0
     try:
@@ -167,19 +154,22 @@ def _prepare(data: HubDataset) -> dict[str, Any]:
                     f"it has no {hub_split} split of {', '.join(FORMATS)} files "
                     f"(its splits: {', '.join(files) or 'none'})"
                 )
-            rows = list(_pairs(_rows(datasets, files[hub_split]), data, hub_split))
-            complete = [row for row in rows if all(row)]
+            tables = (read_table(path, data.columns) for path in files[hub_split])
+            texts = read_texts(chain.from_iterable(tables), data.columns, required=False)
+            rows = [pair for _, _, *pair in texts]
+            complete = [row for row in rows if row[0] and all(row[1])]
             empty += len(rows) - len(complete)
-            splits[split] = [(source, [target]) for source, target in complete]
             if data.join:
-                splits[split] = [
-                    (source, [target for _, target in group])
+                complete = [
+                    [source, [text for _, references in group for text in references]]
                     for source, group in groupby(complete, key=itemgetter(0))
                 ]
-    except Exception as error:  # whatever datasets, huggingface_hub or the network raises
+            splits[split] = complete
+    except Exception as error:  # whatever pyarrow, huggingface_hub or the network raises
         raise UserError(
-            f"env.corpus=hub: {' '.join(filter(None, (data.name, data.folder)))}: "
-            f"{_one_line(error)}; use env.data_dir=FOLDER or env.corpus=bundled"
+            f"{data.title} from the hub ({' '.join(filter(None, (data.name, data.folder)))}): "
+            f"{' '.join(str(error).split())[:400]}; give a copy with env.data=FILE_OR_FOLDER, or "
+            "take synthetic text with env.corpus=bundled"
         ) from error
     origin = " ".join(filter(None, (data.name, data.folder, data.revision)))
     return {"origin": origin, "empty": empty, "splits": splits}
@@ -222,60 +212,46 @@ def _files(folder: Path) -> dict[str, list[Path]]:
             split = next((split for split, names in SPLIT_NAMES.items() if words & {*names}), None)
             if split is None:
                 continue
-            if not re.fullmatch(r"[\w./=-]+", name):
-                raise UserError(
-                    f"{path.name!r}: file names may only have letters, digits and . _ = -; "
-                    "rename it"
-                )
             if not path.is_file() or not any(path.resolve().is_relative_to(root) for root in roots):
                 raise UserError(
                     f"{path.name} is a link out of the folder, or not a file; "
                     "put the file itself there"
                 )
             files.setdefault(split, []).append(path)
+        configurations = {
+            _configuration(path.relative_to(folder)) for path in chain(*files.values())
+        }
+        if len(configurations) > 1:
+            raise UserError(
+                f"it has several configurations ({', '.join(sorted(configurations))}); choose one, "
+                "such as env.data=hub:NAME/CONFIGURATION"
+            )
         if files:
             return files
     return {}
 
 
-def _rows(datasets: ModuleType, paths: list[Path]) -> Iterator[dict[str, Any]]:
-    """Yield rows as stored: to decode a column of images or audio would open other files."""
-    read = getattr(datasets.Dataset, f"from_{FORMATS[paths[0].suffix]}")
-    for batch in read([str(path) for path in paths]).with_format("arrow").iter(1000):
-        yield from batch.to_pylist()
+def _configuration(path: Path) -> str:
+    """The first folder of a file's path, which is a configuration unless it names a split."""
+    folder = path.parts[0] if len(path.parts) > 1 else "."
+    names = {name for names in SPLIT_NAMES.values() for name in names}
+    return "." if names & {*re.split(r"[^a-z]+", folder.lower())} else folder
 
 
-def _pairs(
-    rows: Iterator[dict[str, Any]], data: HubDataset, split: str
-) -> Iterator[tuple[str, str]]:
-    """Yield the (source, target) pairs; UserError beyond the limits of text files."""
-    size = 0
-    for number, row in enumerate(rows, 1):
-        pair = _pair(row, data, f"{split} row {number:,}")
-        size += sum(map(len, pair))
-        if number > MAX_LINES:
-            raise UserError(f"{split}: more than {MAX_LINES:,} rows (the limit)")
-        if size > MAX_FILE:
-            raise UserError(f"{split}: more than {MAX_FILE:,} characters of text (the limit)")
-        yield pair
+def parse_name(name: str, columns: Columns) -> HubDataset:
+    """The dataset ``OWNER/NAME``, ``OWNER/NAME/CONFIGURATION`` or a local folder.
 
-
-def _pair(row: dict[str, Any], data: HubDataset, where: str) -> tuple[str, str]:
-    """Return (source, target) of a row, from its columns or its column ``translation``."""
-    texts = row.get("translation", row)
-    if data.source not in texts or data.target not in texts:
+    Raises:
+        UserError: It is none of these.
+    """
+    if name and Path(name).expanduser().is_dir():
+        folder = str(Path(name).expanduser())
+        return HubDataset(folder, folder, columns)
+    owner, _, rest = name.partition("/")
+    dataset, _, configuration = rest.partition("/")
+    if not owner or not dataset or ".." in name or name.startswith(("/", ".", "~")):
         raise UserError(
-            f"it has no {data.source}–{data.target} text (its columns: {', '.join(texts)})"
+            f"env.data=hub:{name}: no such folder, and no name of the hub such as "
+            "hub:OWNER/NAME or hub:OWNER/NAME/CONFIGURATION"
         )
-    source, target = (texts[column] or "" for column in (data.source, data.target))
-    for column, text in ((data.source, source), (data.target, target)):
-        if not isinstance(text, str):
-            raise UserError(f"{where}: column {column} has type {type(text).__name__}, not text")
-    return (
-        check_length(normalize_spaces(source), where),
-        check_length(normalize_spaces(target), where),
-    )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return HubDataset(name, f"{owner}/{dataset}", columns, configuration)

@@ -1,4 +1,4 @@
-"""Choose the corpus of a task: a folder, the hub, or the bundled corpus, never silently."""
+"""Choose the corpus of a task: the user's data, the hub, or the bundled corpus, never silently."""
 
 from __future__ import annotations
 
@@ -6,11 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from textgen_env.data.columns import Columns
 from textgen_env.data.corpus import Corpus
-from textgen_env.data.hub import HubDataset, is_prepared, load_hub, unreachable_reason
+from textgen_env.data.hub import HubDataset, load_hub, parse_name
+from textgen_env.data.local import read_local
 from textgen_env.errors import UserError, unknown
 
-KINDS = ("auto", "local", "hub", "bundled")
+KINDS = ("auto", "real", "local", "hub", "bundled")
+HUB = "hub:"
+
+
+def data_place(data: str | None, data_dir: str | None) -> str | None:
+    """The user's data by either name of the option, or None; UserError if both are given."""
+    if data is not None and data_dir is not None:
+        raise UserError(
+            f"env.data={data} and env.data_dir={data_dir}: two names of one key; give one"
+        )
+    place = data_dir if data is None else data
+    if place is not None and not place.strip():
+        raise UserError("env.data is empty; give a file or a folder, or leave it out")
+    return place
 
 
 @dataclass(frozen=True)
@@ -18,66 +33,62 @@ class CorpusSource:
     """Where to get the text of a task.
 
     Args:
-        kind: ``local``, ``hub``, ``bundled``, or ``auto``. ``auto`` takes ``data_dir`` if given,
-            else the hub dataset if it is prepared or the hub is reachable, else the bundled corpus.
-        data_dir: The user's folder.
+        kind: ``auto``: ``data`` if given, else the bundled corpus; no network. ``real``: ``data``
+            if given, else the hub dataset. ``local``, ``hub`` and ``bundled``: only that one.
+        data: The user's file or folder, or ``hub:NAME``, from ``data_place``.
+        columns: Columns of a table, or suffixes of parallel files.
         bundled_pairs: Number of training pairs of the bundled corpus.
         hub: The hub dataset of the task, if it has one.
     """
 
     kind: str
-    data_dir: str | None
+    data: str | None
+    columns: Columns
     bundled_pairs: int
     hub: HubDataset | None = None
 
-    def read(self, read: Callable[[Path], Corpus], read_bundled: Callable[[int], Corpus]) -> Corpus:
-        """Read the corpus. Only ``auto`` falls back, and a note of the corpus gives the reason.
+    def read(self, read_bundled: Callable[[int], Corpus], tedx: bool | None = None) -> Corpus:
+        """Read the corpus. A bundled corpus has a note that says what it stands for, and why.
 
         Args:
-            read: Reads this kind of text from a folder.
             read_bundled: Reads the given number of training pairs of the bundled corpus.
+            tedx: As in ``read_local``.
 
         Raises:
             UserError: The requested kind is not available.
         """
         if self.kind not in KINDS:
             raise unknown("corpus", self.kind, KINDS)
-        if self.kind == "local" and not self.data_dir:
-            raise UserError("env.corpus=local needs env.data_dir=FOLDER")
-        if self.kind in ("hub", "bundled") and self.data_dir:
-            raise UserError(
-                f"env.corpus={self.kind} does not use env.data_dir={self.data_dir}; "
-                "remove one of the two"
-            )
-        if self.kind == "hub" and self.hub is None:
-            raise UserError(
-                "this task has no hub dataset; use env.data_dir=FOLDER or env.corpus=bundled"
-            )
-        if self.data_dir:
-            return read(Path(self.data_dir).expanduser())
-        notes: list[str] = []
-        if self.hub is not None:
-            notes.append(
-                f"BUNDLED CORPUS in place of {self.hub.title}: "
-                f"these scores are not {self.hub.title}'s"
-            )
-        if self.kind != "bundled":
-            corpus = self._read_hub()
-            if isinstance(corpus, Corpus):
-                return corpus
-            notes.append(f"note: using the bundled corpus because: {corpus}")
+        if self.kind == "local" and (self.data or HUB).startswith(HUB):
+            raise UserError("env.corpus=local needs env.data=FILE_OR_FOLDER")
+        if self.data is not None:
+            if self.kind in ("hub", "bundled"):
+                raise UserError(
+                    f"env.corpus={self.kind} does not use env.data={self.data}; "
+                    "remove one of the two"
+                )
+            if self.data.startswith(HUB):
+                return load_hub(parse_name(self.data.removeprefix(HUB), self.columns))
+            return read_local(Path(self.data).expanduser(), self.columns, tedx)
+        if self.kind in ("hub", "real"):
+            if self.hub is None:
+                raise UserError(
+                    f"env.corpus={self.kind}: this task has no dataset of its own; give yours with "
+                    "env.data=FILE_OR_FOLDER, or take synthetic text with env.corpus=bundled"
+                )
+            return load_hub(self.hub)
         corpus = read_bundled(self.bundled_pairs)
-        return replace(corpus, notes=(*corpus.notes, *notes))
+        return replace(corpus, notes=(*corpus.notes, *self._why_bundled()))
 
-    def _read_hub(self) -> Corpus | str:
-        """Read the hub dataset; for ``auto``, return the reason if that is not possible."""
-        if self.hub is None:
-            return "no env.data_dir given"
-        if self.kind == "hub" or is_prepared(self.hub):
-            return load_hub(self.hub)
-        if reason := unreachable_reason(self.hub.name):
-            return reason
-        try:
-            return load_hub(self.hub)
-        except UserError as error:
-            return str(error)
+    def _why_bundled(self) -> list[str]:
+        place, real = "", "env.data=FILE_OR_FOLDER"
+        notes = []
+        if self.hub is not None:
+            place, real = f" in place of {self.hub.title}", f"{real} or env.corpus=hub"
+            notes = [f"BUNDLED CORPUS{place}: these scores are not {self.hub.title}'s"]
+        if self.kind == "auto":
+            notes.append(
+                f"note: using the bundled corpus because no env.data is given; {real} "
+                "takes real text"
+            )
+        return notes

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from textgen_env.data.hub import HubDataset
 from textgen_env.data.limit import Limit
-from textgen_env.data.sources import CorpusSource
-from textgen_env.tasks.summarization import load_summary_corpus, summarization_task
+from textgen_env.data.sources import CorpusSource, data_place
+from textgen_env.tasks.summarization import (
+    load_summary_corpus,
+    summarization_task,
+    summary_columns,
+)
 from textgen_env.tasks.task import Task, cached_load
 
 ID = "DialogSum-v0"
@@ -13,8 +17,11 @@ ID = "DialogSum-v0"
 
 @cached_load
 def load(
+    data: str | None = None,
     data_dir: str | None = None,
     corpus: str = "auto",
+    source: str | None = None,
+    target: str | None = None,
     horizon: int = 100,
     limit_ratio: float | None = None,
     limit_offset: int | None = None,
@@ -31,10 +38,14 @@ def load(
     summaries to ``target_limit``. Scores use the whole references.
 
     Args:
-        data_dir: folder with {train,valid,test}.jsonl, plain or .gz; each line has dialogue and
-            summary (or summary1, summary2, …)
-        corpus: auto (data_dir if given, else the dataset if cached, else the hub, else bundled),
+        data: table (.tsv, .csv, .jsonl, .parquet), a folder with one per split, a save_to_disk
+            folder of datasets, or hub:OWNER/NAME; text files also in .gz
+        data_dir: another name of data
+        corpus: auto (data if given, else bundled; no network), real (data if given, else the hub),
             local, hub or bundled
+        source: column of the dialogues; null: document, dialogue, article, text or source
+        target: column of the summaries, each a text or a list of references; null: summary,
+            highlights or target, also numbered (summary1, summary2, …); a+b: several columns
         horizon: maximum summary length in tokens, EOS included
         limit_ratio: a in an output limit a·S + b for a source of S tokens; null: only the horizon
         limit_offset: b in that limit
@@ -47,7 +58,9 @@ def load(
         bundled_pairs: number of training pairs of the bundled corpus
     """
     limit = Limit(horizon, limit_ratio, limit_offset)
-    dataset = HubDataset("DialogSum", hub, "dialogue", "summary", join=True)
-    text = load_summary_corpus(CorpusSource(corpus, data_dir, bundled_pairs, dataset), "dialogues")
+    columns = summary_columns(source, target)
+    dataset = HubDataset("DialogSum", hub, columns, join=True)
+    origin = CorpusSource(corpus, data_place(data, data_dir), columns, bundled_pairs, dataset)
+    text = load_summary_corpus(origin, "dialogues")
     text = text.lowercased() if lowercase else text
     return summarization_task(ID, text, vocabulary, source_limit, target_limit, limit)

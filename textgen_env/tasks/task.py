@@ -199,8 +199,8 @@ def expert(task: Task) -> Oracle:
 def cached_load(load: Callable[Options, Task]) -> Callable[Options, Task]:
     """Decorate a task's ``load`` with type checks and a cache.
 
-    The decorated function returns the same Task for equal options until a file in ``data_dir`` or
-    in a local ``hub`` folder changes. It raises UserError for a value whose type is not that of the
+    The decorated function returns the same Task for equal options until a file of ``data`` or of a
+    local ``hub`` folder changes. It raises UserError for a value whose type is not that of the
     option's default.
     """
     signature = inspect.signature(load)
@@ -226,7 +226,8 @@ def cached_load(load: Callable[Options, Task]) -> Callable[Options, Task]:
                 check_range(name, value, RANGES[name])
         # The limits may default to None, which has no type to check; their constructor checks them.
         Limit(1, options.get("limit_ratio"), options.get("limit_offset"))
-        stamps = file_stamps(options.get("data_dir")), file_stamps(options.get("hub"), "**/*")
+        place = str(options.get("data") or options.get("data_dir") or "").removeprefix("hub:")
+        stamps = file_stamps(place, "**/*"), file_stamps(options.get("hub"), "**/*")
         types = tuple(map(type, options.values()))  # True == 1.0 would share a cache entry
         return loaded(tuple(options.items()), types, stamps, current_scope())
 

@@ -7,41 +7,36 @@ from dataclasses import replace
 from textgen_env.data.bundled import read_bundled
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.limit import Limit
-from textgen_env.data.readers import read_folder
-from textgen_env.data.sources import CorpusSource
+from textgen_env.data.sources import HUB, CorpusSource
 from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.errors import UserError
 from textgen_env.metrics.bleu_tokenizer import bleu_metric, check_scorable
 from textgen_env.tasks.task import Task
 
 
-def load_parallel_corpus(
-    origin: CorpusSource, source: str, target: str, unescape: bool = False, tedx: bool | None = None
-) -> Corpus:
+def load_parallel_corpus(origin: CorpusSource, tedx: bool | None = None) -> Corpus:
     """Load a parallel corpus. The bundled corpus is German and English, in either direction.
 
     Args:
-        origin: the folder, the hub's dataset or the bundled corpus
-        source: source language
-        target: target language
-        unescape: undo Moses escapes in a local folder
-        tedx: as in ``read_folder``
+        origin: the user's data, the hub's dataset or the bundled corpus
+        tedx: as in ``read_local``
     """
-    if tedx and not origin.data_dir:
+    (source,), (target,) = origin.columns.source, origin.columns.target
+    if tedx and (origin.data or HUB).startswith(HUB):
         raise UserError(
-            "env.tedx=true: only a folder with released XML has TEDx; set env.data_dir=FOLDER"
+            "env.tedx=true: only a folder with released XML has TEDX; set env.data=FOLDER"
         )
 
     def bundled(pairs: int) -> Corpus:
         if {source, target} != {"de", "en"}:
             raise UserError(
                 f"the bundled corpus is German–English (de, en), not {source}–{target}; "
-                "set env.data_dir=FOLDER"
+                "set env.data=FILE_OR_FOLDER"
             )
         corpus = read_bundled("translation", pairs)
         return corpus if source == "de" else _reversed(corpus)
 
-    return origin.read(lambda folder: read_folder(folder, source, target, unescape, tedx), bundled)
+    return origin.read(bundled, tedx)
 
 
 def _reversed(corpus: Corpus) -> Corpus:

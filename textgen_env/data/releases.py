@@ -1,8 +1,7 @@
-"""Read parallel text from a folder: plain files, an IWSLT release, or a WMT release."""
+"""Parallel text as it is released: IWSLT's XML and WMT's files."""
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,13 +9,14 @@ from itertools import combinations
 from pathlib import Path
 
 from textgen_env.data.corpus import SPLITS, Corpus, Pairs, Preprocessing
-from textgen_env.data.files import MAX_TEXT, is_blank, stream_lines
-from textgen_env.data.folders import STEMS, check_folder, find_file, find_split, has_split
+from textgen_env.data.files import stream_lines
+from textgen_env.data.folders import STEMS, find_file
+from textgen_env.data.parallel import check_sizes, read_aligned
 from textgen_env.data.scope import current_scope
+from textgen_env.data.text import clean
 from textgen_env.errors import UserError, unknown
 
 HOLD_OUT = 23  # every 23rd training pair is for validation, as usual for IWSLT14 (4 %)
-ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
 _METADATA = re.compile(
     r"\s*</?(?:url|speaker|talkid|title|description|keywords|reviewer|translator|doc|transcript)"
     r"\b[^>]*>"
@@ -25,74 +25,6 @@ _TAG = re.compile(r"<(doc|seg)\b([^<>]*)>|</seg>")
 _ID = re.compile(r'\b(?:doc)?id="([^"<>]*)"')
 
 Row = tuple[str, str]  # source, target
-
-
-def read_folder(
-    folder: Path, source: str, target: str, unescape: bool = False, tedx: bool | None = None
-) -> Corpus:
-    """Read plain files, an IWSLT release or a WMT release, whichever ``folder`` has.
-
-    Args:
-        folder: Folder of the files.
-        source: Suffix of the source files.
-        target: Suffix of the target files.
-        unescape: Whether to undo Moses escapes in plain files.
-        tedx: Whether the ``TEDX`` files of an IWSLT release belong to the test split. None means
-            yes for an IWSLT release and is the only value, besides False, for other folders.
-
-    Raises:
-        UserError: The folder has none of these, or a file is invalid.
-    """
-    check_folder(folder)
-    if source == target:
-        raise UserError(
-            f"source and target are both {source!r}; set env.source and env.target to different "
-            "suffixes"
-        )
-    splits = current_scope().splits
-    plain = has_split(folder, splits[0], source, target)
-    names = [path.name for path in folder.iterdir()]
-    released = [name for name in names if re.search(r"^train\.tags\.|\.xml(\.[^.]*)?$", name)]
-    if released and not plain:
-        return read_iwslt_xml(folder, source, target, tedx is not False)
-    if tedx:
-        raise UserError(
-            f"env.tedx=true: {folder} is not an IWSLT release, so it has no TEDX files; "
-            "remove env.tedx"
-        )
-    news = any(name.startswith("newstest") for name in names)
-    if news and not all(has_split(folder, split, source) for split in {*splits} - {"valid"}):
-        return read_wmt(folder, source, target, unescape)
-    return read_parallel(folder, source, target, unescape=unescape)
-
-
-def read_parallel(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
-    """Read ``{train,valid,test}.{source,target}``, plain or ``.gz``, aligned by line.
-
-    White space is normalized to single spaces.
-
-    Args:
-        folder: Folder of the files.
-        source: Suffix of the source files.
-        target: Suffix of the target files.
-        unescape: Whether to undo the escapes of the Moses tokenizer (``&apos;`` → ``'``).
-
-    Raises:
-        UserError: A file is missing, a line is empty, or two files have different numbers of lines.
-    """
-    splits = {}
-    for split in current_scope().splits:
-        paths = find_split(folder, split, source, target)
-        sources, targets = _aligned(paths, unescape)
-        for path, lines in zip(paths, (sources, targets), strict=True):
-            if "" in lines:
-                raise UserError(
-                    f"{path}:{lines.index('') + 1}: empty line; "
-                    "delete it in both files, or add the sentence"
-                )
-        splits[split] = Pairs(sources, [(text,) for text in targets])
-    name, preprocessing = folder.resolve().name, Preprocessing(unescape)
-    return Corpus(name, "local", str(folder), splits, preprocessing=preprocessing)
 
 
 def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> Corpus:
@@ -136,7 +68,7 @@ def read_wmt(folder: Path, source: str, target: str, unescape: bool = False) -> 
 
     def rows(stem: str) -> list[Row]:
         paths = [find_file(folder, f"{stem}.{language}") for language in (source, target)]
-        return list(zip(*_aligned(paths, unescape), strict=True))
+        return list(zip(*read_aligned(paths, unescape), strict=True))
 
     train: list[Row] = []
     valid: list[Row] = []
@@ -207,49 +139,6 @@ def _read_tagged_pair(folder: Path, pair: str, source: str, target: str) -> list
     return _aligned_segments(paths, _read_tagged)
 
 
-def unescape_text(text: str) -> str:
-    """Undo XML and Moses escapes once: ``&apos;`` → ``'``, ``&amp;lt;`` → ``&lt;``."""
-    return ESCAPE.sub(lambda match: html.unescape(match[0]), text) if "&" in text else text
-
-
-def normalize_spaces(text: str) -> str:
-    """Replace white space by single spaces and strip the ends; blank text becomes empty."""
-    text = " ".join(text.split())
-    return "" if is_blank(text) else text
-
-
-def check_length(text: str, where: str) -> str:
-    """Return ``text``, or raise UserError if it is too long for the tokenizer."""
-    if len(text) > MAX_TEXT:
-        raise UserError(
-            f"{where}: text of {len(text):,} characters, at most {MAX_TEXT:,}; split or delete it"
-        )
-    return text
-
-
-def _sentence(line: str, unescape: bool, path: Path, number: int) -> str:
-    text = normalize_spaces(unescape_text(line) if unescape else line)
-    return check_length(text, f"{path}:{number}")
-
-
-def _aligned(paths: list[Path], unescape: bool) -> tuple[list[str], list[str]]:
-    """Read a source and a target file with equally many lines."""
-    sources, targets = (
-        [_sentence(line, unescape, path, i) for i, line in enumerate(stream_lines(path), 1)]
-        for path in paths
-    )
-    _check_sizes(paths, len(sources), len(targets))
-    return sources, targets
-
-
-def _check_sizes(paths: list[Path], sources: int, targets: int) -> None:
-    if sources != targets:
-        raise UserError(
-            f"{paths[0]} has {sources:,} lines but {paths[1].name} has {targets:,}; "
-            "line i of one must translate line i of the other"
-        )
-
-
 Segment = tuple[str, str, int]  # id, sentence, line number
 
 
@@ -262,7 +151,7 @@ def _aligned_segments(paths: list[Path], read: Callable[[Path], list[Segment]]) 
                 f"{paths[0]}:{line}: segment {source_id} is aligned with segment {target_id} of "
                 f"{paths[1].name}; make the ids of both files agree"
             )
-    _check_sizes(paths, len(sources), len(targets))
+    check_sizes(paths, len(sources), len(targets))
     return [
         (source, target) for (_, source, _), (_, target, _) in zip(sources, targets, strict=True)
     ]
@@ -271,7 +160,7 @@ def _aligned_segments(paths: list[Path], read: Callable[[Path], list[Segment]]) 
 def _read_tagged(path: Path) -> list[Segment]:
     """Read a ``train.tags`` file without its lines of metadata."""
     return [
-        ("", _sentence(line, True, path, number), number)
+        ("", clean(line, True, f"{path}:{number}"), number)
         for number, line in enumerate(stream_lines(path), start=1)
         if not _METADATA.match(line)
     ]
@@ -295,7 +184,7 @@ def _read_segments(path: Path) -> list[Segment]:
         elif tag[1] == "doc":
             document = _id(tag)
         elif open_tag is not None:
-            sentence = _sentence(text[open_tag.end() : tag.start()], True, path, open_line)
+            sentence = clean(text[open_tag.end() : tag.start()], True, f"{path}:{open_line}")
             segments.append((f"{document}/{_id(open_tag)}", sentence, open_line))
             open_tag = None
     if open_tag is not None or not segments:
