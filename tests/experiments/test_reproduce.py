@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from agents.algorithms.bc import BC
 from cli.tables import FOLDER, read_table
 from support.commands import SEQKD, run
 from textgen_env.errors import UserError
@@ -14,11 +13,13 @@ TINY = [word for word in SEQKD if not word.startswith(OWN)]
 LISTS = ["algorithms: [mle, seqkd]", "students: [transformer]", "seeds: [0]", "beams: [1, 5]"]
 
 
-class Broken(BC):
-    """Fails in its first step."""
+BROKEN = """
+from agents.algorithms.bc import BC
 
+class Broken(BC):
     def loss(self, batch, clock):
         raise RuntimeError("no loss today")
+"""
 
 
 @pytest.fixture
@@ -66,10 +67,11 @@ def test_a_wrong_table_is_refused_in_one_line(name, overrides, message):
 
 @pytest.mark.slow
 def test_a_failed_run_stays_in_the_table_and_the_others_are_not_repeated(table):
-    folder, here = table.parent, __file__.rpartition("/")[0]
+    folder = table.parent
+    (folder / "broken.py").write_text(BROKEN)
     words = ["table=tiny.yaml", "out=o", "page=docs/p.md", "rows=12", "speed_rows=4", "rounds=1"]
-    broken = [*words, f"algorithms=[mle,{__name__}.Broken]"]
-    message = run("reproduce.py", *broken, cwd=folder, code=2, path=[here])
+    broken = [*words, "algorithms=[mle,broken.Broken]"]
+    message = run("reproduce.py", *broken, cwd=folder, code=2)
     assert "1 of 2 runs failed; the same command repeats them" in message
     page = (folder / "docs" / "p.md").read_text()
     assert "seed 0 failed: RuntimeError: no loss today" in page
