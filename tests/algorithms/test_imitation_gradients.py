@@ -13,7 +13,7 @@ from agents.algorithms.gkd import GKD
 from agents.algorithms.scheduled_sampling import ScheduledSampling
 from agents.algorithms.word_kd import WordKD
 from agents.losses.divergences import DIVERGENCES, make_divergence
-from agents.losses.sequence import clone, cross_entropy, distill
+from agents.losses.sequence import clone, cross_entropy, distillation_loss
 from support.enumerable import (
     REFERENCE,
     SENTENCES,
@@ -111,5 +111,5 @@ def test_the_tail_of_a_top_k_oracle_can_be_one_outcome(kind, settings):
     policy, oracle, batch = Table(1), TableOracle(2), as_batch(SENTENCES)
     loss = make_divergence("forward_kl", 0.5) if kind is GKD else cross_entropy
     algorithm = kind(policy, oracle, label_top_k=2, tail="bucket", **settings)
-    expected = distill(policy, oracle, batch, loss, 2, "bucket")
+    expected = distillation_loss(policy, oracle, batch, loss, 2, "bucket")
     torch.testing.assert_close(loss_at(algorithm, batch).sum, expected.sum)
