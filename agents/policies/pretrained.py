@@ -122,13 +122,13 @@ def _opened(name: str) -> Iterator[tuple[ModuleType, Path]]:
         import transformers
     except ImportError:
         raise UserError(
-            "teacher.path=hf:… needs the transformers package: pip install -e '.[hf]'"
+            "an hf: model needs the transformers package: pip install -e '.[hf]'"
         ) from None
     try:
         with sanitized_folder(name, transformers) as folder:
             yield transformers, folder
     except Exception as error:  # the packages raise errors of any type
-        raise UserError(f"teacher.path=hf:{name}: {' '.join(str(error).split())[:300]}") from error
+        raise UserError(f"hf:{name}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _decoder_start(model: Any, prepended: list[int]) -> list[int]:

@@ -121,9 +121,9 @@ class Config(Machine):
     )
     resume: Any = key(
         False,
-        "true: continue the run in out=, with the settings of its folder, where train.steps, "
-        "train.lr, train.clip and train.validations may change; auto: start the run if the folder "
-        "has none",
+        "true: continue the run in out=, with the settings of its folder, where steps, epochs, "
+        "patience, lr, clip, validations, accumulate and checkpointing of train may change; auto: "
+        "start the run if the folder has none",
         choices=("true", "false", "auto"),
     )
     teacher: Teacher = field(default_factory=Teacher)

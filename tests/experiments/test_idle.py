@@ -37,10 +37,12 @@ from textgen_env.errors import UserError
         *(
             ("dagger", [f"{group}=gru", f"{key}.checkpointing=true"], reason)
             for group, key, reason in (
-                ("student", "train", "it has an effect only with student.name=transformer"),
+                ("student", "train", "it has an effect only with student=transformer"),
                 ("teacher", "teacher.train", "only teacher=transformer uses it"),
             )
         ),
+        ("generate", ["length_penalty=2"], "it has an effect only with beam=2 or more"),
+        ("generate", ["samples=2", "keep=2"], "it has an effect only with beam=2 or more"),
         ("dagger", ["train.steps=5", "train.epochs=2"], "train.epochs=2 replaces it"),
         ("dagger", ["reward=bleu"], "algorithm=imitkd_full uses no reward"),
         ("dagger", ["reward=bleu", "algorithm=mle"], "algorithm=mle uses no reward"),

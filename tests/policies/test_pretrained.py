@@ -135,7 +135,7 @@ def test_unusable_models_are_rejected_in_one_line(
     change(folder)
     with pytest.raises(UserError) as error:
         load_pretrained(str(folder))
-    assert str(error.value).startswith(f"teacher.path=hf:{folder}: ")
+    assert str(error.value).startswith(f"hf:{folder}: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 600
@@ -165,10 +165,10 @@ def command_error(overrides: list[str], monkeypatch, capsys) -> str:
     ("overrides", "message"),
     [
         (["teacher.path=hf:"], "teacher.path=hf: names no model; write hf:NAME or hf:FOLDER"),
-        (["teacher.path=hf:./nowhere"], "teacher.path=hf:./nowhere: no such folder"),
+        (["teacher.path=hf:./nowhere"], "hf:./nowhere: no such folder"),
         (
             ["teacher.path=hf:nobody/nothing"],
-            "teacher.path=hf:nobody/nothing: no folder of that name, and from the hub: ",
+            "hf:nobody/nothing: no folder of that name, and from the hub: ",
         ),
         (
             ["teacher.path=hf:{t5}", "teacher.separator=:"],
