@@ -33,7 +33,7 @@ from agents.runs.machine import Machine
 from agents.runs.results import RESULTS, read_results
 from agents.runs.task import pretrained_name
 from agents.training.checkpoint import load_error
-from agents.training.saving import Checkpoints
+from agents.training.saving import Checkpoints, saved_step
 from agents.training.trainer import train_policy
 from textgen_env.data.batching import Batches
 from textgen_env.data.files import (
@@ -221,12 +221,18 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
 
 
 def _drop_corrupted(folder: Path) -> None:
-    """Delete the checkpoints of a cached teacher if one is corrupted, so that it is retrained."""
+    """Delete the checkpoints of a cached teacher if one is unusable, so that it is retrained."""
     best, last = (folder / "checkpoints" / f"{name}.safetensors" for name in ("best", "last"))
     needed = [path for path in (best, last) if path.exists()]
-    if (folder / "finished").exists() and best not in needed:
+    finished = (folder / "finished").exists()
+    if finished and best not in needed:
         needed.append(best)
-    if error := next(filter(None, map(load_error, needed)), ""):
+    error = next(filter(None, map(load_error, needed)), "")
+    try:
+        _ = finished or saved_step(folder)  # an earlier version may have saved it
+    except UserError as unusable:
+        error = error or str(unusable)
+    if error:
         message = f"the cached teacher is corrupted and trained again: {error}"
         console.print(message, markup=False, soft_wrap=True)
         (folder / "finished").unlink(missing_ok=True)

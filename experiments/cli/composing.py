@@ -112,8 +112,8 @@ def register_dotted(config: DictConfig) -> None:
     for path in config.get("imports", ()):
         import_object("class", path)
     for group in GROUPS:
-        if group in config and is_path(str(config[group].get("name", ""))):
-            add_dotted(group, config[group].name)
+        if isinstance(chosen := config.get(group), DictConfig) and is_path(str(chosen.get("name"))):
+            add_dotted(group, chosen.name)
 
 
 def plain(config: DictConfig) -> DictConfig:

@@ -74,7 +74,11 @@ def test_every_preset_composes_and_sets_keys_that_exist(env, preset):
         (["train=3"], "unknown key 'train'"),
         (["train.steps=many"], "train.steps=many: expected int, such as train.steps=1000"),
         (["train.lr=fast"], "train.lr=fast: expected float"),
-        (["resume=maybe"], "resume=maybe: expected bool, such as resume=false"),
+        (
+            ["train.checkpointing=maybe"],
+            "train.checkpointing=maybe: expected bool, such as train.checkpointing=false",
+        ),
+        (["resume=maybe"], "unknown resume 'maybe'"),
         (["train.steps=null"], "train.steps=null: give train.epochs or a number of steps"),
         (["train.steps"], "cannot parse 'train.steps': write key=value"),
         (["+train.steps=3"], "+train.steps=3: +, ~ and @ are for hydra.* keys only"),

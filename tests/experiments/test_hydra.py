@@ -174,7 +174,7 @@ def test_help_lists_every_key_and_every_choice_in_80_columns(monkeypatch, capsys
 def test_help_of_a_comparison_lists_its_own_keys(monkeypatch, capsys):
     text = printed(monkeypatch, capsys, "compare", "--help", "env=Copy-v0")
     assert "algorithms=[mle,seqkd,imitkd,imitkd_full]" in text
-    assert "train.lr" not in text
+    assert "train.batch_tokens" not in text
 
 
 def test_every_key_of_every_choice_has_a_meaning():

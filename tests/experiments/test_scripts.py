@@ -185,7 +185,7 @@ def test_a_foreign_checkpoint_is_refused(straight, tmp_path):
         folder / "checkpoints" / "best.safetensors", tensors | {first: torch.zeros(3, 3)}, header
     )
     said = run("dagger.py", *COPY, f"teacher.path={folder}", "out=y", cwd=tmp_path, code=2)
-    assert "does not match the model" in said
+    assert "does not match its settings" in said
 
 
 def test_the_exact_laboratory_runs(tmp_path):

@@ -87,6 +87,19 @@ def test_corrupted_cached_teacher_is_trained_again(workspace, corrupt):
     assert equal_tensors(load_tensors(best)[0], before)
 
 
+def test_unfinished_cached_teacher_of_an_earlier_version_is_trained_again(workspace):
+    (best,) = Path().glob(TEACHER)
+    last, finished = best.with_name("last.safetensors"), best.parent.parent / "finished"
+    tensors, header = load_tensors(last)
+    header["progress"].pop("improved_step")
+    save_tensors(last, tensors, header)
+    assert "trained again" not in run_in_process(dagger, *RESUME)
+    finished.unlink()
+    output = run_in_process(dagger, *RESUME)
+    assert "trained again: " in output
+    assert "progress has no improved_step" in output
+
+
 @pytest.mark.parametrize(
     "corrupt", [truncate, flip_late_bit, lambda data: b'{"seconds": 1.0}', lambda data: b"[1"]
 )

@@ -142,7 +142,7 @@ CHANGES = [
     (set_key("env.name", "IWSLT-v7"), "env IWSLT-v7 no longer exists"),
     (
         set_key("env.name", "this.Task"),
-        "env=this.Task is not part of this project",
+        "its task this.Task is not part of this project",
     ),  # it is not imported
     (set_key("env.beams", 3), "IWSLT-v0 no longer has the option beams"),
     (set_key("env.vocabulary", "x"), "IWSLT-v0 has changed the type of vocabulary"),

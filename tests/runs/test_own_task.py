@@ -46,8 +46,9 @@ def test_a_dotted_task_must_be_repeated(name, workspace):
     command, run = importlib.import_module(name), "[run]" if name == "exposure_bias" else "run"
     words = [f"run={run}", *COMMANDS[name], *CPU, *filter(None, [OUT.get(name)])]
     output = run_in_process(command, *words, code=2)
-    assert f"env={module}.Own is not part of this project" in output
-    assert f"add env={module}.Own" in output
+    assert f"its task {module}.Own is not part of this project" in output
+    assert f"add imports=[{module}.Own]" in output
+    run_in_process(command, *words, f"imports=[{module}.Own]")
     run_in_process(command, *words, f"env={module}.Own")
 
 

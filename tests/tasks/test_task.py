@@ -107,10 +107,10 @@ def test_equal_options_share_a_task_until_a_file_changes(tmp_path):
         for language in ("de", "en"):
             (tmp_path / f"{split}.{language}").write_text(f"a text of the {split} split\n" * 20)
     task = parallel_text.load(data_dir=str(tmp_path), vocabulary=120)
-    assert parallel_text.load(str(tmp_path), vocabulary=120) is task
-    assert parallel_text.load(str(tmp_path), vocabulary=100) is not task
+    assert parallel_text.load(None, str(tmp_path), vocabulary=120) is task
+    assert parallel_text.load(data_dir=str(tmp_path), vocabulary=100) is not task
     (tmp_path / "train.de").write_text("another text of the train split\n" * 20)
-    changed = parallel_text.load(str(tmp_path), vocabulary=120)
+    changed = parallel_text.load(data_dir=str(tmp_path), vocabulary=120)
     assert changed is not task
     assert changed.corpus.fingerprint != task.corpus.fingerprint
 
