@@ -29,7 +29,7 @@ class TextVecEnv(VecEnv):
 
     def __init__(self, task: Task, count: int, flat: bool = False, **options: Any) -> None:
         self.envs = TextGenVectorEnv(task, count, autoreset_mode="SameStep", **options)
-        space = self.envs.single_observation_space
+        space: Any = self.envs.single_observation_space
         self.render_mode, self.flat = None, flat
         self.mask = action_mask(task).astype(bool)
         super().__init__(
