@@ -79,7 +79,7 @@ def why_idle(key: str, config: DictConfig) -> str:
         if key in keys.split() and chosen is not None:
             entries = chosen if OmegaConf.is_list(chosen) else [chosen]
             if not any(entry in values for entry in entries):
-                at_least = f"{min(values)} or more" if isinstance(values, range) else ""
+                at_least = f"{values.start} or more" if isinstance(values, range) else ""
                 allowed = at_least or " or ".join(map(str, values))
                 return f"it has an effect only with {setting}={allowed}"
     return ""
