@@ -33,14 +33,15 @@ from textgen_env.tasks.task import Task, expert
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
-PPO = {"steps": 60_000, "lr": 0.002, "epochs": 5, "batch": 512, "envs": 64, "entropy": 0.01}
+PPO = {"steps": 60_000, "lr": 0.003, "epochs": 4, "batch": 256, "envs": 256, "entropy": 0.01}
 IMITATION = {"steps": 4_000, "lr": 0.001, "epochs": 8, "batch": 128, "envs": 64, "entropy": 0.0}
 DEFAULTS = {  # a reward has less information than a label, so that it takes more steps
     "sb3_ppo": PPO,
     "sb3_maskable_ppo": PPO,
-    "sb3_a2c": {**PPO, "steps": 400_000, "lr": 0.001, "epochs": 1, "batch": 64},
+    # nothing clips A2C's updates: at PPO's rate and entropy it always outputs the same token
+    "sb3_a2c": {**PPO, "steps": 100_000, "lr": 0.0015, "epochs": 1, "entropy": 0.05},
     "imitation_bc": IMITATION,
-    "imitation_dagger": IMITATION,
+    "imitation_dagger": {**IMITATION, "steps": 2_000},
 }
 
 

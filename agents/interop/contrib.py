@@ -5,14 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import gymnasium as gym
-import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 
 from agents.interop import TrainerSettings
-from agents.interop.sb3 import dummy_vec_env, learn, ppo_options, replace_heads
+from agents.interop.sb3 import learn, ppo_options, replace_heads
+from agents.interop.vec_env import TextVecEnv
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle, Policy
 
@@ -29,29 +28,8 @@ class MaskableTextPolicy(MaskableActorCriticPolicy):
         replace_heads(self, lr_schedule, torch.float64)
 
 
-class ActionMasks(gym.Wrapper):
-    """Adds ``action_masks()``, which sb3-contrib calls, from ``info["action_mask"]``."""
-
-    def reset(self, **options: Any) -> tuple[Any, dict[str, Any]]:
-        """Reset and remember the mask."""
-        observation, info = self.env.reset(**options)
-        self._mask = info["action_mask"]
-        return observation, info
-
-    def step(self, action: Any) -> Any:
-        """Step and remember the mask."""
-        result = self.env.step(action)
-        self._mask = result[-1]["action_mask"]
-        return result
-
-    def action_masks(self) -> np.ndarray:
-        """The allowed tokens, bool ``[V]``."""
-        return self._mask.astype(bool)
-
-
 def maskable_ppo(student: Policy, task: Task, oracle: Oracle, settings: TrainerSettings) -> int:
     """Proximal policy optimization that never generates PAD or BOS."""
-    options = {"oracle": oracle, "reward": settings.reward, "action_mask": True, "text": "never"}
-    envs = dummy_vec_env(settings.envs, task, ActionMasks, **options)
+    envs = TextVecEnv(task, settings.envs, oracle=oracle, reward=settings.reward)
     algorithm = partial(MaskablePPO, MaskableTextPolicy, envs)
     return learn(algorithm, student, settings, **ppo_options(settings))

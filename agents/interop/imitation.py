@@ -24,8 +24,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from agents.interop import TrainerSettings
-from agents.interop.sb3 import TextPolicy, dummy_vec_env, policy_inputs, policy_kwargs
-from textgen_env.envs.wrappers import FlatObservation
+from agents.interop.sb3 import TextPolicy, policy_inputs, policy_kwargs
+from agents.interop.vec_env import TextVecEnv
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle, Policy
 
@@ -45,8 +45,7 @@ class OraclePolicy(BasePolicy):
 
 def flat_vec_env(task: Task, oracle: Oracle, settings: TrainerSettings) -> VecEnv:
     """Seeded environments with flat observations."""
-    options = {"oracle": oracle, "reward": settings.reward, "text": "never"}
-    envs = dummy_vec_env(settings.envs, task, FlatObservation, **options)
+    envs = TextVecEnv(task, settings.envs, flat=True, oracle=oracle, reward=settings.reward)
     envs.seed(settings.seed)
     return envs
 

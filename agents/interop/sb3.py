@@ -20,12 +20,11 @@ from gymnasium import spaces
 from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor, nn
 
 from agents.generation.rollout import without_dropout
 from agents.interop import TrainerSettings
-from textgen_env.envs.env import TextGenEnv
+from agents.interop.vec_env import TextVecEnv
 from textgen_env.envs.wrappers import FlatObservation
 from textgen_env.tasks.task import Task
 from textgen_env.types import BOS, Oracle, Policy
@@ -118,27 +117,15 @@ def policy_inputs(
     return source[:, :source_width], prefix, mask
 
 
-def dummy_vec_env(
-    count: int, task: Task, wrapper: Callable[[gym.Env], gym.Env] | None = None, **options: Any
-) -> DummyVecEnv:
-    """``count`` environments of ``task``, each in ``wrapper``, as a ``VecEnv``."""
-
-    def make_env() -> gym.Env:
-        env = TextGenEnv(task, **options)
-        return wrapper(env) if wrapper else env
-
-    return DummyVecEnv([make_env] * count)
-
-
 def ppo(student: Policy, task: Task, oracle: Oracle, settings: TrainerSettings) -> int:
     """Proximal policy optimization."""
-    envs = dummy_vec_env(settings.envs, task, oracle=oracle, reward=settings.reward, text="never")
+    envs = TextVecEnv(task, settings.envs, oracle=oracle, reward=settings.reward)
     return learn(partial(PPO, TextPolicy, envs), student, settings, **ppo_options(settings))
 
 
 def a2c(student: Policy, task: Task, oracle: Oracle, settings: TrainerSettings) -> int:
-    """Advantage actor-critic: one gradient step on each ``batch`` states; use a small batch."""
-    envs = dummy_vec_env(settings.envs, task, oracle=oracle, reward=settings.reward, text="never")
+    """Advantage actor-critic: one gradient step on each ``batch`` states."""
+    envs = TextVecEnv(task, settings.envs, oracle=oracle, reward=settings.reward)
     steps = max(1, settings.batch // settings.envs)
     options = {"n_steps": steps, "use_rms_prop": False, "normalize_advantage": True}
     return learn(partial(A2C, TextPolicy, envs), student, settings, **options)

@@ -1,7 +1,8 @@
 """Presets: what ``preset=quick`` means for a task, as nodes of Hydra's defaults list.
 
 ``conf/preset/TASK.yaml``, or ``PRESETS`` of a task's module, has one dict of keys per preset. Keys
-below ``student=gru|lstm`` apply to these choices only, and ``like: TASK`` starts from the preset of
+below ``student=gru|lstm`` apply to these choices only, those below ``command=NAME``, of ``env.*``,
+to that command, and ``like: TASK`` starts from the preset of
 that name of another task.
 """
 
@@ -51,12 +52,15 @@ def entries(command: str) -> list[tuple[str, str]]:
     return [*((group, "${env}-${preset}") for group in shared), *special]
 
 
-def nodes(preset: str, choices: dict[str, str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """``(group, option, settings)`` of a preset for these choices of the groups."""
+def nodes(
+    command: str, preset: str, choices: dict[str, str]
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """``(group, option, settings)`` of a preset of ``command`` for these choices of the groups."""
     settings, own = presets(choices["env"])[preset], schema.keys("dagger", {})
     plain = {key: value for key, value in settings.items() if not isinstance(value, dict)}
     option = f"{choices['env']}-{preset}"
-    yield "env", option, {key: value for key, value in plain.items() if key.startswith("env.")}
+    task = {key: value for key, value in plain.items() if key.startswith("env.")}
+    yield "env", option, task | settings.get(f"command={command}", {})
     yield "run", option, {key: value for key, value in plain.items() if key in own}
     for group, name in choices.items():
         if group != "env":

@@ -38,7 +38,7 @@ def store(command: str, defaults: dict[str, str], choices: dict[str, str], prese
         listed += [{f"optional preset/{group}": option} for group, option in entries(command)]
         put = ConfigStore.instance().store
         put(group="preset", name=preset, node={"preset": preset}, package="_global_")
-        for group, name, settings in nodes(preset, choices):
+        for group, name, settings in nodes(command, preset, choices):
             put(name, nested(settings), group=f"preset/{group}", package="_global_")
     listed += [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     # a plain run leaves no folder behind; a sweep has one folder per job

@@ -111,6 +111,21 @@ def test_the_command_continues_from_a_saved_student(trained, tmp_path):
     assert second["before"] == first["after"]
 
 
+def test_a_trained_teacher_is_the_expert(trained, tmp_path):
+    """Behavioral cloning of a teacher that cannot copy: the student outputs what it outputs."""
+    pytest.importorskip("imitation")
+    teacher, config = trained
+    settings = ["trainer=imitation_bc", "steps=200", "epochs=16", "lr=0.01", "seed=1"]
+    command.main(read("interop", overrides(tmp_path / "two", *settings, f"teacher.path={teacher}")))
+    task = build_task(config)
+    batch = Batches(task.splits["test"], 10**4, 0, task.limit).at(0)
+    policies = (load_policy(path, task.vocabulary)[0] for path in (teacher, tmp_path / "two"))
+    outputs = [rollout(policy, batch.source, task.horizon).action for policy in policies]
+    same = (outputs[0][:, 0] == outputs[1][:, 0]).float().mean()
+    copied = (outputs[1][:, 0] == batch.source[:, 0]).float().mean()
+    assert same > 0.6 > 0.4 > copied
+
+
 def test_the_command_does_not_overwrite_a_folder(trained):
     folder, _ = trained
     with pytest.raises(UserError, match="one is not empty: choose another out="):
@@ -137,6 +152,8 @@ def test_a_student_of_another_size_cannot_be_continued(trained, tmp_path):
             "gamma=0.5",
             "gamma=0.5: trainer=imitation_dagger learns from the expert, not from rewards",
         ),
+        ("teacher.path=nowhere", "no run folder at nowhere"),
+        ("teacher.path=hf:gpt2", "teacher.path=hf:gpt2: here it is a run folder"),
         ("trainer=sb3_ppo init=nowhere", "no run folder at nowhere"),
         ("trainer=sb3_ppo reward=blue", "unknown reward 'blue'; did you mean 'bleu'?"),
     ],

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents.algorithms import Clock
 from agents.algorithms.bc import BC
 from agents.interop import sb3
+from agents.interop.vec_env import TextVecEnv
 from support.trainers import copy_task, episode, sb3_policy, small_student
 from textgen_env.data.batching import Batches
 from textgen_env.envs import dynamics
@@ -59,9 +61,9 @@ def test_the_gradient_of_the_value_does_not_reach_the_student(task):
 
 def test_masked_probabilities_are_renormalized(task):
     pytest.importorskip("sb3_contrib", reason="sb3-contrib is not installed (extra: contrib)")
-    from agents.interop.contrib import ActionMasks, MaskableTextPolicy
+    from agents.interop.contrib import MaskableTextPolicy
 
-    envs = sb3.dummy_vec_env(2, task, ActionMasks, action_mask=True)
+    envs = TextVecEnv(task, 2)
     envs.reset()
     mask, _ = envs.env_method("action_masks")
     assert np.flatnonzero(~mask).tolist() == [PAD, BOS]
@@ -90,6 +92,29 @@ def test_a_mask_works_with_a_large_vocabulary_and_a_peaked_policy():
         for _ in range(10):
             assert policy.evaluate_actions(tensors, eos, masks)[1].isfinite().all()
             policy.features_extractor.policy.target_embedding.weight *= 1.2
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_the_vector_environment_has_the_episodes_of_single_ones(task, flat):
+    def single():
+        return FlatObservation(TextGenEnv(task)) if flat else TextGenEnv(task)
+
+    pair = TextVecEnv(task, 3, flat), DummyVecEnv([single] * 3)
+    for envs in pair:
+        envs.seed(5)
+    np.testing.assert_equal(*(envs.reset() for envs in pair))
+    generator, ends = np.random.default_rng(0), 0
+    for _ in range(3 * task.horizon):
+        actions = generator.integers(3, len(task.vocabulary), size=3)
+        ours, theirs = (envs.step(actions) for envs in pair)
+        np.testing.assert_equal(ours[:3], theirs[:3])
+        for our, their in zip(ours[3], theirs[3], strict=True):
+            ends += "terminal_observation" in our
+            np.testing.assert_equal(our, {key: their[key] for key in our})
+            assert our.keys() == their.keys() & {"terminal_observation", "TimeLimit.truncated"} or (
+                not our
+            )
+    assert ends >= 6
 
 
 def ppo(task, student, **options):

@@ -36,7 +36,7 @@ def chosen(env: str, preset: str, algorithm: str) -> dict[str, Any]:
     config = {key: value for key, value in config.items() if not key.startswith("algorithm.")}
     known = keys("dagger", {"algorithm": algorithm})
     own = {key: known[key].default for key in known if key.startswith("algorithm.")}
-    *_, (_, _, special) = nodes(preset, {"env": env, "algorithm": algorithm})
+    *_, (_, _, special) = nodes("dagger", preset, {"env": env, "algorithm": algorithm})
     node = OmegaConf.create(nested({**config, **own, "algorithm.name": algorithm, **special}))
     return leaves(OmegaConf.create(OmegaConf.to_container(node, resolve=True)))
 
