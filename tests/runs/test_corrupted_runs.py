@@ -13,6 +13,7 @@ import dagger
 import show
 from agents.runs.task import build_task
 from agents.training.checkpoint import load_tensors, save_tensors
+from support.cases import others_slow
 from support.commands import CPU, SEQKD, TEXT, run_in_process
 from support.files import flip_bit, truncate
 from support.training import equal_tensors
@@ -41,7 +42,10 @@ ADVICE = {
 }
 
 
-@pytest.mark.parametrize(("file", "corrupt", "advice"), ADVICE.values(), ids=ADVICE.keys())
+@pytest.mark.parametrize(
+    ("file", "corrupt", "advice"),
+    others_slow(ADVICE, "best with a flipped bit", "results truncated"),
+)
 def test_following_the_advice_restores_the_scores(workspace, scores, file, corrupt, advice):
     before, path = scores("run"), Path(file)
     path.write_bytes(corrupt(path.read_bytes()))
@@ -73,7 +77,12 @@ def outdate(data: bytes) -> bytes:
     return data.replace(b"textgen-env/3", b"textgen-env/1")
 
 
-@pytest.mark.parametrize("corrupt", [truncate, flip_late_bit, outdate, None])
+BITS = {"truncated": truncate, "bit": flip_late_bit}
+
+
+@pytest.mark.parametrize(
+    "corrupt", others_slow({**BITS, "outdated": outdate, "missing": None}, "bit")
+)
 def test_corrupted_cached_teacher_is_trained_again(workspace, corrupt):
     (best,) = Path().glob(TEACHER)
     before, _ = load_tensors(best)
@@ -101,7 +110,10 @@ def test_unfinished_cached_teacher_of_an_earlier_version_is_trained_again(worksp
 
 
 @pytest.mark.parametrize(
-    "corrupt", [truncate, flip_late_bit, lambda data: b'{"seconds": 1.0}', lambda data: b"[1"]
+    "corrupt",
+    others_slow(
+        {**BITS, "no checksum": lambda data: b'{"seconds": 1.0}', "no JSON": lambda _: b"[1"}
+    ),
 )
 def test_corrupted_cost_of_the_cached_teacher_is_reported_as_unknown(workspace, corrupt):
     (path,) = Path().glob("cache/teachers/*/cost.json")
@@ -131,8 +143,13 @@ def without_checksum(data: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "corrupt",
-    [truncate, lambda data: flip_bit(data, data.index(b'"texts"') + 14), without_checksum],
-    ids=["truncated", "flipped bit", "no checksum"],
+    others_slow(
+        {
+            "no checksum": without_checksum,
+            "truncated": truncate,
+            "flipped bit": lambda data: flip_bit(data, data.index(b'"texts"') + 14),
+        }
+    ),
 )
 @pytest.mark.parametrize("folder", ["run/outputs", "cache/outputs/*"])
 def test_corrupted_outputs_are_generated_again(workspace, scores, folder, corrupt):
@@ -159,9 +176,7 @@ def test_intact_outputs_and_teacher_are_reused(workspace):
     assert "again" not in output
 
 
-@pytest.mark.parametrize(
-    "corrupt", [truncate, flip_late_bit, lambda data: b""], ids=["truncated", "bit", "empty"]
-)
+@pytest.mark.parametrize("corrupt", others_slow({**BITS, "empty": lambda data: b""}, "bit"))
 def test_corrupted_demonstrations_are_generated_again(workspace, corrupt):
     (path,) = Path().glob("cache/demonstrations/*/*.safetensors")
     before, _ = load_tensors(path)

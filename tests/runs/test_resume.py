@@ -16,6 +16,7 @@ import dagger
 from agents.algorithms.bc import BC
 from agents.runs import folder as run_folder
 from agents.training.learning_rate import learning_rate
+from support.cases import others_slow
 from support.commands import SEQKD, TINY_RUN, run_in_process
 from support.training import metrics_rows
 from textgen_env.data import files
@@ -61,14 +62,14 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("overrides", "message"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize(("overrides", "message"), others_slow(REFUSED, "unknown key"))
 def test_overrides_are_checked(copy_run, overrides, message):
     with pytest.raises(UserError) as error:
         read(*overrides)
     assert message in str(error.value)
 
 
-@pytest.mark.parametrize("key", ["seed=3", "train.batch_tokens=64", "env.train=100"])
+@pytest.mark.parametrize("key", others_slow(["seed=3", "train.batch_tokens=64", "env.train=100"]))
 def test_what_may_not_change_is_refused_by_name(copy_run, key):
     config = read(key)
     with pytest.raises(
@@ -99,7 +100,7 @@ OUTSIDE = {
 }
 
 
-@pytest.mark.parametrize(("old", "new", "word"), OUTSIDE.values(), ids=OUTSIDE.keys())
+@pytest.mark.parametrize(("old", "new", "word"), others_slow(OUTSIDE))
 def test_code_that_a_folder_names_has_to_be_repeated(copy_run, old, new, word):
     Path("outside.py").write_text("raise SystemExit('it ran')\n")
     change(old, new)
@@ -185,8 +186,8 @@ KILLS = {
 }
 
 
-@pytest.mark.parametrize("out", [["out=run"], []], ids=["named", "default"])
-@pytest.mark.parametrize("at", KILLS.values(), ids=KILLS.keys())
+@pytest.mark.parametrize("out", others_slow({"named": ["out=run"], "default": []}))
+@pytest.mark.parametrize("at", others_slow({name: (at,) for name, at in KILLS.items()}))
 def test_killed_run_is_repeated_by_the_same_command(empty_workspace, at, out):
     run_killed(*COPY, *out, at=at)
     (folder,) = (path for path in (Path("run"), *Path().glob("runs/*")) if path.is_dir())
@@ -197,6 +198,7 @@ def test_killed_run_is_repeated_by_the_same_command(empty_workspace, at, out):
     assert not [path for path in folder.rglob("*") if files.is_temporary(path)]
 
 
+@pytest.mark.slow
 def test_run_killed_in_its_teachers_training_is_repeated(empty_workspace, finished, scores):
     run_killed(*SEQKD, at=(BC, "loss", 3))
     assert not run_folder.has_content(Path("run"))

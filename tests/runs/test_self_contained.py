@@ -13,6 +13,7 @@ import cli
 import dagger
 import generate
 import score
+from support.cases import others_slow
 from support.commands import CPU, SMALL_STUDENT, TINY_RUN, TRAINED_TEACHER, run_in_process
 from support.pretrained_models import FAMILIES
 
@@ -30,8 +31,7 @@ RUNS = {  # name: its overrides
     "G2P-v0": ["env=G2P-v0", "env.data_dir=words", *TRAINED_TEACHER, *SMALL_STUDENT],
     "Tightrope-v0": ["env=Tightrope-v0", "env.train=40", "env.horizon=6", *SMALL_STUDENT],
 }
-SLOW = ("lstm", "sru", "G2P-v0", "Tightrope-v0")
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in RUNS]
+NAMES = others_slow(RUNS.keys(), "gru", "Copy-v0")
 TEST_SETS = {"Copy-v0": "", "Tightrope-v0": "", "G2P-v0": "words"}  # generated, or elsewhere
 
 

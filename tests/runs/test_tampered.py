@@ -24,6 +24,7 @@ import score
 import show
 import speed
 from agents.training.checkpoint import load_tensors, save_tensors
+from support.cases import others_slow
 from support.commands import CPU, SEQKD, run_in_process
 from support.files import truncate
 from textgen_env.data.files import load_json, save_json
@@ -204,13 +205,18 @@ READERS = {
 NEEDS = {"export": "ctranslate2"}
 
 
+LONG = ("resume", "compare")  # commands that read all settings of a run again
+
+
 def cases() -> Iterator[Any]:
-    """Each damage with one of its readers, each reader with one damage of a file; others: slow."""
+    """Each damage with one of its short readers, or one with a long reader; the others are slow."""
     for file, damages in DAMAGES.items():
         readers = [name for name, reader in READERS.items() if file in reader.files]
+        short = [name for name in readers if name not in LONG]
         for number, damage in enumerate(damages):
-            for place, reader in enumerate(readers):
-                chosen = number % len(readers) == place
+            for reader in readers:
+                chosen = reader == short[number % len(short)] if short else False
+                chosen |= reader in LONG and number == LONG.index(reader)
                 marks = [] if chosen else [pytest.mark.slow]
                 yield pytest.param(
                     reader, file, damage, id=f"{reader}-{file}-{damage}", marks=marks
@@ -250,7 +256,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("pattern", "message"), AGAIN.values(), ids=AGAIN.keys())
+@pytest.mark.parametrize(("pattern", "message"), others_slow(AGAIN))
 def test_damaged_cache_is_named_and_made_again(workspace, pattern: str, message: str):
     (path,) = Path().glob(pattern)
     torn(path)
@@ -258,7 +264,7 @@ def test_damaged_cache_is_named_and_made_again(workspace, pattern: str, message:
     assert any(path.name in line and message in line for line in output.splitlines())
 
 
-@pytest.mark.parametrize("value", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize("value", others_slow(WRONG))
 def test_outputs_and_cost_with_a_valid_checksum_but_other_content(workspace, value: Any):
     outputs, cost = *Path().glob("run/outputs/*.json"), *Path().glob("cache/teachers/*/cost.json")
     for path in (outputs, cost):
