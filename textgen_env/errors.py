@@ -37,7 +37,7 @@ def unknown(kind: str, name: object, valid: Iterable[str]) -> UserError:
     """Build the error ``unknown env 'IWSTL-v0'; did you mean 'IWSLT-v0'? (valid: …)``."""
     names = sorted(valid)
     near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ";"
+    hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(names) if len(names) <= MAX_LISTED else f"{len(names)} names, see --help"
     return UserError(f"unknown {kind} {name!r}{hint} (valid: {listed})")
 

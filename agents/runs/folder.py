@@ -93,6 +93,9 @@ def _changes(folder: Path, config: DictConfig) -> dict[str, tuple[Any, Any]]:
     resumed = config.resume is True or (config.resume and has_content(folder))
     if not resumed or not path.is_file():
         return {}
+    step, steps = saved_step(folder), config.train.steps
+    if steps is not None and steps < step:
+        raise UserError(f"train.steps={steps}: the run in {folder} has done {step} steps")
     changed = check_same(path, config, UNFINISHED)
     if (folder / "results.json").is_file() and not _is_longer(changed):
         check_same(path, config, FINISHED)
@@ -118,9 +121,7 @@ def _record_changes(folder: Path, config: DictConfig) -> None:
     changed, results = _changes(folder, config), folder / "results.json"
     if not changed:
         return
-    step, steps = saved_step(folder), config.train.steps
-    if steps is not None and steps < step:
-        raise UserError(f"train.steps={steps}: the run in {folder} has done {step} steps")
+    step = saved_step(folder)
     record_changes(folder, step, changed)
     if _is_longer(changed) and results.is_file():
         results.rename(folder / f"results-{step}.json")
