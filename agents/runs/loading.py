@@ -6,6 +6,8 @@ downloaded.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +98,8 @@ def load_student(
     config, results = read_run(folder, env)
     config.device, config.precision = device, precision
     machine = resolve_machine(config)
-    try:
-        with local_only():
-            task = build_task(config)
-    except UserError as error:
-        where = "" if env else f"{folder / 'config.yaml'}: "  # else a key of the command line
-        raise UserError(f"{where}{error}") from error
+    with task_of(folder, env):
+        task = build_task(config)
     before, now = results["corpus"]["fingerprint"], task.corpus.fingerprint
     if before != now:
         raise UserError(
@@ -111,6 +109,22 @@ def load_student(
     student, _ = load_policy(folder, task.vocabulary)
     student.to(machine.device).eval().requires_grad_(False)
     return config, task, student
+
+
+@contextmanager
+def task_of(folder: Path, env: Env | None) -> Iterator[None]:
+    """Load the task of a run without downloads; errors name its ``config.yaml``.
+
+    Args:
+        folder: the run folder.
+        env: options from the command line; if there are any, the error is about one of them.
+    """
+    try:
+        with local_only():
+            yield
+    except UserError as error:
+        where = "" if env else f"{folder / 'config.yaml'}: "
+        raise UserError(f"{where}{error}") from error
 
 
 def read_run(folder: Path, env: Env | None = None) -> tuple[DictConfig, dict[str, Any]]:

@@ -11,10 +11,9 @@ from omegaconf import DictConfig
 from agents.discovery import settings
 from agents.model import Model
 from agents.runs.config import chosen
-from agents.runs.loading import Env, read_run
+from agents.runs.loading import Env, read_run, task_of
 from agents.runs.model import PRETRAINED, open_model
 from agents.runs.task import read_task
-from textgen_env.data.hub import local_only
 from textgen_env.data.scope import only_split
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks import find
@@ -75,8 +74,10 @@ def load_scored(
     name, options = _named(env) if config is None else chosen(config.env)
     steps, known = asdict(model.text_settings.preprocessing), settings(find(name).load)
     options |= {step: done for step, done in steps.items() if step in known}
-    with only_split(split, model.vocabulary), local_only():
-        task = _fitted(_with_split(read_task(name, options), split), model)
+    with only_split(split, model.vocabulary):
+        with task_of(Path(run), env):
+            task = read_task(name, options)
+        task = _fitted(_with_split(task, split), model)
     if not env and (before := results["corpus"]["source"]) != task.corpus.source:
         raise UserError(
             f"{run}: its {before} corpus is not available, only the {task.corpus.source} one; "

@@ -133,7 +133,7 @@ def test_longer_training_is_recorded_and_follows_the_new_schedule(copy_run):
     ]
     assert json.loads(Path("run/results.json").read_text())["changes"] == changes
     assert Path("run/results-6.json").is_file()
-    with pytest.raises(UserError, match=r"holds another run: train\.steps=12 there, 6 here"):
+    with pytest.raises(UserError, match=r"train\.steps=6: the run in run has done 12 steps"):
         dagger.main(read("train.steps=6"))
 
 
