@@ -38,7 +38,7 @@ IMITATION = {"steps": 4_000, "lr": 0.001, "epochs": 8, "batch": 128, "envs": 64,
 DEFAULTS = {  # a reward has less information than a label, so that it takes more steps
     "sb3_ppo": PPO,
     "sb3_maskable_ppo": PPO,
-    # nothing clips A2C's updates: at PPO's rate and entropy it always outputs the same token
+    # with a higher rate and a smaller entropy bonus it did not learn: docs/interop.md
     "sb3_a2c": {**PPO, "steps": 100_000, "lr": 0.0015, "epochs": 1, "entropy": 0.05},
     "imitation_bc": IMITATION,
     "imitation_dagger": {**IMITATION, "steps": 2_000},

@@ -135,6 +135,10 @@ class Batch:
             self.row[on_cpu],
         )
 
+    def with_episodes(self, episodes: Trajectories) -> Batch:
+        """Replace the targets of all rows by ``episodes``, one per row."""
+        return replace(self, target=episodes.action, length=episodes.length.cpu())
+
     def with_rows(self, which: Tensor, episodes: Trajectories) -> Batch:
         """Replace the targets of the selected rows and trim the targets to the longest row.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -62,7 +61,7 @@ class AdaSwitch(Algorithm):
         switched = torch.zeros(len(batch), dtype=torch.bool, device=device)
         generate = interleaved(self.policy, self.oracle, self.choose)
         mixed = generate(batch.source, batch.limit, noise, memory=(recent, switched))
-        batch = replace(batch, target=mixed.episodes.action, length=mixed.episodes.length.cpu())
+        batch = batch.with_episodes(mixed.episodes)
         loss = distillation_loss(self.policy, self.oracle, batch, self.divergence)
         loss.metrics = {
             **loss.metrics,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from agents.algorithms.base import Algorithm, Clock, Loss
+from agents.estimators.episodes import reverse_kl_terms
 from agents.estimators.returns import padded, rewards_to_go
-from agents.generation.decoding import allowed_log_probs, pick
+from agents.generation.decoding import pick
 from agents.generation.interleaved import interleaved
-from agents.generation.rollout import without_dropout
 from textgen_env.errors import Range, check_range
 from textgen_env.types import Batch, Oracle, Policy, select_positions
 
@@ -60,18 +59,12 @@ class MiniLLM(Algorithm):
         would depend on the lengths of the others.
         """
         weight, batch = batch.tokens, self.generate(batch, clock)
-        states = batch.source, batch.prefix, batch.mask_cpu
-        with without_dropout(self.policy):  # as in generation: with dropout q would differ
-            log_q = allowed_log_probs(self.policy(*states))  # [N, V]
-        log_p = allowed_log_probs(self.oracle.log_probs(*states))  # [N, V]
-        single_step = (log_q.exp() * (log_q - log_p)).sum(-1)  # [N], -E[r_t]
-        action = select_positions(batch.target, batch.mask_cpu)[:, None]
-        log_q, log_p = (x.gather(1, action)[:, 0] for x in (log_q, log_p))  # [N]
+        kl, log_q, log_p = reverse_kl_terms(self.policy, self.oracle, batch)  # [N], kl is -E[r_t]
         q, p = log_q.detach().exp(), log_p.exp()
         ratio = q / (self.teacher_mix * p + (1 - self.teacher_mix) * q)  # [N], w_t
         later = self.after(log_p - log_q.detach(), batch.mask) * log_q  # [N], R_{t+1} log q(y_t)
-        metrics = {"reverse_kl": single_step.detach().mean()}
-        return Loss((ratio * (single_step - later)).sum(), weight, metrics, batch.tokens)
+        metrics = {"reverse_kl": kl.detach().mean()}
+        return Loss((ratio * (kl - later)).sum(), weight, metrics, batch.tokens)
 
     def generate(self, batch: Batch, clock: Clock) -> Batch:
         """The batch with targets sampled from p̃."""
@@ -87,7 +80,7 @@ class MiniLLM(Algorithm):
         needed = noise.shape[1], noise.shape[1] if self.teacher_mix else 0
         generate = interleaved(self.policy, self.oracle, choose)
         episodes = generate(batch.source, batch.limit, noise, needed=needed).episodes
-        return replace(batch, target=episodes.action, length=episodes.length.cpu())
+        return batch.with_episodes(episodes)
 
     def after(self, reward: Tensor, mask: Tensor) -> Tensor:
         """R_{t+1} ``[N]`` from the ``reward`` ``[N]`` of each step in ``mask`` ``[B, T]``."""

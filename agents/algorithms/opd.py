@@ -7,10 +7,9 @@ from functools import partial
 import torch
 
 from agents.algorithms.base import Algorithm, Clock, Loss
+from agents.estimators.episodes import reverse_kl_terms
 from agents.estimators.returns import padded, rewards_to_go
-from agents.generation.decoding import allowed_log_probs
 from agents.generation.roll_in import with_rollouts
-from agents.generation.rollout import without_dropout
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.types import Batch, Oracle, Policy, select_positions
 
@@ -63,13 +62,7 @@ class OPD(Algorithm):
 
     def reverse_kl(self, batch: Batch) -> Loss:
         """A loss whose gradient is ∇L, on a batch whose targets are samples of the student."""
-        states = batch.source, batch.prefix, batch.mask_cpu
-        with without_dropout(self.policy):  # as in generation: with dropout q would differ
-            log_q = allowed_log_probs(self.policy(*states))  # [N, V]
-        log_p = allowed_log_probs(self.oracle.log_probs(*states))  # [N, V]
-        kl = (log_q.exp() * (log_q - log_p)).sum(-1)  # [N], -E[r_t]
-        action = select_positions(batch.target, batch.mask_cpu)[:, None]
-        log_q, log_p = (x.gather(1, action)[:, 0] for x in (log_q, log_p))  # [N]
+        kl, log_q, log_p = reverse_kl_terms(self.policy, self.oracle, batch)  # [N], kl is -E[r_t]
         reward = log_p - log_q.detach()  # [N], r_t
         to_go = rewards_to_go(padded(reward, batch.mask), self.discount)  # [B, T]
         to_go = select_positions(to_go, batch.mask_cpu)  # [N]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -54,7 +53,7 @@ class SKD(Algorithm):
         names = "roll-in", "replacement"
         noise = torch.stack([clock.uniform(name, batch.row, steps) for name in names], 2)
         mixed = interleaved(self.policy, self.oracle, self.choose)(batch.source, batch.limit, noise)
-        batch = replace(batch, target=mixed.episodes.action, length=mixed.episodes.length.cpu())
+        batch = batch.with_episodes(mixed.episodes)
         loss = distillation_loss(self.policy, self.oracle, batch, self.divergence)
         loss.metrics = {**loss.metrics, "replaced": mixed.expert.sum() / batch.tokens}
         return loss

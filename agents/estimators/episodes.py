@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,10 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from agents.estimators.returns import padded
+from agents.generation.decoding import allowed_log_probs
 from agents.generation.rollout import rollout, without_dropout
 from agents.losses.loss import Loss
 from textgen_env.errors import UserError
-from textgen_env.types import EOS, PAD, Batch, Policy, Trajectories, select_positions
+from textgen_env.types import EOS, PAD, Batch, Oracle, Policy, Trajectories, select_positions
 
 # rows [B] of the training split, episodes → float64 [B, T]
 Reward = Callable[[Tensor, Trajectories], np.ndarray]
@@ -73,8 +74,7 @@ def generate_episodes(
         noise = noise.mT.flatten(0, 1)  # [R, T]
     trajectories = rollout(policy, batch.source, limit, noise, forced=forced)
     rewards = compute_rewards(reward, batch.index, trajectories)
-    batch = replace(batch, target=trajectories.action, length=trajectories.length.cpu())
-    return ScoredEpisodes(batch, rewards.float())
+    return ScoredEpisodes(batch.with_episodes(trajectories), rewards.float())
 
 
 def log_probs_of(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -88,6 +88,23 @@ def log_probs_of(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
         logits = policy.head(features)[:, EOS:].float()  # PAD and BOS come before EOS
     action = select_positions(batch.target, batch.mask_cpu) - EOS  # [N]
     return padded(-F.cross_entropy(logits, action, reduction="none"), batch.mask), features
+
+
+def reverse_kl_terms(policy: Policy, oracle: Oracle, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """What the gradient of the sequence-level reverse KL needs, at the N states of ``batch``.
+
+    Policy q and oracle p are those of generation, without dropout and without PAD and BOS.
+
+    Returns:
+        The KL ``[N]`` of q to p over the vocabulary, and log q and log p ``[N]`` of the actions.
+    """
+    states = batch.source, batch.prefix, batch.mask_cpu
+    with without_dropout(policy):
+        log_q = allowed_log_probs(policy(*states))  # [N, V]
+    log_p = allowed_log_probs(oracle.log_probs(*states))  # [N, V]
+    kl = (log_q.exp() * (log_q - log_p)).sum(-1)  # [N]
+    action = select_positions(batch.target, batch.mask_cpu)[:, None]
+    return kl, log_q.gather(1, action)[:, 0], log_p.gather(1, action)[:, 0]
 
 
 def compute_rewards(reward: Reward, index: Tensor, trajectories: Trajectories) -> Tensor:

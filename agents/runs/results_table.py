@@ -106,13 +106,12 @@ def measure_speeds(
     speeds = {}
     for size in BATCHES:
         rates = decoding_speed(named, task, test, size, rounds)
+        keys = {name: f"{'|'.join(name)}_tokens_per_second" for name in decoders}
         speeds[size] = {
-            name: tuple(
-                rates[f"{'|'.join(name)}_tokens_per_second{end}"] for end in ("", "_low", "_high")
-            )
-            for name in decoders
+            name: (rates[key], rates[f"{key}_low"], rates[f"{key}_high"])
+            for name, key in keys.items()
         }
-    return speeds  # type: ignore[return-value]
+    return speeds
 
 
 def table_rows(
@@ -165,7 +164,7 @@ def table_rows(
 def _speeds_of(
     key: tuple[str, str], speeds: dict[int, dict[Name, Any]], form: str | None = None
 ) -> dict[int, dict[str, Any]]:
-    """``{batch: {form: rates}}`` of one system, without its export unless that is asked for."""
+    """``{batch: {form: rates}}`` of one system: those of ``form``, or all but its export."""
     return {
         size: {
             name[2]: rates

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -158,6 +158,15 @@ def _one_line(error: Exception, given: dict[str, Override], known: dict[str, Key
     if kind == "list" and "[" not in word:
         example = f", such as {key}=[{word.partition('=')[2]}]"
     return UserError(f"{word}: expected {kind}{example}")
+
+
+def literal(value: Any) -> str:
+    """``value`` in Hydra's grammar, from which it is parsed again."""
+    if isinstance(value, str):
+        return words.quote(value)
+    if isinstance(value, Sequence):  # also a list of OmegaConf
+        return f"[{','.join(map(literal, value))}]"
+    return show(value)
 
 
 def show(value: Any) -> str:

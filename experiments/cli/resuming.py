@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from agents.runs.config import is_outside, leaves, read_config
 from agents.runs.folder import has_content
 from cli import words
-from cli.composing import compose, initialized, show
+from cli.composing import compose, initialized, literal, show
 from cli.schema import default_groups, keys
 from textgen_env.errors import UserError
 
@@ -69,12 +68,5 @@ def _overrides(
                 f"{path} names {key}={value}, which is not part of this project, and a run folder "
                 f"imports and downloads nothing: repeat {key}={value} on the command line"
             )
-        saved.append(f"{key}={_literal(value)}")
+        saved.append(f"{key}={literal(value)}")
     return words.parse(saved)
-
-
-def _literal(value: Any) -> str:
-    """``value`` in Hydra's grammar."""
-    if OmegaConf.is_list(value):
-        return f"[{','.join(map(_literal, value))}]"
-    return words.quote(value) if isinstance(value, str) else show(value)

@@ -11,10 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from agents.runs.config import read_config
 from cli.command import read
-from cli.composing import show
+from cli.composing import literal
 from cli.planning import check_lists
 from cli.schema import config_of
-from cli.words import quote
 from textgen_env.errors import UserError, unknown
 
 FOLDER = Path(__file__).parents[1] / "conf" / "table"
@@ -59,16 +58,9 @@ def read_table(name: str | None, given: dict[str, Any], overrides: Iterable[str]
     title = str(values.pop("title", path.stem))
     values |= {key: value for key, value in given.items() if value}
     lists = {field.name for field in fields(config_of("compare"))} - {"out", "overrides"}
-    words = {key: f"{key}={_text(value)}" for key, value in values.items()}
+    words = {key: f"{key}={literal(value)}" for key, value in values.items()}
     config = read("compare", [word for key, word in words.items() if key in lists])
     runs = {key: word for key, word in words.items() if key not in lists}
     runs |= {word.partition("=")[0]: word for word in overrides}
     check_lists(config, [*runs.values()])
     return Table(path.stem, title, config, [*runs.values()])
-
-
-def _text(value: Any) -> str:
-    """``value`` in Hydra's grammar."""
-    if isinstance(value, list):
-        return f"[{','.join(map(_text, value))}]"
-    return quote(value) if isinstance(value, str) else show(value)

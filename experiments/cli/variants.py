@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from hydra.core.override_parser.types import Transformer
 
 from cli import idle, words
-from cli.composing import show
+from cli.composing import literal, show
 from cli.schema import keys, options
 from textgen_env.errors import UserError, unknown
 
@@ -91,21 +91,12 @@ def _variant(group: str, entry: Any) -> Variant:
             if path not in known:
                 raise unknown("key", key, [word.removeprefix(f"{group}.") for word in own])
         full[path] = value
-    return Variant(group, name, tuple(f"{key}={_text(value)}" for key, value in full.items()))
+    return Variant(group, name, tuple(f"{key}={literal(value)}" for key, value in full.items()))
 
 
 def show_dict(settings: dict[str, Any]) -> str:
     """``{rate: 0.1}``."""
     return "{" + ", ".join(f"{key}: {show(value)}" for key, value in settings.items()) + "}"
-
-
-def _text(value: Any) -> str:
-    """``value`` in Hydra's grammar."""
-    if isinstance(value, str):
-        return words.quote(value)
-    if isinstance(value, Sequence):
-        return f"[{','.join(map(_text, value))}]"
-    return show(value)
 
 
 def split_sweeps(overrides: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
