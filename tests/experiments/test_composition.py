@@ -39,12 +39,18 @@ def test_a_configuration_holds_plain_values_without_interpolations():
     assert OmegaConf.create(OmegaConf.to_yaml(config)) == config
 
 
-@pytest.mark.parametrize("env", tasks())
-@pytest.mark.parametrize("preset", ["quick", "paper"])
-def test_every_preset_composes_and_sets_keys_that_exist(env, preset):
-    known = set(GROUPS).union(
+@pytest.fixture(scope="module")
+def known():
+    """The keys of every choice of every group."""
+    return set(GROUPS).union(
         *(keys("dagger", {group: name}) for group in GROUPS for name in options(group))
     )
+
+
+@pytest.mark.parametrize(
+    ("env", "preset"), [(env, name) for env in tasks() for name in presets(env)]
+)
+def test_every_preset_composes_and_sets_keys_that_exist(env, preset, known):
     config = leaves(read("dagger", [f"env={env}", f"preset={preset}"]))
     for key, value in presets(env)[preset].items():
         group, _, names = key.partition("=")

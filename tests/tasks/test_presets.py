@@ -30,12 +30,18 @@ def composed(env: str, preset: str) -> dict[str, Any]:
     return leaves(read("dagger", [f"env={env}", f"preset={preset}"]))
 
 
+@cache
+def own_keys(algorithm: str) -> dict[str, Any]:
+    """The keys of an algorithm with their defaults."""
+    known = keys("dagger", {"algorithm": algorithm})
+    return {key: known[key].default for key in known if key.startswith("algorithm.")}
+
+
 def chosen(env: str, preset: str, algorithm: str) -> dict[str, Any]:
     """The same as ``read``, composed by Hydra only once per task and preset."""
     config = composed(env, preset)
     config = {key: value for key, value in config.items() if not key.startswith("algorithm.")}
-    known = keys("dagger", {"algorithm": algorithm})
-    own = {key: known[key].default for key in known if key.startswith("algorithm.")}
+    own = own_keys(algorithm)
     *_, (_, _, special) = nodes("dagger", preset, {"env": env, "algorithm": algorithm})
     node = OmegaConf.create(nested({**config, **own, "algorithm.name": algorithm, **special}))
     return leaves(OmegaConf.create(OmegaConf.to_container(node, resolve=True)))
