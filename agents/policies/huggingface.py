@@ -30,7 +30,8 @@ class HuggingFacePolicy(nn.Module):
             layer, get no logit.
         before_source: Model ids before the source.
         before_target: Model ids before the prefix.
-        keeps_eos: Whether a decoder-only model sees the source's EOS.
+        keeps_eos: Whether a decoder-only model sees the EOS that ends a source. It always sees one
+            inside a source, such as between the turns of a chat.
     """
 
     ids: Tensor  # [V]
@@ -102,7 +103,9 @@ class HuggingFacePolicy(nn.Module):
         before_source = self.before_source.expand(len(source), -1)
         before_target = self.before_target.expand(len(source), -1)
         tokens = torch.cat([before_source, self.ids[source]], 1)  # [B, S]
-        hidden = source == PAD if self.keeps_eos else (source == PAD) | (source == EOS)
+        hidden = source == PAD
+        if not self.keeps_eos:
+            hidden |= (source == EOS) & F.pad(hidden[:, 1:], (0, 1), value=True)  # the last token
         present = F.pad((~hidden).long(), (before_source.shape[1], 0), value=1)  # [B, S]
         if self.has_encoder:
             output = self.model.get_encoder()(input_ids=tokens, attention_mask=present)

@@ -126,6 +126,19 @@ def test_head_of_features_equals_the_logits_of_the_model(kind, settings):
 
 
 @torch.no_grad()
+def test_a_hidden_eos_is_only_the_last_of_a_source(policies):
+    """A model with a separator; a source may be a chat, whose turns end with EOS."""
+    policy = policies["llama"]
+    source, prefix = torch.tensor([[5, EOS, 6, EOS, PAD], [7, EOS, EOS, 8, 9]]), prefixes(2, 4)
+    logits = policy(source, prefix)
+    for row, text in enumerate([[5, EOS, 6], [7, EOS, EOS, 8, 9]]):
+        prompt = torch.tensor([*policy.before_source, *policy.ids[text], *policy.before_target])
+        tokens = torch.cat([prompt, policy.ids[prefix[row, 1:]]])
+        expected = policy.model(tokens[None]).logits[0, len(prompt) - 1 :]
+        close(logits[row], policy.vocabulary_logits(expected))
+
+
+@torch.no_grad()
 def test_beam_search_scores_equal_teacher_forcing(policy):
     source = encode(policy, LINES)
     output = beam_search(policy, source, 10, width=4)
