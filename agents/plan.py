@@ -14,6 +14,7 @@ from agents.discovery import ALGORITHM, find_algorithm, settings
 from agents.evaluation.validation import validator
 from agents.generation.decoding import DECODER_VERSION
 from agents.model import VOCABULARY, Model, checkpoint_header
+from agents.policies.adapters import unfreeze
 from agents.precision import resolve_device, resolve_precision
 from agents.runs.demonstrations import training_demonstrations
 from agents.runs.training import make_algorithm, training_reward
@@ -108,7 +109,8 @@ class Plan:
             ``model``.
         """
         _check_model(model, task)
-        policy, config = model.policy.to(self.config.device).requires_grad_(True), self.config
+        policy, config = model.policy.to(self.config.device), self.config
+        unfreeze(policy)
         algorithm = self._build(policy, task, oracle)
         if algorithm.needs_start and not model.trained:
             raise UserError(
