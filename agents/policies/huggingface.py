@@ -156,7 +156,7 @@ class HuggingFacePolicy(nn.Module):
         positions = getattr(self.model.config, "max_position_embeddings", needed)
         if needed > positions:
             raise UserError(
-                f"the teacher has {positions} positions but the task needs {needed}: "
+                f"the model has {positions} positions but the task needs {needed}: "
                 "lower env.source_limit or env.horizon"
             )
 

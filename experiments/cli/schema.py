@@ -74,6 +74,7 @@ def options(group: str) -> dict[str, Callable[..., Any] | None]:
     if group == "student":
         return policies
     if group == "teacher":
+        del policies["hf"]  # it teaches as teacher.path=hf:…
         return {**policies, "exact": None}
     return dict(variants(agents.algorithms))
 
