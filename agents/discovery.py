@@ -141,7 +141,7 @@ def keys_of(group: str, settings: Iterable[str]) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        named = re.match(r"(\w+)=", str(error))
+        named = re.match(r"(\w+)[\w.]*=", str(error))
         if named and named[1] in settings:
             raise UserError(f"{group}.{error}") from error
         raise
