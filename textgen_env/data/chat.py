@@ -62,6 +62,22 @@ class Conversation(NamedTuple):
         return cls(prompt_of(text, PROMPT))
 
 
+def read_prompt(line: str, where: str) -> str:
+    """The source of a line with ``messages`` or a ``prompt`` to answer.
+
+    Raises:
+        UserError: It is malformed. The message begins with ``where``.
+    """
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict) or not {MESSAGES, PROMPT} & row.keys():
+        raise UserError(f'{where}: expected {{"messages": …}} or {{"prompt": …}}, got {line[:40]}')
+    name = MESSAGES if MESSAGES in row else PROMPT
+    return Conversation(prompt_of(row[name], f"{where}: {name}")).to_text()
+
+
 def prompt_of(value: Any, where: str) -> Messages:
     """The messages of a prompt, a list that ends with the user's or the text of one message.
 

@@ -28,13 +28,24 @@ Rendered = dict[int, tuple[str, Ids]]  # by row: a text and its tokens
 
 
 class Prompts(NamedTuple):
-    """Tokens of prompts, EOS included, and the number of those that lost their oldest turns.
+    """Tokens of prompts.
 
-    A prompt that is too long even with its last turn alone has its last ``limit + 1`` tokens.
+    Args:
+        ids: Of each prompt, EOS included. One that is too long even with its last turn alone has
+            its last ``limit + 1`` tokens.
+        shortened: The rows that lost their oldest turns.
     """
 
     ids: list[Ids]
-    shortened: int
+    shortened: list[int]
+
+
+class EncodedPairs(NamedTuple):
+    """Prompts, the turns that follow them, and the prompts of the teacher, if it sees others."""
+
+    prompts: Prompts
+    targets: list[Ids]
+    teacher_prompts: list[Ids]
 
 
 class ChatEncoder(NamedTuple):
@@ -66,19 +77,15 @@ class ChatEncoder(NamedTuple):
                 place = place_of(chunk.sources[number], corpus.places)
                 where = place or f"{corpus.origin}, {name} row {start + number + 1}"
                 raise UserError(f"{where}: {error}") from None
-        source, target, teacher_source = (
-            [np.array(ids) for chunk in chunks for ids in chunk[side]] for side in range(3)
-        )
         return Split(
-            source,
-            target,
+            [np.array(ids) for chunk in chunks for ids in chunk.prompts.ids],
+            [np.array(ids) for chunk in chunks for ids in chunk.targets],
             pairs,
-            shortened=sum(shortened for *_, shortened in chunks),
-            teacher_source=teacher_source,
+            shortened=sum(len(chunk.prompts.shortened) for chunk in chunks),
+            teacher_source=[np.array(ids) for chunk in chunks for ids in chunk.teacher_prompts],
         )
 
-    def _chunk(self, pairs: Pairs) -> tuple[list[Ids], list[Ids], list[Ids], int]:
-        """Prompts, turns, prompts of the teacher, and the number of shortened prompts."""
+    def _chunk(self, pairs: Pairs) -> EncodedPairs:
         conversations = [Conversation.from_text(source) for source in pairs.sources]
         messages = dict(enumerate(conversation.messages for conversation in conversations))
         prompts = self._render({i: (prompt, True) for i, prompt in messages.items()})
@@ -91,10 +98,10 @@ class ChatEncoder(NamedTuple):
         targets = {i: [EOS] for i in messages}
         for i, whole in self._render(turns).items():
             targets[i] = self._target(prompts[i], whole, i)
-        source, shortened = self._within_limit(messages, prompts)
         hidden = [c.teacher_prompt for c in conversations if c.teacher_prompt is not None]
-        teacher_source = self.prompts(hidden).ids if hidden else []
-        return source, [*targets.values()], teacher_source, shortened
+        teacher_prompts = [ids[-self.limit :] for ids in self.prompts(hidden).ids]
+        shortened = self._within_limit(messages, prompts)
+        return EncodedPairs(shortened, [*targets.values()], teacher_prompts)
 
     def prompts(self, prompts: Sequence[Messages]) -> Prompts:
         """Encode prompts, without the oldest turns if there are too many.
@@ -131,7 +138,7 @@ class ChatEncoder(NamedTuple):
                 ends = many if len(tokens) < self.limit else few
                 ends[i] = trial[i]
             trial = {i: (few[i] + many[i]) // 2 for i in trial if many[i] - few[i] > 1}
-        shortened = sum(len(ids[i]) <= self.limit for i in users)
+        shortened = [i for i in users if len(ids[i]) <= self.limit]
         return Prompts([tokens[-self.limit - 1 :] for tokens in ids.values()], shortened)
 
     def _target(self, prompt: tuple[str, Ids], whole: tuple[str, Ids], number: int) -> Ids:

@@ -73,7 +73,6 @@ def load(
     origin = CorpusSource(corpus, data_place(data, data_dir), columns, bundled_pairs)
     text = with_empty_references(origin.read(read_dialogues))
     text = every_turn(text) if turns == "every" else text
-    given = read_template(template) if template else ChatTemplate()
     return Task(
         ID,
         replace(text, places=columns.places),
@@ -83,7 +82,7 @@ def load(
         metric,
         metric,
         target_limit=target_limit,
-        template=scope.template or given,
+        template=scope.template or (read_template(template) if template else ChatTemplate()),
     )
 
 
