@@ -110,8 +110,7 @@ class Plan:
             ``model``.
         """
         _check_model(model, task)
-        policy, config = model.policy.to(self.config.device), self.config
-        unfreeze(policy)
+        policy, config = model.policy.to(self.config.device).requires_grad_(True), self.config
         algorithm = self._build(policy, task, oracle)
         if algorithm.needs_start and not model.trained:
             raise UserError(
