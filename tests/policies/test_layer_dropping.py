@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 import transformers
@@ -23,7 +25,7 @@ TYPES = ["sliding_attention", "full_attention"]
 def test_layers_are_kept_evenly(layers):
     for count in range(1, layers + 1):
         kept = kept_layers(layers, count)
-        gaps = {after - before for before, after in zip(kept, kept[1:], strict=False)}
+        gaps = {after - before for before, after in itertools.pairwise(kept)}
         assert kept[0] == 0
         assert len(kept) == count
         assert count == 1 or kept[-1] == layers - 1
