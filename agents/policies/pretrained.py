@@ -136,9 +136,9 @@ class PretrainedPolicy(HuggingFacePolicy):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
         """Load what ``state_dict`` returned."""
-        names = _tied_names(self).items()
-        tied = {name: state_dict[other] for name, other in names if other in state_dict}
-        return super().load_state_dict({**state_dict, **self._buffers, **tied}, *args, **kwargs)
+        tied = _tied_names(self).items()
+        again = {name: state_dict[other] for name, other in tied if other in state_dict}
+        return super().load_state_dict({**state_dict, **self._buffers, **again}, *args, **kwargs)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """As in ``nn.Module``, but what transformers never trains, such as sinusoids, stays so."""
@@ -151,9 +151,9 @@ class PretrainedPolicy(HuggingFacePolicy):
     def save_files(self, folder: Path) -> None:
         """Save the config, the tokenizer, the chat template and the generation config.
 
-        ``generate`` then suppresses the ids that no text has, such as padding of the output layer:
-        the policy gives them no probability, so training leaves their logits as they were. The base
-        model of an adapter is saved too.
+        ``generate`` then suppresses what the policy never generates, such as the padding of the
+        output layer: training leaves those logits as they were. With an adapter, its base model is
+        saved too.
         """
         if has_adapter(self) and self.source != folder / BASE:
             base = without_adapter(self)
@@ -163,10 +163,11 @@ class PretrainedPolicy(HuggingFacePolicy):
         file = "generation_config.json"
         original = self.files.get(file) or self.model.generation_config.to_json_string().encode()
         generation = json.loads(original)
-        size = self.model.get_output_embeddings().weight.shape[0]
-        unused = {*range(size)} - {*self.ids.tolist()}
-        suppressed = sorted(unused.union(generation.get("suppress_tokens") or ()))
-        generation |= {"suppress_tokens": suppressed or None}
+        missing = {*self.missing.tolist()}
+        used = {index for token, index in enumerate(self.ids.tolist()) if token not in missing}
+        unused = {*range(len(self.model.get_output_embeddings().weight))} - used
+        if suppressed := unused.union(generation.get("suppress_tokens") or ()):
+            generation["suppress_tokens"] = sorted(suppressed)
         contents = {"config.json": config, file: generation}
         texts = {name: json.dumps(content, indent=2) for name, content in contents.items()}
         for name, data in {**self.files, **{n: t.encode() for n, t in texts.items()}}.items():
