@@ -99,7 +99,9 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
     )
     if compiled and (pretrained_model or (not settings.path and settings.name != "transformer")):
         raise not_compiled  # before it is trained or downloaded
-    if settings.path and settings.path != STUDENT:
+    if settings.path == STUDENT:
+        console.print("teacher: the base model of the student, without the adapter")
+    elif settings.path:
         source = Path(pretrained_model or settings.path)
         source = source.resolve() if source.is_dir() else source
         console.print(f"teacher: opened from {source}", markup=False, soft_wrap=True)
@@ -153,7 +155,6 @@ def _base_model(student: Any) -> PretrainedPolicy:
             "teacher.path=student: the student has no adapter, so its training would change the "
             "teacher; add student=hf student.lora.rank=8, or name a model: teacher.path=hf:MODEL"
         )
-    console.print("teacher: the base model of the student, without the adapter")
     return without_adapter(student)
 
 
