@@ -68,6 +68,23 @@ class HuggingFacePolicy(nn.Module):
         for name, values in buffers.items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.int64))
 
+    @property
+    def checkpointing(self) -> bool:
+        """Whether the backward pass computes the layers again, to save memory."""
+        return bool(self.model.is_gradient_checkpointing)
+
+    @checkpointing.setter
+    def checkpointing(self, enabled: bool) -> None:
+        if not self.model.supports_gradient_checkpointing:
+            kind = self.model.config.model_type
+            raise UserError(
+                f"train.checkpointing: a {kind} model does not support it; leave it out"
+            )
+        if enabled:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        else:
+            self.model.gradient_checkpointing_disable()
+
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True."""
         return self.head(self.features(source, prefix, mask))
@@ -86,9 +103,12 @@ class HuggingFacePolicy(nn.Module):
         """The model's logits of the vocabulary for ``features`` ``[…, D]`` → ``[…, V]``."""
         model, config = self.model, self.model.config
         logits = model.get_output_embeddings()(features)  # [..., model's vocabulary]
-        logits = logits + getattr(model, "final_logits_bias", 0.0)  # BART and its relatives
-        logits = logits * getattr(model, "logit_scale", 1.0)  # Cohere
-        logits = logits / getattr(config, "logits_scaling", 1.0)  # Granite
+        if hasattr(model, "final_logits_bias"):  # BART and its relatives
+            logits = logits + model.final_logits_bias
+        if hasattr(model, "logit_scale"):  # Cohere
+            logits = logits * model.logit_scale
+        if hasattr(config, "logits_scaling"):  # Granite
+            logits = logits / config.logits_scaling
         if cap := getattr(config, "final_logit_softcapping", None):  # Gemma
             logits = cap * torch.tanh(logits / cap)
         return self.vocabulary_logits(logits)

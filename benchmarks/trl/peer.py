@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
@@ -55,9 +54,7 @@ def losses(answers: Answers, sizes: Sizes) -> None:
             answers.give(loss.item())
 
 
-def steps(
-    answers: Answers, sizes: Sizes, precision: str, checkpointing: bool, count: int
-) -> None:
+def steps(answers: Answers, sizes: Sizes, precision: str, checkpointing: bool, count: int) -> None:
     """Train for ``count`` steps; answer with the seconds of each and its parts."""
     words = [f"<{index}>" for index in range(sizes.vocabulary)]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, words[PAD]))

@@ -146,12 +146,13 @@ def _kind(hint: Any, default: Any) -> tuple[Any, tuple[str, ...]]:
 
 def keys(command: str, choices: dict[str, str]) -> dict[str, Key]:
     """``{dotted key: Key}`` of a command, for these choices of its groups."""
-    known = _flat(config_of(command))
+    known = dict(_flat(config_of(command)))
     for group, name in choices.items():
         known |= _flat(structured(group, name), f"{group}.")
     return known
 
 
+@cache
 def _flat(cls: type, prefix: str = "") -> dict[str, Key]:
     hints, flat = get_type_hints(cls), {}
     for field in dataclasses.fields(cls):
