@@ -37,7 +37,7 @@ def main(config: DictConfig) -> None:
     # Finds mistakes that would otherwise show after the teacher's training.
     check_settings(config, task, student)
     with open_folder(config, SCRIPT, cli.overrides()) as folder:
-        teacher = find_teacher(config, task, machine)
+        teacher = find_teacher(config, task, machine, student)
         algorithm = build_algorithm(config, task, student, teacher.oracle)
         run = Run(folder, config, machine, task, teacher, student)
         state, learned = distill(run, algorithm)

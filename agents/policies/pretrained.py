@@ -18,6 +18,16 @@ from typing import Any, Literal, Self
 import torch
 from torch import nn
 
+from agents.policies.adapters import (
+    MARK,
+    NO_ADAPTER,
+    LoRA,
+    add_adapter,
+    has_adapter,
+    merged,
+    save_adapter,
+    without_adapter,
+)
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
 from agents.policies.tokenizer import (
@@ -27,13 +37,14 @@ from agents.policies.tokenizer import (
     load_tokenizer,
     opened_model,
 )
-from agents.policies.untrusted import read_companions
+from agents.policies.untrusted import is_hub_name, read_companions
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import write_atomically
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
 from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
 
+BASE = "base"  # subfolder with the base model of an adapter
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 INITS = ("pretrained", "random")
 
@@ -42,7 +53,8 @@ class PretrainedPolicy(HuggingFacePolicy):
     """An encoder–decoder or causal model of Hugging Face, as a teacher or to be trained further.
 
     Its vocabulary is that of its tokenizer. ``save_files`` and ``save_weights`` fill a folder that
-    ``AutoModel…`` and ``AutoTokenizer`` open.
+    ``AutoModel…`` and ``AutoTokenizer`` open. With an adapter the subfolder ``base`` holds the base
+    model, so that the folder needs no other.
 
     Args:
         path: model folder, or name of a model on the Hub
@@ -54,6 +66,7 @@ class PretrainedPolicy(HuggingFacePolicy):
             train float32 weights with precision=bf16
         source_prefix: text before every source, as T5 needs it, tokenized separately
         separator: causal models: text between source and target, tokenized separately; empty: EOS
+        lora: adapter that is trained instead of the weights, which are frozen
         vocabulary: expected; None: any
         template: of conversations, which then decides what is before and after a source
         folder: where a run has saved the config and the tokenizer of a student; the weights are
@@ -72,15 +85,18 @@ class PretrainedPolicy(HuggingFacePolicy):
         dtype: Literal["float32", "bfloat16"] = "float32",
         source_prefix: str = "",
         separator: str = "",
+        lora: LoRA = NO_ADAPTER,
         vocabulary: Vocabulary | None = None,
         folder: Path | None = None,
         template: ChatTemplate | None = None,
     ) -> None:
+        lora = lora if isinstance(lora, LoRA) else LoRA(**lora)  # from the command line or a file
+        self.source = folder and folder / BASE if lora.rank else folder
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
         if init not in INITS:
             raise unknown("init", init, INITS)
-        name = _folder_name(path, folder)
+        name = _folder_name(path, self.source)
         if template and (source_prefix or separator):
             raise UserError("source_prefix and separator: the chat template replaces them")
         tokenizer = load_tokenizer(name, template)
@@ -89,7 +105,9 @@ class PretrainedPolicy(HuggingFacePolicy):
                 f"hf:{name}: its tokenizer has {len(tokenizer.vocabulary):,} tokens, which are not "
                 f"the {len(vocabulary):,} tokens of the task; use the tokenizer of the task"
             )
-        pretrained = folder is None and init == "pretrained"
+        # A checkpoint of a run has all weights, or those of the adapter alone.
+        pretrained = init == "pretrained" if folder is None else bool(lora.rank)
+        pretrained &= torch.get_default_device().type != "meta"  # only the sizes are needed
         with opened_model(name, pretrained) as (transformers, opened):
             config = transformers.AutoConfig.from_pretrained(opened, **OFFLINE)
             kept = (layers, decoder_layers) if folder is None else (None, None)
@@ -124,6 +142,10 @@ class PretrainedPolicy(HuggingFacePolicy):
         self.files = read_companions(name)
         if self.template:
             self.files[CHAT_TEMPLATE] = self.template.text.encode()
+        same = (layers, decoder_layers, init) == (None, None, "pretrained")
+        self.origin = path if same and path and is_hub_name(path) else None
+        if lora.rank is not None:
+            add_adapter(self, lora)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The weights of the model, those that are tied once; ``save_files`` has the rest."""
@@ -140,16 +162,22 @@ class PretrainedPolicy(HuggingFacePolicy):
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """As in ``nn.Module``, but what transformers never trains, such as sinusoids, stays so."""
         super().requires_grad_(requires_grad)
+        adapted = has_adapter(self)
         for name, weight in self.named_parameters():
-            weight.requires_grad &= name not in self.frozen
+            weight.requires_grad &= MARK in name if adapted else name not in self.frozen
         return self
 
     def save_files(self, folder: Path) -> None:
         """Save the config, the tokenizer, the chat template and the generation config.
 
         ``generate`` then suppresses what the policy never generates, such as the padding of the
-        output layer: training leaves those logits as they were.
+        output layer: training leaves those logits as they were. With an adapter, its base model is
+        saved too.
         """
+        if has_adapter(self) and self.source != folder / BASE:
+            base = without_adapter(self)
+            base.save_files(folder / BASE)
+            base.save_weights(folder / BASE)
         config = self.model.config.to_diff_dict() | {"architectures": [type(self.model).__name__]}
         file = "generation_config.json"
         original = self.files.get(file) or self.model.generation_config.to_json_string().encode()
@@ -167,12 +195,21 @@ class PretrainedPolicy(HuggingFacePolicy):
             write_atomically(folder / name, data)
 
     def save_weights(self, folder: Path) -> None:
-        """Save the weights as transformers does."""
+        """Save the weights as transformers does, or the adapter as PEFT does."""
+        if has_adapter(self):
+            save_adapter(self, folder, self.origin or str((folder / BASE).resolve()))
+            return
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as temporary:
             self.model.save_pretrained(temporary)
             for path in Path(temporary).glob("model*.safetensors*"):
                 os.replace(path, folder / path.name)
+
+    def save_merged(self, folder: Path) -> None:
+        """Save a whole model, the adapter merged into its weights."""
+        whole = merged(self) if has_adapter(self) else self
+        whole.save_files(folder)
+        whole.save_weights(folder)
 
 
 def load_pretrained(

@@ -115,7 +115,7 @@ def sanitized_folder(name: str, transformers: ModuleType, weights: bool = True) 
         UserError: The model is refused; the message names the file and what to do.
     """
     folder = _local_folder(name)
-    if os.path.lexists(folder / ADAPTER):
+    if weights and os.path.lexists(folder / ADAPTER):
         raise UserError("it is an adapter; merge it into its model and save the result")
     links = {
         file: path for file in VOCABULARIES if (path := _plain_file(folder, file, MAX_VOCABULARY))
@@ -153,12 +153,19 @@ def read_companions(name: str, files: frozenset[str] = COMPANIONS) -> dict[str, 
     return {file: path.read_bytes() for file, path in paths.items() if path}
 
 
+def is_hub_name(name: str) -> bool:
+    """Whether ``name`` may be that of a model on the Hub: it is no folder and no path."""
+    path = Path(name)
+    outside = path.is_absolute() or name.startswith(".") or name.count("/") > 1
+    return not (outside or path.is_dir())
+
+
 def _local_folder(name: str) -> Path:
     """The folder ``name``, or the downloaded files of that model on the Hub."""
     folder = Path(name)
     if folder.is_dir():
         return folder.resolve()
-    if folder.is_absolute() or name.startswith(".") or name.count("/") > 1:
+    if not is_hub_name(name):
         raise UserError("no such folder")
     from huggingface_hub import snapshot_download
 

@@ -24,6 +24,7 @@ from agents.generation.beam import beam_search
 from agents.generation.decoder import Decode, Decoder
 from agents.generation.demonstrations import BEAM
 from agents.model import build_policy, checkpoint_header, fingerprint, load_policy
+from agents.policies.adapters import has_adapter, without_adapter
 from agents.policies.pretrained import PretrainedPolicy, load_pretrained
 from agents.policies.transformer import TransformerPolicy
 from agents.runs.config import chosen, train_config, training_steps
@@ -31,6 +32,7 @@ from agents.runs.folder import finished_run
 from agents.runs.locks import locked
 from agents.runs.machine import Machine
 from agents.runs.results import RESULTS, read_results
+from agents.runs.student import build_student
 from agents.runs.task import pretrained_name
 from agents.training.checkpoint import load_error
 from agents.training.saving import Checkpoints, saved_step
@@ -50,6 +52,7 @@ from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
 MEMORY = ("accumulate", "checkpointing")  # keys of the training that do not change the teacher
+STUDENT = "student"  # as teacher.path: the base model of the student's adapter
 # Keys of the group teacher that do not belong to its architecture.
 TEACHER_KEYS = (
     *("path", "source_prefix", "separator", "length_penalty", "label_smoothing"),
@@ -76,8 +79,14 @@ class Teacher(NamedTuple):
         return self.oracle.policy if isinstance(self.oracle, PolicyOracle) else None
 
 
-def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
+def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any = None) -> Teacher:
     """Load the teacher of ``config.teacher``, or train it and cache it for later runs.
+
+    Args:
+        config: all settings.
+        task: has the student's vocabulary.
+        machine: precision and device.
+        student: its base model teaches with ``teacher.path=student``; None: it is built for that.
 
     Raises:
         UserError: the teacher cannot be loaded or trained with these settings.
@@ -90,7 +99,9 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
     )
     if compiled and (pretrained_model or (not settings.path and settings.name != "transformer")):
         raise not_compiled  # before it is trained or downloaded
-    if settings.path:
+    if settings.path == STUDENT:
+        console.print("teacher: the base model of the student, without the adapter")
+    elif settings.path:
         source = Path(pretrained_model or settings.path)
         source = source.resolve() if source.is_dir() else source
         console.print(f"teacher: opened from {source}", markup=False, soft_wrap=True)
@@ -103,6 +114,9 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
         policy = load_pretrained(pretrained_model, *names, task.template)
         vocabulary, path = policy.vocabulary, settings.path
         architecture = policy.model.config.model_type
+    elif settings.path == STUDENT:
+        policy = _base_model(student or build_student(config, task))
+        vocabulary, path, architecture = task.vocabulary, STUDENT, policy.model.config.model_type
     else:
         if settings.path:
             folder = finished_run(settings.path)
@@ -127,10 +141,21 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
             "architecture": architecture,
             "parameters": parameter_count(policy),
             "path": path,
+            **({"base": config.student.path} if path == STUDENT else {}),
             "cost": teacher_record(path, "cost"),
             **({"training": training} if (training := teacher_record(path, "training")) else {}),
         },
     )
+
+
+def _base_model(student: Any) -> PretrainedPolicy:
+    """The student with its adapter off; UserError if it has none."""
+    if not isinstance(student, PretrainedPolicy) or not has_adapter(student):
+        raise UserError(
+            "teacher.path=student: the student has no adapter, so its training would change the "
+            "teacher; add student=hf student.lora.rank=8, or name a model: teacher.path=hf:MODEL"
+        )
+    return without_adapter(student)
 
 
 def _exact(task: Task) -> Teacher:
@@ -156,6 +181,8 @@ def teacher_record(path: str, name: str) -> dict[str, Any] | None:
     Returns:
         As in ``results.json``; None if it is unknown.
     """
+    if path == STUDENT:
+        return None
     cached, run = Path(path) / f"{name}.json", Path(path) / "results.json"
     if cached.is_file():
         try:

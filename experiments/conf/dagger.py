@@ -48,7 +48,8 @@ class Teacher:
     path: str | None = key(
         None,
         "finished run folder whose student teaches, or hf:NAME_OR_FOLDER, a model of transformers "
-        "whose tokenizer the student also uses; null: train one",
+        "whose tokenizer the student also uses; student: the base model of the student's adapter; "
+        "null: train one",
     )
     source_prefix: str = key(
         "", "text before every source of an hf: teacher, as T5 needs it", empty=True
