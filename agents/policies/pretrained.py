@@ -1,8 +1,4 @@
-"""Pretrained Hugging Face models as policies: a folder, or the name of a model on the Hub.
-
-Model folders are untrusted: none of their code runs, and only safetensors weights are loaded
-(agents/policies/untrusted.py).
-"""
+"""Pretrained Hugging Face models as policies: a folder, or the name of a model on the Hub."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any, Literal, Self
 
 import torch
@@ -28,21 +23,17 @@ from agents.policies.adapters import (
     save_adapter,
     without_adapter,
 )
+from agents.policies.checks import check_identities, check_tokenizer, decoder_start
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
-from agents.policies.tokenizer import (
-    CHAT_TEMPLATE,
-    OFFLINE,
-    PretrainedTokenizer,
-    load_tokenizer,
-    opened_model,
-)
+from agents.policies.opening import OFFLINE, opened_model, pretrained_model, random_model
+from agents.policies.tokenizer import CHAT_TEMPLATE, PretrainedTokenizer, load_tokenizer
 from agents.policies.untrusted import is_hub_name, read_companions
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import write_atomically
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
-from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
+from textgen_env.types import EOS
 
 BASE = "base"  # subfolder with the base model of an adapter
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -108,36 +99,28 @@ class PretrainedPolicy(HuggingFacePolicy):
         # A checkpoint of a run has all weights, or those of the adapter alone.
         pretrained = init == "pretrained" if folder is None else bool(lora.rank)
         pretrained &= torch.get_default_device().type != "meta"  # only the sizes are needed
+        # The saved config has the numbers of layers already.
+        kept = (layers, decoder_layers) if folder is None else (None, None)
         with opened_model(name, pretrained) as (transformers, opened):
             config = transformers.AutoConfig.from_pretrained(opened, **OFFLINE)
-            kept = (layers, decoder_layers) if folder is None else (None, None)
-            smaller = smaller_config(config, *kept)  # the saved one is smaller already
-            if pretrained:
-                model = _pretrained_model(transformers, opened, config, DTYPES[dtype])
+            if config.is_encoder_decoder and separator:
+                raise UserError("separator is only for decoder-only models; leave it out")
+            smaller = smaller_config(config, *kept)
+            if not pretrained:
+                model = random_model(transformers, opened, smaller)
+            else:
+                model = pretrained_model(transformers, opened, config, DTYPES[dtype])
                 if smaller is not config:
                     model = keep_layers(model, smaller)
-            else:
-                model = _random_model(transformers, opened, smaller)
             for weight in model.parameters():
                 weight.data = weight.data.to(DTYPES[dtype])
-            has_encoder = config.is_encoder_decoder
-            if has_encoder and separator:
-                raise UserError("separator is only for decoder-only models; leave it out")
-            _check_tokenizer(model, tokenizer)
-            in_template = template is not None and not has_encoder
-            prepended = [] if in_template else tokenizer.prepended
-            before_source = prepended + tokenizer.encode(source_prefix)
-            before_target = (
-                _decoder_start(model, tokenizer.prepended)
-                if has_encoder
-                else tokenizer.encode(separator)
-            )
-            tokens, ids, *_ = tokenizer
-            keeps_eos = not (separator or in_template)
-            super().__init__(model, tokens, ids, before_source, before_target, keeps_eos)
+            check_tokenizer(model, tokenizer)
+            prompts = _prompts(model, tokenizer, source_prefix, separator)
+            shows_eos = not separator and (template is None or config.is_encoder_decoder)
+            super().__init__(model, tokenizer.vocabulary, tokenizer.ids, *prompts, shows_eos)
             self.frozen = {n for n, weight in self.named_parameters() if not weight.requires_grad}
             if folder is None:
-                _check_identities(self.eval())
+                check_identities(self.eval())
         self.template = tokenizer.template
         self.files = read_companions(name)
         if self.template:
@@ -233,6 +216,17 @@ def _folder_name(path: str | None, folder: Path | None) -> str:
     return str(folder or path)
 
 
+def _prompts(
+    model: Any, tokenizer: PretrainedTokenizer, source_prefix: str, separator: str
+) -> tuple[list[int], list[int]]:
+    """The model's ids before a source and before a target; a chat template has its own."""
+    prefix = tokenizer.encode(source_prefix)
+    if model.config.is_encoder_decoder:
+        return tokenizer.prepended + prefix, decoder_start(model, tokenizer.prepended)
+    prepended = [] if tokenizer.template else tokenizer.prepended
+    return prepended + prefix, tokenizer.encode(separator)
+
+
 def _tied_names(module: nn.Module) -> dict[str, str]:
     """``{name: other}`` of weights that are another weight by a second name."""
     first: dict[nn.Parameter, str] = {}
@@ -241,95 +235,6 @@ def _tied_names(module: nn.Module) -> dict[str, str]:
         for name, weight in module.named_parameters(remove_duplicate=False)
     }
     return {name: other for name, other in names.items() if name != other}
-
-
-def _pretrained_model(
-    transformers: ModuleType, folder: Path, config: Any, dtype: torch.dtype
-) -> Any:
-    options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
-    auto_class = _auto_class(transformers, config)
-    model, info = auto_class.from_pretrained(folder, config=config, **options, **OFFLINE)
-    if missing := info["missing_keys"]:
-        raise UserError(f"its weights lack {min(missing)} of {type(model).__name__}")
-    return model
-
-
-def _random_model(transformers: ModuleType, folder: Path, config: Any) -> Any:
-    model = _auto_class(transformers, config).from_config(config, trust_remote_code=False)
-    if (folder / "generation_config.json").is_file():
-        generation = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
-        model.generation_config = generation
-    return model
-
-
-def _auto_class(transformers: ModuleType, config: Any) -> Any:
-    if config.is_encoder_decoder:
-        return transformers.AutoModelForSeq2SeqLM
-    return transformers.AutoModelForCausalLM
-
-
-def _decoder_start(model: Any, prepended: list[int]) -> list[int]:
-    """The decoder's input before the first token; models are trained with ``prepended`` in it."""
-    generation = model.generation_config
-    start, forced = generation.decoder_start_token_id, generation.forced_bos_token_id
-    if start is None:
-        raise UserError("its config has no decoder_start_token_id")
-    if forced is not None:
-        return [start, forced]
-    return prepended if prepended[:1] == [start] else [start, *prepended]
-
-
-def _check_tokenizer(model: Any, tokenizer: PretrainedTokenizer) -> None:
-    size = model.get_output_embeddings().weight.shape[0]
-    highest = max(model_id for model_id in tokenizer.ids if model_id is not None)
-    if highest >= size:
-        raise UserError(
-            f"tokenizer and model do not match: the tokenizer has ids up to {highest:,}, "
-            f"the model only {size:,} tokens"
-        )
-    eos, model_eos = tokenizer.ids[EOS], model.generation_config.eos_token_id
-    if (
-        tokenizer.template is None
-        and model_eos is not None
-        and eos not in (model_eos if isinstance(model_eos, list) else [model_eos])
-    ):
-        raise UserError(
-            f"tokenizer and model do not match: EOS is {eos} in the tokenizer, "
-            f"{model_eos} in the model"
-        )
-    if model.config.is_encoder_decoder and tokenizer.appended not in ([], [eos]):
-        raise UserError("its tokenizer appends tokens other than EOS, which is not supported")
-
-
-@torch.no_grad()
-def _check_identities(policy: HuggingFacePolicy) -> None:
-    """Check on two short rows that the policy keeps the identities of ``textgen_env.types.Policy``.
-
-    Raises:
-        UserError: The model is not causal, attends to padding, has no consistent cache, or its
-            logits differ from ``head``.
-    """
-    token = policy.vocabulary_size - 1
-    source = torch.tensor([[token, token, token, EOS], [token, EOS, PAD, PAD]])
-    prefix = torch.tensor([[BOS, token, EOS], [BOS, EOS, token]])
-    kind = policy.model.config.model_type
-    try:
-        batched, single = policy(source, prefix)[1, :2], policy(source[1:, :2], prefix[1:, :2])[0]
-        state = policy.start(source, 2)
-        output = policy.model(**policy.model_inputs(state.prompt, state))
-        direct = policy.vocabulary_logits(output.logits[1, -1])
-        _, state = policy.step(prefix[:, 0], state)
-        cached, _ = policy.step(prefix[1:, 1], state.select(torch.tensor([1])))
-    except Exception as error:
-        raise UserError(f"a {kind} model cannot be used ({error})") from error
-    rounding = 1e-3 if batched.dtype == torch.float32 else 5e-2
-    tolerance = rounding * max(1.0, batched[batched > LOG_ZERO].abs().max().item())
-    pairs = [(single, batched), (direct, batched[0]), (cached[0], batched[1])]
-    if not all(bool((a - b).abs().max() < tolerance) for a, b in pairs):
-        raise UserError(
-            f"a {kind} model cannot be used: it is not causal, attends to padding, "
-            "or its cache or output layer is inconsistent"
-        )
 
 
 NAMES = {"hf": partial(PretrainedPolicy)}
