@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from agents.evaluation.outputs import cached_outputs, outputs_filename, subset
 from agents.generation.decoder import Decoder
+from agents.generation.demonstrations import oracle_decoder
 from agents.model import fingerprint
 from agents.reporting import read_metrics, versus
 from agents.reporting.comparison import (
@@ -174,11 +175,7 @@ def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int])
     teacher = find_teacher(config, task, machine)
     folder, texts = outputs_folder(teacher, task, machine.precision), {}
     for width in beams:
-        decode = (
-            teacher.decode
-            if teacher.policy is None
-            else Decoder(teacher.policy, width, *machine, penalty)
-        )
+        decode = oracle_decoder(teacher.oracle, width, *machine, penalty)
         texts[width] = cached_outputs(
             decode, task, test, folder / outputs_filename(len(test), width, penalty)
         )

@@ -25,10 +25,11 @@ def read_task(name: str, options: dict[str, Any]) -> Task:
 def build_task(config: DictConfig) -> Task:
     """The task of ``config.env`` with its corpus, whose description is printed.
 
-    Its tokens are those of the pretrained teacher, if there is one.
+    Its tokens are those of a pretrained teacher that shares them.
     """
     task = read_task(*chosen(config.env))
-    if model := pretrained_name(config):
+    shared = config.teacher.get("share_vocabulary", True)  # missing in runs of earlier versions
+    if shared and (model := pretrained_name(config)):
         task = task.with_vocabulary(load_tokenizer(model).vocabulary)
     task = task.with_metric(config.get("metric"))
     console.print("\n".join(task.describe()), markup=False, soft_wrap=True)

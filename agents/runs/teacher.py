@@ -21,10 +21,10 @@ from agents.algorithms.bc import BC
 from agents.discovery import keys_of
 from agents.evaluation.validation import validator
 from agents.generation.beam import beam_search
-from agents.generation.decoder import Decode, Decoder
-from agents.generation.demonstrations import BEAM
-from agents.model import build_policy, checkpoint_header, fingerprint, load_policy
-from agents.policies.pretrained import load_pretrained
+from agents.generation.decoder import Decode
+from agents.generation.demonstrations import BEAM, oracle_decoder
+from agents.model import VOCABULARY, build_policy, checkpoint_header, fingerprint, load_policy
+from agents.policies.pretrained import load_pretrained, load_tokenizer
 from agents.policies.transformer import TransformerPolicy
 from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
@@ -43,8 +43,10 @@ from textgen_env.data.files import (
     save_json,
     write_atomically,
 )
+from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.texts import ReencodingOracle, TextOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
@@ -52,9 +54,18 @@ from textgen_env.types import Oracle
 MEMORY = ("accumulate", "checkpointing")  # keys of the training that do not change the teacher
 # Keys of the group teacher that do not belong to its architecture.
 TEACHER_KEYS = (
-    *("path", "source_prefix", "separator", "length_penalty", "label_smoothing"),
-    *("compile", "seed", "train"),
+    *("path", "source_prefix", "separator", "share_vocabulary", "length_penalty"),
+    *("label_smoothing", "compile", "seed", "train"),
 )
+
+
+def teacher_vocabulary(config: DictConfig, task: Task) -> Vocabulary:
+    """The vocabulary of the teacher of ``config.teacher``, without loading its weights."""
+    if model := pretrained_name(config):
+        return load_tokenizer(model).vocabulary
+    if config.teacher.path:
+        return Vocabulary.load(finished_run(config.teacher.path) / VOCABULARY)
+    return task.vocabulary
 
 
 class Teacher(NamedTuple):
@@ -73,7 +84,12 @@ class Teacher(NamedTuple):
     @property
     def policy(self) -> Any:
         """The policy behind the oracle; None for an exact expert."""
-        return self.oracle.policy if isinstance(self.oracle, PolicyOracle) else None
+        return getattr(self.oracle, "policy", None)
+
+    def check_probabilities(self, command: str) -> None:
+        """UserError for a ``command`` that needs more than texts, which may be all there is."""
+        if isinstance(self.oracle, TextOracle):
+            raise self.oracle.error(command)
 
 
 def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
@@ -99,16 +115,17 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
     policy: Any
     if pretrained_model:
         policy = load_pretrained(pretrained_model, settings.source_prefix, settings.separator)
-        policy.check_limits(task.source_limit, task.horizon)
         vocabulary, path = policy.vocabulary, settings.path
+        if vocabulary.fingerprint == task.vocabulary.fingerprint:
+            policy.check_limits(task.source_limit, task.horizon)
         architecture = policy.model.config.model_type
     else:
         if settings.path:
             folder = finished_run(settings.path)
         else:
             folder = _cached_teacher(config, task, machine)
-        policy, header = load_policy(folder, task.vocabulary)
-        vocabulary, path = task.vocabulary, str(folder)
+        vocabulary, path = Vocabulary.load(folder / VOCABULARY), str(folder)
+        policy, header = load_policy(folder, vocabulary)
         architecture = header["architecture"]["name"]
     policy.to(machine.device).requires_grad_(False)
     if compiled:
@@ -116,10 +133,13 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
             raise not_compiled
         for layer in (*policy.encoder, *policy.decoder):
             layer.compile(dynamic=True)
-    search = partial(beam_search, width=BEAM, length_penalty=settings.length_penalty)
+    oracle = policy_oracle(policy, vocabulary, task.vocabulary, settings.length_penalty, path)
+    if isinstance(oracle, TextOracle):
+        console.print(f"teacher: exchanges texts: {oracle.reason}", markup=False, soft_wrap=True)
+    beam, penalty = config.evaluate.beam, config.evaluate.length_penalty
     return Teacher(
-        oracle=PolicyOracle(policy, search, vocabulary, task.vocabulary),
-        decode=Decoder(policy, config.evaluate.beam, *machine, config.evaluate.length_penalty),
+        oracle=oracle,
+        decode=oracle_decoder(oracle, beam, *machine, penalty),
         summary={
             "architecture": architecture,
             "parameters": parameter_count(policy),
@@ -128,6 +148,24 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
             **({"training": training} if (training := teacher_record(path, "training")) else {}),
         },
     )
+
+
+def policy_oracle(
+    policy: Any, vocabulary: Vocabulary, student: Vocabulary, length_penalty: float, name: str = ""
+) -> PolicyOracle | ReencodingOracle:
+    """The policy as an oracle; one with another vocabulary than the student's exchanges texts.
+
+    Args:
+        policy: the teacher.
+        vocabulary: the teacher's.
+        student: the student's.
+        length_penalty: of the beam search that generates demonstrations.
+        name: the teacher's, for messages.
+    """
+    search = partial(beam_search, width=BEAM, length_penalty=length_penalty)
+    if vocabulary.fingerprint == student.fingerprint:
+        return PolicyOracle(policy, search, vocabulary, student)
+    return ReencodingOracle(policy, partial(search, policy), vocabulary, student, name)
 
 
 def _exact(task: Task) -> Teacher:
@@ -169,6 +207,8 @@ def outputs_folder(teacher: Teacher, task: Task, precision: str) -> Path:
     policy = teacher.policy
     name = teacher.summary["architecture"] if policy is None else fingerprint(policy)
     limits = "-".join(map(str, task.limits))
+    if isinstance(teacher.oracle, ReencodingOracle):
+        limits += f"-{teacher.oracle.vocabulary.fingerprint}-{task.vocabulary.fingerprint}"
     key = f"{task.id}-{task.corpus.fingerprint}-{limits}-{name}-{precision}"
     return cache_dir() / "outputs" / key
 

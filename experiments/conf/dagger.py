@@ -58,6 +58,11 @@ class Teacher:
         "text between source and target of a decoder-only hf: teacher; empty: its EOS token",
         empty=True,
     )
+    share_vocabulary: bool = key(
+        True,
+        "the student takes the tokenizer of an hf: teacher; false: it keeps the task's, and the "
+        "two exchange texts, which is enough for seqkd, seqinter and rewards",
+    )
     compile: bool = key(
         False, "compile the layers of a transformer with torch.compile; pays off on a GPU"
     )
