@@ -28,7 +28,7 @@ from agents.policies.huggingface import HuggingFacePolicy
 from agents.runs.folder import has_content, resumable
 from agents.runs.locks import locked
 from agents.runs.model import open_model
-from agents.runs.teacher import policy_oracle
+from agents.runs.oracles import policy_oracle, recorded_oracle
 from agents.training.signals import Interrupted
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.metrics.scores import Score, report_scores
@@ -91,10 +91,11 @@ def distill(
     The student is trained in place and ends with the weights of its best validation.
 
     Args:
-        teacher: a model, an oracle, or the name of a model for ``load``. A model with other tokens
-            than the task's exchanges texts with the student, which is enough for "seqkd",
-            "seqinter" and rewards; ``task.with_vocabulary(teacher.vocabulary)`` is a task with its
-            tokens.
+        teacher: a model, an oracle, the name of a model for ``load``, or ``outputs:FILE``, its
+            recorded outputs for the training sources (``textgen_env.data.outputs``). A model with
+            other tokens than the task's exchanges texts with the student, which is enough for
+            "seqkd", "seqinter" and rewards; ``task.with_vocabulary(teacher.vocabulary)`` is a task
+            with its tokens.
         student: a new model, or a trained one to train further.
         task: as in ``train``.
         algorithm: as in ``train``.
@@ -164,6 +165,9 @@ def load(name: Path | str, **pretrained: Any) -> Model:
 def _oracle(teacher: Model | Oracle | Path | str, student: Model, task: Task, plan: Plan) -> Oracle:
     """The teacher as an oracle on the plan's device."""
     if isinstance(teacher, Path | str):
+        scheme, _, path = str(teacher).partition(":")
+        if scheme == "outputs":
+            return recorded_oracle(path, task)
         teacher = load(teacher)
     if not isinstance(teacher, Model):
         if not is_oracle(teacher):

@@ -42,7 +42,8 @@ def save_html(
         "curves": [panel_svg(panel, metrics) for panel in panels(metrics)],
         "samples": [mark_differences(sample) for sample in samples],
         "agreeing": sum(
-            str(sample["teacher"]).split() == str(sample["student"]).split() for sample in samples
+            str(sample.get("teacher")).split() == str(sample["student"]).split()
+            for sample in samples
         ),
         "config": config_yaml,
     }
@@ -81,7 +82,8 @@ def mark_differences(sample: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("source", "reference", *facts.MODELS)
     texts = {key: str(sample.get(key) or facts.MISSING) for key in keys}
     segments: dict[str, Segments] = {key: [(False, text)] for key, text in texts.items()}
-    segments["teacher"], segments["student"] = differences(texts["teacher"], texts["student"])
+    if "teacher" in sample:
+        segments["teacher"], segments["student"] = differences(texts["teacher"], texts["student"])
     return {"index": sample["index"], **segments}
 
 

@@ -38,6 +38,7 @@ from textgen_env.data.files import cache_dir
 from textgen_env.data.schema import COUNT, SECONDS, check
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
+from textgen_env.oracles.recorded import RecordedOracle
 from textgen_env.oracles.texts import LOSSES, ReencodingOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
@@ -82,6 +83,8 @@ def training_demonstrations(
     split = task.splits["train"]
     if kind == "references":
         return Demonstrations(split)
+    if isinstance(oracle, RecordedOracle):
+        return _recorded(kind, task, oracle)
     keep, teacher = 1, task.id
     if policy := getattr(oracle, "policy", None):
         keep, teacher = BEAM if kind == "best_of_beam" else 1, fingerprint(policy)
@@ -120,6 +123,35 @@ def training_demonstrations(
         text = ", ".join(f"{lossy[name]:,} {LOSSES[name]}" for name in LOSSES if lossy[name])
         console.print(f"demonstrations by way of text: {text}", soft_wrap=True)
     return Demonstrations(replace(split, target=targets), seconds, sum(map(len, targets)))
+
+
+def _recorded(kind: str, task: Task, oracle: RecordedOracle) -> Demonstrations:
+    """The training split with recorded outputs: of each source the first, or the best-scored."""
+    rows, train = oracle.hypotheses(), oracle.outputs["train"]
+    targets = [
+        best_hypothesis(task, row, actions if kind == "best_of_beam" else actions[:1]).numpy()
+        if actions
+        else np.empty(0, np.int64)
+        for row, actions in enumerate(rows)
+    ]
+    missing = sum(not actions for actions in rows)
+    if missing == len(rows):
+        raise UserError(
+            f"{oracle.file('train')}: no output has at most {task.horizon} tokens; "
+            "raise env.horizon"
+        )
+    counts = {
+        f"of {len(rows):,} sources have only empty outputs or over {task.horizon} tokens "
+        "and are left out": missing,
+        "repeated outputs are left out": train.repeated,
+        "rows have a source that is not in the training data": train.unused,
+    }
+    notes = [f"{number:,} {text}" for text, number in counts.items() if number]
+    if notes:
+        console.print(f"teacher's outputs: {', '.join(notes)}", soft_wrap=True)
+    return Demonstrations(
+        replace(task.splits["train"], target=targets), 0.0, sum(map(len, targets))
+    )
 
 
 def fill_cache(

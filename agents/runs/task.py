@@ -28,8 +28,8 @@ def build_task(config: DictConfig) -> Task:
     Its tokens are those of a pretrained teacher that shares them.
     """
     task = read_task(*chosen(config.env))
-    shared = config.teacher.get("share_vocabulary", True)  # missing in runs of earlier versions
-    if shared and (model := pretrained_name(config)):
+    # share_vocabulary is missing in runs of earlier versions
+    if (model := pretrained_name(config)) and config.teacher.get("share_vocabulary", True):
         task = task.with_vocabulary(load_tokenizer(model).vocabulary)
     task = task.with_metric(config.get("metric"))
     console.print("\n".join(task.describe()), markup=False, soft_wrap=True)
@@ -38,7 +38,18 @@ def build_task(config: DictConfig) -> Task:
 
 def pretrained_name(config: DictConfig) -> str:
     """The model of ``teacher.path=hf:MODEL``; empty for any other teacher or no teacher."""
-    scheme, _, name = str(config.teacher.path if "teacher" in config else "").partition(":")
-    if scheme == "hf" and not name:
-        raise UserError("teacher.path=hf: names no model; write hf:NAME or hf:FOLDER")
-    return name if scheme == "hf" else ""
+    return _teacher_name(config, "hf", "names no model; write hf:NAME or hf:FOLDER")
+
+
+def recorded_name(config: DictConfig) -> str:
+    """The file of ``teacher.path=outputs:FILE``; empty for any other teacher or no teacher."""
+    return _teacher_name(config, "outputs", "names no file; write outputs:FILE")
+
+
+def _teacher_name(config: DictConfig, scheme: str, missing: str) -> str:
+    given, _, name = str(config.teacher.path if "teacher" in config else "").partition(":")
+    if given != scheme:
+        return ""
+    if not name:
+        raise UserError(f"teacher.path={scheme}: {missing}")
+    return name

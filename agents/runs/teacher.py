@@ -10,7 +10,6 @@ import hashlib
 import json
 import shutil
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,18 +19,18 @@ from torch import nn
 from agents.algorithms.bc import BC
 from agents.discovery import keys_of
 from agents.evaluation.validation import validator
-from agents.generation.beam import beam_search
 from agents.generation.decoder import Decode
-from agents.generation.demonstrations import BEAM, oracle_decoder
+from agents.generation.demonstrations import oracle_decoder
 from agents.model import VOCABULARY, build_policy, checkpoint_header, fingerprint, load_policy
-from agents.policies.pretrained import load_pretrained, load_tokenizer
+from agents.policies.pretrained import load_pretrained
 from agents.policies.transformer import TransformerPolicy
 from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
 from agents.runs.locks import locked
 from agents.runs.machine import Machine
+from agents.runs.oracles import policy_oracle, recorded_oracle
 from agents.runs.results import RESULTS, read_results
-from agents.runs.task import pretrained_name
+from agents.runs.task import pretrained_name, recorded_name
 from agents.training.checkpoint import load_error
 from agents.training.saving import Checkpoints, saved_step
 from agents.training.trainer import train_policy
@@ -45,7 +44,7 @@ from textgen_env.data.files import (
 )
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.recorded import RecordedOracle
 from textgen_env.oracles.texts import ReencodingOracle, TextOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
@@ -59,32 +58,28 @@ TEACHER_KEYS = (
 )
 
 
-def teacher_vocabulary(config: DictConfig, task: Task) -> Vocabulary:
-    """The vocabulary of the teacher of ``config.teacher``, without loading its weights."""
-    if model := pretrained_name(config):
-        return load_tokenizer(model).vocabulary
-    if config.teacher.path:
-        return Vocabulary.load(finished_run(config.teacher.path) / VOCABULARY)
-    return task.vocabulary
-
-
 class Teacher(NamedTuple):
     """The expert to imitate.
 
     Attributes:
         oracle: answers the student's queries.
-        decode: generates the test outputs.
+        decode: generates the test outputs; None if they cannot be generated.
         summary: architecture, parameters, path, cost and training, for ``results.json``.
     """
 
     oracle: Oracle
-    decode: Decode
+    decode: Decode | None
     summary: dict[str, Any]
 
     @property
     def policy(self) -> Any:
-        """The policy behind the oracle; None for an exact expert."""
+        """The policy behind the oracle; None for an exact expert and for recorded outputs."""
         return getattr(self.oracle, "policy", None)
+
+    @property
+    def recorded(self) -> list[str] | None:
+        """Its recorded outputs for the test split; None if there are none."""
+        return self.oracle.test if isinstance(self.oracle, RecordedOracle) else None
 
     def check_probabilities(self, command: str) -> None:
         """UserError for a ``command`` that needs more than texts, which may be all there is."""
@@ -104,14 +99,17 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
         "teacher.compile=true: only a transformer of this project is compiled, "
         f"not {settings.path or settings.name}"
     )
-    if compiled and (pretrained_model or (not settings.path and settings.name != "transformer")):
+    other = pretrained_model or recorded_name(config)
+    if compiled and (other or (not settings.path and settings.name != "transformer")):
         raise not_compiled  # before it is trained or downloaded
     if settings.path:
-        source = Path(pretrained_model or settings.path)
+        source = Path(other or settings.path)
         source = source.resolve() if source.is_dir() else source
         console.print(f"teacher: opened from {source}", markup=False, soft_wrap=True)
     elif settings.name == "exact":
         return _exact(task)
+    if recorded_name(config):
+        return _recorded(config, task)
     policy: Any
     if pretrained_model:
         policy = load_pretrained(pretrained_model, settings.source_prefix, settings.separator)
@@ -150,30 +148,19 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
     )
 
 
-def policy_oracle(
-    policy: Any, vocabulary: Vocabulary, student: Vocabulary, length_penalty: float, name: str = ""
-) -> PolicyOracle | ReencodingOracle:
-    """The policy as an oracle; one with another vocabulary than the student's exchanges texts.
-
-    Args:
-        policy: the teacher.
-        vocabulary: the teacher's.
-        student: the student's.
-        length_penalty: of the beam search that generates demonstrations.
-        name: the teacher's, for messages.
-    """
-    search = partial(beam_search, width=BEAM, length_penalty=length_penalty)
-    if vocabulary.fingerprint == student.fingerprint:
-        return PolicyOracle(policy, search, vocabulary, student)
-    return ReencodingOracle(policy, partial(search, policy), vocabulary, student, name)
-
-
 def _exact(task: Task) -> Teacher:
     if task.oracle is None:
         raise UserError(f"teacher=exact: {task.id} has no exact expert; use teacher=transformer")
     oracle = task.oracle()
     summary = {"architecture": "exact", "parameters": None, "path": None, "cost": None}
     return Teacher(oracle, oracle.demonstrate, summary)
+
+
+def _recorded(config: DictConfig, task: Task) -> Teacher:
+    """A black-box teacher: not timed, and scored only with outputs for the test split."""
+    oracle = recorded_oracle(recorded_name(config), task)
+    summary = {"architecture": "outputs", "parameters": None, "path": config.teacher.path}
+    return Teacher(oracle, None, {**summary, "cost": None, "sha256": oracle.sha256})
 
 
 def parameter_count(policy: nn.Module) -> int:

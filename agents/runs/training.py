@@ -17,18 +17,17 @@ from agents.generation.decoding import DECODER_VERSION
 from agents.generation.demonstrations import KINDS
 from agents.model import checkpoint_header
 from agents.runs.config import chosen
+from agents.runs.oracles import stand_in
 from agents.runs.run import Run
 from agents.runs.student import build_student, check_start
-from agents.runs.teacher import teacher_vocabulary
 from agents.training.learning_rate import learning_rate
 from agents.training.saving import Checkpoints
 from agents.training.writers import find_writer
-from textgen_env.data.vocabulary import difference
 from textgen_env.envs import rewards
 from textgen_env.envs.rewards import Function
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.oracles.texts import TextOracle
-from textgen_env.tasks.task import Task, expert
+from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle
 
 
@@ -57,8 +56,10 @@ def check_oracle(
         return
     needs = inspect.signature(function).parameters
     if "oracle" in needs:
+        methods = ", ".join(text_methods())
         raise oracle.error(
-            f"algorithm={name}", f"use one that learns from its texts: {', '.join(text_methods())}"
+            f"algorithm={name}",
+            f"use a method that learns from texts ({methods}), or another teacher",
         )
     if "reward" in needs and reward in rewards.EXPERT_REWARDS:
         others = " or ".join(rewards.METRIC_REWARDS)
@@ -98,7 +99,7 @@ def training_reward(name: str | Function, task: Task, oracle: Oracle | None) -> 
 def check_settings(config: DictConfig, task: Task) -> None:
     """UserError for invalid settings, before the teacher's training rather than after it.
 
-    The task's own expert stands in for a teacher with the student's vocabulary.
+    Another oracle stands in for the teacher.
     """
     check_start(config)
     for name in config.logger:
@@ -108,10 +109,7 @@ def check_settings(config: DictConfig, task: Task) -> None:
         check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))
     for phase in (config.teacher.train, config.train):
         learning_rate(phase.schedule, phase.warmup, steps=1)
-    vocabulary, oracle = teacher_vocabulary(config, task), expert(task)
-    if vocabulary.fingerprint != task.vocabulary.fingerprint:
-        reason = difference(vocabulary, task.vocabulary, config.teacher.path)
-        oracle = TextOracle(len(task.vocabulary), reason)
+    oracle = stand_in(config, task)
     algorithm = build_algorithm(config, task, build_student(config, task), oracle)
     if algorithm.demonstrations not in KINDS:
         raise unknown("demonstrations", algorithm.demonstrations, KINDS)
@@ -125,5 +123,6 @@ def student_checkpoints(run: Run, demonstrations: str) -> Checkpoints:
         "corpus": run.task.corpus.fingerprint,
         "seed": run.config.seed,
         **({} if demonstrations == "references" else {"decoder": DECODER_VERSION}),
+        **({"outputs": hashes} if (hashes := run.teacher.summary.get("sha256")) else {}),
     }
     return Checkpoints(run.folder, "student", header)

@@ -102,11 +102,13 @@ def _idle_of_teacher(name: str, config: DictConfig) -> str:
         return "" if path.startswith("hf:") else "only teacher.path=hf:… uses it"
     if name == "train.checkpointing" and not path and teacher.name != "transformer":
         return "only teacher=transformer uses it"
+    if name == "compile" and path.startswith("outputs:"):
+        return "recorded outputs are not computed"
     if name in ("path", "compile"):
         return ""
     if name == "length_penalty":
-        if not path and exact:
-            return "teacher=exact has no beam search"
+        if (not path and exact) or path.startswith("outputs:"):
+            return f"{f'teacher.path={path}' if path else 'teacher=exact'} has no beam search"
         algorithm = find_algorithm(config.algorithm.name).func
         # a setting of the algorithm, or fixed by its class
         demonstrations = config.algorithm.get("demonstrations") or algorithm.demonstrations  # type: ignore[attr-defined]

@@ -45,8 +45,8 @@ class TextOracle:
         raise self.error("this method")
 
     def demonstrate(self, source: Tensor, limit: int | Tensor) -> Trajectories:
-        """See ``Oracle.demonstrate``."""
-        raise NotImplementedError
+        """Raise UserError; subclasses may demonstrate."""
+        raise self.error("this method")
 
     def error(self, method: str, advice: str = "") -> UserError:
         """The error for a ``method`` that needs more than texts."""
