@@ -41,15 +41,20 @@ def save_html(
         "intervals": intervals(scores),
         "curves": [panel_svg(panel, metrics) for panel in panels(metrics)],
         "samples": [mark_differences(sample) for sample in samples],
-        "agreeing": sum(
-            str(sample.get("teacher")).split() == str(sample["student"]).split()
-            for sample in samples
-        ),
+        "agreeing": agreeing(samples),
         "config": config_yaml,
     }
     path = Path(folder) / "report.html"
     write_atomically(path, render("report.html.jinja", values).encode("utf-8", "backslashreplace"))
     return path
+
+
+def agreeing(samples: Sequence[Mapping[str, Any]]) -> int | None:
+    """The number of samples with equal outputs; None without outputs of the teacher."""
+    if not any("teacher" in sample for sample in samples):
+        return None
+    pairs = ([str(sample[model]).split() for model in facts.MODELS] for sample in samples)
+    return sum(teacher == student for teacher, student in pairs)
 
 
 def rates(speed: Mapping[str, Any]) -> str:

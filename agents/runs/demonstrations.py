@@ -32,13 +32,13 @@ from agents.generation.demonstrations import (
 from agents.model import fingerprint
 from agents.runs.locks import locked
 from agents.runs.machine import stop_workers
+from agents.runs.recorded import RecordedOracle
 from agents.training.checkpoint import load_tensors, save_tensors
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.files import cache_dir
 from textgen_env.data.schema import COUNT, SECONDS, check
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
-from textgen_env.oracles.recorded import RecordedOracle
 from textgen_env.oracles.texts import LOSSES, ReencodingOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
@@ -149,9 +149,8 @@ def _recorded(kind: str, task: Task, oracle: RecordedOracle) -> Demonstrations:
     notes = [f"{number:,} {text}" for text, number in counts.items() if number]
     if notes:
         console.print(f"teacher's outputs: {', '.join(notes)}", soft_wrap=True)
-    return Demonstrations(
-        replace(task.splits["train"], target=targets), 0.0, sum(map(len, targets))
-    )
+    split = replace(task.splits["train"], target=targets)
+    return Demonstrations(split, tokens=sum(map(len, targets)))
 
 
 def fill_cache(

@@ -12,11 +12,11 @@ from agents.generation.demonstrations import BEAM
 from agents.model import VOCABULARY
 from agents.policies.pretrained import load_tokenizer
 from agents.runs.folder import finished_run
+from agents.runs.recorded import RecordedOracle
 from agents.runs.task import pretrained_name, recorded_name
 from agents.text import TextSettings
 from textgen_env.data.vocabulary import Vocabulary, difference
 from textgen_env.oracles.policy import PolicyOracle
-from textgen_env.oracles.recorded import RecordedOracle
 from textgen_env.oracles.texts import ReencodingOracle, TextOracle
 from textgen_env.tasks.task import Task, expert
 from textgen_env.types import Oracle

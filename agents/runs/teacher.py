@@ -29,6 +29,7 @@ from agents.runs.folder import finished_run
 from agents.runs.locks import locked
 from agents.runs.machine import Machine
 from agents.runs.oracles import policy_oracle, recorded_oracle
+from agents.runs.recorded import RecordedOracle
 from agents.runs.results import RESULTS, read_results
 from agents.runs.task import pretrained_name, recorded_name
 from agents.training.checkpoint import load_error
@@ -44,7 +45,6 @@ from textgen_env.data.files import (
 )
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.oracles.recorded import RecordedOracle
 from textgen_env.oracles.texts import ReencodingOracle, TextOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console

@@ -32,7 +32,7 @@ class Record(NamedTuple):
     outputs: list[tuple[str, float | None]]
 
 
-class Outputs(NamedTuple):
+class RecordedOutputs(NamedTuple):
     """The outputs for the sources of a split.
 
     Attributes:
@@ -46,7 +46,7 @@ class Outputs(NamedTuple):
     unused: int
 
 
-def read_outputs(path: Path, pairs: Pairs, normalize: Normalize = str) -> Outputs:
+def read_outputs(path: Path, pairs: Pairs, normalize: Normalize = str) -> RecordedOutputs:
     """Read the outputs for the sources of ``pairs``.
 
     - ``.tsv``: source, output and possibly a score; a first line with these names is skipped.
@@ -56,7 +56,7 @@ def read_outputs(path: Path, pairs: Pairs, normalize: Normalize = str) -> Output
     - any other name: one output per line.
 
     Rows with a source belong to every pair with that source; several rows of one source give it
-    several outputs. Rows without a source are in the order of ``pairs``. Outputs are sorted by
+    several outputs. Rows without a source are in the order of ``pairs``. RecordedOutputs are sorted by
     their scores, the highest first; without scores they keep their order.
 
     Args:
@@ -71,9 +71,7 @@ def read_outputs(path: Path, pairs: Pairs, normalize: Normalize = str) -> Output
     records = list(_records(path))
     scored = [score is not None for record in records for _, score in record.outputs]
     if any(scored) and not all(scored):
-        raise UserError(
-            f"{path}: some outputs have a score and others have none; score all or none"
-        )
+        raise UserError(f"{path}: only some of its outputs have a score; score all or none")
     sourced = [record.source is not None for record in records]
     if any(sourced) and not all(sourced):
         where = records[sourced.index(False)].where
@@ -88,7 +86,7 @@ def read_outputs(path: Path, pairs: Pairs, normalize: Normalize = str) -> Output
         texts.append(distinct)
     if not any(texts):
         raise UserError(f"{path}: every output is empty")
-    return Outputs(texts, repeated, unused)
+    return RecordedOutputs(texts, repeated, unused)
 
 
 def sha256(path: Path) -> str:

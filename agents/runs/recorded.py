@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from textgen_env.data.outputs import Outputs, read_outputs, sha256
+from textgen_env.data.outputs import RecordedOutputs, read_outputs, sha256
 from textgen_env.oracles.texts import TextOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS
@@ -41,7 +41,7 @@ class RecordedOracle(TextOracle):
         return {split: sha256(self.file(split)) for split in self.splits}
 
     @cached_property
-    def outputs(self) -> dict[str, Outputs]:
+    def outputs(self) -> dict[str, RecordedOutputs]:
         """The outputs for all pairs of the corpus, by split.
 
         Raises:
