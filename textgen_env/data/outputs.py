@@ -56,7 +56,7 @@ def read_outputs(path: Path, pairs: Pairs, normalize: Normalize = str) -> Record
     - any other name: one output per line.
 
     Rows with a source belong to every pair with that source; several rows of one source give it
-    several outputs. Rows without a source are in the order of ``pairs``. RecordedOutputs are sorted by
+    several outputs. Rows without a source are in the order of ``pairs``. Outputs are sorted by
     their scores, the highest first; without scores they keep their order.
 
     Args:
