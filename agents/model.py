@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from torch import nn
 
 from agents.discovery import POLICY, build, find_policy, settings
 from agents.generation.decoder import Decoder
+from agents.policies.pretrained import PretrainedPolicy
 from agents.text import TextSettings
 from agents.training.checkpoint import check_layout, load_tensors, load_weights, save_tensors
 from textgen_env.data.batching import sequential_batches
@@ -31,6 +33,7 @@ from textgen_env.tasks.task import Task
 from textgen_env.types import EOS
 
 WEIGHTS, VOCABULARY = Path("checkpoints", "best.safetensors"), Path("vocabulary.json")
+PRETRAINED = Path("model")  # of a Hugging Face model: what transformers opens
 INTERFACE = ("vocabulary_size", "feature_width", "features", "head", "start", "step")  # of Policy
 HEADER = {
     "architecture": {"name": str, "settings": {"*": object}},
@@ -142,8 +145,14 @@ class Model:
         return self.vocabulary.encode(self.text_settings.normalize(text))
 
     def save(self, folder: Path | str) -> None:
-        """Save the weights and the vocabulary in ``folder``."""
+        """Save the weights and the vocabulary in ``folder``.
+
+        The subfolder ``model`` of a Hugging Face model is one that ``AutoModel…`` opens.
+        """
         self.vocabulary.save(Path(folder) / VOCABULARY)
+        if isinstance(self.policy, PretrainedPolicy):
+            self.policy.save_files(Path(folder) / PRETRAINED)
+            self.policy.save_weights(Path(folder) / PRETRAINED)
         header = _header(self.architecture, self.vocabulary, self.text_settings)
         save_tensors(Path(folder) / WEIGHTS, self.policy.state_dict(), header)
 
@@ -190,18 +199,27 @@ def _header(
     }
 
 
-def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, seed: int) -> Any:
-    """Build a policy with random weights that depend on ``seed`` alone.
+def build_policy(
+    name: str,
+    settings: dict[str, Any],
+    vocabulary: Vocabulary,
+    seed: int,
+    folder: Path | None = None,
+) -> Any:
+    """Build a policy. Random weights depend on ``seed`` alone.
 
     Args:
         name: the architecture, by its name on the command line.
         settings: keyword arguments of the architecture.
         vocabulary: its size becomes the policy's V.
         seed: seed of the initial weights.
+        folder: of a saved Hugging Face model, instead of its ``path``.
     """
+    provided = {"vocabulary_size": len(vocabulary), "vocabulary": vocabulary}
+    saved = {} if folder is None else {"folder": folder}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        policy = build(find_policy(name).func, settings, vocabulary_size=len(vocabulary))
+        policy = build(find_policy(name).func, settings, **provided, **saved)
     if missing := [part for part in INTERFACE if not hasattr(policy, part)]:
         raise UserError(f"policy {name} has no {missing[0]}; see textgen_env.types.Policy")
     return policy
@@ -231,12 +249,12 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, An
         )
     try:
         with torch.device("meta"):  # sizes without memory: the settings may name any size
-            sizes = build_policy(name, kwargs, vocabulary, seed=0).state_dict()
+            sizes = build_policy(name, kwargs, vocabulary, 0, folder / PRETRAINED).state_dict()
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: cannot build {name} from its settings ({reason})") from error
     check_layout(sizes, tensors, f"{path} does not match its settings")
-    policy = build_policy(name, kwargs, vocabulary, seed=0)
+    policy = build_policy(name, kwargs, vocabulary, 0, folder / PRETRAINED)
     load_weights(policy, tensors, path)
     return policy, header
 
@@ -272,9 +290,9 @@ def _recovery_hint(folder: Path) -> str:
 
 
 def fingerprint(policy: nn.Module) -> str:
-    """A hash of the names and values of all weights, 16 hex digits."""
+    """A hash of the names and values of all weights and buffers, 16 hex digits."""
     digest = blake2b(digest_size=8)
-    for name, tensor in policy.state_dict().items():
+    for name, tensor in chain(policy.named_parameters(), policy.named_buffers()):
         digest.update(name.encode())
         data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(data.numpy().tobytes())

@@ -16,7 +16,7 @@ import cli
 from agents.evaluation.outputs import generate_texts, subset
 from agents.generation.decoder import Decoder
 from agents.generation.rollout import rollout
-from agents.interop import TrainerSettings, load_trainer
+from agents.interop import TRAINERS, TrainerSettings, load_trainer
 from agents.model import Model, load_policy
 from agents.runs.config import chosen
 from agents.runs.folder import finished_run, has_content, make_folder, unused_folder
@@ -26,7 +26,7 @@ from agents.runs.student import build_student
 from agents.runs.task import build_task
 from textgen_env.data.files import write_atomically
 from textgen_env.envs import rewards
-from textgen_env.errors import Range, UserError, check_range
+from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.metrics.scores import corpus_score
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task, expert
@@ -79,6 +79,8 @@ def main(config: DictConfig) -> None:
 
 def check(config: DictConfig) -> None:
     """Refuse settings with which a trainer would fail."""
+    if config.trainer not in TRAINERS:
+        raise unknown("trainer", config.trainer, TRAINERS)
     if config.trainer.startswith("imitation") and (
         given := [key for key in ("gamma", "reward", "entropy") if config[key] is not None]
     ):
@@ -86,7 +88,6 @@ def check(config: DictConfig) -> None:
             f"{given[0]}={config[given[0]]}: trainer={config.trainer} learns from the expert, "
             "not from rewards"
         )
-    load_trainer(config.trainer)  # refuses a missing package
     for key, value in DEFAULTS[config.trainer].items():
         config[key] = value if config[key] is None else config[key]
     if config.steps < config.batch:
@@ -95,6 +96,7 @@ def check(config: DictConfig) -> None:
         )
     if str(config.teacher.path).startswith("hf:"):
         raise UserError(f"teacher.path={config.teacher.path}: here it is a run folder")
+    load_trainer(config.trainer)  # last, as it imports a library: refuses a missing one
 
 
 def find_expert(config: DictConfig, task: Task, machine: Machine) -> Oracle:

@@ -26,6 +26,8 @@ from textgen_env.errors import UserError, unknown
 from textgen_env.metrics.scores import Score, report_scores, sentence_score
 from textgen_env.terminal import console, safe_json
 
+SCORES = "scores.json"
+
 
 def main(config: DictConfig) -> None:
     """Model and test set → outputs → scores."""
@@ -35,7 +37,7 @@ def main(config: DictConfig) -> None:
     scored = load_scored(config.run, env, config.split, config.source_prefix, config.separator)
     task, metric = scored.task, config.metric or scored.task.metric
     console.print("\n".join(task.describe()), soft_wrap=True)
-    folder = config.out and make_folder(config.out)
+    folder = config.out and new_folder(config.out)
     split, settings = subset(task.splits[config.split], config.rows), search(config, scored)
     scores: dict[str, dict[str, Score]] = {}
     for name, decode in decoders(config, scored, machine, settings).items():
@@ -68,6 +70,14 @@ def check(config: DictConfig) -> None:
             sentence_score(config.metric, "a", ["a"])
         except RuntimeError as error:  # sacreBLEU lacks the package of a tokenizer
             raise UserError(f"metric={config.metric}: {str(error).splitlines()[0]}") from error
+
+
+def new_folder(out: str) -> Path:
+    """Create the folder ``out``; UserError if it holds the scores of another command."""
+    folder = make_folder(out)
+    if (folder / SCORES).exists():
+        raise UserError(f"out={out} already holds {SCORES}: name another folder, or delete it")
+    return folder
 
 
 def intervals(scores: dict[str, Score]) -> dict[str, Any]:
@@ -118,9 +128,9 @@ def report(
     console.print(scores_table(scores, title, notes))
     print(safe_json(json.dumps(summary, ensure_ascii=False)), flush=True)
     if folder:
-        write_atomically(folder / "scores.json", json.dumps(summary, indent=2).encode())
+        write_atomically(folder / SCORES, json.dumps(summary, indent=2).encode())
         names = ", ".join(f"{name}.jsonl" for name in scores)
-        console.print(f"{folder / 'scores.json'}, {names}", soft_wrap=True)
+        console.print(f"{folder / SCORES}, {names}", soft_wrap=True)
 
 
 if __name__ == "__main__":

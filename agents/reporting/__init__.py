@@ -2,11 +2,6 @@
 
 from agents.reporting.facts import score_entry
 from agents.reporting.folder import read_metrics, save_report
-from agents.reporting.page import save_html
-from agents.reporting.plots import save_curves
 from agents.reporting.text import results_table, samples_text
 
-__all__ = [
-    "read_metrics", "results_table", "samples_text", "save_curves", "save_html", "save_report",
-    "score_entry",
-]  # fmt: skip
+__all__ = ["read_metrics", "results_table", "samples_text", "save_report", "score_entry"]

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.reporting.page import save_html
-from agents.reporting.plots import save_curves
 from agents.reporting.text import samples_text
 from agents.training.logger import ROW
 from textgen_env.data.files import read_rows, write_atomically
@@ -32,6 +30,9 @@ def save_report(
     Raises:
         UserError: As in ``read_metrics``.
     """
+    from agents.reporting.page import save_html  # they import matplotlib, which is slow
+    from agents.reporting.plots import save_curves
+
     teacher = (results.get("teacher") or {}).get("path")
     metrics = read_metrics(folder)
     if teacher and (Path(teacher) / "metrics.jsonl").is_file():

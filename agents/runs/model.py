@@ -39,4 +39,5 @@ def open_model(
         raise UserError("run=hf: names no model; write hf:NAME or hf:FOLDER")
     policy = load_pretrained(path, source_prefix, separator).requires_grad_(False)
     settings = TextSettings(Preprocessing(), source_limit, Limit(horizon))
-    return Model(policy, {}, policy.vocabulary, settings)
+    options = {"path": path, "source_prefix": source_prefix, "separator": separator}
+    return Model(policy, {"name": "hf", "settings": options}, policy.vocabulary, settings)

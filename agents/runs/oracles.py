@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from agents.generation.beam import beam_search
 from agents.generation.demonstrations import BEAM
 from agents.model import VOCABULARY
-from agents.policies.pretrained import load_tokenizer
+from agents.policies.tokenizer import load_tokenizer
 from agents.runs.folder import finished_run
 from agents.runs.recorded import RecordedOracle
 from agents.runs.task import pretrained_name, recorded_name
@@ -58,7 +58,7 @@ def stand_in(config: DictConfig, task: Task) -> Oracle:
         return oracle
     if model := pretrained_name(config):
         vocabulary = load_tokenizer(model).vocabulary
-    elif config.teacher.path:
+    elif config.teacher.path not in (None, "student"):  # the student's base model has its tokens
         vocabulary = Vocabulary.load(finished_run(config.teacher.path) / VOCABULARY)
     if vocabulary.fingerprint == task.vocabulary.fingerprint:
         return expert(task)

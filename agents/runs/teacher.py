@@ -22,7 +22,7 @@ from agents.evaluation.validation import validator
 from agents.generation.decoder import Decode
 from agents.generation.demonstrations import oracle_decoder
 from agents.model import VOCABULARY, build_policy, checkpoint_header, fingerprint, load_policy
-from agents.policies.pretrained import load_pretrained
+from agents.policies.pretrained import PretrainedPolicy, load_pretrained
 from agents.policies.transformer import TransformerPolicy
 from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
@@ -54,7 +54,7 @@ MEMORY = ("accumulate", "checkpointing")  # keys of the training that do not cha
 # Keys of the group teacher that do not belong to its architecture.
 TEACHER_KEYS = (
     *("path", "source_prefix", "separator", "share_vocabulary", "length_penalty"),
-    *("label_smoothing", "compile", "seed", "train"),
+    *("label_smoothing", "dtype", "compile", "seed", "train"),
 )
 
 
@@ -112,10 +112,10 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
         return _recorded(config, task)
     policy: Any
     if pretrained_model:
-        policy = load_pretrained(pretrained_model, settings.source_prefix, settings.separator)
+        dtype = settings.get("dtype", "float32")
+        names = settings.source_prefix, settings.separator, dtype
+        policy = load_pretrained(pretrained_model, *names)
         vocabulary, path = policy.vocabulary, settings.path
-        if vocabulary.fingerprint == task.vocabulary.fingerprint:
-            policy.check_limits(task.source_limit, task.horizon)
         architecture = policy.model.config.model_type
     else:
         if settings.path:
@@ -125,6 +125,9 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
         vocabulary, path = Vocabulary.load(folder / VOCABULARY), str(folder)
         policy, header = load_policy(folder, vocabulary)
         architecture = header["architecture"]["name"]
+    shared = vocabulary.fingerprint == task.vocabulary.fingerprint
+    if shared and isinstance(policy, PretrainedPolicy):
+        policy.check_limits(task.source_limit, task.horizon)
     policy.to(machine.device).requires_grad_(False)
     if compiled:
         if not isinstance(policy, TransformerPolicy):

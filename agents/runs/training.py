@@ -19,7 +19,7 @@ from agents.model import checkpoint_header
 from agents.runs.config import chosen
 from agents.runs.oracles import stand_in
 from agents.runs.run import Run
-from agents.runs.student import build_student, check_start
+from agents.runs.student import check_start
 from agents.training.learning_rate import learning_rate
 from agents.training.saving import Checkpoints
 from agents.training.writers import find_writer
@@ -96,7 +96,7 @@ def training_reward(name: str | Function, task: Task, oracle: Oracle | None) -> 
     return partial(rewards.score_trajectories, reward, task, "train")  # type: ignore[return-value]
 
 
-def check_settings(config: DictConfig, task: Task) -> None:
+def check_settings(config: DictConfig, task: Task, student: Any) -> None:
     """UserError for invalid settings, before the teacher's training rather than after it.
 
     Another oracle stands in for the teacher.
@@ -109,8 +109,7 @@ def check_settings(config: DictConfig, task: Task) -> None:
         check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))
     for phase in (config.teacher.train, config.train):
         learning_rate(phase.schedule, phase.warmup, steps=1)
-    oracle = stand_in(config, task)
-    algorithm = build_algorithm(config, task, build_student(config, task), oracle)
+    algorithm = build_algorithm(config, task, student, stand_in(config, task))
     if algorithm.demonstrations not in KINDS:
         raise unknown("demonstrations", algorithm.demonstrations, KINDS)
 

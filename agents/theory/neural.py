@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor
 
 from agents.algorithms import Algorithm
@@ -266,7 +266,7 @@ def fit_slope_over_seeds(horizons: list[int], regret: Array) -> Slope:
     count, seeds = regret.shape
     slope = (x @ y.mean(1)) / (x @ x)
     error = np.sqrt(y.var(1, ddof=1).mean() / (seeds * (x @ x)))
-    margin = error * stats.t.ppf(0.975, count * (seeds - 1))
+    margin = error * scipy.stats.t.ppf(0.975, count * (seeds - 1))
     return Slope(float(slope), float(slope - margin), float(slope + margin))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from agents.discovery import find_algorithm
+from agents.model import PRETRAINED as MODEL
 from textgen_env.errors import UserError
 
 HUB = ("hub", "hub_config", "hub_revision")
@@ -98,7 +100,12 @@ def uses_reward(algorithm: str) -> bool:
 def _idle_of_teacher(name: str, config: DictConfig) -> str:
     teacher = config.teacher
     path, exact = teacher.path or "", teacher.name == "exact"
-    if name in ("source_prefix", "separator", "share_vocabulary"):
+    if name == "share_vocabulary":
+        if config.student.name == "hf":
+            return "the student brings its tokenizer"
+        brings = path.startswith("hf:") or (Path(path) / MODEL).is_dir()
+        return "" if path and brings else "only a teacher with a tokenizer of transformers uses it"
+    if name in ("source_prefix", "separator", "dtype"):
         return "" if path.startswith("hf:") else "only teacher.path=hf:… uses it"
     if name == "train.checkpointing" and not path and teacher.name != "transformer":
         return "only teacher=transformer uses it"

@@ -59,6 +59,11 @@ class Teacher:
         "text between source and target of a decoder-only hf: teacher; empty: its EOS token",
         empty=True,
     )
+    dtype: str = key(
+        "float32",
+        "weights of an hf: teacher: float32, or bfloat16 for half the memory",
+        choices=("float32", "bfloat16"),
+    )
     share_vocabulary: bool = key(
         True,
         "the student takes the tokenizer of an hf: teacher; false: it keeps the task's, and the "

@@ -152,7 +152,7 @@ def test_a_student_of_another_size_cannot_be_continued(trained, tmp_path):
             "gamma=0.5",
             "gamma=0.5: trainer=imitation_dagger learns from the expert, not from rewards",
         ),
-        ("teacher.path=nowhere", "no run folder at nowhere"),
+        ("trainer=sb3_ppo teacher.path=nowhere", "no run folder at nowhere"),
         ("teacher.path=hf:gpt2", "teacher.path=hf:gpt2: here it is a run folder"),
         ("trainer=sb3_ppo init=nowhere", "no run folder at nowhere"),
         ("trainer=sb3_ppo reward=blue", "unknown reward 'blue'; did you mean 'bleu'?"),

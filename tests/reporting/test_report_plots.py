@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from matplotlib.image import imread
 
-from agents import reporting
-from agents.reporting.plots import PANEL, panel_svg, panels
+from agents.reporting.plots import PANEL, panel_svg, panels, save_curves
 from support.reports import metrics, page
 
 
@@ -17,7 +16,7 @@ def test_equal_metrics_give_equal_images_and_others_do_not(tmp_path: Path) -> No
     folders = [tmp_path / name for name in ("one", "same", "other")]
     for folder, seed in zip(folders, (0, 0, 1), strict=True):
         folder.mkdir()
-        reporting.save_curves(folder, metrics(10, seed))
+        save_curves(folder, metrics(10, seed))
     one, same, other = ((folder / "curves.png").read_bytes() for folder in folders)
     assert one == same != other
     height, width, _ = imread(folders[0] / "curves.png").shape
@@ -56,6 +55,6 @@ def test_the_later_row_of_a_step_wins() -> None:
     ids=["none", "one", "one validation", "many"],
 )
 def test_any_number_of_rows_is_drawn(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    image = imread(reporting.save_curves(tmp_path, rows))
+    image = imread(save_curves(tmp_path, rows))
     assert image.min() < image.max()
     assert ("No metrics were logged" in page(tmp_path, metrics=rows).text) == (rows == [])

@@ -23,6 +23,7 @@ def scored(runs, tmp_path, monkeypatch, capsys):
 
     def run(name, *overrides):
         model = name if name.startswith("hf:") else runs[name]
+        shutil.rmtree("scored", ignore_errors=True)
         output = run_in_process(score, f"run={model}", *CPU, "out=scored", *overrides)
         summary = json.loads(Path("scored/scores.json").read_text())
         assert json.loads(capsys.readouterr().out) == summary
@@ -109,6 +110,8 @@ def test_a_saved_model_is_scored_without_a_run(runs, test_set, monkeypatch):
         score, *words, "teacher=true", code=2
     )
     run_in_process(score, *words, "out=scored")
+    again = run_in_process(score, *words, "split=test", "out=scored", code=2)
+    assert "out=scored already holds scores.json: name another folder, or delete it" in again
     (line,) = Path("scored/model.jsonl").read_text().splitlines()
     assert json.loads(line)["references"] == ["the house is old ."]
 

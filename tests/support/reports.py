@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 
 from agents import reporting
+from agents.reporting.page import save_html
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 SIGNATURE = "nrefs:1|bs:1000|seed:12345|case:mixed|eff:no|tok:13a|smooth:exp|version:2.5.1"
@@ -132,7 +133,7 @@ def page(folder: Path, run: dict[str, Any] | None = None, **changes: Any) -> Par
     """Write the page of a run into ``folder`` and parse it."""
     arguments: dict[str, Any] = {"results": run or results(), "metrics": metrics()}
     arguments |= {"samples": [sample()], "config_yaml": "seed: 17\n"}
-    return ParsedPage(reporting.save_html(folder, **arguments | changes))
+    return ParsedPage(save_html(folder, **arguments | changes))
 
 
 def terminal_table(run: dict[str, Any], width: int = 140) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from textgen_env.data.folders import did_you_mean
 from textgen_env.data.text import clean
@@ -16,7 +16,7 @@ DOCUMENT = ("document", "dialogue", "article", "text", "source")
 SUMMARY = ("summary", "highlights", "target")
 NESTED = "translation"  # a column of datasets on the hub: one text per language
 SPLIT = "split"
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Columns:
         unescape: Whether to undo Moses escapes (``&apos;`` → ``'``).
     """
 
+    header_hint: ClassVar[str] = (
+        "; if the first line is no header, number them: env.source=1 env.target=2"
+    )
     source: tuple[str, ...] = DOCUMENT
     target: tuple[str, ...] = SUMMARY
     unescape: bool = False
@@ -92,7 +95,7 @@ class Columns:
         text = clean(text or "", self.unescape, where)
         if required and not text:
             raise UserError(f"{where} is empty; delete the row, or add the text")
-        if _SURROGATE.search(text):
+        if SURROGATE.search(text):
             raise UserError(
                 f"{where} has an unpaired surrogate (half a character, such as \\ud800); "
                 "complete it"

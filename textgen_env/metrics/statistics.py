@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 
 LEVEL = 0.95
 RESAMPLES = 1000
@@ -21,7 +21,7 @@ def wilson_interval(percent: float, count: int) -> Interval:
         percent: Share of successes, 0 to 100.
         count: Number of trials.
     """
-    test = stats.binomtest(round(percent / 100 * count), count)
+    test = scipy.stats.binomtest(round(percent / 100 * count), count)
     interval = test.proportion_ci(LEVEL, method="wilson")
     return 100 * float(interval.low), 100 * float(interval.high)
 
@@ -93,7 +93,7 @@ def _bootstrap(
     resamples: int,
 ) -> Any:
     """``scipy.stats.bootstrap`` over rows, which ``data`` share."""
-    return stats.bootstrap(
+    return scipy.stats.bootstrap(
         data,
         statistic,
         n_resamples=resamples,
@@ -107,7 +107,7 @@ def _bootstrap(
 
 def mean_interval(values: Sequence[float]) -> Interval:
     """Student's t interval of the mean of at least two independent values."""
-    half = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * stats.sem(values)
+    half = scipy.stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * scipy.stats.sem(values)
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
@@ -143,4 +143,4 @@ def paired_p_value(differences: Sequence[float]) -> float:
     """
     if np.ptp(differences) == 0:
         return 1.0 if differences[0] == 0 else 2.0 ** (1 - len(differences))
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+    return float(scipy.stats.ttest_1samp(differences, 0.0).pvalue)

@@ -1,0 +1,1 @@
+"""Our on-policy distillation beside TRL's ``DistillationTrainer``: loss, time and memory."""
