@@ -12,6 +12,8 @@ from agents.model import PRETRAINED
 from agents.policies.tokenizer import load_tokenizer
 from agents.runs.config import chosen
 from agents.training.saving import LAST
+from textgen_env.data.chat_template import ChatTemplate, read_template
+from textgen_env.data.scope import scoped
 from textgen_env.errors import UserError
 from textgen_env.tasks import find
 from textgen_env.tasks.task import Task
@@ -30,12 +32,30 @@ def build_task(config: DictConfig) -> Task:
 
     Its tokens are those of the Hugging Face model that is student or teacher, if there is one.
     """
-    task = read_task(*chosen(config.env))
-    if model := tokenizer_name(config):
-        task = task.with_vocabulary(load_tokenizer(model).vocabulary)
+    name, options = chosen(config.env)
+    model, given = tokenizer_name(config), chat_template(options)
+    tokens: dict[str, Any] = {}
+    if model:
+        tokenizer = load_tokenizer(model, given)
+        tokens = {"vocabulary": tokenizer.vocabulary, "template": tokenizer.template}
+    with scoped(**tokens if given else {}):
+        task = read_task(name, options)
+    if model and task.vocabulary.fingerprint != tokens["vocabulary"].fingerprint:
+        task = task.with_vocabulary(**tokens)
     task = task.with_metric(config.get("metric"))
     console.print("\n".join(task.describe()), markup=False, soft_wrap=True)
     return task
+
+
+def chat_template(options: dict[str, Any]) -> ChatTemplate | None:
+    """The template of a task of conversations, from its options; None of any other task.
+
+    ``ChatTemplate()`` if the tokenizer of a model has it.
+    """
+    if "template" not in options:
+        return None
+    path = options["template"]
+    return read_template(path) if path else ChatTemplate()
 
 
 def tokenizer_name(config: DictConfig) -> str:

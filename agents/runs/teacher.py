@@ -114,7 +114,7 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
     if pretrained_model:
         dtype = settings.get("dtype", "float32")
         names = settings.source_prefix, settings.separator, dtype
-        policy = load_pretrained(pretrained_model, *names)
+        policy = load_pretrained(pretrained_model, *names, task.template)
         vocabulary, path = policy.vocabulary, settings.path
         architecture = policy.model.config.model_type
     else:

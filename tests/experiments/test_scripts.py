@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -30,6 +31,7 @@ def test_a_run_leaves_what_it_promises(straight):
     folder, said = straight
     assert "report: run/report.html" in said
     assert "on cpu, 1 CPU threads" in said
+    assert ("accel: none" in said) == (find_spec("agents.accel") is None)
     names = {path.name for path in folder.iterdir()}
     wanted = {
         "config.yaml",
