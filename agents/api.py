@@ -187,8 +187,7 @@ def _oracle(teacher: Model | Oracle | Path | str, student: Model, task: Task, pl
         return teacher
     if teacher.policy is student.policy:
         raise UserError("teacher and student are the same model; pass copy.deepcopy(model) as one")
-    vocabularies = teacher.vocabulary, task.vocabulary
-    oracle = policy_oracle(teacher.policy, *vocabularies, plan.length_penalty)
+    oracle = policy_oracle(teacher.policy, teacher.vocabulary, task, plan.length_penalty)
     if isinstance(teacher.policy, HuggingFacePolicy) and isinstance(oracle, PolicyOracle):
         teacher.policy.check_limits(task.source_limit, task.horizon)
     teacher.policy.to(plan.config.device)

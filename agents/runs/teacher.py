@@ -28,7 +28,7 @@ from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
 from agents.runs.locks import locked
 from agents.runs.machine import Machine
-from agents.runs.oracles import policy_oracle, recorded_oracle
+from agents.runs.oracles import policy_oracle, recorded_oracle, teacher_tokenizer
 from agents.runs.recorded import RecordedOracle
 from agents.runs.results import RESULTS, read_results
 from agents.runs.task import pretrained_name, recorded_name
@@ -114,7 +114,8 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
     if pretrained_model:
         dtype = settings.get("dtype", "float32")
         names = settings.source_prefix, settings.separator, dtype
-        policy = load_pretrained(pretrained_model, *names, task.template)
+        template = teacher_tokenizer(pretrained_model, config, task).template
+        policy = load_pretrained(pretrained_model, *names, template)
         vocabulary, path = policy.vocabulary, settings.path
         architecture = policy.model.config.model_type
     else:
@@ -134,7 +135,7 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
             raise not_compiled
         for layer in (*policy.encoder, *policy.decoder):
             layer.compile(dynamic=True)
-    oracle = policy_oracle(policy, vocabulary, task.vocabulary, settings.length_penalty, path)
+    oracle = policy_oracle(policy, vocabulary, task, settings.length_penalty, path)
     if isinstance(oracle, TextOracle):
         console.print(f"teacher: exchanges texts: {oracle.reason}", markup=False, soft_wrap=True)
     beam, penalty = config.evaluate.beam, config.evaluate.length_penalty

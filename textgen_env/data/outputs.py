@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 
 from textgen_env.data.columns import Columns
 from textgen_env.data.corpus import Pairs
-from textgen_env.data.files import stream_lines
+from textgen_env.data.files import is_blank, stream_lines
 from textgen_env.data.tables import read_table, table_format
-from textgen_env.data.text import clean
 from textgen_env.errors import UserError
 
 Normalize = Callable[[str], str]
@@ -80,9 +79,9 @@ def read_outputs(path: Path, pairs: Pairs, normalize: Normalize = str) -> Record
     texts, repeated = [], 0
     for record in rows:
         best = sorted(record, key=lambda output: -(output[1] or 0.0))
-        cleaned = [clean(normalize(text), False, str(path)) for text, _ in best]
-        distinct = list(dict.fromkeys(filter(None, cleaned)))
-        repeated += sum(map(bool, cleaned)) - len(distinct)
+        visible = [text for text, _ in best if not is_blank(text)]
+        distinct = list(dict.fromkeys(map(normalize, visible)))
+        repeated += len(visible) - len(distinct)
         texts.append(distinct)
     if not any(texts):
         raise UserError(f"{path}: every output is empty")
@@ -119,7 +118,7 @@ def _by_source(
     known, unused = set(pairs.sources), 0
     outputs: dict[str, list[tuple[str, float | None]]] = {}
     for record in records:
-        source = " ".join((record.source or "").split())
+        source = record.source or ""
         # the split's sources are preprocessed; those of the file may be, too
         source = source if source in known else normalize(source)
         unused += source not in known

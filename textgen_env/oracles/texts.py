@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from textgen_env.data.vocabulary import Vocabulary, difference
 from textgen_env.errors import UserError
+from textgen_env.oracles.references import source_key
 from textgen_env.types import EOS, PAD, UNK, Trajectories, pad
 
 Decode = Callable[[Tensor, int | Tensor], Trajectories]  # source [B, S], limit: one number or [B]
@@ -68,15 +69,24 @@ class ReencodingOracle(TextOracle):
         vocabulary: the teacher's.
         student: the student's.
         name: the teacher's, for messages.
+        sources: the teacher's tokens by ``source_key`` of the student's, where decoding would not
+            do, as for conversations.
 
     Attributes:
         counts: how many texts were changed or truncated, by the names in ``LOSSES``.
     """
 
     def __init__(
-        self, policy: Any, decode: Decode, vocabulary: Vocabulary, student: Vocabulary, name: str
+        self,
+        policy: Any,
+        decode: Decode,
+        vocabulary: Vocabulary,
+        student: Vocabulary,
+        name: str = "",
+        sources: Mapping[bytes, list[int]] | None = None,
     ) -> None:
         super().__init__(len(student), difference(vocabulary, student, name))
+        self.sources = sources
         self.policy, self.vocabulary, self.student = policy, vocabulary, student
         self._decode = self.reencoded(decode)
         self.counts: Counter[str] = Counter()
@@ -86,6 +96,19 @@ class ReencodingOracle(TextOracle):
         trajectories = self._decode(source, limit)
         self.queries += int(trajectories.length.sum())
         return trajectories
+
+    def encode(self, source: Tensor) -> list[list[int]]:
+        """The sources ``[B, S]`` in the teacher's tokens, without EOS at the end."""
+        if self.sources is not None:
+            try:
+                return [self.sources[source_key(row)] for row in source.cpu().numpy()]
+            except KeyError:
+                raise self.error("a source that the task does not have") from None
+        rows = source.tolist()
+        texts = [self.student.decode(row) for row in rows]
+        encoded = self.vocabulary.encode_many(texts)
+        self.counts["sources"] += _changed(rows, texts, encoded, self.vocabulary)
+        return encoded
 
     def reencoded(self, decode: Decode) -> Reencoder:
         """Turn ``decode``, a decoder of the teacher's tokens, into one of the student's tokens."""
@@ -127,10 +150,7 @@ class Reencoder:
 
     def _generate(self, source: Tensor, limit: int | Tensor) -> tuple[Trajectories, list[str]]:
         """The outputs in the teacher's tokens and as texts."""
-        oracle, rows = self.oracle, source.tolist()
-        texts = [oracle.student.decode(row) for row in rows]
-        encoded = oracle.vocabulary.encode_many(texts)
-        oracle.counts["sources"] += _changed(rows, texts, encoded, oracle.vocabulary)
+        oracle, encoded = self.oracle, self.oracle.encode(source)
         lengths = torch.tensor([len(ids) + 1 for ids in encoded])
         ratio = lengths / (source != PAD).sum(1).cpu()  # [B]
         limits = (torch.as_tensor(limit).cpu() * ratio.clamp(min=1)).ceil().long()
