@@ -153,6 +153,7 @@ def test_students_are_compared(run, tmp_path):
     assert rows
 
 
+@pytest.mark.parametrize("run", ["marian"], indirect=True)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -169,8 +170,9 @@ def test_students_are_compared(run, tmp_path):
             ["student=gru", "init=RUN"],
             "init=RUN holds a Hugging Face model; to use it, add",
         ),
-        (["student=hf", "student.path=gpt2", "init=RUN"], "was trained with vocabulary"),
+        (["student=hf", "student.path=other", "init=RUN"], "was trained with vocabulary"),
         (["student=hf", "student.path=MODEL", "student.init=zero"], "unknown student.init 'zero'"),
+        (["student=hf", "init=text"], "init=text holds no Hugging Face model"),
         (["teacher=hf"], "unknown teacher 'hf'"),
         (["student=hf", "student.path=MODEL", "env.horizon=200"], "lower env.source_limit"),
         (["teacher.dtype=bfloat16"], "teacher.dtype does not apply"),
@@ -178,8 +180,8 @@ def test_students_are_compared(run, tmp_path):
     ids=str,
 )
 def test_mistakes_are_reported_in_one_line(words, message, run, tmp_path):
-    if not Path("gpt2").is_dir():
-        FAMILIES["gpt2"](Path("gpt2"))
+    if not Path("other").is_dir():
+        FAMILIES["gpt2"](Path("other"))
     replaced = [
         word.replace("MODEL", f"{run.name}-teacher").replace("RUN", run.name) for word in words
     ]
