@@ -37,7 +37,7 @@ def build_model(architecture: str, task: Task, seed: int = 0, **chosen: Any) -> 
             raise unknown(f"setting of {architecture}", name, known.keys() - policy.keywords.keys())
         check_kind(name, value, known[name])
     known |= chosen
-    built = build_policy(architecture, known, task.vocabulary, seed)
+    built = build_policy(architecture, known, task.vocabulary, seed, template=task.template)
     model = Model.from_task(built.eval(), architecture, known, task)
     model.trained = known.get("init") == "pretrained"
     return model

@@ -23,7 +23,7 @@ from textgen_env.imports import import_object, is_path
 # Parameters that the caller provides; every other parameter is a setting and needs a default.
 # A policy gets its folder in a saved run, with what its settings refer to, when it is loaded.
 ALGORITHM = ("policy", "oracle", "reward")
-POLICY = ("vocabulary_size", "vocabulary", "folder")
+POLICY = ("vocabulary_size", "vocabulary", "folder", "template")
 
 
 def variants(package: ModuleType) -> dict[str, partial[Any]]:

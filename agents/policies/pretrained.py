@@ -20,14 +20,22 @@ from torch import nn
 
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
-from agents.policies.tokenizer import OFFLINE, PretrainedTokenizer, load_tokenizer, opened_model
+from agents.policies.tokenizer import (
+    CHAT_TEMPLATE,
+    OFFLINE,
+    PretrainedTokenizer,
+    load_tokenizer,
+    opened_model,
+)
 from agents.policies.untrusted import read_companions
+from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import write_atomically
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
 from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+INITS = ("pretrained", "random")
 
 
 class PretrainedPolicy(HuggingFacePolicy):
@@ -47,6 +55,7 @@ class PretrainedPolicy(HuggingFacePolicy):
         source_prefix: text before every source, as T5 needs it, tokenized separately
         separator: causal models: text between source and target, tokenized separately; empty: EOS
         vocabulary: expected; None: any
+        template: of conversations, which then decides what is before and after a source
         folder: where a run has saved the config and the tokenizer of a student; the weights are
             then random, to be loaded from a checkpoint
 
@@ -65,11 +74,16 @@ class PretrainedPolicy(HuggingFacePolicy):
         separator: str = "",
         vocabulary: Vocabulary | None = None,
         folder: Path | None = None,
+        template: ChatTemplate | None = None,
     ) -> None:
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
+        if init not in INITS:
+            raise unknown("init", init, INITS)
         name = _folder_name(path, folder)
-        tokenizer = load_tokenizer(name)
+        if template and (source_prefix or separator):
+            raise UserError("source_prefix and separator: the chat template replaces them")
+        tokenizer = load_tokenizer(name, template)
         if vocabulary and vocabulary.fingerprint != tokenizer.vocabulary.fingerprint:
             raise UserError(
                 f"hf:{name}: its tokenizer has {len(tokenizer.vocabulary):,} tokens, which are not "
@@ -92,19 +106,24 @@ class PretrainedPolicy(HuggingFacePolicy):
             if has_encoder and separator:
                 raise UserError("separator is only for decoder-only models; leave it out")
             _check_tokenizer(model, tokenizer)
-            before_source = tokenizer.prepended + tokenizer.encode(source_prefix)
+            in_template = template is not None and not has_encoder
+            prepended = [] if in_template else tokenizer.prepended
+            before_source = prepended + tokenizer.encode(source_prefix)
             before_target = (
                 _decoder_start(model, tokenizer.prepended)
                 if has_encoder
                 else tokenizer.encode(separator)
             )
             tokens, ids, *_ = tokenizer
-            prompts = before_source, before_target
-            super().__init__(model, tokens, ids, *prompts, keeps_eos=not separator)
+            keeps_eos = not (separator or in_template)
+            super().__init__(model, tokens, ids, before_source, before_target, keeps_eos)
             self.frozen = {n for n, weight in self.named_parameters() if not weight.requires_grad}
             if folder is None:
                 _check_identities(self.eval())
+        self.template = tokenizer.template
         self.files = read_companions(name)
+        if self.template:
+            self.files[CHAT_TEMPLATE] = self.template.text.encode()
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The weights of the model, those that are tied once; ``save_files`` has the rest."""
@@ -138,6 +157,8 @@ class PretrainedPolicy(HuggingFacePolicy):
         missing = {*self.missing.tolist()}
         used = {index for token, index in enumerate(self.ids.tolist()) if token not in missing}
         unused = {*range(len(self.model.get_output_embeddings().weight))} - used
+        if self.template:
+            generation["eos_token_id"] = int(self.ids[EOS])  # the end of a turn
         if suppressed := unused.union(generation.get("suppress_tokens") or ()):
             generation["suppress_tokens"] = sorted(suppressed)
         contents = {"config.json": config, file: generation}
@@ -155,10 +176,14 @@ class PretrainedPolicy(HuggingFacePolicy):
 
 
 def load_pretrained(
-    name: str, source_prefix: str = "", separator: str = "", dtype: str = "float32"
+    name: str,
+    source_prefix: str = "",
+    separator: str = "",
+    dtype: str = "float32",
+    template: ChatTemplate | None = None,
 ) -> PretrainedPolicy:
     """Load a model as a policy, in eval mode; the arguments are those of ``PretrainedPolicy``."""
-    options: dict[str, Any] = {"dtype": dtype}
+    options: dict[str, Any] = {"dtype": dtype, "template": template}
     return PretrainedPolicy(name, source_prefix=source_prefix, separator=separator, **options)
 
 
@@ -226,8 +251,10 @@ def _check_tokenizer(model: Any, tokenizer: PretrainedTokenizer) -> None:
             f"the model only {size:,} tokens"
         )
     eos, model_eos = tokenizer.ids[EOS], model.generation_config.eos_token_id
-    if model_eos is not None and eos not in (
-        model_eos if isinstance(model_eos, list) else [model_eos]
+    if (
+        tokenizer.template is None
+        and model_eos is not None
+        and eos not in (model_eos if isinstance(model_eos, list) else [model_eos])
     ):
         raise UserError(
             f"tokenizer and model do not match: EOS is {eos} in the tokenizer, "

@@ -142,14 +142,14 @@ def sanitized_folder(name: str, transformers: ModuleType, weights: bool = True) 
         yield Path(sanitized)
 
 
-def read_companions(name: str) -> dict[str, bytes]:
+def read_companions(name: str, files: frozenset[str] = COMPANIONS) -> dict[str, bytes]:
     """``{file: content}`` of the tokenizer, the chat template and the generation config, unchanged.
 
     They are only copied into the folder of a model that is trained further. Open the model with
     ``sanitized_folder`` first, which refuses it if one of them refers to code.
     """
     folder = _local_folder(name)
-    paths = {file: _plain_file(folder, file, MAX_VOCABULARY) for file in sorted(COMPANIONS)}
+    paths = {file: _plain_file(folder, file, MAX_VOCABULARY) for file in sorted(files)}
     return {file: path.read_bytes() for file, path in paths.items() if path}
 
 

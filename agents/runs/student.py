@@ -30,7 +30,8 @@ def build_student(config: DictConfig, task: Task) -> Any:
     else:
         name, settings = chosen(config.student)
         with keys_of("student", settings):
-            student = build_policy(name, settings, task.vocabulary, config.seed, resumed)
+            start = task.vocabulary, config.seed, resumed, task.template
+            student = build_policy(name, settings, *start)
     if isinstance(student, PretrainedPolicy):
         student.check_limits(task.source_limit, task.horizon)
     return student

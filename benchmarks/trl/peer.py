@@ -28,6 +28,7 @@ from benchmarks.trl.material import (
     make_lengths,
     make_model,
     make_tokens,
+    run,
 )
 
 
@@ -132,6 +133,4 @@ class Turns(TrainerCallback):
 
 
 if __name__ == "__main__":
-    from benchmarks.trl.material import run
-
-    run(losses, steps)
+    run(("trl", "transformers", "torch"), losses, steps)
