@@ -66,6 +66,19 @@ class HuggingFacePolicy(nn.Module):
         for name, values in buffers.items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.int64))
 
+    @property
+    def checkpointing(self) -> bool:
+        """Whether the backward pass computes the layers again, to save memory."""
+        modules = self.model.modules()
+        return any(getattr(module, "gradient_checkpointing", False) for module in modules)
+
+    @checkpointing.setter
+    def checkpointing(self, value: bool) -> None:
+        model, verb = self.model, "enable" if value else "disable"
+        old = getattr(model, f"gradient_checkpointing_{verb}")
+        change = getattr(model, f"activation_checkpointing_{verb}", old)  # transformers 5 or 4
+        change({"use_reentrant": False}) if value else change()
+
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True."""
         return self.head(self.features(source, prefix, mask))
@@ -118,6 +131,8 @@ class HuggingFacePolicy(nn.Module):
 
     def step(self, token: Tensor, state: HuggingFaceState) -> tuple[Tensor, HuggingFaceState]:
         """One step for ``token`` ``[B]`` (BOS first) → ``[B, V]``; consumes ``state``."""
+        if self.training and self.checkpointing:  # then the model would ignore its cache
+            raise RuntimeError("a model with checkpointing generates in eval mode only")
         tokens = self.ids[token][:, None] if state.time else state.prompt
         hidden, cache = self._run(self.model_inputs(tokens, state) | {"use_cache": True})
         state = replace(state, time=state.time + tokens.shape[1], cache=cache)

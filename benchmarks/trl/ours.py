@@ -41,9 +41,7 @@ from textgen_env.profiler import Profiler
 from textgen_env.types import EOS, Batch
 
 
-def make_policies(
-    sizes: Sizes, sharpness: float = 1.0
-) -> tuple[HuggingFacePolicy, PolicyOracle]:
+def make_policies(sizes: Sizes, sharpness: float = 1.0) -> tuple[HuggingFacePolicy, PolicyOracle]:
     """Student and teacher over a vocabulary that has a token for each id of the models."""
     words = [f"<{index}>" for index in (BOS, *range(MODEL_EOS + 1, sizes.vocabulary))]
     vocabulary = Vocabulary.from_words(words)

@@ -55,9 +55,7 @@ def losses(answers: Answers, sizes: Sizes) -> None:
             answers.give(loss.item())
 
 
-def steps(
-    answers: Answers, sizes: Sizes, precision: str, checkpointing: bool, count: int
-) -> None:
+def steps(answers: Answers, sizes: Sizes, precision: str, checkpointing: bool, count: int) -> None:
     """Train for ``count`` steps; answer with the seconds of each and its parts."""
     words = [f"<{index}>" for index in range(sizes.vocabulary)]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, words[PAD]))
