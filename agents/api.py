@@ -55,7 +55,8 @@ def train(
 
     Args:
         model: a new model, or a trained one to train further.
-        task: its training split is learned, its validation split selects the weights.
+        task: its training split is learned, its validation split selects the weights. A Hugging
+            Face model brings its own tokens; any other model needs those of the task.
         algorithm: a name as on the command line, a subclass of ``Algorithm``, or a
             ``functools.partial`` of one.
         folder: where to save checkpoints and metrics; ``load`` opens it. None: nowhere.
@@ -73,7 +74,7 @@ def train(
         UserError: a setting is unknown or invalid, or the training fails.
         Interrupted: a signal arrived; a checkpoint is in ``folder``, if there is one.
     """
-    plan = Plan.from_settings(algorithm, settings)
+    plan, task = Plan.from_settings(algorithm, settings), _fitting(task, model)
     oracle = task.oracle() if task.oracle else None
     with _messages(log), _saved_in(folder, plan.config.resume) as path:
         return plan.run(model, task, oracle, path)
@@ -110,7 +111,7 @@ def distill(
         Interrupted: as in ``train``.
     """
     log = settings.pop("log", True)
-    plan = Plan.from_settings(algorithm, settings)
+    plan, task = Plan.from_settings(algorithm, settings), _fitting(task, student)
     with _messages(log), _saved_in(folder, plan.config.resume) as path:
         oracle = _oracle(teacher, student, task, plan)
         return plan.run(student, task, oracle, path)
@@ -159,6 +160,15 @@ def load(name: Path | str, **pretrained: Any) -> Model:
         UserError: the model cannot be loaded.
     """
     return open_model(str(name), **pretrained)
+
+
+def _fitting(task: Task, model: Model) -> Task:
+    """The task in the tokens of a Hugging Face model; for any other model, the task as it is."""
+    if not isinstance(model.policy, HuggingFacePolicy):
+        return task
+    model.policy.check_limits(task.source_limit, task.horizon)
+    same = model.vocabulary.fingerprint == task.vocabulary.fingerprint
+    return task if same else task.with_vocabulary(model.vocabulary)
 
 
 def _oracle(teacher: Model | Oracle | Path | str, student: Model, task: Task, plan: Plan) -> Oracle:

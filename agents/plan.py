@@ -13,7 +13,9 @@ from agents.algorithms.base import Algorithm
 from agents.discovery import ALGORITHM, find_algorithm, settings
 from agents.evaluation.validation import validator
 from agents.generation.decoding import DECODER_VERSION
-from agents.model import VOCABULARY, Model, checkpoint_header
+from agents.model import PRETRAINED, VOCABULARY, Model, checkpoint_header
+from agents.policies.adapters import unfreeze
+from agents.policies.pretrained import PretrainedPolicy
 from agents.precision import resolve_device, resolve_precision
 from agents.runs.demonstrations import training_demonstrations
 from agents.runs.training import make_algorithm, training_reward
@@ -117,6 +119,8 @@ class Plan:
             )
         split = self._training_split(algorithm.demonstrations, task, oracle)
         task.vocabulary.save(folder / VOCABULARY)
+        if isinstance(policy, PretrainedPolicy):
+            policy.save_files(folder / PRETRAINED)
         train_policy(
             algorithm,
             policy,
@@ -126,6 +130,8 @@ class Plan:
             Checkpoints(folder, "model", self._header(model, task)),
         )
         policy.eval()
+        if isinstance(policy, PretrainedPolicy):
+            policy.save_weights(folder / PRETRAINED)
         model.trained, model.text_settings = True, TextSettings.from_task(task)
         return model
 
@@ -191,8 +197,6 @@ def _name(algorithm: partial[Algorithm]) -> str:
 
 def _check_model(model: Model, task: Task) -> None:
     """UserError unless ``model`` can be trained on ``task``."""
-    if not model.architecture:
-        raise UserError("a Hugging Face model can be a teacher, but agents cannot train it yet")
     if model.vocabulary.fingerprint != task.vocabulary.fingerprint:
         raise UserError(
             f"the model's {len(model.vocabulary):,} tokens are not the task's "

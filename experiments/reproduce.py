@@ -48,7 +48,7 @@ def main(config: DictConfig) -> None:
     task = build_task(next(iter(runs.values())))
     for run in runs.values():
         if run.init is None:
-            check_settings(run, task)
+            check_settings(run, task, build_student(run, task))
     command = shlex.join(["python", "experiments/reproduce.py", *cli.overrides()])
     with locked(folder), resumable(command):
         machine = prepare_teacher(runs, task)

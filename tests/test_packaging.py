@@ -152,7 +152,7 @@ seconds = time.perf_counter() - began
 assert process_state() == before
 assert not events, events
 optional = "stable_baselines3 imitation sb3_contrib transformers datasets ctranslate2 matplotlib"
-optional = {*optional.split(), "hydra", "jinja2", "tensorboard"} & sys.modules.keys()
+optional = {*optional.split(), "peft", "hydra", "jinja2", "tensorboard"} & sys.modules.keys()
 assert not optional, optional
 assert seconds < libraries, (seconds, libraries)
 """

@@ -40,8 +40,9 @@ def without_dropout(policy: Policy) -> Iterator[None]:
 
 
 def frozen_copy(policy: Policy) -> Policy:
-    """A copy of ``policy`` in eval mode whose weights need no gradient."""
-    copy = deepcopy(policy).train(False)
+    """A copy of ``policy`` in eval mode whose weights need no gradient; it shares frozen ones."""
+    shared = {id(weight): weight for weight in policy.parameters() if not weight.requires_grad}
+    copy = deepcopy(policy, shared).train(False)  # type: ignore[arg-type]
     for weight in copy.parameters():
         weight.requires_grad_(False)
     return copy

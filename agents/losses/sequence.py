@@ -12,8 +12,8 @@ from itertools import accumulate
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from agents.losses.chunked import Chunk, chunked_sum
 from agents.losses.loss import Loss
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.oracles.policy import keep_top_k
@@ -22,7 +22,8 @@ from textgen_env.types import LOG_ZERO, Batch, Oracle, Policy, select_positions
 # logits [n, V], log-probabilities [n, V] or tokens [n] → the mean over n positions
 PositionLoss = Callable[[Tensor, Tensor], Tensor]
 TAILS = ("drop", "bucket")
-MAX_LOGITS = 1 << 25  # the student's logits that are in memory at once
+# Logits of a chunk. Tensors of up to 32 MiB stay on glibc's heap; a GPU needs more work at once.
+MAX_LOGITS, GPU_FACTOR = 1 << 23, 4
 
 
 def nll(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -57,11 +58,11 @@ def checked_smoothing(label_smoothing: float) -> float:
 def clone(policy: Policy, batch: Batch, action: Tensor, smoothing: float = 0.0) -> Loss:
     """Behavioral cloning: ``nll`` of ``action`` ``[N]`` at the N real positions of ``batch``."""
     features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
-    total = features.new_zeros((), dtype=torch.float32)
-    for _, positions in chunks(batch, policy.vocabulary_size):
-        total = total + _chunk_loss(
-            policy, features, positions, action[positions], lambda x, y: nll(x, y, smoothing)
-        )
+    losses = (
+        (positions, _with_label(policy, action[positions], lambda x, y: nll(x, y, smoothing)))
+        for _, positions in chunks(batch, policy.vocabulary_size)
+    )
+    total = chunked_sum(features, policy.parameters(), losses)
     return Loss(total, len(features))
 
 
@@ -95,8 +96,8 @@ def distillation_loss(
 ) -> Loss:
     """``loss`` between student and oracle at the N real positions of ``batch``.
 
-    Logits of the student are computed in chunks and again in the backward pass. The oracle is
-    queried once, so its N·V log-probabilities stay in memory until the backward pass.
+    Oracle and student are queried chunk by chunk, and only the gradient of a chunk is kept: no
+    tensor has N·V elements.
 
     Args:
         policy: the student.
@@ -113,19 +114,23 @@ def distillation_loss(
         the oracle's entropy.
     """
     features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
-    total = features.new_zeros((), dtype=torch.float32)
-    entropy = torch.zeros_like(total)
-    for rows, positions in chunks(batch, policy.vocabulary_size):
-        log_probs = oracle.log_probs(batch.source[rows], batch.prefix[rows], batch.mask_cpu[rows])
-        if tail == "bucket" and 0 < top_k < policy.vocabulary_size:
-            index = log_probs.topk(top_k).indices  # [n, k]
-            log_probs = bucket_tail(log_probs, index)  # [n, k + 1]
-            chunk_loss = _over_buckets(loss, index)
-        else:
-            log_probs, chunk_loss = keep_top_k(log_probs, top_k), loss  # [n, V]
-        total = total + _chunk_loss(policy, features, positions, log_probs, chunk_loss)
-        if loss is cross_entropy:
-            entropy -= (log_probs.float().exp() * log_probs.clamp(min=LOG_ZERO)).sum()
+    entropy = torch.zeros((), device=features.device)
+
+    def losses() -> Iterator[Chunk]:
+        for rows, positions in chunks(batch, policy.vocabulary_size):
+            states = batch.source[rows], batch.prefix[rows], batch.mask_cpu[rows]
+            log_probs, chunk_loss = oracle.log_probs(*states), loss  # [n, V]
+            if tail == "bucket" and 0 < top_k < policy.vocabulary_size:
+                index = log_probs.topk(top_k).indices  # [n, k]
+                log_probs = bucket_tail(log_probs, index)  # [n, k + 1]
+                chunk_loss = _over_buckets(loss, index)
+            else:
+                log_probs = keep_top_k(log_probs, top_k)
+            if loss is cross_entropy:
+                entropy.sub_((log_probs.float().exp() * log_probs.clamp(min=LOG_ZERO)).sum())
+            yield positions, _with_label(policy, log_probs, chunk_loss)
+
+    total = chunked_sum(features, policy.parameters(), losses())
     metrics = {"kl": (total.detach() - entropy) / len(features)} if loss is cross_entropy else {}
     return Loss(total, len(features), metrics)
 
@@ -157,12 +162,15 @@ def checked_nll(share: float) -> float:
 def chunks(batch: Batch, vocabulary_size: int) -> Iterator[tuple[slice, slice]]:
     """Split a batch into chunks of whole rows with at most ``MAX_LOGITS`` logits, if one row fits.
 
+    On a GPU a chunk may be ``GPU_FACTOR`` times as large.
+
     Yields:
         The rows of a chunk, and the slice of the N real positions that these rows hold.
     """
     ends, row, position = list(accumulate(batch.length.tolist())), 0, 0
+    limit = MAX_LOGITS * (GPU_FACTOR if batch.source.is_cuda else 1) // vocabulary_size
     while row < len(ends):
-        last = max(row + 1, bisect_right(ends, position + MAX_LOGITS // vocabulary_size))
+        last = max(row + 1, bisect_right(ends, position + limit))
         yield slice(row, last), slice(position, ends[last - 1])
         row, position = last, ends[last - 1]
 
@@ -172,18 +180,6 @@ def _over_buckets(loss: PositionLoss, index: Tensor) -> PositionLoss:
     return lambda logits, log_probs: loss(bucket_tail(logits.float(), index), log_probs)
 
 
-def _chunk_loss(
-    policy: Policy, features: Tensor, positions: slice, label: Tensor, loss: PositionLoss
-) -> Tensor:
-    """The sum of ``loss`` over one chunk.
-
-    With several chunks, the logits are not kept but computed again in the backward pass.
-    """
-    chunk = features[positions]
-
-    def total(chunk: Tensor, label: Tensor) -> Tensor:
-        return loss(policy.head(chunk), label) * len(chunk)
-
-    if len(chunk) == len(features) or not torch.is_grad_enabled():
-        return total(chunk, label)
-    return checkpoint(total, chunk, label, use_reentrant=False, preserve_rng_state=False)
+def _with_label(policy: Policy, label: Tensor, loss: PositionLoss) -> Callable[[Tensor], Tensor]:
+    """The sum of ``loss`` over a chunk, as a function of the chunk's features ``[n, D]``."""
+    return lambda features: loss(policy.head(features), label) * len(features)

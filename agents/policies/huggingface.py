@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.types import EOS, LOG_ZERO, PAD, select_positions
+from textgen_env.types import BOS, EOS, LOG_ZERO, PAD, select_positions
 
 
 class HuggingFacePolicy(nn.Module):
@@ -25,9 +25,9 @@ class HuggingFacePolicy(nn.Module):
     Args:
         model: A transformers model.
         vocabulary: V tokens.
-        ids: The model's id of each token. A token without one (None) is encoded as EOS and never
-            generated. Ids that only the model has, such as special tokens and padding of its output
-            layer, get no logit.
+        ids: The model's id of each token. A token without one (None) is encoded as EOS; it is never
+            generated, nor are PAD and BOS. Ids that only the model has, such as the padding of its
+            output layer, get no logit.
         before_source: Model ids before the source.
         before_target: Model ids before the prefix.
         keeps_eos: Whether a decoder-only model sees the EOS that ends a source. It always sees one
@@ -35,7 +35,7 @@ class HuggingFacePolicy(nn.Module):
     """
 
     ids: Tensor  # [V]
-    missing: Tensor  # tokens of the vocabulary that the model does not have
+    missing: Tensor  # tokens of the vocabulary that are never generated
     before_source: Tensor
     before_target: Tensor
 
@@ -59,7 +59,9 @@ class HuggingFacePolicy(nn.Module):
         self.cache_name = "cache" if "cache" in parameters else "past_key_values"
         buffers = {
             "ids": [ids[EOS] if model_id is None else model_id for model_id in ids],
-            "missing": [token for token, model_id in enumerate(ids) if model_id is None],
+            "missing": [
+                token for token, index in enumerate(ids) if index is None or token in (PAD, BOS)
+            ],
             "before_source": before_source,
             "before_target": before_target,
         }
@@ -73,11 +75,11 @@ class HuggingFacePolicy(nn.Module):
         return any(getattr(module, "gradient_checkpointing", False) for module in modules)
 
     @checkpointing.setter
-    def checkpointing(self, value: bool) -> None:
-        model, verb = self.model, "enable" if value else "disable"
+    def checkpointing(self, enabled: bool) -> None:
+        model, verb = self.model, "enable" if enabled else "disable"
         old = getattr(model, f"gradient_checkpointing_{verb}")
         change = getattr(model, f"activation_checkpointing_{verb}", old)  # transformers 5 or 4
-        change({"use_reentrant": False}) if value else change()
+        change({"use_reentrant": False}) if enabled else change()
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True."""
@@ -97,9 +99,12 @@ class HuggingFacePolicy(nn.Module):
         """The model's logits of the vocabulary for ``features`` ``[…, D]`` → ``[…, V]``."""
         model, config = self.model, self.model.config
         logits = model.get_output_embeddings()(features)  # [..., model's vocabulary]
-        logits = logits + getattr(model, "final_logits_bias", 0.0)  # BART and its relatives
-        logits = logits * getattr(model, "logit_scale", 1.0)  # Cohere
-        logits = logits / getattr(config, "logits_scaling", 1.0)  # Granite
+        if hasattr(model, "final_logits_bias"):  # BART and its relatives
+            logits = logits + model.final_logits_bias
+        if hasattr(model, "logit_scale"):  # Cohere
+            logits = logits * model.logit_scale
+        if hasattr(config, "logits_scaling"):  # Granite
+            logits = logits / config.logits_scaling
         if cap := getattr(config, "final_logit_softcapping", None):  # Gemma
             logits = cap * torch.tanh(logits / cap)
         return self.vocabulary_logits(logits)
@@ -169,7 +174,7 @@ class HuggingFacePolicy(nn.Module):
         positions = getattr(self.model.config, "max_position_embeddings", needed)
         if needed > positions:
             raise UserError(
-                f"the teacher has {positions} positions but the task needs {needed}: "
+                f"the model has {positions} positions but the task needs {needed}: "
                 "lower env.source_limit or env.horizon"
             )
 

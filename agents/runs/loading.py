@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agents.discovery import settings
-from agents.model import existing_folder, load_policy
+from agents.model import PRETRAINED, existing_folder, load_policy
 from agents.runs.config import CONFIG, read_config
 from agents.runs.folder import finished_run
 from agents.runs.machine import Machine, resolve_machine
@@ -156,6 +156,9 @@ def read_run(folder: Path, env: Env | None = None) -> tuple[DictConfig, dict[str
         if is_path_of_metric(config.get("metric") or ""):
             check_named("metric", config.metric, folder)
         config.teacher.path = results["teacher"]["path"]  # a trained teacher has one too
+        if config.student.name == "hf":
+            config.student.path = str(folder / PRETRAINED)  # the original may be gone
+            config.resume, config.init = False, None
     except UserError:
         raise
     except (

@@ -24,7 +24,7 @@ from agents.generation.beam import beam_search
 from agents.generation.decoder import Decode, Decoder
 from agents.generation.demonstrations import BEAM
 from agents.model import build_policy, checkpoint_header, fingerprint, load_policy
-from agents.policies.pretrained import load_pretrained
+from agents.policies.pretrained import PretrainedPolicy, load_pretrained
 from agents.policies.transformer import TransformerPolicy
 from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
@@ -53,7 +53,7 @@ MEMORY = ("accumulate", "checkpointing")  # keys of the training that do not cha
 # Keys of the group teacher that do not belong to its architecture.
 TEACHER_KEYS = (
     *("path", "source_prefix", "separator", "length_penalty", "label_smoothing"),
-    *("compile", "seed", "train"),
+    *("dtype", "compile", "seed", "train"),
 )
 
 
@@ -98,8 +98,9 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
         return _exact(task)
     policy: Any
     if pretrained_model:
-        policy = load_pretrained(pretrained_model, settings.source_prefix, settings.separator)
-        policy.check_limits(task.source_limit, task.horizon)
+        dtype = settings.get("dtype", "float32")
+        names = settings.source_prefix, settings.separator, dtype
+        policy = load_pretrained(pretrained_model, *names, task.template)
         vocabulary, path = policy.vocabulary, settings.path
         architecture = policy.model.config.model_type
     else:
@@ -110,6 +111,8 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
         policy, header = load_policy(folder, task.vocabulary)
         vocabulary, path = task.vocabulary, str(folder)
         architecture = header["architecture"]["name"]
+    if isinstance(policy, PretrainedPolicy):
+        policy.check_limits(task.source_limit, task.horizon)
     policy.to(machine.device).requires_grad_(False)
     if compiled:
         if not isinstance(policy, TransformerPolicy):

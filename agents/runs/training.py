@@ -16,7 +16,7 @@ from agents.generation.demonstrations import KINDS
 from agents.model import checkpoint_header
 from agents.runs.config import chosen
 from agents.runs.run import Run
-from agents.runs.student import build_student, check_start
+from agents.runs.student import check_start
 from agents.training.learning_rate import learning_rate
 from agents.training.saving import Checkpoints
 from agents.training.writers import find_writer
@@ -54,7 +54,7 @@ def training_reward(name: str | Function, task: Task, oracle: Oracle | None) -> 
     return partial(rewards.score_trajectories, reward, task, "train")  # type: ignore[return-value]
 
 
-def check_settings(config: DictConfig, task: Task) -> None:
+def check_settings(config: DictConfig, task: Task, student: Any) -> None:
     """UserError for invalid settings, before the teacher's training rather than after it.
 
     The task's own expert stands in for the teacher.
@@ -67,7 +67,7 @@ def check_settings(config: DictConfig, task: Task) -> None:
         check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))
     for settings in (config.teacher.train, config.train):
         learning_rate(settings.schedule, settings.warmup, steps=1)
-    algorithm = build_algorithm(config, task, build_student(config, task), expert(task))
+    algorithm = build_algorithm(config, task, student, expert(task))
     if algorithm.demonstrations not in KINDS:
         raise unknown("demonstrations", algorithm.demonstrations, KINDS)
 

@@ -58,6 +58,7 @@ def train_policy(
     check_initialized(algorithm)
     algorithm.to(config.device)
     weights = [*policy.parameters(), *algorithm.parameters()]
+    weights = [weight for weight in weights if weight.requires_grad]  # not the base of an adapter
     groups = decay_groups(weights, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
     schedule = learning_rate(config.schedule, config.warmup, config.steps)

@@ -9,6 +9,8 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import torch
@@ -87,16 +89,19 @@ class Answers:
         print(json.dumps(answer), file=self.pipe, flush=True)
 
 
-def run(losses: Any, steps: Any) -> None:
-    """Run the task that the command line names.
+def run(packages: Sequence[str], losses: Callable[..., None], steps: Callable[..., None]) -> None:
+    """Answer with the versions of ``packages``, then run the task that the command line names.
 
     Args:
+        packages: names of installed packages.
         losses: ``(answers, sizes)``.
         steps: ``(answers, sizes, precision, checkpointing, count)``.
     """
     torch.set_num_threads(1)
     task, vocabulary, *settings = sys.argv[1:]
     answers, sizes = Answers(), Sizes(int(vocabulary))
+    answers.wait()
+    answers.give(", ".join(f"{name} {version(name)}" for name in packages))
     if task == "losses":
         losses(answers, sizes)
     else:

@@ -113,4 +113,4 @@ def steps(answers: Answers, sizes: Sizes, precision: str, checkpointing: bool, c
 
 
 if __name__ == "__main__":
-    run(losses, steps)
+    run(("transformers", "torch"), losses, steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from tempfile import TemporaryDirectory
@@ -29,6 +28,7 @@ from benchmarks.trl.material import (
     make_lengths,
     make_model,
     make_tokens,
+    run,
 )
 
 
@@ -133,6 +133,4 @@ class Turns(TrainerCallback):
 
 
 if __name__ == "__main__":
-    from benchmarks.trl.material import run
-
-    run(losses, steps)
+    run(("trl", "transformers", "torch"), losses, steps)

@@ -98,7 +98,7 @@ def uses_reward(algorithm: str) -> bool:
 def _idle_of_teacher(name: str, config: DictConfig) -> str:
     teacher = config.teacher
     path, exact = teacher.path or "", teacher.name == "exact"
-    if name in ("source_prefix", "separator"):
+    if name in ("source_prefix", "separator", "dtype"):
         return "" if path.startswith("hf:") else "only teacher.path=hf:… uses it"
     if name == "train.checkpointing" and not path and teacher.name != "transformer":
         return "only teacher=transformer uses it"

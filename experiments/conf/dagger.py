@@ -58,6 +58,11 @@ class Teacher:
         "text between source and target of a decoder-only hf: teacher; empty: its EOS token",
         empty=True,
     )
+    dtype: str = key(
+        "float32",
+        "weights of an hf: teacher: float32, or bfloat16 for half the memory",
+        choices=("float32", "bfloat16"),
+    )
     compile: bool = key(
         False, "compile the layers of a transformer with torch.compile; pays off on a GPU"
     )

@@ -117,15 +117,21 @@ def test_text_has_the_same_tokens(converted: Converted, text: str) -> None:
     assert vocabulary.decode(encoded) == decoded
 
 
-def test_tokens_are_the_four_specials_and_all_that_are_not_special(converted: Converted) -> None:
+def test_tokens_are_the_four_specials_and_all_others_of_the_tokenizer(converted: Converted) -> None:
     tokenizer, eos, vocabulary, ids = converted
     assert tuple(vocabulary.tokens[:4]) == SPECIALS
     assert ids[EOS] == tokenizer.token_to_id(eos)
-    added = tokenizer.get_added_tokens_decoder().values()
-    special = {token.content for token in added if token.special}
+    renamed = {eos, "[UNK]", *SPECIALS}
     by_id = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-    assert vocabulary.tokens[4:] == [token for token, _ in by_id if token not in special]
+    assert vocabulary.tokens[4:] == [token for token, _ in by_id if token not in renamed]
     assert ids[4:] == [tokenizer.token_to_id(token) for token in vocabulary.tokens[4:]]
+
+
+def test_special_tokens_are_left_out_of_decoded_text() -> None:
+    vocabulary, _ = convert_tokenizer(*(unigram()[0].to_str(), "</s>"))
+    special = vocabulary.tokens.index("<extra_id_0>")
+    cat = vocabulary.encode("the cat")
+    assert vocabulary.decode([special, *cat, special]) == "the cat"
 
 
 @pytest.mark.parametrize(

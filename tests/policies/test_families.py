@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,11 +16,13 @@ import transformers
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from agents.policies.families import check_family, check_identities
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.untrusted import sanitized_folder
 from support.families import NAMES, QUICK, build
 from support.policies import close, decode, prefixes, sources
 from support.policy_contract import *  # noqa: F403
+from textgen_env.errors import UserError
 from textgen_env.types import shift
 
 MODELS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NAMES]
@@ -133,4 +136,51 @@ def test_a_model_folder_keeps_all_settings(policy, name, tmp_path: Path):
         model = type(policy.model).from_pretrained(folder).float()
     ids = [policy.before_source.tolist(), policy.before_target.tolist()]
     loaded = HuggingFacePolicy(model, policy.vocabulary, policy.ids.tolist(), *ids).eval()
+    loaded.missing = policy.missing
     assert torch.equal(loss(loaded), loss(policy))
+
+
+def scale_logits(module: nn.Module, args: object, output: Any) -> None:
+    """As of a type whose output layer ``HuggingFacePolicy.head`` does not know."""
+    output.logits = 2 * output.logits
+
+
+def forget_keys(module: nn.Module, args: object, output: Any) -> None:
+    if output.past_key_values is not None:
+        for layer in output.past_key_values.layers:
+            layer.keys.zero_()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [(scale_logits, "logits are not those of its output layer"), (forget_keys, "cache changes")],
+)
+def test_a_model_that_breaks_an_identity_is_refused_with_the_reason(change, reason):
+    policy = build("llama")
+    check_identities(policy)
+    policy.model.register_forward_hook(change)
+    with pytest.raises(UserError, match=f"a llama model cannot be used: its {reason}"):
+        check_identities(policy)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "reason"),
+    [
+        ("switch_transformers", {}, "its experts drop tokens"),
+        ("nllb-moe", {}, "its experts drop tokens"),
+        ("prophetnet", {}, "it predicts several tokens at once"),
+        ("bigbird_pegasus", {}, 'set "attention_type": "original_full"'),
+        ("phimoe", {"sliding_window": 64}, "beyond its sliding window of 64 tokens: update to"),
+    ],
+)
+def test_types_that_break_an_identity_are_refused_with_the_reason(kind, settings, reason):
+    config = transformers.AutoConfig.for_model(kind, **settings)
+    with pytest.raises(UserError, match=f" {kind} model .*{reason}"):
+        check_family(config, "4.57.6")
+
+
+def test_transformers_5_has_mended_the_sliding_window():
+    config = transformers.AutoConfig.for_model("phimoe", sliding_window=64)
+    check_family(config, "5.24.0")
+    config.sliding_window = None
+    check_family(config, "4.57.6")

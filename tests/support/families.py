@@ -99,4 +99,6 @@ def build(name: str, dropout: float = 0.0) -> HuggingFacePolicy:
     model.float()  # Apertus has a few weights in bfloat16
     vocabulary = Vocabulary.from_words([f"w{i}" for i in range(V - 4)])
     ids = [1, 0, 2, 3, *reversed(range(4, V))]
-    return HuggingFacePolicy(model, vocabulary, ids, [5, 6], [7] if has_encoder else [7, 8]).eval()
+    policy = HuggingFacePolicy(model, vocabulary, ids, [5, 6], [7] if has_encoder else [7, 8])
+    policy.missing = policy.missing[:0]  # the model's own loss knows no impossible tokens
+    return policy.eval()

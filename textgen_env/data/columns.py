@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from textgen_env.data.folders import did_you_mean
 from textgen_env.data.text import clean
@@ -16,7 +16,7 @@ DOCUMENT = ("document", "dialogue", "article", "text", "source")
 SUMMARY = ("summary", "highlights", "target")
 NESTED = "translation"  # a column of datasets on the hub: one text per language
 SPLIT = "split"
-_SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Columns:
         unescape: Whether to undo Moses escapes (``&apos;`` → ``'``).
     """
 
+    header_hint: ClassVar[str] = (
+        "; if the first line is no header, number them: env.source=1 env.target=2"
+    )
     source: tuple[str, ...] = DOCUMENT
     target: tuple[str, ...] = SUMMARY
     unescape: bool = False
@@ -45,9 +48,7 @@ class Columns:
 
     def needed(self, names: Collection[str], where: str) -> list[str]:
         """The columns to read of a table with these ``names``."""
-        duplicate = next((name for name in names if list(names).count(name) > 1), None)
-        if duplicate is not None:
-            raise UserError(f"{where}: two columns are named {duplicate!r}; rename one")
+        check_unique(names, where)
         if self._are_nested(names):
             return [name for name in (NESTED, SPLIT) if name in names]
         source, targets = self._select(names, where)
@@ -92,7 +93,7 @@ class Columns:
         text = clean(text or "", self.unescape, where)
         if required and not text:
             raise UserError(f"{where} is empty; delete the row, or add the text")
-        if _SURROGATE.search(text):
+        if SURROGATE.search(text):
             raise UserError(
                 f"{where} has an unpaired surrogate (half a character, such as \\ud800); "
                 "complete it"
@@ -116,6 +117,13 @@ class Columns:
                         raise _missing([target], names, where)
                 return source, targets
         raise _missing(self.target, names, where)
+
+
+def check_unique(names: Collection[str], where: str) -> None:
+    """Raise UserError if two columns have the same name."""
+    duplicate = next((name for name in names if list(names).count(name) > 1), None)
+    if duplicate is not None:
+        raise UserError(f"{where}: two columns are named {duplicate!r}; rename one")
 
 
 def _missing(wanted: Collection[str], names: Collection[str], where: str) -> UserError:

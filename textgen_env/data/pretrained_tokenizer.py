@@ -7,7 +7,7 @@ from typing import Any
 
 from textgen_env.data.vocabulary import SPECIALS, Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.types import UNK
+from textgen_env.types import BOS, EOS, UNK
 
 # Flags of an added token that matches its exact text only.
 PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
@@ -16,17 +16,17 @@ PLAIN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": F
 def convert_tokenizer(text: str, eos: str) -> tuple[Vocabulary, list[int | None]]:
     """Convert a ``tokenizer.json`` to a vocabulary whose first ids are PAD, BOS, EOS and UNK.
 
-    The tokenizer's EOS and UNK tokens take this project's names. Its other special tokens are left
-    out: no text contains them, so a student should not generate them. All other tokens keep their
-    order.
+    The tokenizer's EOS and UNK tokens take this project's names. All other tokens keep their order.
+    Special tokens are kept, for chat templates use them; ``Vocabulary.decode`` leaves them out. A
+    token that is called like one of ``SPECIALS`` but is another is dropped.
 
     Args:
         text: The JSON.
-        eos: The tokenizer's EOS token.
+        eos: The token that ends a sequence.
 
     Returns:
-        The vocabulary, and for each of its ids the tokenizer's id: None for PAD, for BOS, and for
-        UNK if the tokenizer can encode any text.
+        The vocabulary, and for each of its ids the tokenizer's id: None for PAD, for BOS if no
+        token is called so, and for UNK if the tokenizer can encode any text.
 
     Raises:
         UserError: The tokenizer has no token ``eos``.
@@ -37,16 +37,16 @@ def convert_tokenizer(text: str, eos: str) -> tuple[Vocabulary, list[int | None]
     old_ids = model_ids | {token: entry["id"] for token, entry in added.items()}
     if eos not in old_ids:
         raise UserError(f"the tokenizer has no token {eos!r} to end a sequence with")
-    dropped = {token for token, entry in added.items() if entry["special"]}
-    dropped |= {eos, unknown, *SPECIALS}
+    dropped = {eos, unknown, *SPECIALS}
     kept = sorted(model_ids.keys() - dropped, key=model_ids.__getitem__)
     # tokens added to the model; their ids follow those of the model
     extra = sorted(added.keys() - model_ids.keys() - dropped, key=old_ids.__getitem__)
     new_ids = {token: index for index, token in enumerate((*SPECIALS, *kept, *extra))}
 
     _renumber(model, [*SPECIALS, *kept])
+    flags = {EOS: added.get(eos, {}), UNK: added.get(unknown, {})}  # such as lstrip
     specials = [
-        {"id": index, "content": token, **PLAIN, "special": True}
+        {**PLAIN, **flags.get(index, {}), "id": index, "content": token, "special": True}
         for index, token in enumerate(SPECIALS)
     ]
     spec["added_tokens"] = specials + [
@@ -57,8 +57,23 @@ def convert_tokenizer(text: str, eos: str) -> tuple[Vocabulary, list[int | None]
     # these change whole sequences, not the tokens of a text
     spec |= {"post_processor": None, "truncation": None, "padding": None}
     unknown_id = None if unknown in (None, eos) else old_ids.get(unknown)
-    ids = [None, None, old_ids[eos], unknown_id, *(old_ids[token] for token in (*kept, *extra))]
+    bos_id = None if SPECIALS[BOS] in (eos, unknown) else old_ids.get(SPECIALS[BOS])
+    ids = [None, bos_id, old_ids[eos], unknown_id, *(old_ids[token] for token in (*kept, *extra))]
     return Vocabulary.from_json(json.dumps(spec)), ids
+
+
+def special_names(text: str, eos: str) -> tuple[str | None, ...]:
+    """What a tokenizer calls PAD, BOS, EOS and UNK, before ``convert_tokenizer``, or None."""
+    spec = json.loads(text)
+    unknown, names = _unknown(spec["model"]), {entry["content"] for entry in spec["added_tokens"]}
+    names |= _ids(spec["model"]).keys()
+    bos = SPECIALS[BOS] if SPECIALS[BOS] in names - {eos, unknown} else None
+    return None, bos, eos, None if unknown == eos else unknown
+
+
+def special_tokens(text: str) -> set[str]:
+    """The special tokens of a ``tokenizer.json``."""
+    return {entry["content"] for entry in json.loads(text)["added_tokens"] if entry["special"]}
 
 
 def _ids(model: dict[str, Any]) -> dict[str, int]:

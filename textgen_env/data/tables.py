@@ -129,8 +129,7 @@ def _check_header(path: Path, names: list[str], columns: Columns) -> None:
     try:
         columns.needed(names, f"{path}:1")
     except UserError as error:
-        hint = "; if the first line is no header, number them: env.source=1 env.target=2"
-        raise UserError(f"{error}{hint}") from None
+        raise UserError(f"{error}{columns.header_hint}") from None
 
 
 def _tsv_cells(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:

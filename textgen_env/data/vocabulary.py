@@ -115,12 +115,12 @@ class Vocabulary:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Decode up to the first EOS, without PAD and BOS; UNK becomes ``<unk>``."""
+        """Decode up to the first EOS, without special tokens; UNK becomes ``<unk>``."""
         kept = []
         for token in map(int, ids):
             if token == EOS:
                 break
-            if token not in (PAD, BOS):
+            if token not in self._hidden:
                 kept.append(token)
         return self._tokenizer.decode(kept, skip_special_tokens=False)
 
@@ -132,6 +132,13 @@ class Vocabulary:
         """All tokens, in the order of their ids."""
         by_id = {index: token for token, index in self._tokenizer.get_vocab().items()}
         return [by_id[index] for index in range(len(by_id))]
+
+    @cached_property
+    def _hidden(self) -> set[int]:
+        """PAD, BOS, EOS and the special tokens of a pretrained tokenizer, as chats have them."""
+        added = self._tokenizer.get_added_tokens_decoder().items()
+        special = {index for index, token in added if token.special and index > UNK}
+        return {PAD, BOS, EOS} | special
 
     @cached_property
     def fingerprint(self) -> str:

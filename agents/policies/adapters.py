@@ -1,0 +1,191 @@
+"""LoRA: low-rank adapters on the linear layers of a Hugging Face policy, by PEFT.
+
+The layers of ``policy.model`` are replaced in place, so a policy with an adapter is still a
+``HuggingFacePolicy``. Its base model is frozen, and its ``state_dict`` holds the adapter alone.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from agents.policies.huggingface import HuggingFacePolicy
+from textgen_env.errors import Range, UserError, check_range
+
+ALL_LINEAR = ["all-linear"]
+MARK = ".lora_"  # in the name of every tensor of an adapter
+
+
+@dataclass(frozen=True)
+class LoRA:
+    """Settings of an adapter (Hu et al. 2022): ``W + alpha / rank · B A``, where B starts at 0.
+
+    Args:
+        rank: rank of A and B; null: no adapter, all weights are trained
+        targets: last names of the adapted linear layers, such as [q_proj,v_proj], or all-linear;
+            null: PEFT's default for the model type
+        alpha: null: twice the rank, so that the scale is 2 for every rank
+        dropout: dropout rate of the adapter's input
+    """
+
+    rank: int | None = None
+    targets: list[str] | None = None
+    alpha: float | None = None
+    dropout: float = 0.0
+
+
+def add_adapter(policy: HuggingFacePolicy, lora: LoRA) -> None:
+    """Freeze ``policy`` and add an adapter to its model; A depends on torch's generator.
+
+    Raises:
+        UserError: PEFT is missing, or cannot adapt a target.
+    """
+    peft, model = _peft(), policy.model
+    rank = lora.rank or 0
+    check_range("lora.rank", rank, Range(1, 10**6))
+    check_range("lora.dropout", lora.dropout, Range(0, 1, "most"))
+    targets = _targets(model, lora.targets)
+    causal = peft.TaskType.CAUSAL_LM
+    config = peft.LoraConfig(
+        task_type=peft.TaskType.SEQ_2_SEQ_LM if policy.has_encoder else causal,
+        r=rank,
+        lora_alpha=2 * rank if lora.alpha is None else lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear" if targets == ALL_LINEAR else targets,
+        fan_in_fan_out=any(type(layer).__name__ == "Conv1D" for layer in model.modules()),
+    )
+    try:
+        peft.inject_adapter_in_model(config, model)
+    except (ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"lora.targets={_written(targets)}: {reason}") from error
+    policy.register_state_dict_post_hook(_keep_adapter)
+    policy.register_load_state_dict_post_hook(_expect_adapter)
+
+
+def has_adapter(policy: nn.Module) -> bool:
+    """Whether ``policy`` has an adapter."""
+    return any(MARK in name for name, _ in policy.named_parameters())
+
+
+def unfreeze(policy: nn.Module) -> None:
+    """Let the weights of ``policy`` be trained, those of its adapter alone if it has one."""
+    policy.requires_grad_(True)
+    if has_adapter(policy):
+        for name, weight in policy.named_parameters():
+            weight.requires_grad_(MARK in name)
+
+
+def without_adapter(policy: HuggingFacePolicy) -> HuggingFacePolicy:
+    """The base model as a policy of its own that shares all weights, so they are in memory once."""
+    tensors = (*policy.parameters(), *policy.buffers())
+    shared = {id(value): value for value in (*tensors, policy.vocabulary)}
+    base = copy.deepcopy(policy, shared)
+    _remove_adapter(base.model)
+    return base
+
+
+def merged_model(policy: HuggingFacePolicy) -> Any:
+    """A copy of the transformers model with the adapter added to its weights, in their dtype."""
+    model = copy.deepcopy(policy.model)
+    for _, _, layer in _adapted(model):
+        layer.merge(safe_merge=True)
+    _remove_adapter(model)
+    return model
+
+
+def save_adapter(policy: HuggingFacePolicy, folder: Path, base: str) -> None:
+    """Save the adapter as ``PeftModel`` opens it; ``base`` names its model, or the folder."""
+    peft = _peft()
+    config = copy.copy(policy.model.peft_config["default"])
+    config.base_model_name_or_path, config.inference_mode = base, True
+    config.save_pretrained(folder)
+    tensors = peft.get_peft_model_state_dict(policy.model, save_embedding_layers=False)
+    tensors = {f"base_model.model.{name}": value.contiguous() for name, value in tensors.items()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def _peft() -> ModuleType:
+    try:
+        import peft
+    except ImportError:
+        raise UserError("student.lora needs the peft package: pip install -e '.[hf]'") from None
+    return peft
+
+
+def _targets(model: Any, chosen: list[str] | None) -> list[str]:
+    """The names of the layers to adapt; UserError if one of them is no linear layer."""
+    from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
+
+    linear = {
+        name: layer
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) or type(layer).__name__ == "Conv1D"
+    }
+    kind, head = model.config.model_type, model.get_output_embeddings()
+    names = sorted({name.rpartition(".")[2] for name, layer in linear.items() if layer is not head})
+    targets = chosen or DEFAULTS.get(kind)
+    if not targets:
+        raise UserError(
+            f"lora.targets=null: PEFT has no default for {kind}; choose from {', '.join(names)}"
+        )
+    if list(targets) == ALL_LINEAR:
+        return ALL_LINEAR
+    for target in targets:
+        layers = [layer for name, layer in linear.items() if f".{name}".endswith(f".{target}")]
+        if not layers:
+            raise UserError(
+                f"lora.targets={_written(targets)}: {kind} has no linear layer {target}; "
+                f"choose from {', '.join(names)}"
+            )
+        if head in layers and head.weight is model.get_input_embeddings().weight:
+            raise UserError(
+                f"lora.targets={_written(targets)}: the weights of {target} are also the input "
+                f"embeddings, which have no adapter; choose from {', '.join(names)}"
+            )
+    return list(targets)
+
+
+def _written(targets: Iterable[str]) -> str:
+    return f"[{','.join(targets)}]"
+
+
+def _adapted(model: nn.Module) -> list[tuple[nn.Module, str, Any]]:
+    """(parent, name, layer) of every layer with an adapter."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return [
+        (parent, name, layer)
+        for parent in model.modules()
+        for name, layer in parent.named_children()
+        if isinstance(layer, BaseTunerLayer)
+    ]
+
+
+def _remove_adapter(model: Any) -> None:
+    """Put the base layers back."""
+    for parent, name, layer in _adapted(model):
+        setattr(parent, name, layer.get_base_layer())
+    del model.peft_config
+
+
+def _keep_adapter(
+    policy: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]
+) -> None:
+    """A hook that leaves the adapter in a ``state_dict``, if there is one."""
+    if has_adapter(policy):
+        for name in [name for name in state if name.startswith(prefix) and MARK not in name]:
+            del state[name]
+
+
+def _expect_adapter(policy: nn.Module, keys: Any) -> None:
+    """A hook after ``load_state_dict``: only the adapter's tensors may be missing."""
+    if has_adapter(policy):
+        keys.missing_keys[:] = [name for name in keys.missing_keys if MARK in name]
