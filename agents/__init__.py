@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.algorithms import Algorithm
     from agents.api import distill, evaluate, load, train
-    from agents.architectures import GRU, LSTM, SRU, Transformer, build_model
+    from agents.architectures import GRU, LSTM, SRU, HuggingFace, Transformer, build_model
     from agents.model import Model
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "LSTM",
     "SRU",
     "Algorithm",
+    "HuggingFace",
     "Model",
     "Transformer",
     "build_model",
@@ -40,7 +41,7 @@ __all__ = [
 _MODULES = {
     "agents.algorithms": ("Algorithm",),
     "agents.api": ("distill", "evaluate", "load", "train"),
-    "agents.architectures": ("GRU", "LSTM", "SRU", "Transformer", "build_model"),
+    "agents.architectures": ("GRU", "LSTM", "SRU", "HuggingFace", "Transformer", "build_model"),
     "agents.model": ("Model",),
 }
 

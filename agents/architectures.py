@@ -13,12 +13,13 @@ from typing import Any
 
 from agents.discovery import POLICY, find_policy, settings
 from agents.model import Model, build_policy
+from agents.policies.tokenizer import load_tokenizer
 from textgen_env.errors import check_kind, unknown
 from textgen_env.tasks.task import Task
 
 
 def build_model(architecture: str, task: Task, seed: int = 0, **chosen: Any) -> Model:
-    """Build a model with random weights for the vocabulary and the limits of a task.
+    """Build a model for the vocabulary and the limits of a task.
 
     Args:
         architecture: name of a policy, as ``student=`` on the command line.
@@ -36,9 +37,9 @@ def build_model(architecture: str, task: Task, seed: int = 0, **chosen: Any) -> 
             raise unknown(f"setting of {architecture}", name, known.keys() - policy.keywords.keys())
         check_kind(name, value, known[name])
     known |= chosen
-    built = build_policy(architecture, known, task.vocabulary, seed)
+    built = build_policy(architecture, known, task.vocabulary, seed, template=task.template)
     model = Model.from_task(built.eval(), architecture, known, task)
-    model.trained = False
+    model.trained = known.get("init") == "pretrained"
     return model
 
 
@@ -91,3 +92,17 @@ def SRU(task: Task, seed: int = 0, **settings: Any) -> Model:  # noqa: N802
             ``embedding=256``, ``dropout=0.1`` and more.
     """
     return build_model("sru", task, seed, **settings)
+
+
+def HuggingFace(task: Task, path: str, seed: int = 0, **settings: Any) -> Model:  # noqa: N802
+    """An encoder–decoder or causal model of Hugging Face, to be trained further.
+
+    Args:
+        task: what the model will be trained on; its texts are tokenized by the model's tokenizer.
+        path: model folder, or name of a model on the Hub.
+        seed: of the random weights of ``init="random"``.
+        **settings: those of ``agents.policies.PretrainedPolicy``: ``layers=None``,
+            ``decoder_layers=None``, ``init="pretrained"``, ``dtype="float32"`` and more.
+    """
+    own = task.with_vocabulary(load_tokenizer(path).vocabulary)
+    return build_model("hf", own, seed, path=path, **settings)

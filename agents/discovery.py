@@ -21,8 +21,9 @@ from textgen_env.errors import UserError, unknown
 from textgen_env.imports import import_object, is_path
 
 # Parameters that the caller provides; every other parameter is a setting and needs a default.
+# A policy gets its folder in a saved run, with what its settings refer to, when it is loaded.
 ALGORITHM = ("policy", "oracle", "reward")
-POLICY = ("vocabulary_size",)
+POLICY = ("vocabulary_size", "vocabulary", "folder", "template")
 
 
 def variants(package: ModuleType) -> dict[str, partial[Any]]:
@@ -66,8 +67,8 @@ def find_policy(name: str) -> partial[Any]:
             raise UserError(
                 f"policy {name} is not a subclass of torch.nn.Module; give module.Class"
             )
-        if missing := {*POLICY} - inspect.signature(policy).parameters.keys():
-            raise UserError(f"policy {name}: its constructor needs a parameter {min(missing)}")
+        if "vocabulary_size" not in inspect.signature(policy).parameters:
+            raise UserError(f"policy {name}: its constructor needs a parameter vocabulary_size")
         return partial(policy)
     known = variants(agents.policies)
     if name not in known:
@@ -140,7 +141,7 @@ def keys_of(group: str, settings: Iterable[str]) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        named = re.match(r"(\w+)=", str(error))
+        named = re.match(r"(\w+)[\w.]*=", str(error))
         if named and named[1] in settings:
             raise UserError(f"{group}.{error}") from error
         raise

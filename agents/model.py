@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +18,11 @@ from torch import nn
 
 from agents.discovery import POLICY, build, find_policy, settings
 from agents.generation.decoder import Decoder
-from agents.text import TextSettings
+from agents.policies.pretrained import PretrainedPolicy
+from agents.text import Sources, TextSettings
 from agents.training.checkpoint import check_layout, load_tensors, load_weights, save_tensors
 from textgen_env.data.batching import sequential_batches
+from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.corpus import Pairs
 from textgen_env.data.files import CorruptFileError
 from textgen_env.data.schema import check
@@ -31,6 +34,7 @@ from textgen_env.tasks.task import Task
 from textgen_env.types import EOS
 
 WEIGHTS, VOCABULARY = Path("checkpoints", "best.safetensors"), Path("vocabulary.json")
+PRETRAINED = Path("model")  # of a Hugging Face model: what transformers opens
 INTERFACE = ("vocabulary_size", "feature_width", "features", "head", "start", "step")  # of Policy
 HEADER = {
     "architecture": {"name": str, "settings": {"*": object}},
@@ -88,7 +92,8 @@ class Model:
         """Generate one output per text.
 
         Args:
-            texts: raw source texts.
+            texts: raw source texts; of a chat model, messages of a user, or conversations as JSON
+                lists of messages.
             beam: beam width; 1 decodes greedily.
             length_penalty: length penalty of the beam search.
             precision: "float32" or "bf16".
@@ -116,7 +121,7 @@ class Model:
             decoder: from ``self.decoder``.
             numbers: one per text, which determine its samples; None: 0, 1, 2 …
         """
-        sources = [self.encode(text) for text in texts]
+        sources = self.encode(texts).rows
         no_targets = [np.array([EOS])] * len(sources)
         split = Split(sources, no_targets, Pairs(list(texts), [("",)] * len(sources)))
         outputs: list[list[Hypothesis]] = [[] for _ in sources]
@@ -132,18 +137,16 @@ class Model:
                     outputs[i].append(Hypothesis(self.vocabulary.decode(action), score))
         return outputs
 
-    def encode(self, text: str) -> np.ndarray:
-        """The normalized text as tokens with EOS, truncated to the source limit."""
-        ids = self.tokens(text)
-        return np.array([*ids[: self.text_settings.source_limit - 1], EOS], dtype=np.int64)
-
-    def tokens(self, text: str) -> list[int]:
-        """The normalized text as tokens, not truncated."""
-        return self.vocabulary.encode(self.text_settings.normalize(text))
+    def encode(self, texts: Sequence[str]) -> Sources:
+        """The normalized texts as tokens with EOS, and what was left out of long ones."""
+        return self.text_settings.encode(texts, self.vocabulary)
 
     def save(self, folder: Path | str) -> None:
-        """Save the weights and the vocabulary in ``folder``."""
+        """Save weights and vocabulary; ``model`` in it is for ``AutoModel…`` of Hugging Face."""
         self.vocabulary.save(Path(folder) / VOCABULARY)
+        if isinstance(self.policy, PretrainedPolicy):
+            self.policy.save_files(Path(folder) / PRETRAINED)
+            self.policy.save_weights(Path(folder) / PRETRAINED)
         header = _header(self.architecture, self.vocabulary, self.text_settings)
         save_tensors(Path(folder) / WEIGHTS, self.policy.state_dict(), header)
 
@@ -156,13 +159,7 @@ class Model:
         """
         vocabulary = Vocabulary.load(existing_folder(folder) / VOCABULARY)
         policy, header = load_policy(Path(folder), vocabulary)
-        try:
-            text_settings = TextSettings.from_json(header["text"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            path = Path(folder) / WEIGHTS
-            raise UserError(
-                f"{path} has no valid text settings ({error}); train it again"
-            ) from error
+        text_settings = _text_settings(header, Path(folder) / WEIGHTS)
         policy.eval().requires_grad_(False)
         return cls(policy, header["architecture"], vocabulary, text_settings)
 
@@ -190,18 +187,30 @@ def _header(
     }
 
 
-def build_policy(name: str, settings: dict[str, Any], vocabulary: Vocabulary, seed: int) -> Any:
-    """Build a policy with random weights that depend on ``seed`` alone.
+def build_policy(
+    name: str,
+    settings: dict[str, Any],
+    vocabulary: Vocabulary,
+    seed: int,
+    folder: Path | None = None,
+    template: ChatTemplate | None = None,
+) -> Any:
+    """Build a policy. Random weights depend on ``seed`` alone.
 
     Args:
         name: the architecture, by its name on the command line.
         settings: keyword arguments of the architecture.
         vocabulary: its size becomes the policy's V.
         seed: seed of the initial weights.
+        folder: of a saved Hugging Face model, instead of its ``path``.
+        template: of a task of conversations.
     """
+    provided = {"vocabulary_size": len(vocabulary), "vocabulary": vocabulary}
+    optional = {"folder": folder, "template": template}
+    provided |= {key: value for key, value in optional.items() if value is not None}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        policy = build(find_policy(name).func, settings, vocabulary_size=len(vocabulary))
+        policy = build(find_policy(name).func, settings, **provided)
     if missing := [part for part in INTERFACE if not hasattr(policy, part)]:
         raise UserError(f"policy {name} has no {missing[0]}; see textgen_env.types.Policy")
     return policy
@@ -223,6 +232,7 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, An
     except CorruptFileError as error:
         raise CorruptFileError(f"{error}: {_recovery_hint(folder)}") from error
     name, kwargs = _architecture(header, path)
+    template = _text_settings(header, path).template
     if header["vocabulary"] != vocabulary.fingerprint:
         raise UserError(
             f"{path} was trained with vocabulary {header['vocabulary']}, but this corpus has "
@@ -231,12 +241,12 @@ def load_policy(folder: Path, vocabulary: Vocabulary) -> tuple[Any, dict[str, An
         )
     try:
         with torch.device("meta"):  # sizes without memory: the settings may name any size
-            sizes = build_policy(name, kwargs, vocabulary, seed=0).state_dict()
+            empty = build_policy(name, kwargs, vocabulary, 0, folder / PRETRAINED, template)
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: cannot build {name} from its settings ({reason})") from error
-    check_layout(sizes, tensors, f"{path} does not match its settings")
-    policy = build_policy(name, kwargs, vocabulary, seed=0)
+    check_layout(empty.state_dict(), tensors, f"{path} does not match its settings")
+    policy = build_policy(name, kwargs, vocabulary, 0, folder / PRETRAINED, template)
     load_weights(policy, tensors, path)
     return policy, header
 
@@ -263,6 +273,14 @@ def _architecture(header: dict[str, Any], path: Path) -> tuple[str, dict[str, An
     return name, kwargs
 
 
+def _text_settings(header: dict[str, Any], path: Path) -> TextSettings:
+    """The text settings of a checkpoint; UserError if they are missing or malformed."""
+    try:
+        return TextSettings.from_json(header["text"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} has no valid text settings ({error}); train it again") from error
+
+
 def _recovery_hint(folder: Path) -> str:
     """How to replace corrupted weights in ``folder``."""
     if (folder / "config.yaml").is_file():
@@ -272,9 +290,9 @@ def _recovery_hint(folder: Path) -> str:
 
 
 def fingerprint(policy: nn.Module) -> str:
-    """A hash of the names and values of all weights, 16 hex digits."""
+    """A hash of the names and values of all weights and buffers, 16 hex digits."""
     digest = blake2b(digest_size=8)
-    for name, tensor in policy.state_dict().items():
+    for name, tensor in chain(policy.named_parameters(), policy.named_buffers()):
         digest.update(name.encode())
         data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(data.numpy().tobytes())

@@ -13,11 +13,12 @@ from agents.algorithms.base import Algorithm
 from agents.discovery import ALGORITHM, find_algorithm, settings
 from agents.evaluation.validation import validator
 from agents.generation.decoding import DECODER_VERSION
-from agents.model import VOCABULARY, Model, checkpoint_header
+from agents.model import PRETRAINED, VOCABULARY, Model, checkpoint_header
 from agents.policies.adapters import unfreeze
+from agents.policies.pretrained import PretrainedPolicy
 from agents.precision import resolve_device, resolve_precision
 from agents.runs.demonstrations import training_demonstrations
-from agents.runs.training import make_algorithm, training_reward
+from agents.runs.training import check_oracle, make_algorithm, training_reward
 from agents.text import TextSettings
 from agents.training.saving import Checkpoints
 from agents.training.trainer import TrainConfig, train_policy
@@ -27,6 +28,7 @@ from textgen_env.envs.rewards import Function
 from textgen_env.errors import Range, UserError, check_kind, check_range, unknown
 from textgen_env.oracles.exact import ExactOracle
 from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.texts import TextOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle
 
@@ -109,8 +111,7 @@ class Plan:
             ``model``.
         """
         _check_model(model, task)
-        policy, config = model.policy.to(self.config.device), self.config
-        unfreeze(policy)
+        policy, config = model.policy.to(self.config.device).requires_grad_(True), self.config
         algorithm = self._build(policy, task, oracle)
         if algorithm.needs_start and not model.trained:
             raise UserError(
@@ -119,6 +120,8 @@ class Plan:
             )
         split = self._training_split(algorithm.demonstrations, task, oracle)
         task.vocabulary.save(folder / VOCABULARY)
+        if isinstance(policy, PretrainedPolicy):
+            policy.save_files(folder / PRETRAINED)
         train_policy(
             algorithm,
             policy,
@@ -128,6 +131,8 @@ class Plan:
             Checkpoints(folder, "model", self._header(model, task)),
         )
         policy.eval()
+        if isinstance(policy, PretrainedPolicy):
+            policy.save_weights(folder / PRETRAINED)
         model.trained, model.text_settings = True, TextSettings.from_task(task)
         return model
 
@@ -137,6 +142,7 @@ class Plan:
         parameters = inspect.signature(function).parameters
         if "oracle" in parameters and oracle is None:
             raise UserError(f"{_name(self.algorithm)} needs a teacher: call agents.distill")
+        check_oracle(_name(self.algorithm), function, self.reward or task.reward, oracle)
         if "reward" in parameters:
             reward = training_reward(self.reward or task.reward, task, oracle)
         return make_algorithm(function, self.algorithm.keywords, policy, oracle, reward)
@@ -145,7 +151,8 @@ class Plan:
         """The training split, with the teacher's outputs as targets if the algorithm needs them."""
         if demonstrations == "references":
             return task.splits["train"]
-        if not isinstance(oracle, PolicyOracle | ExactOracle):  # their outputs can be cached
+        kinds = PolicyOracle | ExactOracle | TextOracle  # their outputs can be cached
+        if not isinstance(oracle, kinds):
             given = f", not of a {type(oracle).__name__}" if oracle else ": call agents.distill"
             raise UserError(
                 f"{_name(self.algorithm)} learns from the outputs of a Model as teacher{given}"
@@ -193,8 +200,6 @@ def _name(algorithm: partial[Algorithm]) -> str:
 
 def _check_model(model: Model, task: Task) -> None:
     """UserError unless ``model`` can be trained on ``task``."""
-    if not model.architecture:
-        raise UserError("a Hugging Face model can be a teacher, but agents cannot train it yet")
     if model.vocabulary.fingerprint != task.vocabulary.fingerprint:
         raise UserError(
             f"the model's {len(model.vocabulary):,} tokens are not the task's "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from omegaconf import DictConfig
 
 import cli
@@ -13,8 +15,9 @@ from agents.runs.demonstrations import Demonstrations, training_demonstrations
 from agents.runs.evaluation import evaluate_run, finish_run, generate_outputs
 from agents.runs.folder import open_folder
 from agents.runs.machine import use_machine
+from agents.runs.pretrained import save_config, save_model
 from agents.runs.run import Run
-from agents.runs.student import build_student
+from agents.runs.student import build_student, is_pretrained
 from agents.runs.task import build_task
 from agents.runs.teacher import find_teacher
 from agents.runs.training import build_algorithm, check_settings, student_checkpoints
@@ -23,20 +26,24 @@ from agents.training.trainer import train_policy
 from textgen_env.data.batching import Batches
 from textgen_env.terminal import console
 
+SCRIPT = "experiments/dagger.py"
+
 
 def main(config: DictConfig) -> None:
-    """Task → teacher → student → algorithm → train → evaluate → report."""
+    """Task → student → teacher → algorithm → train → evaluate → report."""
     machine = use_machine(config)
     task = build_task(config)
-    check_settings(config, task)  # mistakes that would otherwise show after the teacher's training
-    with open_folder(config, "experiments/dagger.py", cli.overrides()) as folder:
+    student = build_student(config, task).to(machine.device)
+    # Finds mistakes that would otherwise show after the teacher's training.
+    check_settings(config, task, student)
+    with open_folder(config, SCRIPT, cli.overrides()) as folder:
         teacher = find_teacher(config, task, machine)
-        student = build_student(config, task).to(machine.device)
         algorithm = build_algorithm(config, task, student, teacher.oracle)
         run = Run(folder, config, machine, task, teacher, student)
         state, learned = distill(run, algorithm)
         outputs = generate_outputs(run)
         results = evaluate_run(run, outputs, state, learned)
+        save_model(run, results, shlex.join(["python", SCRIPT, *cli.overrides()]))
         finish_run(folder, results, outputs)
     console.print(reporting.results_table(results))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
@@ -46,6 +53,7 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstration
     """Train the student; returns the end of the training, and what the student learned from."""
     config, task, machine, oracle = run.config, run.task, run.machine, run.teacher.oracle
     task.vocabulary.save(run.folder / "vocabulary.json")
+    save_config(run.folder, run.student)
     learned = training_demonstrations(
         algorithm.demonstrations, task, oracle, *machine, config.teacher.length_penalty
     )
@@ -61,7 +69,7 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstration
             machine,
             seed=config.seed,
             resume=bool(config.resume),
-            validate_first=config.init is not None,
+            validate_first=config.init is not None or is_pretrained(config),
             loggers=tuple(config.logger),
         ),
         student_checkpoints(run, algorithm.demonstrations),

@@ -1,10 +1,12 @@
-"""Exports the student of a run: ``python experiments/export.py run=RUN quantization=int8``."""
+"""Exports the student of a run: ``python experiments/export.py run=RUN quantization=int8``.
+
+``format=merged`` saves a Hugging Face student with its adapter merged, as transformers opens it.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ import cli
 from agents.evaluation.outputs import generate_texts, subset
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
+from agents.generation.demonstrations import oracle_decoder
 from agents.runs.evaluation import finish_run, generate_outputs, output_files
 from agents.runs.loading import load_run
 from agents.runs.machine import package_versions, use_machine
@@ -30,10 +33,30 @@ from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 
-FORMATS = ("ctranslate2",)
+FORMATS = ("ctranslate2", "merged")
 
 
 def main(config: DictConfig) -> None:
+    """Export the student of a run."""
+    if config.run is None:
+        raise UserError("give run=RUN, a finished run folder")
+    if config.format not in FORMATS:
+        raise unknown("format", config.format, FORMATS)
+    (export_merged if config.format == "merged" else export_ctranslate2)(config)
+
+
+def export_merged(config: DictConfig) -> None:
+    """Save the transformers model, with the adapter merged into its weights."""
+    if config.quantization != "float32":
+        raise UserError(
+            f"quantization={config.quantization}: only format=ctranslate2 quantizes; leave it out"
+        )
+    folder = Path(config.out or f"{config.run}/export-merged")
+    export_model(Model.load(finished_run(config.run)).policy, folder)
+    console.print(f"merged model: {folder}", soft_wrap=True)
+
+
+def export_ctranslate2(config: DictConfig) -> None:
     """Export the student; compare it with the run's student and teacher in export.json."""
     try:
         from agents.interop import ctranslate2 as export
@@ -42,18 +65,15 @@ def main(config: DictConfig) -> None:
             f"{error.name} is not installed: "
             "python -m pip install -c constraints.txt -e '.[export]'"
         ) from error
-    if config.run is None:
-        raise UserError("give run=RUN, a finished run folder")
-    if config.format not in FORMATS:
-        raise unknown("format", config.format, FORMATS)
     export.check_quantization(config.quantization)
     use_machine(config)
     env = cli.given_env(config.run, config.overrides)
     run = load_run(config.run, config.device, config.precision, env)
     folder = Path(config.out or f"{config.run}/export-{config.quantization}")
     export.export_model(run.student, run.task, folder, config.quantization)
-    model = export.load_translator(folder, workers=torch.get_num_threads())
-    results = compare(config, run, partial(export.translator_decoder, model, run.task.vocabulary))
+    student = run.student, run.task.vocabulary
+    decoders = export.load_decoders(folder, *student, workers=torch.get_num_threads())
+    results = compare(config, run, decoders)
     results["versions"] = package_versions() | {"ctranslate2": export.ctranslate2.__version__}
     write_atomically(folder / "export.json", json.dumps(results, indent=1).encode())
     show(results, folder)
@@ -64,10 +84,9 @@ def compare(config: DictConfig, run: Run, exported: Any) -> dict[str, Any]:
     """Compare scores and speeds of the exported model with the run's student and teacher."""
     task, threads = run.task, torch.get_num_threads()
     test = subset(task.splits["test"], config.rows)
-    policies = {"student": run.student} | (
-        {} if run.teacher.policy is None else {"teacher": run.teacher.policy}
-    )
-    own = {who: Decoder(policy, 1, *run.machine) for who, policy in policies.items()}
+    own: dict[str, Decode] = {"student": Decoder(run.student, 1, *run.machine)}
+    if run.teacher.policy is not None:
+        own["teacher"] = oracle_decoder(run.teacher.oracle, 1, *run.machine)
     return {
         **agreement(exported(), Decoder(run.student, 1, "float32", run.machine.device), task, test),
         "speeds": [

@@ -20,6 +20,7 @@ from agents.generation.decoder import Decoder
 from agents.model import Hypothesis, Model
 from agents.runs.machine import use_machine
 from agents.runs.model import open_model
+from textgen_env.data.chat import read_prompt
 from textgen_env.data.files import MAX_TEXT, stream_lines
 from textgen_env.errors import UserError, unknown
 from textgen_env.terminal import console, escape_controls, safe_json
@@ -49,6 +50,8 @@ def main(config: DictConfig) -> None:
     model.policy.to(machine.device)
     decoder = model.decoder(machine.precision, **{name: config[name] for name in SEARCH})
     numbered = enumerate(read_lines(config.input))
+    if model.text_settings.template and config.format == "jsonl":
+        numbered = ((i, read_prompt(line, f"line {i + 1}")) for i, line in numbered)
     chunk = list(islice(numbered, config.lines))  # before the output is opened: the input may fail
     with ExitStack() as stack:
         output = sys.stdout
@@ -87,13 +90,11 @@ def generate(
     model: Model, chunk: list[tuple[int, str]], decoder: Decoder
 ) -> list[list[Hypothesis]]:
     """The outputs of each numbered line; a blank line has one, empty."""
-    limit = model.text_settings.source_limit
-    for number, text in chunk:
-        if (length := len(model.tokens(text)) + 1) > limit:
-            console.print(f"line {number + 1}: truncated from {length:,} to {limit:,} tokens")
     kept = [place for place, (_, text) in enumerate(chunk) if text.strip()]
     outputs = [[Hypothesis("", 0.0)] for _ in chunk]
     numbers, texts = zip(*(chunk[place] for place in kept), strict=True) if kept else ((), ())
+    for place, note in model.encode(texts).notes.items():
+        console.print(f"line {numbers[place] + 1}: {note}")
     found = model.hypotheses(texts, decoder, numbers)
     for place, hypotheses in zip(kept, found, strict=True):
         outputs[place] = hypotheses

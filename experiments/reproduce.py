@@ -48,7 +48,7 @@ def main(config: DictConfig) -> None:
     task = build_task(next(iter(runs.values())))
     for run in runs.values():
         if run.init is None:
-            check_settings(run, task)
+            check_settings(run, task, build_student(run, task))
     command = shlex.join(["python", "experiments/reproduce.py", *cli.overrides()])
     with locked(folder), resumable(command):
         machine = prepare_teacher(runs, task)
@@ -92,6 +92,11 @@ def prepare_teacher(runs: dict[RunKey, DictConfig], task: Task) -> Machine:
     run: Any = OmegaConf.merge(next(iter(runs.values())), {"threads": None})
     machine = use_machine(run)
     teacher = find_teacher(run, task, machine)
+    if teacher.decode is None:
+        raise UserError(
+            f"teacher.path={run.teacher.path}: this page compares with a teacher that decodes; "
+            "use compare.py"
+        )
     algorithms = [
         build_algorithm(config, task, build_student(config, task), teacher.oracle)
         for config in runs.values()

@@ -19,6 +19,7 @@ import textgen_env
 from agents.algorithms.bc import BC
 from agents.algorithms.ppo import PPO
 from agents.training.signals import Interrupted
+from support.cases import others_slow
 from support.pretrained_models import copier
 from support.training import equal_tensors
 from textgen_env.errors import UserError
@@ -54,7 +55,7 @@ def test_examples_of_the_docstrings(name):
     assert doctest.testmod(importlib.import_module(name), raise_on_error=True).attempted
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", others_slow([*KINDS], "GRU"))
 def test_the_lines_of_the_documentation(kind, tmp_path, monkeypatch):
     """As they stand, with another task and fewer steps."""
     monkeypatch.chdir(tmp_path)
@@ -126,10 +127,8 @@ def test_teachers_of_other_kinds(task, tmp_path):
     fitting = task.with_vocabulary(pretrained.vocabulary)
     student = agents.distill(name, new_model(fitting), fitting, "imitkd_full", **QUICK)
     assert len(student.generate(["a b"])) == 1
-    with pytest.raises(UserError, match=r"tokens are not the task's .*with_vocabulary"):
+    with pytest.raises(UserError, match=r"\(9 tokens.* is not the student's \(9 tokens.*seqkd"):
         agents.distill(pretrained, new_model(task), task, **QUICK)
-    with pytest.raises(UserError, match="can be a teacher"):
-        agents.train(pretrained, fitting, **QUICK)
 
 
 def test_rewards_and_starts(task, teacher):

@@ -1,10 +1,11 @@
-"""Export a transformer student to CTranslate2: decoding in C++ without torch (extra: export)."""
+"""Export a student to CTranslate2: decoding in C++ without torch (extra: export)."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from string import Template
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -21,9 +22,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.generation.decoder import Decode
+from agents.interop import ctranslate2_pretrained as pretrained
+from agents.interop.ctranslate2_readme import readme
 from agents.policies.layers import positions
+from agents.policies.pretrained import PretrainedPolicy
 from agents.policies.transformer import TransformerPolicy
-from textgen_env.data.text import ESCAPE
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks.task import Task
@@ -37,39 +40,69 @@ def export_model(policy: nn.Module, task: Task, folder: Path, quantization: str)
     """Save the model, ``tokenizer.json`` and a ``README.md`` with an inference script.
 
     Args:
-        policy: The student, a ``TransformerPolicy``.
+        policy: The student, a ``TransformerPolicy`` or a ``PretrainedPolicy``.
         task: The vocabulary, the preprocessing and the limits.
         folder: A new or empty folder, or one of an earlier export.
         quantization: "float32", "int8" or another type of CTranslate2.
 
     Raises:
-        UserError: The policy is no transformer, this CPU does not support ``quantization``, or
+        UserError: CTranslate2 does not support the policy, or this CPU not ``quantization``, or
             ``folder`` has other contents or cannot be written.
     """
     check_quantization(quantization)
-    if not isinstance(policy, TransformerPolicy):
+    if not isinstance(policy, TransformerPolicy | PretrainedPolicy):
         name = type(policy).__name__
         raise UserError(
-            f"CTranslate2 does not support {name}: export a run with student=transformer"
+            f"CTranslate2 does not support {name}: export a run with student=transformer or hf"
         )
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.bin").is_file():
         raise UserError(
             f"out={folder} is not empty and is not an exported model; choose another folder"
         )
-    length = max(MIN_POSITIONS, task.source_limit, task.horizon)
-    spec = specification(policy, task.vocabulary, length)
-    spec.optimize(quantization=quantization)
-    readme = _readme(task, folder, quantization)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as temporary:
-            spec.save(temporary)
-            Path(temporary, "tokenizer.json").write_text(_tokenizer(task), encoding="utf-8")
-            Path(temporary, "README.md").write_text(readme, encoding="utf-8")
-            for path in Path(temporary).iterdir():
+            parts = Path(temporary)
+            if isinstance(policy, PretrainedPolicy):
+                fields = pretrained.save(policy, task, parts, quantization)
+                template = pretrained.README
+            else:
+                fields = _save(policy, task, parts, quantization)
+                template = README
+            text = readme(template, task, folder, quantization, **fields)
+            (parts / "README.md").write_text(text, encoding="utf-8")
+            for path in parts.iterdir():
                 os.replace(path, folder / path.name)
     except OSError as error:
         raise UserError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def load_decoders(
+    folder: Path, policy: nn.Module, vocabulary: Vocabulary, workers: int = 1
+) -> Callable[..., Decode]:
+    """Load an exported model as a greedy decoder.
+
+    Args:
+        folder: The exported model.
+        policy: The student.
+        vocabulary: The student's vocabulary.
+        workers: Number of batches decoded in parallel, by one thread each.
+
+    Returns:
+        A function of the batch size (64), which returns the decoder.
+    """
+    if isinstance(policy, PretrainedPolicy):
+        return pretrained.load_decoders(folder, policy, workers)
+    return partial(translator_decoder, load_translator(folder, workers), vocabulary)
+
+
+def _save(policy: TransformerPolicy, task: Task, folder: Path, quantization: str) -> dict[str, Any]:
+    length = max(MIN_POSITIONS, task.source_limit, task.horizon)
+    spec = specification(policy, task.vocabulary, length)
+    spec.optimize(quantization=quantization)
+    spec.save(str(folder))
+    (folder / "tokenizer.json").write_text(_tokenizer(task), encoding="utf-8")
+    return {}
 
 
 def check_quantization(name: str) -> None:
@@ -179,27 +212,6 @@ def translator_decoder(
         return Trajectories(action, torch.tensor([*map(len, rows)]), torch.zeros(len(rows)))
 
     return decode
-
-
-def _readme(task: Task, folder: Path, quantization: str) -> str:
-    preprocessing = task.corpus.preprocessing
-    unescape = f'text = re.sub(r"{ESCAPE.pattern}", lambda match: html.unescape(match[0]), text)'
-    steps = [
-        (preprocessing.unescape, unescape),
-        (True, 'text = " ".join(text.split())'),
-        (preprocessing.split_marks, 'text = text.replace("##AT##", "").replace("@-@", "-")'),
-        (preprocessing.split_marks, r'text = " ".join(re.findall(r"\w+|[^\w\s]", text))'),
-        (preprocessing.lowercase, "text = text.lower()"),
-    ]
-    return Template(README.read_text(encoding="utf-8")).substitute(
-        quantization=quantization,
-        folder=repr(str(folder)),
-        preprocessing=preprocessing,
-        prepare="\n    ".join(line for enabled, line in steps if enabled),
-        limit=task.limit.code("length"),
-        max_source=task.source_limit - 1,
-        horizon=task.horizon,
-    )
 
 
 def _tokenizer(task: Task) -> str:

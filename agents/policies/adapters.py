@@ -77,9 +77,10 @@ def has_adapter(policy: nn.Module) -> bool:
 
 def unfreeze(policy: nn.Module) -> None:
     """Let the weights of ``policy`` be trained, those of its adapter alone if it has one."""
-    adapted = has_adapter(policy)
-    for name, weight in policy.named_parameters():
-        weight.requires_grad_(not adapted or MARK in name)
+    policy.requires_grad_(True)
+    if has_adapter(policy):
+        for name, weight in policy.named_parameters():
+            weight.requires_grad_(MARK in name)
 
 
 def without_adapter(policy: HuggingFacePolicy) -> HuggingFacePolicy:

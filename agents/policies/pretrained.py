@@ -1,4 +1,4 @@
-"""Pretrained Hugging Face teachers: ``hf:FOLDER_OR_NAME`` → a policy.
+"""Pretrained Hugging Face models as policies: a folder, or the name of a model on the Hub.
 
 Model folders are untrusted: none of their code runs, and only safetensors weights are loaded
 (agents/policies/untrusted.py).
@@ -6,129 +6,229 @@ Model folders are untrusted: none of their code runs, and only safetensors weigh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import json
+import os
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, Literal, Self
 
 import torch
-from tokenizers import Tokenizer
+from torch import nn
 
 from agents.policies.huggingface import HuggingFacePolicy
-from agents.policies.untrusted import sanitized_folder
-from textgen_env.data.pretrained_tokenizer import convert_tokenizer
+from agents.policies.layer_dropping import keep_layers, smaller_config
+from agents.policies.tokenizer import (
+    CHAT_TEMPLATE,
+    OFFLINE,
+    PretrainedTokenizer,
+    load_tokenizer,
+    opened_model,
+)
+from agents.policies.untrusted import read_companions
+from textgen_env.data.chat_template import ChatTemplate
+from textgen_env.data.files import write_atomically
 from textgen_env.data.vocabulary import Vocabulary
-from textgen_env.errors import UserError
+from textgen_env.errors import UserError, unknown
 from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
 
-OFFLINE: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+INITS = ("pretrained", "random")
 
 
-class PretrainedTokenizer(NamedTuple):
-    """The tokenizer of a pretrained model.
+class PretrainedPolicy(HuggingFacePolicy):
+    """An encoder–decoder or causal model of Hugging Face, as a teacher or to be trained further.
 
-    Attributes:
-        vocabulary: its tokens, under this project's ids.
-        ids: the tokenizer's id of each token of the vocabulary, or None.
-        tokenizer: the tokenizer itself.
-        prepended: ids that it puts before every text.
-        appended: ids that it puts after every text.
-    """
-
-    vocabulary: Vocabulary
-    ids: list[int | None]
-    tokenizer: Tokenizer
-    prepended: list[int]
-    appended: list[int]
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of ``text``; special tokens spelled out in the text are recognized."""
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
-
-
-def load_tokenizer(name: str) -> PretrainedTokenizer:
-    """Load the tokenizer of a model.
+    Its vocabulary is that of its tokenizer. ``save_files`` and ``save_weights`` fill a folder that
+    ``AutoModel…`` and ``AutoTokenizer`` open.
 
     Args:
-        name: A folder, or the name of a model on the Hub.
-
-    Raises:
-        UserError: It cannot be loaded or used.
-    """
-    with _opened(name) as (transformers, folder):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **OFFLINE)
-        if not tokenizer.is_fast:
-            raise UserError(
-                f"it has only a slow tokenizer ({type(tokenizer).__name__}); "
-                "a fast one is needed, with a tokenizer.json"
-            )
-        if tokenizer.eos_token is None:
-            raise UserError("its tokenizer has no eos_token, which is needed to end a sequence")
-        backend = tokenizer.backend_tokenizer
-        backend.no_truncation()
-        backend.no_padding()
-        sample = backend.encode("a")
-        text = [i for i, special in enumerate(sample.special_tokens_mask) if not special]
-        prepended, appended = sample.ids[: text[0]], sample.ids[text[-1] + 1 :]
-        vocabulary, ids = convert_tokenizer(backend.to_str(), tokenizer.eos_token)
-        return PretrainedTokenizer(vocabulary, ids, backend, prepended, appended)
-
-
-def load_pretrained(name: str, source_prefix: str = "", separator: str = "") -> HuggingFacePolicy:
-    """Load a model in float32 as a policy.
-
-    Args:
-        name: A folder, or the name of a model on the Hub.
-        source_prefix: Text prepended to every source, tokenized separately.
-        separator: Decoder-only models: text between source and target, tokenized separately;
-            EOS if empty.
+        path: model folder, or name of a model on the Hub
+        layers: layers to keep, evenly spaced with the first and the last; of an encoder-decoder,
+            those of the encoder; null: all
+        decoder_layers: decoder layers of an encoder-decoder to keep; null: all
+        init: pretrained weights, or random ones of the same shapes
+        dtype: of the weights; bfloat16 halves their memory, but small updates are rounded away, so
+            train float32 weights with precision=bf16
+        source_prefix: text before every source, as T5 needs it, tokenized separately
+        separator: causal models: text between source and target, tokenized separately; empty: EOS
+        vocabulary: expected; None: any
+        template: of conversations, which then decides what is before and after a source
+        folder: where a run has saved the config and the tokenizer of a student; the weights are
+            then random, to be loaded from a checkpoint
 
     Raises:
         UserError: The model cannot be loaded, does not match its tokenizer, or is not causal.
     """
-    tokenizer = load_tokenizer(name)
-    with _opened(name) as (transformers, folder):
-        config = transformers.AutoConfig.from_pretrained(folder, **OFFLINE)
-        has_encoder = config.is_encoder_decoder
-        auto_class = (
-            transformers.AutoModelForSeq2SeqLM if has_encoder else transformers.AutoModelForCausalLM
-        )
-        options = {"use_safetensors": True, "dtype": torch.float32, "output_loading_info": True}
-        model, info = auto_class.from_pretrained(folder, config=config, **options, **OFFLINE)
-        if missing := info["missing_keys"]:
-            raise UserError(f"its weights lack {min(missing)} of {type(model).__name__}")
-        if has_encoder and separator:
-            raise UserError("teacher.separator is only for decoder-only models; leave it out")
-        _check_tokenizer(model, tokenizer)
-        before_source = tokenizer.prepended + tokenizer.encode(source_prefix)
-        before_target = (
-            _decoder_start(model, tokenizer.prepended)
-            if has_encoder
-            else tokenizer.encode(separator)
-        )
-        vocabulary, ids, *_ = tokenizer
-        policy = HuggingFacePolicy(
-            model, vocabulary, ids, before_source, before_target, keeps_eos=not separator
-        )
-        _check_identities(policy.eval())
-    return policy
+
+    def __init__(
+        self,
+        path: str | None = None,
+        layers: int | None = None,
+        decoder_layers: int | None = None,
+        init: Literal["pretrained", "random"] = "pretrained",
+        dtype: Literal["float32", "bfloat16"] = "float32",
+        source_prefix: str = "",
+        separator: str = "",
+        vocabulary: Vocabulary | None = None,
+        folder: Path | None = None,
+        template: ChatTemplate | None = None,
+    ) -> None:
+        if dtype not in DTYPES:
+            raise unknown("dtype", dtype, DTYPES)
+        if init not in INITS:
+            raise unknown("init", init, INITS)
+        name = _folder_name(path, folder)
+        if template and (source_prefix or separator):
+            raise UserError("source_prefix and separator: the chat template replaces them")
+        tokenizer = load_tokenizer(name, template)
+        if vocabulary and vocabulary.fingerprint != tokenizer.vocabulary.fingerprint:
+            raise UserError(
+                f"hf:{name}: its tokenizer has {len(tokenizer.vocabulary):,} tokens, which are not "
+                f"the {len(vocabulary):,} tokens of the task; use the tokenizer of the task"
+            )
+        pretrained = folder is None and init == "pretrained"
+        with opened_model(name, pretrained) as (transformers, opened):
+            config = transformers.AutoConfig.from_pretrained(opened, **OFFLINE)
+            kept = (layers, decoder_layers) if folder is None else (None, None)
+            smaller = smaller_config(config, *kept)  # the saved one is smaller already
+            if pretrained:
+                model = _pretrained_model(transformers, opened, config, DTYPES[dtype])
+                if smaller is not config:
+                    model = keep_layers(model, smaller)
+            else:
+                model = _random_model(transformers, opened, smaller)
+            for weight in model.parameters():
+                weight.data = weight.data.to(DTYPES[dtype])
+            has_encoder = config.is_encoder_decoder
+            if has_encoder and separator:
+                raise UserError("separator is only for decoder-only models; leave it out")
+            _check_tokenizer(model, tokenizer)
+            in_template = template is not None and not has_encoder
+            prepended = [] if in_template else tokenizer.prepended
+            before_source = prepended + tokenizer.encode(source_prefix)
+            before_target = (
+                _decoder_start(model, tokenizer.prepended)
+                if has_encoder
+                else tokenizer.encode(separator)
+            )
+            tokens, ids, *_ = tokenizer
+            keeps_eos = not (separator or in_template)
+            super().__init__(model, tokens, ids, before_source, before_target, keeps_eos)
+            self.frozen = {n for n, weight in self.named_parameters() if not weight.requires_grad}
+            if folder is None:
+                _check_identities(self.eval())
+        self.template = tokenizer.template
+        self.files = read_companions(name)
+        if self.template:
+            self.files[CHAT_TEMPLATE] = self.template.text.encode()
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """The weights of the model, those that are tied once; ``save_files`` has the rest."""
+        left_out = {*self._buffers, *_tied_names(self)}
+        state = super().state_dict(*args, **kwargs)
+        return {name: tensor for name, tensor in state.items() if name not in left_out}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Load what ``state_dict`` returned."""
+        tied = _tied_names(self).items()
+        again = {name: state_dict[other] for name, other in tied if other in state_dict}
+        return super().load_state_dict({**state_dict, **self._buffers, **again}, *args, **kwargs)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """As in ``nn.Module``, but what transformers never trains, such as sinusoids, stays so."""
+        super().requires_grad_(requires_grad)
+        for name, weight in self.named_parameters():
+            weight.requires_grad &= name not in self.frozen
+        return self
+
+    def save_files(self, folder: Path) -> None:
+        """Save the config, the tokenizer, the chat template and the generation config.
+
+        ``generate`` then suppresses what the policy never generates, such as the padding of the
+        output layer: training leaves those logits as they were.
+        """
+        config = self.model.config.to_diff_dict() | {"architectures": [type(self.model).__name__]}
+        file = "generation_config.json"
+        original = self.files.get(file) or self.model.generation_config.to_json_string().encode()
+        generation = json.loads(original)
+        missing = {*self.missing.tolist()}
+        used = {index for token, index in enumerate(self.ids.tolist()) if token not in missing}
+        unused = {*range(len(self.model.get_output_embeddings().weight))} - used
+        if self.template:
+            generation["eos_token_id"] = int(self.ids[EOS])  # the end of a turn
+        if suppressed := unused.union(generation.get("suppress_tokens") or ()):
+            generation["suppress_tokens"] = sorted(suppressed)
+        contents = {"config.json": config, file: generation}
+        texts = {name: json.dumps(content, indent=2) for name, content in contents.items()}
+        for name, data in {**self.files, **{n: t.encode() for n, t in texts.items()}}.items():
+            write_atomically(folder / name, data)
+
+    def save_weights(self, folder: Path) -> None:
+        """Save the weights as transformers does."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder) as temporary:
+            self.model.save_pretrained(temporary)
+            for path in Path(temporary).glob("model*.safetensors*"):
+                os.replace(path, folder / path.name)
 
 
-@contextmanager
-def _opened(name: str) -> Iterator[tuple[ModuleType, Path]]:
-    """Yield transformers and a sanitized model folder; any error becomes a one-line UserError."""
-    try:
-        import transformers
-    except ImportError:
-        raise UserError(
-            "an hf: model needs the transformers package: pip install -e '.[hf]'"
-        ) from None
-    try:
-        with sanitized_folder(name, transformers) as folder:
-            yield transformers, folder
-    except Exception as error:  # the packages raise errors of any type
-        raise UserError(f"hf:{name}: {' '.join(str(error).split())[:300]}") from error
+def load_pretrained(
+    name: str,
+    source_prefix: str = "",
+    separator: str = "",
+    dtype: str = "float32",
+    template: ChatTemplate | None = None,
+) -> PretrainedPolicy:
+    """Load a model as a policy, in eval mode; the arguments are those of ``PretrainedPolicy``."""
+    options: dict[str, Any] = {"dtype": dtype, "template": template}
+    return PretrainedPolicy(name, source_prefix=source_prefix, separator=separator, **options)
+
+
+def _folder_name(path: str | None, folder: Path | None) -> str:
+    """Where to find the config and the tokenizer."""
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"{folder} is missing, which holds the config of the student; restore it")
+    if folder is None and not path:
+        raise UserError("path=null: name a model folder or a model on the Hub")
+    return str(folder or path)
+
+
+def _tied_names(module: nn.Module) -> dict[str, str]:
+    """``{name: other}`` of weights that are another weight by a second name."""
+    first: dict[nn.Parameter, str] = {}
+    names = {
+        name: first.setdefault(weight, name)
+        for name, weight in module.named_parameters(remove_duplicate=False)
+    }
+    return {name: other for name, other in names.items() if name != other}
+
+
+def _pretrained_model(
+    transformers: ModuleType, folder: Path, config: Any, dtype: torch.dtype
+) -> Any:
+    options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
+    auto_class = _auto_class(transformers, config)
+    model, info = auto_class.from_pretrained(folder, config=config, **options, **OFFLINE)
+    if missing := info["missing_keys"]:
+        raise UserError(f"its weights lack {min(missing)} of {type(model).__name__}")
+    return model
+
+
+def _random_model(transformers: ModuleType, folder: Path, config: Any) -> Any:
+    model = _auto_class(transformers, config).from_config(config, trust_remote_code=False)
+    if (folder / "generation_config.json").is_file():
+        generation = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
+        model.generation_config = generation
+    return model
+
+
+def _auto_class(transformers: ModuleType, config: Any) -> Any:
+    if config.is_encoder_decoder:
+        return transformers.AutoModelForSeq2SeqLM
+    return transformers.AutoModelForCausalLM
 
 
 def _decoder_start(model: Any, prepended: list[int]) -> list[int]:
@@ -151,8 +251,10 @@ def _check_tokenizer(model: Any, tokenizer: PretrainedTokenizer) -> None:
             f"the model only {size:,} tokens"
         )
     eos, model_eos = tokenizer.ids[EOS], model.generation_config.eos_token_id
-    if model_eos is not None and eos not in (
-        model_eos if isinstance(model_eos, list) else [model_eos]
+    if (
+        tokenizer.template is None
+        and model_eos is not None
+        and eos not in (model_eos if isinstance(model_eos, list) else [model_eos])
     ):
         raise UserError(
             f"tokenizer and model do not match: EOS is {eos} in the tokenizer, "
@@ -182,11 +284,15 @@ def _check_identities(policy: HuggingFacePolicy) -> None:
         _, state = policy.step(prefix[:, 0], state)
         cached, _ = policy.step(prefix[1:, 1], state.select(torch.tensor([1])))
     except Exception as error:
-        raise UserError(f"a {kind} model cannot be a teacher ({error})") from error
-    tolerance = 1e-3 * max(1.0, batched[batched > LOG_ZERO].abs().max().item())
+        raise UserError(f"a {kind} model cannot be used ({error})") from error
+    rounding = 1e-3 if batched.dtype == torch.float32 else 5e-2
+    tolerance = rounding * max(1.0, batched[batched > LOG_ZERO].abs().max().item())
     pairs = [(single, batched), (direct, batched[0]), (cached[0], batched[1])]
     if not all(bool((a - b).abs().max() < tolerance) for a, b in pairs):
         raise UserError(
-            f"a {kind} model cannot be a teacher: it is not causal, attends to padding, "
+            f"a {kind} model cannot be used: it is not causal, attends to padding, "
             "or its cache or output layer is inconsistent"
         )
+
+
+NAMES = {"hf": partial(PretrainedPolicy)}

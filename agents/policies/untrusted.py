@@ -94,16 +94,22 @@ JSON_KEYS = {  # file: its allowed keys
     "tokenizer_config.json": SPECIAL_TOKENS | TOKENIZER_KEYS,
     "special_tokens_map.json": SPECIAL_TOKENS,
 }
-DOWNLOADED = (*JSON_KEYS, *VOCABULARIES, WEIGHTS, INDEX, "model-*-of-*.safetensors", ADAPTER)
+# What a saved model keeps of the folder that it comes from, beside its config and its weights.
+COMPANIONS = VOCABULARIES | _words("""
+    added_tokens.json tokenizer_config.json special_tokens_map.json generation_config.json
+    chat_template.jinja chat_template.json
+""")
+DOWNLOADED = (*{*JSON_KEYS, *COMPANIONS}, WEIGHTS, INDEX, "model-*-of-*.safetensors", ADAPTER)
 
 
 @contextmanager
-def sanitized_folder(name: str, transformers: ModuleType) -> Iterator[Path]:
+def sanitized_folder(name: str, transformers: ModuleType, weights: bool = True) -> Iterator[Path]:
     """Yield a temporary folder with the parts of a model folder that are safe to load.
 
     Args:
         name: A folder, or the name of a model on the Hub, which is downloaded.
         transformers: The package; its config classes define the keys of their models.
+        weights: Whether to include the weights; a folder without them is refused then.
 
     Raises:
         UserError: The model is refused; the message names the file and what to do.
@@ -122,7 +128,7 @@ def sanitized_folder(name: str, transformers: ModuleType) -> Iterator[Path]:
             _check_keys(content, file)
         if keys := JSON_KEYS[file]:
             contents[file] = _subset(content, keys)
-    shards, index = _weights(folder)
+    shards, index = _weights(folder) if weights else ({}, None)
     if index is not None:
         contents[INDEX] = index
     contents["config.json"] = _sanitized_config(contents["config.json"], transformers)
@@ -134,6 +140,17 @@ def sanitized_folder(name: str, transformers: ModuleType) -> Iterator[Path]:
         for file, content in contents.items():
             Path(sanitized, file).write_text(json.dumps(content), encoding="utf-8")
         yield Path(sanitized)
+
+
+def read_companions(name: str, files: frozenset[str] = COMPANIONS) -> dict[str, bytes]:
+    """``{file: content}`` of the tokenizer, the chat template and the generation config, unchanged.
+
+    They are only copied into the folder of a model that is trained further. Open the model with
+    ``sanitized_folder`` first, which refuses it if one of them refers to code.
+    """
+    folder = _local_folder(name)
+    paths = {file: _plain_file(folder, file, MAX_VOCABULARY) for file in sorted(files)}
+    return {file: path.read_bytes() for file, path in paths.items() if path}
 
 
 def _local_folder(name: str) -> Path:

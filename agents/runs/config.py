@@ -113,6 +113,8 @@ def is_outside(key: str, value: Any) -> bool:
     if key == "teacher.path":
         name = str(value).removeprefix("hf:")
         return str(value).startswith("hf:") and not Path(name).is_dir()
+    if key == "student.path":
+        return value is not None and not Path(value).is_dir()
     return key.removesuffix(".name") in CODE and bool(set(str(value)) & {".", ":"})
 
 

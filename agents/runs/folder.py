@@ -31,8 +31,8 @@ UNFINISHED = (
 )
 # What a run writes before its first checkpoint. A folder with nothing else has lost nothing.
 BEGINNING = (
-    *("config.yaml", LOCK_FILE, "vocabulary.json", "metrics.jsonl", "tensorboard"),
-    *("checkpoints", CHANGES),
+    *("config.yaml", LOCK_FILE, "vocabulary.json", "model", "metrics.jsonl"),
+    *("tensorboard", "checkpoints", CHANGES),
 )
 
 

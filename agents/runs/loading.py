@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agents.discovery import settings
-from agents.model import existing_folder, load_policy
+from agents.model import PRETRAINED, existing_folder, load_policy
 from agents.runs.config import CONFIG, read_config
 from agents.runs.folder import finished_run
 from agents.runs.machine import Machine, resolve_machine
@@ -73,7 +73,7 @@ def load_teacher(folder: Path | str, config: DictConfig, task: Task, machine: Ma
             f"{Path(folder) / 'results.json'} names no teacher; "
             "rerun the command with resume=true to restore it"
         )
-    if path and not path.startswith("hf:") and not Path(path).exists():
+    if path and not path.startswith(("hf:", "outputs:")) and not Path(path).exists():
         raise UserError(
             f"{folder}: its teacher {path} is missing; "
             "rerun the command with resume=true to train it again"
@@ -147,7 +147,7 @@ def read_run(folder: Path, env: Env | None = None) -> tuple[DictConfig, dict[str
         check(OmegaConf.to_container(config), CONFIG, "config.yaml")
         config.evaluate.setdefault("length_penalty", 1.0)  # the only value in earlier versions
         config.teacher.setdefault("length_penalty", 1.0)
-        _ = results["scores"]["teacher"]["signature"]
+        _ = results["scores"]["student"]["signature"]
         _ = [results[name] for name in ("corpus", "teacher", "student", "speed", "cost")]
         if env:
             config.env = _overridden(config.env, env)
@@ -156,6 +156,9 @@ def read_run(folder: Path, env: Env | None = None) -> tuple[DictConfig, dict[str
         if is_path_of_metric(config.get("metric") or ""):
             check_named("metric", config.metric, folder)
         config.teacher.path = results["teacher"]["path"]  # a trained teacher has one too
+        if config.student.name == "hf":
+            config.student.path = str(folder / PRETRAINED)  # the original may be gone
+            config.resume, config.init = False, None
     except UserError:
         raise
     except (

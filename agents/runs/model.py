@@ -5,6 +5,7 @@ from __future__ import annotations
 from agents.model import Model
 from agents.policies.pretrained import load_pretrained
 from agents.text import TextSettings
+from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.corpus import Preprocessing
 from textgen_env.data.limit import Limit
 from textgen_env.errors import UserError
@@ -18,6 +19,7 @@ def open_model(
     separator: str = "",
     source_limit: int = 512,
     horizon: int = 256,
+    template: ChatTemplate | None = None,
 ) -> Model:
     """Load a model for generation, in float32 on the CPU.
 
@@ -28,6 +30,7 @@ def open_model(
         separator: text between source and output of a decoder-only model.
         source_limit: longest source in tokens.
         horizon: longest output in tokens.
+        template: for conversations: a template, or ``ChatTemplate()`` for the model's own.
 
     Raises:
         UserError: the model cannot be loaded.
@@ -37,6 +40,8 @@ def open_model(
     path = name.removeprefix(PRETRAINED)
     if not path:
         raise UserError("run=hf: names no model; write hf:NAME or hf:FOLDER")
-    policy = load_pretrained(path, source_prefix, separator).requires_grad_(False)
-    settings = TextSettings(Preprocessing(), source_limit, Limit(horizon))
-    return Model(policy, {}, policy.vocabulary, settings)
+    policy = load_pretrained(path, source_prefix, separator, template=template)
+    policy.requires_grad_(False)
+    settings = TextSettings(Preprocessing(), source_limit, Limit(horizon), policy.template)
+    options = {"path": path, "source_prefix": source_prefix, "separator": separator}
+    return Model(policy, {"name": "hf", "settings": options}, policy.vocabulary, settings)

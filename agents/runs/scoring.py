@@ -13,7 +13,7 @@ from agents.model import Model
 from agents.runs.config import chosen
 from agents.runs.loading import Env, read_run, task_of
 from agents.runs.model import PRETRAINED, open_model
-from agents.runs.task import read_task
+from agents.runs.task import chat_template, read_task
 from textgen_env.data.scope import only_split
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks import find
@@ -23,7 +23,7 @@ from textgen_env.terminal import console
 # Options of a task that a trained model has fixed.
 FIXED = (
     *("vocabulary", "source_limit", "target_limit", "horizon", "limit_ratio", "limit_offset"),
-    *("unescape", "split_marks", "lowercase"),
+    *("unescape", "split_marks", "lowercase", "template"),
 )
 
 
@@ -62,19 +62,24 @@ def load_scored(
     has_config = (Path(run) / "config.yaml").is_file()
     if not (env or has_config) and (run.startswith(PRETRAINED) or Path(run).is_dir()):
         raise UserError(f"run={run} names no task: add env=NAME, such as env=IWSLT-v0")
-    model = open_model(run, source_prefix, separator)
+    name, options = _named(env) if env else ("", {})
+    template = chat_template(settings(find(name).load) | options) if name else None
+    model = open_model(run, source_prefix, separator, template=template)
+    text = model.text_settings
     if run.startswith(PRETRAINED):
-        with only_split(split, model.vocabulary):
-            task = _with_split(read_task(*_named(env)), split).with_vocabulary(model.vocabulary)
+        with only_split(split, model.vocabulary, text.template):
+            task = _with_split(read_task(name, options), split)
+            task = task.with_vocabulary(model.vocabulary, text.template)
         model.policy.check_limits(task.source_limit, task.horizon)
         return Scored(model, task, None)
     if fixed := sorted(set(env) & set(FIXED)):
         raise UserError(f"env.{fixed[0]} does not apply: the model has its own; leave it out")
     config, results = read_run(Path(run), env) if has_config else (None, {})
-    name, options = _named(env) if config is None else chosen(config.env)
-    steps, known = asdict(model.text_settings.preprocessing), settings(find(name).load)
+    if config is not None:
+        name, options = chosen(config.env)
+    steps, known = asdict(text.preprocessing), settings(find(name).load)
     options |= {step: done for step, done in steps.items() if step in known}
-    with only_split(split, model.vocabulary):
+    with only_split(split, model.vocabulary, text.template):
         with task_of(Path(run), env):
             task = read_task(name, options)
         task = _fitted(_with_split(task, split), model)
@@ -105,6 +110,9 @@ def _fitted(task: Task, model: Model) -> Task:
             f"note: preprocessing of this test set: {task.corpus.preprocessing}; "
             f"of the model's training text: {text.preprocessing}"
         )
+    if bool(task.template) != bool(text.template):
+        kind = "no chat model" if task.template else "a chat model"
+        raise UserError(f"{task.id}: the model is {kind}; score it on a task of its own kind")
     limits = task.source_limit, task.limit
     same_tokens = task.vocabulary.fingerprint == model.vocabulary.fingerprint
     if same_tokens and limits == (text.source_limit, text.limit):

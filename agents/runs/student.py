@@ -8,19 +8,33 @@ from omegaconf import DictConfig
 
 from agents.discovery import find_algorithm, keys_of
 from agents.model import build_policy, load_policy
+from agents.policies.pretrained import PretrainedPolicy
 from agents.runs.config import chosen
 from agents.runs.folder import finished_run
+from agents.runs.task import resumed_model
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
 
+# Where a Hugging Face model comes from, with the values that leave this to init=RUN.
+START = {"path": None, "layers": None, "decoder_layers": None, "init": "pretrained"}
+
 
 def build_student(config: DictConfig, task: Task) -> Any:
-    """The student of the run folder ``init``; by default a new one, initialized from ``seed``."""
-    if config.init is not None:
-        return _load_initial(config, task)
-    name, settings = chosen(config.student)
-    with keys_of("student", settings):
-        return build_policy(name, settings, task.vocabulary, config.seed)
+    """The student of the run folder ``init``; by default a new one, initialized from ``seed``.
+
+    A run that is resumed needs no other folder: its checkpoint has the weights.
+    """
+    resumed = resumed_model(config)
+    if config.init is not None and not resumed:
+        student = _load_initial(config, task)
+    else:
+        name, settings = chosen(config.student)
+        with keys_of("student", settings):
+            start = task.vocabulary, config.seed, resumed, task.template
+            student = build_policy(name, settings, *start)
+    if isinstance(student, PretrainedPolicy):
+        student.check_limits(task.source_limit, task.horizon)
+    return student
 
 
 def _load_initial(config: DictConfig, task: Task) -> Any:
@@ -32,7 +46,7 @@ def _load_initial(config: DictConfig, task: Task) -> Any:
     overrides = [
         f"student{key and f'.{key}'}={'null' if value is None else value}"
         for key, value in saved.items()
-        if configured.get(key) != value
+        if configured.get(key) not in (value, START.get(key, value))
     ]
     if overrides:
         raise UserError(
@@ -43,11 +57,16 @@ def _load_initial(config: DictConfig, task: Task) -> Any:
 
 def check_start(config: DictConfig) -> None:
     """UserError if the algorithm needs a trained student and ``config`` names none."""
-    if config.init is None and needs_start(config):
+    if config.init is None and needs_start(config) and not is_pretrained(config):
         raise UserError(
             f"algorithm={config.algorithm.name} improves a student that can already generate: "
             "give init=RUN, for example a run of algorithm=bc, or algorithm.cold_start=true"
         )
+
+
+def is_pretrained(config: DictConfig) -> bool:
+    """Whether a new student has pretrained weights."""
+    return bool(config.student.name == "hf" and config.student.init == "pretrained")
 
 
 def needs_start(config: DictConfig) -> bool:

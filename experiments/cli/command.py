@@ -13,6 +13,7 @@ import sys
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from agents.training import signals
@@ -70,9 +71,7 @@ def read_given(command: str, overrides: list[str]) -> DictConfig:
     The settings of a run that they resume come from its folder.
     """
     given = words.parse(overrides)
-    config = read(command, words.lines(continued(command, given)))
-    idle.check_given(words.by_key(given), config)
-    return config
+    return _checked(command, given, continued(command, given))
 
 
 def _run(main: Main, command: str) -> None:
@@ -93,14 +92,22 @@ def _run(main: Main, command: str) -> None:
         failed.unlink(missing_ok=True)
         given += words.parse([f"hydra.sweep.dir={words.quote(str(failed.parent))}"])
     else:
-        read_given(command, words.lines(given))
-        given = continued(command, given)
+        whole = continued(command, given)
+        _checked(command, given, whole)
+        given = whole
     errors = _run_hydra(main, command, [*flags, *words.lines(given)])
     if errors:
         raise errors[0]
     if failed and failed.is_file():
         count = len(failed.read_text(encoding="utf-8").splitlines())
         raise UserError(f"{count} job{'s' * (count > 1)} of this sweep failed: {failed}")
+
+
+def _checked(command: str, given: list[Override], whole: list[Override]) -> DictConfig:
+    """``read(whole)``; refuses a key of ``given``, the user's part of it, that has no effect."""
+    config = read(command, words.lines(whole))
+    idle.check_given(words.by_key(given), config)
+    return config
 
 
 def _run_hydra(main: Main, command: str, arguments: list[str]) -> list[Exception]:

@@ -9,6 +9,7 @@ that name of another task.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,17 @@ def presets(env: str) -> dict[str, dict[str, Any]]:
     task, path = find(env), FOLDER / f"{env}.yaml"
     if not hasattr(task, "PRESETS") and not path.is_file():
         return {"quick": {}}  # a task of the user's
-    named = getattr(task, "PRESETS", None) or OmegaConf.to_container(OmegaConf.load(path))
+    named = getattr(task, "PRESETS", None) or _read(path)
     return {
         name: (presets(settings["like"])[name] if "like" in settings else {})
         | {key: value for key, value in settings.items() if key != "like"}
         for name, settings in named.items()
     }
+
+
+@cache
+def _read(path: Path) -> dict[str, Any]:
+    return OmegaConf.to_container(OmegaConf.load(path))  # type: ignore[return-value]
 
 
 def suggested(env: str, preset: str) -> dict[str, str]:

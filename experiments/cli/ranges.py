@@ -16,7 +16,7 @@ def _same(allowed: Range, names: str) -> dict[str, Range]:
 RANGES: dict[str, Range] = {
     **task.RANGES,
     **_same(Range(1, 10**7), "train valid test"),
-    **_same(Range(1, 10**6), "every symbols capacity accept_top_k"),
+    **_same(Range(1, 10**6), "every symbols capacity accept_top_k rank"),
     **_same(Range(1, 65_536), "horizon source_limit target_limit min_length max_length"),
     **_same(Range(1, 16_384), "width encoder_width ffn embedding heads group"),
     **_same(Range(1, 1000), "samples epochs passes actions delta"),

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from agents.runs.config import is_outside, leaves, read_config
 from agents.runs.folder import has_content
+from agents.training.saving import LAST
 from cli import words
 from cli.composing import compose, initialized, literal, show
 from cli.schema import default_groups, keys
@@ -51,7 +52,7 @@ def _overrides(
     command: str, config: DictConfig, own: dict[str, Override], path: Path
 ) -> list[Override]:
     """The settings of a run as overrides, without those that the command line gives itself."""
-    groups = default_groups(command)
+    groups, folder = default_groups(command), path.parent
     saved = []
     for key, value in leaves(config).items():
         group = key.removesuffix(".name")
@@ -63,7 +64,7 @@ def _overrides(
             )
         if key in own or key in OWN or INSTEAD.get(key) in own:
             continue
-        if is_outside(key, value):
+        if is_outside(key, value) and not (key == "student.path" and (folder / LAST).is_file()):
             raise UserError(
                 f"{path} names {key}={value}, which is not part of this project, and a run folder "
                 f"imports and downloads nothing: repeat {key}={value} on the command line"

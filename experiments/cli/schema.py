@@ -74,6 +74,7 @@ def options(group: str) -> dict[str, Callable[..., Any] | None]:
     if group == "student":
         return policies
     if group == "teacher":
+        del policies["hf"]  # it teaches as teacher.path=hf:…
         return {**policies, "exact": None}
     return dict(variants(agents.algorithms))
 
@@ -89,11 +90,20 @@ def add_option(group: str, name: str) -> None:
 def structured(group: str, name: str) -> type:
     """A dataclass of the parameters of the option ``name`` that a user may set."""
     function = options(group)[name]
-    if function is None:
-        return dataclasses.make_dataclass(name, [])
-    hints, meanings = _hints(function), help_lines(function)
+    known = {} if function is None else settings(function, PROVIDED[group])
+    return _dataclass(name.replace(".", "_").replace("-", "_"), function, known)
+
+
+def _dataclass(name: str, function: Callable[..., Any] | None, known: dict[str, Any]) -> type:
+    """A dataclass of the settings ``known``; one that is a dataclass has keys of its own."""
+    hints, meanings = (_hints(function), help_lines(function)) if function else ({}, {})
     fields = []
-    for parameter, default in settings(function, PROVIDED[group]).items():
+    for parameter, default in known.items():
+        if dataclasses.is_dataclass(default):
+            kind: Any = type(default)
+            kind = _dataclass(kind.__name__, kind, settings(kind))
+            fields.append((parameter, kind, dataclasses.field(default_factory=kind)))
+            continue
         kind, choices = _kind(hints.get(parameter, Any), default)
         allowed = RANGES.get(parameter)
         metadata = {
@@ -106,7 +116,7 @@ def structured(group: str, name: str) -> type:
         if isinstance(default, list | tuple):
             value = dataclasses.field(default_factory=partial(list, default), metadata=metadata)
         fields.append((parameter, kind, value))
-    return dataclasses.make_dataclass(name.replace(".", "_").replace("-", "_"), fields)
+    return dataclasses.make_dataclass(name, fields)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
@@ -136,12 +146,13 @@ def _kind(hint: Any, default: Any) -> tuple[Any, tuple[str, ...]]:
 
 def keys(command: str, choices: dict[str, str]) -> dict[str, Key]:
     """``{dotted key: Key}`` of a command, for these choices of its groups."""
-    known = _flat(config_of(command))
+    known = dict(_flat(config_of(command)))
     for group, name in choices.items():
         known |= _flat(structured(group, name), f"{group}.")
     return known
 
 
+@cache
 def _flat(cls: type, prefix: str = "") -> dict[str, Key]:
     hints, flat = get_type_hints(cls), {}
     for field in dataclasses.fields(cls):

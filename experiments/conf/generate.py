@@ -10,7 +10,11 @@ from textgen_env.errors import Range
 
 @dataclass
 class Config(Machine):
-    """Generate text with a trained student: one input per line, one output per line."""
+    """Generate text with a trained student: one input per line, one output per line.
+
+    For a chat model, a line is a message of the user; with format=jsonl, it is a JSON object with
+    messages or a prompt.
+    """
 
     run: str | None = key(None, "run folder, or hf:MODEL, a Hugging Face model by folder or name")
     input: str | None = key(None, "text file, plain or .gz; null: standard input")

@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from support.cases import others_slow
 from support.copying import SOLVED, accuracy, copy_task, fit, half_trained_student, student
 from support.learners import ALGORITHMS, NEED_START, make
 
@@ -28,13 +29,13 @@ def trained(tmp_path_factory):
     return lambda seed: deepcopy(train(seed))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in REPRESENTATIVE else pytest.mark.slow)
-        for name in ALGORITHMS
-    ],
+    ("name", "seed"),
+    others_slow(
+        {name: (name, 0) for name in ALGORITHMS}
+        | {f"{name}, another seed": (name, 1) for name in REPRESENTATIVE},
+        *REPRESENTATIVE,
+    ),
 )
 def test_it_solves_copy(name, seed, tmp_path, trained):
     task, steps = copy_task(), STEPS.get(name, 350)

@@ -1,14 +1,18 @@
-"""What a user runs, run: whole commands in their own processes."""
+"""Whole commands: a run and its resume in processes of their own, the others in this one."""
 
 import json
 import signal
 import subprocess
+from importlib.util import find_spec
 
 import pytest
 import torch
 
+import dagger
+import speed
+import t2_bound
 from agents.training.checkpoint import load_tensors, save_tensors
-from support.commands import COPY, TEACHER, TINY, command, environment, run
+from support.commands import COPY, TEACHER, TINY, command, environment, run, run_in_process
 
 
 def weights(folder):
@@ -27,6 +31,7 @@ def test_a_run_leaves_what_it_promises(straight):
     folder, said = straight
     assert "report: run/report.html" in said
     assert "on cpu, 1 CPU threads" in said
+    assert ("accel: none" in said) == (find_spec("agents.accel") is None)
     names = {path.name for path in folder.iterdir()}
     wanted = {
         "config.yaml",
@@ -100,14 +105,15 @@ def folder_of_text(tmp_path_factory):
     return folder
 
 
-def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
+def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     words = ["env=ParallelText-v0", f"env.data_dir={folder_of_text}", *TEACHER, *TINY]
     words += ["train.steps=3", "train.validations=1", "train.batch_tokens=64"]
     words, other = [*words, "env.vocabulary=60"], [*words, "env.vocabulary=50"]
-    first = run("dagger.py", *words, "out=one", cwd=tmp_path)
+    first = run_in_process(dagger, *words, "out=one")
     assert "teacher: cached" not in first
     assert "local" in first
-    second = run("dagger.py", *words, "out=two", "algorithm=bc", "seed=1", cwd=tmp_path)
+    second = run_in_process(dagger, *words, "out=two", "algorithm=bc", "seed=1")
     assert "teacher: cached" in second
     results = json.loads((tmp_path / "two" / "results.json").read_text())
     assert results["scores"]["student"].keys() >= {"bleu", "low", "high", "signature"}
@@ -116,17 +122,10 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
         results["cost"]["teacher_seconds"] > results["teacher"]["cost"]["seconds"] > 0
     )  # and its validations
     taught = [word for word in words if word not in TEACHER]
-    third = run("dagger.py", *taught, "out=three", "teacher.path=one", cwd=tmp_path)
+    third = run_in_process(dagger, *taught, "out=three", "teacher.path=one")
     assert "teacher: cached" not in third
-    run(
-        "speed.py",
-        "run=two",
-        "batch_sizes=[1,4]",
-        "beams=[1,2]",
-        "threads=[1]",
-        "rounds=1",
-        cwd=tmp_path,
-    )
+    sizes = ["batch_sizes=[1,4]", "beams=[1,2]", "threads=[1]", "rounds=1"]
+    run_in_process(speed, "run=two", *sizes)
     speeds = json.loads((tmp_path / "two" / "speed.json").read_text())["speeds"]
     assert [(row["beam"], row["batch_size"]) for row in speeds] == [(1, 1), (1, 4), (2, 1), (2, 4)]
     for row in speeds:
@@ -135,21 +134,20 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
             == row["student_tokens_per_second"] / row["teacher_tokens_per_second"]
             > 0
         )
-    foreign = run(
-        "dagger.py",
-        *[word for word in other if word not in TEACHER],
-        "out=four",
-        "teacher.path=one",
-        cwd=tmp_path,
-        code=2,
-    )
+    other = [word for word in other if word not in TEACHER]
+    foreign = run_in_process(dagger, *other, "out=four", "teacher.path=one", code=2)
     assert "was trained with vocabulary" in foreign
+
+
+def test_a_mistake_is_one_line_and_exit_code_two(tmp_path):
+    said = run("dagger.py", "env=Copy", cwd=tmp_path, code=2)
+    assert said.startswith("error: unknown env 'Copy'; did you mean 'Copy-v0'?")
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["env=Copy"], "unknown env 'Copy'; did you mean 'Copy-v0'?"),
         (["env=IWSLT-v0", "env.data_dir=nowhere"], "nowhere"),
         (["env=Copy-v0", "device=cuda:7"], "device=cuda:7 is not available here"),
         (
@@ -166,29 +164,31 @@ def test_any_folder_of_text_and_a_cached_teacher(folder_of_text, tmp_path):
         (["env=Copy-v0", "student.width=30", "student.heads=4"], "heads must divide width"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_two(words, message, tmp_path):
-    said = run("dagger.py", *words, cwd=tmp_path, code=2)
-    assert message in said
-    assert "Traceback" not in said
-    assert said.strip().split("\n")[-1].startswith("error: ")
+def test_a_mistake_that_shows_after_composing_is_one_line(words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    *_, last_line = run_in_process(dagger, *words, code=2).splitlines()
+    assert last_line.startswith("error: ")
+    assert message in last_line
 
 
-def test_a_foreign_checkpoint_is_refused(straight, tmp_path):
+def test_a_foreign_checkpoint_is_refused(straight, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "foreign"
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "checkpoints" / "best.safetensors").write_bytes(b"not weights")
-    said = run("dagger.py", *COPY, f"teacher.path={folder}", "out=x", cwd=tmp_path, code=2)
+    said = run_in_process(dagger, *COPY, f"teacher.path={folder}", "out=x", code=2)
     assert "truncated or not a safetensors file" in said
     tensors, header = load_tensors(straight[0] / "checkpoints" / "best.safetensors")
     first = next(iter(tensors))
     save_tensors(
         folder / "checkpoints" / "best.safetensors", tensors | {first: torch.zeros(3, 3)}, header
     )
-    said = run("dagger.py", *COPY, f"teacher.path={folder}", "out=y", cwd=tmp_path, code=2)
+    said = run_in_process(dagger, *COPY, f"teacher.path={folder}", "out=y", code=2)
     assert "does not match its settings" in said
 
 
-def test_the_exact_laboratory_runs(tmp_path):
-    run("t2_bound.py", "out=lab", "longest=64", "mdps=20", "neural=false", cwd=tmp_path)
+def test_the_exact_laboratory_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_in_process(t2_bound, "out=lab", "longest=64", "mdps=20", "neural=false")
     assert (tmp_path / "lab" / "t2_bound.png").stat().st_size > 10_000
     assert json.loads((tmp_path / "lab" / "t2_bound.json").read_text())["curves"]

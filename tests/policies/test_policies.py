@@ -21,6 +21,7 @@ SMALL = {  # each policy uses those that it knows
     **{"embedding": 16, "projection": 16},
 }
 POLICIES = variants(agents.policies)
+del POLICIES["hf"]  # needs a model folder; see test_huggingface.py
 
 
 def make(name: str, seed: int = 0, dropout: float = 0.0) -> nn.Module:

@@ -118,7 +118,7 @@ def truncated_weights(folder: Path) -> None:
     ("family", "change", "message"),
     [
         ("bart", pickle_only, "it has no safetensors weights"),
-        ("t5", not_causal, "a bert model cannot be a teacher"),
+        ("t5", not_causal, "a bert model cannot be used"),
         ("t5", vision_model, "config.json: model_type='vit' is not a supported text model"),
         ("t5", slow_tokenizer, "only a slow tokenizer (ByT5Tokenizer)"),
         ("t5", larger_tokenizer, "tokenizer and model do not match: the tokenizer has ids up to"),
@@ -172,7 +172,7 @@ def command_error(overrides: list[str], monkeypatch, capsys) -> str:
         ),
         (
             ["teacher.path=hf:{t5}", "teacher.separator=:"],
-            "teacher.separator is only for decoder-only models",
+            "separator is only for decoder-only models",
         ),
         (["teacher.path=hf:{gpt2}", "env.horizon=200"], "lower env.source_limit or env.horizon"),
     ],

@@ -24,7 +24,7 @@ IN_USE = "error: run is in use by another run; wait for its end, or choose anoth
     ("script", "overrides"),
     [
         (dagger, COPY),
-        (compare, ["env=Copy-v0"]),
+        (compare, ["env=Copy-v0", "algorithms=[mle]", "seeds=[0]"]),
         (interop, ["env=Copy-v0", "trainer=sb3_ppo"]),
     ],
     ids=["dagger", "compare", "interop"],

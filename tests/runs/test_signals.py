@@ -16,6 +16,7 @@ from agents.evaluation import validation
 from agents.runs import demonstrations, evaluation
 from agents.runs.folder import resumable
 from agents.training.signals import Interrupted
+from support.cases import others_slow
 from support.commands import COPY, SEQKD, run_in_process
 from support.training import equal_checkpoints
 
@@ -57,7 +58,10 @@ PHASES = {
 }
 
 
-@pytest.mark.parametrize(("owner", "name", "message"), PHASES.values(), ids=PHASES.keys())
+@pytest.mark.parametrize(
+    ("owner", "name", "message"),
+    others_slow(PHASES, "teacher", "demonstrations", "student", "report"),
+)
 def test_run_interrupted_in_any_phase_resumes_to_the_same_results(
     finished, empty_workspace, scores, owner, name, message
 ):
@@ -82,7 +86,9 @@ def test_each_signal_has_its_exit_code_and_handlers_are_restored(name, empty_wor
     assert [*map(signal.getsignal, numbers)] == before
 
 
-@pytest.mark.parametrize(("owner", "name"), [(BC, "loss"), (compare, "write_comparison")])
+@pytest.mark.parametrize(
+    ("owner", "name"), others_slow({"run": (BC, "loss"), "table": (compare, "write_comparison")})
+)
 def test_interrupted_comparison_resumes(owner, name, empty_workspace):
     overrides = [
         *(*COPY, "train.steps=4", "train.validations=1", "out=c"),

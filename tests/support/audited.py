@@ -19,6 +19,7 @@ from textgen_env.terminal import console
 
 ROOT = Path(__file__).parents[2]
 DATA = (".json", ".jsonl", ".safetensors", ".txt", ".model", ".parquet", ".csv", ".yaml")
+DATA = (*DATA, "/chat_template.jinja")  # only copied
 NETWORK = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request")
 PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn")
 

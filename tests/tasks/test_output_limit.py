@@ -20,7 +20,13 @@ from textgen_env.errors import UserError
 from textgen_env.tasks import copy, tasks
 
 LINES = st.tuples(st.integers(0, 500).map(lambda n: n / 100), st.integers(1, 300))
-UNBOUNDED = {"CNNDM-v0", "Copy-v0", "DialogSum-v0", "Tightrope-v0"}  # except by the horizon
+UNBOUNDED = {
+    "Chat-v0",
+    "CNNDM-v0",
+    "Copy-v0",
+    "DialogSum-v0",
+    "Tightrope-v0",
+}  # except by the horizon
 
 
 @given(

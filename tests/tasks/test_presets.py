@@ -41,10 +41,10 @@ def chosen(env: str, preset: str, algorithm: str) -> dict[str, Any]:
     """The same as ``read``, composed by Hydra only once per task and preset."""
     config = composed(env, preset)
     config = {key: value for key, value in config.items() if not key.startswith("algorithm.")}
-    own = own_keys(algorithm)
     *_, (_, _, special) = nodes("dagger", preset, {"env": env, "algorithm": algorithm})
-    node = OmegaConf.create(nested({**config, **own, "algorithm.name": algorithm, **special}))
-    return leaves(OmegaConf.create(OmegaConf.to_container(node, resolve=True)))
+    own = {**own_keys(algorithm), "algorithm.name": algorithm, **special}
+    resolved = OmegaConf.to_container(OmegaConf.create(nested(own)), resolve=True)
+    return config | leaves(OmegaConf.create(resolved))
 
 
 @pytest.mark.parametrize("algorithm", ["imitkd", "seqinter", "gkd"])
@@ -55,6 +55,10 @@ def test_the_shortcut_of_these_tests_equals_read(algorithm: str) -> None:
 
 @pytest.mark.parametrize(("env", "preset"), ALL)
 def test_every_algorithm_has_a_consistent_configuration(env: str, preset: str) -> None:
+    config = composed(env, preset)
+    for key, value in presets(env)[preset].items():
+        if key in config and "${" not in str(value):
+            assert config[key] == value
     for algorithm in ALGORITHMS:
         config = chosen(env, preset, algorithm)
         for who in ("", "teacher."):

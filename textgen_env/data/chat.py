@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
-from textgen_env.data.columns import SPLIT, SURROGATE, Columns
+from textgen_env.data.columns import SPLIT, SURROGATE, Columns, check_unique
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.files import MAX_TEXT, is_blank
 from textgen_env.data.folders import did_you_mean
@@ -62,6 +62,22 @@ class Conversation(NamedTuple):
         return cls(prompt_of(text, PROMPT))
 
 
+def read_prompt(line: str, where: str) -> str:
+    """The source of a line with ``messages`` or a ``prompt`` to answer.
+
+    Raises:
+        UserError: It is malformed. The message begins with ``where``.
+    """
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    if not isinstance(row, dict) or not {MESSAGES, PROMPT} & row.keys():
+        raise UserError(f'{where}: expected {{"messages": …}} or {{"prompt": …}}, got {line[:40]}')
+    name = MESSAGES if MESSAGES in row else PROMPT
+    return Conversation(prompt_of(row[name], f"{where}: {name}")).to_text()
+
+
 def prompt_of(value: Any, where: str) -> Messages:
     """The messages of a prompt, a list that ends with the user's or the text of one message.
 
@@ -73,9 +89,7 @@ def prompt_of(value: Any, where: str) -> Messages:
     messages = checked_messages(value, where)
     if messages[-1]["role"] != "user":
         role = messages[-1]["role"]
-        raise UserError(
-            f"{where}: its last message is of the {role}; a prompt ends with the user's"
-        )
+        raise UserError(f"{where}: its last message is the {role}'s; a prompt ends with the user's")
     return messages
 
 
@@ -111,9 +125,7 @@ def _message(item: Any, where: str) -> dict[str, str]:
         raise UserError(f"{where}: content has an unpaired surrogate (half a character)")
     for key, other in item.items():  # such as tool_calls, which would change the conversation
         if key not in ("role", "content") and other not in (None, [], {}, ""):
-            raise UserError(
-                f"{where}: has {key[:40]}, but only role and content are read; remove it"
-            )
+            raise UserError(f"{where}: {key[:40]} is not read, only role and content; remove it")
     return {"role": role, "content": content}
 
 
@@ -137,6 +149,7 @@ class ChatColumns(Columns):
 
     def needed(self, names: Collection[str], where: str) -> list[str]:
         """See ``Columns.needed``."""
+        check_unique(names, where)
         if not {MESSAGES, PROMPT} & {*names}:
             shown = ", ".join(name[:40] for name in list(names)[:12]) or "none"
             raise UserError(

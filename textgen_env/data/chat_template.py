@@ -67,6 +67,12 @@ class ChatTemplate:
         """Hash of all that changes the tokens of a conversation."""
         return blake2b(json.dumps(self.to_json()).encode(), digest_size=8).hexdigest()
 
+    def describe(self) -> str:
+        """One line for users."""
+        name = "plain: role: text" if self.text == PLAIN else self.fingerprint
+        end = f", a turn ends with {self.names[EOS]}" if self.names[EOS] else ""
+        return f"chat template {name}{end}"
+
     def to_json(self) -> dict[str, Any]:
         """As a JSON-serializable dictionary."""
         variables = [list(pair) for pair in self.variables]
@@ -116,7 +122,7 @@ class ChatError(UserError):
 
     def __init__(self, reason: str, number: int | None = None) -> None:
         super().__init__(f"the chat template refuses it: {reason}")
-        self.number = number
+        self.reason, self.number = reason, number
 
 
 def read_template(path: str) -> ChatTemplate:
@@ -145,6 +151,8 @@ def rendered_ids(
     template: ChatTemplate, vocabulary: Vocabulary, jobs: Sequence[Job]
 ) -> Iterator[tuple[str, list[int]]]:
     """The text of each conversation and its tokens; special tokens in the text are recognized."""
+    if not jobs:
+        return
     tokenizer = _tokenizer(vocabulary, template.names)
     texts = [*template.render(jobs)]
     encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)

@@ -48,9 +48,7 @@ class Columns:
 
     def needed(self, names: Collection[str], where: str) -> list[str]:
         """The columns to read of a table with these ``names``."""
-        duplicate = next((name for name in names if list(names).count(name) > 1), None)
-        if duplicate is not None:
-            raise UserError(f"{where}: two columns are named {duplicate!r}; rename one")
+        check_unique(names, where)
         if self._are_nested(names):
             return [name for name in (NESTED, SPLIT) if name in names]
         source, targets = self._select(names, where)
@@ -119,6 +117,13 @@ class Columns:
                         raise _missing([target], names, where)
                 return source, targets
         raise _missing(self.target, names, where)
+
+
+def check_unique(names: Collection[str], where: str) -> None:
+    """Raise UserError if two columns have the same name."""
+    duplicate = next((name for name in names if list(names).count(name) > 1), None)
+    if duplicate is not None:
+        raise UserError(f"{where}: two columns are named {duplicate!r}; rename one")
 
 
 def _missing(wanted: Collection[str], names: Collection[str], where: str) -> UserError:

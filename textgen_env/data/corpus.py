@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import chain
@@ -76,6 +76,7 @@ class Corpus:
         notes: Lines to print with any score, such as why this corpus was chosen or what was left
             out.
         preprocessing: The steps applied to the raw text.
+        places: Where sources were read, such as FILE:LINE, for messages.
         bleu: BLEU metric name with the tokenizer chosen for the targets; empty if none was chosen.
 
     Raises:
@@ -89,6 +90,7 @@ class Corpus:
     notes: tuple[str, ...] = ()
     preprocessing: Preprocessing = Preprocessing()
     bleu: str = ""
+    places: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for split, pairs in self.splits.items():

@@ -10,6 +10,8 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
+from textgen_env.data.chat_template import ChatTemplate
+from textgen_env.data.chat_tokens import ChatEncoder
 from textgen_env.data.corpus import Corpus
 from textgen_env.data.files import file_stamps
 from textgen_env.data.limit import MAX_LENGTH, OFFSET, RATIO, Limit
@@ -23,6 +25,10 @@ from textgen_env.oracles.references import ReferenceOracle
 from textgen_env.types import EOS, Oracle
 
 Options = ParamSpec("Options")
+NO_REFERENCES = {  # what that means for each split
+    "train": "only algorithms that learn from the teacher or a reward can use it",
+    **dict.fromkeys(("valid", "test"), "its references are the teacher's outputs"),
+}
 MAX_CACHED = 4  # tasks that ``cached_load`` keeps
 RANGES = {  # of options that several tasks have
     "seed": Range(0, 2**32 - 1),
@@ -49,6 +55,7 @@ class Task:
         oracle: builds the exact expert, if there is one
         target_limit: training targets are truncated to this length; None: training pairs longer
             than ``source_limit`` or the horizon are skipped
+        template: how a conversation becomes tokens; None: sources are no conversations
         splits: the tokenized corpus; by default the constructor tokenizes ``corpus``, or the split
             that ``only_split`` selects
 
@@ -65,6 +72,7 @@ class Task:
     reward: str
     oracle: Callable[[], Oracle] | None = field(default=None, compare=False)
     target_limit: int | None = None
+    template: ChatTemplate | None = None
     splits: dict[str, Split] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,9 +93,15 @@ class Task:
         """Source limit, horizon, ratio and offset, for the keys of caches."""
         return self.source_limit, self.horizon, self.limit.ratio, self.limit.offset
 
-    def with_vocabulary(self, vocabulary: Vocabulary) -> Task:
-        """Tokenize the corpus with another vocabulary; the exact expert, if any, is dropped."""
-        return replace(self, vocabulary=vocabulary, splits={}, oracle=None)
+    def with_vocabulary(self, vocabulary: Vocabulary, template: ChatTemplate | None = None) -> Task:
+        """Tokenize the corpus with another vocabulary; the exact expert, if any, is dropped.
+
+        Args:
+            vocabulary: the vocabulary.
+            template: of a task of conversations, the template of that vocabulary; None: the same.
+        """
+        template = template or self.template
+        return replace(self, vocabulary=vocabulary, template=template, splits={}, oracle=None)
 
     def with_metric(self, metric: str | None) -> Task:
         """Evaluate by another metric, a name or the dotted path of a function; None: the same."""
@@ -101,6 +115,7 @@ class Task:
         lines = [
             *self.corpus.describe().splitlines(),
             f"vocabulary {len(self.vocabulary):,} tokens, {self.vocabulary.fingerprint}",
+            *([self.template.describe()] if self.template else ()),
         ]
         if "train" in self.splits and (skipped := self.splits["train"].skipped):
             lines.append(
@@ -111,6 +126,13 @@ class Task:
             source, target = (
                 np.fromiter(map(len, rows), np.int64) for rows in (split.source, split.target)
             )
+            if split.shortened:
+                lines.append(
+                    f"left the oldest turns out of {split.shortened:,} {name} conversations, which "
+                    f"exceed {self.source_limit} tokens"
+                )
+            if not split.has_references:
+                lines.append(f"the {name} split has prompts alone: {NO_REFERENCES[name]}")
             if split.truncated:
                 scored = "" if name == "train" else ", but scored them"
                 lines.append(
@@ -151,11 +173,7 @@ class Task:
             if len(texts) == len(self.corpus.splits)
             else replace(self.corpus, splits=texts)
         )
-        encoded = encode_corpus(corpus, self.vocabulary, self.source_limit).items()
-        splits = {
-            name: self._fit(name, source.split(), target.split())
-            for name, (source, target) in encoded
-        }
+        splits = {name: self._fit(name, split) for name, split in self._encode(corpus).items()}
         if "train" in splits and not len(splits["train"]):
             raise UserError(
                 f"{self.id}: every training pair is longer than source_limit={self.source_limit} "
@@ -163,29 +181,38 @@ class Task:
             )
         return splits
 
-    def _fit(self, name: str, source: list[np.ndarray], target: list[np.ndarray]) -> Split:
+    def _encode(self, corpus: Corpus) -> dict[str, Split]:
+        """Every pair of every split; longer sources have one token more than the limit."""
+        if self.template:
+            encoder = ChatEncoder(self.template, self.vocabulary, self.source_limit)
+            return {name: encoder.split(corpus, name) for name in corpus.splits}
+        encoded = encode_corpus(corpus, self.vocabulary, self.source_limit)
+        return {
+            name: Split(source.split(), target.split(), corpus.splits[name])
+            for name, (source, target) in encoded.items()
+        }
+
+    def _fit(self, name: str, split: Split) -> Split:
         """Skip training pairs beyond a limit, or truncate them if there is a ``target_limit``.
 
         Other splits keep every pair and whole targets, so that scores are comparable.
         """
-        pairs = self.corpus.splits[name]
         if name == "train" and self.target_limit is None:
-            fits = [
-                len(a) <= self.source_limit and len(b) <= self.horizon
-                for a, b in zip(source, target, strict=True)
+            kept = [
+                i
+                for i, (source, target) in enumerate(zip(split.source, split.target, strict=True))
+                if len(source) <= self.source_limit and len(target) <= self.horizon
             ]
-            kept = np.flatnonzero(fits).tolist()
-            if len(kept) < len(pairs):
-                skipped = len(pairs) - len(kept)
-                return Split(
-                    [source[i] for i in kept], [target[i] for i in kept], pairs.rows(kept), skipped
-                )
-        truncated = _truncate(source, self.source_limit)
+            if len(kept) < len(split):
+                return replace(split.rows(kept), skipped=len(split) - len(kept))
         truncated_targets = 0
         if name == "train" and self.target_limit:
-            truncated_targets = _truncate(target, min(self.target_limit, self.horizon))
-        return Split(
-            source, target, pairs, truncated=truncated, truncated_targets=truncated_targets
+            truncated_targets = _truncate(split.target, min(self.target_limit, self.horizon))
+        keep = "end" if self.template else "start"
+        return replace(
+            split,
+            truncated=_truncate(split.source, self.source_limit, keep),
+            truncated_targets=truncated_targets,
         )
 
 
@@ -227,16 +254,22 @@ def cached_load(load: Callable[Options, Task]) -> Callable[Options, Task]:
         # The limits may default to None, which has no type to check; their constructor checks them.
         Limit(1, options.get("limit_ratio"), options.get("limit_offset"))
         place = str(options.get("data") or options.get("data_dir") or "").removeprefix("hub:")
-        stamps = file_stamps(place, "**/*"), file_stamps(options.get("hub"), "**/*")
+        stamps = tuple(
+            file_stamps(folder, "**/*")
+            for folder in (place, options.get("hub"), options.get("template"))
+        )
         types = tuple(map(type, options.values()))  # True == 1.0 would share a cache entry
         return loaded(tuple(options.items()), types, stamps, current_scope())
 
     return wrapper
 
 
-def _truncate(rows: list[np.ndarray], limit: int) -> int:
-    """Truncate rows in place to ``limit`` tokens with EOS; return how many were longer."""
+def _truncate(rows: list[np.ndarray], limit: int, keep: str = "start") -> int:
+    """Truncate rows in place to ``limit`` tokens with EOS; return how many were longer.
+
+    Of a prompt the end is kept, which is the question.
+    """
     long = [i for i, row in enumerate(rows) if len(row) > limit]
     for i in long:
-        rows[i] = np.append(rows[i][: limit - 1], EOS)
+        rows[i] = rows[i][-limit:] if keep == "end" else np.append(rows[i][: limit - 1], EOS)
     return len(long)

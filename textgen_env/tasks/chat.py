@@ -1,0 +1,124 @@
+"""Chat-v0: answer in a conversation; one episode is one assistant turn."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from textgen_env.data.bundled import read_bundled
+from textgen_env.data.chat import ChatColumns, Conversation, every_turn
+from textgen_env.data.chat_template import ChatTemplate, read_template
+from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.files import MAX_TEXT
+from textgen_env.data.limit import Limit
+from textgen_env.data.scope import current_scope
+from textgen_env.data.sources import CorpusSource, data_place
+from textgen_env.data.vocabulary import Vocabulary, subword_vocabulary
+from textgen_env.errors import UserError, unknown
+from textgen_env.tasks.task import Task, cached_load
+
+ID = "Chat-v0"
+TURNS = ("last", "every")
+
+
+@cached_load
+def load(
+    data: str | None = None,
+    data_dir: str | None = None,
+    corpus: str = "auto",
+    turns: Literal["last", "every"] = "last",
+    template: str | None = None,
+    horizon: int = 256,
+    limit_ratio: float | None = None,
+    limit_offset: int | None = None,
+    source_limit: int = 512,
+    target_limit: int | None = None,
+    vocabulary: int = 8_000,
+    metric: Literal["rouge", "chrf", "accuracy"] = "rouge",
+    bundled_pairs: int = 10_000,
+) -> Task:
+    """Conversations, or the bundled dialogues to summarize if no data is given.
+
+    A row has ``messages``, or ``prompt`` and ``completion``, or ``prompt`` alone. Prompts beyond
+    ``source_limit`` lose their oldest turns; training rows that are too long even so are skipped.
+
+    Args:
+        data: table (.jsonl, .parquet, .tsv, .csv), a folder with one per split, a save_to_disk
+            folder of datasets, or hub:OWNER/NAME; text files also in .gz
+        data_dir: another name of data
+        corpus: auto (data if given, else bundled; no network), local or bundled
+        turns: the assistant turns to learn, each an episode: last or every
+        template: file with a chat template; null: that of the tokenizer of a hf: model, or a plain
+            one
+        horizon: maximum length of a turn in tokens, EOS included
+        limit_ratio: a in an output limit a·S + b for a prompt of S tokens; null: only the horizon
+        limit_offset: b in that limit
+        source_limit: maximum prompt length in tokens, EOS included
+        target_limit: longer training turns are truncated to this number of tokens, EOS included;
+            null: they are skipped
+        vocabulary: size of the subword vocabulary, if no hf: model brings its own
+        metric: what test outputs are scored with, and the default reward
+        bundled_pairs: number of training pairs of the bundled corpus
+    """
+    if turns not in TURNS:
+        raise unknown("turns", turns, TURNS)
+    scope = current_scope()
+    columns = ChatColumns(teacher_prompt=scope.teacher_prompt)
+    if turns == "every" and columns.teacher_prompt:
+        raise UserError(
+            f"teacher.prompt_field={columns.teacher_prompt}: a row has one such prompt, for its "
+            "last turn; use env.turns=last"
+        )
+    limit = Limit(horizon, limit_ratio, limit_offset)
+    origin = CorpusSource(corpus, data_place(data, data_dir), columns, bundled_pairs)
+    text = with_empty_references(origin.read(read_dialogues))
+    text = every_turn(text) if turns == "every" else text
+    return Task(
+        ID,
+        replace(text, places=columns.places),
+        chat_vocabulary(text, vocabulary),
+        source_limit,
+        limit,
+        metric,
+        metric,
+        target_limit=target_limit,
+        template=scope.template or (read_template(template) if template else ChatTemplate()),
+    )
+
+
+def read_dialogues(pairs: int) -> Corpus:
+    """The bundled dialogues, each as the message of a user; the answer is a summary."""
+    corpus = read_bundled("dialogues", pairs)
+    splits = {
+        name: Pairs(
+            [Conversation.from_text(source).to_text() for source in rows.sources], rows.references
+        )
+        for name, rows in corpus.splits.items()
+    }
+    return replace(corpus, splits=splits)
+
+
+def with_empty_references(corpus: Corpus) -> Corpus:
+    """One empty reference for each row without one, which is a prompt alone."""
+    splits = {
+        name: Pairs(rows.sources, [references or ("",) for references in rows.references])
+        for name, rows in corpus.splits.items()
+    }
+    return replace(corpus, splits=splits)
+
+
+def chat_vocabulary(corpus: Corpus, size: int) -> Vocabulary:
+    """Train a vocabulary on the messages and their roles."""
+    given: Vocabulary | None = current_scope().vocabulary
+    if given:
+        return given
+    return subword_vocabulary(corpus.mapped(_as_text), size)
+
+
+def _as_text(text: str) -> str:
+    """The messages of a conversation with their roles; other text is unchanged."""
+    if not text.startswith(("[", "{")):
+        return text
+    messages = Conversation.from_text(text).messages
+    lines = [f"{message['role']}: {message['content']}" for message in messages]
+    return " ".join([*lines, "assistant:"])[:MAX_TEXT]
