@@ -26,6 +26,7 @@ from agents.generation.demonstrations import BEAM
 from agents.model import build_policy, checkpoint_header, fingerprint, load_policy
 from agents.policies.pretrained import PretrainedPolicy, load_pretrained
 from agents.policies.transformer import TransformerPolicy
+from agents.policies.viewed import ViewedPolicy
 from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
 from agents.runs.locks import locked
@@ -45,6 +46,7 @@ from textgen_env.data.files import (
 )
 from textgen_env.errors import UserError
 from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.source_view import source_view
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
@@ -53,7 +55,7 @@ MEMORY = ("accumulate", "checkpointing")  # keys of the training that do not cha
 # Keys of the group teacher that do not belong to its architecture.
 TEACHER_KEYS = (
     *("path", "source_prefix", "separator", "length_penalty", "label_smoothing"),
-    *("dtype", "compile", "seed", "train"),
+    *("dtype", "prompt_field", "compile", "seed", "train"),
 )
 
 
@@ -119,6 +121,8 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
             raise not_compiled
         for layer in (*policy.encoder, *policy.decoder):
             layer.compile(dynamic=True)
+    if view := source_view(task.splits.values()):
+        policy = ViewedPolicy(policy, view)
     search = partial(beam_search, width=BEAM, length_penalty=settings.length_penalty)
     return Teacher(
         oracle=PolicyOracle(policy, search, vocabulary, task.vocabulary),
@@ -205,6 +209,7 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
         with keys_of("teacher", [*settings, "label_smoothing"]):
             policy = build_policy(name, settings, task.vocabulary, seed).to(machine.device)
             algorithm = BC(policy, teacher.label_smoothing)
+        task = task.seen_by_teacher()
         batches = Batches(task.splits["train"], training.batch_tokens, seed, task.limit)
         steps = training_steps(training, batches, algorithm)
         state = train_policy(

@@ -98,6 +98,8 @@ def uses_reward(algorithm: str) -> bool:
 def _idle_of_teacher(name: str, config: DictConfig) -> str:
     teacher = config.teacher
     path, exact = teacher.path or "", teacher.name == "exact"
+    if name == "prompt_field":
+        return "" if "template" in config.env else "only a task of conversations uses it"
     if name in ("source_prefix", "separator", "dtype"):
         return "" if path.startswith("hf:") else "only teacher.path=hf:… uses it"
     if name == "train.checkpointing" and not path and teacher.name != "transformer":

@@ -63,6 +63,11 @@ class Teacher:
         "weights of an hf: teacher: float32, or bfloat16 for half the memory",
         choices=("float32", "bfloat16"),
     )
+    prompt_field: str | None = key(
+        None,
+        "column with the prompt that only the teacher sees, in the conversations of Chat-v0, a "
+        "text or a list of messages; null: it sees what the student sees",
+    )
     compile: bool = key(
         False, "compile the layers of a transformer with torch.compile; pays off on a GPU"
     )
