@@ -96,9 +96,7 @@ def load_decoders(
     return partial(translator_decoder, load_translator(folder, workers), vocabulary)
 
 
-def _save(
-    policy: TransformerPolicy, task: Task, folder: Path, quantization: str
-) -> dict[str, Any]:
+def _save(policy: TransformerPolicy, task: Task, folder: Path, quantization: str) -> dict[str, Any]:
     length = max(MIN_POSITIONS, task.source_limit, task.horizon)
     spec = specification(policy, task.vocabulary, length)
     spec.optimize(quantization=quantization)

@@ -197,5 +197,3 @@ def _check_start(policy: HuggingFacePolicy) -> None:
     start, embedding = config.decoder_start_token_id, policy.model.get_input_embeddings().weight
     if start != len(embedding) - 1 or embedding[start].any():
         raise ValueError("its decoder must start with the last token, whose embedding must be 0")
-
-

@@ -35,6 +35,7 @@ from textgen_env.errors import UserError, unknown
 from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+INITS = ("pretrained", "random")
 
 
 class PretrainedPolicy(HuggingFacePolicy):
@@ -77,6 +78,8 @@ class PretrainedPolicy(HuggingFacePolicy):
     ) -> None:
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
+        if init not in INITS:
+            raise unknown("init", init, INITS)
         name = _folder_name(path, folder)
         if template and (source_prefix or separator):
             raise UserError("source_prefix and separator: the chat template replaces them")

@@ -75,7 +75,7 @@ def load_teacher(folder: Path | str, config: DictConfig, task: Task, machine: Ma
             f"{Path(folder) / 'results.json'} names no teacher; "
             "rerun the command with resume=true to restore it"
         )
-    if path and not path.startswith("hf:") and not Path(path).exists():
+    if path and not path.startswith(("hf:", "outputs:")) and not Path(path).exists():
         raise UserError(
             f"{folder}: its teacher {path} is missing; "
             "rerun the command with resume=true to train it again"
@@ -149,7 +149,7 @@ def read_run(folder: Path, env: Env | None = None) -> tuple[DictConfig, dict[str
         check(OmegaConf.to_container(config), CONFIG, "config.yaml")
         config.evaluate.setdefault("length_penalty", 1.0)  # the only value in earlier versions
         config.teacher.setdefault("length_penalty", 1.0)
-        _ = results["scores"]["teacher"]["signature"]
+        _ = results["scores"]["student"]["signature"]
         _ = [results[name] for name in ("corpus", "teacher", "student", "speed", "cost")]
         if env:
             config.env = _overridden(config.env, env)

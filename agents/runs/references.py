@@ -9,6 +9,7 @@ import numpy as np
 from omegaconf import DictConfig
 
 from agents.evaluation.outputs import cached_outputs, evenly_spaced, outputs_filename, subset
+from agents.generation.decoder import Decode
 from agents.runs.machine import Machine
 from agents.runs.teacher import Teacher, outputs_folder
 from textgen_env.data.corpus import Pairs
@@ -31,12 +32,12 @@ def with_references(config: DictConfig, task: Task, teacher: Teacher, machine: M
             settings = config.evaluate.beam, config.evaluate.length_penalty
             file = f"{name}-{outputs_filename(len(index), *settings)}"
             path = outputs_folder(teacher, task, machine.precision) / file
-            splits[name] = _referenced(task, teacher, splits[name], index, path)
+            splits[name] = _referenced(task, teacher.decode, splits[name], index, path)
     return replace(task, splits=splits)
 
 
-def _referenced(task: Task, teacher: Teacher, split: Split, index: list[int], path: Path) -> Split:
-    texts = cached_outputs(teacher.decode, task, subset(split, len(index)), path)
+def _referenced(task: Task, decode: Decode, split: Split, index: list[int], path: Path) -> Split:
+    texts = cached_outputs(decode, task, subset(split, len(index)), path)
     sources, references, target = split.texts.sources, [*split.texts.references], [*split.target]
     for i, text in zip(index, texts, strict=True):
         references[i] = (text,)

@@ -47,8 +47,9 @@ class Teacher:
 
     path: str | None = key(
         None,
-        "finished run folder whose student teaches, or hf:NAME_OR_FOLDER, a model of transformers "
-        "whose tokenizer the student also uses; null: train one",
+        "finished run folder whose student teaches; hf:NAME_OR_FOLDER, a model of transformers; "
+        "or outputs:FILE, recorded outputs for the training sources (text in their order, .tsv or "
+        ".jsonl; {split} in the name stands for train and test); null: train one",
     )
     source_prefix: str = key(
         "", "text before every source of an hf: teacher, as T5 needs it", empty=True
@@ -67,6 +68,11 @@ class Teacher:
         None,
         "column with the prompt that only the teacher sees, in the conversations of Chat-v0, a "
         "text or a list of messages; null: it sees what the student sees",
+    )
+    share_vocabulary: bool = key(
+        True,
+        "the student takes the tokenizer of an hf: teacher; false: it keeps the task's, and the "
+        "two exchange texts, which is enough for seqkd, seqinter and rewards",
     )
     compile: bool = key(
         False, "compile the layers of a transformer with torch.compile; pays off on a GPU"

@@ -20,7 +20,9 @@ class Config(Machine):
         "ctranslate2, or merged: a Hugging Face student with its adapter merged, for transformers",
     )
     quantization: str = key("float32", "float32 or int8, or another that this CPU supports")
-    out: str | None = key(None, "folder of the exported model; null: RUN/export-<quantization> or RUN/export-merged")
+    out: str | None = key(
+        None, "folder of the exported model; null: RUN/export-<quantization> or RUN/export-merged"
+    )
     rows: int = key(500, "maximum number of test sentences for the comparison", COUNT)
     batch_sizes: list[int] = key([1, 64], "batch sizes of the speed measurement", Range(1, 10**5))
     device: str = key("cpu", "device of student and teacher in the comparison")
