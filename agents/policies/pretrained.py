@@ -23,10 +23,17 @@ from agents.policies.adapters import (
     save_adapter,
     without_adapter,
 )
-from agents.policies.checks import check_identities, check_tokenizer, decoder_start
+from agents.policies.checks import check_tokenizer, decoder_start
+from agents.policies.families import check_family, check_identities
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
-from agents.policies.opening import OFFLINE, opened_model, pretrained_model, random_model
+from agents.policies.opening import (
+    OFFLINE,
+    freeze_positions,
+    opened_model,
+    pretrained_model,
+    random_model,
+)
 from agents.policies.tokenizer import CHAT_TEMPLATE, PretrainedTokenizer, load_tokenizer
 from agents.policies.untrusted import is_hub_name, read_companions
 from textgen_env.data.chat_template import ChatTemplate
@@ -103,6 +110,7 @@ class PretrainedPolicy(HuggingFacePolicy):
         kept = (layers, decoder_layers) if folder is None else (None, None)
         with opened_model(name, pretrained) as (transformers, opened):
             config = transformers.AutoConfig.from_pretrained(opened, **OFFLINE)
+            check_family(config, transformers.__version__)
             if config.is_encoder_decoder and separator:
                 raise UserError("separator is only for decoder-only models; leave it out")
             smaller = smaller_config(config, *kept)
@@ -112,6 +120,7 @@ class PretrainedPolicy(HuggingFacePolicy):
                 model = pretrained_model(transformers, opened, config, DTYPES[dtype])
                 if smaller is not config:
                     model = keep_layers(model, smaller)
+            freeze_positions(model)
             for weight in model.parameters():
                 weight.data = weight.data.to(DTYPES[dtype])
             check_tokenizer(model, tokenizer)
