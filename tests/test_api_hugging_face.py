@@ -71,7 +71,7 @@ def test_mistakes(folder):
     student = agents.HuggingFace(task, str(folder), init="random")
     assert not student.trained
     own = agents.Transformer(task, layers=1, width=16, heads=2, ffn=16)
-    with pytest.raises(UserError, match="the teacher's vocabulary .19 tokens"):
+    with pytest.raises(UserError, match=r"the teacher's vocabulary .19 tokens"):
         agents.distill(own, student, task, **QUICK)
     with pytest.raises(UserError, match="layers=9: it has 2"):
         agents.HuggingFace(task, str(folder), layers=9)
