@@ -27,6 +27,7 @@ from agents.policies.checks import check_tokenizer, decoder_start
 from agents.policies.families import check_family, check_identities
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
+from agents.policies.model_files import is_hub_name, read_companions
 from agents.policies.opening import (
     OFFLINE,
     freeze_positions,
@@ -35,7 +36,6 @@ from agents.policies.opening import (
     random_model,
 )
 from agents.policies.tokenizer import CHAT_TEMPLATE, PretrainedTokenizer, load_tokenizer
-from agents.policies.untrusted import is_hub_name, read_companions
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import write_atomically
 from textgen_env.data.vocabulary import Vocabulary

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
+from agents.policies.model_files import read_companions
 from agents.policies.opening import OFFLINE, opened_model
-from agents.policies.untrusted import read_companions
 from textgen_env.data.chat_template import PLAIN, ChatTemplate, end_of_turn
 from textgen_env.data.pretrained_tokenizer import convert_tokenizer, special_names, special_tokens
 from textgen_env.data.vocabulary import Vocabulary
