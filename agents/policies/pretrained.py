@@ -18,6 +18,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import nn
 
+from agents.policies.families import check_family, check_identities
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
 from agents.policies.tokenizer import (
@@ -32,7 +33,7 @@ from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import write_atomically
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
-from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
+from textgen_env.types import EOS
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 INITS = ("pretrained", "random")
@@ -92,6 +93,7 @@ class PretrainedPolicy(HuggingFacePolicy):
         pretrained = folder is None and init == "pretrained"
         with opened_model(name, pretrained) as (transformers, opened):
             config = transformers.AutoConfig.from_pretrained(opened, **OFFLINE)
+            check_family(config, transformers.__version__)
             kept = (layers, decoder_layers) if folder is None else (None, None)
             smaller = smaller_config(config, *kept)  # the saved one is smaller already
             if pretrained:
@@ -119,7 +121,7 @@ class PretrainedPolicy(HuggingFacePolicy):
             super().__init__(model, tokens, ids, before_source, before_target, keeps_eos)
             self.frozen = {n for n, weight in self.named_parameters() if not weight.requires_grad}
             if folder is None:
-                _check_identities(self.eval())
+                check_identities(self.eval())
         self.template = tokenizer.template
         self.files = read_companions(name)
         if self.template:
@@ -214,6 +216,8 @@ def _pretrained_model(
     model, info = auto_class.from_pretrained(folder, config=config, **options, **OFFLINE)
     if missing := info["missing_keys"]:
         raise UserError(f"its weights lack {min(missing)} of {type(model).__name__}")
+    for name in model._keys_to_ignore_on_save or ():  # sinusoids, which transformers 5 unfreezes
+        model.get_parameter(name).requires_grad = False
     return model
 
 
@@ -262,37 +266,6 @@ def _check_tokenizer(model: Any, tokenizer: PretrainedTokenizer) -> None:
         )
     if model.config.is_encoder_decoder and tokenizer.appended not in ([], [eos]):
         raise UserError("its tokenizer appends tokens other than EOS, which is not supported")
-
-
-@torch.no_grad()
-def _check_identities(policy: HuggingFacePolicy) -> None:
-    """Check on two short rows that the policy keeps the identities of ``textgen_env.types.Policy``.
-
-    Raises:
-        UserError: The model is not causal, attends to padding, has no consistent cache, or its
-            logits differ from ``head``.
-    """
-    token = policy.vocabulary_size - 1
-    source = torch.tensor([[token, token, token, EOS], [token, EOS, PAD, PAD]])
-    prefix = torch.tensor([[BOS, token, EOS], [BOS, EOS, token]])
-    kind = policy.model.config.model_type
-    try:
-        batched, single = policy(source, prefix)[1, :2], policy(source[1:, :2], prefix[1:, :2])[0]
-        state = policy.start(source, 2)
-        output = policy.model(**policy.model_inputs(state.prompt, state))
-        direct = policy.vocabulary_logits(output.logits[1, -1])
-        _, state = policy.step(prefix[:, 0], state)
-        cached, _ = policy.step(prefix[1:, 1], state.select(torch.tensor([1])))
-    except Exception as error:
-        raise UserError(f"a {kind} model cannot be used ({error})") from error
-    rounding = 1e-3 if batched.dtype == torch.float32 else 5e-2
-    tolerance = rounding * max(1.0, batched[batched > LOG_ZERO].abs().max().item())
-    pairs = [(single, batched), (direct, batched[0]), (cached[0], batched[1])]
-    if not all(bool((a - b).abs().max() < tolerance) for a, b in pairs):
-        raise UserError(
-            f"a {kind} model cannot be used: it is not causal, attends to padding, "
-            "or its cache or output layer is inconsistent"
-        )
 
 
 NAMES = {"hf": partial(PretrainedPolicy)}

@@ -30,7 +30,7 @@ USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
     ("algorithm.beta", "algorithm.divergence", ("jsd",)),
     ("algorithm.floor algorithm.window algorithm.discount", "algorithm.credit", ("product", "sum")),
     ("algorithm.log_floor", "algorithm.credit", ("product",)),
-    ("train.checkpointing", "student.name", ("transformer",)),
+    ("train.checkpointing", "student.name", ("transformer", "hf")),
     ("evaluate.length_penalty", "evaluate.beam", BEAM),
     ("length_penalty", "beam", BEAM),
     ("length_penalty", "beams", BEAM),

@@ -1,4 +1,7 @@
-"""Hugging Face policies: the identities of every policy, and the same numbers as transformers."""
+"""Hugging Face policies with their tokenizers: the same numbers as transformers.
+
+The identities of every policy are tested in test_families.py.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,6 @@ from agents.generation.decoding import greedy
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.pretrained import load_pretrained, load_tokenizer
 from support.policies import close, prefixes, sources
-from support.policy_contract import *  # noqa: F403
 from support.pretrained_models import FAMILIES, LINES, SMALL, copier
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.oracles.policy import PolicyOracle
