@@ -78,6 +78,11 @@ class HuggingFacePolicy(nn.Module):
     @checkpointing.setter
     def checkpointing(self, enabled: bool) -> None:
         model, verb = self.model, "enable" if enabled else "disable"
+        if not model.supports_gradient_checkpointing:
+            kind = model.config.model_type
+            raise UserError(
+                f"train.checkpointing: a {kind} model does not support it; leave it out"
+            )
         old = getattr(model, f"gradient_checkpointing_{verb}")
         change = getattr(model, f"activation_checkpointing_{verb}", old)  # transformers 5 or 4
         try:

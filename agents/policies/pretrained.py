@@ -216,6 +216,8 @@ def _pretrained_model(
     model, info = auto_class.from_pretrained(folder, config=config, **options, **OFFLINE)
     if missing := info["missing_keys"]:
         raise UserError(f"its weights lack {min(missing)} of {type(model).__name__}")
+    for name in model._keys_to_ignore_on_save or ():  # sinusoids, which transformers 5 unfreezes
+        model.get_parameter(name).requires_grad = False
     return model
 
 

@@ -24,6 +24,7 @@ from agents.generation.demonstrations import oracle_decoder
 from agents.model import VOCABULARY, build_policy, checkpoint_header, fingerprint, load_policy
 from agents.policies.pretrained import PretrainedPolicy, load_pretrained
 from agents.policies.transformer import TransformerPolicy
+from agents.policies.viewed import ViewedPolicy
 from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
 from agents.runs.locks import locked
@@ -45,6 +46,7 @@ from textgen_env.data.files import (
 )
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
+from textgen_env.oracles.source_view import source_view
 from textgen_env.oracles.texts import ReencodingOracle, TextOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
@@ -54,7 +56,7 @@ MEMORY = ("accumulate", "checkpointing")  # keys of the training that do not cha
 # Keys of the group teacher that do not belong to its architecture.
 TEACHER_KEYS = (
     *("path", "source_prefix", "separator", "share_vocabulary", "length_penalty"),
-    *("label_smoothing", "dtype", "compile", "seed", "train"),
+    *("label_smoothing", "dtype", "prompt_field", "compile", "seed", "train"),
 )
 
 
@@ -135,6 +137,8 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
             raise not_compiled
         for layer in (*policy.encoder, *policy.decoder):
             layer.compile(dynamic=True)
+    if shared and (view := source_view(task.splits.values())):
+        policy = ViewedPolicy(policy, view)
     oracle = policy_oracle(policy, vocabulary, task, settings.length_penalty, path)
     if isinstance(oracle, TextOracle):
         console.print(f"teacher: exchanges texts: {oracle.reason}", markup=False, soft_wrap=True)
@@ -233,6 +237,7 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
         with keys_of("teacher", [*settings, "label_smoothing"]):
             policy = build_policy(name, settings, task.vocabulary, seed).to(machine.device)
             algorithm = BC(policy, teacher.label_smoothing)
+        task = task.seen_by_teacher()
         batches = Batches(task.splits["train"], training.batch_tokens, seed, task.limit)
         steps = training_steps(training, batches, algorithm)
         state = train_policy(

@@ -100,6 +100,8 @@ def uses_reward(algorithm: str) -> bool:
 def _idle_of_teacher(name: str, config: DictConfig) -> str:
     teacher = config.teacher
     path, exact = teacher.path or "", teacher.name == "exact"
+    if name == "prompt_field":
+        return "" if "template" in config.env else "only a task of conversations uses it"
     if name == "share_vocabulary":
         if config.student.name == "hf":
             return "the student brings its tokenizer"
