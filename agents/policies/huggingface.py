@@ -85,7 +85,10 @@ class HuggingFacePolicy(nn.Module):
             )
         old = getattr(model, f"gradient_checkpointing_{verb}")
         change = getattr(model, f"activation_checkpointing_{verb}", old)  # transformers 5 or 4
-        change({"use_reentrant": False}) if enabled else change()
+        try:
+            change({"use_reentrant": False}) if enabled else change()
+        except ValueError as error:  # the model does not support it
+            raise UserError(f"train.checkpointing: {error}") from error
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True."""
