@@ -57,9 +57,9 @@ def teacher_tokenizer(model: str, config: DictConfig, task: Task) -> PretrainedT
     """The tokenizer of a pretrained teacher.
 
     In a task of conversations it has the template of the task if its tokens are the student's, else
-    its own.
+    its own. A chat model and its base model have the same tokens, but for the name of EOS.
     """
-    tokenizer = load_tokenizer(model, task.template)
+    tokenizer = load_tokenizer(model, task.template).named_as(task.vocabulary)
     if not task.template or tokenizer.vocabulary.fingerprint == task.vocabulary.fingerprint:
         return tokenizer
     return load_tokenizer(model, chat_template(chosen(config.env)[1]))

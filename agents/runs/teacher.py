@@ -107,8 +107,9 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
     if pretrained_model:
         dtype = settings.get("dtype", "float32")
         names = settings.source_prefix, settings.separator, dtype
-        template = teacher_tokenizer(pretrained_model, config, task).template
-        policy = load_pretrained(pretrained_model, *names, template)
+        tokenizer = teacher_tokenizer(pretrained_model, config, task)
+        policy = load_pretrained(pretrained_model, *names, tokenizer.template)
+        policy.set_ids(tokenizer.vocabulary, tokenizer.ids)
         vocabulary, path = policy.vocabulary, settings.path
         architecture = policy.model.config.model_type
     elif settings.path == STUDENT:
