@@ -14,7 +14,7 @@ from torch import nn
 
 from agents.generation.decoder import Decode
 from agents.generation.demonstrations import oracle_decoder
-from agents.model import VOCABULARY, fingerprint, load_policy
+from agents.model import fingerprint, load_policy
 from agents.policies.adapters import has_adapter, without_adapter
 from agents.policies.pretrained import PretrainedPolicy, load_pretrained
 from agents.policies.transformer import TransformerPolicy
@@ -22,13 +22,17 @@ from agents.policies.viewed import ViewedPolicy
 from agents.runs.cached_teacher import cached_teacher
 from agents.runs.folder import finished_run
 from agents.runs.machine import Machine
-from agents.runs.oracles import policy_oracle, recorded_oracle, teacher_tokenizer
+from agents.runs.oracles import (
+    policy_oracle,
+    recorded_oracle,
+    saved_vocabulary,
+    teacher_tokenizer,
+)
 from agents.runs.recorded import RecordedOracle
 from agents.runs.results import RESULTS, read_results
 from agents.runs.student import build_student
 from agents.runs.task import pretrained_name, recorded_name
 from textgen_env.data.files import CorruptFileError, cache_dir, load_json
-from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.oracles.source_view import source_view
 from textgen_env.oracles.texts import ReencodingOracle, TextOracle
@@ -103,8 +107,9 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
     if pretrained_model:
         dtype = settings.get("dtype", "float32")
         names = settings.source_prefix, settings.separator, dtype
-        template = teacher_tokenizer(pretrained_model, config, task).template
-        policy = load_pretrained(pretrained_model, *names, template)
+        tokenizer = teacher_tokenizer(pretrained_model, config, task)
+        policy = load_pretrained(pretrained_model, *names, tokenizer.template)
+        policy.set_ids(tokenizer.vocabulary, tokenizer.ids)
         vocabulary, path = policy.vocabulary, settings.path
         architecture = policy.model.config.model_type
     elif settings.path == STUDENT:
@@ -115,7 +120,7 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
             folder = finished_run(settings.path)
         else:
             folder = cached_teacher(config, task, machine)
-        vocabulary, path = Vocabulary.load(folder / VOCABULARY), str(folder)
+        vocabulary, path = saved_vocabulary(folder, task), str(folder)
         policy, header = load_policy(folder, vocabulary)
         architecture = header["architecture"]["name"]
     shared = vocabulary.fingerprint == task.vocabulary.fingerprint
