@@ -170,7 +170,9 @@ class PretrainedPolicy(HuggingFacePolicy):
             base = without_adapter(self)
             base.save_files(folder / BASE)
             base.save_weights(folder / BASE)
-        config = self.model.config.to_diff_dict() | {"architectures": [type(self.model).__name__]}
+        dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
+        own = {"architectures": [type(self.model).__name__], "dtype": dtype}
+        config = self.model.config.to_diff_dict() | own
         file = "generation_config.json"
         original = self.files.get(file) or self.model.generation_config.to_json_string().encode()
         generation = json.loads(original)
