@@ -9,10 +9,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from agents.discovery import POLICY, find_policy, settings
 from agents.model import Model, build_policy
+from agents.policies.adapters import LoRA
 from agents.policies.tokenizer import load_tokenizer
 from textgen_env.errors import check_kind, unknown
 from textgen_env.tasks.task import Task
@@ -31,7 +33,10 @@ def build_model(architecture: str, task: Task, seed: int = 0, **chosen: Any) -> 
         UserError: the architecture or a setting is unknown, or a value is out of range.
     """
     policy = find_policy(architecture)
-    known = settings(policy, POLICY)
+    known = {
+        name: asdict(value) if isinstance(value, LoRA) else value
+        for name, value in settings(policy, POLICY).items()
+    }
     for name, value in chosen.items():
         if name not in known or name in policy.keywords:
             raise unknown(f"setting of {architecture}", name, known.keys() - policy.keywords.keys())
@@ -102,7 +107,8 @@ def HuggingFace(task: Task, path: str, seed: int = 0, **settings: Any) -> Model:
         path: model folder, or name of a model on the Hub.
         seed: of the random weights of ``init="random"``.
         **settings: those of ``agents.policies.PretrainedPolicy``: ``layers=None``,
-            ``decoder_layers=None``, ``init="pretrained"``, ``dtype="float32"`` and more.
+            ``decoder_layers=None``, ``init="pretrained"``, ``dtype="float32"``,
+            ``lora={"rank": 8}`` and more.
     """
     own = task.with_vocabulary(load_tokenizer(path).vocabulary)
     return build_model("hf", own, seed, path=path, **settings)

@@ -14,7 +14,6 @@ from agents.discovery import ALGORITHM, find_algorithm, settings
 from agents.evaluation.validation import validator
 from agents.generation.decoding import DECODER_VERSION
 from agents.model import PRETRAINED, VOCABULARY, Model, checkpoint_header
-from agents.policies.adapters import unfreeze
 from agents.policies.pretrained import PretrainedPolicy
 from agents.precision import resolve_device, resolve_precision
 from agents.runs.demonstrations import training_demonstrations

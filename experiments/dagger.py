@@ -38,7 +38,7 @@ def main(config: DictConfig) -> None:
     # Finds mistakes that would otherwise show after the teacher's training.
     check_settings(config, task, student)
     with open_folder(config, SCRIPT, cli.overrides()) as folder:
-        teacher = find_teacher(config, task, machine)
+        teacher = find_teacher(config, task, machine, student)
         task = with_references(config, task, teacher, machine)
         algorithm = build_algorithm(config, task, student, teacher.oracle)
         run = Run(folder, config, machine, task, teacher, student)

@@ -21,7 +21,11 @@ from agents.evaluation.outputs import generate_texts, subset
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
 from agents.generation.demonstrations import oracle_decoder
+from agents.model import PRETRAINED, Model
+from agents.policies.adapters import has_adapter
+from agents.policies.pretrained import PretrainedPolicy
 from agents.runs.evaluation import finish_run, generate_outputs, output_files
+from agents.runs.folder import finished_run
 from agents.runs.loading import load_run
 from agents.runs.machine import package_versions, use_machine
 from agents.runs.results import read_results
@@ -51,8 +55,15 @@ def export_merged(config: DictConfig) -> None:
         raise UserError(
             f"quantization={config.quantization}: only format=ctranslate2 quantizes; leave it out"
         )
+    policy = Model.load(finished_run(config.run)).policy
+    if not has_adapter(policy):
+        whole = isinstance(policy, PretrainedPolicy)
+        where = f"; {Path(config.run) / PRETRAINED} is the whole model" if whole else ""
+        raise UserError(f"format=merged: the student of {config.run} has no adapter{where}")
     folder = Path(config.out or f"{config.run}/export-merged")
-    export_model(Model.load(finished_run(config.run)).policy, folder)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").is_file():
+        raise UserError(f"out={folder} is not empty and is not a model; choose another folder")
+    policy.save_merged(folder)
     console.print(f"merged model: {folder}", soft_wrap=True)
 
 

@@ -105,7 +105,7 @@ def decoders(
         raise UserError(f"teacher=true: run={config.run} is not the folder of a run, so has none")
     scored.config.evaluate.update(settings)
     try:
-        teacher = load_teacher(config.run, scored.config, scored.task, machine)
+        teacher = load_teacher(config.run, scored.config, scored.task, machine, policy)
     except UserError as error:
         console.print(f"teacher: not scored: {error}", soft_wrap=True)
         return decode

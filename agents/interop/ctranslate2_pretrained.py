@@ -170,12 +170,14 @@ def _names(folder: Path) -> list[str]:
 
 def _prompt_fields(policy: HuggingFacePolicy, names: list[str]) -> dict[str, list[str]]:
     """The tokens around a source, and those that every output starts with."""
+    # CTranslate2 adds the token that starts the decoder; Marian's has no name there
+    added = policy.before_target[1:] if policy.has_encoder else policy.before_target
     before, between, eos = (
         [names[model_id] for model_id in ids.tolist()]
-        for ids in (policy.before_source, policy.before_target, policy.ids[[EOS]])
+        for ids in (policy.before_source, added, policy.ids[[EOS]])
     )
     if policy.has_encoder:
-        return {"before": before, "after": eos, "forced": between[1:]}
+        return {"before": before, "after": eos, "forced": between}
     return {"before": before, "after": eos * policy.keeps_eos + between, "forced": []}
 
 

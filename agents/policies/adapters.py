@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors.torch import save_file
 from torch import nn
@@ -21,6 +21,7 @@ from textgen_env.errors import Range, UserError, check_range
 
 ALL_LINEAR = ["all-linear"]
 MARK = ".lora_"  # in the name of every tensor of an adapter
+Adapted = TypeVar("Adapted", bound=HuggingFacePolicy)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class LoRA:
     targets: list[str] | None = None
     alpha: float | None = None
     dropout: float = 0.0
+
+
+NO_ADAPTER = LoRA()
 
 
 def add_adapter(policy: HuggingFacePolicy, lora: LoRA) -> None:
@@ -75,15 +79,7 @@ def has_adapter(policy: nn.Module) -> bool:
     return any(MARK in name for name, _ in policy.named_parameters())
 
 
-def unfreeze(policy: nn.Module) -> None:
-    """Let the weights of ``policy`` be trained, those of its adapter alone if it has one."""
-    policy.requires_grad_(True)
-    if has_adapter(policy):
-        for name, weight in policy.named_parameters():
-            weight.requires_grad_(MARK in name)
-
-
-def without_adapter(policy: HuggingFacePolicy) -> HuggingFacePolicy:
+def without_adapter(policy: Adapted) -> Adapted:
     """The base model as a policy of its own that shares all weights, so they are in memory once."""
     tensors = (*policy.parameters(), *policy.buffers())
     shared = {id(value): value for value in (*tensors, policy.vocabulary)}
@@ -92,24 +88,25 @@ def without_adapter(policy: HuggingFacePolicy) -> HuggingFacePolicy:
     return base
 
 
-def merged_model(policy: HuggingFacePolicy) -> Any:
-    """A copy of the transformers model with the adapter added to its weights, in their dtype."""
-    model = copy.deepcopy(policy.model)
-    for _, _, layer in _adapted(model):
+def merged(policy: Adapted) -> Adapted:
+    """A copy of ``policy`` with the adapter added to its weights, in their dtype."""
+    whole = copy.deepcopy(policy, {id(policy.vocabulary): policy.vocabulary})
+    for _, _, layer in _adapted(whole.model):
         layer.merge(safe_merge=True)
-    _remove_adapter(model)
-    return model
+    _remove_adapter(whole.model)
+    return whole
 
 
 def save_adapter(policy: HuggingFacePolicy, folder: Path, base: str) -> None:
     """Save the adapter as ``PeftModel`` opens it; ``base`` names its model, or the folder."""
     peft = _peft()
-    config = copy.copy(policy.model.peft_config["default"])
-    config.base_model_name_or_path, config.inference_mode = base, True
-    config.save_pretrained(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     tensors = peft.get_peft_model_state_dict(policy.model, save_embedding_layers=False)
     tensors = {f"base_model.model.{name}": value.contiguous() for name, value in tensors.items()}
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = copy.copy(policy.model.peft_config["default"])
+    config.base_model_name_or_path, config.inference_mode = base, True
+    config.save_pretrained(folder)
 
 
 def _peft() -> ModuleType:

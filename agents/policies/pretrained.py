@@ -1,8 +1,4 @@
-"""Pretrained Hugging Face models as policies: a folder, or the name of a model on the Hub.
-
-Model folders are untrusted: none of their code runs, and only safetensors weights are loaded
-(agents/policies/untrusted.py).
-"""
+"""Pretrained Hugging Face models as policies: a folder, or the name of a model on the Hub."""
 
 from __future__ import annotations
 
@@ -12,29 +8,41 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any, Literal, Self
 
 import torch
 from torch import nn
 
+from agents.policies.adapters import (
+    MARK,
+    NO_ADAPTER,
+    LoRA,
+    add_adapter,
+    has_adapter,
+    merged,
+    save_adapter,
+    without_adapter,
+)
+from agents.policies.checks import check_tokenizer, decoder_start
 from agents.policies.families import check_family, check_identities
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
-from agents.policies.tokenizer import (
-    CHAT_TEMPLATE,
+from agents.policies.model_files import is_hub_name, read_companions
+from agents.policies.opening import (
     OFFLINE,
-    PretrainedTokenizer,
-    load_tokenizer,
+    freeze_positions,
     opened_model,
+    pretrained_model,
+    random_model,
 )
-from agents.policies.untrusted import read_companions
+from agents.policies.tokenizer import CHAT_TEMPLATE, PretrainedTokenizer, load_tokenizer
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import write_atomically
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
 from textgen_env.types import EOS
 
+BASE = "base"  # subfolder with the base model of an adapter
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 INITS = ("pretrained", "random")
 
@@ -43,7 +51,8 @@ class PretrainedPolicy(HuggingFacePolicy):
     """An encoder–decoder or causal model of Hugging Face, as a teacher or to be trained further.
 
     Its vocabulary is that of its tokenizer. ``save_files`` and ``save_weights`` fill a folder that
-    ``AutoModel…`` and ``AutoTokenizer`` open.
+    ``AutoModel…`` and ``AutoTokenizer`` open. With an adapter the subfolder ``base`` holds the base
+    model, so that the folder needs no other.
 
     Args:
         path: model folder, or name of a model on the Hub
@@ -55,6 +64,7 @@ class PretrainedPolicy(HuggingFacePolicy):
             train float32 weights with precision=bf16
         source_prefix: text before every source, as T5 needs it, tokenized separately
         separator: causal models: text between source and target, tokenized separately; empty: EOS
+        lora: adapter that is trained instead of the weights, which are frozen
         vocabulary: expected; None: any
         template: of conversations, which then decides what is before and after a source
         folder: where a run has saved the config and the tokenizer of a student; the weights are
@@ -73,15 +83,18 @@ class PretrainedPolicy(HuggingFacePolicy):
         dtype: Literal["float32", "bfloat16"] = "float32",
         source_prefix: str = "",
         separator: str = "",
+        lora: LoRA = NO_ADAPTER,
         vocabulary: Vocabulary | None = None,
         folder: Path | None = None,
         template: ChatTemplate | None = None,
     ) -> None:
+        lora = lora if isinstance(lora, LoRA) else LoRA(**lora)  # from the command line or a file
+        self.source = folder and folder / BASE if lora.rank else folder
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
         if init not in INITS:
             raise unknown("init", init, INITS)
-        name = _folder_name(path, folder)
+        name = _folder_name(path, self.source)
         if template and (source_prefix or separator):
             raise UserError("source_prefix and separator: the chat template replaces them")
         tokenizer = load_tokenizer(name, template)
@@ -90,35 +103,30 @@ class PretrainedPolicy(HuggingFacePolicy):
                 f"hf:{name}: its tokenizer has {len(tokenizer.vocabulary):,} tokens, which are not "
                 f"the {len(vocabulary):,} tokens of the task; use the tokenizer of the task"
             )
-        pretrained = folder is None and init == "pretrained"
+        # A checkpoint of a run has all weights, or those of the adapter alone.
+        pretrained = init == "pretrained" if folder is None else bool(lora.rank)
+        pretrained &= torch.get_default_device().type != "meta"  # only the sizes are needed
+        # The saved config has the numbers of layers already.
+        kept = (layers, decoder_layers) if folder is None else (None, None)
         with opened_model(name, pretrained) as (transformers, opened):
             config = transformers.AutoConfig.from_pretrained(opened, **OFFLINE)
             check_family(config, transformers.__version__)
-            kept = (layers, decoder_layers) if folder is None else (None, None)
-            smaller = smaller_config(config, *kept)  # the saved one is smaller already
-            if pretrained:
-                model = _pretrained_model(transformers, opened, config, DTYPES[dtype])
+            if config.is_encoder_decoder and separator:
+                raise UserError("separator is only for decoder-only models; leave it out")
+            smaller = smaller_config(config, *kept)
+            if not pretrained:
+                model = random_model(transformers, opened, smaller)
+            else:
+                model = pretrained_model(transformers, opened, config, DTYPES[dtype])
                 if smaller is not config:
                     model = keep_layers(model, smaller)
-            else:
-                model = _random_model(transformers, opened, smaller)
+            freeze_positions(model)
             for weight in model.parameters():
                 weight.data = weight.data.to(DTYPES[dtype])
-            has_encoder = config.is_encoder_decoder
-            if has_encoder and separator:
-                raise UserError("separator is only for decoder-only models; leave it out")
-            _check_tokenizer(model, tokenizer)
-            in_template = template is not None and not has_encoder
-            prepended = [] if in_template else tokenizer.prepended
-            before_source = prepended + tokenizer.encode(source_prefix)
-            before_target = (
-                _decoder_start(model, tokenizer.prepended)
-                if has_encoder
-                else tokenizer.encode(separator)
-            )
-            tokens, ids, *_ = tokenizer
-            keeps_eos = not (separator or in_template)
-            super().__init__(model, tokens, ids, before_source, before_target, keeps_eos)
+            check_tokenizer(model, tokenizer)
+            prompts = _prompts(model, tokenizer, source_prefix, separator)
+            shows_eos = not separator and (template is None or config.is_encoder_decoder)
+            super().__init__(model, tokenizer.vocabulary, tokenizer.ids, *prompts, shows_eos)
             self.frozen = {n for n, weight in self.named_parameters() if not weight.requires_grad}
             if folder is None:
                 check_identities(self.eval())
@@ -126,6 +134,10 @@ class PretrainedPolicy(HuggingFacePolicy):
         self.files = read_companions(name)
         if self.template:
             self.files[CHAT_TEMPLATE] = self.template.text.encode()
+        same = (layers, decoder_layers, init) == (None, None, "pretrained")
+        self.origin = path if same and path and is_hub_name(path) else None
+        if lora.rank is not None:
+            add_adapter(self, lora)
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The weights of the model, those that are tied once; ``save_files`` has the rest."""
@@ -142,16 +154,22 @@ class PretrainedPolicy(HuggingFacePolicy):
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """As in ``nn.Module``, but what transformers never trains, such as sinusoids, stays so."""
         super().requires_grad_(requires_grad)
+        adapted = has_adapter(self)
         for name, weight in self.named_parameters():
-            weight.requires_grad &= name not in self.frozen
+            weight.requires_grad &= MARK in name if adapted else name not in self.frozen
         return self
 
     def save_files(self, folder: Path) -> None:
         """Save the config, the tokenizer, the chat template and the generation config.
 
         ``generate`` then suppresses what the policy never generates, such as the padding of the
-        output layer: training leaves those logits as they were.
+        output layer: training leaves those logits as they were. With an adapter, its base model is
+        saved too.
         """
+        if has_adapter(self) and self.source != folder / BASE:
+            base = without_adapter(self)
+            base.save_files(folder / BASE)
+            base.save_weights(folder / BASE)
         config = self.model.config.to_diff_dict() | {"architectures": [type(self.model).__name__]}
         file = "generation_config.json"
         original = self.files.get(file) or self.model.generation_config.to_json_string().encode()
@@ -169,12 +187,21 @@ class PretrainedPolicy(HuggingFacePolicy):
             write_atomically(folder / name, data)
 
     def save_weights(self, folder: Path) -> None:
-        """Save the weights as transformers does."""
+        """Save the weights as transformers does, or the adapter as PEFT does."""
+        if has_adapter(self):
+            save_adapter(self, folder, self.origin or str((folder / BASE).resolve()))
+            return
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as temporary:
             self.model.save_pretrained(temporary)
             for path in Path(temporary).glob("model*.safetensors*"):
                 os.replace(path, folder / path.name)
+
+    def save_merged(self, folder: Path) -> None:
+        """Save a whole model, the adapter merged into its weights."""
+        whole = merged(self) if has_adapter(self) else self
+        whole.save_files(folder)
+        whole.save_weights(folder)
 
 
 def load_pretrained(
@@ -198,6 +225,17 @@ def _folder_name(path: str | None, folder: Path | None) -> str:
     return str(folder or path)
 
 
+def _prompts(
+    model: Any, tokenizer: PretrainedTokenizer, source_prefix: str, separator: str
+) -> tuple[list[int], list[int]]:
+    """The model's ids before a source and before a target; a chat template has its own."""
+    prefix = tokenizer.encode(source_prefix)
+    if model.config.is_encoder_decoder:
+        return tokenizer.prepended + prefix, decoder_start(model, tokenizer.prepended)
+    prepended = [] if tokenizer.template else tokenizer.prepended
+    return prepended + prefix, tokenizer.encode(separator)
+
+
 def _tied_names(module: nn.Module) -> dict[str, str]:
     """``{name: other}`` of weights that are another weight by a second name."""
     first: dict[nn.Parameter, str] = {}
@@ -206,66 +244,6 @@ def _tied_names(module: nn.Module) -> dict[str, str]:
         for name, weight in module.named_parameters(remove_duplicate=False)
     }
     return {name: other for name, other in names.items() if name != other}
-
-
-def _pretrained_model(
-    transformers: ModuleType, folder: Path, config: Any, dtype: torch.dtype
-) -> Any:
-    options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
-    auto_class = _auto_class(transformers, config)
-    model, info = auto_class.from_pretrained(folder, config=config, **options, **OFFLINE)
-    if missing := info["missing_keys"]:
-        raise UserError(f"its weights lack {min(missing)} of {type(model).__name__}")
-    for name in model._keys_to_ignore_on_save or ():  # sinusoids, which transformers 5 unfreezes
-        model.get_parameter(name).requires_grad = False
-    return model
-
-
-def _random_model(transformers: ModuleType, folder: Path, config: Any) -> Any:
-    model = _auto_class(transformers, config).from_config(config, trust_remote_code=False)
-    if (folder / "generation_config.json").is_file():
-        generation = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
-        model.generation_config = generation
-    return model
-
-
-def _auto_class(transformers: ModuleType, config: Any) -> Any:
-    if config.is_encoder_decoder:
-        return transformers.AutoModelForSeq2SeqLM
-    return transformers.AutoModelForCausalLM
-
-
-def _decoder_start(model: Any, prepended: list[int]) -> list[int]:
-    """The decoder's input before the first token; models are trained with ``prepended`` in it."""
-    generation = model.generation_config
-    start, forced = generation.decoder_start_token_id, generation.forced_bos_token_id
-    if start is None:
-        raise UserError("its config has no decoder_start_token_id")
-    if forced is not None:
-        return [start, forced]
-    return prepended if prepended[:1] == [start] else [start, *prepended]
-
-
-def _check_tokenizer(model: Any, tokenizer: PretrainedTokenizer) -> None:
-    size = model.get_output_embeddings().weight.shape[0]
-    highest = max(model_id for model_id in tokenizer.ids if model_id is not None)
-    if highest >= size:
-        raise UserError(
-            f"tokenizer and model do not match: the tokenizer has ids up to {highest:,}, "
-            f"the model only {size:,} tokens"
-        )
-    eos, model_eos = tokenizer.ids[EOS], model.generation_config.eos_token_id
-    if (
-        tokenizer.template is None
-        and model_eos is not None
-        and eos not in (model_eos if isinstance(model_eos, list) else [model_eos])
-    ):
-        raise UserError(
-            f"tokenizer and model do not match: EOS is {eos} in the tokenizer, "
-            f"{model_eos} in the model"
-        )
-    if model.config.is_encoder_decoder and tokenizer.appended not in ([], [eos]):
-        raise UserError("its tokenizer appends tokens other than EOS, which is not supported")
 
 
 NAMES = {"hf": partial(PretrainedPolicy)}

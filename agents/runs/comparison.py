@@ -160,7 +160,11 @@ def _plots(entries: list[Entry], curves: Any, metric: str, test: Split) -> dict[
 
 def shared_teacher(entries: list[Entry]) -> None:
     """Refuse runs of different teachers."""
-    paths = {entry.results["teacher"]["path"]: entry for entry in entries}
+    teachers = [entry.results["teacher"] for entry in entries]
+    paths = {
+        teacher.get("base") or teacher["path"]: entry
+        for teacher, entry in zip(teachers, entries, strict=True)
+    }
     if len(paths) > 1:
         (one, first), (other, second), *_ = paths.items()
         raise UserError(

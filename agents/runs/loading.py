@@ -23,7 +23,7 @@ from agents.runs.references import with_references
 from agents.runs.results import read_results
 from agents.runs.run import Run
 from agents.runs.task import build_task
-from agents.runs.teacher import Teacher, find_teacher
+from agents.runs.teacher import STUDENT, Teacher, find_teacher
 from textgen_env.data.hub import local_only
 from textgen_env.data.schema import check
 from textgen_env.errors import UserError
@@ -52,12 +52,14 @@ def load_run(
     """
     config, task, student = load_student(folder, device, precision, env)
     machine = resolve_machine(config)
-    teacher = load_teacher(folder, config, task, machine)
+    teacher = load_teacher(folder, config, task, machine, student)
     task = with_references(config, task, teacher, machine)
     return Run(Path(folder), config, machine, task, teacher, student)
 
 
-def load_teacher(folder: Path | str, config: DictConfig, task: Task, machine: Machine) -> Teacher:
+def load_teacher(
+    folder: Path | str, config: DictConfig, task: Task, machine: Machine, student: Any
+) -> Teacher:
     """Load the teacher of the finished run in ``folder``.
 
     Args:
@@ -65,6 +67,7 @@ def load_teacher(folder: Path | str, config: DictConfig, task: Task, machine: Ma
         config: from ``read_run``.
         task: has the student's vocabulary.
         machine: precision and device.
+        student: that of the run.
 
     Raises:
         UserError: the teacher is missing or has another vocabulary.
@@ -75,13 +78,14 @@ def load_teacher(folder: Path | str, config: DictConfig, task: Task, machine: Ma
             f"{Path(folder) / 'results.json'} names no teacher; "
             "rerun the command with resume=true to restore it"
         )
-    if path and not path.startswith(("hf:", "outputs:")) and not Path(path).exists():
+    elsewhere = path == STUDENT or path.startswith(("hf:", "outputs:"))
+    if path and not elsewhere and not Path(path).exists():
         raise UserError(
             f"{folder}: its teacher {path} is missing; "
             "rerun the command with resume=true to train it again"
         )
     with local_only():
-        return find_teacher(config, task, machine)
+        return find_teacher(config, task, machine, student)
 
 
 def load_student(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ from tokenizers import Tokenizer
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.generation.decoding import greedy
-from support.exports import HORIZON, SOURCE_LIMIT, TASK, WORDS, random_student
+from support.exports import HORIZON, SOURCE_LIMIT, TASK, WORDS, random_student, run_readme
 from textgen_env.tasks import iwslt, multi30k, parallel_text, wmt16
 from textgen_env.types import EOS
 
@@ -32,15 +29,6 @@ RAW = [  # each line depends on a preprocessing step
     "noch nie gesehen: \u4e2d\u6587 \N{GRINNING FACE}",
     " ".join(["ein"] * 30),
 ]
-
-
-def run_readme(folder: Path, stdin: bytes) -> list[str]:
-    """The lines that the script in the README of ``folder`` prints."""
-    readme = (folder / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    command = [sys.executable, "-c", code]
-    process = subprocess.run(command, input=stdin, capture_output=True, check=True)
-    return process.stdout.decode().removesuffix("\n").split("\n")
 
 
 def write_corpus(folder: Path) -> Path:

@@ -16,9 +16,8 @@ from agents.generation.decoding import greedy
 from agents.policies.adapters import (
     LoRA,
     add_adapter,
-    merged_model,
+    merged,
     save_adapter,
-    unfreeze,
     without_adapter,
 )
 from agents.policies.pretrained import load_pretrained
@@ -116,9 +115,8 @@ def test_the_state_is_the_adapter_alone_and_restores_the_policy(name, folders):
     )
 
 
-def test_unfreeze_after_freezing_trains_the_adapter_alone(folders):
-    policy = adapted(folders["llama"]).requires_grad_(False)
-    unfreeze(policy)
+def test_an_unfrozen_policy_trains_the_adapter_alone(folders):
+    policy = adapted(folders["llama"]).requires_grad_(False).requires_grad_(True)
     assert {name for name, weight in policy.named_parameters() if weight.requires_grad} == {
         *policy.state_dict()
     }
@@ -133,7 +131,7 @@ def test_merged_and_reopened_models_give_the_same_logits(name, folders, tmp_path
     state = policy.start(SOURCE, 6)
     inputs = policy.model_inputs(state.prompt, state)
     expected = policy.model(**inputs).logits
-    merged_model(policy).save_pretrained(tmp_path / "merged")
+    merged(policy).model.save_pretrained(tmp_path / "merged")
     torch.testing.assert_close(auto.from_pretrained(tmp_path / "merged")(**inputs).logits, expected)
     save_adapter(policy, tmp_path / "adapter", str(folders[name]))
     opened = auto_peft.from_pretrained(tmp_path / "adapter").eval()

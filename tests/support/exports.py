@@ -1,6 +1,11 @@
-"""Made-up words, transformer students and source sentences to test the export."""
+"""Made-up words, transformer students and source sentences to test the export; its script."""
 
 from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -50,3 +55,12 @@ def random_sources(rows: int) -> Tensor:
     tokens = torch.randint(UNK, len(WORDS), (rows, SOURCE_LIMIT), generator=generator)
     padded = tokens.masked_fill(torch.arange(SOURCE_LIMIT) >= length, PAD)
     return padded.scatter(1, length - 1, EOS)
+
+
+def run_readme(folder: Path, stdin: bytes) -> list[str]:
+    """The lines that the script in the README of ``folder`` prints."""
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, input=stdin, capture_output=True, check=True)
+    return process.stdout.decode().removesuffix("\n").split("\n")
