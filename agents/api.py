@@ -16,21 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from agents.algorithms.base import is_oracle
 from agents.evaluation.outputs import subset
-from agents.generation.beam import beam_search
-from agents.generation.demonstrations import BEAM
 from agents.model import Model
 from agents.plan import AlgorithmChoice, Plan
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.runs.folder import has_content, resumable
 from agents.runs.locks import locked
 from agents.runs.model import open_model
+from agents.runs.oracles import policy_oracle, recorded_oracle
 from agents.training.signals import Interrupted
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.metrics.scores import Score, report_scores
@@ -94,8 +92,11 @@ def distill(
     The student is trained in place and ends with the weights of its best validation.
 
     Args:
-        teacher: a model, an oracle, or the name of a model for ``load``. Its tokens must be the
-            task's; ``task.with_vocabulary(teacher.vocabulary)`` is a task that fits.
+        teacher: a model, an oracle, the name of a model for ``load``, or ``outputs:FILE``, its
+            recorded outputs for the training sources (``textgen_env.data.outputs``). A model with
+            other tokens than the task's exchanges texts with the student, which is enough for
+            "seqkd", "seqinter" and rewards; ``task.with_vocabulary(teacher.vocabulary)`` is a task
+            with its tokens.
         student: a new model, or a trained one to train further.
         task: as in ``train``.
         algorithm: as in ``train``.
@@ -174,6 +175,9 @@ def _fitting(task: Task, model: Model) -> Task:
 def _oracle(teacher: Model | Oracle | Path | str, student: Model, task: Task, plan: Plan) -> Oracle:
     """The teacher as an oracle on the plan's device."""
     if isinstance(teacher, Path | str):
+        scheme, _, path = str(teacher).partition(":")
+        if scheme == "outputs":
+            return recorded_oracle(path, task)
         teacher = load(teacher)
     if not isinstance(teacher, Model):
         if not is_oracle(teacher):
@@ -183,17 +187,11 @@ def _oracle(teacher: Model | Oracle | Path | str, student: Model, task: Task, pl
         return teacher
     if teacher.policy is student.policy:
         raise UserError("teacher and student are the same model; pass copy.deepcopy(model) as one")
-    if teacher.vocabulary.fingerprint != task.vocabulary.fingerprint:
-        raise UserError(
-            f"the teacher's {len(teacher.vocabulary):,} tokens are not the task's "
-            f"{len(task.vocabulary):,}: build the student with "
-            "task.with_vocabulary(teacher.vocabulary), and distill on that task"
-        )
-    if isinstance(teacher.policy, HuggingFacePolicy):
+    oracle = policy_oracle(teacher.policy, teacher.vocabulary, task, plan.length_penalty)
+    if isinstance(teacher.policy, HuggingFacePolicy) and isinstance(oracle, PolicyOracle):
         teacher.policy.check_limits(task.source_limit, task.horizon)
     teacher.policy.to(plan.config.device)
-    search = partial(beam_search, width=BEAM, length_penalty=plan.length_penalty)
-    return PolicyOracle(teacher.policy, search, teacher.vocabulary, task.vocabulary)
+    return oracle
 
 
 @contextmanager

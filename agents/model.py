@@ -142,10 +142,7 @@ class Model:
         return self.text_settings.encode(texts, self.vocabulary)
 
     def save(self, folder: Path | str) -> None:
-        """Save the weights and the vocabulary in ``folder``.
-
-        The subfolder ``model`` of a Hugging Face model is one that ``AutoModel…`` opens.
-        """
+        """Save weights and vocabulary; ``model`` in it is for ``AutoModel…`` of Hugging Face."""
         self.vocabulary.save(Path(folder) / VOCABULARY)
         if isinstance(self.policy, PretrainedPolicy):
             self.policy.save_files(Path(folder) / PRETRAINED)
@@ -208,11 +205,12 @@ def build_policy(
         folder: of a saved Hugging Face model, instead of its ``path``.
         template: of a task of conversations.
     """
-    provided = {"vocabulary_size": len(vocabulary), "vocabulary": vocabulary, "template": template}
-    saved = {} if folder is None else {"folder": folder}
+    provided = {"vocabulary_size": len(vocabulary), "vocabulary": vocabulary}
+    optional = {"folder": folder, "template": template}
+    provided |= {key: value for key, value in optional.items() if value is not None}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        policy = build(find_policy(name).func, settings, **provided, **saved)
+        policy = build(find_policy(name).func, settings, **provided)
     if missing := [part for part in INTERFACE if not hasattr(policy, part)]:
         raise UserError(f"policy {name} has no {missing[0]}; see textgen_env.types.Policy")
     return policy

@@ -17,7 +17,7 @@ from agents.model import PRETRAINED, VOCABULARY, Model, checkpoint_header
 from agents.policies.pretrained import PretrainedPolicy
 from agents.precision import resolve_device, resolve_precision
 from agents.runs.demonstrations import training_demonstrations
-from agents.runs.training import make_algorithm, training_reward
+from agents.runs.training import check_oracle, make_algorithm, training_reward
 from agents.text import TextSettings
 from agents.training.saving import Checkpoints
 from agents.training.trainer import TrainConfig, train_policy
@@ -27,6 +27,7 @@ from textgen_env.envs.rewards import Function
 from textgen_env.errors import Range, UserError, check_kind, check_range, unknown
 from textgen_env.oracles.exact import ExactOracle
 from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.texts import TextOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle
 
@@ -140,6 +141,7 @@ class Plan:
         parameters = inspect.signature(function).parameters
         if "oracle" in parameters and oracle is None:
             raise UserError(f"{_name(self.algorithm)} needs a teacher: call agents.distill")
+        check_oracle(_name(self.algorithm), function, self.reward or task.reward, oracle)
         if "reward" in parameters:
             reward = training_reward(self.reward or task.reward, task, oracle)
         return make_algorithm(function, self.algorithm.keywords, policy, oracle, reward)
@@ -148,7 +150,8 @@ class Plan:
         """The training split, with the teacher's outputs as targets if the algorithm needs them."""
         if demonstrations == "references":
             return task.splits["train"]
-        if not isinstance(oracle, PolicyOracle | ExactOracle):  # their outputs can be cached
+        kinds = PolicyOracle | ExactOracle | TextOracle  # their outputs can be cached
+        if not isinstance(oracle, kinds):
             given = f", not of a {type(oracle).__name__}" if oracle else ": call agents.distill"
             raise UserError(
                 f"{_name(self.algorithm)} learns from the outputs of a Model as teacher{given}"

@@ -20,6 +20,7 @@ import cli
 from agents.evaluation.outputs import generate_texts, subset
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
+from agents.generation.demonstrations import oracle_decoder
 from agents.model import PRETRAINED, Model
 from agents.policies.adapters import has_adapter
 from agents.policies.pretrained import PretrainedPolicy
@@ -94,10 +95,9 @@ def compare(config: DictConfig, run: Run, exported: Any) -> dict[str, Any]:
     """Compare scores and speeds of the exported model with the run's student and teacher."""
     task, threads = run.task, torch.get_num_threads()
     test = subset(task.splits["test"], config.rows)
-    policies = {"student": run.student} | (
-        {} if run.teacher.policy is None else {"teacher": run.teacher.policy}
-    )
-    own = {who: Decoder(policy, 1, *run.machine) for who, policy in policies.items()}
+    own: dict[str, Decode] = {"student": Decoder(run.student, 1, *run.machine)}
+    if run.teacher.policy is not None:
+        own["teacher"] = oracle_decoder(run.teacher.oracle, 1, *run.machine)
     return {
         **agreement(exported(), Decoder(run.student, 1, "float32", run.machine.device), task, test),
         "speeds": [

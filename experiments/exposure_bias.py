@@ -28,6 +28,7 @@ def main(config: DictConfig) -> None:
     if config.split not in first.task.splits:
         raise unknown("split", config.split, first.task.splits)
     check_range("top_k", config.top_k, Range(0, len(first.task.vocabulary)))
+    first.teacher.check_probabilities("exposure_bias.py")
     folder = make_folder(config.out)
     reports = exposure_bias.measure_exposure_bias(
         {name: run.student for name, run in runs.items()},

@@ -92,6 +92,11 @@ def prepare_teacher(runs: dict[RunKey, DictConfig], task: Task) -> Machine:
     run: Any = OmegaConf.merge(next(iter(runs.values())), {"threads": None})
     machine = use_machine(run)
     teacher = find_teacher(run, task, machine)
+    if teacher.decode is None:
+        raise UserError(
+            f"teacher.path={run.teacher.path}: this page compares with a teacher that decodes; "
+            "use compare.py"
+        )
     algorithms = [
         build_algorithm(config, task, build_student(config, task), teacher.oracle)
         for config in runs.values()

@@ -109,6 +109,9 @@ def decoders(
     except UserError as error:
         console.print(f"teacher: not scored: {error}", soft_wrap=True)
         return decode
+    if teacher.decode is None:
+        console.print("teacher: not scored: only its recorded outputs are known", soft_wrap=True)
+        return decode
     return {"teacher": teacher.decode, **decode}
 
 

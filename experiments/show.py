@@ -21,6 +21,7 @@ def main(config: DictConfig) -> None:
         raise UserError("name a finished run folder: run=RUN")
     env = cli.given_env(config.run, config.overrides)
     run = load_run(config.run, config.device, config.precision, env)
+    run.teacher.check_probabilities("show.py")
     decoder = Decoder(run.student, config.beam, *run.machine, config.length_penalty)
     with precision(*run.machine):
         steps = analyze_sentence(

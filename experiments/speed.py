@@ -16,6 +16,7 @@ import cli
 from agents.evaluation.outputs import subset
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decoder
+from agents.generation.demonstrations import oracle_decoder
 from agents.runs.loading import load_run
 from agents.runs.machine import install_accel, package_versions
 from agents.runs.run import Run
@@ -68,9 +69,10 @@ def measure(config: DictConfig, run: Run) -> Iterator[dict[str, Any]]:
     for threads in config.threads:
         torch.set_num_threads(threads)
         for beam in config.beams:
+            settings = beam, *run.machine, config.length_penalty
             decoders = {
-                who: Decoder(policy, beam, *run.machine, config.length_penalty)
-                for who, policy in (("teacher", run.teacher.policy), ("student", run.student))
+                "teacher": oracle_decoder(run.teacher.oracle, *settings),
+                "student": Decoder(run.student, *settings),
             }
             for batch_size in config.batch_sizes:
                 rates = decoding_speed(decoders, run.task, test, batch_size, config.rounds)

@@ -13,7 +13,9 @@ from torch import Tensor
 from agents.estimators.returns import padded
 from agents.generation.decoding import allowed_log_probs
 from agents.generation.rollout import rollout, without_dropout
+from agents.losses.chunked import recomputed
 from agents.losses.loss import Loss
+from agents.losses.sequence import chunks
 from textgen_env.errors import UserError
 from textgen_env.types import EOS, PAD, Batch, Oracle, Policy, Trajectories, select_positions
 
@@ -83,28 +85,48 @@ def log_probs_of(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
     They are those of generation, without dropout and without PAD and BOS. Otherwise the samples
     would come from another policy and the gradient would be biased.
     """
+    action = select_positions(batch.target, batch.mask_cpu) - EOS  # [N]
+
+    def chunk_log_probs(chunk: Tensor, action: Tensor) -> Tensor:
+        logits = policy.head(chunk)[:, EOS:].float()  # PAD and BOS come before EOS
+        return -F.cross_entropy(logits, action, reduction="none")  # [n]
+
     with without_dropout(policy):
         features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
-        logits = policy.head(features)[:, EOS:].float()  # PAD and BOS come before EOS
-    action = select_positions(batch.target, batch.mask_cpu) - EOS  # [N]
-    return padded(-F.cross_entropy(logits, action, reduction="none"), batch.mask), features
+    split = list(chunks(batch, policy.vocabulary_size))
+    log_probs = [
+        recomputed(chunk_log_probs, features[positions], action[positions], needed=len(split) > 1)
+        for _, positions in split
+    ]
+    return padded(torch.cat(log_probs), batch.mask), features
 
 
 def reverse_kl_terms(policy: Policy, oracle: Oracle, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """What the gradient of the sequence-level reverse KL needs, at the N states of ``batch``.
 
-    Policy q and oracle p are those of generation, without dropout and without PAD and BOS.
+    Policy q and oracle p are those of generation, without dropout and without PAD and BOS. The
+    oracle's N·V log-probabilities stay in memory until the backward pass.
 
     Returns:
         The KL ``[N]`` of q to p over the vocabulary, and log q and log p ``[N]`` of the actions.
     """
-    states = batch.source, batch.prefix, batch.mask_cpu
+    action = select_positions(batch.target, batch.mask_cpu)[:, None]  # [N, 1]
+
+    def chunk_terms(chunk: Tensor, log_p: Tensor, action: Tensor) -> Tensor:
+        log_q = allowed_log_probs(policy.head(chunk))  # [n, V]
+        kl = (log_q.exp() * (log_q - log_p)).sum(-1)  # [n]
+        return torch.stack([kl, log_q.gather(1, action)[:, 0], log_p.gather(1, action)[:, 0]])
+
     with without_dropout(policy):
-        log_q = allowed_log_probs(policy(*states))  # [N, V]
-    log_p = allowed_log_probs(oracle.log_probs(*states))  # [N, V]
-    kl = (log_q.exp() * (log_q - log_p)).sum(-1)  # [N]
-    action = select_positions(batch.target, batch.mask_cpu)[:, None]
-    return kl, log_q.gather(1, action)[:, 0], log_p.gather(1, action)[:, 0]
+        features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
+    split, terms = list(chunks(batch, policy.vocabulary_size)), []  # [3, n] each
+    for rows, positions in split:
+        states = batch.source[rows], batch.prefix[rows], batch.mask_cpu[rows]
+        log_p = allowed_log_probs(oracle.log_probs(*states))  # [n, V]
+        inputs = features[positions], log_p, action[positions]
+        terms.append(recomputed(chunk_terms, *inputs, needed=len(split) > 1))
+    kl, log_q, log_p = torch.cat(terms, 1)
+    return kl, log_q, log_p.detach()
 
 
 def compute_rewards(reward: Reward, index: Tensor, trajectories: Trajectories) -> Tensor:

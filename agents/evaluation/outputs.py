@@ -15,6 +15,7 @@ from textgen_env.data.corpus import Pairs
 from textgen_env.data.files import CorruptFileError, load_json, save_json
 from textgen_env.data.split import Split
 from textgen_env.metrics.scores import sentence_score
+from textgen_env.oracles.texts import Reencoder
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console, safe_json
 
@@ -41,9 +42,13 @@ def generate_texts(decode: Decode, task: Task, split: Split) -> list[str]:
     """The outputs of ``decode`` for all sources of ``split``, in the split's order."""
     texts = [""] * len(split)
     for batch in sequential_batches(split, MAX_BATCH_TOKENS, task.limit):
-        actions = decode(batch.source, batch.limit).action.tolist()
-        for row, action in zip(batch.index.tolist(), actions, strict=True):
-            texts[row] = task.vocabulary.decode(action)
+        if isinstance(decode, Reencoder):
+            outputs = decode.texts(batch.source, batch.limit)
+        else:
+            actions = decode(batch.source, batch.limit).action.tolist()
+            outputs = [task.vocabulary.decode(action) for action in actions]
+        for row, text in zip(batch.index.tolist(), outputs, strict=True):
+            texts[row] = text
     return texts
 
 

@@ -6,17 +6,34 @@ For SeqKD and SeqInter (Kim & Rush 2016) and for ImitKD* (Lin et al. 2020).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from agents.generation.decoder import Decode
+from agents.generation.decoder import Decode, Decoder
 from textgen_env.metrics.scores import sentence_score
+from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.texts import ReencodingOracle
 from textgen_env.tasks.task import Task
-from textgen_env.types import EOS, Batch
+from textgen_env.types import EOS, Batch, Oracle
 
 KINDS = ("references", "teacher", "best_of_beam")
 BEAM = 5  # beam width of the teacher (Lin et al. 2020, section 4)
+
+
+def oracle_decoder(oracle: Oracle, beam: int, *settings: Any) -> Decode:
+    """A decoder of the oracle's policy, from the student's tokens to the student's tokens.
+
+    Args:
+        oracle: a policy's, or an expert that decodes by itself.
+        beam: beam width.
+        *settings: further arguments of ``Decoder``, in its order.
+    """
+    if not isinstance(oracle, PolicyOracle | ReencodingOracle):
+        return oracle.demonstrate
+    decoder = Decoder(oracle.policy, beam, *settings)
+    return oracle.reencoded(decoder) if isinstance(oracle, ReencodingOracle) else decoder
 
 
 def generate_demonstrations(decode: Decode, batches: Sequence[Batch]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""A sum over chunks of a batch whose logits are never in memory together."""
+"""Chunks of a batch, whose logits are never in memory together."""
 
 from __future__ import annotations
 
@@ -7,54 +7,74 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-# A chunk: its positions among all N, and its loss as a function of its features [n, D].
-Chunk = tuple[slice, Callable[[Tensor], Tensor]]
+Chunk = tuple[slice, slice]  # of the B rows, and of their positions among all N
+# the features [n, D] of a chunk, and the chunk → the sum of its losses
+ChunkLoss = Callable[[Tensor, slice, slice], Tensor]
 
 
 def chunked_sum(
-    features: Tensor, weights: Iterable[nn.Parameter], chunks: Iterable[Chunk]
+    loss: ChunkLoss, features: Tensor, chunks: Iterable[Chunk], weights: Iterable[nn.Parameter]
 ) -> Tensor:
     """Add up the losses of all chunks.
 
-    The gradient of a chunk is computed with its loss, so everything that its loss needs is freed
-    before the next chunk: the logits, and what ``chunks`` made for it, such as the oracle's answer.
+    The gradient of a chunk is computed with its loss, so that everything the loss needs is freed
+    before the next chunk: the logits, and the oracle's distributions.
 
     Args:
+        loss: of one chunk.
         features: ``[N, D]``.
+        chunks: together they hold every position once.
         weights: those that the losses may depend on.
-        chunks: computed one after another.
 
     Returns:
         A scalar in float32.
     """
     if torch.is_grad_enabled():
         trained = [weight for weight in weights if weight.requires_grad]
-        return _Sum.apply(chunks, features, *trained)  # type: ignore[no-any-return]
-    losses = (loss(features[positions]) for positions, loss in chunks)
+        return _Sum.apply(loss, chunks, features, *trained)  # type: ignore[no-any-return]
+    losses = (loss(features[positions], rows, positions) for rows, positions in chunks)
     return sum(losses, features.new_zeros((), dtype=torch.float32))
+
+
+def recomputed(values: Callable[..., Tensor], *inputs: Tensor, needed: bool = True) -> Tensor:
+    """``values(*inputs)``, computed again in the backward pass if ``needed``; not random."""
+    if not needed:
+        return values(*inputs)
+    return checkpoint(  # type: ignore[no-any-return]
+        values, *inputs, use_reentrant=False, preserve_rng_state=False
+    )
 
 
 class _Sum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, chunks: Iterable[Chunk], features: Tensor, *weights: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, loss: ChunkLoss, chunks: Iterable[Chunk], features: Tensor, *weights: Tensor
+    ) -> Tensor:
         total = features.new_zeros((), dtype=torch.float32)
-        gradients: list[Tensor | None] = [torch.zeros_like(features), *[None] * len(weights)]
-        for positions, loss in chunks:
+        of_features = torch.zeros_like(features)
+        of_weights: list[Tensor | None] = [None] * len(weights)
+        for rows, positions in chunks:
             chunk = features[positions].detach().requires_grad_()
             with torch.enable_grad():
-                value = loss(chunk)
+                value = loss(chunk, rows, positions)
             total += value.detach()
-            first, *others = torch.autograd.grad(value, (chunk, *weights), allow_unused=True)
-            gradients[0][positions] = first  # type: ignore[index]
-            for index, gradient in enumerate(others, 1):
-                if gradient is not None:
-                    gradient, before = gradient.float(), gradients[index]
-                    gradients[index] = gradient if before is None else before.add_(gradient)
-        ctx.save_for_backward(*gradients)
+            of_chunk, *more = torch.autograd.grad(value, (chunk, *weights), allow_unused=True)
+            of_features[positions] = of_chunk
+            of_weights = [_add(*pair) for pair in zip(of_weights, more, strict=True)]
+            del value, more
+        ctx.save_for_backward(of_features, *of_weights)
         return total
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> Any:
-        gradients = ctx.saved_tensors
-        return None, *(None if x is None else x * outer[0] for x in gradients)
+        gradients = (None if x is None else x * outer[0] for x in ctx.saved_tensors)
+        return None, None, *gradients
+
+
+def _add(total: Tensor | None, gradient: Tensor | None) -> Tensor | None:
+    """Their sum in float32, in place of ``total``; None is 0."""
+    if gradient is None:
+        return total
+    return gradient.float() if total is None else total.add_(gradient)

@@ -58,11 +58,12 @@ def checked_smoothing(label_smoothing: float) -> float:
 def clone(policy: Policy, batch: Batch, action: Tensor, smoothing: float = 0.0) -> Loss:
     """Behavioral cloning: ``nll`` of ``action`` ``[N]`` at the N real positions of ``batch``."""
     features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
-    losses = (
-        (positions, _with_label(policy, action[positions], lambda x, y: nll(x, y, smoothing)))
-        for _, positions in chunks(batch, policy.vocabulary_size)
-    )
-    total = chunked_sum(features, policy.parameters(), losses)
+
+    def chunk_loss(chunk: Tensor, _: slice, positions: slice) -> Tensor:
+        return nll(policy.head(chunk), action[positions], smoothing) * len(chunk)
+
+    split = chunks(batch, policy.vocabulary_size)
+    total = chunked_sum(chunk_loss, features, split, policy.parameters())
     return Loss(total, len(features))
 
 
@@ -115,22 +116,26 @@ def distillation_loss(
     """
     features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
     entropy = torch.zeros((), device=features.device)
+    bucket = tail == "bucket" and 0 < top_k < policy.vocabulary_size
 
-    def losses() -> Iterator[Chunk]:
-        for rows, positions in chunks(batch, policy.vocabulary_size):
+    def chunk_loss(chunk: Tensor, rows: slice, _: slice) -> Tensor:
+        with torch.no_grad():
             states = batch.source[rows], batch.prefix[rows], batch.mask_cpu[rows]
-            log_probs, chunk_loss = oracle.log_probs(*states), loss  # [n, V]
-            if tail == "bucket" and 0 < top_k < policy.vocabulary_size:
+            log_probs = oracle.log_probs(*states)  # [n, V]
+            if bucket:
                 index = log_probs.topk(top_k).indices  # [n, k]
                 log_probs = bucket_tail(log_probs, index)  # [n, k + 1]
-                chunk_loss = _over_buckets(loss, index)
             else:
                 log_probs = keep_top_k(log_probs, top_k)
             if loss is cross_entropy:
                 entropy.sub_((log_probs.float().exp() * log_probs.clamp(min=LOG_ZERO)).sum())
-            yield positions, _with_label(policy, log_probs, chunk_loss)
+        logits = policy.head(chunk)  # [n, V]
+        if bucket:
+            logits = bucket_tail(logits.float(), index)
+        return loss(logits, log_probs) * len(chunk)
 
-    total = chunked_sum(features, policy.parameters(), losses())
+    split = chunks(batch, policy.vocabulary_size)
+    total = chunked_sum(chunk_loss, features, split, policy.parameters())
     metrics = {"kl": (total.detach() - entropy) / len(features)} if loss is cross_entropy else {}
     return Loss(total, len(features), metrics)
 
@@ -159,7 +164,7 @@ def checked_nll(share: float) -> float:
     return share
 
 
-def chunks(batch: Batch, vocabulary_size: int) -> Iterator[tuple[slice, slice]]:
+def chunks(batch: Batch, vocabulary_size: int) -> Iterator[Chunk]:
     """Split a batch into chunks of whole rows with at most ``MAX_LOGITS`` logits, if one row fits.
 
     On a GPU a chunk may be ``GPU_FACTOR`` times as large.
@@ -173,13 +178,3 @@ def chunks(batch: Batch, vocabulary_size: int) -> Iterator[tuple[slice, slice]]:
         last = max(row + 1, bisect_right(ends, position + limit))
         yield slice(row, last), slice(position, ends[last - 1])
         row, position = last, ends[last - 1]
-
-
-def _over_buckets(loss: PositionLoss, index: Tensor) -> PositionLoss:
-    """``loss`` for logits over the vocabulary and labels from ``bucket_tail``."""
-    return lambda logits, log_probs: loss(bucket_tail(logits.float(), index), log_probs)
-
-
-def _with_label(policy: Policy, label: Tensor, loss: PositionLoss) -> Callable[[Tensor], Tensor]:
-    """The sum of ``loss`` over a chunk, as a function of the chunk's features ``[n, D]``."""
-    return lambda features: loss(policy.head(features), label) * len(features)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -168,6 +169,19 @@ class HuggingFacePolicy(nn.Module):
         with self.model.get_output_embeddings().register_forward_pre_hook(capture):
             output = self.model(**inputs)
         return hidden[0], output[self.cache_name] if inputs["use_cache"] else None
+
+    def fit(self, horizon: int) -> tuple[int, int]:
+        """The longest source and output, of at most ``horizon`` tokens, that the model can take."""
+        positions = getattr(self.model.config, "max_position_embeddings", None)
+        if positions is None:
+            return sys.maxsize, horizon
+        source_limit = positions - len(self.before_source)
+        room = positions - len(self.before_target) + 1
+        if self.has_encoder:
+            return source_limit, min(horizon, room)
+        room -= len(self.before_source)  # shared by the source and the output
+        horizon = min(horizon, room // 2)
+        return room - horizon, horizon
 
     def check_limits(self, source_limit: int, horizon: int) -> None:
         """Raise UserError if source and target may need more positions than the model has."""

@@ -30,10 +30,10 @@ from agents.policies.adapters import (
 )
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
+from agents.policies.pretrained_checks import check_identities, check_tokenizer, decoder_start
 from agents.policies.tokenizer import (
     CHAT_TEMPLATE,
     OFFLINE,
-    PretrainedTokenizer,
     load_tokenizer,
     opened_model,
 )
@@ -42,10 +42,11 @@ from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import write_atomically
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
-from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
+from textgen_env.types import EOS
 
 BASE = "base"  # subfolder with the base model of an adapter
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+INITS = ("pretrained", "random")
 
 
 class PretrainedPolicy(HuggingFacePolicy):
@@ -93,6 +94,8 @@ class PretrainedPolicy(HuggingFacePolicy):
         self.source = folder and folder / BASE if lora.rank else folder
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
+        if init not in INITS:
+            raise unknown("init", init, INITS)
         name = _folder_name(path, self.source)
         if template and (source_prefix or separator):
             raise UserError("source_prefix and separator: the chat template replaces them")
@@ -120,12 +123,12 @@ class PretrainedPolicy(HuggingFacePolicy):
             has_encoder = config.is_encoder_decoder
             if has_encoder and separator:
                 raise UserError("separator is only for decoder-only models; leave it out")
-            _check_tokenizer(model, tokenizer)
+            check_tokenizer(model, tokenizer)
             in_template = template is not None and not has_encoder
             prepended = [] if in_template else tokenizer.prepended
             before_source = prepended + tokenizer.encode(source_prefix)
             before_target = (
-                _decoder_start(model, tokenizer.prepended)
+                decoder_start(model, tokenizer.prepended)
                 if has_encoder
                 else tokenizer.encode(separator)
             )
@@ -134,13 +137,14 @@ class PretrainedPolicy(HuggingFacePolicy):
             super().__init__(model, tokens, ids, before_source, before_target, keeps_eos)
             self.frozen = {n for n, weight in self.named_parameters() if not weight.requires_grad}
             if folder is None:
-                _check_identities(self.eval())
+                check_identities(self.eval())
         self.template = tokenizer.template
         self.files = read_companions(name)
         if self.template:
             self.files[CHAT_TEMPLATE] = self.template.text.encode()
         same = (layers, decoder_layers, init) == (None, None, "pretrained")
-        self.origin = path if same and path and is_hub_name(path) else None
+        named = same and path and not Path(path).is_dir() and is_hub_name(path)
+        self.origin = path if named else None  # the adapter's base has a name of its own
         if lora.rank is not None:
             add_adapter(self, lora)
 
@@ -263,70 +267,6 @@ def _auto_class(transformers: ModuleType, config: Any) -> Any:
     if config.is_encoder_decoder:
         return transformers.AutoModelForSeq2SeqLM
     return transformers.AutoModelForCausalLM
-
-
-def _decoder_start(model: Any, prepended: list[int]) -> list[int]:
-    """The decoder's input before the first token; models are trained with ``prepended`` in it."""
-    generation = model.generation_config
-    start, forced = generation.decoder_start_token_id, generation.forced_bos_token_id
-    if start is None:
-        raise UserError("its config has no decoder_start_token_id")
-    if forced is not None:
-        return [start, forced]
-    return prepended if prepended[:1] == [start] else [start, *prepended]
-
-
-def _check_tokenizer(model: Any, tokenizer: PretrainedTokenizer) -> None:
-    size = model.get_output_embeddings().weight.shape[0]
-    highest = max(model_id for model_id in tokenizer.ids if model_id is not None)
-    if highest >= size:
-        raise UserError(
-            f"tokenizer and model do not match: the tokenizer has ids up to {highest:,}, "
-            f"the model only {size:,} tokens"
-        )
-    eos, model_eos = tokenizer.ids[EOS], model.generation_config.eos_token_id
-    if (
-        tokenizer.template is None
-        and model_eos is not None
-        and eos not in (model_eos if isinstance(model_eos, list) else [model_eos])
-    ):
-        raise UserError(
-            f"tokenizer and model do not match: EOS is {eos} in the tokenizer, "
-            f"{model_eos} in the model"
-        )
-    if model.config.is_encoder_decoder and tokenizer.appended not in ([], [eos]):
-        raise UserError("its tokenizer appends tokens other than EOS, which is not supported")
-
-
-@torch.no_grad()
-def _check_identities(policy: HuggingFacePolicy) -> None:
-    """Check on two short rows that the policy keeps the identities of ``textgen_env.types.Policy``.
-
-    Raises:
-        UserError: The model is not causal, attends to padding, has no consistent cache, or its
-            logits differ from ``head``.
-    """
-    token = policy.vocabulary_size - 1
-    source = torch.tensor([[token, token, token, EOS], [token, EOS, PAD, PAD]])
-    prefix = torch.tensor([[BOS, token, EOS], [BOS, EOS, token]])
-    kind = policy.model.config.model_type
-    try:
-        batched, single = policy(source, prefix)[1, :2], policy(source[1:, :2], prefix[1:, :2])[0]
-        state = policy.start(source, 2)
-        output = policy.model(**policy.model_inputs(state.prompt, state))
-        direct = policy.vocabulary_logits(output.logits[1, -1])
-        _, state = policy.step(prefix[:, 0], state)
-        cached, _ = policy.step(prefix[1:, 1], state.select(torch.tensor([1])))
-    except Exception as error:
-        raise UserError(f"a {kind} model cannot be used ({error})") from error
-    rounding = 1e-3 if batched.dtype == torch.float32 else 5e-2
-    tolerance = rounding * max(1.0, batched[batched > LOG_ZERO].abs().max().item())
-    pairs = [(single, batched), (direct, batched[0]), (cached[0], batched[1])]
-    if not all(bool((a - b).abs().max() < tolerance) for a, b in pairs):
-        raise UserError(
-            f"a {kind} model cannot be used: it is not causal, attends to padding, "
-            "or its cache or output layer is inconsistent"
-        )
 
 
 NAMES = {"hf": partial(PretrainedPolicy)}

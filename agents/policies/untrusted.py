@@ -154,10 +154,8 @@ def read_companions(name: str, files: frozenset[str] = COMPANIONS) -> dict[str, 
 
 
 def is_hub_name(name: str) -> bool:
-    """Whether ``name`` may be that of a model on the Hub: it is no folder and no path."""
-    path = Path(name)
-    outside = path.is_absolute() or name.startswith(".") or name.count("/") > 1
-    return not (outside or path.is_dir())
+    """Whether ``name``, which is no folder, may be that of a model on the Hub."""
+    return not (Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1)
 
 
 def _local_folder(name: str) -> Path:

@@ -41,14 +41,20 @@ def save_html(
         "intervals": intervals(scores),
         "curves": [panel_svg(panel, metrics) for panel in panels(metrics)],
         "samples": [mark_differences(sample) for sample in samples],
-        "agreeing": sum(
-            str(sample["teacher"]).split() == str(sample["student"]).split() for sample in samples
-        ),
+        "agreeing": agreeing(samples),
         "config": config_yaml,
     }
     path = Path(folder) / "report.html"
     write_atomically(path, render("report.html.jinja", values).encode("utf-8", "backslashreplace"))
     return path
+
+
+def agreeing(samples: Sequence[Mapping[str, Any]]) -> int | None:
+    """The number of samples with equal outputs; None without outputs of the teacher."""
+    if not any("teacher" in sample for sample in samples):
+        return None
+    pairs = ([str(sample[model]).split() for model in facts.MODELS] for sample in samples)
+    return sum(teacher == student for teacher, student in pairs)
 
 
 def rates(speed: Mapping[str, Any]) -> str:
@@ -81,7 +87,8 @@ def mark_differences(sample: Mapping[str, Any]) -> dict[str, Any]:
     keys = ("source", "reference", *facts.MODELS)
     texts = {key: str(sample.get(key) or facts.MISSING) for key in keys}
     segments: dict[str, Segments] = {key: [(False, text)] for key, text in texts.items()}
-    segments["teacher"], segments["student"] = differences(texts["teacher"], texts["student"])
+    if "teacher" in sample:
+        segments["teacher"], segments["student"] = differences(texts["teacher"], texts["student"])
     return {"index": sample["index"], **segments}
 
 

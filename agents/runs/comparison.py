@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
-from agents.evaluation.outputs import cached_outputs, outputs_filename, subset
+from agents.evaluation.outputs import cached_outputs, evenly_spaced, outputs_filename, subset
 from agents.generation.decoder import Decoder
+from agents.generation.demonstrations import oracle_decoder
 from agents.model import fingerprint
 from agents.reporting import read_metrics, versus
 from agents.reporting.comparison import (
@@ -57,7 +58,7 @@ class Comparison(NamedTuple):
     Attributes:
         task: their task.
         test: its test sentences.
-        entries: the shared teacher, then the runs.
+        entries: the shared teacher, unless it has no outputs, then the runs.
         rows: one per system, as from ``comparison_rows``.
     """
 
@@ -94,7 +95,8 @@ def compare_finished(
         }
         entries.append(Entry(algorithm, student, seed, results, texts))
     shared_teacher(entries)
-    entries.insert(0, teacher_entry(run, task, test, beams))
+    if teacher := teacher_entry(run, task, test, beams):
+        entries.insert(0, teacher)
     rows = comparison_rows(entries, task.metric, test.texts.references)
     return Comparison(task, test, entries, rows)
 
@@ -122,7 +124,7 @@ def write_comparison(
         ),
         "\n",
     )
-    teacher = results["teacher"] | results["scores"]["teacher"]
+    teacher = results["teacher"] | results["scores"].get("teacher", {})
     content = {"rows": table, "teacher": teacher, "corpus": results["corpus"]}
     contents = {
         "scores.png": versus.scores_png(table),
@@ -172,17 +174,21 @@ def shared_teacher(entries: list[Entry]) -> None:
         )
 
 
-def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int]) -> Entry:
-    """The row of the teacher: its test outputs at every beam width and its training cost."""
+def teacher_entry(config: DictConfig, task: Task, test: Split, beams: list[int]) -> Entry | None:
+    """The row of the teacher: its test outputs at every beam width and its training cost.
+
+    Recorded outputs are the same at every width; None if there are none for the test split.
+    """
     machine, penalty = resolve_machine(config), config.evaluate.length_penalty
     teacher = find_teacher(config, task, machine)
     folder, texts = outputs_folder(teacher, task, machine.precision), {}
-    for width in beams:
-        decode = (
-            teacher.decode
-            if teacher.policy is None
-            else Decoder(teacher.policy, width, *machine, penalty)
-        )
+    if recorded := teacher.recorded:
+        rows = evenly_spaced(len(recorded), len(test))
+        texts = {width: [recorded[row] for row in rows] for width in beams}
+    elif teacher.decode is None:
+        return None
+    for width in () if recorded else beams:
+        decode = oracle_decoder(teacher.oracle, width, *machine, penalty)
         texts[width] = cached_outputs(
             decode, task, test, folder / outputs_filename(len(test), width, penalty)
         )
@@ -199,11 +205,11 @@ def comparison_notes(
 ) -> list[str]:
     """The notes below the table."""
     corpus, several = results["corpus"], len({key[2] for key in runs}) > 1
-    teacher = results["scores"]["teacher"]
+    scores = results["scores"]["student"]
     lines = [
         f"Corpus: {corpus['name']} ({corpus['source']}), {sentences:,} test sentences.",
-        f"Metric: {teacher['signature']}; "
-        f"preprocessing: {teacher.get('preprocessing', 'not recorded')}.",
+        f"Metric: {scores['signature']}; "
+        f"preprocessing: {scores.get('preprocessing', 'not recorded')}.",
         "All runs share one teacher. The cost of its training is in its row only.",
         INTERVALS[several],
         TESTS[several],

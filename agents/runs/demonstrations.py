@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import count, islice, takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from agents.generation.decoder import Decode, Decoder
+from agents.generation.decoder import Decode
 from agents.generation.decoding import DECODER_VERSION
 from agents.generation.demonstrations import (
     BEAM,
@@ -26,24 +27,26 @@ from agents.generation.demonstrations import (
     best_hypothesis,
     finished_hypotheses,
     generate_demonstrations,
+    oracle_decoder,
 )
 from agents.model import fingerprint
 from agents.runs.locks import locked
 from agents.runs.machine import stop_workers
+from agents.runs.recorded import RecordedOracle
 from agents.training.checkpoint import load_tensors, save_tensors
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.files import cache_dir
-from textgen_env.data.schema import SECONDS, check
+from textgen_env.data.schema import COUNT, SECONDS, check
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError, unknown
-from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.texts import LOSSES, ReencodingOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 from textgen_env.types import Batch, Oracle
 
 MAX_BATCH_TOKENS = 4096  # tokens per decoding batch, padding included
 SHARD_BATCHES = 16
-SHARD = {"seconds": SECONDS}  # header of a shard
+SHARD = {"seconds": SECONDS, "counts?": {"*": COUNT}}  # header of a shard
 
 
 class Demonstrations(NamedTuple):
@@ -80,12 +83,13 @@ def training_demonstrations(
     split = task.splits["train"]
     if kind == "references":
         return Demonstrations(split)
-    decode: Decode = oracle.demonstrate
+    if isinstance(oracle, RecordedOracle):
+        return _recorded(kind, task, oracle)
     keep, teacher = 1, task.id
-    if isinstance(oracle, PolicyOracle):
-        keep, teacher = BEAM if kind == "best_of_beam" else 1, fingerprint(oracle.policy)
-        decode = Decoder(oracle.policy, BEAM, precision, device, length_penalty, keep)
-    key = {
+    if policy := getattr(oracle, "policy", None):
+        keep, teacher = BEAM if kind == "best_of_beam" else 1, fingerprint(policy)
+    decode = oracle_decoder(oracle, BEAM, precision, device, length_penalty, keep)
+    key: dict[str, Any] = {
         "teacher": teacher,
         "corpus": task.corpus.fingerprint,
         "vocabulary": task.vocabulary.fingerprint,
@@ -96,27 +100,68 @@ def training_demonstrations(
         "keep": keep,
         "precision": precision,
     }
+    counts = None
+    if isinstance(oracle, ReencodingOracle):
+        key["tokenizers"] = oracle.vocabulary.to_json(), oracle.student.to_json()
+        counts = oracle.counts
     digest = blake2b(json.dumps(key).encode(), digest_size=8).hexdigest()
     folder = cache_dir() / "demonstrations" / f"{task.id}-{digest}"
-    fill_cache(decode, task, folder)
-    if isinstance(oracle, PolicyOracle):
-        stop_workers(oracle.policy)
+    fill_cache(decode, task, folder, counts)
+    if policy:
+        stop_workers(policy)
     seconds, targets = 0.0, [np.empty(0, np.int64)] * len(split)
+    lossy: Counter[str] = Counter()
     for path in folder.glob("*.safetensors"):
         tensors, header = load_tensors(path)
         seconds += header["seconds"]
+        lossy += Counter(header.get("counts"))
         for row, actions in finished_hypotheses(tensors):
             if actions:
                 targets[row] = best_hypothesis(task, row, actions).numpy()
     _report_unfinished(sum(not len(target) for target in targets), len(targets))
+    if lossy:
+        text = ", ".join(f"{lossy[name]:,} {LOSSES[name]}" for name in LOSSES if lossy[name])
+        console.print(f"demonstrations by way of text: {text}", soft_wrap=True)
     return Demonstrations(replace(split, target=targets), seconds, sum(map(len, targets)))
 
 
-def fill_cache(decode: Decode, task: Task, folder: Path) -> None:
+def _recorded(kind: str, task: Task, oracle: RecordedOracle) -> Demonstrations:
+    """The training split with recorded outputs: of each source the first, or the best-scored."""
+    rows, train = oracle.hypotheses(), oracle.outputs["train"]
+    targets = [
+        best_hypothesis(task, row, actions if kind == "best_of_beam" else actions[:1]).numpy()
+        if actions
+        else np.empty(0, np.int64)
+        for row, actions in enumerate(rows)
+    ]
+    missing = sum(not actions for actions in rows)
+    if missing == len(rows):
+        raise UserError(
+            f"{oracle.file('train')}: no output has at most {task.horizon} tokens; "
+            "raise env.horizon"
+        )
+    counts = {
+        f"of {len(rows):,} sources have only empty outputs or over {task.horizon} tokens "
+        "and are left out": missing,
+        "repeated outputs are left out": train.repeated,
+        "rows have a source that is not in the training data": train.unused,
+    }
+    notes = [f"{number:,} {text}" for text, number in counts.items() if number]
+    if notes:
+        console.print(f"teacher's outputs: {', '.join(notes)}", soft_wrap=True)
+    split = replace(task.splits["train"], target=targets)
+    return Demonstrations(split, tokens=sum(map(len, targets)))
+
+
+def fill_cache(
+    decode: Decode, task: Task, folder: Path, counts: Counter[str] | None = None
+) -> None:
     """Fill ``folder`` with the outputs of ``decode`` for all training sources; keep intact shards.
 
-    A shard holds the tensors of ``demonstrate``; its header holds the ``seconds`` they took.
+    A shard holds the tensors of ``demonstrate``; its header holds the ``seconds`` they took, and
+    what ``decode`` has counted in ``counts``.
     """
+    counts = Counter() if counts is None else counts
     split = task.splits["train"]
     columns = (
         *Progress.get_default_columns()[:2],
@@ -135,8 +180,10 @@ def fill_cache(decode: Decode, task: Task, folder: Path) -> None:
                     message = f"cached demonstrations are generated again: {error}"
                     console.print(message, soft_wrap=True)
                 start = time.perf_counter()
+                counts.clear()
                 tensors = generate_demonstrations(decode, shard)
-                save_tensors(path, tensors, {"seconds": time.perf_counter() - start})
+                header = {"seconds": time.perf_counter() - start, "counts": dict(counts)}
+                save_tensors(path, tensors, header)
             bar.advance(rows, sum(map(len, shard)))
 
 

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from agents import reporting as report
 from agents.evaluation.outputs import (
     cached_outputs,
+    evenly_spaced,
     outputs_filename,
     samples,
     sentence_lines,
@@ -52,10 +53,11 @@ class Outputs(NamedTuple):
 
 
 def decoders(run: Run) -> dict[str, Decode]:
-    """The decoders of teacher and student for test outputs."""
+    """The decoders of teacher, if it decodes, and student for test outputs."""
     settings = run.config.evaluate
     student = Decoder(run.student, settings.beam, *run.machine, settings.length_penalty)
-    return {"teacher": run.teacher.decode, "student": student}
+    teacher = {"teacher": run.teacher.decode} if run.teacher.decode else {}
+    return {**teacher, "student": student}
 
 
 def output_files(run: Run) -> dict[str, Path]:
@@ -63,8 +65,10 @@ def output_files(run: Run) -> dict[str, Path]:
     rows, settings = len(run.task.splits["test"]), run.config.evaluate
     rows = min(settings.rows or rows, rows)
     name = outputs_filename(rows, settings.beam, settings.length_penalty)
-    teacher = outputs_folder(run.teacher, run.task, run.machine.precision)
-    return {"teacher": teacher / name, "student": run.folder / "outputs" / name}
+    folders = {"student": run.folder / "outputs"}
+    if run.teacher.decode:
+        folders["teacher"] = outputs_folder(run.teacher, run.task, run.machine.precision)
+    return {who: folder / name for who, folder in folders.items()}
 
 
 def generate_outputs(run: Run) -> Outputs:
@@ -74,6 +78,9 @@ def generate_outputs(run: Run) -> Outputs:
     """
     result = Outputs(subset(run.task.splits["test"], run.config.evaluate.rows), {}, {})
     files = output_files(run)
+    if recorded := run.teacher.recorded:
+        rows = evenly_spaced(len(recorded), run.config.evaluate.rows or len(recorded))
+        result.texts["teacher"] = [recorded[row] for row in rows]
     # The teacher's folder is already named after its weights.
     weights = {"teacher": "", "student": fingerprint(run.student)}
     for name, decode in decoders(run).items():
@@ -139,9 +146,10 @@ def evaluate_run(
 def _speed(run: Run, split: Split) -> dict[str, Any]:
     settings = run.config.evaluate
     rates = decoding_speed(decoders(run), run.task, split, settings.batch_size)
+    teacher = rates.get("teacher_tokens_per_second")
     return {
         **rates,
-        "speedup": rates["student_tokens_per_second"] / rates["teacher_tokens_per_second"],
+        "speedup": teacher and rates["student_tokens_per_second"] / teacher,
         **{name: settings[name] for name in ("batch_size", "beam", "length_penalty")},
         **run.machine._asdict(),
         "threads": torch.get_num_threads(),

@@ -76,7 +76,8 @@ def load_teacher(
             f"{Path(folder) / 'results.json'} names no teacher; "
             "rerun the command with resume=true to restore it"
         )
-    if path and path != STUDENT and not path.startswith("hf:") and not Path(path).exists():
+    elsewhere = path.startswith(("hf:", "outputs:")) or path == STUDENT
+    if path and not elsewhere and not Path(path).exists():
         raise UserError(
             f"{folder}: its teacher {path} is missing; "
             "rerun the command with resume=true to train it again"
@@ -150,7 +151,7 @@ def read_run(folder: Path, env: Env | None = None) -> tuple[DictConfig, dict[str
         check(OmegaConf.to_container(config), CONFIG, "config.yaml")
         config.evaluate.setdefault("length_penalty", 1.0)  # the only value in earlier versions
         config.teacher.setdefault("length_penalty", 1.0)
-        _ = results["scores"]["teacher"]["signature"]
+        _ = results["scores"]["student"]["signature"]
         _ = [results[name] for name in ("corpus", "teacher", "student", "speed", "cost")]
         if env:
             config.env = _overridden(config.env, env)

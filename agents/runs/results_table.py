@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 from agents.evaluation.outputs import generate_texts
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
+from agents.generation.demonstrations import oracle_decoder
 from agents.policies.transformer import TransformerPolicy
 from agents.reporting import read_metrics
 from agents.reporting.comparison import TEACHER, Entry, comparison_rows
@@ -55,13 +56,13 @@ def system_decoders(
         folder: where the exports go.
     """
     config, task = next(iter(runs.values())), compared.task
-    teacher = find_teacher(config, task, machine).policy
+    teacher = find_teacher(config, task, machine)
     decoders: dict[Name, Decode] = {}
-    if teacher is not None:
+    if teacher.policy is not None:
         for width in reversed(compared.entries[0].outputs):
             penalty = config.evaluate.length_penalty
-            decoders[TEACHER, TEACHER, beam_name(width)] = Decoder(
-                teacher, width, *machine, penalty
+            decoders[TEACHER, TEACHER, beam_name(width)] = oracle_decoder(
+                teacher.oracle, width, *machine, penalty
             )
     entries, missing = [], set()
     for (algorithm, student, seed), run in runs.items():

@@ -67,7 +67,10 @@ def tokenizer_name(config: DictConfig) -> str:
             return str(name)
         raise UserError("student.path=null: give a model folder or a model on the Hub, or init=RUN")
     teacher = config.teacher.path if "teacher" in config else None
-    if teacher and (folder := Path(teacher) / PRETRAINED).is_dir():  # the student of a run
+    # share_vocabulary is missing in runs of earlier versions
+    if not teacher or not config.teacher.get("share_vocabulary", True):
+        return ""
+    if (folder := Path(teacher) / PRETRAINED).is_dir():  # the student of a run
         return str(folder)
     return pretrained_name(config)
 
@@ -85,7 +88,18 @@ def resumed_model(config: DictConfig) -> Path | None:
 
 def pretrained_name(config: DictConfig) -> str:
     """The model of ``teacher.path=hf:MODEL``; empty for any other teacher or no teacher."""
-    scheme, _, name = str(config.teacher.path if "teacher" in config else "").partition(":")
-    if scheme == "hf" and not name:
-        raise UserError("teacher.path=hf: names no model; write hf:NAME or hf:FOLDER")
-    return name if scheme == "hf" else ""
+    return _teacher_name(config, "hf", "names no model; write hf:NAME or hf:FOLDER")
+
+
+def recorded_name(config: DictConfig) -> str:
+    """The file of ``teacher.path=outputs:FILE``; empty for any other teacher or no teacher."""
+    return _teacher_name(config, "outputs", "names no file; write outputs:FILE")
+
+
+def _teacher_name(config: DictConfig, scheme: str, missing: str) -> str:
+    given, _, name = str(config.teacher.path if "teacher" in config else "").partition(":")
+    if given != scheme:
+        return ""
+    if not name:
+        raise UserError(f"teacher.path={scheme}: {missing}")
+    return name

@@ -10,7 +10,6 @@ import hashlib
 import json
 import shutil
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +19,9 @@ from torch import nn
 from agents.algorithms.bc import BC
 from agents.discovery import keys_of
 from agents.evaluation.validation import validator
-from agents.generation.beam import beam_search
-from agents.generation.decoder import Decode, Decoder
-from agents.generation.demonstrations import BEAM
-from agents.model import build_policy, checkpoint_header, fingerprint, load_policy
+from agents.generation.decoder import Decode
+from agents.generation.demonstrations import oracle_decoder
+from agents.model import VOCABULARY, build_policy, checkpoint_header, fingerprint, load_policy
 from agents.policies.adapters import has_adapter, without_adapter
 from agents.policies.pretrained import PretrainedPolicy, load_pretrained
 from agents.policies.transformer import TransformerPolicy
@@ -31,9 +29,11 @@ from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
 from agents.runs.locks import locked
 from agents.runs.machine import Machine
+from agents.runs.oracles import policy_oracle, recorded_oracle, teacher_tokenizer
+from agents.runs.recorded import RecordedOracle
 from agents.runs.results import RESULTS, read_results
 from agents.runs.student import build_student
-from agents.runs.task import pretrained_name
+from agents.runs.task import pretrained_name, recorded_name
 from agents.training.checkpoint import load_error
 from agents.training.saving import Checkpoints, saved_step
 from agents.training.trainer import train_policy
@@ -45,8 +45,9 @@ from textgen_env.data.files import (
     save_json,
     write_atomically,
 )
+from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
-from textgen_env.oracles.policy import PolicyOracle
+from textgen_env.oracles.texts import ReencodingOracle, TextOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
@@ -55,8 +56,8 @@ MEMORY = ("accumulate", "checkpointing")  # keys of the training that do not cha
 STUDENT = "student"  # as teacher.path: the base model of the student's adapter
 # Keys of the group teacher that do not belong to its architecture.
 TEACHER_KEYS = (
-    *("path", "source_prefix", "separator", "length_penalty", "label_smoothing"),
-    *("dtype", "compile", "seed", "train"),
+    *("path", "source_prefix", "separator", "share_vocabulary", "length_penalty"),
+    *("label_smoothing", "dtype", "compile", "seed", "train"),
 )
 
 
@@ -65,18 +66,28 @@ class Teacher(NamedTuple):
 
     Attributes:
         oracle: answers the student's queries.
-        decode: generates the test outputs.
+        decode: generates the test outputs; None if they cannot be generated.
         summary: architecture, parameters, path, cost and training, for ``results.json``.
     """
 
     oracle: Oracle
-    decode: Decode
+    decode: Decode | None
     summary: dict[str, Any]
 
     @property
     def policy(self) -> Any:
-        """The policy behind the oracle; None for an exact expert."""
-        return self.oracle.policy if isinstance(self.oracle, PolicyOracle) else None
+        """The policy behind the oracle; None for an exact expert and for recorded outputs."""
+        return getattr(self.oracle, "policy", None)
+
+    @property
+    def recorded(self) -> list[str] | None:
+        """Its recorded outputs for the test split; None if there are none."""
+        return self.oracle.test if isinstance(self.oracle, RecordedOracle) else None
+
+    def check_probabilities(self, command: str) -> None:
+        """UserError for a ``command`` that needs more than texts, which may be all there is."""
+        if isinstance(self.oracle, TextOracle):
+            raise self.oracle.error(command)
 
 
 def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any = None) -> Teacher:
@@ -97,21 +108,25 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
         "teacher.compile=true: only a transformer of this project is compiled, "
         f"not {settings.path or settings.name}"
     )
-    if compiled and (pretrained_model or (not settings.path and settings.name != "transformer")):
+    other = pretrained_model or recorded_name(config)
+    if compiled and (other or (not settings.path and settings.name != "transformer")):
         raise not_compiled  # before it is trained or downloaded
     if settings.path == STUDENT:
         console.print("teacher: the base model of the student, without the adapter")
     elif settings.path:
-        source = Path(pretrained_model or settings.path)
+        source = Path(other or settings.path)
         source = source.resolve() if source.is_dir() else source
         console.print(f"teacher: opened from {source}", markup=False, soft_wrap=True)
     elif settings.name == "exact":
         return _exact(task)
+    if recorded_name(config):
+        return _recorded(config, task)
     policy: Any
     if pretrained_model:
         dtype = settings.get("dtype", "float32")
         names = settings.source_prefix, settings.separator, dtype
-        policy = load_pretrained(pretrained_model, *names, task.template)
+        template = teacher_tokenizer(pretrained_model, config, task).template
+        policy = load_pretrained(pretrained_model, *names, template)
         vocabulary, path = policy.vocabulary, settings.path
         architecture = policy.model.config.model_type
     elif settings.path == STUDENT:
@@ -122,10 +137,11 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
             folder = finished_run(settings.path)
         else:
             folder = _cached_teacher(config, task, machine)
-        policy, header = load_policy(folder, task.vocabulary)
-        vocabulary, path = task.vocabulary, str(folder)
+        vocabulary, path = Vocabulary.load(folder / VOCABULARY), str(folder)
+        policy, header = load_policy(folder, vocabulary)
         architecture = header["architecture"]["name"]
-    if isinstance(policy, PretrainedPolicy):
+    shared = vocabulary.fingerprint == task.vocabulary.fingerprint
+    if shared and isinstance(policy, PretrainedPolicy):
         policy.check_limits(task.source_limit, task.horizon)
     policy.to(machine.device).requires_grad_(False)
     if compiled:
@@ -133,10 +149,13 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
             raise not_compiled
         for layer in (*policy.encoder, *policy.decoder):
             layer.compile(dynamic=True)
-    search = partial(beam_search, width=BEAM, length_penalty=settings.length_penalty)
+    oracle = policy_oracle(policy, vocabulary, task, settings.length_penalty, path)
+    if isinstance(oracle, TextOracle):
+        console.print(f"teacher: exchanges texts: {oracle.reason}", markup=False, soft_wrap=True)
+    beam, penalty = config.evaluate.beam, config.evaluate.length_penalty
     return Teacher(
-        oracle=PolicyOracle(policy, search, vocabulary, task.vocabulary),
-        decode=Decoder(policy, config.evaluate.beam, *machine, config.evaluate.length_penalty),
+        oracle=oracle,
+        decode=oracle_decoder(oracle, beam, *machine, penalty),
         summary={
             "architecture": architecture,
             "parameters": parameter_count(policy),
@@ -164,6 +183,13 @@ def _exact(task: Task) -> Teacher:
     oracle = task.oracle()
     summary = {"architecture": "exact", "parameters": None, "path": None, "cost": None}
     return Teacher(oracle, oracle.demonstrate, summary)
+
+
+def _recorded(config: DictConfig, task: Task) -> Teacher:
+    """A black-box teacher: not timed, and scored only with outputs for the test split."""
+    oracle = recorded_oracle(recorded_name(config), task)
+    summary = {"architecture": "outputs", "parameters": None, "path": config.teacher.path}
+    return Teacher(oracle, None, {**summary, "cost": None, "sha256": oracle.sha256})
 
 
 def parameter_count(policy: nn.Module) -> int:
@@ -199,6 +225,8 @@ def outputs_folder(teacher: Teacher, task: Task, precision: str) -> Path:
     policy = teacher.policy
     name = teacher.summary["architecture"] if policy is None else fingerprint(policy)
     limits = "-".join(map(str, task.limits))
+    if isinstance(teacher.oracle, ReencodingOracle):
+        limits += f"-{teacher.oracle.vocabulary.fingerprint}-{task.vocabulary.fingerprint}"
     key = f"{task.id}-{task.corpus.fingerprint}-{limits}-{name}-{precision}"
     return cache_dir() / "outputs" / key
 

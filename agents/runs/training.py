@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
 
+import agents.algorithms
 from agents.algorithms import Algorithm
-from agents.discovery import build, find_algorithm, keys_of
+from agents.discovery import ALGORITHM, build, find_algorithm, keys_of, settings, variants
 from agents.estimators.episodes import Reward
 from agents.generation.decoding import DECODER_VERSION
 from agents.generation.demonstrations import KINDS
 from agents.model import checkpoint_header
 from agents.runs.config import chosen
+from agents.runs.oracles import stand_in
 from agents.runs.run import Run
 from agents.runs.student import check_start
 from agents.training.learning_rate import learning_rate
@@ -23,27 +26,66 @@ from agents.training.writers import find_writer
 from textgen_env.envs import rewards
 from textgen_env.envs.rewards import Function
 from textgen_env.errors import Range, check_range, unknown
-from textgen_env.tasks.task import Task, expert
+from textgen_env.oracles.texts import TextOracle
+from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle
 
 
 def build_algorithm(config: DictConfig, task: Task, student: Any, oracle: Oracle) -> Algorithm:
     """The algorithm of ``config``, given the arguments that its constructor declares."""
-    name, settings = chosen(config.algorithm)
-    reward = training_reward(config.reward or task.reward, task, oracle)
-    with keys_of("algorithm", settings):
-        return make_algorithm(find_algorithm(name).func, settings, student, oracle, reward)
+    name, values = chosen(config.algorithm)
+    function, reward_name = find_algorithm(name).func, config.reward or task.reward
+    check_oracle(name, function, reward_name, oracle)
+    reward = training_reward(reward_name, task, oracle)
+    with keys_of("algorithm", values):
+        return make_algorithm(function, values, student, oracle, reward)
+
+
+def check_oracle(
+    name: str, function: Callable[..., Algorithm], reward: str | Function, oracle: Oracle | None
+) -> None:
+    """UserError if an algorithm or its reward queries an oracle that has only texts.
+
+    Args:
+        name: of the algorithm.
+        function: its class, whose constructor names what it needs.
+        reward: name of a reward, or a function.
+        oracle: the teacher.
+    """
+    if not isinstance(oracle, TextOracle):
+        return
+    needs = inspect.signature(function).parameters
+    if "oracle" in needs:
+        methods = ", ".join(text_methods())
+        raise oracle.error(
+            f"algorithm={name}",
+            f"use a method that learns from texts ({methods}), or another teacher",
+        )
+    if "reward" in needs and reward in rewards.EXPERT_REWARDS:
+        others = " or ".join(rewards.METRIC_REWARDS)
+        raise oracle.error(f"reward={reward}", f"use reward={others}")
+
+
+def text_methods() -> list[str]:
+    """The names of the algorithms that learn from the teacher's outputs and make no queries."""
+    return sorted(
+        name
+        for name, function in variants(agents.algorithms).items()
+        if "oracle" not in inspect.signature(function.func).parameters
+        and settings(function, ALGORITHM).get("demonstrations", function.func.demonstrations)  # type: ignore[attr-defined]
+        != "references"
+    )
 
 
 def make_algorithm(
     function: Callable[..., Algorithm],
-    settings: dict[str, Any],
+    values: dict[str, Any],
     policy: Any,
     oracle: Oracle | None,
     reward: Reward | None,
 ) -> Algorithm:
-    """Call ``function`` with ``settings``, and with the other arguments that it names."""
-    algorithm: Algorithm = build(function, settings, policy=policy, oracle=oracle, reward=reward)
+    """Call ``function`` with ``values``, and with the other arguments that it names."""
+    algorithm: Algorithm = build(function, values, policy=policy, oracle=oracle, reward=reward)
     algorithm.oracle = oracle  # the trainer counts its queries
     return algorithm
 
@@ -57,7 +99,7 @@ def training_reward(name: str | Function, task: Task, oracle: Oracle | None) -> 
 def check_settings(config: DictConfig, task: Task, student: Any) -> None:
     """UserError for invalid settings, before the teacher's training rather than after it.
 
-    The task's own expert stands in for the teacher.
+    Another oracle stands in for the teacher.
     """
     check_start(config)
     for name in config.logger:
@@ -65,9 +107,9 @@ def check_settings(config: DictConfig, task: Task, student: Any) -> None:
     check_range("evaluate.beam", config.evaluate.beam, Range(1, len(task.vocabulary)))
     if config.evaluate.rows is not None:
         check_range("evaluate.rows", config.evaluate.rows, Range(1, len(task.splits["test"])))
-    for settings in (config.teacher.train, config.train):
-        learning_rate(settings.schedule, settings.warmup, steps=1)
-    algorithm = build_algorithm(config, task, student, expert(task))
+    for phase in (config.teacher.train, config.train):
+        learning_rate(phase.schedule, phase.warmup, steps=1)
+    algorithm = build_algorithm(config, task, student, stand_in(config, task))
     if algorithm.demonstrations not in KINDS:
         raise unknown("demonstrations", algorithm.demonstrations, KINDS)
 
@@ -80,5 +122,6 @@ def student_checkpoints(run: Run, demonstrations: str) -> Checkpoints:
         "corpus": run.task.corpus.fingerprint,
         "seed": run.config.seed,
         **({} if demonstrations == "references" else {"decoder": DECODER_VERSION}),
+        **({"outputs": hashes} if (hashes := run.teacher.summary.get("sha256")) else {}),
     }
     return Checkpoints(run.folder, "student", header)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from agents.discovery import find_algorithm
+from agents.model import PRETRAINED as MODEL
 from textgen_env.errors import UserError
 
 HUB = ("hub", "hub_config", "hub_revision")
@@ -98,15 +100,22 @@ def uses_reward(algorithm: str) -> bool:
 def _idle_of_teacher(name: str, config: DictConfig) -> str:
     teacher = config.teacher
     path, exact = teacher.path or "", teacher.name == "exact"
+    if name == "share_vocabulary":
+        if config.student.name == "hf":
+            return "the student brings its tokenizer"
+        brings = path.startswith("hf:") or (Path(path) / MODEL).is_dir()
+        return "" if path and brings else "only a teacher with a tokenizer of transformers uses it"
     if name in ("source_prefix", "separator", "dtype"):
         return "" if path.startswith("hf:") else "only teacher.path=hf:… uses it"
     if name == "train.checkpointing" and not path and teacher.name != "transformer":
         return "only teacher=transformer uses it"
+    if name == "compile" and path.startswith("outputs:"):
+        return "recorded outputs are not computed"
     if name in ("path", "compile"):
         return ""
     if name == "length_penalty":
-        if not path and exact:
-            return "teacher=exact has no beam search"
+        if (not path and exact) or path.startswith("outputs:"):
+            return f"{f'teacher.path={path}' if path else 'teacher=exact'} has no beam search"
         algorithm = find_algorithm(config.algorithm.name).func
         # a setting of the algorithm, or fixed by its class
         demonstrations = config.algorithm.get("demonstrations") or algorithm.demonstrations  # type: ignore[attr-defined]

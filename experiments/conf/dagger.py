@@ -47,9 +47,10 @@ class Teacher:
 
     path: str | None = key(
         None,
-        "finished run folder whose student teaches, or hf:NAME_OR_FOLDER, a model of transformers "
-        "whose tokenizer the student also uses; student: the base model of the student's adapter; "
-        "null: train one",
+        "finished run folder whose student teaches; hf:NAME_OR_FOLDER, a model of transformers; "
+        "or outputs:FILE, recorded outputs for the training sources (text in their order, .tsv or "
+        ".jsonl; {split} in the name stands for train and test); or student, the base model of the "
+        "student's adapter; null: train one",
     )
     source_prefix: str = key(
         "", "text before every source of an hf: teacher, as T5 needs it", empty=True
@@ -63,6 +64,11 @@ class Teacher:
         "float32",
         "weights of an hf: teacher: float32, or bfloat16 for half the memory",
         choices=("float32", "bfloat16"),
+    )
+    share_vocabulary: bool = key(
+        True,
+        "the student takes the tokenizer of an hf: teacher; false: it keeps the task's, and the "
+        "two exchange texts, which is enough for seqkd, seqinter and rewards",
     )
     compile: bool = key(
         False, "compile the layers of a transformer with torch.compile; pays off on a GPU"

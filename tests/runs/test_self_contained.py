@@ -18,8 +18,9 @@ from support.commands import CPU, SMALL_STUDENT, TINY_RUN, TRAINED_TEACHER, run_
 from support.pretrained_models import FAMILIES
 
 SMALL_RNN = ("student.width=16", "student.encoder_width=16", "student.embedding=16")
-TRAINING = [*(word for word in TINY_RUN if word not in SMALL_STUDENT), "algorithm=bc"]
+TRAINING = [*(word for word in TINY_RUN if not word.startswith("student.")), "algorithm=bc"]
 TEXT = ["env=ParallelText-v0", "env.unescape=true", "env.lowercase=true", "env.data_dir=text"]
+SHORT = ["env.source_limit=64", "env.horizon=64"]  # the model has 128 positions
 TAUGHT = [*TEXT, "env.vocabulary=80", *TRAINED_TEACHER]
 RUNS = {  # name: its overrides
     "transformer": [*TAUGHT, *SMALL_STUDENT, "env.limit_ratio=1.5", "env.limit_offset=3"],
@@ -27,11 +28,13 @@ RUNS = {  # name: its overrides
     "lstm": [*TAUGHT, "student=lstm", *SMALL_RNN],
     "sru": [*TAUGHT, "student=sru", *SMALL_RNN],
     "pretrained": [*TEXT, "teacher.path=hf:marian", *SMALL_STUDENT],
+    "hf": [*TEXT, "student=hf", "student.path=marian", "student.layers=1", *TRAINED_TEACHER],
+    "hf-causal": [*TEXT, "student=hf", "student.path=llama", *SHORT, *TRAINED_TEACHER],
     "Copy-v0": ["env=Copy-v0", "env.train=40", "env.symbols=5", *SMALL_STUDENT],
     "G2P-v0": ["env=G2P-v0", "env.data_dir=words", *TRAINED_TEACHER, *SMALL_STUDENT],
     "Tightrope-v0": ["env=Tightrope-v0", "env.train=40", "env.horizon=6", *SMALL_STUDENT],
 }
-NAMES = others_slow(RUNS.keys(), "gru", "Copy-v0")
+NAMES = others_slow(RUNS.keys(), "gru", "hf", "Copy-v0")
 TEST_SETS = {"Copy-v0": "", "Tightrope-v0": "", "G2P-v0": "words"}  # generated, or elsewhere
 
 
@@ -75,8 +78,9 @@ def run(request, home, tmp_path, monkeypatch) -> Path:
         monkeypatch.chdir(origin)
         monkeypatch.setenv("TEXTGEN_CACHE", str(home / "cache"))
         monkeypatch.setattr("agents.reporting.save_report", lambda *args: None)
-        if request.param == "pretrained":
-            FAMILIES["marian"](Path("marian"))
+        for family in ("marian", "llama"):
+            if any(word.endswith(family) for word in RUNS[request.param]):
+                FAMILIES[family](Path(family))
         dagger.main(cli.read("dagger", [*RUNS[request.param], *TRAINING, "out=run"]))
         run_in_process(score, "run=run", "rows=12", "teacher=true", *CPU, f"out={scored}")
         shutil.move(origin / "run", moved)

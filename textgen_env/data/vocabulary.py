@@ -142,7 +142,11 @@ class Vocabulary:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash of the tokens in order, 16 hex digits; equal for vocabularies with the same ids."""
+        """Hash of the tokens in order, 16 hex digits; equal for vocabularies with the same ids.
+
+        How text is split into tokens (merges, normalizer) does not count: a teacher that is queried
+        at the student's prefixes gets ids, not text.
+        """
         return blake2b(
             json.dumps(self.tokens, ensure_ascii=False).encode(), digest_size=8
         ).hexdigest()
@@ -231,9 +235,14 @@ def check_vocabulary(teacher: Vocabulary, student: Vocabulary, path: Path | str 
         path: Where the teacher was loaded from, for the message.
     """
     if teacher.fingerprint != student.fingerprint:
-        where = f" ({path})" if path else ""
-        raise UserError(
-            f"the teacher's vocabulary{where} ({len(teacher):,} tokens, fingerprint "
-            f"{teacher.fingerprint}) is not the student's ({len(student):,} tokens, fingerprint "
-            f"{student.fingerprint}); train the teacher on this corpus"
-        )
+        raise UserError(f"{difference(teacher, student, path)}; train the teacher on this corpus")
+
+
+def difference(teacher: Vocabulary, student: Vocabulary, path: Path | str = "") -> str:
+    """A clause that names both vocabularies, which differ; arguments as in ``check_vocabulary``."""
+    where = f" ({path})" if path else ""
+    return (
+        f"the teacher's vocabulary{where} ({len(teacher):,} tokens, fingerprint "
+        f"{teacher.fingerprint}) is not the student's ({len(student):,} tokens, fingerprint "
+        f"{student.fingerprint})"
+    )

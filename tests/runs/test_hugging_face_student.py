@@ -1,0 +1,121 @@
+"""Runs whose student is a Hugging Face model: their folder, moved, without the original model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+import dagger
+import exposure_bias
+import score
+import show
+import speed
+from agents.generation.decoding import greedy
+from agents.model import Model
+from agents.training.checkpoint import load_tensors
+from support.cases import others_slow
+from support.commands import CPU, TINY_RUN, run_in_process
+from support.pretrained_models import FAMILIES, LINES
+from textgen_env.types import EOS
+
+TRAINING = [
+    *(word for word in TINY_RUN if not word.startswith("student.")),
+    *("env=ParallelText-v0", "env.data=text", "env.source_limit=60", "env.horizon=30"),
+]
+
+
+def write_text(folder: Path) -> None:
+    folder.mkdir()
+    for split, count in (("train", 40), ("valid", 12), ("test", 12)):
+        rows = [LINES[i % len(LINES)] for i in range(count)]
+        (folder / f"{split}.de").write_text("".join(f"{row}\n" for row in rows))
+        (folder / f"{split}.en").write_text("".join(f"{row}\n" for row in reversed(rows)))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """The working directory, with a text."""
+    home = tmp_path_factory.mktemp("home")
+    write_text(home / "text")
+    return home
+
+
+@pytest.fixture(params=others_slow(["marian", "gpt2"]))
+def run(request, home, monkeypatch, without_report) -> Path:
+    """The run of a family, moved; its teacher is beside it, the student's own model is gone."""
+    family: str = request.param
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("TEXTGEN_CACHE", str(home / "cache"))
+    if not (home / family).is_dir():
+        FAMILIES[family](home / f"{family}-teacher")
+        shutil.copytree(f"{family}-teacher", "model")
+        words = ["student=hf", "student.path=model", "student.layers=1", "algorithm=imitkd_full"]
+        teacher = f"teacher.path=hf:{home / family}-teacher"
+        run_in_process(dagger, *words, teacher, *TRAINING, "out=origin")
+        shutil.move("origin", family)
+        shutil.rmtree("model")
+    return home / family
+
+
+def test_transformers_generates_the_same_tokens(run):
+    """``generate`` of the model in the folder, token for token."""
+    model = Model.load(run)
+    policy = model.policy
+    auto_class = (
+        transformers.AutoModelForSeq2SeqLM
+        if policy.has_encoder
+        else transformers.AutoModelForCausalLM
+    )
+    theirs = auto_class.from_pretrained(run / "model")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(run / "model")
+    for line in LINES:
+        source = torch.tensor(model.encode(line)[None])
+        episode = greedy(policy, source, 20)
+        ours = policy.ids[episode.action[0, : int(episode.length)]].tolist()
+        prompt = line if policy.has_encoder else line + tokenizer.eos_token
+        inputs = tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
+        settings = {"max_new_tokens": 20, "do_sample": False, "forced_eos_token_id": None}
+        output = theirs.generate(**inputs, **settings)[0].tolist()
+        start = 1 if policy.has_encoder else inputs["input_ids"].shape[1]
+        assert output[start:] == ours
+        assert len(ours) == 20 or ours[-1] == policy.ids[EOS]
+
+
+def test_the_folder_of_the_model_has_the_files_of_the_original(run):
+    """The tokenizer is the original, the config has the new number of layers, weights are once."""
+    folder, teacher = run / "model", run.parent / f"{run.name}-teacher"
+    for file in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        assert (folder / file).read_bytes() == (teacher / file).read_bytes()
+    config = transformers.AutoConfig.from_pretrained(folder)
+    assert (config.num_hidden_layers, config.name_or_path) == (1, str(folder))
+    best, _ = load_tensors(run / "checkpoints" / "best.safetensors")
+    saved = Model.load(run).policy.state_dict()
+    assert best.keys() == saved.keys()
+    assert all(torch.equal(best[name], saved[name]) for name in best)
+    assert not [name for name in best if "lm_head" in name]  # tied to the embeddings
+    card = (folder / "README.md").read_text()
+    for text in ("imitkd_full", "40 training pairs", f"{run.name}-teacher", "dagger.py", "bleu"):
+        assert text in card
+
+
+def test_other_commands_open_the_run(run, tmp_path):
+    run_in_process(score, f"run={run}", "teacher=true", *CPU, f"out={tmp_path / 'score'}")
+    scores = json.loads((tmp_path / "score" / "scores.json").read_text())["scores"]
+    results = json.loads((run / "results.json").read_text())["scores"]
+    assert scores["student"]["chrf"] == results["student"]["chrf"]
+    assert "page: " in run_in_process(show, f"run={run}", "sentence=1", *CPU)
+    assert "student" in run_in_process(speed, f"run={run}", "rows=4", "beams=[1]", *CPU)
+    words = ["rows=12", "resamples=10", *CPU, f"out={tmp_path / 'bias'}"]
+    run_in_process(exposure_bias, f"run=[{run}]", *words)
+
+
+def test_a_run_resumes_without_the_original_model(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    output = run_in_process(dagger, "resume=true", f"out={copy}", "train.steps=8")
+    assert "8 (best" in output
+    assert json.loads((copy / "results.json").read_text())["training"]["steps"] == 8
