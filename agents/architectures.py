@@ -9,10 +9,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from agents.discovery import POLICY, find_policy, settings
 from agents.model import Model, build_policy
+from agents.policies.adapters import LoRA
 from agents.policies.tokenizer import load_tokenizer
 from textgen_env.errors import check_kind, unknown
 from textgen_env.tasks.task import Task
@@ -37,6 +39,8 @@ def build_model(architecture: str, task: Task, seed: int = 0, **chosen: Any) -> 
             raise unknown(f"setting of {architecture}", name, known.keys() - policy.keywords.keys())
         check_kind(name, value, known[name])
     known |= chosen
+    if isinstance(lora := known.get("lora"), LoRA):
+        known["lora"] = asdict(lora)
     built = build_policy(architecture, known, task.vocabulary, seed, template=task.template)
     model = Model.from_task(built.eval(), architecture, known, task)
     model.trained = known.get("init") == "pretrained"

@@ -79,6 +79,11 @@ def has_adapter(policy: nn.Module) -> bool:
     return any(MARK in name for name, _ in policy.named_parameters())
 
 
+def adapter_config(policy: HuggingFacePolicy) -> Any:
+    """PEFT's config of the adapter; None if there is none."""
+    return policy.model.peft_config["default"] if has_adapter(policy) else None
+
+
 def without_adapter(policy: Adapted) -> Adapted:
     """The base model as a policy of its own that shares all weights, so they are in memory once."""
     tensors = (*policy.parameters(), *policy.buffers())
@@ -104,7 +109,7 @@ def save_adapter(policy: HuggingFacePolicy, folder: Path, base: str) -> None:
     tensors = peft.get_peft_model_state_dict(policy.model, save_embedding_layers=False)
     tensors = {f"base_model.model.{name}": value.contiguous() for name, value in tensors.items()}
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    config = copy.copy(policy.model.peft_config["default"])
+    config = copy.copy(adapter_config(policy))
     config.base_model_name_or_path, config.inference_mode = base, True
     config.save_pretrained(folder)
 

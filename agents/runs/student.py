@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from agents.discovery import find_algorithm, keys_of
 from agents.model import build_policy, load_policy
 from agents.policies.pretrained import PretrainedPolicy
-from agents.runs.config import chosen
+from agents.runs.config import chosen, leaves
 from agents.runs.folder import finished_run
 from agents.runs.task import resumed_model
 from textgen_env.errors import UserError
@@ -41,8 +41,9 @@ def _load_initial(config: DictConfig, task: Task) -> Any:
     """The student of the run ``init``; UserError unless it has the architecture of ``config``."""
     policy, header = load_policy(finished_run(config.init), task.vocabulary)
     name, settings = chosen(config.student)
-    configured, architecture = {"": name, **settings}, header["architecture"]
-    saved = {"": architecture["name"], **architecture["settings"]}
+    architecture = header["architecture"]
+    configured = {"": name, **leaves(settings)}
+    saved = {"": architecture["name"], **leaves(architecture["settings"])}
     overrides = [
         f"student{key and f'.{key}'}={'null' if value is None else value}"
         for key, value in saved.items()
