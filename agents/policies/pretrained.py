@@ -1,8 +1,4 @@
-"""Pretrained Hugging Face models as policies: a folder, or the name of a model on the Hub.
-
-Model folders are untrusted: none of their code runs, and only safetensors weights are loaded
-(agents/policies/untrusted.py).
-"""
+"""Pretrained Hugging Face models as policies: a folder, or the name of a model on the Hub."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any, Literal, Self
 
 import torch
@@ -28,15 +23,11 @@ from agents.policies.adapters import (
     save_adapter,
     without_adapter,
 )
+from agents.policies.checks import check_identities, check_tokenizer, decoder_start
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
-from agents.policies.pretrained_checks import check_identities, check_tokenizer, decoder_start
-from agents.policies.tokenizer import (
-    CHAT_TEMPLATE,
-    OFFLINE,
-    load_tokenizer,
-    opened_model,
-)
+from agents.policies.opening import OFFLINE, opened_model, pretrained_model, random_model
+from agents.policies.tokenizer import CHAT_TEMPLATE, PretrainedTokenizer, load_tokenizer
 from agents.policies.untrusted import is_hub_name, read_companions
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import write_atomically
@@ -108,33 +99,25 @@ class PretrainedPolicy(HuggingFacePolicy):
         # A checkpoint of a run has all weights, or those of the adapter alone.
         pretrained = init == "pretrained" if folder is None else bool(lora.rank)
         pretrained &= torch.get_default_device().type != "meta"  # only the sizes are needed
+        # The saved config has the numbers of layers already.
+        kept = (layers, decoder_layers) if folder is None else (None, None)
         with opened_model(name, pretrained) as (transformers, opened):
             config = transformers.AutoConfig.from_pretrained(opened, **OFFLINE)
-            kept = (layers, decoder_layers) if folder is None else (None, None)
-            smaller = smaller_config(config, *kept)  # the saved one is smaller already
-            if pretrained:
-                model = _pretrained_model(transformers, opened, config, DTYPES[dtype])
+            if config.is_encoder_decoder and separator:
+                raise UserError("separator is only for decoder-only models; leave it out")
+            smaller = smaller_config(config, *kept)
+            if not pretrained:
+                model = random_model(transformers, opened, smaller)
+            else:
+                model = pretrained_model(transformers, opened, config, DTYPES[dtype])
                 if smaller is not config:
                     model = keep_layers(model, smaller)
-            else:
-                model = _random_model(transformers, opened, smaller)
             for weight in model.parameters():
                 weight.data = weight.data.to(DTYPES[dtype])
-            has_encoder = config.is_encoder_decoder
-            if has_encoder and separator:
-                raise UserError("separator is only for decoder-only models; leave it out")
             check_tokenizer(model, tokenizer)
-            in_template = template is not None and not has_encoder
-            prepended = [] if in_template else tokenizer.prepended
-            before_source = prepended + tokenizer.encode(source_prefix)
-            before_target = (
-                decoder_start(model, tokenizer.prepended)
-                if has_encoder
-                else tokenizer.encode(separator)
-            )
-            tokens, ids, *_ = tokenizer
-            keeps_eos = not (separator or in_template)
-            super().__init__(model, tokens, ids, before_source, before_target, keeps_eos)
+            prompts = _prompts(model, tokenizer, source_prefix, separator)
+            shows_eos = not separator and (template is None or config.is_encoder_decoder)
+            super().__init__(model, tokenizer.vocabulary, tokenizer.ids, *prompts, shows_eos)
             self.frozen = {n for n, weight in self.named_parameters() if not weight.requires_grad}
             if folder is None:
                 check_identities(self.eval())
@@ -144,7 +127,7 @@ class PretrainedPolicy(HuggingFacePolicy):
             self.files[CHAT_TEMPLATE] = self.template.text.encode()
         same = (layers, decoder_layers, init) == (None, None, "pretrained")
         named = same and path and not Path(path).is_dir() and is_hub_name(path)
-        self.origin = path if named else None  # the adapter's base has a name of its own
+        self.origin = path if named else None  # a base model that others can load by its name
         if lora.rank is not None:
             add_adapter(self, lora)
 
@@ -234,6 +217,17 @@ def _folder_name(path: str | None, folder: Path | None) -> str:
     return str(folder or path)
 
 
+def _prompts(
+    model: Any, tokenizer: PretrainedTokenizer, source_prefix: str, separator: str
+) -> tuple[list[int], list[int]]:
+    """The model's ids before a source and before a target; a chat template has its own."""
+    prefix = tokenizer.encode(source_prefix)
+    if model.config.is_encoder_decoder:
+        return tokenizer.prepended + prefix, decoder_start(model, tokenizer.prepended)
+    prepended = [] if tokenizer.template else tokenizer.prepended
+    return prepended + prefix, tokenizer.encode(separator)
+
+
 def _tied_names(module: nn.Module) -> dict[str, str]:
     """``{name: other}`` of weights that are another weight by a second name."""
     first: dict[nn.Parameter, str] = {}
@@ -242,31 +236,6 @@ def _tied_names(module: nn.Module) -> dict[str, str]:
         for name, weight in module.named_parameters(remove_duplicate=False)
     }
     return {name: other for name, other in names.items() if name != other}
-
-
-def _pretrained_model(
-    transformers: ModuleType, folder: Path, config: Any, dtype: torch.dtype
-) -> Any:
-    options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
-    auto_class = _auto_class(transformers, config)
-    model, info = auto_class.from_pretrained(folder, config=config, **options, **OFFLINE)
-    if missing := info["missing_keys"]:
-        raise UserError(f"its weights lack {min(missing)} of {type(model).__name__}")
-    return model
-
-
-def _random_model(transformers: ModuleType, folder: Path, config: Any) -> Any:
-    model = _auto_class(transformers, config).from_config(config, trust_remote_code=False)
-    if (folder / "generation_config.json").is_file():
-        generation = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
-        model.generation_config = generation
-    return model
-
-
-def _auto_class(transformers: ModuleType, config: Any) -> Any:
-    if config.is_encoder_decoder:
-        return transformers.AutoModelForSeq2SeqLM
-    return transformers.AutoModelForCausalLM
 
 
 NAMES = {"hf": partial(PretrainedPolicy)}

@@ -1,29 +1,21 @@
-"""Opens Hugging Face models and their tokenizers, by folder or by name on the Hub.
-
-Model folders are untrusted: none of their code runs, and only safetensors weights are loaded
-(agents/policies/untrusted.py).
-"""
+"""Opens the tokenizers of Hugging Face models, by folder or by name on the Hub."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from agents.policies.untrusted import read_companions, sanitized_folder
+from agents.policies.opening import OFFLINE, opened_model
+from agents.policies.untrusted import read_companions
 from textgen_env.data.chat_template import PLAIN, ChatTemplate, end_of_turn
 from textgen_env.data.pretrained_tokenizer import convert_tokenizer, special_names, special_tokens
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 
 CHAT_TEMPLATE, CONFIG = "chat_template.jinja", "tokenizer_config.json"
-OFFLINE: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 
 
 class PretrainedTokenizer(NamedTuple):
@@ -112,19 +104,3 @@ def _own_template(name: str) -> str | None:
     if not isinstance(template, str | None):
         raise UserError(f"{CONFIG}: chat_template is no text; download it again")
     return template
-
-
-@contextmanager
-def opened_model(name: str, weights: bool = False) -> Iterator[tuple[ModuleType, Path]]:
-    """Yield transformers and a sanitized model folder; any error becomes a one-line UserError."""
-    try:
-        import transformers
-    except ImportError:
-        raise UserError(
-            "an hf: model needs the transformers package: pip install -e '.[hf]'"
-        ) from None
-    try:
-        with sanitized_folder(name, transformers, weights) as folder:
-            yield transformers, folder
-    except Exception as error:  # the packages raise errors of any type
-        raise UserError(f"hf:{name}: {' '.join(str(error).split())[:300]}") from error

@@ -76,7 +76,7 @@ def load_teacher(
             f"{Path(folder) / 'results.json'} names no teacher; "
             "rerun the command with resume=true to restore it"
         )
-    elsewhere = path.startswith(("hf:", "outputs:")) or path == STUDENT
+    elsewhere = path == STUDENT or path.startswith(("hf:", "outputs:"))
     if path and not elsewhere and not Path(path).exists():
         raise UserError(
             f"{folder}: its teacher {path} is missing; "

@@ -48,9 +48,9 @@ class Teacher:
     path: str | None = key(
         None,
         "finished run folder whose student teaches; hf:NAME_OR_FOLDER, a model of transformers; "
-        "or outputs:FILE, recorded outputs for the training sources (text in their order, .tsv or "
-        ".jsonl; {split} in the name stands for train and test); or student, the base model of the "
-        "student's adapter; null: train one",
+        "student: the base model of the student's adapter; or outputs:FILE, recorded outputs for "
+        "the training sources (text in their order, .tsv or .jsonl; {split} in the name stands for "
+        "train and test); null: train one",
     )
     source_prefix: str = key(
         "", "text before every source of an hf: teacher, as T5 needs it", empty=True

@@ -13,7 +13,8 @@ from torch.nn.utils.rnn import pad_sequence
 from agents.generation.beam import beam_search
 from agents.generation.decoding import greedy
 from agents.policies.huggingface import HuggingFacePolicy
-from agents.policies.pretrained import load_pretrained, load_tokenizer
+from agents.policies.pretrained import load_pretrained
+from agents.policies.tokenizer import load_tokenizer
 from support.policies import close, prefixes, sources
 from support.policy_contract import *  # noqa: F403
 from support.pretrained_models import FAMILIES, LINES, SMALL, copier

@@ -74,7 +74,7 @@ def test_transformers_generates_the_same_tokens(run):
     theirs = auto_class.from_pretrained(run / "model")
     tokenizer = transformers.AutoTokenizer.from_pretrained(run / "model")
     for line in LINES:
-        source = torch.tensor(model.encode(line)[None])
+        source = torch.tensor(model.encode([line]).rows[0])[None]
         episode = greedy(policy, source, 20)
         ours = policy.ids[episode.action[0, : int(episode.length)]].tolist()
         prompt = line if policy.has_encoder else line + tokenizer.eos_token

@@ -1,4 +1,4 @@
-"""Checks of a Hugging Face model: it fits to its tokenizer, and is a policy."""
+"""Checks of a Hugging Face model before it is used as a policy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def decoder_start(model: Any, prepended: list[int]) -> list[int]:
 
 
 def check_tokenizer(model: Any, tokenizer: PretrainedTokenizer) -> None:
-    """Raise UserError unless ``tokenizer`` fits to ``model``."""
+    """Raise UserError unless the model has all ids of its tokenizer, and the same EOS."""
     size = model.get_output_embeddings().weight.shape[0]
     highest = max(model_id for model_id in tokenizer.ids if model_id is not None)
     if highest >= size:
