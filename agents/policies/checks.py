@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
-from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.tokenizer import PretrainedTokenizer
 from textgen_env.errors import UserError
-from textgen_env.types import BOS, EOS, LOG_ZERO, PAD
+from textgen_env.types import EOS
 
 
 def decoder_start(model: Any, prepended: list[int]) -> list[int]:
@@ -44,34 +41,3 @@ def check_tokenizer(model: Any, tokenizer: PretrainedTokenizer) -> None:
         )
     if model.config.is_encoder_decoder and tokenizer.appended not in ([], [eos]):
         raise UserError("its tokenizer appends tokens other than EOS, which is not supported")
-
-
-@torch.no_grad()
-def check_identities(policy: HuggingFacePolicy) -> None:
-    """Check on two short rows that the policy keeps the identities of ``textgen_env.types.Policy``.
-
-    Raises:
-        UserError: The model is not causal, attends to padding, has no consistent cache, or its
-            logits differ from ``head``.
-    """
-    token = policy.vocabulary_size - 1
-    source = torch.tensor([[token, token, token, EOS], [token, EOS, PAD, PAD]])
-    prefix = torch.tensor([[BOS, token, EOS], [BOS, EOS, token]])
-    kind = policy.model.config.model_type
-    try:
-        batched, single = policy(source, prefix)[1, :2], policy(source[1:, :2], prefix[1:, :2])[0]
-        state = policy.start(source, 2)
-        output = policy.model(**policy.model_inputs(state.prompt, state))
-        direct = policy.vocabulary_logits(output.logits[1, -1])
-        _, state = policy.step(prefix[:, 0], state)
-        cached, _ = policy.step(prefix[1:, 1], state.select(torch.tensor([1])))
-    except Exception as error:
-        raise UserError(f"a {kind} model cannot be used ({error})") from error
-    rounding = 1e-3 if batched.dtype == torch.float32 else 5e-2
-    tolerance = rounding * max(1.0, batched[batched > LOG_ZERO].abs().max().item())
-    pairs = [(single, batched), (direct, batched[0]), (cached[0], batched[1])]
-    if not all(bool((a - b).abs().max() < tolerance) for a, b in pairs):
-        raise UserError(
-            f"a {kind} model cannot be used: it is not causal, attends to padding, "
-            "or its cache or output layer is inconsistent"
-        )

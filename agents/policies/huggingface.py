@@ -72,19 +72,15 @@ class HuggingFacePolicy(nn.Module):
     @property
     def checkpointing(self) -> bool:
         """Whether the backward pass computes the layers again, to save memory."""
-        return bool(self.model.is_gradient_checkpointing)
+        modules = self.model.modules()
+        return any(getattr(module, "gradient_checkpointing", False) for module in modules)
 
     @checkpointing.setter
     def checkpointing(self, enabled: bool) -> None:
-        if not self.model.supports_gradient_checkpointing:
-            kind = self.model.config.model_type
-            raise UserError(
-                f"train.checkpointing: a {kind} model does not support it; leave it out"
-            )
-        if enabled:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
-        else:
-            self.model.gradient_checkpointing_disable()
+        model, verb = self.model, "enable" if enabled else "disable"
+        old = getattr(model, f"gradient_checkpointing_{verb}")
+        change = getattr(model, f"activation_checkpointing_{verb}", old)  # transformers 5 or 4
+        change({"use_reentrant": False}) if enabled else change()
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True."""
@@ -141,6 +137,8 @@ class HuggingFacePolicy(nn.Module):
 
     def step(self, token: Tensor, state: HuggingFaceState) -> tuple[Tensor, HuggingFaceState]:
         """One step for ``token`` ``[B]`` (BOS first) → ``[B, V]``; consumes ``state``."""
+        if self.training and self.checkpointing:  # then the model would ignore its cache
+            raise RuntimeError("a model with checkpointing generates in eval mode only")
         tokens = self.ids[token][:, None] if state.time else state.prompt
         hidden, cache = self._run(self.model_inputs(tokens, state) | {"use_cache": True})
         state = replace(state, time=state.time + tokens.shape[1], cache=cache)

@@ -23,7 +23,8 @@ from agents.policies.adapters import (
     save_adapter,
     without_adapter,
 )
-from agents.policies.checks import check_identities, check_tokenizer, decoder_start
+from agents.policies.checks import check_tokenizer, decoder_start
+from agents.policies.families import check_family, check_identities
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
 from agents.policies.opening import OFFLINE, opened_model, pretrained_model, random_model
@@ -103,6 +104,7 @@ class PretrainedPolicy(HuggingFacePolicy):
         kept = (layers, decoder_layers) if folder is None else (None, None)
         with opened_model(name, pretrained) as (transformers, opened):
             config = transformers.AutoConfig.from_pretrained(opened, **OFFLINE)
+            check_family(config, transformers.__version__)
             if config.is_encoder_decoder and separator:
                 raise UserError("separator is only for decoder-only models; leave it out")
             smaller = smaller_config(config, *kept)

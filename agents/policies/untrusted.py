@@ -43,8 +43,8 @@ VOCABULARIES = _words("""
 """)
 MAX_JSON, MAX_VOCABULARY = 16 << 20, 128 << 20  # bytes
 
-# ``model_type`` of the text models whose code in transformers (4.57) neither imports by name, nor
-# compiles, downloads or opens files. Read the modeling file of a model before you add it.
+# ``model_type`` of the text models whose code in transformers (4.57 and 5.24) neither imports by
+# name, nor compiles, downloads or opens files. Read the modeling file of a model before you add it.
 MODEL_TYPES = _words("""
     bart bigbird_pegasus blenderbot blenderbot-small led longt5 m2m_100 marian mbart mt5 mvp
     nllb-moe pegasus pegasus_x plbart prophetnet switch_transformers t5 umt5
@@ -85,6 +85,7 @@ TOKENIZER_KEYS = _words("""
 CONFIG_KEYS = _words("""
     architectures model_type transformers_version is_encoder_decoder is_decoder add_cross_attention
     tokenizer_class cross_attention_hidden_size tie_word_embeddings tie_encoder_decoder
+    scale_decoder_outputs
 """)
 DROPPED_KEYS = {"dtype", "torch_dtype", "kwargs"}  # the weights are loaded as float32
 JSON_KEYS = {  # file: its allowed keys
@@ -275,7 +276,8 @@ def _sanitized_config(config: dict[str, Any], transformers: ModuleType) -> dict[
 def _known_keys(config: dict[str, Any], config_class: Any) -> dict[str, Any]:
     """``config`` with only the parameters of its class, and its sub-configs likewise."""
     parameters = inspect.signature(config_class).parameters.keys()
-    keys = CONFIG_KEYS | TOKEN_IDS | parameters | config_class.attribute_map.keys()
+    names = config_class.attribute_map.items()  # a file may have either
+    keys = CONFIG_KEYS | TOKEN_IDS | parameters | {name for pair in names for name in pair}
     config = _subset(config, keys - DROPPED_KEYS)
     for name, sub_class in config_class.sub_configs.items():
         if isinstance(config.get(name), dict):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from agents.algorithms.base import Clock
 from agents.algorithms.gkd import GKD
@@ -22,7 +25,6 @@ from benchmarks.trl.material import (
     BETAS,
     BOS,
     CLIP,
-    COMPLETION,
     LR,
     PAD,
     PROMPT,
@@ -33,6 +35,7 @@ from benchmarks.trl.material import (
     make_tokens,
     run,
 )
+from benchmarks.trl.material import COMPLETION as LIMIT
 from benchmarks.trl.material import EOS as MODEL_EOS
 from textgen_env import types
 from textgen_env.data.vocabulary import Vocabulary
@@ -56,26 +59,27 @@ def make_policies(sizes: Sizes, sharpness: float = 1.0) -> tuple[HuggingFacePoli
     return student, PolicyOracle(teacher.eval(), greedy, vocabulary, vocabulary)
 
 
-def make_batch(prompts: Tensor, completions: Tensor, lengths: list[list[int]]) -> Batch:
-    """A batch of the models' ids; a prompt ends in EOS, which a decoder-only model does not see."""
+def make_batch(prompts: Sequence[Tensor], completions: Sequence[Tensor]) -> Batch:
+    """A batch of the models' ids; a source ends in EOS, which the models do not see."""
     offset = len((types.PAD, types.BOS, EOS, types.UNK)) + 1 - (MODEL_EOS + 1)
-    source = torch.nn.functional.pad(prompts + offset, (0, 1), value=types.PAD)
-    target = completions + offset
-    for row, (prompt, completion) in enumerate(zip(*lengths, strict=True)):
-        source[row, prompt:] = types.PAD
-        source[row, prompt] = EOS
-        target[row, completion:] = types.PAD
-    rows, limit = torch.arange(len(source)), torch.full((len(source),), COMPLETION)
-    return Batch(rows, source, target, torch.tensor(lengths[1]), limit)
+    source = pad_sequence([F.pad(ids + offset, (0, 1), value=EOS) for ids in prompts], True)
+    target = pad_sequence([ids + offset for ids in completions], True)  # padded with PAD, 0
+    length = torch.tensor([len(ids) for ids in completions])
+    return Batch(torch.arange(len(source)), source, target, length, torch.full_like(length, LIMIT))
+
+
+def reference_rows(sizes: Sizes) -> list[tuple[Tensor, Tensor]]:
+    """Prompts and completions of different lengths."""
+    prompts, completions = make_tokens(sizes, BATCH, PROMPT, 0), make_tokens(sizes, BATCH, LIMIT, 1)
+    lengths = make_lengths(BATCH, PROMPT), make_lengths(BATCH, LIMIT)[::-1]
+    rows = zip(prompts, completions, *lengths, strict=True)
+    return [(prompt[:size], completion[:count]) for prompt, completion, size, count in rows]
 
 
 def losses(answers: Answers, sizes: Sizes) -> None:
     """The loss of GKD on references for each β, on the scale of TRL: ours times β(1 - β)."""
-    prompts, completions = (
-        make_tokens(sizes, BATCH, length, seed) for seed, length in ((0, PROMPT), (1, COMPLETION))
-    )
-    lengths = [make_lengths(BATCH, PROMPT), make_lengths(BATCH, COMPLETION)[::-1]]
-    batch = make_batch(prompts, completions, lengths)
+    prompts, completions = zip(*reference_rows(sizes), strict=True)
+    batch = make_batch(prompts, completions)
     student, oracle = make_policies(sizes, sharpness=10)
     for beta in BETAS.values():
         answers.wait()
@@ -88,8 +92,8 @@ def losses(answers: Answers, sizes: Sizes) -> None:
 def steps(answers: Answers, sizes: Sizes, precision: str, checkpointing: bool, count: int) -> None:
     """Train for ``count`` steps; answer with the seconds of each and its parts."""
     prompts = make_tokens(sizes, BATCH * count, PROMPT, seed=0).split(BATCH)
-    empty, lengths = prompts[0][:, :1], [[PROMPT] * BATCH, [1] * BATCH]
-    batches: Any = SimpleNamespace(at=lambda step: make_batch(prompts[step], empty, lengths))
+    unused = [torch.tensor([MODEL_EOS + 1])] * BATCH  # completions
+    batches: Any = SimpleNamespace(at=lambda step: make_batch([*prompts[step]], unused))
     student, oracle = make_policies(sizes)
     algorithm = GKD(student, oracle, student_fraction=1, divergence="reverse_kl")
     weights = list(student.train().parameters())
@@ -105,7 +109,7 @@ def steps(answers: Answers, sizes: Sizes, precision: str, checkpointing: bool, c
                 optimizer_step(weights, optimizer, LR, CLIP)
                 state.step += 1
         total = time.perf_counter() - start
-        if profiler.counts["decoded"] != BATCH * COMPLETION:
+        if profiler.counts["decoded"] != BATCH * LIMIT:
             raise SystemExit("a completion ended early: take other prompts")
         gradient = seconds["gradient"] + seconds["data"]
         parts = {"generation": seconds["decode"], "teacher": seconds["teacher"]}

@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 import torch
 
+from agents.losses import sequence
 from agents.training.checkpoint import load_tensors, state_tensors
 from agents.training.config import TrainConfig
 from agents.training.rounds import run_round
@@ -97,6 +98,14 @@ def test_an_accumulated_gradient_is_that_of_the_whole_batch(task, name, settings
     parts, steps_of_parts = gradients(task, 3, name, settings)
     assert steps == steps_of_parts >= 3
     torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_chunks_of_the_logits_change_no_gradient(task, name, monkeypatch):
+    whole, _ = gradients(task, 1, name, {})
+    monkeypatch.setattr(sequence, "MAX_LOGITS", 1)  # every row is a chunk
+    chunks, _ = gradients(task, 1, name, {})
+    torch.testing.assert_close(chunks, whole, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

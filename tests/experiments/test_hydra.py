@@ -11,6 +11,7 @@ import cli
 from agents.runs.config import leaves
 from cli import read
 from cli.schema import GROUPS, keys, options
+from support.cases import others_slow
 from support.commands import TINY, command, environment
 from support.refused import never, refused
 
@@ -56,15 +57,15 @@ def test_the_configuration_can_be_printed_with_its_preset(monkeypatch, capsys, t
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("words", "text"),
-    [
-        (["--info", "defaults", "env=Copy-v0"], "preset/student/Copy-v0-quick-transformer"),
-        (["--info", "config"], "Config"),
-        (["--hydra-help"], "Hydra"),
-        (["--version"], "Hydra 1."),
-    ],
-)
+FLAGS = {
+    "defaults": (["--info", "defaults", "env=Copy-v0"], "preset/student/Copy-v0-quick-transformer"),
+    "config": (["--info", "config"], "Config"),
+    "help": (["--hydra-help"], "Hydra"),
+    "version": (["--version"], "Hydra 1."),
+}
+
+
+@pytest.mark.parametrize(("words", "text"), others_slow(FLAGS))
 def test_other_flags_of_hydra_work(words, text, tmp_path):
     # In a process of its own: Hydra configures logging, which closes the handlers of pytest.
     process = subprocess.run(

@@ -77,7 +77,7 @@ def test_a_run_leaves_what_it_promises(straight):
     assert "Where the time went" in (folder / "report.html").read_text()
 
 
-def test_kill_nine_and_resume_end_in_the_same_bits(straight, tmp_path):
+def test_kill_nine_and_resume_end_in_the_same_bits(straight, tmp_path, monkeypatch):
     words = [*COPY, "train.steps=40", "train.validations=8", "out=run"]
     process = subprocess.Popen(
         command("dagger.py", *words), cwd=tmp_path, stderr=subprocess.PIPE, env=environment()
@@ -88,7 +88,8 @@ def test_kill_nine_and_resume_end_in_the_same_bits(straight, tmp_path):
     assert process.wait() == -signal.SIGKILL, "the run was over before it could be killed"
     killed_at = load_tensors(checkpoint)[1]["progress"]["step"]
     assert 0 < killed_at < 40
-    run("dagger.py", *words, "resume=true", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run_in_process(dagger, *words, "resume=true")
     left, right = weights(straight[0]), weights(tmp_path / "run")
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)

@@ -1,4 +1,7 @@
-"""Hugging Face policies: the identities of every policy, and the same numbers as transformers."""
+"""Hugging Face policies with their tokenizers: the same numbers as transformers.
+
+The identities of every policy are tested in test_families.py.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,6 @@ from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.pretrained import load_pretrained
 from agents.policies.tokenizer import load_tokenizer
 from support.policies import close, prefixes, sources
-from support.policy_contract import *  # noqa: F403
 from support.pretrained_models import FAMILIES, LINES, SMALL, copier
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.oracles.policy import PolicyOracle

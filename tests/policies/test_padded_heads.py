@@ -18,32 +18,32 @@ from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks import copy
 
 MULTIPLES = {"teacher": 64, "student": 96}
+FORMS = ("plain", "padded")
 
 
 @pytest.fixture(scope="module", params=["gpt2", "t5"])
 def models(request, tmp_path_factory) -> dict[str, dict[str, Path]]:
     """A teacher and a student, as they are and with padded heads whose padding is likely."""
+    torch.manual_seed(0)
+    plain = FAMILIES[request.param](tmp_path_factory.mktemp("plain"))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(plain)
+    encoder = transformers.AutoConfig.from_pretrained(plain).is_encoder_decoder
+    kind = transformers.AutoModelForSeq2SeqLM if encoder else transformers.AutoModelForCausalLM
     folders: dict[str, dict[str, Path]] = {}
-    for seed, (who, multiple) in enumerate(MULTIPLES.items()):
-        torch.manual_seed(seed)
-        plain = FAMILIES[request.param](tmp_path_factory.mktemp(who))
-        padded = tmp_path_factory.mktemp(f"padded-{who}")
-        tokenizer = transformers.AutoTokenizer.from_pretrained(plain)
-        config = transformers.AutoConfig.from_pretrained(plain)
-        kind = (
-            transformers.AutoModelForSeq2SeqLM
-            if config.is_encoder_decoder
-            else transformers.AutoModelForCausalLM
-        )
+    for who, multiple in MULTIPLES.items():
         model = kind.from_pretrained(plain)
         size = model.get_output_embeddings().weight.shape[0]
-        model.resize_token_embeddings(pad_to_multiple_of=multiple, mean_resizing=False)
+        folders[who] = {form: tmp_path_factory.mktemp(f"{who}-{form}") for form in FORMS}
         with torch.no_grad():
+            for weight in model.parameters():
+                weight.add_(torch.randn_like(weight), alpha=0.1)
+            model.save_pretrained(folders[who]["plain"])
+            model.resize_token_embeddings(pad_to_multiple_of=multiple, mean_resizing=False)
             model.get_output_embeddings().weight[size:] += 3.0
         assert model.get_output_embeddings().weight.shape[0] % multiple == 0
-        model.save_pretrained(padded)
-        tokenizer.save_pretrained(padded)
-        folders[who] = {"plain": plain, "padded": padded}
+        model.save_pretrained(folders[who]["padded"])
+        for folder in folders[who].values():
+            tokenizer.save_pretrained(folder)
     return folders
 
 
@@ -51,7 +51,7 @@ def models(request, tmp_path_factory) -> dict[str, dict[str, Path]]:
 def test_losses_equal_those_of_unpadded_heads(name, models):
     texts = copy.load(symbols=5, max_length=4, horizon=6, train=8, valid=4, test=4)
     losses, sizes = [], set()
-    for form in ("plain", "padded"):
+    for form in FORMS:
         teacher, student = (load_pretrained(str(models[who][form])) for who in MULTIPLES)
         sizes |= {p.model.get_output_embeddings().weight.shape[0] for p in (teacher, student)}
         task = texts.with_vocabulary(student.vocabulary)

@@ -82,6 +82,10 @@ def not_causal(folder: Path) -> None:
     transformers.BertLMHeadModel(config).save_pretrained(folder)
 
 
+def several_tokens(folder: Path) -> None:
+    edit(folder / "config.json", model_type="prophetnet")
+
+
 def vision_model(folder: Path) -> None:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = transformers.ViTConfig(intermediate_size=16, **sizes)
@@ -118,7 +122,8 @@ def truncated_weights(folder: Path) -> None:
     ("family", "change", "message"),
     [
         ("bart", pickle_only, "it has no safetensors weights"),
-        ("t5", not_causal, "a bert model cannot be used"),
+        ("t5", not_causal, "a bert model cannot be used: it attends to later tokens"),
+        ("t5", several_tokens, "a prophetnet model cannot be used: it predicts several tokens"),
         ("t5", vision_model, "config.json: model_type='vit' is not a supported text model"),
         ("t5", slow_tokenizer, "only a slow tokenizer (ByT5Tokenizer)"),
         ("t5", larger_tokenizer, "tokenizer and model do not match: the tokenizer has ids up to"),

@@ -13,7 +13,7 @@ from agents.algorithms.schedules import BETA_SCHEDULES, beta_schedule
 from agents.runs.config import leaves
 from cli import read
 from cli.presets import nested, nodes, presets
-from cli.schema import keys, options
+from cli.schema import default_groups, keys, options
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
 
@@ -80,6 +80,15 @@ def test_every_algorithm_has_a_consistent_configuration(env: str, preset: str) -
         if algorithm == "seqinter" and env in (*TRANSLATION, *SUMMARIES):
             scratch = chosen(env, preset, "mle")
             assert config["train.lr"] < scratch["train.lr"] / 3, "it fine-tunes"
+
+
+@pytest.mark.parametrize(("env", "preset"), ALL)
+def test_the_values_of_a_preset_are_in_range(env: str, preset: str) -> None:
+    config = composed(env, preset)
+    choices = {group: config[f"{group}.name"] for group in default_groups("dagger")}
+    for key, known in keys("dagger", choices).items():
+        if known.allowed and config[key] is not None:
+            assert config[key] in known.allowed, key
 
 
 @pytest.mark.parametrize("env", [*TRANSLATION, *SUMMARIES])
