@@ -29,9 +29,10 @@ from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
 from agents.policies.opening import OFFLINE, opened_model, pretrained_model, random_model
 from agents.policies.tokenizer import CHAT_TEMPLATE, PretrainedTokenizer, load_tokenizer
-from agents.policies.untrusted import is_hub_name, read_companions
+from agents.policies.untrusted import read_companions
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import write_atomically
+from textgen_env.data.hub import is_hub_name
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
 from textgen_env.types import EOS
@@ -128,8 +129,8 @@ class PretrainedPolicy(HuggingFacePolicy):
         if self.template:
             self.files[CHAT_TEMPLATE] = self.template.text.encode()
         same = (layers, decoder_layers, init) == (None, None, "pretrained")
-        named = same and path and not Path(path).is_dir() and is_hub_name(path)
-        self.origin = path if named else None  # a base model that others can load by its name
+        # A name that others can load the base model of an adapter by.
+        self.origin = path if same and path and is_hub_name(path) else None
         if lora.rank is not None:
             add_adapter(self, lora)
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from textgen_env.data.hub import is_local_only
+from textgen_env.data.hub import is_hub_name, is_local_only
 from textgen_env.errors import UserError
 
 
@@ -152,11 +152,6 @@ def read_companions(name: str, files: frozenset[str] = COMPANIONS) -> dict[str, 
     folder = _local_folder(name)
     paths = {file: _plain_file(folder, file, MAX_VOCABULARY) for file in sorted(files)}
     return {file: path.read_bytes() for file, path in paths.items() if path}
-
-
-def is_hub_name(name: str) -> bool:
-    """Whether ``name``, which is no folder, may be that of a model on the Hub."""
-    return not (Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1)
 
 
 def _local_folder(name: str) -> Path:
