@@ -1,7 +1,7 @@
 """Model: a policy with its vocabulary and text settings. It generates, saves and loads.
 
-A run folder stores its student as a model: the weights, with the architecture and the text settings
-in the header of the safetensors file, and the vocabulary beside them.  Nothing is unpickled.
+A run folder stores its student as a model: the weights, with architecture and text settings in the
+header of the safetensors file, and the vocabulary beside them. Nothing is unpickled.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from agents.runs.evaluation import evaluate_run, finish_run, generate_outputs
 from agents.runs.folder import open_folder
 from agents.runs.machine import use_machine
 from agents.runs.pretrained import save_config, save_model
+from agents.runs.references import with_references
 from agents.runs.run import Run
 from agents.runs.student import build_student, is_pretrained
 from agents.runs.task import build_task
@@ -38,6 +39,7 @@ def main(config: DictConfig) -> None:
     check_settings(config, task, student)
     with open_folder(config, SCRIPT, cli.overrides()) as folder:
         teacher = find_teacher(config, task, machine, student)
+        task = with_references(config, task, teacher, machine)
         algorithm = build_algorithm(config, task, student, teacher.oracle)
         run = Run(folder, config, machine, task, teacher, student)
         state, learned = distill(run, algorithm)

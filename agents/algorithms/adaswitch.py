@@ -36,6 +36,8 @@ class AdaSwitch(Algorithm):
         beta: β of the generalized JSD, from 0 (forward KL) to 1 (reverse KL)
     """
 
+    uses_targets = False
+
     def __init__(
         self,
         policy: Policy,

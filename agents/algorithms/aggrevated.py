@@ -66,6 +66,7 @@ class AggreVaTeD(Algorithm):
         check_range("actions", actions, Range(2, 1000))  # each is the baseline of the others
         self.policy, self.oracle, self.reward = policy, oracle, reward
         self.cost_to_go, self.actions, self.beta = cost_to_go, actions, beta_schedule(beta, rate)
+        self.uses_targets = any(self.beta(progress) > 0 for progress in (0.0, 1.0))
         self.needs_start = not cold_start
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:

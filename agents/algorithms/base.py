@@ -54,6 +54,8 @@ class Algorithm(nn.Module):
     Attributes:
         demonstrations: target sequences of the batches: "references", "teacher" (the teacher's
             most likely beam hypothesis) or "best_of_beam" (the hypothesis with the best score).
+        uses_targets: whether it learns from the targets of the batches or continues them; if not,
+            prompts without an answer are enough.
         needs_start: whether the student must be trained already when training starts.
         batches_per_round: how many batches ``updates`` gets at once.
         updates_per_batch: how many optimizer steps a batch is used for, which turns epochs into
@@ -62,6 +64,7 @@ class Algorithm(nn.Module):
     """
 
     demonstrations: str = "references"
+    uses_targets: bool = True
     needs_start: bool = False
     batches_per_round: int = 1
     updates_per_batch: int = 1

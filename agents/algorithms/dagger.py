@@ -97,6 +97,8 @@ class DAgger(Algorithm):
         self.demonstrations, self.batches_per_round = demonstrations, group
         self.label_smoothing = checked_smoothing(label_smoothing)
         self.tail, self.nll = checked_tail(tail), checked_nll(nll)
+        mixed = mixture != "step" and any(self.beta(progress) > 0 for progress in (0.0, 1.0))
+        self.uses_targets = mixed or nll > 0
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """L_opt or L_full on a batch mixed with the current β."""

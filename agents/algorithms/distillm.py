@@ -67,6 +67,7 @@ class DistiLLM(Algorithm):
         self.policy, self.oracle = policy, oracle
         self.divergence = partial(DIVERGENCES[divergence], alpha=skew)
         self.growth, self.tolerance = growth, tolerance
+        self.uses_targets = student_fraction < 1
         self.replay = ReplayBuffer(capacity)
         self.register_buffer("fraction", torch.tensor(student_fraction, dtype=torch.float64))
         none_yet = torch.finfo(torch.float64).max  # nothing is above it, and checkpoints are finite

@@ -48,6 +48,7 @@ class GKD(Algorithm):
         check_range("label_top_k", label_top_k, Range(0, policy.vocabulary_size))
         self.policy, self.oracle = policy, oracle
         self.student_fraction = student_fraction
+        self.uses_targets = student_fraction < 1 or nll > 0
         self.label_top_k, self.tail, self.nll = label_top_k, checked_tail(tail), checked_nll(nll)
         self.divergence = make_divergence(divergence, beta)
 

@@ -58,6 +58,7 @@ class GRPO(Algorithm):
         cold_start: allow a student that has not been trained
     """
 
+    uses_targets = False
     needs_start = True
 
     def __init__(

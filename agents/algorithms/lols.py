@@ -31,6 +31,7 @@ class LOLS(Algorithm):
         cold_start: allow a student that has not been trained
     """
 
+    uses_targets = False
     needs_start = True
     oracle: Oracle
 

@@ -43,6 +43,7 @@ class MRT(Algorithm):
         check_range("alpha", alpha, Range(0, 10**6, "least"))
         self.policy, self.reward, self.samples, self.alpha = policy, reward, samples, alpha
         self.reference, self.needs_start = reference, not cold_start
+        self.uses_targets = reference
 
     def loss(self, batch: Batch, clock: Clock) -> Loss:
         """The expected risk over the distinct candidates of each source."""

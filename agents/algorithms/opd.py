@@ -36,6 +36,7 @@ class OPD(Algorithm):
         cold_start: allow a student that has not been trained
     """
 
+    uses_targets = False
     needs_start = True
     oracle: Oracle
 

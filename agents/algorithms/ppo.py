@@ -54,6 +54,7 @@ class PPO(Algorithm):
         cold_start: allow a student that has not been trained
     """
 
+    uses_targets = False
     needs_start = True
 
     def __init__(

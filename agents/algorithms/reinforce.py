@@ -24,6 +24,7 @@ class Reinforce(Algorithm):
         cold_start: allow a student that has not been trained
     """
 
+    uses_targets = False
     needs_start = True
 
     def __init__(

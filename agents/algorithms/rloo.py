@@ -21,6 +21,7 @@ class RLOO(Algorithm):
         cold_start: allow a student that has not been trained
     """
 
+    uses_targets = False
     needs_start = True
 
     def __init__(

@@ -34,6 +34,8 @@ class SKD(Algorithm):
         beta: β of the generalized JSD, from 0 (forward KL) to 1 (reverse KL)
     """
 
+    uses_targets = False
+
     def __init__(
         self,
         policy: Policy,

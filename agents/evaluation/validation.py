@@ -12,6 +12,7 @@ from agents.generation.rollout import eval_mode
 from agents.precision import precision
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.split import Split
+from textgen_env.errors import UserError
 from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import Task
 from textgen_env.types import Policy
@@ -48,6 +49,8 @@ def validator(
     It returns the task's metric for greedy decoding, then the loss: the trainer takes the first
     entry as the score.
     """
+    if not task.splits["valid"].has_references:
+        raise UserError(f"{task.id}: the valid split has prompts alone; give it completions")
     split, decoder = subset(task.splits["valid"], rows), Decoder(policy, 1, dtype, device)
 
     def validate() -> dict[str, float]:

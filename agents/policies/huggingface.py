@@ -130,7 +130,8 @@ class HuggingFacePolicy(nn.Module):
             output = self.model.get_encoder()(input_ids=tokens, attention_mask=present)
             return HuggingFaceState(0, before_target, present, output.last_hidden_state, None)
         # left padding: the ALiBi of MPT measures distances between positions
-        left = present.argsort(dim=1, stable=True)
+        longest = max(1, int(present.sum(1).max()))
+        left = present.argsort(dim=1, stable=True)[:, -longest:]  # no column of padding only
         prompt = torch.cat([tokens.gather(1, left), before_target], 1)  # [B, P]
         present = F.pad(present.gather(1, left), (0, before_target.shape[1]), value=1)  # [B, P]
         return HuggingFaceState(0, prompt, present, None, None)

@@ -19,6 +19,7 @@ from agents.model import PRETRAINED, existing_folder, load_policy
 from agents.runs.config import CONFIG, read_config
 from agents.runs.folder import finished_run
 from agents.runs.machine import Machine, resolve_machine
+from agents.runs.references import with_references
 from agents.runs.results import read_results
 from agents.runs.run import Run
 from agents.runs.task import build_task
@@ -52,6 +53,7 @@ def load_run(
     config, task, student = load_student(folder, device, precision, env)
     machine = resolve_machine(config)
     teacher = load_teacher(folder, config, task, machine, student)
+    task = with_references(config, task, teacher, machine)
     return Run(Path(folder), config, machine, task, teacher, student)
 
 

@@ -16,6 +16,7 @@ from agents.runs.folder import finished_run
 from agents.runs.recorded import RecordedOracle
 from agents.runs.task import chat_template, pretrained_name, recorded_name
 from agents.text import TextSettings
+from textgen_env.data.chat import Conversation
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.limit import MAX_LENGTH
 from textgen_env.data.vocabulary import Vocabulary, difference
@@ -79,7 +80,8 @@ def conversations(
     settings = TextSettings.from_task(task)._replace(source_limit=source_limit, template=template)
     sources: dict[bytes, list[int]] = {}
     for split in task.splits.values():
-        encoded = settings.encode(split.texts.sources, vocabulary).rows
+        texts = [Conversation.from_text(text).seen_by_teacher() for text in split.texts.sources]
+        encoded = settings.encode(texts, vocabulary).rows
         for student, teacher in zip(split.source, encoded, strict=True):
             sources.setdefault(source_key(student), teacher[:-1].tolist())
     return sources

@@ -97,6 +97,10 @@ def _named(env: Env) -> tuple[str, dict[str, Any]]:
 
 
 def _with_split(task: Task, split: str) -> Task:
+    if split in task.splits and not task.splits[split].has_references:
+        raise UserError(
+            f"{task.id}: the {split} split has prompts alone, so there is nothing to score against"
+        )
     if split not in task.splits:
         raise unknown("split", split, task.corpus.splits)
     return task

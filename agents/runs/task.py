@@ -38,7 +38,8 @@ def build_task(config: DictConfig) -> Task:
     if model:
         tokenizer = load_tokenizer(model, given)
         tokens = {"vocabulary": tokenizer.vocabulary, "template": tokenizer.template}
-    with scoped(**tokens if given else {}):
+    prompt_field = config.teacher.get("prompt_field") if "teacher" in config else None
+    with scoped(teacher_prompt=prompt_field, **tokens if given else {}):
         task = read_task(name, options)
     if model and task.vocabulary.fingerprint != tokens["vocabulary"].fingerprint:
         task = task.with_vocabulary(**tokens)

@@ -25,6 +25,7 @@ from agents.model import VOCABULARY, build_policy, checkpoint_header, fingerprin
 from agents.policies.adapters import has_adapter, without_adapter
 from agents.policies.pretrained import PretrainedPolicy, load_pretrained
 from agents.policies.transformer import TransformerPolicy
+from agents.policies.viewed import ViewedPolicy
 from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
 from agents.runs.locks import locked
@@ -47,6 +48,7 @@ from textgen_env.data.files import (
 )
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
+from textgen_env.oracles.source_view import source_view
 from textgen_env.oracles.texts import ReencodingOracle, TextOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
@@ -57,7 +59,7 @@ STUDENT = "student"  # as teacher.path: the base model of the student's adapter
 # Keys of the group teacher that do not belong to its architecture.
 TEACHER_KEYS = (
     *("path", "source_prefix", "separator", "share_vocabulary", "length_penalty"),
-    *("label_smoothing", "dtype", "compile", "seed", "train"),
+    *("label_smoothing", "dtype", "prompt_field", "compile", "seed", "train"),
 )
 
 
@@ -149,6 +151,8 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
             raise not_compiled
         for layer in (*policy.encoder, *policy.decoder):
             layer.compile(dynamic=True)
+    if shared and (view := source_view(task.splits.values())):
+        policy = ViewedPolicy(policy, view)
     oracle = policy_oracle(policy, vocabulary, task, settings.length_penalty, path)
     if isinstance(oracle, TextOracle):
         console.print(f"teacher: exchanges texts: {oracle.reason}", markup=False, soft_wrap=True)
@@ -260,6 +264,7 @@ def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
         with keys_of("teacher", [*settings, "label_smoothing"]):
             policy = build_policy(name, settings, task.vocabulary, seed).to(machine.device)
             algorithm = BC(policy, teacher.label_smoothing)
+        task = task.seen_by_teacher()
         batches = Batches(task.splits["train"], training.batch_tokens, seed, task.limit)
         steps = training_steps(training, batches, algorithm)
         state = train_policy(

@@ -25,7 +25,7 @@ from agents.training.saving import Checkpoints
 from agents.training.writers import find_writer
 from textgen_env.envs import rewards
 from textgen_env.envs.rewards import Function
-from textgen_env.errors import Range, check_range, unknown
+from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.oracles.texts import TextOracle
 from textgen_env.tasks.task import Task
 from textgen_env.types import Oracle
@@ -110,8 +110,35 @@ def check_settings(config: DictConfig, task: Task, student: Any) -> None:
     for phase in (config.teacher.train, config.train):
         learning_rate(phase.schedule, phase.warmup, steps=1)
     algorithm = build_algorithm(config, task, student, stand_in(config, task))
+    check_references(algorithm, config, task)
     if algorithm.demonstrations not in KINDS:
         raise unknown("demonstrations", algorithm.demonstrations, KINDS)
+
+
+def check_references(algorithm: Algorithm, config: DictConfig, task: Task) -> None:
+    """UserError if the training needs references and ``task`` has prompts alone."""
+    if task.splits["train"].has_references:
+        return
+    if not config.teacher.path and config.teacher.name != "exact":
+        raise UserError(
+            "the training split has prompts alone, so no teacher can be trained on it: name one "
+            "with teacher.path=RUN or teacher.path=hf:MODEL"
+        )
+    name, kind = config.algorithm.name, algorithm.demonstrations
+    if kind == "best_of_beam" or (kind == "references" and algorithm.uses_targets):
+        raise UserError(
+            f"algorithm={name} learns from references, but the training split has prompts alone: "
+            "use one that learns on the student's outputs, such as opd or gkd with "
+            "algorithm.student_fraction=1, or the teacher's outputs, as seqkd does"
+        )
+    reward = config.reward or task.reward
+    if "reward" in inspect.signature(find_algorithm(name).func).parameters and (
+        reward in rewards.METRIC_REWARDS
+    ):
+        raise UserError(
+            f"algorithm={name} maximizes {reward}, but the training split has prompts alone: "
+            "give a reward without references, such as reward=expert_logprob"
+        )
 
 
 def student_checkpoints(run: Run, demonstrations: str) -> Checkpoints:

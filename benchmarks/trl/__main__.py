@@ -69,19 +69,21 @@ def steps(python: str) -> None:
                 step = contender.turn()
                 if repeat:  # the first one is a warm-up
                     seconds.setdefault(key, []).append(step)
-    print("| one on-policy step, seconds | generation | teacher | gradient | step |")
-    print("|---|---:|---:|---:|---|")
+    print("| one on-policy step, seconds | generation | teacher | gradient | step | CPU time |")
+    print("|---|---:|---:|---:|---|---|")
     for (side, precision), answers in seconds.items():
         parts = ("generation", "teacher", "gradient")
         medians = [statistics.median(answer[part] for answer in answers) for part in parts]
         row = " | ".join(f"{median:.2f}" for median in medians)
-        print(f"| {side}, {precision} | {row} | {spread([a['step'] for a in answers])} |")
-    best = {
-        side: min((total(seconds[side, p]) for p in PRECISIONS), key=statistics.median)
-        for side in SIDES
-    }
-    ratios = [theirs / ours for theirs, ours in zip(best["TRL"], best["ours"], strict=True)]
-    print(f"TRL / ours, each in its better precision: {spread(ratios)}")
+        whole = f"{spread(values(answers, 'step'))} | {spread(values(answers, 'cpu'))}"
+        print(f"| {side}, {precision} | {row} | {whole} |")
+    for kind, name in (("step", "the step"), ("cpu", "its CPU time")):
+        theirs, ours = (
+            min((values(seconds[side, p], kind) for p in PRECISIONS), key=statistics.median)
+            for side in SIDES
+        )
+        ratios = spread([a / b for a, b in zip(theirs, ours, strict=True)])
+        print(f"TRL / ours, each in its better precision, of {name}: {ratios}")
     print("TRL's teacher is without its output layer, which is in the gradient.\n")
 
 
@@ -107,14 +109,14 @@ def memory(python: str) -> None:
             print(f"| {side}{name} | {' | '.join(row)} |", flush=True)
 
 
-def total(answers: list[dict[str, float]]) -> list[float]:
-    """The seconds of each step."""
-    return [answer["step"] for answer in answers]
+def values(answers: list[dict[str, float]], kind: str) -> list[float]:
+    """One number of each answer."""
+    return [answer[kind] for answer in answers]
 
 
-def spread(values: list[float]) -> str:
+def spread(numbers: list[float]) -> str:
     """Median, minimum and maximum."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+    return f"{statistics.median(numbers):.2f} ({min(numbers):.2f} to {max(numbers):.2f})"
 
 
 class Contender:

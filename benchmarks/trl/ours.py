@@ -103,17 +103,17 @@ def steps(answers: Answers, sizes: Sizes, precision: str, checkpointing: bool, c
         student.checkpointing = True
     for _ in range(count):
         answers.wait()
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         with Profiler(seconds := {}, "gradient") as profiler:
             for _loss in run_round(algorithm, weights, batches, state, config):
                 optimizer_step(weights, optimizer, LR, CLIP)
                 state.step += 1
-        total = time.perf_counter() - start
+        total, cpu = time.perf_counter() - start, time.process_time() - cpu
         if profiler.counts["decoded"] != BATCH * LIMIT:
             raise SystemExit("a completion ended early: take other prompts")
         gradient = seconds["gradient"] + seconds["data"]
         parts = {"generation": seconds["decode"], "teacher": seconds["teacher"]}
-        answers.give({"step": total, **parts, "gradient": gradient})
+        answers.give({"step": total, "cpu": cpu, **parts, "gradient": gradient})
 
 
 if __name__ == "__main__":

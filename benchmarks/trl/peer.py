@@ -123,13 +123,13 @@ class Turns(TrainerCallback):
         """Wait for the turn."""
         self.answers.wait()
         self.seconds.clear()
-        self.start = time.perf_counter()
+        self.start, self.cpu = time.perf_counter(), time.process_time()
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
         """End the turn."""
-        total = time.perf_counter() - self.start
+        total, cpu = time.perf_counter() - self.start, time.process_time() - self.cpu
         gradient = total - sum(self.seconds.values())
-        self.answers.give({"step": total, **self.seconds, "gradient": gradient})
+        self.answers.give({"step": total, "cpu": cpu, **self.seconds, "gradient": gradient})
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
     ("algorithm.beta", "algorithm.divergence", ("jsd",)),
     ("algorithm.floor algorithm.window algorithm.discount", "algorithm.credit", ("product", "sum")),
     ("algorithm.log_floor", "algorithm.credit", ("product",)),
-    ("train.checkpointing", "student.name", ("transformer",)),
+    ("train.checkpointing", "student.name", ("transformer", "hf")),
     ("evaluate.length_penalty", "evaluate.beam", BEAM),
     ("length_penalty", "beam", BEAM),
     ("length_penalty", "beams", BEAM),
@@ -103,6 +103,8 @@ def uses_reward(algorithm: str) -> bool:
 def _idle_of_teacher(name: str, config: DictConfig) -> str:
     teacher = config.teacher
     path, exact = teacher.path or "", teacher.name == "exact"
+    if name == "prompt_field":
+        return "" if "template" in config.env else "only a task of conversations uses it"
     if name == "share_vocabulary":
         if config.student.name == "hf":
             return "the student brings its tokenizer"

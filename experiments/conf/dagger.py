@@ -65,6 +65,11 @@ class Teacher:
         "weights of an hf: teacher: float32, or bfloat16 for half the memory",
         choices=("float32", "bfloat16"),
     )
+    prompt_field: str | None = key(
+        None,
+        "column with the prompt that only the teacher sees, in the conversations of Chat-v0, a "
+        "text or a list of messages; null: it sees what the student sees",
+    )
     share_vocabulary: bool = key(
         True,
         "the student takes the tokenizer of an hf: teacher; false: it keeps the task's, and the "

@@ -26,7 +26,7 @@ class Batches:
     the target and half of the source, so that one long source cannot widen a batch of hundreds of
     short targets. A batch has ``tokens // width`` rows, at least one; the last batch of a bucket
     may have fewer. Hence B·T ≤ ``tokens`` wherever B > 1. Text generated for a batch may be longer,
-    up to the limit of each source.
+    up to the limit of each source; of prompts without references, the limit is taken for T.
 
     Args:
         split: Rows to train on.
@@ -42,7 +42,10 @@ class Batches:
             )
         self.seed = seed
         self._table = _Table(split, limit)
-        width = np.maximum(self._table.target_length, -(-self._table.source_length // 2))
+        length = self._table.target_length
+        if not split.has_references and length.max() == 1:  # prompts alone: text will be generated
+            length = np.where(length, self._table.limit, 0)
+        width = np.maximum(length, -(-self._table.source_length // 2))
         bucket = np.searchsorted(self._table.widths, np.minimum(width, limit.horizon))
         bucket[self._table.target_length == 0] = -1
         self._buckets = [

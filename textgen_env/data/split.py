@@ -55,4 +55,4 @@ class Split:
     @property
     def has_references(self) -> bool:
         """Whether there are references; a split of prompts alone has an empty one per row."""
-        return not len(self) or self.texts.references[0][0] != ""
+        return any(references[0] for references in self.texts.references)

@@ -154,9 +154,14 @@ class Simulator:
         return self.task.vocabulary.decode(self.state.prefix[slot, :length].tolist())
 
     def final_info(self, slot: int) -> dict[str, Any]:
-        """``info`` of the finished episode in ``slot``: first reference, hypothesis and metric."""
+        """``info`` of the finished episode in ``slot``: first reference, hypothesis and metric.
+
+        Without a reference there is no metric.
+        """
         references = self.task.splits[self.splits[slot]].texts.references[self.index[slot]]
         hypothesis = self.text(slot)
+        if not references[0]:  # a prompt alone
+            return {"reference": "", "hypothesis": hypothesis}
         scores = sentence_score(self.task.metric, hypothesis, references)
         return {"reference": references[0], "hypothesis": hypothesis, **scores}
 

@@ -89,9 +89,10 @@ class Task:
         return self.limit.horizon
 
     @property
-    def limits(self) -> tuple[float | None, ...]:
-        """Source limit, horizon, ratio and offset, for the keys of caches."""
-        return self.source_limit, self.horizon, self.limit.ratio, self.limit.offset
+    def limits(self) -> tuple[float | str | None, ...]:
+        """Source limit, horizon, ratio and offset, and the template, for the keys of caches."""
+        template = (self.template.fingerprint,) if self.template else ()
+        return self.source_limit, self.horizon, self.limit.ratio, self.limit.offset, *template
 
     def with_vocabulary(self, vocabulary: Vocabulary, template: ChatTemplate | None = None) -> Task:
         """Tokenize the corpus with another vocabulary; the exact expert, if any, is dropped.
@@ -109,6 +110,14 @@ class Task:
             return self
         check_metric(metric)
         return replace(self, metric=metric)
+
+    def seen_by_teacher(self) -> Task:
+        """The task with the sources that the teacher sees, if they are others."""
+        splits = {
+            name: replace(split, source=split.teacher_source or split.source, teacher_source=[])
+            for name, split in self.splits.items()
+        }
+        return replace(self, splits=splits)
 
     def describe(self) -> list[str]:
         """Describe the corpus, the vocabulary and what exceeds the limits, one line each."""
