@@ -25,6 +25,7 @@ from agents.training.checkpoint import load_tensors
 from agents.training.config import TrainConfig
 from agents.training.saving import Checkpoints
 from agents.training.trainer import train_policy
+from support.cases import others_slow
 from support.policies import prefixes, sources
 from support.pretrained_models import FAMILIES, LINES
 from support.training import ActionAt, CrashError, crash, equal_tensors
@@ -42,7 +43,7 @@ AUTO = {
 }
 
 
-@pytest.fixture(params=sorted(FAMILIES))
+@pytest.fixture(params=others_slow(FAMILIES.keys(), "bart", "gpt2", "llama"))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -192,7 +193,7 @@ def distill(policy: nn.Module, folder: Path, crash_at: int = 0, resume: bool = F
     )
 
 
-@pytest.mark.parametrize("family", ["marian", "gpt2"])
+@pytest.mark.parametrize("family", others_slow(["gpt2", "marian"]))
 def test_a_resumed_training_gives_the_same_adapter_bit_for_bit(family, folders, tmp_path):
     straight = adapted(folders[family], DROPOUT)
     assert any(module.p for module in straight.model.modules() if isinstance(module, nn.Dropout))
