@@ -70,6 +70,9 @@ def add_adapter(policy: HuggingFacePolicy, lora: LoRA) -> None:
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"lora.targets={_written(targets)}: {reason}") from error
+    for name, weight in policy.named_parameters():
+        if MARK in name:  # small updates would be rounded away in bfloat16
+            weight.data = weight.data.float()
     policy.register_state_dict_post_hook(_keep_adapter)
     policy.register_load_state_dict_post_hook(_expect_adapter)
 

@@ -138,6 +138,18 @@ def test_merged_and_reopened_models_give_the_same_logits(name, folders, tmp_path
     assert torch.equal(policy.model(**inputs).logits, expected), "merging left the policy alone"
 
 
+def test_the_adapter_of_a_bfloat16_model_is_float32(folders):
+    policy = load_pretrained(str(folders["llama"]), dtype="bfloat16")
+    expected = policy(SOURCE, PREFIX)
+    add_adapter(policy, LINEAR)
+    assert torch.equal(policy(SOURCE, PREFIX), expected)
+    assert {weight.dtype for weight in policy.state_dict().values()} == {torch.float32}
+    assert {weight.dtype for weight in without_adapter(policy).parameters()} == {torch.bfloat16}
+    train(policy)
+    assert not torch.equal(policy(SOURCE, PREFIX), expected)
+    assert {weight.dtype for weight in merged(policy).parameters()} == {torch.bfloat16}
+
+
 def test_an_adapter_on_the_head_counts(folders):
     policy = adapted(folders["llama"], LoRA(rank=2, targets=["lm_head"]))
     train(policy)
