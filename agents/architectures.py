@@ -33,7 +33,10 @@ def build_model(architecture: str, task: Task, seed: int = 0, **chosen: Any) -> 
         UserError: the architecture or a setting is unknown, or a value is out of range.
     """
     policy = find_policy(architecture)
-    known = settings(policy, POLICY)
+    known = {
+        name: asdict(value) if isinstance(value, LoRA) else value
+        for name, value in settings(policy, POLICY).items()
+    }
     for name, value in chosen.items():
         if name not in known or name in policy.keywords:
             raise unknown(f"setting of {architecture}", name, known.keys() - policy.keywords.keys())
@@ -106,7 +109,8 @@ def HuggingFace(task: Task, path: str, seed: int = 0, **settings: Any) -> Model:
         path: model folder, or name of a model on the Hub.
         seed: of the random weights of ``init="random"``.
         **settings: those of ``agents.policies.PretrainedPolicy``: ``layers=None``,
-            ``decoder_layers=None``, ``init="pretrained"``, ``dtype="float32"`` and more.
+            ``decoder_layers=None``, ``init="pretrained"``, ``dtype="float32"``,
+            ``lora={"rank": 8}`` and more.
     """
     own = task.with_vocabulary(load_tokenizer(path).vocabulary)
     return build_model("hf", own, seed, path=path, **settings)

@@ -50,7 +50,7 @@ class HuggingFacePolicy(nn.Module):
         keeps_eos: bool = True,
     ) -> None:
         super().__init__()
-        self.model, self.vocabulary, self.vocabulary_size = model, vocabulary, len(vocabulary)
+        self.model = model
         self.feature_width = model.get_output_embeddings().weight.shape[1]
         self.keeps_eos = keeps_eos
         self.has_encoder = bool(model.config.is_encoder_decoder)
@@ -58,16 +58,17 @@ class HuggingFacePolicy(nn.Module):
         self.has_positions = "position_ids" in parameters
         # transformers 5 or 4
         self.cache_name = "cache" if "cache" in parameters else "past_key_values"
-        buffers = {
-            "ids": [ids[EOS] if model_id is None else model_id for model_id in ids],
-            "missing": [
-                token for token, index in enumerate(ids) if index is None or token in (PAD, BOS)
-            ],
-            "before_source": before_source,
-            "before_target": before_target,
-        }
-        for name, values in buffers.items():
+        self.set_ids(vocabulary, ids)
+        for name, values in (("before_source", before_source), ("before_target", before_target)):
             self.register_buffer(name, torch.tensor(values, dtype=torch.int64))
+
+    def set_ids(self, vocabulary: Vocabulary, ids: Sequence[int | None]) -> None:
+        """Set the vocabulary and the model's id of each of its tokens."""
+        self.vocabulary, self.vocabulary_size = vocabulary, len(vocabulary)
+        known = [ids[EOS] if model_id is None else model_id for model_id in ids]
+        missing = [i for i, model_id in enumerate(ids) if model_id is None or i in (PAD, BOS)]
+        self.register_buffer("ids", torch.tensor(known, dtype=torch.int64))
+        self.register_buffer("missing", torch.tensor(missing, dtype=torch.int64))
 
     @property
     def checkpointing(self) -> bool:
@@ -78,9 +79,17 @@ class HuggingFacePolicy(nn.Module):
     @checkpointing.setter
     def checkpointing(self, enabled: bool) -> None:
         model, verb = self.model, "enable" if enabled else "disable"
+        if not model.supports_gradient_checkpointing:
+            kind = model.config.model_type
+            raise UserError(
+                f"train.checkpointing: a {kind} model does not support it; leave it out"
+            )
         old = getattr(model, f"gradient_checkpointing_{verb}")
         change = getattr(model, f"activation_checkpointing_{verb}", old)  # transformers 5 or 4
-        change({"use_reentrant": False}) if enabled else change()
+        try:
+            change({"use_reentrant": False}) if enabled else change()
+        except ValueError as error:  # the model does not support it
+            raise UserError(f"train.checkpointing: {error}") from error
 
     def forward(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits ``[B, T, V]``, or ``[N, V]`` where ``mask`` ``[B, T]`` is True."""

@@ -48,6 +48,12 @@ def pretrained_model(
     return model
 
 
+def freeze_positions(model: Any) -> None:
+    """Freeze sinusoids: they are not saved, and version 5 of transformers would train them."""
+    for name in model._keys_to_ignore_on_save or ():
+        model.get_parameter(name).requires_grad = False
+
+
 def random_model(transformers: ModuleType, folder: Path, config: Any) -> Any:
     """A model of that config with random weights."""
     model = _auto_class(transformers, config).from_config(config, trust_remote_code=False)

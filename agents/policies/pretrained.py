@@ -27,12 +27,17 @@ from agents.policies.checks import check_tokenizer, decoder_start
 from agents.policies.families import check_family, check_identities
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
-from agents.policies.opening import OFFLINE, opened_model, pretrained_model, random_model
+from agents.policies.model_files import is_hub_name, read_companions
+from agents.policies.opening import (
+    OFFLINE,
+    freeze_positions,
+    opened_model,
+    pretrained_model,
+    random_model,
+)
 from agents.policies.tokenizer import CHAT_TEMPLATE, PretrainedTokenizer, load_tokenizer
-from agents.policies.untrusted import read_companions
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import write_atomically
-from textgen_env.data.hub import is_hub_name
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
 from textgen_env.types import EOS
@@ -115,6 +120,7 @@ class PretrainedPolicy(HuggingFacePolicy):
                 model = pretrained_model(transformers, opened, config, DTYPES[dtype])
                 if smaller is not config:
                     model = keep_layers(model, smaller)
+            freeze_positions(model)
             for weight in model.parameters():
                 weight.data = weight.data.to(DTYPES[dtype])
             check_tokenizer(model, tokenizer)

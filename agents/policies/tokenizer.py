@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
+from agents.policies.model_files import read_companions
 from agents.policies.opening import OFFLINE, opened_model
-from agents.policies.untrusted import read_companions
 from textgen_env.data.chat_template import PLAIN, ChatTemplate, end_of_turn
 from textgen_env.data.pretrained_tokenizer import convert_tokenizer, special_names, special_tokens
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
+from textgen_env.types import EOS, UNK
 
 CHAT_TEMPLATE, CONFIG = "chat_template.jinja", "tokenizer_config.json"
 
@@ -36,6 +37,20 @@ class PretrainedTokenizer(NamedTuple):
     prepended: list[int]
     appended: list[int]
     template: ChatTemplate | None = None
+
+    def named_as(self, vocabulary: Vocabulary) -> PretrainedTokenizer:
+        """The tokenizer with the ids of ``vocabulary``, if only another token is EOS there.
+
+        A base model and a chat model with one tokenizer differ like this. Each keeps its own EOS.
+        """
+        own, other = (v.tokens[UNK + 1 :] for v in (self.vocabulary, vocabulary))
+        end = self.tokenizer.id_to_token(self.ids[EOS])
+        ends = set(own) - set(other)  # what the other vocabulary calls EOS
+        if len(ends) != 1 or [t for t in own if t not in ends] != [t for t in other if t != end]:
+            return self
+        ids = dict(zip(self.vocabulary.tokens, self.ids, strict=True))
+        others = [None if token == end else ids[token] for token in other]
+        return self._replace(vocabulary=vocabulary, ids=[*self.ids[: UNK + 1], *others])
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text``; special tokens spelled out in the text are recognized."""

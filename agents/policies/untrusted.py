@@ -27,25 +27,23 @@ from typing import Any
 
 from safetensors import safe_open
 
-from textgen_env.data.hub import is_hub_name, is_local_only
+from agents.policies.model_files import (
+    ADAPTER,
+    INDEX,
+    MAX_JSON,
+    MAX_VOCABULARY,
+    VOCABULARIES,
+    WEIGHTS,
+    local_folder,
+    plain_file,
+    words,
+)
 from textgen_env.errors import UserError
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-WEIGHTS, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
-VOCABULARIES = _words("""
-    tokenizer.json vocab.json merges.txt vocab.txt tokenizer.model spiece.model
-    sentencepiece.bpe.model source.spm target.spm
-""")
-MAX_JSON, MAX_VOCABULARY = 16 << 20, 128 << 20  # bytes
-
 # ``model_type`` of the text models whose code in transformers (4.57 and 5.24) neither imports by
 # name, nor compiles, downloads or opens files. Read the modeling file of a model before you add it.
-MODEL_TYPES = _words("""
+MODEL_TYPES = words("""
     bart bigbird_pegasus blenderbot blenderbot-small led longt5 m2m_100 marian mbart mt5 mvp
     nllb-moe pegasus pegasus_x plbart prophetnet switch_transformers t5 umt5
     apertus arcee bert biogpt bloom codegen cohere cohere2 falcon gemma gemma2 gemma3_text glm glm4
@@ -67,22 +65,22 @@ REFUSED = {  # key, at any depth of any JSON file: why it is refused, and what t
 ATTENTION = re.compile("_?attn_implementation(_internal)?")
 ATTENTIONS = (None, "eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")
 
-TOKEN_IDS = _words("""
+TOKEN_IDS = words("""
     bos_token_id eos_token_id pad_token_id sep_token_id decoder_start_token_id forced_bos_token_id
     forced_eos_token_id
 """)
-SPECIAL_TOKENS = _words("""
+SPECIAL_TOKENS = words("""
     bos_token eos_token unk_token sep_token pad_token cls_token mask_token
     additional_special_tokens
 """)
-TOKENIZER_KEYS = _words("""
+TOKENIZER_KEYS = words("""
     tokenizer_class added_tokens_decoder model_max_length legacy add_bos_token add_eos_token
     add_prefix_space trim_offsets errors do_lower_case strip_accents tokenize_chinese_chars
     keep_accents clean_up_tokenization_spaces split_special_tokens extra_ids offset mask_token_sent
     src_lang tgt_lang source_lang target_lang language_codes separate_vocabs
 """)
 # of every model, in addition to the parameters of its config class
-CONFIG_KEYS = _words("""
+CONFIG_KEYS = words("""
     architectures model_type transformers_version is_encoder_decoder is_decoder add_cross_attention
     tokenizer_class cross_attention_hidden_size tie_word_embeddings tie_encoder_decoder
     scale_decoder_outputs
@@ -95,12 +93,6 @@ JSON_KEYS = {  # file: its allowed keys
     "tokenizer_config.json": SPECIAL_TOKENS | TOKENIZER_KEYS,
     "special_tokens_map.json": SPECIAL_TOKENS,
 }
-# What a saved model keeps of the folder that it comes from, beside its config and its weights.
-COMPANIONS = VOCABULARIES | _words("""
-    added_tokens.json tokenizer_config.json special_tokens_map.json generation_config.json
-    chat_template.jinja chat_template.json
-""")
-DOWNLOADED = (*{*JSON_KEYS, *COMPANIONS}, WEIGHTS, INDEX, "model-*-of-*.safetensors", ADAPTER)
 
 
 @contextmanager
@@ -115,11 +107,11 @@ def sanitized_folder(name: str, transformers: ModuleType, weights: bool = True) 
     Raises:
         UserError: The model is refused; the message names the file and what to do.
     """
-    folder = _local_folder(name)
+    folder = local_folder(name)
     if weights and os.path.lexists(folder / ADAPTER):
         raise UserError("it is an adapter; merge it into its model and save the result")
     links = {
-        file: path for file in VOCABULARIES if (path := _plain_file(folder, file, MAX_VOCABULARY))
+        file: path for file in VOCABULARIES if (path := plain_file(folder, file, MAX_VOCABULARY))
     }
     contents = {file: content for file in JSON_KEYS if (content := _json(folder, file)) is not None}
     if "config.json" not in contents:
@@ -143,62 +135,9 @@ def sanitized_folder(name: str, transformers: ModuleType, weights: bool = True) 
         yield Path(sanitized)
 
 
-def read_companions(name: str, files: frozenset[str] = COMPANIONS) -> dict[str, bytes]:
-    """``{file: content}`` of the tokenizer, the chat template and the generation config, unchanged.
-
-    They are only copied into the folder of a model that is trained further. Open the model with
-    ``sanitized_folder`` first, which refuses it if one of them refers to code.
-    """
-    folder = _local_folder(name)
-    paths = {file: _plain_file(folder, file, MAX_VOCABULARY) for file in sorted(files)}
-    return {file: path.read_bytes() for file, path in paths.items() if path}
-
-
-def _local_folder(name: str) -> Path:
-    """The folder ``name``, or the downloaded files of that model on the Hub."""
-    folder = Path(name)
-    if folder.is_dir():
-        return folder.resolve()
-    if not is_hub_name(name):
-        raise UserError("no such folder")
-    from huggingface_hub import snapshot_download
-
-    local = is_local_only()
-    try:
-        return Path(snapshot_download(name, allow_patterns=[*DOWNLOADED], local_files_only=local))
-    except Exception as error:  # huggingface_hub raises errors of many types
-        reason = f"from the hub: {error}"
-        if local:
-            reason = f"a run's folder downloads nothing: run `hf download {name}` first"
-        raise UserError(f"no folder of that name, and {reason}") from error
-
-
-def _plain_file(folder: Path, name: str, limit: int | None = None) -> Path | None:
-    """The resolved path of file ``name``; None if there is no such file.
-
-    In the cache of the Hub, files are links into the ``blobs`` folder of the same model.
-
-    Raises:
-        UserError: It is not a plain file, is outside the folder, or is larger than ``limit`` bytes.
-    """
-    if not os.path.lexists(folder / name):
-        return None
-    roots = [folder.resolve()]
-    if roots[0].parent.name == "snapshots":
-        roots.append(roots[0].parent.parent / "blobs")
-    path = (folder / name).resolve()
-    if not any(path.is_relative_to(root) for root in roots):
-        raise UserError(f"{name} links out of the folder; replace the link by the file")
-    if not path.is_file():
-        raise UserError(f"{name} is not a regular file; replace it by one")
-    if limit is not None and (size := path.stat().st_size) > limit:
-        raise UserError(f"{name} has {size:,} bytes, more than the limit of {limit:,}")
-    return path
-
-
 def _json(folder: Path, name: str) -> dict[str, Any] | None:
     """The JSON object in file ``name``; None if there is no such file."""
-    path = _plain_file(folder, name, MAX_JSON)
+    path = plain_file(folder, name, MAX_JSON)
     if path is None:
         return None
     try:
@@ -242,7 +181,7 @@ def _weights(folder: Path) -> tuple[dict[str, Path], dict[str, Any] | None]:
 
 
 def _weight_file(folder: Path, name: str) -> Path:
-    path = _plain_file(folder, name)
+    path = plain_file(folder, name)
     if path is None:
         raise UserError(f"{name}, listed in {INDEX}, is missing; download it")
     with safe_open(path, framework="pt") as file:

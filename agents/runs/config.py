@@ -37,12 +37,12 @@ CONFIG = {
 MAX_CHARACTERS, MAX_DEPTH = 1 << 16, 8  # of a config.yaml
 
 
-def leaves(config: DictConfig | dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def leaves(config: DictConfig, prefix: str = "") -> dict[str, Any]:
     """``{dotted key: value}`` of all values in ``config``."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         key = prefix + str(name)
-        flat |= leaves(value, f"{key}.") if isinstance(value, DictConfig | dict) else {key: value}
+        flat |= leaves(value, f"{key}.") if isinstance(value, DictConfig) else {key: value}
     return flat
 
 

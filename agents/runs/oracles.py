@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
@@ -56,9 +57,9 @@ def teacher_tokenizer(model: str, config: DictConfig, task: Task) -> PretrainedT
     """The tokenizer of a pretrained teacher.
 
     In a task of conversations it has the template of the task if its tokens are the student's, else
-    its own.
+    its own. A chat model and its base model have the same tokens, but for the name of EOS.
     """
-    tokenizer = load_tokenizer(model, task.template)
+    tokenizer = load_tokenizer(model, task.template).named_as(task.vocabulary)
     if not task.template or tokenizer.vocabulary.fingerprint == task.vocabulary.fingerprint:
         return tokenizer
     return load_tokenizer(model, chat_template(chosen(config.env)[1]))
@@ -87,6 +88,12 @@ def conversations(
     return sources
 
 
+def saved_vocabulary(folder: Path, task: Task) -> Vocabulary:
+    """The vocabulary of the teacher in ``folder``; that of the task if there is none."""
+    path = folder / VOCABULARY
+    return Vocabulary.load(path) if path.is_file() else task.vocabulary
+
+
 def recorded_oracle(path: str, task: Task) -> RecordedOracle:
     """The teacher ``outputs:path``."""
     normalize = str.strip if task.template else TextSettings.from_task(task).normalize
@@ -107,7 +114,7 @@ def stand_in(config: DictConfig, task: Task) -> Oracle:
     if model := pretrained_name(config):
         vocabulary = teacher_tokenizer(model, config, task).vocabulary
     elif config.teacher.path not in (None, "student"):  # the student's base model has its tokens
-        vocabulary = Vocabulary.load(finished_run(config.teacher.path) / VOCABULARY)
+        vocabulary = saved_vocabulary(finished_run(config.teacher.path), task)
     if vocabulary.fingerprint == task.vocabulary.fingerprint:
         return expert(task)
     reason = difference(vocabulary, task.vocabulary, config.teacher.path)

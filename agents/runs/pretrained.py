@@ -36,7 +36,7 @@ A {kind} model of {parameters:,} parameters, trained by `{algorithm}`.
 
 model = {auto_class}.from_pretrained("this folder")
 tokenizer = AutoTokenizer.from_pretrained("this folder")
-inputs = tokenizer({prompt}, return_tensors="pt")
+inputs = {inputs}
 print(tokenizer.decode(model.generate(**inputs, do_sample=False, num_beams=1)[0]))
 ```
 
@@ -46,6 +46,10 @@ print(tokenizer.decode(model.generate(**inputs, do_sample=False, num_beams=1)[0]
 {command}
 ```
 """
+CHAT_INPUTS = """tokenizer.apply_chat_template(
+    [{"role": "user", "content": text}],
+    add_generation_prompt=True, return_dict=True, return_tensors="pt",
+)"""
 
 
 ADAPTER = """\
@@ -97,6 +101,7 @@ def model_card(run: Run, results: dict[str, Any], command: str) -> str:
     prefix = json.dumps(settings.source_prefix, ensure_ascii=False)
     separator = json.dumps(settings.separator, ensure_ascii=False)
     separator = separator if settings.separator else "tokenizer.eos_token"
+    prompt = f"{prefix} + text + {separator}" if causal else f"{prefix} + text"
     return CARD.format(
         metadata="\n".join(f"{key}: {json.dumps(value)}" for key, value in metadata.items()),
         task=run.task.id,
@@ -114,6 +119,6 @@ def model_card(run: Run, results: dict[str, Any], command: str) -> str:
         adapter=adapter,
         imports=imports,
         auto_class=auto_class,
-        prompt=f"{prefix} + text + {separator}" if causal else f"{prefix} + text",
+        inputs=CHAT_INPUTS if student.template else f'tokenizer({prompt}, return_tensors="pt")',
         command=command,
     )

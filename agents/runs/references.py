@@ -14,6 +14,7 @@ from agents.runs.machine import Machine
 from agents.runs.teacher import Teacher, outputs_folder
 from textgen_env.data.corpus import Pairs
 from textgen_env.data.split import Split
+from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS
 
@@ -28,6 +29,11 @@ def with_references(config: DictConfig, task: Task, teacher: Teacher, machine: M
     splits = dict(task.splits)
     for name, rows in wanted.items():
         if not splits[name].has_references:
+            if teacher.decode is None:
+                raise UserError(
+                    f"{task.id}: the {name} split has prompts alone, which recorded outputs of a "
+                    "teacher cannot answer; give it completions"
+                )
             index = evenly_spaced(len(splits[name]), rows or len(splits[name]))
             settings = config.evaluate.beam, config.evaluate.length_penalty
             file = f"{name}-{outputs_filename(len(index), *settings)}"

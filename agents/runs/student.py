@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from agents.discovery import find_algorithm, keys_of
-from agents.model import build_policy, load_policy
+from agents.model import PRETRAINED, build_policy, load_policy
 from agents.policies.pretrained import PretrainedPolicy
 from agents.runs.config import chosen, leaves
 from agents.runs.folder import finished_run
@@ -39,15 +39,23 @@ def build_student(config: DictConfig, task: Task) -> Any:
 
 def _load_initial(config: DictConfig, task: Task) -> Any:
     """The student of the run ``init``; UserError unless it has the architecture of ``config``."""
-    policy, header = load_policy(finished_run(config.init), task.vocabulary)
-    name, settings = chosen(config.student)
-    architecture = header["architecture"]
-    configured = {"": name, **leaves(settings)}
-    saved = {"": architecture["name"], **leaves(architecture["settings"])}
+    folder = finished_run(config.init)
+    if (folder / PRETRAINED).is_dir() and config.student.name != "hf":
+        raise UserError(f"init={config.init} holds a Hugging Face model; to use it, add student=hf")
+    policy, header = load_policy(folder, task.vocabulary)
+    configured, architecture = leaves(config.student), header["architecture"]
+    saved = leaves(OmegaConf.create({"name": architecture["name"], **architecture["settings"]}))
+    different = {key: value for key, value in saved.items() if configured.get(key) != value}
+    start = START if config.student.name == "hf" else {}
+    for key in start.keys() & different.keys():
+        if configured.get(key) != start[key]:
+            raise UserError(
+                f"student.{key} does not apply: init={config.init} brings its model; leave it out"
+            )
     overrides = [
-        f"student{key and f'.{key}'}={'null' if value is None else value}"
-        for key, value in saved.items()
-        if configured.get(key) not in (value, START.get(key, value))
+        f"student.{key}={'null' if value is None else value}".replace("student.name=", "student=")
+        for key, value in different.items()
+        if key not in start
     ]
     if overrides:
         raise UserError(

@@ -63,10 +63,15 @@ def tokenizer_name(config: DictConfig) -> str:
     """The model whose tokenizer the task uses: the student, else the teacher; empty if neither."""
     student: Any = config.get("student") or {}
     if student.get("name") == "hf":
-        initial = student.path or (config.init and Path(config.init) / PRETRAINED)
-        if name := resumed_model(config) or initial:
+        if name := resumed_model(config) or student.path:
             return str(name)
-        raise UserError("student.path=null: give a model folder or a model on the Hub, or init=RUN")
+        if config.init is None:
+            raise UserError(
+                "student.path=null: give a model folder or a model on the Hub, or init=RUN"
+            )
+        if not (folder := Path(config.init) / PRETRAINED).is_dir():
+            raise UserError(f"init={config.init} holds no Hugging Face model; give student.path=")
+        return str(folder)
     teacher = config.teacher.path if "teacher" in config else None
     # share_vocabulary is missing in runs of earlier versions
     if not teacher or not config.teacher.get("share_vocabulary", True):

@@ -6,47 +6,33 @@ by maximum likelihood and cached.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 from torch import nn
 
-from agents.algorithms.bc import BC
-from agents.discovery import keys_of
-from agents.evaluation.validation import validator
 from agents.generation.decoder import Decode
 from agents.generation.demonstrations import oracle_decoder
-from agents.model import VOCABULARY, build_policy, checkpoint_header, fingerprint, load_policy
+from agents.model import fingerprint, load_policy
 from agents.policies.adapters import has_adapter, without_adapter
 from agents.policies.pretrained import PretrainedPolicy, load_pretrained
 from agents.policies.transformer import TransformerPolicy
 from agents.policies.viewed import ViewedPolicy
-from agents.runs.config import chosen, train_config, training_steps
+from agents.runs.cached_teacher import cached_teacher
 from agents.runs.folder import finished_run
-from agents.runs.locks import locked
 from agents.runs.machine import Machine
-from agents.runs.oracles import policy_oracle, recorded_oracle, teacher_tokenizer
+from agents.runs.oracles import (
+    policy_oracle,
+    recorded_oracle,
+    saved_vocabulary,
+    teacher_tokenizer,
+)
 from agents.runs.recorded import RecordedOracle
 from agents.runs.results import RESULTS, read_results
 from agents.runs.student import build_student
 from agents.runs.task import pretrained_name, recorded_name
-from agents.training.checkpoint import load_error
-from agents.training.saving import Checkpoints, saved_step
-from agents.training.trainer import train_policy
-from textgen_env.data.batching import Batches
-from textgen_env.data.files import (
-    CorruptFileError,
-    cache_dir,
-    load_json,
-    save_json,
-    write_atomically,
-)
-from textgen_env.data.vocabulary import Vocabulary
+from textgen_env.data.files import CorruptFileError, cache_dir, load_json
 from textgen_env.errors import UserError
 from textgen_env.oracles.source_view import source_view
 from textgen_env.oracles.texts import ReencodingOracle, TextOracle
@@ -54,13 +40,7 @@ from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
 
-MEMORY = ("accumulate", "checkpointing")  # keys of the training that do not change the teacher
 STUDENT = "student"  # as teacher.path: the base model of the student's adapter
-# Keys of the group teacher that do not belong to its architecture.
-TEACHER_KEYS = (
-    *("path", "source_prefix", "separator", "share_vocabulary", "length_penalty"),
-    *("label_smoothing", "dtype", "prompt_field", "compile", "seed", "train"),
-)
 
 
 class Teacher(NamedTuple):
@@ -127,8 +107,9 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
     if pretrained_model:
         dtype = settings.get("dtype", "float32")
         names = settings.source_prefix, settings.separator, dtype
-        template = teacher_tokenizer(pretrained_model, config, task).template
-        policy = load_pretrained(pretrained_model, *names, template)
+        tokenizer = teacher_tokenizer(pretrained_model, config, task)
+        policy = load_pretrained(pretrained_model, *names, tokenizer.template)
+        policy.set_ids(tokenizer.vocabulary, tokenizer.ids)
         vocabulary, path = policy.vocabulary, settings.path
         architecture = policy.model.config.model_type
     elif settings.path == STUDENT:
@@ -138,8 +119,8 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
         if settings.path:
             folder = finished_run(settings.path)
         else:
-            folder = _cached_teacher(config, task, machine)
-        vocabulary, path = Vocabulary.load(folder / VOCABULARY), str(folder)
+            folder = cached_teacher(config, task, machine)
+        vocabulary, path = saved_vocabulary(folder, task), str(folder)
         policy, header = load_policy(folder, vocabulary)
         architecture = header["architecture"]["name"]
     shared = vocabulary.fingerprint == task.vocabulary.fingerprint
@@ -233,70 +214,3 @@ def outputs_folder(teacher: Teacher, task: Task, precision: str) -> Path:
         limits += f"-{teacher.oracle.vocabulary.fingerprint}-{task.vocabulary.fingerprint}"
     key = f"{task.id}-{task.corpus.fingerprint}-{limits}-{name}-{precision}"
     return cache_dir() / "outputs" / key
-
-
-def _cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
-    """The cache folder of a teacher trained by maximum likelihood; trains it if it is missing."""
-    teacher = config.teacher
-    name, settings = chosen(teacher)
-    settings = {key: value for key, value in settings.items() if key not in TEACHER_KEYS}
-    seed, training = teacher.seed, teacher.train
-    header = {
-        **checkpoint_header(name, settings, task),
-        "corpus": task.corpus.fingerprint,
-        "limits": [*task.limits, task.target_limit],
-        "metric": task.metric,  # selects the best checkpoint
-        "label_smoothing": teacher.label_smoothing,
-        # Without settings that are off, so that a new setting keeps the teachers of before.
-        "train": {key: value for key, value in training.items() if value and key not in MEMORY},
-        "seed": seed,
-        "precision": machine.precision,
-    }
-    key = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=8).hexdigest()
-    folder = cache_dir() / "teachers" / f"{task.id}-{key}"
-    done = folder / "finished"
-    with locked(folder, wait=True):
-        _drop_corrupted(folder)
-        if done.exists():
-            console.print(f"teacher: cached in {folder}", soft_wrap=True)
-            return folder
-        task.vocabulary.save(folder / "vocabulary.json")
-        with keys_of("teacher", [*settings, "label_smoothing"]):
-            policy = build_policy(name, settings, task.vocabulary, seed).to(machine.device)
-            algorithm = BC(policy, teacher.label_smoothing)
-        task = task.seen_by_teacher()
-        batches = Batches(task.splits["train"], training.batch_tokens, seed, task.limit)
-        steps = training_steps(training, batches, algorithm)
-        state = train_policy(
-            algorithm,
-            policy,
-            batches,
-            validator(policy, task, training.validation_rows, *machine),
-            train_config(
-                training, steps, machine, seed=seed, resume=True, loggers=tuple(config.logger)
-            ),
-            Checkpoints(folder, "teacher", header),
-        )
-        save_json(folder / "cost.json", asdict(state.cost))
-        save_json(folder / "training.json", state.summary(training.patience))
-        write_atomically(done, b"")
-    return folder
-
-
-def _drop_corrupted(folder: Path) -> None:
-    """Delete the checkpoints of a cached teacher if one is unusable, so that it is retrained."""
-    best, last = (folder / "checkpoints" / f"{name}.safetensors" for name in ("best", "last"))
-    needed = [path for path in (best, last) if path.exists()]
-    finished = (folder / "finished").exists()
-    if finished and best not in needed:
-        needed.append(best)
-    error = next(filter(None, map(load_error, needed)), "")
-    try:
-        _ = finished or saved_step(folder)  # an earlier version may have saved it
-    except UserError as unusable:
-        error = error or str(unusable)
-    if error:
-        message = f"the cached teacher is corrupted and trained again: {error}"
-        console.print(message, markup=False, soft_wrap=True)
-        (folder / "finished").unlink(missing_ok=True)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)

@@ -16,11 +16,12 @@ import dagger
 from agents.generation.beam import beam_search
 from agents.generation.demonstrations import BEAM
 from agents.model import build_policy
+from agents.runs.cached_teacher import TEACHER_KEYS
 from agents.runs.machine import resolve_machine
 from agents.runs.run import Run
 from agents.runs.student import build_student
 from agents.runs.task import build_task
-from agents.runs.teacher import TEACHER_KEYS, Teacher
+from agents.runs.teacher import Teacher
 from agents.runs.training import build_algorithm
 from benchmarks.material import Setup
 from textgen_env.errors import UserError

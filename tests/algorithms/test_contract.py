@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -183,3 +184,27 @@ def test_a_killed_and_resumed_training_ends_with_the_same_bits(task, name, tmp_p
     resumed = fit(task, tmp_path / "killed", name, resume=True)
     assert uninterrupted.keys() == resumed.keys()
     assert all(torch.equal(uninterrupted[key], resumed[key]) for key in uninterrupted)
+
+
+ROLLED_IN = {  # settings of algorithms that use targets by default, with which they do not
+    "gkd": {"student_fraction": 1.0},
+    "distillm": {"student_fraction": 1.0},
+    **{name: {"beta": "constant", "rate": 0.0} for name in ("imitkd", "imitkd_full", "dagger")},
+}
+
+
+def test_what_uses_no_targets_is_not_changed_by_them(task):
+    """So prompts without an answer are enough."""
+    batch = batch_of(task)
+    other = replace(batch, target=torch.where(batch.mask, 6 - batch.target % 3, batch.target))
+    assert not torch.equal(batch.target, other.target)
+    checked = []
+    for name in ALGORITHMS:
+        algorithm = fresh(name, task, **ROLLED_IN.get(name, {}))
+        if not algorithm.uses_targets:
+            losses = [first_loss(algorithm, rows) for rows in (batch, other)]
+            assert losses[0].weight == losses[1].weight, name
+            torch.testing.assert_close(losses[0].sum, losses[1].sum)
+            checked.append(name)
+    assert {*ROLLED_IN, "opd", "skd", "grpo", "minillm"} <= {*checked}
+    assert not {"bc", "seqkd", "word_kd", "mixer", "scheduled_sampling"} & {*checked}

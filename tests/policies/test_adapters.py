@@ -70,12 +70,14 @@ def train(policy: nn.Module, steps: int = 2) -> None:
 
 
 def test_the_base_model_teaches_unchanged_with_the_same_weights(name, folders):
-    expected = load_pretrained(str(folders[name]))(SOURCE, PREFIX).log_softmax(-1)
     policy = adapted(folders[name])
+    with torch.no_grad():  # with gradients, attention may take another kernel
+        expected = load_pretrained(str(folders[name]))(SOURCE, PREFIX).log_softmax(-1)
+        untrained = policy(SOURCE, PREFIX).log_softmax(-1)
     base = without_adapter(policy)
     teacher = PolicyOracle(base, greedy, base.vocabulary, policy.vocabulary)
     assert torch.equal(teacher.log_probs(SOURCE, PREFIX), expected)
-    assert torch.equal(policy(SOURCE, PREFIX).log_softmax(-1), expected)  # B = 0: the KL is 0
+    assert torch.equal(untrained, expected)  # B = 0: the KL is 0
     train(policy)
     assert torch.equal(teacher.log_probs(SOURCE, PREFIX), expected)
     assert (policy(SOURCE, PREFIX).log_softmax(-1) - expected).abs().max() > 0.01

@@ -65,6 +65,8 @@ def test_a_causal_model_without_some_layers(name):
     kept = torch.nn.ModuleList([stack[0], stack[2], stack[4]])
     setattr(layers, "h" if hasattr(layers, "h") else "layers", kept)
     model.config.num_hidden_layers = layers.config.num_hidden_layers = 3
+    if hasattr(config, "layer_types"):  # transformers 5 reads them in the forward pass
+        layers.config.layer_types = config.layer_types
     inputs = {"input_ids": tokens, "use_cache": False}
     torch.testing.assert_close(smaller(**inputs).logits, model(**inputs).logits)
     assert smaller.config.num_hidden_layers == 3

@@ -10,6 +10,7 @@ import pytest
 import torch
 import transformers
 
+import compare
 import dagger
 import exposure_bias
 import score
@@ -27,6 +28,8 @@ TRAINING = [
     *(word for word in TINY_RUN if not word.startswith("student.")),
     *("env=ParallelText-v0", "env.data=text", "env.source_limit=60", "env.horizon=30"),
 ]
+
+SMALL_RNN = ["student.width=16", "student.encoder_width=16", "student.embedding=16"]
 
 
 def write_text(folder: Path) -> None:
@@ -119,3 +122,69 @@ def test_a_run_resumes_without_the_original_model(run, tmp_path):
     output = run_in_process(dagger, "resume=true", f"out={copy}", "train.steps=8")
     assert "8 (best" in output
     assert json.loads((copy / "results.json").read_text())["training"]["steps"] == 8
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_the_student_of_another_and_learns_from_it(run, tmp_path):
+    """``init=RUN`` and ``teacher.path=RUN``, with a student of this project too."""
+    started = tmp_path / "started"
+    words = [*TRAINING, f"teacher.path={run}", "algorithm=imitkd_full"]
+    run_in_process(dagger, "student=hf", f"init={run}", *words, f"out={started}")
+    before, after = Model.load(run), Model.load(started)
+    assert before.vocabulary.fingerprint == after.vocabulary.fingerprint
+    assert before.policy.model.config.num_hidden_layers == 1
+    assert json.loads((started / "results.json").read_text())["teacher"]["path"] == str(run)
+    own = tmp_path / "own"
+    run_in_process(dagger, "student=gru", *SMALL_RNN, *words, f"out={own}")
+    assert Model.load(own).vocabulary.fingerprint == before.vocabulary.fingerprint
+
+
+@pytest.mark.slow
+def test_students_are_compared(run, tmp_path):
+    path = f"{run}-teacher"
+    words = [
+        f"students=[{{name: hf, path: '{path}'}},{{name: hf, path: '{path}', layers: 1}}]",
+        *("algorithms=[mle,scst]", "seeds=[0]", f"teacher.path=hf:{path}", f"out={tmp_path}"),
+    ]
+    others = [word for word in TRAINING if not word.startswith("evaluate.rows")]
+    run_in_process(compare, *words, *others)
+    rows = json.loads((tmp_path / "comparison.json").read_text())
+    assert len(list(tmp_path.glob("*/model/model.safetensors"))) == 4
+    assert rows
+
+
+@pytest.mark.parametrize("run", ["marian"], indirect=True)
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["student=hf"], "student.path=null: give a model folder or a model on the Hub, or init="),
+        (["student=hf", "student.path=nowhere/at/all"], "no such folder"),
+        (["student=hf", "student.path=text"], "it has no config.json"),
+        (["student=hf", "student.path=MODEL", "student.layers=3"], "layers=3: it has 2"),
+        (
+            ["student=hf", "student.path=MODEL", "init=RUN"],
+            "path does not apply: init=RUN brings",
+        ),
+        (["student=hf", "init=RUN", "student.dtype=bfloat16"], "student.dtype=float32"),
+        (
+            ["student=gru", "init=RUN"],
+            "init=RUN holds a Hugging Face model; to use it, add",
+        ),
+        (["student=hf", "student.path=other", "init=RUN"], "was trained with vocabulary"),
+        (["student=hf", "student.path=MODEL", "student.init=zero"], "unknown student.init 'zero'"),
+        (["student=hf", "init=text"], "init=text holds no Hugging Face model"),
+        (["teacher=hf"], "unknown teacher 'hf'"),
+        (["student=hf", "student.path=MODEL", "env.horizon=200"], "lower env.source_limit"),
+        (["teacher.dtype=bfloat16"], "teacher.dtype does not apply"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_reported_in_one_line(words, message, run, tmp_path):
+    if not Path("other").is_dir():
+        FAMILIES["gpt2"](Path("other"))
+    replaced = [
+        word.replace("MODEL", f"{run.name}-teacher").replace("RUN", run.name) for word in words
+    ]
+    output = run_in_process(dagger, *replaced, "env=ParallelText-v0", "env.data=text", code=2)
+    (line,) = [line for line in output.split("error: ")[1:]]
+    assert message.replace("RUN", run.name) in " ".join(line.split())

@@ -68,7 +68,9 @@ def failure(error: Exception) -> dict[str, str]:
     return {"error": f"{kind}{error}"[:200]}
 
 
-def render(template: Template, messages: list[dict[str, str]], variables: dict[str, Any]) -> Any:
+def render_chat(
+    template: Template, messages: list[dict[str, str]], variables: dict[str, Any]
+) -> Any:
     """The text of a conversation, or ``{"error": …}``."""
     try:
         text = template.render(messages=messages, tools=None, documents=None, **variables)
@@ -95,7 +97,7 @@ def main() -> None:
         return
     variables = job["variables"]
     texts = [
-        render(template, messages, {**variables, "add_generation_prompt": prompt})
+        render_chat(template, messages, {**variables, "add_generation_prompt": prompt})
         for messages, prompt in job["jobs"]
     ]
     json.dump(texts, sys.stdout)

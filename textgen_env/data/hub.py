@@ -78,12 +78,6 @@ def is_local_only() -> bool:
     return _local_only.get()
 
 
-def is_hub_name(name: str) -> bool:
-    """Whether ``name`` may be on the Hub: it is no folder and no path."""
-    path = Path(name)
-    return not (path.is_dir() or path.is_absolute() or name.startswith(".") or name.count("/") > 1)
-
-
 def load_hub(data: HubDataset) -> Corpus:
     """Load the train, validation and test splits of a dataset, from the cache after the first call.
 

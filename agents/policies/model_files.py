@@ -1,0 +1,89 @@
+"""The files of a Hugging Face model: which there are, and where. They are data of other people."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from textgen_env.data.hub import is_local_only
+from textgen_env.errors import UserError
+
+
+def words(text: str) -> frozenset[str]:
+    """The words of ``text``."""
+    return frozenset(text.split())
+
+
+WEIGHTS, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
+VOCABULARIES = words("""
+    tokenizer.json vocab.json merges.txt vocab.txt tokenizer.model spiece.model
+    sentencepiece.bpe.model source.spm target.spm
+""")
+MAX_JSON, MAX_VOCABULARY = 16 << 20, 128 << 20  # bytes
+
+# What a saved model keeps of the folder that it comes from, beside its config and its weights.
+COMPANIONS = VOCABULARIES | words("""
+    added_tokens.json tokenizer_config.json special_tokens_map.json generation_config.json
+    chat_template.jinja chat_template.json
+""")
+DOWNLOADED = (*COMPANIONS, "config.json", WEIGHTS, INDEX, "model-*-of-*.safetensors", ADAPTER)
+
+
+def read_companions(name: str, files: frozenset[str] = COMPANIONS) -> dict[str, bytes]:
+    """``{file: content}`` of the tokenizer, the chat template and the generation config, unchanged.
+
+    They are only copied into the folder of a model that is trained further. Open the model with
+    ``sanitized_folder`` first, which refuses it if one of them refers to code.
+    """
+    folder = local_folder(name)
+    paths = {file: plain_file(folder, file, MAX_VOCABULARY) for file in sorted(files)}
+    return {file: path.read_bytes() for file, path in paths.items() if path}
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether ``name`` may be that of a model on the Hub: it is no folder and no path."""
+    path = Path(name)
+    outside = path.is_absolute() or name.startswith(".") or name.count("/") > 1
+    return not (outside or path.is_dir())
+
+
+def local_folder(name: str) -> Path:
+    """The folder ``name``, or the downloaded files of that model on the Hub."""
+    folder = Path(name)
+    if folder.is_dir():
+        return folder.resolve()
+    if not is_hub_name(name):
+        raise UserError("no such folder")
+    from huggingface_hub import snapshot_download
+
+    local = is_local_only()
+    try:
+        return Path(snapshot_download(name, allow_patterns=[*DOWNLOADED], local_files_only=local))
+    except Exception as error:  # huggingface_hub raises errors of many types
+        reason = f"from the hub: {error}"
+        if local:
+            reason = f"a run's folder downloads nothing: run `hf download {name}` first"
+        raise UserError(f"no folder of that name, and {reason}") from error
+
+
+def plain_file(folder: Path, name: str, limit: int | None = None) -> Path | None:
+    """The resolved path of file ``name``; None if there is no such file.
+
+    In the cache of the Hub, files are links into the ``blobs`` folder of the same model.
+
+    Raises:
+        UserError: It is not a plain file, is outside the folder, or is larger than ``limit`` bytes.
+    """
+    if not os.path.lexists(folder / name):
+        return None
+    roots = [folder.resolve()]
+    if roots[0].parent.name == "snapshots":
+        roots.append(roots[0].parent.parent / "blobs")
+    path = (folder / name).resolve()
+    if not any(path.is_relative_to(root) for root in roots):
+        raise UserError(f"{name} links out of the folder; replace the link by the file")
+    if not path.is_file():
+        raise UserError(f"{name} is not a regular file; replace it by one")
+    if limit is not None and (size := path.stat().st_size) > limit:
+        raise UserError(f"{name} has {size:,} bytes, more than the limit of {limit:,}")
+    return path
