@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from agents.generation.beam import beam_search
 from agents.generation.demonstrations import BEAM
-from agents.model import VOCABULARY
+from agents.model import VOCABULARY, existing_folder
 from agents.policies.tokenizer import PretrainedTokenizer, load_tokenizer
 from agents.runs.config import chosen
 from agents.runs.folder import finished_run
@@ -63,6 +64,12 @@ def teacher_tokenizer(model: str, config: DictConfig, task: Task) -> PretrainedT
     return load_tokenizer(model, chat_template(chosen(config.env)[1]))
 
 
+def run_vocabulary(folder: Path, task: Task) -> Vocabulary:
+    """The vocabulary of a run or a cached teacher; that of the task if its file is missing."""
+    path = existing_folder(folder) / VOCABULARY
+    return Vocabulary.load(path) if path.is_file() else task.vocabulary
+
+
 def conversations(
     task: Task, policy: Any, vocabulary: Vocabulary, template: ChatTemplate
 ) -> dict[bytes, list[int]]:
@@ -105,7 +112,7 @@ def stand_in(config: DictConfig, task: Task) -> Oracle:
     if model := pretrained_name(config):
         vocabulary = teacher_tokenizer(model, config, task).vocabulary
     elif config.teacher.path not in (None, "student"):  # the student's base model has its tokens
-        vocabulary = Vocabulary.load(finished_run(config.teacher.path) / VOCABULARY)
+        vocabulary = run_vocabulary(finished_run(config.teacher.path), task)
     if vocabulary.fingerprint == task.vocabulary.fingerprint:
         return expert(task)
     reason = difference(vocabulary, task.vocabulary, config.teacher.path)

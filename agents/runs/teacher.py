@@ -21,14 +21,14 @@ from agents.discovery import keys_of
 from agents.evaluation.validation import validator
 from agents.generation.decoder import Decode
 from agents.generation.demonstrations import oracle_decoder
-from agents.model import VOCABULARY, build_policy, checkpoint_header, fingerprint, load_policy
+from agents.model import build_policy, checkpoint_header, fingerprint, load_policy
 from agents.policies.pretrained import PretrainedPolicy, load_pretrained
 from agents.policies.transformer import TransformerPolicy
 from agents.runs.config import chosen, train_config, training_steps
 from agents.runs.folder import finished_run
 from agents.runs.locks import locked
 from agents.runs.machine import Machine
-from agents.runs.oracles import policy_oracle, recorded_oracle, teacher_tokenizer
+from agents.runs.oracles import policy_oracle, recorded_oracle, run_vocabulary, teacher_tokenizer
 from agents.runs.recorded import RecordedOracle
 from agents.runs.results import RESULTS, read_results
 from agents.runs.task import pretrained_name, recorded_name
@@ -43,7 +43,6 @@ from textgen_env.data.files import (
     save_json,
     write_atomically,
 )
-from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.oracles.texts import ReencodingOracle, TextOracle
 from textgen_env.tasks.task import Task
@@ -124,7 +123,7 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine) -> Teacher:
             folder = finished_run(settings.path)
         else:
             folder = _cached_teacher(config, task, machine)
-        vocabulary, path = Vocabulary.load(folder / VOCABULARY), str(folder)
+        vocabulary, path = run_vocabulary(folder, task), str(folder)
         policy, header = load_policy(folder, vocabulary)
         architecture = header["architecture"]["name"]
     shared = vocabulary.fingerprint == task.vocabulary.fingerprint
