@@ -18,7 +18,6 @@ from agents.runs.recorded import RecordedOracle
 from agents.runs.task import chat_template, pretrained_name, recorded_name
 from agents.text import TextSettings
 from textgen_env.data.chat import Conversation
-from textgen_env.data.chat import Conversation
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.limit import MAX_LENGTH
 from textgen_env.data.vocabulary import Vocabulary, difference
