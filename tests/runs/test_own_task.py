@@ -18,7 +18,7 @@ COMMANDS = {  # the commands that open a run folder, with overrides that make th
     "export": ["rows=4", "batch_sizes=[1]", "threads=1"],
     "exposure_bias": ["rows=12", "resamples=2", "corrupt_at=1", "corrupt=1", "threads=1"],
 }
-OUT = {"score": "out=out", "exposure_bias": "out=out"}
+OUT = {"exposure_bias": "out=out"}
 
 
 @pytest.fixture
