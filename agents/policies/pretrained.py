@@ -135,6 +135,7 @@ class PretrainedPolicy(HuggingFacePolicy):
         if self.template:
             self.files[CHAT_TEMPLATE] = self.template.text.encode()
         same = (layers, decoder_layers, init) == (None, None, "pretrained")
+        # A name that others can load the base model of an adapter by.
         self.origin = path if same and path and is_hub_name(path) else None
         if lora.rank is not None:
             add_adapter(self, lora)
