@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -45,10 +47,16 @@ def main(config: DictConfig) -> None:
         state, learned = distill(run, algorithm)
         outputs = generate_outputs(run)
         results = evaluate_run(run, outputs, state, learned)
-        save_model(run, results, shlex.join(["python", SCRIPT, *cli.overrides()]))
+        save_model(run, results, called())
         finish_run(folder, results, outputs)
     console.print(reporting.results_table(results))
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True)
+
+
+def called() -> str:
+    """The command that was called; compare.py and reproduce.py call ``main`` too."""
+    script = Path(sys.argv[0]).with_suffix(".py").name
+    return shlex.join(["python", f"experiments/{script}", *cli.overrides()])
 
 
 def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstrations]:

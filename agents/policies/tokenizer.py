@@ -69,7 +69,11 @@ def load_tokenizer(name: str, template: ChatTemplate | None = None) -> Pretraine
         UserError: It cannot be loaded or used, or has no chat template.
     """
     with opened_model(name) as (transformers, folder):
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **OFFLINE)
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **OFFLINE)
+        except Exception as error:  # of any type
+            advice = "save the tokenizer with save_pretrained"
+            raise UserError(f"its tokenizer cannot be loaded ({error}); {advice}") from error
         if not tokenizer.is_fast:
             raise UserError(
                 f"it has only a slow tokenizer ({type(tokenizer).__name__}); "

@@ -22,6 +22,7 @@ from agents.training.checkpoint import load_tensors
 from support.cases import others_slow
 from support.commands import CPU, TINY_RUN, run_in_process
 from support.pretrained_models import FAMILIES, LINES
+from textgen_env.errors import UserError
 from textgen_env.types import EOS
 
 TRAINING = [
@@ -151,7 +152,37 @@ def test_students_are_compared(run, tmp_path):
     run_in_process(compare, *words, *others)
     rows = json.loads((tmp_path / "comparison.json").read_text())
     assert len(list(tmp_path.glob("*/model/model.safetensors"))) == 4
+    for card in tmp_path.glob("*/model/README.md"):
+        assert "python experiments/compare.py 'students=[" in card.read_text()
     assert rows
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (shutil.rmtree, "model is missing, which holds the config of the student; restore it"),
+        (lambda model: (model / "config.json").write_text("{"), "config.json is not valid JSON"),
+        (
+            lambda model: edit(model / "config.json", encoder_layers=2),
+            "does not match its settings",
+        ),
+        (lambda model: edit(model / "config.json", auto_map={"AutoModel": "a.B"}), "custom code"),
+        (lambda model: (model / "tokenizer.json").unlink(), "its tokenizer cannot be loaded"),
+    ],
+    ids=["missing", "truncated", "layers", "code", "tokenizer"],
+)
+@pytest.mark.parametrize("run", ["marian"], indirect=True)
+def test_a_damaged_folder_is_reported_in_one_line(damage, message, run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    damage(copy / "model")
+    with pytest.raises(UserError) as error:
+        Model.load(copy)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("run", ["marian"], indirect=True)
