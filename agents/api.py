@@ -29,6 +29,7 @@ from agents.runs.folder import has_content, resumable
 from agents.runs.locks import locked
 from agents.runs.model import open_model
 from agents.runs.oracles import policy_oracle, recorded_oracle
+from agents.runs.teacher import STUDENT, base_model
 from agents.training.signals import Interrupted
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.metrics.scores import Score, report_scores
@@ -93,7 +94,8 @@ def distill(
 
     Args:
         teacher: a model, an oracle, the name of a model for ``load``, or ``outputs:FILE``, its
-            recorded outputs for the training sources (``textgen_env.data.outputs``). A model with
+            recorded outputs for the training sources (``textgen_env.data.outputs``), or "student",
+            the base model of the student's adapter, with the same weights in memory. A model with
             other tokens than the task's exchanges texts with the student, which is enough for
             "seqkd", "seqinter" and rewards; ``task.with_vocabulary(teacher.vocabulary)`` is a task
             with its tokens.
@@ -178,7 +180,11 @@ def _oracle(teacher: Model | Oracle | Path | str, student: Model, task: Task, pl
         scheme, _, path = str(teacher).partition(":")
         if scheme == "outputs":
             return recorded_oracle(path, task)
-        teacher = load(teacher)
+        if str(teacher) == STUDENT:
+            base = base_model(student.policy)
+            teacher = Model(base, {}, student.vocabulary, student.text_settings)
+        else:
+            teacher = load(teacher)
     if not isinstance(teacher, Model):
         if not is_oracle(teacher):
             raise UserError(

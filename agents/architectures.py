@@ -42,6 +42,8 @@ def build_model(architecture: str, task: Task, seed: int = 0, **chosen: Any) -> 
             raise unknown(f"setting of {architecture}", name, known.keys() - policy.keywords.keys())
         check_kind(name, value, known[name])
     known |= chosen
+    if isinstance(lora := known.get("lora"), LoRA):
+        known["lora"] = asdict(lora)
     built = build_policy(architecture, known, task.vocabulary, seed, template=task.template)
     model = Model.from_task(built.eval(), architecture, known, task)
     model.trained = known.get("init") == "pretrained"

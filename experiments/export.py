@@ -51,10 +51,6 @@ def main(config: DictConfig) -> None:
 
 def export_merged(config: DictConfig) -> None:
     """Save the transformers model, with the adapter merged into its weights."""
-    if config.quantization != "float32":
-        raise UserError(
-            f"quantization={config.quantization}: only format=ctranslate2 quantizes; leave it out"
-        )
     policy = Model.load(finished_run(config.run)).policy
     if not has_adapter(policy):
         whole = isinstance(policy, PretrainedPolicy)

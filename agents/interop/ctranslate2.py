@@ -97,7 +97,7 @@ def load_decoders(
         A function of the batch size (64), which returns the decoder.
     """
     if isinstance(policy, PretrainedPolicy):
-        return pretrained.load_decoders(folder, policy, workers)
+        return pretrained.pretrained_decoders(folder, policy, workers)
     return partial(translator_decoder, load_translator(folder, workers), vocabulary)
 
 

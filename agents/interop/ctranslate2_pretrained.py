@@ -107,7 +107,7 @@ def save(policy: PretrainedPolicy, task: Task, folder: Path, quantization: str) 
     }
 
 
-def load_decoders(
+def pretrained_decoders(
     folder: Path, policy: HuggingFacePolicy, workers: int = 1
 ) -> Callable[..., Decode]:
     """Load a converted model as a greedy decoder like ``agents.generation.decoder.Decoder``.

@@ -70,6 +70,9 @@ def add_adapter(policy: HuggingFacePolicy, lora: LoRA) -> None:
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"lora.targets={_written(targets)}: {reason}") from error
+    for name, weight in policy.named_parameters():
+        if MARK in name:  # small updates would be rounded away in bfloat16
+            weight.data = weight.data.float()
     policy.register_state_dict_post_hook(_keep_adapter)
     policy.register_load_state_dict_post_hook(_expect_adapter)
 
@@ -77,6 +80,11 @@ def add_adapter(policy: HuggingFacePolicy, lora: LoRA) -> None:
 def has_adapter(policy: nn.Module) -> bool:
     """Whether ``policy`` has an adapter."""
     return any(MARK in name for name, _ in policy.named_parameters())
+
+
+def adapter_config(policy: HuggingFacePolicy) -> Any:
+    """PEFT's config of the adapter; None if there is none."""
+    return policy.model.peft_config["default"] if has_adapter(policy) else None
 
 
 def without_adapter(policy: Adapted) -> Adapted:
@@ -104,7 +112,7 @@ def save_adapter(policy: HuggingFacePolicy, folder: Path, base: str) -> None:
     tensors = peft.get_peft_model_state_dict(policy.model, save_embedding_layers=False)
     tensors = {f"base_model.model.{name}": value.contiguous() for name, value in tensors.items()}
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    config = copy.copy(policy.model.peft_config["default"])
+    config = copy.copy(adapter_config(policy))
     config.base_model_name_or_path, config.inference_mode = base, True
     config.save_pretrained(folder)
 

@@ -135,6 +135,7 @@ class PretrainedPolicy(HuggingFacePolicy):
         if self.template:
             self.files[CHAT_TEMPLATE] = self.template.text.encode()
         same = (layers, decoder_layers, init) == (None, None, "pretrained")
+        # A name that others can load the base model of an adapter by.
         self.origin = path if same and path and is_hub_name(path) else None
         if lora.rank is not None:
             add_adapter(self, lora)
@@ -170,7 +171,9 @@ class PretrainedPolicy(HuggingFacePolicy):
             base = without_adapter(self)
             base.save_files(folder / BASE)
             base.save_weights(folder / BASE)
-        config = self.model.config.to_diff_dict() | {"architectures": [type(self.model).__name__]}
+        dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
+        own = {"architectures": [type(self.model).__name__], "dtype": dtype}
+        config = self.model.config.to_diff_dict() | own
         file = "generation_config.json"
         original = self.files.get(file) or self.model.generation_config.to_json_string().encode()
         generation = json.loads(original)

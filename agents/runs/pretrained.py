@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.model import PRETRAINED
+from agents.policies.adapters import adapter_config
 from agents.policies.pretrained import PretrainedPolicy
 from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
@@ -23,7 +24,7 @@ A {kind} model of {parameters:,} parameters, trained by `{algorithm}`.
 - Teacher: {teacher}
 - Started from: {start}
 - Steps: {steps:,}, the best validation after {best_step:,}
-
+{adapter}
 | {metric} on the test split | value |
 | --- | --- |
 {scores}
@@ -31,7 +32,7 @@ A {kind} model of {parameters:,} parameters, trained by `{algorithm}`.
 ## Use
 
 ```python
-from transformers import {auto_class}, AutoTokenizer
+{imports}
 
 model = {auto_class}.from_pretrained("this folder")
 tokenizer = AutoTokenizer.from_pretrained("this folder")
@@ -49,6 +50,12 @@ CHAT_INPUTS = """tokenizer.apply_chat_template(
     [{"role": "user", "content": text}],
     add_generation_prompt=True, return_dict=True, return_tensors="pt",
 )"""
+
+
+ADAPTER = """\
+- An adapter (LoRA, rank {rank}) of {targets} of the base model in `base`. If the folder was moved:
+  `PeftModel.from_pretrained({auto_class}.from_pretrained("this folder/base"), "this folder")`
+"""
 
 
 def save_config(folder: Path, student: Any) -> None:
@@ -81,6 +88,15 @@ def model_card(run: Run, results: dict[str, Any], command: str) -> str:
     tags = ["distillation", "imitation-learning", run.config.algorithm.name]
     metadata = {"library_name": "transformers", "tags": tags}
     metadata["pipeline_tag"] = "text-generation" if causal else "text2text-generation"
+    auto_class, adapter = f"AutoModelFor{'CausalLM' if causal else 'Seq2SeqLM'}", ""
+    imports = f"from transformers import {auto_class}, AutoTokenizer"
+    if lora := adapter_config(student):
+        metadata["library_name"] = "peft"
+        metadata |= {"base_model": student.origin} if student.origin else {}
+        targets = ", ".join(sorted(lora.target_modules))
+        adapter = ADAPTER.format(rank=lora.r, targets=targets, auto_class=auto_class)
+        auto_class = auto_class.replace("Auto", "AutoPeft")
+        imports = f"from peft import {auto_class}\nfrom transformers import AutoTokenizer"
     start = settings.path or f"the student of {run.config.init}"
     prefix = json.dumps(settings.source_prefix, ensure_ascii=False)
     separator = json.dumps(settings.separator, ensure_ascii=False)
@@ -100,7 +116,9 @@ def model_card(run: Run, results: dict[str, Any], command: str) -> str:
         best_step=results["training"]["best_step"],
         metric=metric,
         scores="\n".join(f"| {who} | {entry[metric]:.2f} |" for who, entry in scores.items()),
-        auto_class="AutoModelForCausalLM" if causal else "AutoModelForSeq2SeqLM",
+        adapter=adapter,
+        imports=imports,
+        auto_class=auto_class,
         inputs=CHAT_INPUTS if student.template else f'tokenizer({prompt}, return_tensors="pt")',
         command=command,
     )

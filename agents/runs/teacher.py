@@ -113,7 +113,7 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
         vocabulary, path = policy.vocabulary, settings.path
         architecture = policy.model.config.model_type
     elif settings.path == STUDENT:
-        policy = _base_model(student or build_student(config, task))
+        policy = base_model(student or build_student(config, task))
         vocabulary, path, architecture = task.vocabulary, STUDENT, policy.model.config.model_type
     else:
         if settings.path:
@@ -152,7 +152,7 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
     )
 
 
-def _base_model(student: Any) -> PretrainedPolicy:
+def base_model(student: Any) -> PretrainedPolicy:
     """The student with its adapter off; UserError if it has none."""
     if not isinstance(student, PretrainedPolicy) or not has_adapter(student):
         raise UserError(

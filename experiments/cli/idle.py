@@ -41,6 +41,7 @@ USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
     ("memory", "suite", ("memory",)),
     ("run rows", "suite", ("beam",)),
     ("keep", "beam", BEAM),
+    ("quantization rows batch_sizes device", "format", ("ctranslate2",)),
 )
 
 
@@ -68,6 +69,8 @@ def why_idle(key: str, config: DictConfig) -> str:
         return _idle_of_corpus(name, config.env)
     if key == "reward" and "algorithm" in config and not uses_reward(config.algorithm.name):
         return f"algorithm={config.algorithm.name} uses no reward"
+    if key.startswith("student.lora.") and key != (rank := "student.lora.rank"):
+        return "" if OmegaConf.select(config, rank) else f"only {rank}=… adds an adapter"
     if key == "epochs" and config.get("trainer") == "sb3_a2c":
         return "trainer=sb3_a2c uses each step once"
     if key in ("seed", "top_k") and config.get("samples") == 0:

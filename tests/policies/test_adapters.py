@@ -25,6 +25,7 @@ from agents.training.checkpoint import load_tensors
 from agents.training.config import TrainConfig
 from agents.training.saving import Checkpoints
 from agents.training.trainer import train_policy
+from support.cases import others_slow
 from support.policies import prefixes, sources
 from support.pretrained_models import FAMILIES, LINES
 from support.training import ActionAt, CrashError, crash, equal_tensors
@@ -42,7 +43,7 @@ AUTO = {
 }
 
 
-@pytest.fixture(params=sorted(FAMILIES))
+@pytest.fixture(params=others_slow(FAMILIES.keys(), "bart", "gpt2", "llama"))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -139,6 +140,18 @@ def test_merged_and_reopened_models_give_the_same_logits(name, folders, tmp_path
     assert torch.equal(policy.model(**inputs).logits, expected), "merging left the policy alone"
 
 
+def test_the_adapter_of_a_bfloat16_model_is_float32(folders):
+    policy = load_pretrained(str(folders["llama"]), dtype="bfloat16")
+    expected = policy(SOURCE, PREFIX)
+    add_adapter(policy, LINEAR)
+    assert torch.equal(policy(SOURCE, PREFIX), expected)
+    assert {weight.dtype for weight in policy.state_dict().values()} == {torch.float32}
+    assert {weight.dtype for weight in without_adapter(policy).parameters()} == {torch.bfloat16}
+    train(policy)
+    assert not torch.equal(policy(SOURCE, PREFIX), expected)
+    assert {weight.dtype for weight in merged(policy).parameters()} == {torch.bfloat16}
+
+
 def test_an_adapter_on_the_head_counts(folders):
     policy = adapted(folders["llama"], LoRA(rank=2, targets=["lm_head"]))
     train(policy)
@@ -194,7 +207,7 @@ def distill(policy: nn.Module, folder: Path, crash_at: int = 0, resume: bool = F
     )
 
 
-@pytest.mark.parametrize("family", ["marian", "gpt2"])
+@pytest.mark.parametrize("family", others_slow(["gpt2", "marian"]))
 def test_a_resumed_training_gives_the_same_adapter_bit_for_bit(family, folders, tmp_path):
     straight = adapted(folders[family], DROPOUT)
     assert any(module.p for module in straight.model.modules() if isinstance(module, nn.Dropout))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
+import agents
 import cli
 import dagger
 import export
 import generate
 import score
+import textgen_env
 from agents.model import Model
 from agents.runs.loading import load_run
 from agents.training.checkpoint import load_tensors
@@ -21,6 +24,7 @@ from support.cases import others_slow
 from support.commands import CPU, run_in_process
 from support.exports import run_readme
 from support.pretrained_models import FAMILIES
+from textgen_env.data.limit import Limit
 from textgen_env.errors import UserError
 
 peft = pytest.importorskip("peft", reason="peft is not installed (extra: hf)")
@@ -148,31 +152,54 @@ def test_the_merged_export_has_the_logits_of_the_student(family, run):
     assert transformers.AutoTokenizer.from_pretrained(run / "export-merged").eos_token
 
 
-@pytest.mark.parametrize("quantization", ["float32", "int8"])
-def test_the_ctranslate2_export_generates_the_texts_of_the_student(quantization, run):
+def test_the_ctranslate2_export_generates_the_texts_of_the_student(run):
     pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed (extra: export)")
-    words = ["run=run", f"quantization={quantization}", "rows=12", "batch_sizes=[4]", *CPU[:1]]
-    export.main(cli.read("export", words))
-    folder = run / f"export-{quantization}"
-    results = json.loads((folder / "export.json").read_text())
-    if quantization == "float32":
-        assert results["equal"] == 12
-        texts = [*{f"the {a} sees a {b}" for a in ("dog", "cat") for b in ("man", "")}]
-        outputs = run_readme(folder, "\n".join(texts).encode())
-        assert outputs == Model.load(run).generate(texts)
-        assert len({*outputs}) > 1
+    export.main(cli.read("export", ["run=run", "rows=12", "batch_sizes=[4]", *CPU[:1]]))
+    folder = run / "export-float32"
+    assert json.loads((folder / "export.json").read_text())["equal"] == 12
+    texts = [f"the {a} sees a {b}" for a in ("dog", "cat") for b in ("man", "")]
+    outputs = run_readme(folder, "\n".join(texts).encode())
+    assert outputs == Model.load(run).generate(texts)
+    assert len({*outputs}) > 1
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["format=merged", "quantization=int8"], "only format=ctranslate2 quantizes"),
-        (["format=merged", "out=text"], "out=text is not empty and is not a model"),
+        (["quantization=int8"], "quantization does not apply"),
+        (["out=text"], "out=text is not empty and is not a model"),
     ],
 )
 def test_a_merged_export_is_refused_in_one_line(words, message, run):
     with pytest.raises(UserError, match=message):
-        export.main(cli.read("export", ["run=run", *words]))
+        export.main(cli.read_given("export", ["run=run", "format=merged", *words]))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["student.lora.targets=[q]"], "student.lora.targets does not apply: only student.lora.ra"),
+        (["student.lora.rank=0"], "student.lora.rank=0"),
+        (["student.lora.rang=2"], "did you mean 'student.lora.rank'"),
+    ],
+)
+def test_keys_of_the_adapter_are_checked(words, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        cli.read_given("dagger", ["student=hf", "student.path=x", *words])
+
+
+def test_in_python_the_base_model_teaches_too(run, tmp_path):
+    pairs = [(text, text) for text in ("the dog", "a cat", "the man sees a cat")]
+    splits = dict.fromkeys(("train", "valid", "test"), pairs)
+    limits = {"source_limit": 32, "limit": Limit(24)}
+    task = textgen_env.task_from_pairs(splits, 300, **limits)
+    student = agents.HuggingFace(task, "gone", lora={"rank": 2, "targets": ["all-linear"]})
+    task = task.with_vocabulary(student.vocabulary)
+    settings = {"steps": 2, "lr": 0.1, "warmup": 1, "validations": 1, "log": False}
+    agents.distill("student", student, task, algorithm="gkd", **settings)
+    student.save(tmp_path / "saved")
+    texts = ["the dog", "a man"]
+    assert agents.load(tmp_path / "saved").generate(texts) == student.generate(texts)
 
 
 def test_a_student_without_adapter_is_no_teacher_of_itself(run):
