@@ -55,6 +55,11 @@ def export_model(policy: nn.Module, task: Task, folder: Path, quantization: str)
         raise UserError(
             f"CTranslate2 does not support {name}: export a run with student=transformer or hf"
         )
+    if task.template:
+        raise UserError(
+            f"{task.id}: a chat model is not exported to CTranslate2; the folder model of a run "
+            "with student=hf is one that transformers opens"
+        )
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.bin").is_file():
         raise UserError(
             f"out={folder} is not empty and is not an exported model; choose another folder"
