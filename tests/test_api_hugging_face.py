@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import copy
+import re
+import shlex
+import shutil
+from itertools import product
+from pathlib import Path
 
 import pytest
 import torch
 import transformers
 
 import agents
+import dagger
+import score
+from support.commands import CPU, run_in_process
 from support.pretrained_models import FAMILIES
 from support.tiny import tiny_task
 from textgen_env.errors import UserError
@@ -79,3 +87,35 @@ def test_mistakes(folder):
         agents.HuggingFace(task, str(folder), width=9)
     with pytest.raises(UserError, match="no such folder"):
         agents.HuggingFace(task, "./nowhere")
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_documentation(folder, tmp_path, monkeypatch):
+    """docs/huggingface.md: as they stand, with a tiny model and fewer steps and layers."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, "MODEL")
+    Path("TEXT").mkdir()
+    for split, suffix in product(("train", "valid", "test"), ("de", "en")):
+        lines = [f"ein mann hört die katze {number % 3}\n" for number in range(20)]
+        Path("TEXT", f"{split}.{suffix}").write_text("".join(lines))
+    text = (Path(__file__).parents[1] / "docs" / "huggingface.md").read_text()
+    shells = re.findall("```sh\n(.*?)```", text, re.DOTALL)
+    command, *others = (shlex.split(line) for line in commands("\n".join(shells)))
+    small = ["train.steps=2", "train.validations=1", "evaluate.rows=12", "evaluate.speed_rows=4"]
+    words = [re.sub("layers=3", "layers=1", word) for word in command[2:]]
+    run_in_process(dagger, *words, *small, *CPU, "out=RUN")
+    for _python, script, *words in others:
+        words = [word.replace("5000", "3") for word in words]
+        if "generate" not in script:
+            run_in_process({"dagger": dagger, "score": score}[Path(script).stem], *words)
+    for block in re.findall("```python\n(.*?)```", text, re.DOTALL):
+        code = block.replace("layers=3", "layers=1").replace("steps=2000", "**QUICK")
+        # the tokenizer of the tiny model has no class of its own
+        code = code.replace('"pt"', '"pt", return_token_type_ids=False')
+        exec(code, {"QUICK": QUICK})
+
+
+def commands(text):
+    """The lines of a shell script that call Python, without pipes and line continuations."""
+    joined = text.replace("\\\n", " ")
+    return [line[line.index("python") :] for line in joined.splitlines() if "python" in line]

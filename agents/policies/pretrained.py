@@ -171,10 +171,10 @@ class PretrainedPolicy(HuggingFacePolicy):
         if has_adapter(self):
             self._save_base(folder)
             return
-        config = self.model.config.to_diff_dict() | {"architectures": [type(self.model).__name__]}
-        original = (
-            self.files.get(GENERATION) or self.model.generation_config.to_json_string().encode()
-        )
+        dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
+        own = {"architectures": [type(self.model).__name__], "dtype": dtype}
+        config = self.model.config.to_diff_dict() | own
+        original = self.files.get(GENERATION) or self.model.generation_config.to_json_string()
         generation = json.loads(original)
         missing = {*self.missing.tolist()}
         used = {index for token, index in enumerate(self.ids.tolist()) if token not in missing}

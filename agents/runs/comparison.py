@@ -205,7 +205,7 @@ def comparison_notes(
 ) -> list[str]:
     """The notes below the table."""
     corpus, several = results["corpus"], len({key[2] for key in runs}) > 1
-    scores = results["scores"]["student"]
+    scores = next(iter(results["scores"].values()))
     lines = [
         f"Corpus: {corpus['name']} ({corpus['source']}), {sentences:,} test sentences.",
         f"Metric: {scores['signature']}; "

@@ -22,6 +22,7 @@ PACKAGES = [
     "sacrebleu",
     "rouge-score",
     "tokenizers",
+    "transformers",
     "numpy",
     "scipy",
 ]

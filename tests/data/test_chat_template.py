@@ -50,7 +50,8 @@ class Case:
         self.chats = CHATS if family == "gemma" else CHATS + SYSTEM
 
     def transformers(self, messages: list[dict[str, str]], **options: Any) -> Any:
-        return self.tokenizer.apply_chat_template(messages, **options)
+        # transformers 5 returns a dictionary if not told otherwise
+        return self.tokenizer.apply_chat_template(messages, **{"return_dict": False, **options})
 
     def encode(self, chats: list[list[dict[str, str]]], limit: int = 1000) -> Split:
         rows = Pairs(

@@ -92,6 +92,8 @@ def test_weights_in_bfloat16(family, folders, tmp_path):
     policy = load_pretrained(str(folders[family]), dtype="bfloat16")
     assert {weight.dtype for weight in policy.parameters()} == {torch.bfloat16}
     exact, logits = load_pretrained(str(folders[family]))(SOURCE, PREFIX), policy(SOURCE, PREFIX)
+    policy.save_files(tmp_path)
+    assert transformers.AutoConfig.from_pretrained(tmp_path).dtype == torch.bfloat16
     possible = exact > LOG_ZERO
     assert (logits - exact)[possible].abs().max() < 0.1 * exact[possible].abs().max()
 

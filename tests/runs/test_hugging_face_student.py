@@ -92,7 +92,8 @@ def test_transformers_generates_the_same_tokens(run):
 def test_the_folder_of_the_model_has_the_files_of_the_original(run):
     """The tokenizer is the original, the config has the new number of layers, weights are once."""
     folder, teacher = run / "model", run.parent / f"{run.name}-teacher"
-    for file in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+    files = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}
+    for file in files & {path.name for path in teacher.iterdir()}:  # transformers 5 saves two
         assert (folder / file).read_bytes() == (teacher / file).read_bytes()
     config = transformers.AutoConfig.from_pretrained(folder)
     assert (config.num_hidden_layers, config.name_or_path) == (1, str(folder))
