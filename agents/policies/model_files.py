@@ -14,6 +14,7 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+BASE = "base"  # subfolder of the folder of an adapter, with its base model
 WEIGHTS, INDEX, ADAPTER = "model.safetensors", "model.safetensors.index.json", "adapter_config.json"
 VOCABULARIES = words("""
     tokenizer.json vocab.json merges.txt vocab.txt tokenizer.model spiece.model
@@ -38,6 +39,12 @@ def read_companions(name: str, files: frozenset[str] = COMPANIONS) -> dict[str, 
     folder = local_folder(name)
     paths = {file: plain_file(folder, file, MAX_VOCABULARY) for file in sorted(files)}
     return {file: path.read_bytes() for file, path in paths.items() if path}
+
+
+def base_folder(name: str) -> str:
+    """The subfolder of the base model, if ``name`` is the folder of an adapter that has one."""
+    base = Path(name) / BASE
+    return str(base) if base.is_dir() and not (Path(name) / "config.json").exists() else name
 
 
 def is_hub_name(name: str) -> bool:

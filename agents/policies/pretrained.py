@@ -27,7 +27,7 @@ from agents.policies.checks import check_tokenizer, decoder_start
 from agents.policies.families import check_family, check_identities
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
-from agents.policies.model_files import is_hub_name, read_companions
+from agents.policies.model_files import BASE, is_hub_name, read_companions
 from agents.policies.opening import (
     OFFLINE,
     freeze_positions,
@@ -35,15 +35,15 @@ from agents.policies.opening import (
     pretrained_model,
     random_model,
 )
-from agents.policies.tokenizer import CHAT_TEMPLATE, PretrainedTokenizer, load_tokenizer
+from agents.policies.tokenizer import CHAT_TEMPLATE, CONFIG, PretrainedTokenizer, load_tokenizer
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import write_atomically
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
 from textgen_env.types import EOS
 
-BASE = "base"  # subfolder with the base model of an adapter
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+GENERATION = "generation_config.json"
 INITS = ("pretrained", "random")
 
 
@@ -130,7 +130,7 @@ class PretrainedPolicy(HuggingFacePolicy):
             self.frozen = {n for n, weight in self.named_parameters() if not weight.requires_grad}
             if folder is None:
                 check_identities(self.eval())
-        self.template = tokenizer.template
+        self.template, self.tokenizer_class = tokenizer.template, tokenizer.kind
         self.files = read_companions(name)
         if self.template:
             self.files[CHAT_TEMPLATE] = self.template.text.encode()
@@ -164,18 +164,17 @@ class PretrainedPolicy(HuggingFacePolicy):
         """Save the config, the tokenizer, the chat template and the generation config.
 
         ``generate`` then suppresses what the policy never generates, such as the padding of the
-        output layer: training leaves those logits as they were. With an adapter, its base model is
-        saved too.
+        output layer: training leaves those logits as they were. With an adapter, they and the
+        weights are those of the base model, in its subfolder, and only the tokenizer is beside it:
+        a config would make transformers expect all weights there.
         """
-        if has_adapter(self) and self.source != folder / BASE:
-            base = without_adapter(self)
-            base.save_files(folder / BASE)
-            base.save_weights(folder / BASE)
+        if has_adapter(self):
+            self._save_base(folder)
+            return
         dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
         own = {"architectures": [type(self.model).__name__], "dtype": dtype}
         config = self.model.config.to_diff_dict() | own
-        file = "generation_config.json"
-        original = self.files.get(file) or self.model.generation_config.to_json_string().encode()
+        original = self.files.get(GENERATION) or self.model.generation_config.to_json_string()
         generation = json.loads(original)
         missing = {*self.missing.tolist()}
         used = {index for token, index in enumerate(self.ids.tolist()) if token not in missing}
@@ -184,9 +183,20 @@ class PretrainedPolicy(HuggingFacePolicy):
             generation["eos_token_id"] = int(self.ids[EOS])  # the end of a turn
         if suppressed := unused.union(generation.get("suppress_tokens") or ()):
             generation["suppress_tokens"] = sorted(suppressed)
-        contents = {"config.json": config, file: generation}
+        contents = {"config.json": config, GENERATION: generation}
         texts = {name: json.dumps(content, indent=2) for name, content in contents.items()}
         for name, data in {**self.files, **{n: t.encode() for n, t in texts.items()}}.items():
+            write_atomically(folder / name, data)
+
+    def _save_base(self, folder: Path) -> None:
+        if self.source != folder / BASE:
+            base = without_adapter(self)
+            base.save_files(folder / BASE)
+            base.save_weights(folder / BASE)
+        files = {name: data for name, data in self.files.items() if name != GENERATION}
+        # without a config, it has to name its class
+        config = {"tokenizer_class": self.tokenizer_class, **json.loads(files.get(CONFIG, b"{}"))}
+        for name, data in {**files, CONFIG: json.dumps(config, indent=2).encode()}.items():
             write_atomically(folder / name, data)
 
     def save_weights(self, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from agents.policies.model_files import read_companions
+from agents.policies.model_files import base_folder, read_companions
 from agents.policies.opening import OFFLINE, opened_model
 from textgen_env.data.chat_template import PLAIN, ChatTemplate, end_of_turn
 from textgen_env.data.pretrained_tokenizer import convert_tokenizer, special_names, special_tokens
@@ -29,6 +29,7 @@ class PretrainedTokenizer(NamedTuple):
         prepended: ids that it puts before every text.
         appended: ids that it puts after every text.
         template: its chat template, if it is to encode conversations.
+        kind: the name of its class in transformers.
     """
 
     vocabulary: Vocabulary
@@ -37,6 +38,7 @@ class PretrainedTokenizer(NamedTuple):
     prepended: list[int]
     appended: list[int]
     template: ChatTemplate | None = None
+    kind: str = ""
 
     def named_as(self, vocabulary: Vocabulary) -> PretrainedTokenizer:
         """The tokenizer with the ids of ``vocabulary``, if only another token is EOS there.
@@ -68,6 +70,7 @@ def load_tokenizer(name: str, template: ChatTemplate | None = None) -> Pretraine
     Raises:
         UserError: It cannot be loaded or used, or has no chat template.
     """
+    name = base_folder(name)
     with opened_model(name) as (transformers, folder):
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **OFFLINE)
@@ -93,7 +96,8 @@ def load_tokenizer(name: str, template: ChatTemplate | None = None) -> Pretraine
             end = end_of_turn(template, special_tokens(spec) | {end}) or end
             template = replace(template, names=special_names(spec, end))
         vocabulary, ids = convert_tokenizer(spec, end)
-        return PretrainedTokenizer(vocabulary, ids, backend, prepended, appended, template)
+        around, kind = (prepended, appended), type(tokenizer).__name__
+        return PretrainedTokenizer(vocabulary, ids, backend, *around, template, kind)
 
 
 def _chat_template(name: str, template: ChatTemplate, tokenizer: Any) -> ChatTemplate:

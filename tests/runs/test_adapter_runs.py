@@ -160,7 +160,6 @@ def test_the_ctranslate2_export_generates_the_texts_of_the_student(run):
     texts = [f"the {a} sees a {b}" for a in ("dog", "cat") for b in ("man", "")]
     outputs = run_readme(folder, "\n".join(texts).encode())
     assert outputs == Model.load(run).generate(texts)
-    assert len({*outputs}) > 1
 
 
 @pytest.mark.parametrize(
