@@ -108,6 +108,7 @@ def test_the_folder_of_the_model_has_the_files_of_the_original(run):
         assert text in card
 
 
+@pytest.mark.slow
 def test_other_commands_open_the_run(run, tmp_path):
     run_in_process(score, f"run={run}", "teacher=true", *CPU, f"out={tmp_path / 'score'}")
     scores = json.loads((tmp_path / "score" / "scores.json").read_text())["scores"]
@@ -220,3 +221,13 @@ def test_mistakes_are_reported_in_one_line(words, message, run, tmp_path):
     output = run_in_process(dagger, *replaced, "env=ParallelText-v0", "env.data=text", code=2)
     (line,) = [line for line in output.split("error: ")[1:]]
     assert message.replace("RUN", run.name) in " ".join(line.split())
+
+
+@pytest.mark.parametrize("run", ["marian"], indirect=True)
+def test_a_folder_cannot_make_a_resume_download_its_student(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "checkpoints" / "last.safetensors").unlink()
+    config = copy / "config.yaml"
+    config.write_text(config.read_text().replace("path: model", "path: owner/name"))
+    output = run_in_process(dagger, "resume=true", f"out={copy}", code=2)
+    assert "repeat student.path=owner/name on the command line" in output
