@@ -41,7 +41,7 @@ USED_WITH: tuple[tuple[str, str, Collection[Any]], ...] = (
     ("memory", "suite", ("memory",)),
     ("run rows", "suite", ("beam",)),
     ("keep", "beam", BEAM),
-    ("quantization rows batch_sizes device", "format", ("ctranslate2",)),
+    ("quantization rows batch_sizes", "format", ("ctranslate2",)),
 )
 
 
@@ -77,6 +77,8 @@ def why_idle(key: str, config: DictConfig) -> str:
         return "only samples=1 or more uses it"
     if key in PRETRAINED and "source_prefix" in config and not str(config.run).startswith("hf:"):
         return "only run=hf:… uses it"
+    if key == "device" and config.get("format") == "merged":
+        return "format=merged generates nothing"
     if key.startswith("neural_") and config.get("neural") is False:
         return "neural=false trains no students"
     for keys, setting, values in USED_WITH:
