@@ -21,6 +21,7 @@ from agents.model import Hypothesis, Model
 from agents.runs.machine import use_machine
 from agents.runs.model import open_model
 from textgen_env.data.chat import read_prompt
+from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import MAX_TEXT, stream_lines
 from textgen_env.errors import UserError, unknown
 from textgen_env.terminal import console, escape_controls, safe_json
@@ -46,7 +47,9 @@ def main(config: DictConfig) -> None:
     ):
         raise UserError(f"output={config.output}: would overwrite the input; name another file")
     machine = use_machine(config)
-    model = open_model(config.run, **{name: config[name] for name in OF_PRETRAINED})
+    pretrained = {name: config[name] for name in OF_PRETRAINED}
+    template = ChatTemplate() if config.chat else None
+    model = open_model(config.run, **pretrained, template=template)
     model.policy.to(machine.device)
     decoder = model.decoder(machine.precision, **{name: config[name] for name in SEARCH})
     numbered = enumerate(read_lines(config.input))

@@ -14,7 +14,7 @@ from agents.model import PRETRAINED as MODEL
 from textgen_env.errors import UserError
 
 HUB = ("hub", "hub_config", "hub_revision")
-PRETRAINED = ("source_prefix", "separator", "source_limit", "horizon")  # of an hf: model
+PRETRAINED = ("source_prefix", "separator", "chat", "source_limit", "horizon")  # of an hf: model
 COUNT = range(1, 10**9)
 BEAM = range(2, 10**9)  # widths of beam search; 1 is greedy
 # Keys that have an effect only with some values of another key; a row without that key is ignored.

@@ -29,5 +29,8 @@ class Config(Machine):
     lines: int = key(1000, "inputs in memory at a time", COUNT)
     source_prefix: str = key("", "of hf: text before every input", empty=True)
     separator: str = key("", "of a decoder-only hf: text after every input", empty=True)
+    chat: bool = key(
+        False, "of hf: an input is a message of the user, for which the chat template is used"
+    )
     source_limit: int = key(512, "of hf: longest input in tokens", Range(2, 65_536))
     horizon: int = key(256, "of hf: longest output in tokens", Range(1, 65_536))
