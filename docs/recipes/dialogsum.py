@@ -40,7 +40,7 @@ def main(folder: str, out: str = "dialogsum") -> None:
     for split, name in SPLITS.items():
         try:
             rows = [conversation(json.loads(line)) for line in read_lines(Path(folder), name)]
-        except (ValueError, KeyError) as error:
+        except (json.JSONDecodeError, KeyError) as error:
             raise UserError(f"{folder}: {name} is not a file of DialogSum ({error!r})") from error
         path = Path(out, f"{split}.jsonl")
         path.parent.mkdir(parents=True, exist_ok=True)
