@@ -59,6 +59,10 @@ def local_folder(name: str) -> Path:
     folder = Path(name)
     if folder.is_dir():
         return folder.resolve()
+    if name.startswith("hf:"):
+        raise UserError("only teacher.path and run have hf: before a model; leave it out here")
+    if folder.is_file():
+        raise UserError("it is a file; give the folder of the model")
     if not is_hub_name(name):
         raise UserError("no such folder")
     from huggingface_hub import snapshot_download

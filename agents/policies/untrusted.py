@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from agents.policies.model_files import (
     ADAPTER,
@@ -184,8 +184,11 @@ def _weight_file(folder: Path, name: str) -> Path:
     path = plain_file(folder, name)
     if path is None:
         raise UserError(f"{name}, listed in {INDEX}, is missing; download it")
-    with safe_open(path, framework="pt") as file:
-        framework = (file.metadata() or {}).get("format", "pt")
+    try:
+        with safe_open(path, framework="pt") as file:
+            framework = (file.metadata() or {}).get("format", "pt")
+    except SafetensorError as error:
+        raise UserError(f"{name} is incomplete or damaged ({error}); download it again") from error
     if framework not in ("pt", "mlx"):  # for tf and flax, transformers imports those packages
         raise UserError(f"{name} has format {framework!r}; save the model from PyTorch")
     return path

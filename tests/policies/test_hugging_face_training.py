@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import shutil
 
 import pytest
 import torch
@@ -114,6 +116,8 @@ def test_generation_suppresses_what_the_policy_never_generates(folders, tmp_path
     [
         ({}, "path=null: name a model folder or a model on the Hub"),
         ({"path": "./nowhere"}, "hf:./nowhere: no such folder"),
+        ({"path": "hf:gpt2"}, "leave it out here"),
+        ({"path": __file__}, "it is a file; give the folder of the model"),
         ({"path": "gpt2", "layers": 3}, "layers=3: it has 2; choose 1 to 2"),
         ({"path": "gpt2", "decoder_layers": 1}, "decoder_layers=1: only an encoder-decoder has it"),
         ({"path": "marian", "separator": ":"}, "separator is only for decoder-only models"),
@@ -129,6 +133,13 @@ def test_wrong_settings_are_refused_in_one_line(options, message, folders):
         PretrainedPolicy(**options)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_damaged_weights_are_refused_by_name(folders, tmp_path):
+    folder = shutil.copytree(folders["gpt2"], tmp_path / "model")
+    os.truncate(folder / "model.safetensors", 1000)
+    with pytest.raises(UserError, match=r"model.safetensors is incomplete or damaged .*download"):
+        load_pretrained(str(folder))
 
 
 def test_another_vocabulary_is_refused(folders, task):
