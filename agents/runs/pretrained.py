@@ -37,7 +37,8 @@ A {kind} model of {parameters:,} parameters, trained by `{algorithm}`.
 model = {auto_class}.from_pretrained("this folder")
 tokenizer = AutoTokenizer.from_pretrained("this folder")
 inputs = {inputs}
-print(tokenizer.decode(model.generate(**inputs, do_sample=False, num_beams=1)[0]))
+output = model.generate(**inputs, do_sample=False, num_beams=1, max_new_tokens={horizon})
+print(tokenizer.decode({generated}, skip_special_tokens=True))
 ```
 
 ## Train again
@@ -98,10 +99,12 @@ def model_card(run: Run, results: dict[str, Any], command: str) -> str:
         auto_class = auto_class.replace("Auto", "AutoPeft")
         imports = f"from peft import {auto_class}\nfrom transformers import AutoTokenizer"
     start = settings.path or f"the student of {run.config.init}"
-    prefix = json.dumps(settings.source_prefix, ensure_ascii=False)
-    separator = json.dumps(settings.separator, ensure_ascii=False)
-    separator = separator if settings.separator else "tokenizer.eos_token"
-    prompt = f"{prefix} + text + {separator}" if causal else f"{prefix} + text"
+    prefix, separator = (
+        json.dumps(text, ensure_ascii=False) if text else ""
+        for text in (settings.source_prefix, settings.separator)
+    )
+    parts = [prefix, "text", (separator or "tokenizer.eos_token") if causal else ""]
+    prompt = " + ".join(filter(None, parts))
     return CARD.format(
         metadata="\n".join(f"{key}: {json.dumps(value)}" for key, value in metadata.items()),
         task=run.task.id,
@@ -119,6 +122,8 @@ def model_card(run: Run, results: dict[str, Any], command: str) -> str:
         adapter=adapter,
         imports=imports,
         auto_class=auto_class,
+        horizon=run.task.horizon,
+        generated='output[0, inputs["input_ids"].shape[1] :]' if causal else "output[0]",
         inputs=CHAT_INPUTS if student.template else f'tokenizer({prompt}, return_tensors="pt")',
         command=command,
     )
