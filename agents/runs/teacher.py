@@ -33,6 +33,7 @@ from agents.runs.results import RESULTS, read_results
 from agents.runs.student import build_student
 from agents.runs.task import pretrained_name, recorded_name
 from textgen_env.data.files import CorruptFileError, cache_dir, load_json
+from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.oracles.source_view import source_view
 from textgen_env.oracles.texts import ReencodingOracle, TextOracle
@@ -84,57 +85,21 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
     Raises:
         UserError: the teacher cannot be loaded or trained with these settings.
     """
-    settings, pretrained_model = config.teacher, pretrained_name(config)
-    compiled = settings.get("compile")  # missing in runs of earlier versions
-    not_compiled = UserError(
-        "teacher.compile=true: only a transformer of this project is compiled, "
-        f"not {settings.path or settings.name}"
-    )
-    other = pretrained_model or recorded_name(config)
-    if compiled and (other or (not settings.path and settings.name != "transformer")):
-        raise not_compiled  # before it is trained or downloaded
-    if settings.path == STUDENT:
-        console.print("teacher: the base model of the student, without the adapter")
-    elif settings.path:
-        source = Path(other or settings.path)
-        source = source.resolve() if source.is_dir() else source
-        console.print(f"teacher: opened from {source}", markup=False, soft_wrap=True)
-    elif settings.name == "exact":
-        return _exact(task)
+    _check_compiled(config)  # before anything is trained or downloaded
     if recorded_name(config):
         return _recorded(config, task)
-    policy: Any
-    if pretrained_model:
-        dtype = settings.get("dtype", "float32")
-        names = settings.source_prefix, settings.separator, dtype
-        tokenizer = teacher_tokenizer(pretrained_model, config, task)
-        policy = load_pretrained(pretrained_model, *names, tokenizer.template)
-        policy.set_ids(tokenizer.vocabulary, tokenizer.ids)
-        vocabulary, path = policy.vocabulary, settings.path
-        architecture = policy.model.config.model_type
-    elif settings.path == STUDENT:
-        policy = base_model(student or build_student(config, task))
-        vocabulary, path, architecture = task.vocabulary, STUDENT, policy.model.config.model_type
-    else:
-        if settings.path:
-            folder = finished_run(settings.path)
-        else:
-            folder = cached_teacher(config, task, machine)
-        vocabulary, path = saved_vocabulary(folder, task), str(folder)
-        policy, header = load_policy(folder, vocabulary)
-        architecture = header["architecture"]["name"]
+    if not config.teacher.path and config.teacher.name == "exact":
+        return _exact(task)
+    policy, vocabulary, path, architecture = _open(config, task, machine, student)
     shared = vocabulary.fingerprint == task.vocabulary.fingerprint
     if shared and isinstance(policy, PretrainedPolicy):
         policy.check_limits(task.source_limit, task.horizon)
     policy.to(machine.device).requires_grad_(False)
-    if compiled:
-        if not isinstance(policy, TransformerPolicy):
-            raise not_compiled
-        for layer in (*policy.encoder, *policy.decoder):
-            layer.compile(dynamic=True)
+    if config.teacher.get("compile"):
+        _compile(policy, path)
     if shared and (view := source_view(task.splits.values())):
         policy = ViewedPolicy(policy, view)
-    oracle = policy_oracle(policy, vocabulary, task, settings.length_penalty, path)
+    oracle = policy_oracle(policy, vocabulary, task, config.teacher.length_penalty, path)
     if isinstance(oracle, TextOracle):
         console.print(f"teacher: exchanges texts: {oracle.reason}", markup=False, soft_wrap=True)
     beam, penalty = config.evaluate.beam, config.evaluate.length_penalty
@@ -149,6 +114,76 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
             "cost": teacher_record(path, "cost"),
             **({"training": training} if (training := teacher_record(path, "training")) else {}),
         },
+    )
+
+
+class Source(NamedTuple):
+    """A policy that may teach, and where it comes from.
+
+    Attributes:
+        policy: in eval mode or not, on the CPU.
+        vocabulary: its tokens.
+        path: for ``results.json``: a folder, ``hf:MODEL`` or ``student``.
+        architecture: its name.
+    """
+
+    policy: Any
+    vocabulary: Vocabulary
+    path: str
+    architecture: str
+
+
+def _open(config: DictConfig, task: Task, machine: Machine, student: Any) -> Source:
+    """Open the policy of ``teacher.path``; without one, train it or take it from the cache."""
+    path = config.teacher.path
+    if path == STUDENT:
+        console.print("teacher: the base model of the student, without the adapter")
+        policy = base_model(student or build_student(config, task))
+        return Source(policy, task.vocabulary, STUDENT, policy.model.config.model_type)
+    if model := pretrained_name(config):
+        _say_opened(model)
+        return _open_pretrained(model, config, task)
+    if path:
+        _say_opened(path)
+    folder = finished_run(path) if path else cached_teacher(config, task, machine)
+    vocabulary = saved_vocabulary(folder, task)
+    policy, header = load_policy(folder, vocabulary)
+    return Source(policy, vocabulary, str(folder), header["architecture"]["name"])
+
+
+def _open_pretrained(model: str, config: DictConfig, task: Task) -> Source:
+    settings = config.teacher
+    tokenizer = teacher_tokenizer(model, config, task)
+    dtype = settings.get("dtype", "float32")  # missing in runs of earlier versions
+    names = settings.source_prefix, settings.separator, dtype
+    policy = load_pretrained(model, *names, tokenizer.template)
+    policy.set_ids(tokenizer.vocabulary, tokenizer.ids)
+    return Source(policy, policy.vocabulary, settings.path, policy.model.config.model_type)
+
+
+def _say_opened(name: str) -> None:
+    path = Path(name).resolve() if Path(name).is_dir() else name
+    console.print(f"teacher: opened from {path}", markup=False, soft_wrap=True)
+
+
+def _check_compiled(config: DictConfig) -> None:
+    """UserError for ``teacher.compile=true`` with a teacher that cannot be compiled."""
+    settings, other = config.teacher, pretrained_name(config) or recorded_name(config)
+    own = settings.path or settings.name == "transformer"
+    if settings.get("compile") and (other or not own):  # missing in runs of earlier versions
+        raise _not_compiled(settings.path or settings.name)
+
+
+def _compile(policy: Any, name: str) -> None:
+    if not isinstance(policy, TransformerPolicy):
+        raise _not_compiled(name)
+    for layer in (*policy.encoder, *policy.decoder):
+        layer.compile(dynamic=True)
+
+
+def _not_compiled(name: str) -> UserError:
+    return UserError(
+        f"teacher.compile=true: only a transformer of this project is compiled, not {name}"
     )
 
 
@@ -172,6 +207,7 @@ def _exact(task: Task) -> Teacher:
 
 def _recorded(config: DictConfig, task: Task) -> Teacher:
     """A black-box teacher: not timed, and scored only with outputs for the test split."""
+    _say_opened(recorded_name(config))
     oracle = recorded_oracle(recorded_name(config), task)
     summary = {"architecture": "outputs", "parameters": None, "path": config.teacher.path}
     return Teacher(oracle, None, {**summary, "cost": None, "sha256": oracle.sha256})
