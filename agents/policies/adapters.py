@@ -13,10 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from agents.policies.huggingface import HuggingFacePolicy
+from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range
 
 ALL_LINEAR = ["all-linear"]
@@ -108,10 +109,9 @@ def merged(policy: Adapted) -> Adapted:
 def save_adapter(policy: HuggingFacePolicy, folder: Path, base: str) -> None:
     """Save the adapter as ``PeftModel`` opens it; ``base`` names its model, or the folder."""
     peft = _peft()
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = peft.get_peft_model_state_dict(policy.model, save_embedding_layers=False)
     tensors = {f"base_model.model.{name}": value.contiguous() for name, value in tensors.items()}
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    write_atomically(folder / "adapter_model.safetensors", save(tensors, {"format": "pt"}))
     config = copy.copy(adapter_config(policy))
     config.base_model_name_or_path, config.inference_mode = base, True
     config.save_pretrained(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -208,6 +209,7 @@ class PretrainedPolicy(HuggingFacePolicy):
         with TemporaryDirectory(dir=folder) as temporary:
             self.model.save_pretrained(temporary)
             for path in Path(temporary).glob("model*.safetensors*"):
+                shutil.copymode(folder / "config.json", path)  # safetensors: the owner's only
                 os.replace(path, folder / path.name)
 
     def save_merged(self, folder: Path) -> None:

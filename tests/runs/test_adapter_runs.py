@@ -107,6 +107,8 @@ def test_the_folder_holds_the_adapter_and_its_base(family, run):
         peft.PeftModel.from_pretrained(base, model),  # of a folder that was moved
     ):
         torch.testing.assert_close(logits(opened, policy), expected)
+    files = (path for path in model.rglob("*") if path.is_file())
+    assert len({path.stat().st_mode for path in files}) == 1
     texts = ["the dog sees a cat"]
     saved, own = (transformers.AutoTokenizer.from_pretrained(path) for path in (model, "gone"))
     assert saved(texts) == own(texts)

@@ -105,6 +105,8 @@ def test_the_folder_of_the_model_has_the_files_of_the_original(run):
     assert best.keys() == saved.keys()
     assert all(torch.equal(best[name], saved[name]) for name in best)
     assert not [name for name in best if "lm_head" in name]  # tied to the embeddings
+    modes = {path.stat().st_mode for path in folder.iterdir() if path.is_file()}
+    assert len(modes) == 1  # who reads one file reads all
     card = (folder / "README.md").read_text()
     for text in ("imitkd_full", "40 training pairs", f"{run.name}-teacher", "dagger.py", "bleu"):
         assert text in card
