@@ -29,7 +29,8 @@ from agents.runs.folder import has_content, resumable
 from agents.runs.locks import locked
 from agents.runs.model import open_model
 from agents.runs.oracles import policy_oracle, recorded_oracle
-from agents.runs.teacher import STUDENT, base_model
+from agents.runs.task import STUDENT
+from agents.runs.teacher import base_model
 from agents.training.signals import Interrupted
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.metrics.scores import Score, report_scores

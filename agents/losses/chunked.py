@@ -33,7 +33,7 @@ def chunked_sum(
     """
     if torch.is_grad_enabled():
         trained = [weight for weight in weights if weight.requires_grad]
-        return _Sum.apply(loss, chunks, features, *trained)  # type: ignore[no-any-return]
+        return _ChunkedSum.apply(loss, chunks, features, *trained)  # type: ignore[no-any-return]
     losses = (loss(features[positions], rows, positions) for rows, positions in chunks)
     return sum(losses, features.new_zeros((), dtype=torch.float32))
 
@@ -47,24 +47,30 @@ def recomputed(values: Callable[..., Tensor], *inputs: Tensor, needed: bool = Tr
     )
 
 
-class _Sum(torch.autograd.Function):
+class _ChunkedSum(torch.autograd.Function):
+    """The sum of the chunks' losses; ``forward`` already computes its gradient.
+
+    ``backward`` only scales the gradients of the features ``[N, D]`` and of the weights.
+    """
+
     @staticmethod
     def forward(
         ctx: Any, loss: ChunkLoss, chunks: Iterable[Chunk], features: Tensor, *weights: Tensor
     ) -> Tensor:
         total = features.new_zeros((), dtype=torch.float32)
-        of_features = torch.zeros_like(features)
-        of_weights: list[Tensor | None] = [None] * len(weights)
+        feature_gradient = torch.zeros_like(features)
+        weight_gradients: list[Tensor | None] = [None] * len(weights)
         for rows, positions in chunks:
             chunk = features[positions].detach().requires_grad_()
             with torch.enable_grad():
                 value = loss(chunk, rows, positions)
             total += value.detach()
-            of_chunk, *more = torch.autograd.grad(value, (chunk, *weights), allow_unused=True)
-            of_features[positions] = of_chunk
-            of_weights = [_add(*pair) for pair in zip(of_weights, more, strict=True)]
-            del value, more
-        ctx.save_for_backward(of_features, *of_weights)
+            gradients = torch.autograd.grad(value, (chunk, *weights), allow_unused=True)
+            feature_gradient[positions] = gradients[0]
+            pairs = zip(weight_gradients, gradients[1:], strict=True)
+            weight_gradients = [_add(total, gradient) for total, gradient in pairs]
+            del value, gradients  # before the next chunk needs the memory
+        ctx.save_for_backward(feature_gradient, *weight_gradients)
         return total
 
     @staticmethod

@@ -57,9 +57,8 @@ def add_adapter(policy: HuggingFacePolicy, lora: LoRA) -> None:
     check_range("lora.rank", rank, Range(1, 10**6))
     check_range("lora.dropout", lora.dropout, Range(0, 1, "most"))
     targets = _targets(model, lora.targets)
-    causal = peft.TaskType.CAUSAL_LM
     config = peft.LoraConfig(
-        task_type=peft.TaskType.SEQ_2_SEQ_LM if policy.has_encoder else causal,
+        task_type="SEQ_2_SEQ_LM" if policy.has_encoder else "CAUSAL_LM",
         r=rank,
         lora_alpha=2 * rank if lora.alpha is None else lora.alpha,
         lora_dropout=lora.dropout,
@@ -70,7 +69,7 @@ def add_adapter(policy: HuggingFacePolicy, lora: LoRA) -> None:
         peft.inject_adapter_in_model(config, model)
     except (ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"lora.targets={_written(targets)}: {reason}") from error
+        raise UserError(f"lora.targets={_bracketed(targets)}: {reason}") from error
     for name, weight in policy.named_parameters():
         if MARK in name:  # small updates would be rounded away in bfloat16
             weight.data = weight.data.float()
@@ -147,18 +146,19 @@ def _targets(model: Any, chosen: list[str] | None) -> list[str]:
         layers = [layer for name, layer in linear.items() if f".{name}".endswith(f".{target}")]
         if not layers:
             raise UserError(
-                f"lora.targets={_written(targets)}: {kind} has no linear layer {target}; "
+                f"lora.targets={_bracketed(targets)}: {kind} has no linear layer {target}; "
                 f"choose from {', '.join(names)}"
             )
         if head in layers and head.weight is model.get_input_embeddings().weight:
             raise UserError(
-                f"lora.targets={_written(targets)}: the weights of {target} are also the input "
+                f"lora.targets={_bracketed(targets)}: the weights of {target} are also the input "
                 f"embeddings, which have no adapter; choose from {', '.join(names)}"
             )
     return list(targets)
 
 
-def _written(targets: Iterable[str]) -> str:
+def _bracketed(targets: Iterable[str]) -> str:
+    """``targets`` as a list on the command line."""
     return f"[{','.join(targets)}]"
 
 

@@ -90,11 +90,8 @@ class PretrainedPolicy(HuggingFacePolicy):
         template: ChatTemplate | None = None,
     ) -> None:
         lora = lora if isinstance(lora, LoRA) else LoRA(**lora)  # from the command line or a file
-        self.source = folder and folder / BASE if lora.rank else folder
-        if dtype not in DTYPES:
-            raise unknown("dtype", dtype, DTYPES)
-        if init not in INITS:
-            raise unknown("init", init, INITS)
+        self.source = folder / BASE if folder and lora.rank else folder
+        _check_choices(dtype, init)
         name = _folder_name(path, self.source)
         if template and (source_prefix or separator):
             raise UserError("source_prefix and separator: the chat template replaces them")
@@ -119,8 +116,7 @@ class PretrainedPolicy(HuggingFacePolicy):
                 model = random_model(transformers, opened, smaller)
             else:
                 model = pretrained_model(transformers, opened, config, DTYPES[dtype])
-                if smaller is not config:
-                    model = keep_layers(model, smaller)
+                model = model if smaller is config else keep_layers(model, smaller)
             freeze_positions(model)
             for weight in model.parameters():
                 weight.data = weight.data.to(DTYPES[dtype])
@@ -229,6 +225,13 @@ def load_pretrained(
     """Load a model as a policy, in eval mode; the arguments are those of ``PretrainedPolicy``."""
     options: dict[str, Any] = {"dtype": dtype, "template": template}
     return PretrainedPolicy(name, source_prefix=source_prefix, separator=separator, **options)
+
+
+def _check_choices(dtype: str, init: str) -> None:
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    if init not in INITS:
+        raise unknown("init", init, INITS)
 
 
 def _folder_name(path: str | None, folder: Path | None) -> str:

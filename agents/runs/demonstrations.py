@@ -89,23 +89,12 @@ def training_demonstrations(
     if policy := getattr(oracle, "policy", None):
         keep, teacher = BEAM if kind == "best_of_beam" else 1, fingerprint(policy)
     decode = oracle_decoder(oracle, BEAM, precision, device, length_penalty, keep)
-    key: dict[str, Any] = {
-        "teacher": teacher,
-        "corpus": task.corpus.fingerprint,
-        "vocabulary": task.vocabulary.fingerprint,
-        "limits": task.limits,
-        "decoder": DECODER_VERSION,
-        "beam": BEAM,
-        "length_penalty": length_penalty,
-        "keep": keep,
-        "precision": precision,
-    }
+    key: dict[str, Any] = {"teacher": teacher, "length_penalty": length_penalty, "keep": keep}
     counts = None
     if isinstance(oracle, ReencodingOracle):
         key["tokenizers"] = oracle.vocabulary.to_json(), oracle.student.to_json()
         counts = oracle.counts
-    digest = blake2b(json.dumps(key).encode(), digest_size=8).hexdigest()
-    folder = cache_dir() / "demonstrations" / f"{task.id}-{digest}"
+    folder = _cache_folder(task, {**key, "precision": precision})
     fill_cache(decode, task, folder, counts)
     if policy:
         stop_workers(policy)
@@ -123,6 +112,20 @@ def training_demonstrations(
         text = ", ".join(f"{lossy[name]:,} {LOSSES[name]}" for name in LOSSES if lossy[name])
         console.print(f"demonstrations by way of text: {text}", soft_wrap=True)
     return Demonstrations(replace(split, target=targets), seconds, sum(map(len, targets)))
+
+
+def _cache_folder(task: Task, key: dict[str, Any]) -> Path:
+    """The folder for the demonstrations of ``task`` by what ``key`` describes."""
+    key = {
+        "corpus": task.corpus.fingerprint,
+        "vocabulary": task.vocabulary.fingerprint,
+        "limits": task.limits,
+        "decoder": DECODER_VERSION,
+        "beam": BEAM,
+        **key,
+    }
+    digest = blake2b(json.dumps(key).encode(), digest_size=8).hexdigest()
+    return cache_dir() / "demonstrations" / f"{task.id}-{digest}"
 
 
 def _recorded(kind: str, task: Task, oracle: RecordedOracle) -> Demonstrations:

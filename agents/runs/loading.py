@@ -22,8 +22,8 @@ from agents.runs.machine import Machine, resolve_machine
 from agents.runs.references import with_references
 from agents.runs.results import read_results
 from agents.runs.run import Run
-from agents.runs.task import build_task
-from agents.runs.teacher import STUDENT, Teacher, find_teacher
+from agents.runs.task import STUDENT, build_task
+from agents.runs.teacher import Teacher, find_teacher
 from textgen_env.data.hub import local_only
 from textgen_env.data.schema import check
 from textgen_env.errors import UserError

@@ -15,7 +15,7 @@ from agents.policies.tokenizer import PretrainedTokenizer, load_tokenizer
 from agents.runs.config import chosen
 from agents.runs.folder import finished_run
 from agents.runs.recorded import RecordedOracle
-from agents.runs.task import chat_template, pretrained_name, recorded_name
+from agents.runs.task import STUDENT, chat_template, pretrained_name, recorded_name
 from agents.text import TextSettings
 from textgen_env.data.chat import Conversation
 from textgen_env.data.chat_template import ChatTemplate
@@ -113,7 +113,7 @@ def stand_in(config: DictConfig, task: Task) -> Oracle:
         return oracle
     if model := pretrained_name(config):
         vocabulary = teacher_tokenizer(model, config, task).vocabulary
-    elif config.teacher.path not in (None, "student"):  # the student's base model has its tokens
+    elif config.teacher.path not in (None, STUDENT):  # the student's base model has its tokens
         vocabulary = saved_vocabulary(finished_run(config.teacher.path), task)
     if vocabulary.fingerprint == task.vocabulary.fingerprint:
         return expert(task)

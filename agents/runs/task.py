@@ -19,6 +19,8 @@ from textgen_env.tasks import find
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 
+STUDENT = "student"  # as teacher.path: the base model of the student's adapter
+
 
 def read_task(name: str, options: dict[str, Any]) -> Task:
     """Load the task ``name``, an id or a dotted path; an error names the key ``env.OPTION``."""

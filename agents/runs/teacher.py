@@ -31,7 +31,7 @@ from agents.runs.oracles import (
 from agents.runs.recorded import RecordedOracle
 from agents.runs.results import RESULTS, read_results
 from agents.runs.student import build_student
-from agents.runs.task import pretrained_name, recorded_name
+from agents.runs.task import STUDENT, pretrained_name, recorded_name
 from textgen_env.data.files import CorruptFileError, cache_dir, load_json
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
@@ -40,8 +40,6 @@ from textgen_env.oracles.texts import ReencodingOracle, TextOracle
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
 from textgen_env.types import Oracle
-
-STUDENT = "student"  # as teacher.path: the base model of the student's adapter
 
 
 class Teacher(NamedTuple):
@@ -141,10 +139,10 @@ def _open(config: DictConfig, task: Task, machine: Machine, student: Any) -> Sou
         policy = base_model(student or build_student(config, task))
         return Source(policy, task.vocabulary, STUDENT, policy.model.config.model_type)
     if model := pretrained_name(config):
-        _say_opened(model)
+        _announce(model)
         return _open_pretrained(model, config, task)
     if path:
-        _say_opened(path)
+        _announce(path)
     folder = finished_run(path) if path else cached_teacher(config, task, machine)
     vocabulary = saved_vocabulary(folder, task)
     policy, header = load_policy(folder, vocabulary)
@@ -161,7 +159,7 @@ def _open_pretrained(model: str, config: DictConfig, task: Task) -> Source:
     return Source(policy, policy.vocabulary, settings.path, policy.model.config.model_type)
 
 
-def _say_opened(name: str) -> None:
+def _announce(name: str) -> None:
     path = Path(name).resolve() if Path(name).is_dir() else name
     console.print(f"teacher: opened from {path}", markup=False, soft_wrap=True)
 
@@ -207,7 +205,7 @@ def _exact(task: Task) -> Teacher:
 
 def _recorded(config: DictConfig, task: Task) -> Teacher:
     """A black-box teacher: not timed, and scored only with outputs for the test split."""
-    _say_opened(recorded_name(config))
+    _announce(recorded_name(config))
     oracle = recorded_oracle(recorded_name(config), task)
     summary = {"architecture": "outputs", "parameters": None, "path": config.teacher.path}
     return Teacher(oracle, None, {**summary, "cost": None, "sha256": oracle.sha256})

@@ -19,30 +19,12 @@ import show
 import speed
 from agents.runs.demonstrations import training_demonstrations
 from agents.runs.recorded import RecordedOracle
-from support.commands import CPU, TINY_RUN, run_in_process
+from support.commands import CPU, run_in_process
+from support.copy_runs import COPY, QUICK, results, run, student
 from support.training import equal_tensors
 from textgen_env.data.limit import Limit
 from textgen_env.errors import UserError
 from textgen_env.types import EOS
-
-COPY = [
-    *("env=Copy-v0", "env.train=200", "env.valid=20", "env.test=20", "env.symbols=5"),
-    *("env.max_length=5", "env.horizon=8", *TINY_RUN),
-]
-QUICK = {"steps": 4, "validations": 2, "batch_tokens": 128, "precision": "float32", "log": False}
-
-
-def run(command, *words, code=0):
-    """What the command prints, without line breaks."""
-    return " ".join(run_in_process(command, *words, code=code).split())
-
-
-def results(folder):
-    return json.loads(Path(folder, "results.json").read_text())
-
-
-def student(task):
-    return agents.Transformer(task, layers=1, width=16, heads=2, ffn=16)
 
 
 def written(path, texts):

@@ -22,17 +22,12 @@ from agents.runs.demonstrations import training_demonstrations
 from agents.runs.oracles import policy_oracle
 from agents.runs.training import check_oracle
 from support.commands import CPU, TINY_RUN, TRAINED_TEACHER, run_in_process
+from support.copy_runs import COPY, QUICK, results, run, student
 from support.learners import ALGORITHMS, batch_of, first_loss, make, small_policy
 from support.pretrained_models import copier
 from support.training import equal_tensors
 from textgen_env.errors import UserError
 from textgen_env.oracles.texts import TextOracle
-
-COPY = [
-    *("env=Copy-v0", "env.train=200", "env.valid=20", "env.test=20", "env.symbols=5"),
-    *("env.max_length=5", "env.horizon=8", *TINY_RUN),
-]
-QUICK = {"steps": 4, "validations": 2, "batch_tokens": 128, "precision": "float32", "log": False}
 
 
 @pytest.fixture(scope="module")
@@ -41,19 +36,6 @@ def pretrained(task, tmp_path_factory):
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("pretrained")
     return copier(folder, task.splits["train"].texts.sources, steps=200)
-
-
-def run(command, *words, code=0):
-    """What the command prints, without line breaks."""
-    return " ".join(run_in_process(command, *words, code=code).split())
-
-
-def results(folder):
-    return json.loads(Path(folder, "results.json").read_text())
-
-
-def student(task):
-    return agents.Transformer(task, layers=1, width=16, heads=2, ffn=16)
 
 
 def test_a_student_with_its_own_tokens_learns_from_texts(pretrained, task, empty_workspace):
