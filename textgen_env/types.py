@@ -119,6 +119,11 @@ class Batch:
         return torch.arange(self.target.shape[1], device=self.length.device) < self.length[:, None]
 
     @property
+    def states(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Source, prefix and CPU mask: the arguments of a policy or oracle for N positions."""
+        return self.source, self.prefix, self.mask_cpu
+
+    @property
     def tokens(self) -> int:
         """Number of actions in the batch."""
         return int(self.length.sum())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
+from torch import Tensor
+
 from agents.algorithms.base import Algorithm, Clock, Loss
 from agents.algorithms.schedules import beta_schedule
 from agents.estimators.cost_to_go import cost_to_go, oracle_rollout, random_step
@@ -11,6 +13,7 @@ from agents.estimators.episodes import Reward
 from agents.generation.decoding import allowed_log_probs, draw
 from agents.generation.roll_in import with_rollouts
 from agents.generation.rollout import without_dropout
+from agents.losses.sequence import chunked_loss
 from textgen_env.errors import Range, UserError, check_range, unknown
 from textgen_env.oracles.exact import ExactOracle
 from textgen_env.types import Batch, Oracle, Policy
@@ -81,11 +84,15 @@ class AggreVaTeD(Algorithm):
 
     def exact(self, batch: Batch) -> Loss:
         """The expectation over all actions, at every step."""
-        assert isinstance(self.oracle, ExactOracle)
-        states = batch.source, batch.prefix, batch.mask
-        policy = allowed_log_probs(self.policy(*states)).exp()  # [N, V]
-        cost = (policy * self.oracle.cost_to_go(*states)).sum()
-        return Loss(cost, len(policy), {"cost": cost.detach() / len(policy)})
+        oracle = self.oracle
+        assert isinstance(oracle, ExactOracle)
+
+        def expected_cost(logits: Tensor, rows: Batch, _: slice) -> Tensor:
+            return (allowed_log_probs(logits).exp() * oracle.cost_to_go(*rows.states)).sum()
+
+        loss = chunked_loss(self.policy, batch, expected_cost)
+        loss.metrics = {"cost": loss.mean.detach()}
+        return loss
 
     def rolled_out(self, batch: Batch, clock: Clock) -> Loss:
         """The likelihood-ratio estimate at one step of every row."""

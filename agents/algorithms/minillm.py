@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from agents.algorithms.base import Algorithm, Clock, Loss
-from agents.estimators.episodes import reverse_kl_terms
+from agents.estimators.episodes import reverse_kl_loss
 from agents.estimators.returns import padded, rewards_to_go
 from agents.generation.decoding import pick
 from agents.generation.interleaved import interleaved
@@ -60,12 +60,15 @@ class MiniLLM(Algorithm):
         would depend on the lengths of the others.
         """
         weight, batch = batch.tokens, self.generate(batch, clock)
-        kl, log_q, log_p = reverse_kl_terms(self.policy, self.oracle, batch)  # [N], kl is -E[r_t]
+        loss = reverse_kl_loss(self.policy, self.oracle, batch, self.losses)
+        return Loss(loss.sum, weight, loss.metrics, batch.tokens)
+
+    def losses(self, kl: Tensor, log_q: Tensor, log_p: Tensor, batch: Batch) -> Tensor:
+        """The losses ``[N]``, w_t (kl - R_{t+1} log q(y_t)); see ``ReverseKLLosses``."""
         q, p = log_q.detach().exp(), log_p.exp()
         ratio = q / (self.teacher_mix * p + (1 - self.teacher_mix) * q)  # [N], w_t
         later = self.after(log_p - log_q.detach(), batch.mask) * log_q  # [N], R_{t+1} log q(y_t)
-        metrics = {"reverse_kl": kl.detach().mean()}
-        return Loss((ratio * (kl - later)).sum(), weight, metrics, batch.tokens)
+        return ratio * (kl - later)  # kl is -E[r_t]
 
     def generate(self, batch: Batch, clock: Clock) -> Batch:
         """The batch with targets sampled from p̃."""

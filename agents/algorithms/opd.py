@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from agents.algorithms.base import Algorithm, Clock, Loss
-from agents.estimators.episodes import reverse_kl_terms
+from agents.estimators.episodes import reverse_kl_loss
 from agents.estimators.returns import padded, rewards_to_go
 from agents.generation.roll_in import with_rollouts
 from textgen_env.errors import Range, check_range, unknown
@@ -63,13 +64,15 @@ class OPD(Algorithm):
 
     def reverse_kl(self, batch: Batch) -> Loss:
         """A loss whose gradient is ∇L, on a batch whose targets are samples of the student."""
-        kl, log_q, log_p = reverse_kl_terms(self.policy, self.oracle, batch)  # [N], kl is -E[r_t]
+        return reverse_kl_loss(self.policy, self.oracle, batch, self.losses)
+
+    def losses(self, kl: Tensor, log_q: Tensor, log_p: Tensor, batch: Batch) -> Tensor:
+        """The losses ``[N]``; see ``ReverseKLLosses``."""
         reward = log_p - log_q.detach()  # [N], r_t
         to_go = rewards_to_go(padded(reward, batch.mask), self.discount)  # [B, T]
         to_go = select_positions(to_go, batch.mask_cpu)  # [N]
         full = self.expectation == "full"
-        losses = kl - (to_go - reward) * log_q if full else -to_go * log_q  # [N]
-        return Loss(losses.sum(), batch.tokens, {"reverse_kl": kl.detach().mean()})
+        return kl - (to_go - reward) * log_q if full else -to_go * log_q  # kl is -E[r_t]
 
 
 NAMES = {"opd": partial(OPD)}

@@ -14,6 +14,7 @@ from agents.generation.decoding import pick
 from agents.generation.rollout import eval_mode
 from agents.losses.loss import Loss
 from agents.losses.sequence import checked_smoothing, clone
+from textgen_env.chunks import chunks
 from textgen_env.errors import Range, check_range
 from textgen_env.profiler import count
 from textgen_env.types import Batch, Policy, select_positions
@@ -77,9 +78,13 @@ class ScheduledSampling(Algorithm):
     def predict(self, batch: Batch, noise: Tensor) -> Tensor:
         """The student's tokens ``[N]`` at the batch's prefixes, sampled with ``noise`` ``[N]``."""
         with eval_mode(self.policy):
-            logits = self.policy(batch.source, batch.prefix, batch.mask_cpu)  # [N, V]
-        count("decoded", len(logits))
-        return pick(logits, noise, self.top_k)
+            features = self.policy.features(*batch.states)  # [N, D]
+            tokens = [
+                pick(self.policy.head(features[positions]), noise[positions], self.top_k)
+                for _, positions in chunks(batch, self.policy.vocabulary_size)
+            ]
+        count("decoded", len(features))
+        return torch.cat(tokens)
 
 
 NAMES = {"scheduled_sampling": partial(ScheduledSampling)}

@@ -15,12 +15,15 @@ from agents.generation.decoding import allowed_log_probs
 from agents.generation.rollout import rollout, without_dropout
 from agents.losses.chunked import recomputed
 from agents.losses.loss import Loss
-from agents.losses.sequence import chunks
+from agents.losses.sequence import chunked_loss
+from textgen_env.chunks import chunks
 from textgen_env.errors import UserError
 from textgen_env.types import EOS, PAD, Batch, Oracle, Policy, Trajectories, select_positions
 
 # rows [B] of the training split, episodes → float64 [B, T]
 Reward = Callable[[Tensor, Trajectories], np.ndarray]
+# the KL [n] of policy to oracle, log q and log p [n] of the actions, and their rows → losses [n]
+ReverseKLLosses = Callable[[Tensor, Tensor, Tensor, Batch], Tensor]
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def log_probs_of(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
         return -F.cross_entropy(logits, action, reduction="none")  # [n]
 
     with without_dropout(policy):
-        features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
+        features = policy.features(*batch.states)  # [N, D]
     split = list(chunks(batch, policy.vocabulary_size))
     log_probs = [
         recomputed(chunk_log_probs, features[positions], action[positions], needed=len(split) > 1)
@@ -101,32 +104,35 @@ def log_probs_of(policy: Policy, batch: Batch) -> tuple[Tensor, Tensor]:
     return padded(torch.cat(log_probs), batch.mask), features
 
 
-def reverse_kl_terms(policy: Policy, oracle: Oracle, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """What the gradient of the sequence-level reverse KL needs, at the N states of ``batch``.
+def reverse_kl_loss(policy: Policy, oracle: Oracle, batch: Batch, losses: ReverseKLLosses) -> Loss:
+    """The sum of ``losses`` over the N actions of ``batch``, in chunks of whole rows.
 
-    Policy q and oracle p are those of generation, without dropout and without PAD and BOS. The
-    oracle's N·V log-probabilities stay in memory until the backward pass.
+    Policy q and oracle p are those of generation, without dropout and without PAD and BOS.
+
+    Args:
+        policy: the student, q.
+        oracle: p; queried once at every position.
+        batch: its targets are generated.
+        losses: of the actions of a chunk.
 
     Returns:
-        The KL ``[N]`` of q to p over the vocabulary, and log q and log p ``[N]`` of the actions.
+        The loss, with the metric "reverse_kl": the mean of the KL of q to p.
     """
-    action = select_positions(batch.target, batch.mask_cpu)[:, None]  # [N, 1]
+    total_kl = torch.zeros((), device=batch.source.device)
 
-    def chunk_terms(chunk: Tensor, log_p: Tensor, action: Tensor) -> Tensor:
-        log_q = allowed_log_probs(policy.head(chunk))  # [n, V]
+    def chunk_loss(logits: Tensor, rows: Batch, _: slice) -> Tensor:
+        action = select_positions(rows.target, rows.mask_cpu)[:, None]  # [n, 1]
+        with torch.no_grad():
+            log_p = allowed_log_probs(oracle.log_probs(*rows.states))  # [n, V]
+        log_q = allowed_log_probs(logits)  # [n, V]
         kl = (log_q.exp() * (log_q - log_p)).sum(-1)  # [n]
-        return torch.stack([kl, log_q.gather(1, action)[:, 0], log_p.gather(1, action)[:, 0]])
+        total_kl.add_(kl.detach().sum())
+        return losses(kl, log_q.gather(1, action)[:, 0], log_p.gather(1, action)[:, 0], rows).sum()
 
     with without_dropout(policy):
-        features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
-    split, terms = list(chunks(batch, policy.vocabulary_size)), []  # [3, n] each
-    for rows, positions in split:
-        states = batch.source[rows], batch.prefix[rows], batch.mask_cpu[rows]
-        log_p = allowed_log_probs(oracle.log_probs(*states))  # [n, V]
-        inputs = features[positions], log_p, action[positions]
-        terms.append(recomputed(chunk_terms, *inputs, needed=len(split) > 1))
-    kl, log_q, log_p = torch.cat(terms, 1)
-    return kl, log_q, log_p.detach()
+        loss = chunked_loss(policy, batch, chunk_loss)
+    loss.metrics = {"reverse_kl": total_kl / loss.weight}
+    return loss
 
 
 def compute_rewards(reward: Reward, index: Tensor, trajectories: Trajectories) -> Tensor:

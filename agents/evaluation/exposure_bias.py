@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.estimators.returns import padded
 from agents.evaluation.position_means import (
     MIN_SENTENCES,
     PositionMeans,
@@ -33,6 +34,7 @@ from agents.evaluation.position_means import (
 from agents.generation.decoding import greedy
 from agents.generation.rollout import eval_mode, rollout
 from agents.precision import precision
+from textgen_env.chunks import chunks
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError
@@ -45,7 +47,7 @@ ROLL_INS = (*EXPERTS, "student")
 STARTS = ("clean", "corrupted")
 PREFIXES = (*ROLL_INS, *STARTS)  # student and teacher are compared on the prefixes of each
 GRAM = 4  # length of the n-grams whose repetition is counted
-MAX_BATCH_TOKENS = 2048  # padding included; bounds the memory of the logits
+MAX_BATCH_TOKENS = 2048  # padding included
 
 
 @dataclass(frozen=True)
@@ -153,20 +155,25 @@ def prefix_metrics(student: Policy, oracle: Oracle, batch: Batch) -> dict[str, T
         student's choice, in nats. repetition: 1 where the last ``GRAM`` tokens occurred earlier in
         the row; its mean is seq-rep-4 of Welleck et al. 2020.
     """
-    mask = batch.mask
-    logits = student(batch.source, batch.prefix, mask)  # [N, V]
-    log_p = logits.log_softmax(-1, dtype=torch.float32)  # [N, V]
-    log_o = oracle.log_probs(batch.source, batch.prefix, mask)  # [N, V]
+    features = student.features(*batch.states)  # [N, D]
+    values = [  # [3, n] each
+        _differences(student.head(features[positions]), oracle.log_probs(*rows.states))
+        for rows, positions in chunks(batch, student.vocabulary_size)
+    ]
+    names = "disagreement", "regret", "loss"
+    metrics = zip(names, torch.cat(values, 1), strict=True)
+    padded_metrics = {name: padded(value, batch.mask) for name, value in metrics}
+    return {**padded_metrics, "repetition": repeats(batch.target).float()}
+
+
+def _differences(logits: Tensor, log_o: Tensor) -> Tensor:
+    """Disagreement, regret and loss, ``[3, n]``, of the student's ``logits`` ``[n, V]``."""
+    log_p = logits.log_softmax(-1, dtype=torch.float32)  # [n, V]
     best, action = log_o.max(-1)
     choice = log_p.argmax(-1)
-    metrics = {
-        "disagreement": (choice != action).float(),
-        "regret": (log_o.exp() * (log_o - log_p)).sum(-1),
-        "loss": best - log_o.gather(1, choice[:, None]).squeeze(1),
-    }
-    zeros = torch.zeros(mask.shape, device=mask.device)
-    padded = {name: zeros.masked_scatter(mask, value) for name, value in metrics.items()}
-    return {**padded, "repetition": repeats(batch.target).float()}
+    regret = (log_o.exp() * (log_o - log_p)).sum(-1)
+    loss = best - log_o.gather(1, choice[:, None]).squeeze(1)
+    return torch.stack([(choice != action).float(), regret, loss])
 
 
 def repeats(action: Tensor) -> Tensor:

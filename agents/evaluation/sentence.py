@@ -88,6 +88,8 @@ def analyze_sentence(
 ) -> Sentence:
     """Decode sentence ``index`` of ``split``; query student and teacher at each of its prefixes.
 
+    It needs no chunks, which hold at least one row: one sentence.
+
     Raises:
         UserError: there is no such split or sentence.
     """

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch.nn.functional as F
-
 from agents.evaluation.outputs import generate_texts, subset
 from agents.generation.decoder import Decoder
 from agents.generation.rollout import eval_mode
+from agents.losses.sequence import clone
 from agents.precision import precision
 from textgen_env.data.batching import sequential_batches
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError
 from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import Task
-from textgen_env.types import Policy
+from textgen_env.types import Policy, select_positions
 
-MAX_BATCH_TOKENS = 1024  # padding included; bounds the memory of the logits
+MAX_BATCH_TOKENS = 1024  # padding included
 
 
 def mean_nll(policy: Policy, task: Task, split: Split, dtype: str, device: str) -> float:
@@ -34,9 +33,8 @@ def mean_nll(policy: Policy, task: Task, split: Split, dtype: str, device: str) 
     with eval_mode(policy), precision(dtype, device):
         for batch in sequential_batches(split, MAX_BATCH_TOKENS, task.limit):
             batch = batch.to(device)
-            logits = policy(batch.source, batch.prefix, batch.mask).float()  # [N, V]
-            target = batch.target[batch.mask]  # [N]
-            total += F.cross_entropy(logits, target, reduction="sum").item()
+            action = select_positions(batch.target, batch.mask_cpu)  # [N]
+            total += clone(policy, batch, action).sum.item()
             tokens += batch.tokens
     return total / tokens
 

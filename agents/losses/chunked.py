@@ -1,4 +1,4 @@
-"""Chunks of a batch, whose logits are never in memory together."""
+"""Sums over chunks of a batch, whose logits are never in memory together."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-Chunk = tuple[slice, slice]  # of the B rows, and of their positions among all N
+Chunk = tuple[Any, slice]  # its rows, and the slice of the N positions that they hold
 # the features [n, D] of a chunk, and the chunk → the sum of its losses
-ChunkLoss = Callable[[Tensor, slice, slice], Tensor]
+ChunkLoss = Callable[[Tensor, Any, slice], Tensor]
 
 
 def chunked_sum(

@@ -5,25 +5,24 @@ All are computed in float32, in nats.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from itertools import accumulate
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from agents.losses.chunked import Chunk, chunked_sum
+from agents.losses.chunked import chunked_sum
 from agents.losses.loss import Loss
+from textgen_env.chunks import chunks
 from textgen_env.errors import Range, check_range, unknown
 from textgen_env.oracles.policy import keep_top_k
 from textgen_env.types import LOG_ZERO, Batch, Oracle, Policy, select_positions
 
 # logits [n, V], log-probabilities [n, V] or tokens [n] → the mean over n positions
 PositionLoss = Callable[[Tensor, Tensor], Tensor]
+# logits [n, V] of a chunk, its rows, the slice of its positions → the sum of its losses
+LogitsLoss = Callable[[Tensor, Batch, slice], Tensor]
 TAILS = ("drop", "bucket")
-# Logits of a chunk. Tensors of up to 32 MiB stay on glibc's heap; a GPU needs more work at once.
-MAX_LOGITS, GPU_FACTOR = 1 << 23, 4
 
 
 def nll(logits: Tensor, target: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -55,16 +54,33 @@ def checked_smoothing(label_smoothing: float) -> float:
     return label_smoothing
 
 
-def clone(policy: Policy, batch: Batch, action: Tensor, smoothing: float = 0.0) -> Loss:
-    """Behavioral cloning: ``nll`` of ``action`` ``[N]`` at the N real positions of ``batch``."""
-    features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
+def chunked_loss(policy: Policy, batch: Batch, loss: LogitsLoss) -> Loss:
+    """The sum of ``loss`` over the N real positions of ``batch``, one chunk at a time.
 
-    def chunk_loss(chunk: Tensor, _: slice, positions: slice) -> Tensor:
-        return nll(policy.head(chunk), action[positions], smoothing) * len(chunk)
+    Only the gradient of a chunk is kept, so that no tensor has N·V elements. A chunk holds whole
+    rows, so that its loss may depend on their later positions.
+
+    Args:
+        policy: the student.
+        batch: with the prefixes to train on.
+        loss: of the policy's logits of a chunk. It may query the oracle, as it is called once.
+    """
+    features = policy.features(*batch.states)  # [N, D]
+
+    def chunk_loss(chunk: Tensor, rows: Batch, positions: slice) -> Tensor:
+        return loss(policy.head(chunk), rows, positions)
 
     split = chunks(batch, policy.vocabulary_size)
-    total = chunked_sum(chunk_loss, features, split, policy.parameters())
-    return Loss(total, len(features))
+    return Loss(chunked_sum(chunk_loss, features, split, policy.parameters()), len(features))
+
+
+def clone(policy: Policy, batch: Batch, action: Tensor, smoothing: float = 0.0) -> Loss:
+    """Behavioral cloning: ``nll`` of ``action`` ``[N]`` at the N real positions of ``batch``."""
+
+    def chunk_loss(logits: Tensor, _: Batch, positions: slice) -> Tensor:
+        return nll(logits, action[positions], smoothing) * len(logits)
+
+    return chunked_loss(policy, batch, chunk_loss)
 
 
 def with_nll(loss: Loss, policy: Policy, references: Batch, share: float) -> Loss:
@@ -95,10 +111,7 @@ def distillation_loss(
     top_k: int = 0,
     tail: str = "drop",
 ) -> Loss:
-    """``loss`` between student and oracle at the N real positions of ``batch``.
-
-    Oracle and student are queried chunk by chunk, and only the gradient of a chunk is kept: no
-    tensor has N·V elements.
+    """``loss`` between student and oracle at the N real positions of ``batch``, in chunks.
 
     Args:
         policy: the student.
@@ -114,14 +127,12 @@ def distillation_loss(
         The loss. For ``cross_entropy`` it has the metric "kl", KL(oracle ‖ student): the loss minus
         the oracle's entropy.
     """
-    features = policy.features(batch.source, batch.prefix, batch.mask_cpu)  # [N, D]
-    entropy = torch.zeros((), device=features.device)
+    entropy = torch.zeros((), device=batch.source.device)
     bucket = tail == "bucket" and 0 < top_k < policy.vocabulary_size
 
-    def chunk_loss(chunk: Tensor, rows: slice, _: slice) -> Tensor:
+    def chunk_loss(logits: Tensor, rows: Batch, _: slice) -> Tensor:
         with torch.no_grad():
-            states = batch.source[rows], batch.prefix[rows], batch.mask_cpu[rows]
-            log_probs = oracle.log_probs(*states)  # [n, V]
+            log_probs = oracle.log_probs(*rows.states)  # [n, V]
             if bucket:
                 index = log_probs.topk(top_k).indices  # [n, k]
                 log_probs = bucket_tail(log_probs, index)  # [n, k + 1]
@@ -129,15 +140,14 @@ def distillation_loss(
                 log_probs = keep_top_k(log_probs, top_k)
             if loss is cross_entropy:
                 entropy.sub_((log_probs.float().exp() * log_probs.clamp(min=LOG_ZERO)).sum())
-        logits = policy.head(chunk)  # [n, V]
         if bucket:
             logits = bucket_tail(logits.float(), index)
-        return loss(logits, log_probs) * len(chunk)
+        return loss(logits, log_probs) * len(logits)
 
-    split = chunks(batch, policy.vocabulary_size)
-    total = chunked_sum(chunk_loss, features, split, policy.parameters())
-    metrics = {"kl": (total.detach() - entropy) / len(features)} if loss is cross_entropy else {}
-    return Loss(total, len(features), metrics)
+    total = chunked_loss(policy, batch, chunk_loss)
+    if loss is cross_entropy:
+        total.metrics = {"kl": (total.sum.detach() - entropy) / total.weight}
+    return total
 
 
 def bucket_tail(logits: Tensor, index: Tensor) -> Tensor:
@@ -162,19 +172,3 @@ def checked_nll(share: float) -> float:
     """Return ``share``, the key ``nll``; raise UserError unless it is in [0, 1)."""
     check_range("nll", share, Range(0, 1, "most"))
     return share
-
-
-def chunks(batch: Batch, vocabulary_size: int) -> Iterator[Chunk]:
-    """Split a batch into chunks of whole rows with at most ``MAX_LOGITS`` logits, if one row fits.
-
-    On a GPU a chunk may be ``GPU_FACTOR`` times as large.
-
-    Yields:
-        The rows of a chunk, and the slice of the N real positions that these rows hold.
-    """
-    ends, row, position = list(accumulate(batch.length.tolist())), 0, 0
-    limit = MAX_LOGITS * (GPU_FACTOR if batch.source.is_cuda else 1) // vocabulary_size
-    while row < len(ends):
-        last = max(row + 1, bisect_right(ends, position + limit))
-        yield slice(row, last), slice(position, ends[last - 1])
-        row, position = last, ends[last - 1]

@@ -217,7 +217,10 @@ def error_after_fall(policy: Policy, task: Task) -> float:
 def _sampling_probs(
     policy: Policy, source: Tensor, prefix: Tensor, mask: Tensor | None = None
 ) -> Tensor:
-    """The distributions from which the policy samples, ``[B, T, V]`` or ``[N, V]``."""
+    """The distributions from which the policy samples, ``[B, T, V]`` or ``[N, V]``.
+
+    They are not computed in chunks, as Tightrope-v0 has few tokens.
+    """
     with eval_mode(policy):
         return allowed_log_probs(policy(source, prefix, mask)).exp()
 

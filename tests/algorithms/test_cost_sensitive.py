@@ -100,8 +100,11 @@ class ConstantPolicy(torch.nn.Module):
         self.vocabulary_size = size
         self.logits = torch.nn.Parameter(20.0 * torch.eye(size)[token])
 
-    def forward(self, source, prefix, mask):
-        return self.logits.expand(int(mask.sum()), -1)
+    def features(self, source, prefix, mask):
+        return torch.ones(int(mask.sum()), 1)
+
+    def head(self, features):
+        return features * self.logits
 
 
 @pytest.mark.parametrize("kind", [MiniLLM, LOLS, AggreVaTeD])

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.distributions import Categorical
 
-from agents.losses import sequence
 from agents.losses.divergences import DIVERGENCES, forward_kl, make_divergence, reverse_kl
 from agents.losses.sequence import (
     bucket_tail,
@@ -130,7 +129,7 @@ def test_chunks_bound_the_logits_and_change_neither_value_nor_gradient(
     policy, oracle, results = EmbeddingPolicy().eval(), BigramOracle(), []
     longest_row = 5 * policy.vocabulary_size
     for limit, expected in ((1 << 20, [10]), (max_logits, chunks)):
-        monkeypatch.setattr(sequence, "MAX_LOGITS", limit)
+        monkeypatch.setattr("textgen_env.chunks.MAX_LOGITS", limit)
         policy.sizes.clear()
         oracle.queried.clear()
         loss = LOSSES[name](policy, oracle, batch)
@@ -145,7 +144,7 @@ def test_chunks_bound_the_logits_and_change_neither_value_nor_gradient(
 
 @pytest.mark.parametrize("max_logits", [1 << 20, 44])
 def test_batch_losses_equal_those_of_their_logits(batch, max_logits, monkeypatch):
-    monkeypatch.setattr(sequence, "MAX_LOGITS", max_logits)
+    monkeypatch.setattr("textgen_env.chunks.MAX_LOGITS", max_logits)
     policy, oracle = EmbeddingPolicy().eval(), BigramOracle()
     logits = policy.head(policy.features(batch.source, batch.prefix, batch.mask))
     log_probs, target = oracle.table[batch.prefix[batch.mask]], batch.target[batch.mask]
@@ -167,7 +166,7 @@ def test_batch_losses_equal_those_of_their_logits(batch, max_logits, monkeypatch
 def test_chunks_do_not_change_dropout(batch, monkeypatch):
     policy, results = EmbeddingPolicy(), []
     for limit in (1 << 20, 44):
-        monkeypatch.setattr(sequence, "MAX_LOGITS", limit)
+        monkeypatch.setattr("textgen_env.chunks.MAX_LOGITS", limit)
         torch.manual_seed(5)
         loss = distillation_loss(policy, BigramOracle(), batch, cross_entropy).mean
         results.append((loss, torch.rand(1)))

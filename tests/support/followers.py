@@ -44,6 +44,11 @@ class Follower(nn.Module):
         logits = torch.where(lost[..., None], unk, expert)  # [B, T, V]
         return logits if mask is None else logits[mask]
 
+    features = forward
+
+    def head(self, logits: Tensor) -> Tensor:
+        return logits
+
     def start(self, source: Tensor, steps: int) -> FollowerState:
         return FollowerState(source, source[:, :0])
 

@@ -26,6 +26,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import torch
 
+from textgen_env.chunks import row_chunks
 from textgen_env.errors import UserError, unknown
 from textgen_env.imports import import_object
 from textgen_env.metrics.bleu_tokenizer import SAMPLE, bleu_metric
@@ -197,8 +198,14 @@ class ExpertLogProb:
         self, episodes: EpisodeBatch, mask: np.ndarray, expert_action: np.ndarray | None = None
     ) -> np.ndarray:
         """See ``Reward``."""
-        log_probs = self.oracle.log_probs(*_oracle_inputs(episodes, mask)).cpu().numpy()  # [N, V]
-        return log_probs[np.arange(len(log_probs)), episodes.action[mask]].astype(np.float64)
+        source, prefix, selected = _oracle_inputs(episodes, mask)
+        action = torch.from_numpy(episodes.action[mask])[:, None]  # [N, 1]
+        chosen = []
+        split = row_chunks(selected.sum(1), self.oracle.vocabulary_size, source.device)
+        for rows, positions in split:
+            log_probs = self.oracle.log_probs(source[rows], prefix[rows], selected[rows])  # [n, V]
+            chosen.append(log_probs.gather(1, action[positions].to(log_probs.device)).cpu())
+        return torch.cat(chosen).squeeze(1).double().numpy()
 
 
 @dataclass(frozen=True)

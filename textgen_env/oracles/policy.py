@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from textgen_env.chunks import row_chunks
 from textgen_env.data.vocabulary import Vocabulary, check_vocabulary
 from textgen_env.errors import Range, check_range
 from textgen_env.profiler import phase
@@ -54,8 +55,12 @@ class PolicyOracle:
 
     @phase("teacher")
     def action(self, source: Tensor, prefix: Tensor, mask: Tensor | None = None) -> Tensor:
-        """See ``Oracle.action``: the argmax."""
-        return self._logits(source, prefix, mask).argmax(-1)
+        """See ``Oracle.action``: the argmax, in chunks."""
+        selected = torch.ones_like(prefix, dtype=torch.bool) if mask is None else mask  # [B, T]
+        split = row_chunks(selected.sum(1), self.vocabulary_size, prefix.device)
+        queries = ((source[rows], prefix[rows], selected[rows]) for rows, _ in split)
+        action = torch.cat([self._logits(*query).argmax(-1) for query in queries])  # [N]
+        return action.view(prefix.shape) if mask is None else action
 
     def demonstrate(self, source: Tensor, limit: int | Tensor) -> Trajectories:
         """See ``Oracle.demonstrate``: generated with ``decode``."""
