@@ -10,6 +10,7 @@ from functools import cache
 import pytest
 import torch
 
+from agents.algorithms import Clock
 from agents.losses import sequence
 from agents.training.checkpoint import load_tensors, state_tensors
 from agents.training.config import TrainConfig
@@ -17,6 +18,7 @@ from agents.training.rounds import run_round
 from agents.training.saving import Checkpoints
 from agents.training.state import TrainerState
 from agents.training.trainer import train_policy
+from support.distributions import Distributions
 from support.learners import ALGORITHMS, batch_of, first_loss, make, small_policy, teacher
 from textgen_env.data.batching import Batches
 from textgen_env.oracles.policy import PolicyOracle
@@ -65,7 +67,10 @@ def test_losses_of_sub_batches_add_up(task, name, count):
 
 
 def gradients(task, accumulate, name, settings):
-    """The gradient of every update of three rounds; plain gradient steps follow them."""
+    """The gradient of every update of three rounds, and the numbers of updates and of queries.
+
+    Plain gradient steps follow the gradients.
+    """
     algorithm, state = fresh(name, task, **settings), TrainerState()
     policy = algorithm.policy
     weights = [*policy.parameters(), *algorithm.parameters()]
@@ -81,7 +86,7 @@ def gradients(task, accumulate, name, settings):
                     weight.grad = None
             algorithm.updated()
             state.step += 1
-    return updates, state.step
+    return updates, (state.step, algorithm.oracle.queries)
 
 
 @pytest.mark.parametrize(
@@ -95,18 +100,52 @@ def gradients(task, accumulate, name, settings):
 )
 def test_an_accumulated_gradient_is_that_of_the_whole_batch(task, name, settings):
     """At every update: of a group of batches, of the same episodes, of samples of a dataset."""
-    whole, steps = gradients(task, 1, name, settings)
-    parts, steps_of_parts = gradients(task, 3, name, settings)
+    whole, (steps, _) = gradients(task, 1, name, settings)
+    parts, (steps_of_parts, _) = gradients(task, 3, name, settings)
     assert steps == steps_of_parts >= 3
     torch.testing.assert_close(parts, whole, rtol=1e-5, atol=1e-5)
 
 
+def whole_sum(loss, features, chunks, weights):
+    """What ``chunked_sum`` computes, by plain autograd."""
+    return sum(loss(features[positions], rows, positions) for rows, positions in chunks)
+
+
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_chunks_of_the_logits_change_no_gradient(task, name, monkeypatch):
-    whole, _ = gradients(task, 1, name, {})
-    monkeypatch.setattr(sequence, "MAX_LOGITS", 1)  # every row is a chunk
-    chunks, _ = gradients(task, 1, name, {})
-    torch.testing.assert_close(chunks, whole, rtol=1e-5, atol=1e-5)
+def test_chunks_change_neither_gradients_nor_queries(task, name, monkeypatch):
+    """Of one position, of three, or all; but of at least one row."""
+    with monkeypatch.context() as patch:
+        patch.setattr(sequence, "chunked_sum", whole_sum)
+        whole, counts = gradients(task, 1, name, {})
+    for positions in (1, 3, 10**6):
+        max_logits = positions * len(task.vocabulary)
+        monkeypatch.setattr("textgen_env.chunks.MAX_LOGITS", max_logits)
+        chunked, counts_of_chunks = gradients(task, 1, name, {})
+        assert counts_of_chunks == counts
+        torch.testing.assert_close(chunked, whole, rtol=1e-5, atol=1e-5)
+
+
+# Their losses need the distributions [B, V] of one step of each row.
+ONE_STEP = {"lols", "aggrevated"}
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_no_distributions_of_a_whole_batch_exist(name, monkeypatch):
+    # Nothing but a distribution has 18 columns.
+    task = copy.load(symbols=14, max_length=5, horizon=8, train=100, valid=5, test=5)
+    monkeypatch.setattr("textgen_env.chunks.MAX_LOGITS", 1)  # every row is a chunk
+    algorithm, batch = fresh(name, task), batch_of(task)
+    watched = Distributions(algorithm.policy)
+    watched.watch(algorithm.policy, monkeypatch, first=True)
+    if isinstance(algorithm.oracle, PolicyOracle):
+        watched.watch(algorithm.oracle.policy, monkeypatch)
+    with watched:
+        loss = first_loss(algorithm, batch, Clock(0, 9, 10))  # most rows are the student's
+        if name not in ONE_STEP:
+            assert not watched.alive
+        loss.sum.backward()
+    most = len(batch) if name in ONE_STEP else task.horizon
+    assert 0 < max(watched.rows) <= most < batch.tokens
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)

@@ -198,14 +198,15 @@ class ExpertLogProb:
         self, episodes: EpisodeBatch, mask: np.ndarray, expert_action: np.ndarray | None = None
     ) -> np.ndarray:
         """See ``Reward``."""
-        source, prefix, selected = _oracle_inputs(episodes, mask)
+        inputs = _oracle_inputs(episodes, mask)
         action = torch.from_numpy(episodes.action[mask])[:, None]  # [N, 1]
-        chosen = []
-        split = row_chunks(selected.sum(1), self.oracle.vocabulary_size, source.device)
-        for rows, positions in split:
-            log_probs = self.oracle.log_probs(source[rows], prefix[rows], selected[rows])  # [n, V]
-            chosen.append(log_probs.gather(1, action[positions].to(log_probs.device)).cpu())
-        return torch.cat(chosen).squeeze(1).double().numpy()
+
+        def chosen(rows: slice, positions: slice) -> torch.Tensor:
+            log_probs = self.oracle.log_probs(*(tensor[rows] for tensor in inputs))  # [n, V]
+            return log_probs.gather(1, action[positions].to(log_probs.device)).cpu()  # [n, 1]
+
+        split = row_chunks(inputs[2].sum(1), self.oracle.vocabulary_size, inputs[0].device)
+        return torch.cat([chosen(*chunk) for chunk in split]).squeeze(1).double().numpy()
 
 
 @dataclass(frozen=True)
