@@ -177,7 +177,7 @@ def relabel(oracle: Oracle, batch: Batch, which: Tensor) -> Tensor:
     """Targets ``[B, T]`` with the oracle's actions in the rows ``which``, a CPU mask ``[B]``."""
     rows, target = batch.rows(which), batch.target.clone()
     if len(rows):
-        action = oracle.action(rows.source, rows.prefix, rows.mask_cpu)
+        action = oracle.action(*rows.states)
         target[which[:, None] & batch.mask_cpu] = action
     return target
 

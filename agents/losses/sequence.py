@@ -63,7 +63,7 @@ def chunked_loss(policy: Policy, batch: Batch, loss: LogitsLoss) -> Loss:
     Args:
         policy: the student.
         batch: with the prefixes to train on.
-        loss: of the policy's logits of a chunk. It may query the oracle, as it is called once.
+        loss: of the policy's logits of a chunk. It is called once, so it may query the oracle.
     """
     features = policy.features(*batch.states)  # [N, D]
 
