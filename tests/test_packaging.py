@@ -74,7 +74,7 @@ def distributions(package: str) -> set[str]:
     return {*map(normalized, DISTRIBUTIONS.get(package, [package]))}
 
 
-ELSEWHERE = {"trl"}  # benchmarks/trl/peer.py runs in an environment of its own
+ELSEWHERE = {"trl"}  # benchmarks/trl/peer*.py run in an environment of their own
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

@@ -55,10 +55,10 @@ def export_model(policy: nn.Module, task: Task, folder: Path, quantization: str)
         raise UserError(
             f"CTranslate2 does not support {name}: export a run with student=transformer or hf"
         )
-    if task.template:
+    if task.template and not isinstance(policy, PretrainedPolicy):
         raise UserError(
-            f"{task.id}: a chat model is not exported to CTranslate2; the folder model of a run "
-            "with student=hf is one that transformers opens"
+            f"{task.id}: a {type(policy).__name__} has no tokenizer of transformers, which renders "
+            "conversations for CTranslate2: export a run with student=hf"
         )
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.bin").is_file():
         raise UserError(
@@ -70,7 +70,7 @@ def export_model(policy: nn.Module, task: Task, folder: Path, quantization: str)
             parts = Path(temporary)
             if isinstance(policy, PretrainedPolicy):
                 fields = pretrained.save(policy, task, parts, quantization)
-                template = pretrained.README
+                template = pretrained.CHAT_README if task.template else pretrained.README
             else:
                 fields = _save(policy, task, parts, quantization)
                 template = README

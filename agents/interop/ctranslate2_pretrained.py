@@ -26,7 +26,7 @@ from textgen_env.types import EOS, PAD, Trajectories
 # What the converter reads in the config of a BART, where transformers no longer has it.
 BART = {"normalize_before": False, "normalize_embedding": True}
 VOCABULARIES = "shared_vocabulary.json", "vocabulary.json"
-README = Path(__file__).with_suffix(".md")  # template
+README, CHAT_README = Path(__file__).with_suffix(".md"), Path(__file__).with_name("chat.md")
 TRANSLATE = """\
 results = model.translate_batch(
         prompts, target_prefix=[forced] * len(prompts), beam_size=1, max_batch_size=64,
@@ -49,11 +49,12 @@ class PolicyConverter(TransformersConverter):
     Args:
         folder: the model and its tokenizer, as ``AutoModel`` and ``AutoTokenizer`` open them.
         allowed: ids that the policy generates.
+        end: the token that ends an output, which in a chat may be another than the tokenizer's EOS.
     """
 
-    def __init__(self, folder: Path, allowed: Iterable[int]) -> None:
+    def __init__(self, folder: Path, allowed: Iterable[int], end: str) -> None:
         super().__init__(str(folder))
-        self.allowed = torch.tensor([*allowed])
+        self.allowed, self.end = torch.tensor([*allowed]), end
 
     def _load(self) -> Any:
         spec = super()._load()
@@ -61,6 +62,7 @@ class PolicyConverter(TransformersConverter):
         bias = torch.full((projection.weight.shape[0],), -1e9)
         own = torch.as_tensor(projection.bias).float() if projection.has_bias() else torch.zeros(())
         projection.bias = bias.index_fill_(0, self.allowed, 0.0) + own
+        spec.config.eos_token = self.end
         for name in ("bos_token", "unk_token"):  # CTranslate2 cannot load a model without them
             if getattr(spec.config, name) is None:
                 setattr(spec.config, name, spec.config.eos_token)
@@ -68,7 +70,7 @@ class PolicyConverter(TransformersConverter):
 
 
 def save(policy: PretrainedPolicy, task: Task, folder: Path, quantization: str) -> dict[str, Any]:
-    """Convert the model, its adapter merged, and save it with its own ``tokenizer.json``.
+    """Convert the model, its adapter merged, and save it with its own tokenizer.
 
     Args:
         policy: the student.
@@ -77,7 +79,7 @@ def save(policy: PretrainedPolicy, task: Task, folder: Path, quantization: str) 
         quantization: a type of CTranslate2.
 
     Returns:
-        What the template ``README`` needs to know of the model.
+        What the template ``README`` or ``CHAT_README`` needs to know of the model.
 
     Raises:
         UserError: CTranslate2 cannot convert such a model.
@@ -92,14 +94,18 @@ def save(policy: PretrainedPolicy, task: Task, folder: Path, quantization: str) 
         if kind == "bart":
             config = model / "config.json"
             config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | BART))
+        tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+        end = tokenizer.convert_ids_to_tokens(int(policy.ids[EOS]))
         try:
             _check_start(policy)
-            converter = PolicyConverter(model, set(_ids(policy).values()))
+            converter = PolicyConverter(model, set(_ids(policy).values()), end)
             converter.convert(str(folder), quantization=quantization, force=True)
         except Exception as error:  # the converters raise errors of any type
             reason = " ".join(str(error).split()).partition(" (supported")[0][:300]
             raise UserError(f"CTranslate2 cannot convert this {kind} model: {reason}") from error
-        tokenizer = AutoTokenizer.from_pretrained(model, local_files_only=True)
+        if task.template:  # also with its own template, for transformers to open
+            for name, data in policy.files.items():
+                (folder / name).write_bytes(data)
         tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     return _prompt_fields(policy, _names(folder)) | {
         "engine": "Translator" if policy.has_encoder else "Generator",

@@ -88,7 +88,8 @@ def resumed_model(config: DictConfig) -> Path | None:
 
     It replaces ``student.path``, which may be gone; the checkpoint has the weights.
     """
-    if config.student.name != "hf" or not (config.resume and config.out):
+    resumed = config.get("resume") and config.out  # interop.py has no such key
+    if config.student.name != "hf" or not resumed:
         return None
     folder = Path(config.out)
     return folder / PRETRAINED if (folder / LAST).is_file() else None

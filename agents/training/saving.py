@@ -24,6 +24,7 @@ from agents.training.checkpoint import (
     save_tensors,
     state_tensors,
 )
+from agents.training.signals import Interrupted, handle_signals, raise_interrupted
 from agents.training.state import TrainerState, read_trainer_state
 from agents.training.unsaved import check_unsaved_state, unsaved_state
 from textgen_env.data.files import CorruptFileError
@@ -76,6 +77,7 @@ class Checkpoints:
             UserError: ``last`` is corrupted, or belongs to a different training.
         """
         self.policy, self.algorithm, self.optimizer = policy, algorithm, optimizer
+        self.steps = steps
         state_tensors(algorithm)  # raises now, before the training, if it cannot be saved
         state = self._restore(steps, validate) if validate else TrainerState()
         self._unsaved = unsaved_state(algorithm, policy)
@@ -174,10 +176,12 @@ class Checkpoints:
 
         Raises:
             UserError: a weight or a metric is not finite.
+            Interrupted: a signal arrived; ``state`` is unchanged.
         """
         self._check_weights(state.step)
         start = time.perf_counter()
-        metrics = validate()
+        with handle_signals(raise_interrupted):  # it changes nothing, so it may end anywhere
+            metrics = validate()
         state.cost.validation_seconds += time.perf_counter() - start
         if not all(map(math.isfinite, metrics.values())):
             raise self._stopped(f"validation after step {state.step}: {metrics}")
@@ -189,6 +193,12 @@ class Checkpoints:
         if state.best is None or score >= state.best:
             state.best, state.best_step = score, state.step
         return metrics
+
+    def stop_on(self, signals: list[int], state: TrainerState) -> None:
+        """Raise ``Interrupted`` if a signal has arrived; ``state`` is saved."""
+        if signals:
+            step = f"interrupted after step {state.step} of {self.steps}"
+            raise Interrupted(f"{step} ({self.phase}); saved in {self.last}", signals[0])
 
     def check_finite(self, worst: Tensor | None) -> None:
         """Stop a training whose loss or gradient is not finite.

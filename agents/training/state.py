@@ -51,6 +51,7 @@ class TrainerState:
         best_step: the step of ``best``; of equal scores the later one.
         improved_step: the step at which ``best`` was reached first.
         waited: validations since then.
+        validation_due: whether the validation of ``step`` is still to be done.
         cost: tokens and seconds so far.
         profile: seconds of the updates by phase.
     """
@@ -61,6 +62,7 @@ class TrainerState:
     best_step: int = 0
     improved_step: int = 0
     waited: int = 0
+    validation_due: bool = False
     cost: Cost = field(default_factory=Cost)
     profile: dict[str, float] = field(default_factory=dict)
 
@@ -86,6 +88,7 @@ PROGRESS = {
     "best_step": COUNT,
     "improved_step": COUNT,
     "waited": COUNT,
+    "validation_due?": bool,  # runs of earlier versions have none
     "cost": COST,
     "profile": {"*": SECONDS},
 }

@@ -75,10 +75,12 @@ def train_policy(
         fork_rng(),
     ):
         if config.validate_first and state.step == 0:
-            metrics = checkpoints.validate(validate, state)
-            algorithm.validated(metrics)
-            logger.log(0, {**metrics, **asdict(state.cost)})
+            state.validation_due, state.best = True, None
+        if state.validation_due:  # also if a signal has ended it
+            if metrics := _validate(algorithm, validate, checkpoints, state, signals):
+                logger.log(state.step, {**metrics, **asdict(state.cost)})
             checkpoints.save(state)
+            checkpoints.stop_on(signals, state)
         meter = Meter(state.cost)
         while state.step < config.steps and not state.exhausted(config.patience):
             first = state.step
@@ -92,6 +94,7 @@ def train_policy(
                     logger.advance()
             state.cost.add(profiler.counts, sum(state.profile.values()))
             validation_due = _is_due(first, state.step, config.steps, config.validations)
+            state.validation_due = validation_due
             log_due = validation_due or _is_due(first, state.step, config.steps, LOGS)
             # Checking every step would synchronize a GPU each time.
             if log_due or signals or norm.device.type == "cpu":
@@ -100,18 +103,12 @@ def train_policy(
                 seconds = {f"{name}_seconds": value for name, value in state.profile.items()}
                 metrics = {**meter.means(state.cost), "lr": lr, **seconds}
                 if validation_due:
-                    metrics |= checkpoints.validate(validate, state)
-                    metrics["validations_without_improvement"] = state.waited
-                    algorithm.validated(metrics)
+                    metrics |= _validate(algorithm, validate, checkpoints, state, signals)
                 logger.log(state.step, {**metrics, **asdict(state.cost)})
                 meter = Meter(state.cost)
             if validation_due or signals:
                 checkpoints.save(state)
-            if signals:
-                step = f"interrupted after step {state.step} of {config.steps}"
-                raise Interrupted(
-                    f"{step} ({checkpoints.phase}); saved in {checkpoints.last}", signals[0]
-                )
+            checkpoints.stop_on(signals, state)
     if state.step < config.steps:
         console.print(
             f"{checkpoints.phase}: stopped after step {state.step} of {config.steps}: no better "
@@ -148,6 +145,26 @@ def optimizer_step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return norm
+
+
+def _validate(
+    algorithm: Algorithm,
+    validate: Validate,
+    checkpoints: Checkpoints,
+    state: TrainerState,
+    signals: list[int],
+) -> dict[str, float]:
+    """Validate, and tell the algorithm; a signal ends it, and it stays due for a resume."""
+    if signals:
+        return {}
+    try:
+        metrics = checkpoints.validate(validate, state)
+    except Interrupted as error:
+        signals.append(error.number)
+        return {}
+    state.validation_due = False
+    algorithm.validated(metrics)
+    return {**metrics, "validations_without_improvement": state.waited}
 
 
 def _is_due(before: int, after: int, steps: int, times: int) -> bool:

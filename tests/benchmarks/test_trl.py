@@ -9,7 +9,8 @@ import torch
 
 pytest.importorskip("transformers", reason="the extra hf is not installed")
 
-from benchmarks.trl import material, ours
+from benchmarks.trl import masks, material, ours
+from support.chat_templates import fast_tokenizer, save_chat_model
 
 SIZES = material.Sizes(vocabulary=50, width=64, student=1, teacher=2)
 
@@ -54,3 +55,30 @@ def test_a_step_generates_queries_and_learns_with_checkpointing():
     assert min(answer.values()) > 0
     parts = answer["generation"] + answer["teacher"] + answer["gradient"]
     assert parts == pytest.approx(answer["step"], rel=0.05)
+
+
+def test_learned_tokens_are_compared_turn_by_turn(tmp_path, monkeypatch):
+    """On a template that marks its turns as TRL's training templates do."""
+    monkeypatch.setattr(masks, "CHATS", masks.CHATS[:3])  # without those that merge with a prompt
+    save_chat_model(tmp_path / "chatml", "chatml")
+    theirs, chats = fast_tokenizer("chatml"), masks.conversations("chatml")
+    rows = []
+    for chat in chats:
+        options = {"return_dict": True, "return_assistant_tokens_mask": True}
+        output = theirs.apply_chat_template(chat, **options)
+        pairs = zip(output["input_ids"], output["assistant_masks"], strict=True)
+        rows.append([output["input_ids"], [token if mask else -100 for token, mask in pairs]])
+    row = masks.table_row(tmp_path, "chatml, every turn", rows)
+    turns = [message for chat in chats for message in chat if message["role"] == "assistant"]
+    tokens = sum(label != -100 for _, labels in rows for label in labels)
+    assert [cell.strip() for cell in row.split("|")[1:-1]][:3] == [
+        "chatml, every turn",
+        str(len(turns)),
+        str(tokens),
+    ]
+    rows[0][1] = [*rows[0][1][:-1], rows[0][0][-1]]  # also the line end after EOS
+    row = masks.table_row(tmp_path, "chatml, every turn", rows)
+    assert r"'\n' × 1 | 0 |" in row
+    assert "| other, every turn | refused by TRL: no such |" in masks.table_row(
+        tmp_path, "other, every turn", "no such. Rest"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,16 @@ from torch.nn.utils.rnn import pad_sequence
 
 from agents.generation.decoding import greedy
 from agents.policies.pretrained import PretrainedPolicy, load_pretrained
+from agents.text import TextSettings
 from support.cases import others_slow
-from support.exports import HORIZON, TASK
+from support.chat_templates import save_chat_model
+from support.chats import CONTEXT, conversation
+from support.exports import HORIZON, TASK, run_readme
 from support.pretrained_models import FAMILIES, LINES, SMALL, save, unigram
+from textgen_env.data.chat import Conversation
+from textgen_env.data.chat_template import ChatTemplate
+from textgen_env.data.corpus import Pairs
+from textgen_env.data.limit import Limit
 from textgen_env.errors import UserError
 from textgen_env.types import EOS
 
@@ -57,15 +65,49 @@ def student(family: str, folder: Path) -> PretrainedPolicy:
 def test_exported_greedy_decoding_equals_ours(family, tmp_path):
     policy = student(family, tmp_path / "model")
     task = TASK.with_vocabulary(policy.vocabulary)
-    export.export_model(policy, task, tmp_path / "exported", "float32")
-    decode = export.load_decoders(tmp_path / "exported", policy, policy.vocabulary)(4)
     rows = policy.vocabulary.encode_many([*LINES, *LINES[::-1], "a", "mann"])
     source = pad_sequence([torch.tensor([*ids, EOS]) for ids in rows], batch_first=True)
+    check_equal_outputs(policy, task, source, tmp_path / "exported")
+
+
+@pytest.mark.parametrize("family", others_slow(["llama", "chatml", "gemma"], "llama", "gemma"))
+def test_an_exported_chat_model_answers_as_ours(family, tmp_path):
+    """Also where the end of a turn is not the tokenizer's EOS."""
+    torch.manual_seed(0)
+    path = str(save_chat_model(tmp_path / "model", family))
+    policy = load_pretrained(path, template=ChatTemplate()).requires_grad_(False)
+    for weight in policy.parameters():
+        weight.add_(torch.randn_like(weight), alpha=0.3)
+    limits = {"source_limit": 200, "limit": Limit(HORIZON)}
+    chat = Pairs([Conversation(conversation(0)[:1]).to_text()], [("the dog",)])
+    corpus = replace(TASK.corpus, splits=dict.fromkeys(TASK.corpus.splits, chat))
+    tokens = {"vocabulary": policy.vocabulary, "template": policy.template}
+    task = replace(TASK, corpus=corpus, splits={}, **tokens, **limits)
+    settings = TextSettings.from_task(task)
+    chats = [conversation(number, turns)[:-1] for number in range(4) for turns in (1, 3)]
+    chats += [] if family == "gemma" else [CONTEXT + chats[0]]
+    lines = [*LINES, "", "  <s> two </s> ", "Ä 的"]
+    texts = [Conversation(chat).to_text() for chat in chats] + [line for line in lines if line]
+    rows = settings.encode(texts, policy.vocabulary).rows
+    source = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+    outputs = check_equal_outputs(policy, task, source, tmp_path / "exported")
+    expected = iter([" ".join(policy.vocabulary.decode(row).splitlines()) for row in outputs])
+    answers = dict(zip(texts, expected, strict=True))
+    stdin = "\n".join(lines).encode()
+    assert run_readme(tmp_path / "exported", stdin) == [answers.get(line, "") for line in lines]
+
+
+def check_equal_outputs(policy, task, source, folder):
+    """Greedy outputs, with a limit for all rows and with one for each, are ours; the former."""
+    export.export_model(policy, task, folder, "float32")
+    decode = export.load_decoders(folder, policy, policy.vocabulary)(4)
+    outputs = greedy(policy, source, HORIZON).action
     for limit in (HORIZON, 1 + torch.arange(len(source)) % HORIZON):
         ours, theirs = greedy(policy, source, limit), decode(source, limit)
         assert torch.equal(ours.action, theirs.action)
         assert torch.equal(ours.length, theirs.length)
-    assert len(ours.action.unique(dim=0)) > 3, "the outputs are varied"
+    assert len(outputs.unique(dim=0)) > 3, "the outputs are varied"
+    return outputs.tolist()
 
 
 def test_int8_is_smaller_and_generates_ordinary_tokens(tmp_path):

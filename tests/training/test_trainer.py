@@ -46,6 +46,47 @@ def test_ctrl_c_finishes_the_step_and_saves(straight, tmp_path):
     assert equal_weights(straight[0], resumed)
 
 
+@pytest.mark.parametrize("validation", range(4))
+def test_a_signal_ends_a_validation_and_a_resume_repeats_it(tmp_path, validation):
+    scores, received, finished = [2.0, 1.0, 3.0, 3.0], [], []
+
+    class Receiver(BC):
+        def validated(self, metrics):
+            received.append(dict(metrics))
+
+    def interrupted():
+        yield from scores[:validation]
+        signal.raise_signal(signal.SIGTERM)
+        finished.append(validation)
+
+    settings = {"algorithm": Receiver, "validate_first": True, "patience": 9}
+    straight, expected = fit(tmp_path / "straight", scores=scores, **settings)
+    told = received[:]
+    received.clear()
+    step = STEPS * validation // 3
+    with pytest.raises(Interrupted, match=f"interrupted after step {step} of 12") as error:
+        fit(tmp_path / "run", scores=interrupted(), **settings)
+    assert (error.value.number, finished) == (signal.SIGTERM, [])
+    resumed, state = fit(tmp_path / "run", resume=True, scores=scores[validation:], **settings)
+    assert received == told
+    assert equal_weights(straight, resumed)
+    assert equal_checkpoints(tmp_path / "straight", tmp_path / "run")
+    assert state.summary(9) == expected.summary(9)
+    assert state.waited == expected.waited
+    values = [
+        [row["valid_score"] for row in metrics_rows(tmp_path / name) if "valid_score" in row]
+        for name in ("straight", "run")
+    ]
+    assert values == [scores, scores]
+
+
+def test_a_validation_that_is_due_does_not_start_after_a_signal(straight, tmp_path):
+    with pytest.raises(Interrupted, match="interrupted after step 8 of 12"):
+        fit(tmp_path, at=8, action=press_ctrl_c, scores=[1])
+    resumed, _ = fit(tmp_path, resume=True)
+    assert equal_weights(straight[0], resumed)
+
+
 def test_seed_changes_the_weights(straight, tmp_path):
     assert not equal_weights(straight[0], fit(tmp_path, seed=1)[0])
 
