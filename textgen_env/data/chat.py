@@ -12,10 +12,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
-from textgen_env.data.columns import SPLIT, SURROGATE, Columns, check_unique
+from textgen_env.data.columns import SPLIT, Columns, check_unique
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.files import MAX_TEXT, is_blank
 from textgen_env.data.folders import did_you_mean
+from textgen_env.data.text import SURROGATE
 from textgen_env.errors import UserError
 
 ROLES = ("system", "user", "assistant")

@@ -13,14 +13,13 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from textgen_env.data.chat import Messages
-from textgen_env.data.files import read_text
+from textgen_env.data.files import digest, read_text
 from textgen_env.data.vocabulary import SPECIALS, Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.types import EOS, UNK
@@ -65,7 +64,7 @@ class ChatTemplate:
     @property
     def fingerprint(self) -> str:
         """Hash of all that changes the tokens of a conversation."""
-        return blake2b(json.dumps(self.to_json()).encode(), digest_size=8).hexdigest()
+        return digest(json.dumps(self.to_json()))
 
     def describe(self) -> str:
         """One line for users."""

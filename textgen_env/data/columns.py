@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,7 +15,6 @@ DOCUMENT = ("document", "dialogue", "article", "text", "source")
 SUMMARY = ("summary", "highlights", "target")
 NESTED = "translation"  # a column of datasets on the hub: one text per language
 SPLIT = "split"
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -93,11 +91,6 @@ class Columns:
         text = clean(text or "", self.unescape, where)
         if required and not text:
             raise UserError(f"{where} is empty; delete the row, or add the text")
-        if SURROGATE.search(text):
-            raise UserError(
-                f"{where} has an unpaired surrogate (half a character, such as \\ud800); "
-                "complete it"
-            )
         return text
 
     def _select(self, names: Collection[str], where: str) -> tuple[str, list[str]]:

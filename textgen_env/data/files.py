@@ -97,6 +97,11 @@ def checksum(parts: Iterable[tuple[str, bytes | memoryview]]) -> str:
     return digest.hexdigest()
 
 
+def digest(text: str) -> str:
+    """Hash of a text, 16 hex digits."""
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 def save_json(path: Path, content: Any) -> None:
     """Save JSON-serializable ``content`` atomically, with a checksum for ``load_json``."""
     text = json.dumps(content, ensure_ascii=False)
