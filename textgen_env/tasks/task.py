@@ -195,11 +195,7 @@ class Task:
         if self.template:
             encoder = ChatEncoder(self.template, self.vocabulary, self.source_limit)
             return {name: encoder.split(corpus, name) for name in corpus.splits}
-        encoded = encode_corpus(corpus, self.vocabulary, self.source_limit)
-        return {
-            name: Split(source.split(), target.split(), corpus.splits[name])
-            for name, (source, target) in encoded.items()
-        }
+        return encode_corpus(corpus, self.vocabulary, self.source_limit)
 
     def _fit(self, name: str, split: Split) -> Split:
         """Skip training pairs beyond a limit, or truncate them if there is a ``target_limit``.
