@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 from textgen_env.data.files import digest
@@ -154,3 +155,24 @@ class Corpus:
                 "their scores are too optimistic"
             )
         return "\n".join(lines)
+
+
+def local_corpus(
+    place: Path,
+    splits: dict[str, Pairs],
+    unescape: bool,
+    origin: str = "",
+    notes: tuple[str, ...] = (),
+) -> Corpus:
+    """A corpus from the user's file or folder, which gives it its name.
+
+    Args:
+        place: The file or folder.
+        splits: The pairs of each split.
+        unescape: Whether escapes were undone.
+        origin: The exact place, in words; by default ``place``.
+        notes: As in ``Corpus``.
+    """
+    name = place.resolve().name
+    name = name.partition(".")[0] if place.is_file() else name
+    return Corpus(name, "local", origin or str(place), splits, notes, Preprocessing(unescape))

@@ -134,7 +134,7 @@ def _by_source(
 
 
 def _records(path: Path) -> Iterator[Record]:
-    suffix = table_format(path)
+    suffix = table_format(path.name)
     if suffix == ".tsv":
         yield from _tsv_records(path)
     elif suffix in (".jsonl", ".json"):

@@ -22,10 +22,10 @@ BATCH = 1000  # rows of a Parquet or Arrow file that are in memory at once
 Row = tuple[str, dict[str, Any]]  # the place, such as FILE:LINE, and the values by column
 
 
-def table_format(path: Path) -> str:
+def table_format(name: str) -> str:
     """The suffix in ``FORMATS`` of a table's file name, without ``.gz``; empty for other files."""
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    return suffix if suffix in (TEXT if path.suffix == ".gz" else FORMATS) else ""
+    suffix = Path(name.removesuffix(".gz")).suffix
+    return suffix if suffix in (TEXT if name.endswith(".gz") else FORMATS) else ""
 
 
 def read_table(path: Path, columns: Columns) -> Iterator[Row]:
@@ -41,7 +41,7 @@ def read_table(path: Path, columns: Columns) -> Iterator[Row]:
     Raises:
         UserError: The file is damaged or has another format. The message names file and line.
     """
-    suffix = table_format(path)
+    suffix = table_format(path.name)
     if suffix == ".parquet":
         yield from _parquet_rows(path, columns)
     elif suffix in (".tsv", ".csv"):
