@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 from textgen_env.data.columns import SPLIT, Columns, check_unique
-from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.corpus import Pairs
 from textgen_env.data.files import MAX_TEXT, is_blank
 from textgen_env.data.folders import did_you_mean
 from textgen_env.data.text import SURROGATE
@@ -213,12 +213,8 @@ def _joined(prompt: Any, completion: Any, where: str) -> Messages:
     ]
 
 
-def every_turn(corpus: Corpus) -> Corpus:
+def every_turn(pairs: Pairs) -> Pairs:
     """One pair for each assistant turn of a conversation, with the turns before as its source."""
-    return replace(corpus, splits={name: _turns(pairs) for name, pairs in corpus.splits.items()})
-
-
-def _turns(pairs: Pairs) -> Pairs:
     turns = Pairs([], [])
     for source, references in zip(pairs.sources, pairs.references, strict=True):
         messages = Conversation.from_text(source).messages

@@ -112,6 +112,11 @@ class Columns:
         raise _missing(self.target, names, where)
 
 
+def summary_columns(source: str | None, target: str | None) -> Columns:
+    """The columns of documents and summaries; the usual names if None."""
+    return Columns((source,) if source else DOCUMENT, (target,) if target else SUMMARY)
+
+
 def check_unique(names: Collection[str], where: str) -> None:
     """Raise UserError if two columns have the same name."""
     duplicate = next((name for name in names if list(names).count(name) > 1), None)
