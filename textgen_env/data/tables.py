@@ -45,9 +45,8 @@ def read_table(path: Path, columns: Columns) -> Iterator[Row]:
     if suffix == ".parquet":
         yield from _parquet_rows(path, columns)
     elif suffix in (".tsv", ".csv"):
-        lines = stream_lines(path)
-        cells = _csv_cells(path, lines) if suffix == ".csv" else _tsv_cells(lines)
-        yield from _delimited_rows(path, cells, columns)
+        lines = ((number, line.split("\t")) for number, line in enumerate(stream_lines(path), 1))
+        yield from _delimited_rows(path, _csv_cells(path) if suffix == ".csv" else lines, columns)
     else:
         yield from _json_rows(path, suffix)
 
@@ -115,7 +114,10 @@ def _delimited_rows(
             names = [str(i) for i in range(1, len(row) + 1)]
             if not columns.are_numbers:
                 names = [" ".join(name.split()) for name in row]
-                _check_header(path, names, columns)
+                try:
+                    columns.needed(names, f"{path}:1")
+                except UserError as error:
+                    raise UserError(f"{error}{columns.header_hint}") from None
                 continue
         if len(row) != len(names):
             raise UserError(
@@ -125,33 +127,18 @@ def _delimited_rows(
         yield f"{path}:{line}", dict(zip(names, row, strict=True))
 
 
-def _check_header(path: Path, names: list[str], columns: Columns) -> None:
-    try:
-        columns.needed(names, f"{path}:1")
-    except UserError as error:
-        raise UserError(f"{error}{columns.header_hint}") from None
-
-
-def _tsv_cells(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(lines, 1):
-        yield number, line.split("\t")
-
-
-def _csv_cells(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+def _csv_cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The first line and the cells of every row."""
-    reader = csv.reader((f"{line}\n" for line in lines), strict=True)
-    while True:
-        start = reader.line_num + 1
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            raise UserError(
-                f"{path}:{start}: cannot be parsed as CSV ({error}); check the quotes of the row "
-                "that begins here"
-            ) from None
-        if row is None:
-            return
-        yield start, row
+    reader, start = csv.reader((f"{line}\n" for line in stream_lines(path)), strict=True), 1
+    try:
+        for row in reader:
+            yield start, row
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"{path}:{start}: cannot be parsed as CSV ({error}); check the quotes of the row that "
+            "begins here"
+        ) from None
 
 
 def _json_rows(path: Path, suffix: str) -> Iterator[Row]:

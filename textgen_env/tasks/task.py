@@ -241,7 +241,7 @@ def cached_load(load: Callable[Options, Task]) -> Callable[Options, Task]:
         data = str(options.get("data") or options.get("data_dir") or "").removeprefix("hub:")
         places = (data, options.get("hub"), options.get("template"))
         stamps = tuple(file_stamps(place, "**/*") for place in places)
-        return loaded(stamps, current_scope(), **options)
+        return loaded(stamps, current_scope()._replace(downloads=True), **options)
 
     return wrapper
 
