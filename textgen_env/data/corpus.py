@@ -29,9 +29,13 @@ class Pairs:
         """The pairs of ``(source, references)``, one per row."""
         pairs = cls([], [])
         for source, references in rows:
-            pairs.sources.append(source)
-            pairs.references.append(tuple(references))
+            pairs.append(source, references)
         return pairs
+
+    def append(self, source: str, references: Sequence[str]) -> None:
+        """Add a pair, while the corpus is being read."""
+        self.sources.append(source)
+        self.references.append(tuple(references))
 
     def __len__(self) -> int:
         return len(self.sources)

@@ -170,8 +170,7 @@ def _collect(rows: Iterable[Row], columns: Columns, split: str | None = None) ->
                 f"{where}: {len(references)} references, but {expected} in the rows before; "
                 "give all rows the same number"
             )
-        pairs.sources.append(source)
-        pairs.references.append(references)
+        pairs.append(source, references)
     return splits
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from textgen_env.data.columns import Columns
 from textgen_env.data.files import MAX_FILE, MAX_LINES, read_text, stream_lines
+from textgen_env.data.schema import json_or_none
 from textgen_env.errors import UserError
 
 TEXT = (".tsv", ".csv", ".jsonl", ".json")  # plain or .gz
@@ -94,10 +95,7 @@ def arrow_rows(folder: Path, columns: Columns) -> Iterator[Row]:
 
 def read_list(path: Path, key: str) -> list[Any]:
     """The list ``key`` of a JSON file that ``save_to_disk`` wrote."""
-    try:
-        content = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError):
-        content = None
+    content = json_or_none(read_text(path))
     if not isinstance(content, dict) or not isinstance(content.get(key), list):
         raise UserError(f"{path} has no list {key}; save the dataset again")
     return content[key]  # type: ignore[no-any-return]
