@@ -194,7 +194,7 @@ def _one_table_per_split(folder: Path, columns: Columns, saved: bool) -> Corpus:
         names = [str(name) for name in read_list(folder / "dataset_dict.json", "splits")]
     else:
         names = sorted(path.name for path in folder.iterdir() if table_format(path.name))
-    splits: dict[str, Pairs] = {}
+    files = {}
     for split in current_scope().splits:
         found = [name for name in names if _stem(name) in STEMS[split]]
         if len(found) > 1:
@@ -207,7 +207,10 @@ def _one_table_per_split(folder: Path, columns: Columns, saved: bool) -> Corpus:
         if not found:
             suffix = next(table_format(name) for name in names if _stem(name) in OF_NAME)
             find_file(folder, f"{split}{suffix}")  # raises the error with the closest name
-        rows = (arrow_rows if saved else read_table)(folder / found[0], columns)
+        files[split] = folder / found[0]
+    splits: dict[str, Pairs] = {}
+    for split, path in files.items():
+        rows = arrow_rows(path, columns) if saved else read_table(path, columns)
         splits |= _collect(rows, columns, split)
         if split not in splits:
             raise UserError(f"{folder}: its {split} split has no rows; add at least one")
