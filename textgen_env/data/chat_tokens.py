@@ -30,7 +30,7 @@ class Prompts(NamedTuple):
     """Tokens of prompts.
 
     Args:
-        ids: Of each prompt, EOS included. One that is too long even with its last turn alone has
+        ids: The tokens of each prompt, with EOS. A prompt whose last turn alone is too long keeps
             its last ``limit + 1`` tokens.
         shortened: The rows that lost their oldest turns.
     """

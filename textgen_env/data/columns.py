@@ -19,7 +19,7 @@ SPLIT = "split"
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns have the texts. Of several names, a row's first one is used.
+    """Which columns have the texts. Of several names, the first one that a row has is used.
 
     A name is looked up in the column ``translation`` if there is one with several texts. Numbers,
     counted from 1, are for a file without a header.

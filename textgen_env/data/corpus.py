@@ -83,7 +83,7 @@ class Corpus:
 
     Args:
         name: Short name, such as that of its folder.
-        source: Which of the three kinds of place the text comes from.
+        source: The kind of place that the text comes from.
         origin: The exact place, in words.
         splits: The pairs of each split.
         notes: Lines to print with any score, such as why this corpus was chosen or what was left

@@ -1,4 +1,4 @@
-"""What is done to every text that is read: escapes, white space, and the limit on its length."""
+"""Cleans text that is read: escapes, white space, and the limit on its length."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def clean(text: str, unescape: bool, where: str) -> str:
 
 
 def text_problem(text: object) -> str:
-    """Why the tokenizer would fail on ``text`` or need minutes for it; empty if it would not."""
+    """Why the tokenizer would fail on ``text``, or need minutes for it; empty for a good text."""
     if not isinstance(text, str):
         return f"expected a string, got {type(text).__name__}"
     if len(text) > MAX_TEXT:

@@ -54,7 +54,7 @@ def _splits(arrays: Arrays, corpus: Corpus) -> dict[str, Split]:
 
 
 def _rows(arrays: Arrays, name: str) -> list[np.ndarray]:
-    """One int64 array per text; all are views of one array, which saves time and memory."""
+    """One int64 array per text. All are views of one array, which saves time and memory."""
     tokens, length = arrays[f"{name}.tokens"], arrays[f"{name}.length"]
     rows = np.split(tokens.astype(np.int64), np.cumsum(length))
     return rows[:-1]  # the last one has the tokens after the last text: none

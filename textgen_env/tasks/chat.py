@@ -41,7 +41,7 @@ def load(
     """Conversations, or the bundled dialogues to summarize if no data is given.
 
     A row has ``messages``, or ``prompt`` and ``completion``, or ``prompt`` alone. Prompts beyond
-    ``source_limit`` lose their oldest turns; training rows that are too long even so are skipped.
+    ``source_limit`` lose their oldest turns; training rows that are still too long are skipped.
 
     Args:
         data: table (.jsonl, .parquet, .tsv, .csv), a folder with one per split, a save_to_disk
