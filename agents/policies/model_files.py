@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from textgen_env.data.hub import is_local_only
+from textgen_env.data.scope import current_scope
 from textgen_env.errors import UserError
 
 
@@ -67,7 +67,7 @@ def local_folder(name: str) -> Path:
         raise UserError("no such folder")
     from huggingface_hub import snapshot_download
 
-    local = is_local_only()
+    local = not current_scope().downloads
     try:
         return Path(snapshot_download(name, allow_patterns=[*DOWNLOADED], local_files_only=local))
     except Exception as error:  # huggingface_hub raises errors of many types

@@ -24,8 +24,8 @@ from agents.runs.results import read_results
 from agents.runs.run import Run
 from agents.runs.task import STUDENT, build_task
 from agents.runs.teacher import Teacher, find_teacher
-from textgen_env.data.hub import local_only
 from textgen_env.data.schema import check
+from textgen_env.data.scope import local_only
 from textgen_env.errors import UserError
 from textgen_env.imports import check_named
 from textgen_env.metrics.functions import is_path_of_metric

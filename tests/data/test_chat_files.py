@@ -153,7 +153,7 @@ def test_a_folder_of_parallel_files_is_no_chat(tmp_path):
 
 
 def test_every_turn_is_an_episode_and_a_conversation_stays_in_one_split(tmp_path):
-    corpus = every_turn(read(write_rows(tmp_path / "chat.jsonl", chats(30, turns=3))))
+    corpus = read(write_rows(tmp_path / "chat.jsonl", chats(30, turns=3))).with_pairs(every_turn)
     assert corpus.sizes == {"train": 72, "valid": 9, "test": 9}
     first = {
         name: {Conversation.from_text(text).messages[0]["content"] for text in rows.sources}

@@ -13,7 +13,7 @@ from support.corpora import (
     write_iwslt_release,
     write_parallel,
 )
-from textgen_env.data.releases import read_iwslt_xml
+from textgen_env.data.parallel import read_iwslt_xml
 from textgen_env.tasks import iwslt
 
 TEST_EN = "IWSLT14.TED.tst2010.de-en.en.xml"

@@ -112,7 +112,7 @@ def test_corpus_built_in_python_has_the_limits(text: str, message: str) -> None:
         ('{"document": "a", "document": "b", "summary": "c"}', "duplicate column document"),
         ('{"document": ' + "[" * 100_000, "too deeply nested"),
         ('{"document": 1' + "0" * 5000 + "}", "cannot be parsed"),
-        ('{"document": "\\ud800", "summary": "b"}', "document has an unpaired surrogate"),
+        ('{"document": "\\ud800", "summary": "b"}', "document: unpaired surrogate"),
         ('{"\\u001b[2J\\ud800": "a"}', "its columns: \\x1b[2J\\ud800"),
         ('{"document": "\\u0000\\u200b", "summary": "b"}', "document is empty"),
     ],

@@ -1,4 +1,4 @@
-"""Which corpus ``CorpusSource`` chooses, and what it says about the choice."""
+"""Which corpus a task reads, and what it says about the choice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from textgen_env.data import sources
 from textgen_env.data.columns import Columns
 from textgen_env.data.corpus import Corpus
 from textgen_env.data.hub import HubDataset
-from textgen_env.data.sources import CorpusSource, data_place
+from textgen_env.data.sources import data_place
 from textgen_env.tasks import tasks
 from textgen_env.tasks.translation import load_parallel_corpus
 
@@ -22,7 +22,7 @@ WITH_DATA = [id for id, task in tasks().items() if id not in ("Copy-v0", "Tightr
 
 def read(kind: str, data: str | None = None, source: str = "de", hub=None) -> Corpus:
     columns = Columns((source,), ("de" if source == "en" else "en",))
-    return load_parallel_corpus(CorpusSource(kind, data, columns, 20, hub))
+    return load_parallel_corpus(kind, data, columns, 20, hub)
 
 
 @pytest.fixture

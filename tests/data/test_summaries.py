@@ -75,7 +75,7 @@ def test_all_field_and_file_names_give_the_same_pairs(
         ({"document": "a", "summary": ["b", ""]}, "summary is empty"),
         ({"document": "a", "summary": ["b", None]}, "summary is empty"),
         ({"document": None, "summary": "b"}, "document is empty"),
-        ('{"document": "a", "summary": "\\ud83d b"}', "summary has an unpaired surrogate"),
+        ('{"document": "a", "summary": "\\ud83d b"}', "summary: unpaired surrogate"),
         ({"document": "a", "summary": ["b", "c"]}, "2 references, but 1 in the rows before"),
         (
             {"document": "a", "summary1": "b", "summary3": "c"},

@@ -10,7 +10,8 @@ import pytest
 
 from textgen_env.data import tokens
 from textgen_env.data.corpus import Corpus, Pairs
-from textgen_env.data.tokens import Encoded, encode_corpus
+from textgen_env.data.split import Split
+from textgen_env.data.tokens import encode_corpus
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.types import EOS
 
@@ -32,10 +33,10 @@ def corpus_of(texts: list[str]) -> Corpus:
     return Corpus("c", "local", "here", splits)
 
 
-def as_lists(encoded: Encoded) -> dict[str, tuple[list[list[int]], ...]]:
+def as_lists(encoded: dict[str, Split]) -> dict[str, tuple[list[list[int]], ...]]:
     return {
-        split: tuple([row.tolist() for row in texts.split()] for texts in sides)
-        for split, sides in encoded.items()
+        name: tuple([row.tolist() for row in rows] for rows in (split.source, split.target))
+        for name, split in encoded.items()
     }
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from support.hostile import Attack, audit, canary, check, linked_outside, make_sandbox, outside
 from textgen_env.data.columns import Columns
-from textgen_env.data.hub import HubDataset, load_hub, local_only
+from textgen_env.data.hub import HubDataset, load_hub
+from textgen_env.data.scope import local_only
 from textgen_env.errors import UserError
 
 DE_EN = Columns(("de",), ("en",))

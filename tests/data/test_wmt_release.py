@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from support.corpora import error_message, read_folder, write_text
-from textgen_env.data.releases import HOLD_OUT, read_wmt
+from textgen_env.data.parallel import HOLD_OUT, read_wmt
 
 
 def write_wmt(folder: Path, **sizes: int) -> Path:

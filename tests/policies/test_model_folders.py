@@ -13,7 +13,7 @@ import transformers
 
 from agents.policies.pretrained import load_pretrained
 from support.pretrained_models import FAMILIES
-from textgen_env.data.hub import local_only
+from textgen_env.data.scope import local_only
 from textgen_env.errors import UserError
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from textgen_env.data.limit import Limit
 from textgen_env.data.split import Split
 from textgen_env.errors import UserError
-from textgen_env.types import PAD, Batch
+from textgen_env.types import Batch, pad
 
 # T is one of these or the horizon, and S a multiple of SOURCE_STEP: few distinct shapes.
 WIDTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
@@ -94,12 +93,12 @@ def _batch_size(lengths: np.ndarray, tokens: int) -> int:
 
 
 class _Table:
-    """A split as two flat arrays, so that a batch is two gathers; targets end at the horizon."""
+    """The rows of a split with their lengths and limits; targets end at the horizon."""
 
     def __init__(self, split: Split, limit: Limit) -> None:
-        self.source, self.source_start, self.source_length = _flatten(split.source)
-        self.target, self.target_start, length = _flatten(split.target)
-        self.target_length = np.minimum(length, limit.horizon)
+        self.split = split
+        self.source_length = _lengths(split.source)
+        self.target_length = np.minimum(_lengths(split.target), limit.horizon)
         self.limit = limit(self.source_length)
         self.widths = np.array(
             [*(width for width in WIDTHS if width < limit.horizon), limit.horizon]
@@ -107,29 +106,19 @@ class _Table:
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Pad targets to the next width and sources to the next multiple of ``SOURCE_STEP``."""
-        source_length, length = self.source_length[rows], self.target_length[rows]
-        s = -(-int(source_length.max()) // SOURCE_STEP) * SOURCE_STEP
+        length = self.target_length[rows]
+        s = -(-int(self.source_length[rows].max()) // SOURCE_STEP) * SOURCE_STEP
         t = int(self.widths[np.searchsorted(self.widths, length.max())])
+        targets = [self.split.target[i][:t] for i in rows]
         return Batch(
             index=torch.from_numpy(rows.astype(np.int64)),
-            source=_padded(self.source, self.source_start[rows], source_length, s),
-            target=_padded(self.target, self.target_start[rows], length, t),
-            length=torch.from_numpy(length.astype(np.int64)),
+            source=torch.from_numpy(pad([self.split.source[i] for i in rows], s)),
+            target=torch.from_numpy(pad(targets, t)),
+            length=torch.from_numpy(length),
             limit=torch.from_numpy(self.limit[rows]),
             row=torch.arange(len(rows)),
         )
 
 
-def _flatten(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Concatenate rows; return (tokens, start of each row, length of each row)."""
-    length = np.fromiter(map(len, rows), np.int64, count=len(rows))
-    tokens = np.concatenate(rows) if len(rows) else np.zeros(0, np.int64)
-    return tokens, np.cumsum(length) - length, length
-
-
-def _padded(tokens: np.ndarray, start: np.ndarray, length: np.ndarray, width: int) -> Tensor:
-    """Gather rows of flat ``tokens`` and right-pad them: int64 ``[B, width]``."""
-    column = np.arange(width)
-    inside = column < length[:, None]  # [B, width]
-    index = np.where(inside, start[:, None] + column, 0)  # [B, width]
-    return torch.from_numpy(np.where(inside, tokens[index], PAD))
+def _lengths(rows: Sequence[np.ndarray]) -> np.ndarray:
+    return np.fromiter(map(len, rows), np.int64, count=len(rows))

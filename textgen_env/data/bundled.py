@@ -28,21 +28,17 @@ def read_bundled(name: str, pairs: int) -> Corpus:
     """
     held_out = max(1, min(1_000, pairs // 10))
     sizes = {"test": held_out, "valid": held_out, "train": pairs}
-    rows: dict[str, list[list[str]]] = {split: [] for split in sizes}
+    splits = {split: Pairs([], []) for split in sizes}
     with lzma.open(ASSETS / f"{name}.tsv.xz", "rt", encoding="utf-8", newline="\n") as file:
         for line in file:
-            split, *texts = line.rstrip("\n").split("\t")
-            if len(rows[split]) < sizes[split]:
-                rows[split].append(texts)
+            split, source, *references = line.rstrip("\n").split("\t")
+            if len(splits[split]) < sizes[split]:
+                splits[split].append(source, references)
             elif split == "train":  # the last split of the file
                 break
-    if len(rows["train"]) < pairs:
+    if len(splits["train"]) < pairs:
         raise UserError(
-            f"env.bundled_pairs={pairs}: the bundled {name} corpus has {len(rows['train']):,} "
+            f"env.bundled_pairs={pairs}: the bundled {name} corpus has {len(splits['train']):,} "
             "training pairs; choose at most that many"
         )
-    splits = {
-        split: Pairs([source for source, *_ in texts], [tuple(refs) for _, *refs in texts])
-        for split, texts in rows.items()
-    }
     return Corpus("bundled", "bundled", f"{name}.tsv.xz, part of this package", splits, (NOTE,))

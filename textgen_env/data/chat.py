@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from textgen_env.data.columns import SPLIT, SURROGATE, Columns, check_unique
-from textgen_env.data.corpus import Corpus, Pairs
+from textgen_env.data.columns import SPLIT, Columns, check_unique
+from textgen_env.data.corpus import Pairs
 from textgen_env.data.files import MAX_TEXT, is_blank
 from textgen_env.data.folders import did_you_mean
+from textgen_env.data.schema import json_or_none
+from textgen_env.data.text import SURROGATE
 from textgen_env.errors import UserError
 
 ROLES = ("system", "user", "assistant")
 MESSAGES, PROMPT, COMPLETION, TEACHER_PROMPT = "messages", "prompt", "completion", "teacher_prompt"
-HAVE = "a list messages, or a prompt with or without a completion"
 
 Messages = list[dict[str, str]]
 
@@ -49,12 +50,7 @@ class Conversation(NamedTuple):
         Raises:
             UserError: It is a list of messages that do not end with the user's.
         """
-        value: Any = None
-        if text.startswith(("[{", "{")):
-            try:
-                value = json.loads(text)
-            except (ValueError, RecursionError):
-                value = None
+        value = json_or_none(text) if text.startswith(("[{", "{")) else None
         if isinstance(value, dict) and isinstance(value.get(MESSAGES), list):
             hidden = value.get(TEACHER_PROMPT)
             return cls(
@@ -72,10 +68,7 @@ def read_prompt(line: str, where: str) -> str:
     Raises:
         UserError: It is malformed. The message begins with ``where``.
     """
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        row = None
+    row = json_or_none(line)
     if not isinstance(row, dict) or not {MESSAGES, PROMPT} & row.keys():
         raise UserError(f'{where}: expected {{"messages": …}} or {{"prompt": …}}, got {line[:40]}')
     name = MESSAGES if MESSAGES in row else PROMPT
@@ -158,7 +151,8 @@ class ChatColumns(Columns):
             shown = ", ".join(name[:40] for name in list(names)[:12]) or "none"
             raise UserError(
                 f"{where}: no column {MESSAGES} or {PROMPT}{did_you_mean(MESSAGES, names)} "
-                f"(its columns: {shown}); give each row {HAVE}"
+                f"(its columns: {shown}); give each row a list messages, or a prompt with or "
+                "without a completion"
             )
         if self.teacher_prompt and self.teacher_prompt not in names:
             hint = did_you_mean(self.teacher_prompt, names)
@@ -181,7 +175,11 @@ class ChatColumns(Columns):
         if MESSAGES in present:
             messages = checked_messages(present[MESSAGES], f"{where}: {MESSAGES}")
         elif COMPLETION in present:
-            messages = _joined(present[PROMPT], present[COMPLETION], where)
+            completion = present[COMPLETION]
+            if isinstance(completion, str):
+                completion = [{"role": "assistant", "content": completion}]
+            prompt = prompt_of(present[PROMPT], f"{where}: {PROMPT}")
+            messages = [*prompt, *checked_messages(completion, f"{where}: {COMPLETION}")]
         else:
             messages = [*prompt_of(present[PROMPT], f"{where}: {PROMPT}"), {}]
         *context, answer = messages
@@ -202,31 +200,15 @@ class ChatColumns(Columns):
         return source, (answer["content"],) if answer else ()
 
 
-def _joined(prompt: Any, completion: Any, where: str) -> Messages:
-    """The messages of a prompt and its completion, each a text or a list of messages."""
-    if isinstance(completion, str):
-        completion = [{"role": "assistant", "content": completion}]
-    return [
-        *prompt_of(prompt, f"{where}: {PROMPT}"),
-        *checked_messages(completion, f"{where}: {COMPLETION}"),
-    ]
-
-
-def every_turn(corpus: Corpus) -> Corpus:
+def every_turn(pairs: Pairs) -> Pairs:
     """One pair for each assistant turn of a conversation, with the turns before as its source."""
-    return replace(corpus, splits={name: _turns(pairs) for name, pairs in corpus.splits.items()})
-
-
-def _turns(pairs: Pairs) -> Pairs:
     turns = Pairs([], [])
     for source, references in zip(pairs.sources, pairs.references, strict=True):
         messages = Conversation.from_text(source).messages
         for i, message in enumerate(messages):
             if message["role"] == "assistant" and i and messages[i - 1]["role"] == "user":
-                turns.sources.append(Conversation(messages[:i]).to_text())
-                turns.references.append((message["content"],))
-        turns.sources.append(source)
-        turns.references.append(references)
+                turns.append(Conversation(messages[:i]).to_text(), (message["content"],))
+        turns.append(source, references)
     return turns
 
 

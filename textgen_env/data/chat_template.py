@@ -13,14 +13,14 @@ import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
 from textgen_env.data.chat import Messages
-from textgen_env.data.files import read_text
+from textgen_env.data.files import digest, read_text
+from textgen_env.data.schema import check
 from textgen_env.data.vocabulary import SPECIALS, Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.types import EOS, UNK
@@ -65,7 +65,7 @@ class ChatTemplate:
     @property
     def fingerprint(self) -> str:
         """Hash of all that changes the tokens of a conversation."""
-        return blake2b(json.dumps(self.to_json()).encode(), digest_size=8).hexdigest()
+        return digest(json.dumps(self.to_json()))
 
     def describe(self) -> str:
         """One line for users."""
@@ -80,14 +80,12 @@ class ChatTemplate:
 
     @classmethod
     def from_json(cls, values: Any) -> ChatTemplate:
-        """Inverse of ``to_json``; TypeError, KeyError or ValueError for malformed values."""
-        text, names = values["text"], tuple(values["names"])
+        """Inverse of ``to_json``; ValueError for malformed values."""
+        check(values, {"text": str, "variables": [[str]], "names": [str | None]}, "template")
+        if len(values["names"]) != len(SPECIALS):
+            raise ValueError("the chat template has another number of special tokens")
         variables = tuple((name, value) for name, value in values["variables"])
-        strings = [text, *(part for pair in variables for part in pair)]
-        valid = all(isinstance(string, str) for string in strings)
-        if not valid or len(names) != len(SPECIALS) or not {*map(type, names)} <= {str, type(None)}:
-            raise TypeError("a value of the chat template has the wrong type")
-        return cls(text, variables, names)
+        return cls(values["text"], variables, tuple(values["names"]))
 
     def render(self, jobs: Sequence[Job]) -> Iterator[str]:
         """The text of each conversation.
@@ -118,9 +116,9 @@ class ChatTemplate:
 
 
 class ChatError(UserError):
-    """A template cannot render a conversation; ``number`` is its place in the list, if known."""
+    """A template cannot render a conversation; ``number`` is its place in the list."""
 
-    def __init__(self, reason: str, number: int | None = None) -> None:
+    def __init__(self, reason: str, number: int = 0) -> None:
         super().__init__(f"the chat template refuses it: {reason}")
         self.reason, self.number = reason, number
 
@@ -147,27 +145,8 @@ def end_of_turn(template: ChatTemplate, specials: Collection[str]) -> str | None
     return min(found)[2] if found else None
 
 
-def rendered_ids(
-    template: ChatTemplate, vocabulary: Vocabulary, jobs: Sequence[Job]
-) -> Iterator[tuple[str, list[int]]]:
-    """The text of each conversation and its tokens; special tokens in the text are recognized."""
-    if not jobs:
-        return
-    tokenizer = _tokenizer(vocabulary, template.names)
-    texts = [*template.render(jobs)]
-    encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-    for text, encoding in zip(texts, encodings, strict=True):
-        yield text, encoding.ids
-
-
-def text_ids(template: ChatTemplate, vocabulary: Vocabulary, text: str) -> list[int]:
-    """The tokens of a part of a rendered text."""
-    tokenizer = _tokenizer(vocabulary, template.names)
-    return tokenizer.encode(text, add_special_tokens=False).ids  # type: ignore[no-any-return]
-
-
 @lru_cache(maxsize=4)
-def _tokenizer(vocabulary: Vocabulary, names: tuple[str | None, ...]) -> Tokenizer:
+def chat_tokenizer(vocabulary: Vocabulary, names: tuple[str | None, ...]) -> Tokenizer:
     """The vocabulary's tokenizer with the special tokens' own names.
 
     A name that is None becomes one that no text has, so that ``</s>`` in a message is text.

@@ -13,9 +13,8 @@ from textgen_env.data.chat_template import (
     ChatError,
     ChatTemplate,
     Job,
+    chat_tokenizer,
     cut_after_eos,
-    rendered_ids,
-    text_ids,
 )
 from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.split import Split
@@ -31,21 +30,13 @@ class Prompts(NamedTuple):
     """Tokens of prompts.
 
     Args:
-        ids: Of each prompt, EOS included. One that is too long even with its last turn alone has
+        ids: The tokens of each prompt, with EOS. A prompt whose last turn alone is too long keeps
             its last ``limit + 1`` tokens.
         shortened: The rows that lost their oldest turns.
     """
 
     ids: list[Ids]
     shortened: list[int]
-
-
-class EncodedPairs(NamedTuple):
-    """Prompts, the turns that follow them, and the prompts of the teacher, if it sees others."""
-
-    prompts: Prompts
-    targets: list[Ids]
-    teacher_prompts: list[Ids]
 
 
 class ChatEncoder(NamedTuple):
@@ -73,35 +64,38 @@ class ChatEncoder(NamedTuple):
             try:
                 chunks.append(self._chunk(chunk))
             except ChatError as error:
-                number = error.number or 0
-                place = place_of(chunk.sources[number], corpus.places)
-                where = place or f"{corpus.origin}, {name} row {start + number + 1}"
+                place = place_of(chunk.sources[error.number], corpus.places)
+                where = place or f"{corpus.origin}, {name} row {start + error.number + 1}"
                 raise UserError(f"{where}: {error}") from None
         return Split(
-            [np.array(ids) for chunk in chunks for ids in chunk.prompts.ids],
-            [np.array(ids) for chunk in chunks for ids in chunk.targets],
+            [ids for chunk in chunks for ids in chunk.source],
+            [ids for chunk in chunks for ids in chunk.target],
             pairs,
-            shortened=sum(len(chunk.prompts.shortened) for chunk in chunks),
-            teacher_source=[np.array(ids) for chunk in chunks for ids in chunk.teacher_prompts],
+            shortened=sum(chunk.shortened for chunk in chunks),
+            teacher_source=[ids for chunk in chunks for ids in chunk.teacher_source],
         )
 
-    def _chunk(self, pairs: Pairs) -> EncodedPairs:
+    def _chunk(self, pairs: Pairs) -> Split:
         conversations = [Conversation.from_text(source) for source in pairs.sources]
         messages = dict(enumerate(conversation.messages for conversation in conversations))
         prompts = self._render({i: (prompt, True) for i, prompt in messages.items()})
-        answers = [references[0] for references in pairs.references]
         turns = {
             i: ([*messages[i], {"role": "assistant", "content": answer}], False)
-            for i, answer in enumerate(answers)
+            for i, (answer, *_) in enumerate(pairs.references)
             if answer
         }
         targets = {i: [EOS] for i in messages}
         for i, whole in self._render(turns).items():
             targets[i] = self._target(prompts[i], whole, i)
         hidden = [c.teacher_prompt for c in conversations if c.teacher_prompt is not None]
-        teacher_prompts = [ids[-self.limit :] for ids in self.prompts(hidden).ids]
-        shortened = self._within_limit(messages, prompts)
-        return EncodedPairs(shortened, [*targets.values()], teacher_prompts)
+        sources, shortened = self._within_limit(messages, prompts)
+        return Split(
+            [np.array(ids) for ids in sources],
+            [np.array(ids) for ids in targets.values()],
+            pairs,
+            shortened=len(shortened),
+            teacher_source=[np.array(ids[-self.limit :]) for ids in self.prompts(hidden).ids],
+        )
 
     def prompts(self, prompts: Sequence[Messages]) -> Prompts:
         """Encode prompts, without the oldest turns if there are too many.
@@ -152,14 +146,17 @@ class ChatEncoder(NamedTuple):
         if whole[1][: len(prompt[1])] == prompt[1]:
             return cut_after_eos(whole[1][len(prompt[1]) :])
         # the tokenizer merges the end of the prompt with the beginning of the turn
-        turn = whole[0][len(prompt[0]) :]
-        return cut_after_eos(text_ids(self.template, self.vocabulary, turn))
+        tokenizer = chat_tokenizer(self.vocabulary, self.template.names)
+        turn = tokenizer.encode(whole[0][len(prompt[0]) :], add_special_tokens=False)
+        return cut_after_eos(turn.ids)
 
     def _render(self, jobs: dict[int, Job]) -> Rendered:
-        """The text and the tokens of each conversation."""
+        """The text and the tokens of each; special tokens in the text are recognized."""
+        tokenizer = chat_tokenizer(self.vocabulary, self.template.names)
         try:
-            rendered = [*rendered_ids(self.template, self.vocabulary, [*jobs.values()])]
+            texts = [*self.template.render([*jobs.values()])]
         except ChatError as error:
-            number = None if error.number is None else [*jobs][error.number]
-            raise ChatError(error.reason, number) from None
-        return dict(zip(jobs, rendered, strict=True))
+            raise ChatError(error.reason, [*jobs][error.number]) from None
+        encodings = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        ids = (encoding.ids for encoding in encodings)
+        return dict(zip(jobs, zip(texts, ids, strict=True), strict=True))

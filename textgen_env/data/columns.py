@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,12 +15,11 @@ DOCUMENT = ("document", "dialogue", "article", "text", "source")
 SUMMARY = ("summary", "highlights", "target")
 NESTED = "translation"  # a column of datasets on the hub: one text per language
 SPLIT = "split"
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns have the texts. Of several names, a row's first one is used.
+    """Which columns have the texts. Of several names, the first one that a row has is used.
 
     A name is looked up in the column ``translation`` if there is one with several texts. Numbers,
     counted from 1, are for a file without a header.
@@ -93,11 +91,6 @@ class Columns:
         text = clean(text or "", self.unescape, where)
         if required and not text:
             raise UserError(f"{where} is empty; delete the row, or add the text")
-        if SURROGATE.search(text):
-            raise UserError(
-                f"{where} has an unpaired surrogate (half a character, such as \\ud800); "
-                "complete it"
-            )
         return text
 
     def _select(self, names: Collection[str], where: str) -> tuple[str, list[str]]:
@@ -117,6 +110,11 @@ class Columns:
                         raise _missing([target], names, where)
                 return source, targets
         raise _missing(self.target, names, where)
+
+
+def summary_columns(source: str | None, target: str | None) -> Columns:
+    """The columns of documents and summaries; the usual names if None."""
+    return Columns((source,) if source else DOCUMENT, (target,) if target else SUMMARY)
 
 
 def check_unique(names: Collection[str], where: str) -> None:

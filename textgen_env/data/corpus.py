@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import blake2b
-from itertools import chain
+from pathlib import Path
 from typing import Literal
 
-from textgen_env.data.files import MAX_TEXT
+from textgen_env.data.files import digest
+from textgen_env.data.text import text_problem
 from textgen_env.errors import UserError
 from textgen_env.terminal import escape_controls
 
@@ -23,6 +23,19 @@ class Pairs:
 
     sources: list[str]
     references: list[tuple[str, ...]]
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[tuple[str, Sequence[str]]]) -> Pairs:
+        """The pairs of ``(source, references)``, one per row."""
+        pairs = cls([], [])
+        for source, references in rows:
+            pairs.append(source, references)
+        return pairs
+
+    def append(self, source: str, references: Sequence[str]) -> None:
+        """Add a pair, while the corpus is being read."""
+        self.sources.append(source)
+        self.references.append(tuple(references))
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -70,7 +83,7 @@ class Corpus:
 
     Args:
         name: Short name, such as that of its folder.
-        source: Which of the three kinds of place the text comes from.
+        source: The kind of place that the text comes from.
         origin: The exact place, in words.
         splits: The pairs of each split.
         notes: Lines to print with any score, such as why this corpus was chosen or what was left
@@ -94,14 +107,17 @@ class Corpus:
 
     def __post_init__(self) -> None:
         for split, pairs in self.splits.items():
-            if not _are_valid([*pairs.sources, *chain.from_iterable(pairs.references)]):
-                raise _invalid_text(pairs, f"{self.name}, {split}")
+            rows = zip(pairs.sources, pairs.references, strict=True)
+            for row, (source, references) in enumerate(rows):
+                for problem in map(text_problem, (source, *references)):
+                    if problem:
+                        raise UserError(f"{self.name}, {split} row {row}: {problem}")
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of every text, in order and by split; 16 hex digits."""
         content = [[split, pairs.sources, pairs.references] for split, pairs in self.splits.items()]
-        return blake2b(json.dumps(content, ensure_ascii=False).encode(), digest_size=8).hexdigest()
+        return digest(json.dumps(content, ensure_ascii=False))
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -118,10 +134,14 @@ class Corpus:
             seen.update(pairs.sources)
         return {split: count for split, count in counts.items() if count}
 
+    def with_pairs(self, function: Callable[[Pairs], Pairs]) -> Corpus:
+        """Apply ``function`` to the pairs of every split."""
+        return replace(self, splits={split: function(rows) for split, rows in self.splits.items()})
+
     def mapped(self, function: Callable[[str], str], **steps: bool) -> Corpus:
         """Apply ``function`` to every text; ``steps`` are fields of ``preprocessing`` to set."""
-        splits = {split: pairs.mapped(function) for split, pairs in self.splits.items()}
-        return replace(self, splits=splits, preprocessing=replace(self.preprocessing, **steps))
+        corpus = self.with_pairs(lambda pairs: pairs.mapped(function))
+        return replace(corpus, preprocessing=replace(self.preprocessing, **steps))
 
     def lowercased(self) -> Corpus:
         """Lowercase every text."""
@@ -141,28 +161,22 @@ class Corpus:
         return "\n".join(lines)
 
 
-def _are_valid(texts: Sequence[str]) -> bool:
-    """Whether all texts are strings of at most ``MAX_TEXT`` characters that UTF-8 can encode."""
-    try:
-        "".join(texts).encode()
-    except (TypeError, UnicodeEncodeError):
-        return False
-    return max(map(len, texts), default=0) <= MAX_TEXT
+def local_corpus(
+    place: Path,
+    splits: dict[str, Pairs],
+    unescape: bool,
+    origin: str = "",
+    notes: tuple[str, ...] = (),
+) -> Corpus:
+    """A corpus from the user's file or folder, which gives it its name.
 
-
-def _invalid_text(pairs: Pairs, where: str) -> UserError:
-    """The error for the first invalid text."""
-    texts = (
-        (row, text)
-        for row, source in enumerate(pairs.sources)
-        for text in (source, *pairs.references[row])
-    )
-    row, text = next((row, text) for row, text in texts if not _are_valid([text]))
-    if not isinstance(text, str):
-        return UserError(f"{where} row {row}: expected a string, got {type(text).__name__}")
-    if len(text) > MAX_TEXT:
-        return UserError(
-            f"{where} row {row}: text of {len(text):,} characters, at most {MAX_TEXT:,}; "
-            "split or delete it"
-        )
-    return UserError(f"{where} row {row}: unpaired surrogate (half a character); complete it")
+    Args:
+        place: The file or folder.
+        splits: The pairs of each split.
+        unescape: Whether escapes were undone.
+        origin: The exact place, in words; by default ``place``.
+        notes: As in ``Corpus``.
+    """
+    name = place.resolve().name
+    name = name.partition(".")[0] if place.is_file() else name
+    return Corpus(name, "local", origin or str(place), splits, notes, Preprocessing(unescape))

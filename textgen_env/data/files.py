@@ -10,7 +10,7 @@ import secrets
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -53,19 +53,17 @@ def write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(TOKEN)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):  # the folder may be gone
-                os.unlink(temporary)
-            raise
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
     except OSError as error:
         intact = "; the file that was there is intact" if path.exists() else ""
         raise UserError(f"cannot write {path}: {error.strerror}{intact}") from error
+    finally:
+        with suppress(OSError):  # it is there if the write failed
+            os.unlink(temporary)
 
 
 def is_temporary(path: Path) -> bool:
@@ -97,6 +95,11 @@ def checksum(parts: Iterable[tuple[str, bytes | memoryview]]) -> str:
     return digest.hexdigest()
 
 
+def digest(text: str) -> str:
+    """Hash of a text, 16 hex digits."""
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 def save_json(path: Path, content: Any) -> None:
     """Save JSON-serializable ``content`` atomically, with a checksum for ``load_json``."""
     text = json.dumps(content, ensure_ascii=False)
@@ -112,10 +115,9 @@ def load_json(path: Path, schema: Schema = None) -> Any:
     """
     try:
         document = json.loads(read_bytes(path, MAX_FILE))
-        text = json.dumps(document["content"], ensure_ascii=False)
-        valid = document.keys() == {"checksum", "content"} and document["checksum"] == checksum(
-            [("", text.encode())]
-        )
+        content = document["content"]
+        expected = checksum([("", json.dumps(content, ensure_ascii=False).encode())])
+        valid = document == {"checksum": expected, "content": content}
     except UserError as error:
         raise CorruptFileError(str(error)) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -124,10 +126,10 @@ def load_json(path: Path, schema: Schema = None) -> Any:
         raise CorruptFileError(f"{path} is corrupted: its content does not match its checksum")
     if schema is not None:
         try:
-            check(document["content"], schema, "content")
+            check(content, schema, "content")
         except ValueError as error:
             raise CorruptFileError(f"{path} is corrupted ({error})") from error
-    return document["content"]
+    return content
 
 
 def read_rows(path: Path, schema: Schema) -> list[tuple[bytes, dict[str, Any]]]:
@@ -158,17 +160,24 @@ def read_bytes(path: Path, limit: int = MAX_JSON) -> bytes:
             pipe would block for ever.
     """
     _check_regular(path, limit)
-    try:
+    with _readable(path):
         return path.read_bytes()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Report an error of the operating system in one line."""
+    try:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise UserError(f"{path}: incomplete gzip file ({error}); copy it again") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _check_regular(path: Path, limit: int) -> None:
-    try:
+    with _readable(path):
         status = path.stat()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{path}: cannot be read (it is not a regular file); replace it by one")
     if status.st_size > limit:
@@ -232,14 +241,9 @@ def _decode_lines(path: Path, line_limit: int, file_limit: int) -> Iterator[str]
 
 def _raw_lines(path: Path, line_limit: int) -> Iterator[bytes]:
     """Yield the lines as bytes; a longer line is cut one byte after ``line_limit``."""
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            while line := file.readline(line_limit + 1):
-                yield line
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise UserError(f"{path}: incomplete gzip file ({error}); copy it again") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    with _readable(path), gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+        while line := file.readline(line_limit + 1):
+            yield line
 
 
 def file_stamps(place: str | Path | None, pattern: str = "*") -> tuple[tuple[str, int, int], ...]:

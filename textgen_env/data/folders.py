@@ -28,15 +28,11 @@ def check_exists(path: Path) -> None:
         )
 
 
-def has_file(folder: Path, name: str) -> bool:
-    """Whether ``name`` or ``name.gz`` is in ``folder``."""
-    return bool(_candidates(folder, name))
-
-
 def has_split(folder: Path, split: str, *suffixes: str) -> bool:
     """Whether the files of a split are in ``folder``, under one of its names."""
-    stems = STEMS[split]
-    return any(all(has_file(folder, f"{stem}.{suffix}") for suffix in suffixes) for stem in stems)
+    return any(
+        all(_candidates(folder, f"{stem}.{suffix}") for suffix in suffixes) for stem in STEMS[split]
+    )
 
 
 def find_file(folder: Path, name: str) -> Path:
@@ -66,7 +62,7 @@ def find_split(folder: Path, split: str, *suffixes: str) -> list[Path]:
         UserError: A file is missing, or the split has files under two names.
     """
     names = {
-        stem: [f"{stem}.{suffix}" for suffix in suffixes if has_file(folder, f"{stem}.{suffix}")]
+        stem: [f"{stem}.{suffix}" for suffix in suffixes if _candidates(folder, f"{stem}.{suffix}")]
         for stem in STEMS[split]
     }
     present = [stem for stem in names if names[stem]] or [STEMS[split][0]]
@@ -77,6 +73,7 @@ def find_split(folder: Path, split: str, *suffixes: str) -> list[Path]:
 
 
 def _candidates(folder: Path, name: str) -> list[Path]:
+    """The files ``name`` and ``name.gz`` of ``folder`` that exist."""
     return [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
 
 

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from hashlib import blake2b
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from textgen_env.data.columns import Columns
-from textgen_env.data.corpus import SPLITS, Corpus, Pairs, Preprocessing
+from textgen_env.data.corpus import Corpus, Pairs, Preprocessing
 from textgen_env.data.files import (
     CorruptFileError,
     cache_dir,
+    digest,
     file_stamps,
     load_json,
     save_json,
 )
+from textgen_env.data.folders import STEMS
+from textgen_env.data.scope import current_scope
 from textgen_env.data.tables import read_table, read_texts
 from textgen_env.errors import UserError
 
@@ -33,11 +32,6 @@ from textgen_env.errors import UserError
 PARQUET = "refs/convert/parquet"
 TIMEOUT = 3.0  # seconds to wait for the hub
 FORMATS = (".parquet", ".jsonl", ".json", ".csv")  # the first one present is read
-SPLIT_NAMES = {
-    "train": ("train",),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",),
-}
 
 
 class HubDataset(NamedTuple):
@@ -60,24 +54,6 @@ class HubDataset(NamedTuple):
     join: bool = False
 
 
-_local_only: ContextVar[bool] = ContextVar("local_only", default=False)
-
-
-@contextmanager
-def local_only() -> Iterator[None]:
-    """Forbid downloads in this block, because an untrusted run folder may name any dataset."""
-    token = _local_only.set(True)
-    try:
-        yield
-    finally:
-        _local_only.reset(token)
-
-
-def is_local_only() -> bool:
-    """Whether downloads are forbidden by ``local_only``."""
-    return _local_only.get()
-
-
 def load_hub(data: HubDataset) -> Corpus:
     """Load the train, validation and test splits of a dataset, from the cache after the first call.
 
@@ -94,10 +70,7 @@ def load_hub(data: HubDataset) -> Corpus:
     if prepared is None:
         prepared = _prepare(data)
         save_json(path, prepared)
-    splits = {
-        split: Pairs([source for source, _ in rows], [tuple(references) for _, references in rows])
-        for split, rows in prepared["splits"].items()
-    }
+    splits = {split: Pairs.from_rows(rows) for split, rows in prepared["splits"].items()}
     empty = prepared["empty"]
     notes = (f"note: {empty:,} pairs with an empty side were left out",) if empty else ()
     steps = Preprocessing(data.columns.unescape)
@@ -108,7 +81,7 @@ def unreachable_reason(name: str) -> str:
     """Why the dataset ``name`` cannot be downloaded, or an empty string if it can."""
     if Path(name).is_dir():
         return ""
-    if is_local_only():
+    if not current_scope().downloads:
         return "it is not in this machine's cache, and a run's folder downloads nothing"
     from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HfHubHTTPError
@@ -126,15 +99,13 @@ def unreachable_reason(name: str) -> str:
 
 
 def _cache_file(data: HubDataset) -> Path:
-    local = Path(data.name).is_dir()
-    name = str(Path(data.name).resolve()) if local else data.name
-    # a local folder may change
-    stamps = repr(file_stamps(name, "**/*")).encode() if local else b""
-    version = blake2b(stamps, digest_size=8).hexdigest() if local else ""
-    fields = repr((name, data.folder, data.columns, data.revision, data.join, version)).encode()
+    name, version = data.name, ""
+    if Path(name).is_dir():  # it may change
+        name = str(Path(name).resolve())
+        version = digest(repr(file_stamps(name, "**/*")))
+    fields = repr((name, data.folder, data.columns, data.revision, data.join, version))
     readable = re.sub(r"[^-._a-zA-Z0-9]", "_", f"{Path(name).name}--{data.folder}")[:80]
-    digest = blake2b(fields, digest_size=8).hexdigest()
-    return cache_dir() / "datasets" / f"{readable}--{digest}.json"
+    return cache_dir() / "datasets" / f"{readable}--{digest(fields)}.json"
 
 
 def _prepare(data: HubDataset) -> dict[str, Any]:
@@ -148,13 +119,13 @@ def _prepare(data: HubDataset) -> dict[str, Any]:
     empty = 0
     try:
         files = _files(_download(data))
-        for split, hub_split in zip(SPLITS, SPLIT_NAMES, strict=True):
-            if hub_split not in files:
+        for split, stems in STEMS.items():
+            if split not in files:
                 raise UserError(
-                    f"it has no {hub_split} split of {', '.join(FORMATS)} files "
+                    f"it has no {stems[-1]} split of {', '.join(FORMATS)} files "
                     f"(its splits: {', '.join(files) or 'none'})"
                 )
-            tables = (read_table(path, data.columns) for path in files[hub_split])
+            tables = (read_table(path, data.columns) for path in files[split])
             texts = read_texts(chain.from_iterable(tables), data.columns, required=False)
             rows = [pair for _, _, *pair in texts]
             complete = [row for row in rows if row[0] and all(row[1])]
@@ -206,10 +177,10 @@ def _files(folder: Path) -> dict[str, list[Path]]:
     roots = [resolved, *(cache / "blobs" for cache in caches)]
     for suffix in FORMATS:
         files: dict[str, list[Path]] = {}
+        configurations = set()
         for path in sorted(folder.rglob(f"*{suffix}")):
-            name = str(path.relative_to(folder))
-            words = {*re.split(r"[^a-z]+", name.lower())}
-            split = next((split for split, names in SPLIT_NAMES.items() if words & {*names}), None)
+            name = path.relative_to(folder)
+            split = _split_of(str(name))
             if split is None:
                 continue
             if not path.is_file() or not any(path.resolve().is_relative_to(root) for root in roots):
@@ -218,9 +189,9 @@ def _files(folder: Path) -> dict[str, list[Path]]:
                     "put the file itself there"
                 )
             files.setdefault(split, []).append(path)
-        configurations = {
-            _configuration(path.relative_to(folder)) for path in chain(*files.values())
-        }
+            # the first folder is a configuration unless it names a split
+            first = name.parts[0] if len(name.parts) > 1 else "."
+            configurations.add("." if _split_of(first) else first)
         if len(configurations) > 1:
             raise UserError(
                 f"it has several configurations ({', '.join(sorted(configurations))}); choose one, "
@@ -231,11 +202,10 @@ def _files(folder: Path) -> dict[str, list[Path]]:
     return {}
 
 
-def _configuration(path: Path) -> str:
-    """The first folder of a file's path, which is a configuration unless it names a split."""
-    folder = path.parts[0] if len(path.parts) > 1 else "."
-    names = {name for names in SPLIT_NAMES.values() for name in names}
-    return "." if names & {*re.split(r"[^a-z]+", folder.lower())} else folder
+def _split_of(path: str) -> str | None:
+    """The split that a word of ``path`` names."""
+    words = {*re.split(r"[^a-z]+", path.lower())}
+    return next((split for split, stems in STEMS.items() if words & {*stems}), None)
 
 
 def parse_name(name: str, columns: Columns) -> HubDataset:

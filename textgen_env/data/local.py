@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from hashlib import blake2b
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from textgen_env.data.columns import SPLIT, Columns
-from textgen_env.data.corpus import SPLITS, Corpus, Pairs, Preprocessing
+from textgen_env.data.corpus import SPLITS, Corpus, Pairs, local_corpus
+from textgen_env.data.files import digest
 from textgen_env.data.folders import STEMS, check_exists, find_file, has_split
-from textgen_env.data.parallel import read_parallel
-from textgen_env.data.releases import read_iwslt_xml, read_wmt
+from textgen_env.data.parallel import read_iwslt_xml, read_parallel, read_wmt
 from textgen_env.data.scope import current_scope
 from textgen_env.data.tables import (
     FORMATS,
@@ -51,40 +49,43 @@ def read_local(place: Path, columns: Columns, tedx: bool | None = None) -> Corpu
         UserError: The text has none of these forms, or has several, or a file is invalid.
     """
     check_exists(place)
+    names = sorted(path.name for path in place.iterdir()) if place.is_dir() else []
+    released = next(filter(RELEASED.search, names), "")
     if set(columns.source) & set(columns.target):
         raise UserError(
             f"source and target are both {columns.source[0]!r}; set env.source and env.target to "
             "different names"
         )
-    released = place.is_dir() and any(RELEASED.search(path.name) for path in place.iterdir())
     if tedx and not released:
         raise UserError(
             f"env.tedx=true: {place} is not an IWSLT release, so it has no TEDX files; "
             "remove env.tedx"
         )
     if place.is_file():
-        if not table_format(place):
+        if not table_format(place.name):
             raise UserError(
                 f"{place}: its format is unknown; give a folder or a file that ends in "
                 f"{', '.join(FORMATS)} (text also in .gz)"
             )
         return _single(place, read_table(place, columns), columns)
-    form, name = _form(place, columns)
-    if name == "state.json":
+    form = _form(place, names, columns)
+    if form == "state.json":
         return _single(place, arrow_rows(place, columns), columns)
-    if name == "dataset_dict.json":
-        return _of_splits(place, columns, _saved_rows(place, columns))
-    if form == "tables":
-        return _of_splits(place, columns, _rows_of_tables(place, columns))
-    return read_folder(place, columns, tedx)
+    if form in ("dataset_dict.json", "tables"):
+        return _one_table_per_split(place, columns, saved=form == "dataset_dict.json")
+    source, target = _suffixes(place, columns)
+    if released:
+        split = current_scope().splits[0]
+        if has_split(place, split, source, target):
+            raise UserError(f"{place} has both {released} and {split}.{source}; keep one of them")
+        return read_iwslt_xml(place, source, target, tedx is not False)
+    if any(name.startswith("newstest") for name in names):
+        return read_wmt(place, source, target, columns.unescape)
+    return read_parallel(place, source, target, columns.unescape)
 
 
-def read_folder(folder: Path, columns: Columns, tedx: bool | None = None) -> Corpus:
-    """Read plain parallel files, an IWSLT release or a WMT release, whichever ``folder`` has.
-
-    Raises:
-        UserError: The folder has none of these, or several, or a file is invalid.
-    """
+def _suffixes(folder: Path, columns: Columns) -> tuple[str, str]:
+    """The suffixes of parallel files: of the names in ``columns``, the first that has files."""
     split = current_scope().splits[0]
     source, target = (
         next((name for name in names if has_split(folder, split, name)), names[0])
@@ -92,15 +93,7 @@ def read_folder(folder: Path, columns: Columns, tedx: bool | None = None) -> Cor
     )
     if len(columns.source) > 1 and not has_split(folder, split, source):
         find_file(folder, f"{split}.jsonl")  # raises the error with the closest name
-    names = [path.name for path in folder.iterdir()]
-    released = next((name for name in sorted(names) if RELEASED.search(name)), "")
-    if released:
-        if has_split(folder, split, source, target):
-            raise UserError(f"{folder} has both {released} and {split}.{source}; keep one of them")
-        return read_iwslt_xml(folder, source, target, tedx is not False)
-    if any(name.startswith("newstest") for name in names):
-        return read_wmt(folder, source, target, columns.unescape)
-    return read_parallel(folder, source, target, columns.unescape)
+    return source, target
 
 
 def split_by_hash(pairs: Pairs) -> dict[str, Pairs]:
@@ -128,35 +121,57 @@ def split_by_hash(pairs: Pairs) -> dict[str, Pairs]:
 
 def hash_order(texts: Iterable[str]) -> list[str]:
     """Sort texts by their hash: an order that looks random and is the same everywhere."""
-    return sorted(texts, key=lambda text: blake2b(text.encode(), digest_size=8).digest())
+    return sorted(texts, key=digest)
 
 
 def _single(place: Path, rows: Iterable[Row], columns: Columns) -> Corpus:
     """A corpus from one table, split by its column ``split`` or else by a hash."""
-    splits = _collect(rows, columns, _split_of)
+    splits = _collect(rows, columns)
+    notes: tuple[str, ...] = ()
     if not splits:
         raise UserError(f"{place} has no rows; add at least 10")
     wanted = current_scope().splits
     if "" in splits and wanted == (OF_NAME.get(_stem(place.name)),):  # such as test.tsv, to score
-        return _corpus(place, columns, {wanted[0]: splits[""]})
-    if "" in splits:
+        splits = {wanted[0]: splits[""]}
+    elif "" in splits:
         try:
             splits = split_by_hash(splits[""])
         except UserError as error:
             raise UserError(f"{place}: {error}") from None
-        note = (
+        notes = (
             f"note: {place.name} has no column {SPLIT}, so a hash of each source chooses its "
             f"split: a tenth of the sources for test, a tenth for validation, at most {HELD_OUT:,} "
-            "each"
+            "each",
         )
-        chosen = {split: splits[split] for split in wanted}
-        return replace(_corpus(place, columns, chosen), notes=(note,))
     if missing := [split for split in wanted if split not in splits]:
         raise UserError(
             f"{place}: no row has the {SPLIT} {' or '.join(missing)}; add some, or remove the "
             f"column {SPLIT}, so that a hash of each source chooses its split"
         )
-    return _corpus(place, columns, {split: splits[split] for split in wanted})
+    chosen = {split: splits[split] for split in wanted}
+    return local_corpus(place, chosen, columns.unescape, notes=notes)
+
+
+def _collect(rows: Iterable[Row], columns: Columns, split: str | None = None) -> dict[str, Pairs]:
+    """The pairs of ``split``, or of each split that the rows name.
+
+    Raises:
+        UserError: A text is empty, or a row has another number of references.
+    """
+    splits: dict[str, Pairs] = {}
+    for where, row, source, references in read_texts(rows, columns):
+        name = _split_of(row, where) if split is None else split
+        if splits and (not name) != ("" in splits):
+            raise UserError(f"{where}: only some rows have a {SPLIT}; give it to all or to none")
+        pairs = splits.setdefault(name, Pairs([], []))
+        expected = len(pairs.references[0]) if len(pairs) else len(references)
+        if len(references) != expected:
+            raise UserError(
+                f"{where}: {len(references)} references, but {expected} in the rows before; "
+                "give all rows the same number"
+            )
+        pairs.append(source, references)
+    return splits
 
 
 def _split_of(row: dict[str, Any], where: str) -> str:
@@ -169,105 +184,68 @@ def _split_of(row: dict[str, Any], where: str) -> str:
     return OF_NAME[name]
 
 
-def _collect(
-    rows: Iterable[Row], columns: Columns, split_of: Callable[[dict[str, Any], str], str]
-) -> dict[str, Pairs]:
-    """The pairs of each split; UserError for an empty text or another number of references."""
+def _one_table_per_split(folder: Path, columns: Columns, saved: bool) -> Corpus:
+    """A corpus from a file per split, or from the ``DatasetDict`` that is ``saved`` in a folder.
+
+    Raises:
+        UserError: A split has no table, several, or one without rows.
+    """
+    if saved:
+        names = [str(name) for name in read_list(folder / "dataset_dict.json", "splits")]
+    else:
+        names = sorted(path.name for path in folder.iterdir() if table_format(path.name))
+    files = {}
+    for split in current_scope().splits:
+        found = [name for name in names if _stem(name) in STEMS[split]]
+        if len(found) > 1:
+            raise UserError(f"{folder} has both {found[0]} and {found[1]}; keep one of them")
+        if not found and saved:
+            raise UserError(
+                f"{folder} has no {split} (its splits: {', '.join(names)[:200]}); save train, "
+                "validation and test, or a single Dataset, which a hash splits"
+            )
+        if not found:
+            suffix = next(table_format(name) for name in names if _stem(name) in OF_NAME)
+            find_file(folder, f"{split}{suffix}")  # raises the error with the closest name
+        files[split] = folder / found[0]
     splits: dict[str, Pairs] = {}
-    for where, row, source, references in read_texts(rows, columns):
-        split = split_of(row, where)
-        if splits and (not split) != ("" in splits):
-            raise UserError(f"{where}: only some rows have a {SPLIT}; give it to all or to none")
-        pairs = splits.setdefault(split, Pairs([], []))
-        expected = len(pairs.references[0]) if len(pairs) else len(references)
-        if len(references) != expected:
-            raise UserError(
-                f"{where}: {len(references)} references, but {expected} in the rows before; "
-                "give all rows the same number"
-            )
-        pairs.sources.append(source)
-        pairs.references.append(references)
-    return splits
+    for split, path in files.items():
+        rows = arrow_rows(path, columns) if saved else read_table(path, columns)
+        splits |= _collect(rows, columns, split)
+        if split not in splits:
+            raise UserError(f"{folder}: its {split} split has no rows; add at least one")
+    return local_corpus(folder, splits, columns.unescape)
 
 
-def _of_splits(place: Path, columns: Columns, rows: dict[str, Iterable[Row]]) -> Corpus:
-    """A corpus from the rows of each split."""
-    splits = {}
-    for split in current_scope().splits:
-        collected = _collect(rows[split], columns, lambda *_: "")
-        if not collected:
-            raise UserError(f"{place}: its {split} split has no rows; add at least one")
-        splits[split] = collected[""]
-    return _corpus(place, columns, splits)
-
-
-def _saved_rows(folder: Path, columns: Columns) -> dict[str, Iterable[Row]]:
-    """The rows of each split of a ``DatasetDict``."""
-    names = read_list(folder / "dataset_dict.json", "splits")
-    rows: dict[str, Iterable[Row]] = {}
-    for split in current_scope().splits:
-        stems = STEMS[split]
-        present = [name for name in names if name in stems]
-        if len(present) != 1:
-            problem = f"both {present[0]} and {present[1]}" if present else f"no {split}"
-            raise UserError(
-                f"{folder} has {problem} (its splits: {', '.join(map(str, names))[:200]}); save "
-                "train, validation and test, or a single Dataset, which a hash splits"
-            )
-        rows[split] = arrow_rows(folder / present[0], columns)
-    return rows
-
-
-def _form(folder: Path, columns: Columns) -> tuple[str, str]:
-    """The form of the text in a folder and one of its files; empty if there is none.
+def _form(folder: Path, names: list[str], columns: Columns) -> str:
+    """The file that marks a saved dataset, or else the kind of the files: tables or parallel.
 
     Raises:
         UserError: There are several forms, or only tables that belong to no split.
     """
-    names = {path.name for path in folder.iterdir()}
-    tables = {name for name in names if table_format(folder / name)}
+    tables = [name for name in names if table_format(name)]
+    others = [name for name in names if name not in tables]
     suffixes = "|".join(map(re.escape, (*columns.source, *columns.target)))
     parallel = re.compile(rf"(?:{'|'.join(OF_NAME)})\.(?:{suffixes})(?:\.gz)?|newstest.*")
     forms = {
-        "saved": names & {"state.json", "dataset_dict.json"},
-        "tables": {name for name in tables if _stem(name) in OF_NAME},
-        "parallel": {n for n in names - tables if RELEASED.search(n) or parallel.fullmatch(n)},
+        "saved": [name for name in names if name in ("dataset_dict.json", "state.json")],
+        "tables": [name for name in tables if _stem(name) in OF_NAME],
+        "parallel": [n for n in others if RELEASED.search(n) or parallel.fullmatch(n)],
     }
-    found = [(form, min(files)) for form, files in forms.items() if files]
+    found = {form: files[0] for form, files in forms.items() if files}
     if len(found) > 1:
-        raise UserError(f"{folder} has both {found[0][1]} and {found[1][1]}; keep one of them")
+        first, second, *_ = found.values()
+        raise UserError(f"{folder} has both {first} and {second}; keep one of them")
     if not found and tables:
         raise UserError(
-            f"{folder} has {min(tables)}, but no file of a split, such as "
-            f"train{table_format(folder / min(tables))}; name one file per split, set "
-            f"env.data={folder / min(tables)} to split this one, or env.data=hub:{folder} if the "
+            f"{folder} has {tables[0]}, but no file of a split, such as "
+            f"train{table_format(tables[0])}; name one file per split, set "
+            f"env.data={folder / tables[0]} to split this one, or env.data=hub:{folder} if the "
             "folder has the layout of a dataset on the hub"
         )
-    return found[0] if found else ("", "")
+    return found.get("saved") or next(iter(found), "")
 
 
 def _stem(name: str) -> str:
     """The name of a table without its suffixes."""
-    return name.removesuffix(".gz").removesuffix(table_format(Path(name)))
-
-
-def _rows_of_tables(folder: Path, columns: Columns) -> dict[str, Iterable[Row]]:
-    """The rows of one table per split; UserError if a split has none or several."""
-    names = sorted(path.name for path in folder.iterdir() if table_format(path))
-    files = {
-        split: [name for name in names if _stem(name) in STEMS[split]]
-        for split in current_scope().splits
-    }
-    suffix = next(table_format(folder / name) for name in names if _stem(name) in OF_NAME)
-    for split, found in files.items():
-        if len(found) > 1:
-            raise UserError(f"{folder} has both {found[0]} and {found[1]}; keep one of them")
-        if not found:
-            find_file(folder, f"{split}{suffix}")  # raises the error with the closest name
-    return {split: read_table(folder / name, columns) for split, (name,) in files.items()}
-
-
-def _corpus(place: Path, columns: Columns, splits: dict[str, Pairs]) -> Corpus:
-    name = place.resolve().name
-    name = name.partition(".")[0] if place.is_file() else name
-    return Corpus(name, "local", str(place), splits, preprocessing=Preprocessing(columns.unescape))
+    return name.removesuffix(".gz").removesuffix(table_format(name))

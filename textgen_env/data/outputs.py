@@ -14,6 +14,7 @@ from textgen_env.data.files import is_blank, stream_lines
 from textgen_env.data.tables import read_table, table_format
 from textgen_env.errors import UserError
 
+Output = tuple[str, float | None]  # a text and its score
 Normalize = Callable[[str], str]
 
 
@@ -28,7 +29,7 @@ class Record(NamedTuple):
 
     where: str
     source: str | None
-    outputs: list[tuple[str, float | None]]
+    outputs: list[Output]
 
 
 class RecordedOutputs(NamedTuple):
@@ -75,10 +76,17 @@ def read_outputs(path: Path, pairs: Pairs, normalize: Normalize = str) -> Record
     if any(sourced) and not all(sourced):
         where = records[sourced.index(False)].where
         raise UserError(f"{where}: has no source, but other rows have one; add it")
-    rows, unused = (_by_source if any(sourced) else _in_order)(path, records, pairs, normalize)
+    rows, unused = [record.outputs for record in records], 0
+    if any(sourced):
+        rows, unused = _by_source(path, records, pairs, normalize)
+    elif len(rows) != len(pairs):
+        raise UserError(
+            f"{path}: {len(rows):,} outputs for {len(pairs):,} sources; give one per source in "
+            "their order, or the sources too, as .tsv or .jsonl"
+        )
     texts, repeated = [], 0
-    for record in rows:
-        best = sorted(record, key=lambda output: -(output[1] or 0.0))
+    for outputs in rows:
+        best = sorted(outputs, key=lambda output: -(output[1] or 0.0))
         visible = [text for text, _ in best if not is_blank(text)]
         distinct = list(dict.fromkeys(map(normalize, visible)))
         repeated += len(visible) - len(distinct)
@@ -101,22 +109,12 @@ def check_file(path: Path) -> None:
         raise UserError(f"{path}: no such file; name a file of the teacher's outputs")
 
 
-def _in_order(
-    path: Path, records: list[Record], pairs: Pairs, _: Normalize
-) -> tuple[list[list[tuple[str, float | None]]], int]:
-    if len(records) != len(pairs):
-        raise UserError(
-            f"{path}: {len(records):,} outputs for {len(pairs):,} sources; give one per source in "
-            "their order, or the sources too, as .tsv or .jsonl"
-        )
-    return [record.outputs for record in records], 0
-
-
 def _by_source(
     path: Path, records: list[Record], pairs: Pairs, normalize: Normalize
-) -> tuple[list[list[tuple[str, float | None]]], int]:
+) -> tuple[list[list[Output]], int]:
+    """The outputs for each pair, and the number of records that belong to none."""
     known, unused = set(pairs.sources), 0
-    outputs: dict[str, list[tuple[str, float | None]]] = {}
+    outputs: dict[str, list[Output]] = {}
     for record in records:
         source = record.source or ""
         # the split's sources are preprocessed; those of the file may be, too
@@ -134,7 +132,7 @@ def _by_source(
 
 
 def _records(path: Path) -> Iterator[Record]:
-    suffix = table_format(path)
+    suffix = table_format(path.name)
     if suffix == ".tsv":
         yield from _tsv_records(path)
     elif suffix in (".jsonl", ".json"):

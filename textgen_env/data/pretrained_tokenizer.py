@@ -17,8 +17,8 @@ def convert_tokenizer(text: str, eos: str) -> tuple[Vocabulary, list[int | None]
     """Convert a ``tokenizer.json`` to a vocabulary whose first ids are PAD, BOS, EOS and UNK.
 
     The tokenizer's EOS and UNK tokens take this project's names. All other tokens keep their order.
-    Special tokens are kept, for chat templates use them; ``Vocabulary.decode`` leaves them out. A
-    token that is called like one of ``SPECIALS`` but is another is dropped.
+    Special tokens are kept, because chat templates use them; ``Vocabulary.decode`` leaves them out.
+    Another token with the name of one of ``SPECIALS`` is dropped.
 
     Args:
         text: The JSON.

@@ -40,6 +40,14 @@ def parse_json(data: bytes | str, schema: Schema, name: str) -> Any:
     return value
 
 
+def json_or_none(text: str) -> Any:
+    """The value of JSON, or None for other text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def check(value: Any, schema: Schema, name: str, depth: int = 0) -> None:
     """Check a value that JSON or YAML was parsed to.
 

@@ -18,12 +18,14 @@ class Scope(NamedTuple):
         vocabulary: The ``Vocabulary`` to use instead of training one on the corpus.
         template: The ``ChatTemplate`` of that vocabulary, for conversations.
         teacher_prompt: The column of the prompts that only the teacher sees.
+        downloads: Whether datasets and models may be downloaded.
     """
 
     splits: tuple[str, ...] = SPLITS
     vocabulary: Any = None  # its module imports this one
     template: Any = None
     teacher_prompt: str | None = None
+    downloads: bool = True
 
 
 _scope: ContextVar[Scope | None] = ContextVar("scope", default=None)
@@ -48,6 +50,11 @@ def only_split(split: str, vocabulary: Any, template: Any = None) -> AbstractCon
         template: Its ``ChatTemplate``, if it has one.
     """
     return scoped(splits=(split,), vocabulary=vocabulary, template=template)
+
+
+def local_only() -> AbstractContextManager[None]:
+    """Forbid downloads in this block, because an untrusted run folder may name any dataset."""
+    return scoped(downloads=False)
 
 
 def current_scope() -> Scope:

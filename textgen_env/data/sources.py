@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from textgen_env.data.columns import Columns
@@ -28,67 +28,53 @@ def data_place(data: str | None, data_dir: str | None) -> str | None:
     return place
 
 
-@dataclass(frozen=True)
-class CorpusSource:
-    """Where to get the text of a task.
+def read_corpus(
+    kind: str,
+    data: str | None,
+    columns: Columns,
+    read_bundled: Callable[[], Corpus],
+    hub: HubDataset | None = None,
+    tedx: bool | None = None,
+) -> Corpus:
+    """Read the text of a task. A bundled corpus has notes that say what it stands for, and why.
 
     Args:
         kind: ``auto``: ``data`` if given, else the bundled corpus; no network. ``real``: ``data``
             if given, else the hub dataset. ``local``, ``hub`` and ``bundled``: only that one.
         data: The user's file or folder, or ``hub:NAME``, from ``data_place``.
         columns: Columns of a table, or suffixes of parallel files.
-        bundled_pairs: Number of training pairs of the bundled corpus.
+        read_bundled: Reads the bundled corpus.
         hub: The hub dataset of the task, if it has one.
+        tedx: As in ``read_local``.
+
+    Raises:
+        UserError: The requested kind is not available.
     """
-
-    kind: str
-    data: str | None
-    columns: Columns
-    bundled_pairs: int
-    hub: HubDataset | None = None
-
-    def read(self, read_bundled: Callable[[int], Corpus], tedx: bool | None = None) -> Corpus:
-        """Read the corpus. A bundled corpus has a note that says what it stands for, and why.
-
-        Args:
-            read_bundled: Reads the given number of training pairs of the bundled corpus.
-            tedx: As in ``read_local``.
-
-        Raises:
-            UserError: The requested kind is not available.
-        """
-        if self.kind not in KINDS:
-            raise unknown("corpus", self.kind, KINDS)
-        if self.kind == "local" and (self.data or HUB).startswith(HUB):
-            raise UserError("env.corpus=local needs env.data=FILE_OR_FOLDER")
-        if self.data is not None:
-            if self.kind in ("hub", "bundled"):
-                raise UserError(
-                    f"env.corpus={self.kind} does not use env.data={self.data}; "
-                    "remove one of the two"
-                )
-            if self.data.startswith(HUB):
-                return load_hub(parse_name(self.data.removeprefix(HUB), self.columns))
-            return read_local(Path(self.data).expanduser(), self.columns, tedx)
-        if self.kind in ("hub", "real"):
-            if self.hub is None:
-                raise UserError(
-                    f"env.corpus={self.kind}: this task has no dataset of its own; give yours with "
-                    "env.data=FILE_OR_FOLDER, or take synthetic text with env.corpus=bundled"
-                )
-            return load_hub(self.hub)
-        corpus = read_bundled(self.bundled_pairs)
-        return replace(corpus, notes=(*corpus.notes, *self._why_bundled()))
-
-    def _why_bundled(self) -> list[str]:
-        place, real = "", "env.data=FILE_OR_FOLDER"
-        notes = []
-        if self.hub is not None:
-            place, real = f" in place of {self.hub.title}", f"{real} or env.corpus=hub"
-            notes = [f"BUNDLED CORPUS{place}: these scores are not {self.hub.title}'s"]
-        if self.kind == "auto":
-            notes.append(
-                f"note: using the bundled corpus because no env.data is given; {real} "
-                "takes real text"
+    if kind not in KINDS:
+        raise unknown("corpus", kind, KINDS)
+    if kind == "local" and (data or HUB).startswith(HUB):
+        raise UserError("env.corpus=local needs env.data=FILE_OR_FOLDER")
+    if data is not None:
+        if kind in ("hub", "bundled"):
+            raise UserError(
+                f"env.corpus={kind} does not use env.data={data}; remove one of the two"
             )
-        return notes
+        if data.startswith(HUB):
+            return load_hub(parse_name(data.removeprefix(HUB), columns))
+        return read_local(Path(data).expanduser(), columns, tedx)
+    if kind in ("hub", "real"):
+        if hub is None:
+            raise UserError(
+                f"env.corpus={kind}: this task has no dataset of its own; give yours with "
+                "env.data=FILE_OR_FOLDER, or take synthetic text with env.corpus=bundled"
+            )
+        return load_hub(hub)
+    corpus, real, notes = read_bundled(), "env.data=FILE_OR_FOLDER", []
+    if hub is not None:
+        real += " or env.corpus=hub"
+        notes.append(f"BUNDLED CORPUS in place of {hub.title}: these scores are not {hub.title}'s")
+    if kind == "auto":
+        notes.append(
+            f"note: using the bundled corpus because no env.data is given; {real} takes real text"
+        )
+    return replace(corpus, notes=(*corpus.notes, *notes))

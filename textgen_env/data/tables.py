@@ -13,6 +13,7 @@ from typing import Any
 
 from textgen_env.data.columns import Columns
 from textgen_env.data.files import MAX_FILE, MAX_LINES, read_text, stream_lines
+from textgen_env.data.schema import json_or_none
 from textgen_env.errors import UserError
 
 TEXT = (".tsv", ".csv", ".jsonl", ".json")  # plain or .gz
@@ -22,10 +23,10 @@ BATCH = 1000  # rows of a Parquet or Arrow file that are in memory at once
 Row = tuple[str, dict[str, Any]]  # the place, such as FILE:LINE, and the values by column
 
 
-def table_format(path: Path) -> str:
+def table_format(name: str) -> str:
     """The suffix in ``FORMATS`` of a table's file name, without ``.gz``; empty for other files."""
-    suffix = Path(path.name.removesuffix(".gz")).suffix
-    return suffix if suffix in (TEXT if path.suffix == ".gz" else FORMATS) else ""
+    suffix = Path(name.removesuffix(".gz")).suffix
+    return suffix if suffix in (TEXT if name.endswith(".gz") else FORMATS) else ""
 
 
 def read_table(path: Path, columns: Columns) -> Iterator[Row]:
@@ -41,13 +42,12 @@ def read_table(path: Path, columns: Columns) -> Iterator[Row]:
     Raises:
         UserError: The file is damaged or has another format. The message names file and line.
     """
-    suffix = table_format(path)
+    suffix = table_format(path.name)
     if suffix == ".parquet":
         yield from _parquet_rows(path, columns)
     elif suffix in (".tsv", ".csv"):
-        lines = stream_lines(path)
-        cells = _csv_cells(path, lines) if suffix == ".csv" else _tsv_cells(lines)
-        yield from _delimited_rows(path, cells, columns)
+        lines = ((number, line.split("\t")) for number, line in enumerate(stream_lines(path), 1))
+        yield from _delimited_rows(path, _csv_cells(path) if suffix == ".csv" else lines, columns)
     else:
         yield from _json_rows(path, suffix)
 
@@ -95,10 +95,7 @@ def arrow_rows(folder: Path, columns: Columns) -> Iterator[Row]:
 
 def read_list(path: Path, key: str) -> list[Any]:
     """The list ``key`` of a JSON file that ``save_to_disk`` wrote."""
-    try:
-        content = json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError):
-        content = None
+    content = json_or_none(read_text(path))
     if not isinstance(content, dict) or not isinstance(content.get(key), list):
         raise UserError(f"{path} has no list {key}; save the dataset again")
     return content[key]  # type: ignore[no-any-return]
@@ -115,7 +112,10 @@ def _delimited_rows(
             names = [str(i) for i in range(1, len(row) + 1)]
             if not columns.are_numbers:
                 names = [" ".join(name.split()) for name in row]
-                _check_header(path, names, columns)
+                try:
+                    columns.needed(names, f"{path}:1")
+                except UserError as error:
+                    raise UserError(f"{error}{columns.header_hint}") from None
                 continue
         if len(row) != len(names):
             raise UserError(
@@ -125,33 +125,18 @@ def _delimited_rows(
         yield f"{path}:{line}", dict(zip(names, row, strict=True))
 
 
-def _check_header(path: Path, names: list[str], columns: Columns) -> None:
-    try:
-        columns.needed(names, f"{path}:1")
-    except UserError as error:
-        raise UserError(f"{error}{columns.header_hint}") from None
-
-
-def _tsv_cells(lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(lines, 1):
-        yield number, line.split("\t")
-
-
-def _csv_cells(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, list[str]]]:
+def _csv_cells(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The first line and the cells of every row."""
-    reader = csv.reader((f"{line}\n" for line in lines), strict=True)
-    while True:
-        start = reader.line_num + 1
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            raise UserError(
-                f"{path}:{start}: cannot be parsed as CSV ({error}); check the quotes of the row "
-                "that begins here"
-            ) from None
-        if row is None:
-            return
-        yield start, row
+    reader, start = csv.reader((f"{line}\n" for line in stream_lines(path)), strict=True), 1
+    try:
+        for row in reader:
+            yield start, row
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"{path}:{start}: cannot be parsed as CSV ({error}); check the quotes of the row that "
+            "begins here"
+        ) from None
 
 
 def _json_rows(path: Path, suffix: str) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""What is done to every text that is read: escapes, white space, and the limit on its length."""
+"""Cleans text that is read: escapes, white space, and the limit on its length."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from textgen_env.data.files import MAX_TEXT, is_blank
 from textgen_env.errors import UserError
 
 ESCAPE = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});")
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def unescape_text(text: str) -> str:
@@ -26,11 +27,20 @@ def clean(text: str, unescape: bool, where: str) -> str:
     """Normalize the white space of ``text`` and, on request, undo its escapes.
 
     Raises:
-        UserError: The text is too long for the tokenizer. The message begins with ``where``.
+        UserError: The tokenizer would fail on the text. The message begins with ``where``.
     """
     text = normalize_spaces(unescape_text(text) if unescape else text)
-    if len(text) > MAX_TEXT:
-        raise UserError(
-            f"{where}: text of {len(text):,} characters, at most {MAX_TEXT:,}; split or delete it"
-        )
+    if problem := text_problem(text):
+        raise UserError(f"{where}: {problem}")
     return text
+
+
+def text_problem(text: object) -> str:
+    """Why the tokenizer would fail on ``text``, or need minutes for it; empty for a good text."""
+    if not isinstance(text, str):
+        return f"expected a string, got {type(text).__name__}"
+    if len(text) > MAX_TEXT:
+        return f"text of {len(text):,} characters, at most {MAX_TEXT:,}; split or delete it"
+    if not text.isascii() and SURROGATE.search(text):
+        return "unpaired surrogate (half a character, such as \\ud800); complete it"
+    return ""

@@ -4,109 +4,91 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from textgen_env.data.corpus import Corpus
-from textgen_env.data.files import cache_dir, checksum, write_atomically
+from textgen_env.data.files import cache_dir, checksum, digest, write_atomically
+from textgen_env.data.split import Split
 from textgen_env.data.vocabulary import CHUNK, Vocabulary
 from textgen_env.terminal import escape_controls
 from textgen_env.types import EOS
 
 MIN_CACHED_PAIRS = 10_000  # a smaller corpus is encoded as fast as the cache is read
 
-
-class EncodedTexts(NamedTuple):
-    """Token ids of several texts, concatenated, with EOS after each.
-
-    Args:
-        tokens: int32 ``[sum(length)]``.
-        length: int64, number of tokens per text.
-    """
-
-    tokens: np.ndarray
-    length: np.ndarray
-
-    def split(self) -> list[np.ndarray]:
-        """One int64 array per text; all are views of one array, which saves time and memory."""
-        if not len(self.length):
-            return []
-        return np.split(self.tokens.astype(np.int64), np.cumsum(self.length)[:-1])
+# Per split and side (0: sources, 1: training targets), "SPLIT.SIDE.tokens" has the ids of all
+# texts, int32, with EOS after each, and "SPLIT.SIDE.length" their numbers, int64.
+Arrays = dict[str, np.ndarray]
 
 
-Encoded = dict[str, tuple[EncodedTexts, EncodedTexts]]  # per split: sources, training targets
-
-
-def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> Encoded:
+def encode_corpus(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> dict[str, Split]:
     """Encode the sources and the training targets of every split.
 
     A source longer than ``source_limit`` tokens, including EOS, is cut to ``source_limit + 1``,
     which shows that it is too long.
     """
     if sum(corpus.sizes.values()) < MIN_CACHED_PAIRS:
-        return _encode(corpus, vocabulary, source_limit)
-    tokenizer_hash = blake2b(vocabulary.to_json().encode(), digest_size=8).hexdigest()
-    name = f"{corpus.fingerprint}-{tokenizer_hash}-{source_limit}.safetensors"
+        return _splits(_encode(corpus, vocabulary, source_limit), corpus)
+    name = f"{corpus.fingerprint}-{digest(vocabulary.to_json())}-{source_limit}.safetensors"
     path = cache_dir() / "tokens" / name
     if path.is_file():
         try:
-            return _load(path, corpus)
+            return _splits(_load(path), corpus)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             message = f"{path} is corrupted; encoding again: {error}"
             warnings.warn(escape_controls(message), stacklevel=2)
-    encoded = _encode(corpus, vocabulary, source_limit)
-    arrays = {
-        f"{split}.{side}.{field}": array
-        for split, sides in encoded.items()
-        for side in (0, 1)
-        for field, array in sides[side]._asdict().items()
-    }
+    arrays = _encode(corpus, vocabulary, source_limit)
     write_atomically(path, save(arrays, {"checksum": _checksum(arrays)}))
-    return encoded
+    return _splits(arrays, corpus)
 
 
-def _load(path: Path, corpus: Corpus) -> Encoded:
+def _splits(arrays: Arrays, corpus: Corpus) -> dict[str, Split]:
+    return {
+        split: Split(_rows(arrays, f"{split}.0"), _rows(arrays, f"{split}.1"), pairs)
+        for split, pairs in corpus.splits.items()
+    }
+
+
+def _rows(arrays: Arrays, name: str) -> list[np.ndarray]:
+    """One int64 array per text. All are views of one array, which saves time and memory."""
+    tokens, length = arrays[f"{name}.tokens"], arrays[f"{name}.length"]
+    rows = np.split(tokens.astype(np.int64), np.cumsum(length))
+    return rows[:-1]  # the last one has the tokens after the last text: none
+
+
+def _load(path: Path) -> Arrays:
     """Load what ``encode_corpus`` saved; raises an error if the file is corrupted."""
     with safe_open(path, framework="numpy") as file:
         expected = (file.metadata() or {}).get("checksum")
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if expected != _checksum(arrays):
         raise ValueError("its content does not match its checksum")
-
-    def side(split: str, number: int) -> EncodedTexts:
-        return EncodedTexts(
-            *(arrays[f"{split}.{number}.{field}"] for field in EncodedTexts._fields)
-        )
-
-    return {split: (side(split, 0), side(split, 1)) for split in corpus.splits}
+    return arrays
 
 
-def _checksum(arrays: dict[str, np.ndarray]) -> str:
+def _checksum(arrays: Arrays) -> str:
     return checksum(
         (f"{name} {arrays[name].dtype} {arrays[name].shape}", arrays[name].tobytes())
         for name in sorted(arrays)
     )
 
 
-def _encode(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> Encoded:
-    return {
-        split: (
-            _encode_texts(vocabulary, pairs.sources, source_limit),
-            _encode_texts(vocabulary, [reference[0] for reference in pairs.references]),
-        )
-        for split, pairs in corpus.splits.items()
-    }
+def _encode(corpus: Corpus, vocabulary: Vocabulary, source_limit: int) -> Arrays:
+    arrays: Arrays = {}
+    for split, pairs in corpus.splits.items():
+        targets = [references[0] for references in pairs.references]
+        arrays |= _encode_texts(f"{split}.0", vocabulary, pairs.sources, source_limit)
+        arrays |= _encode_texts(f"{split}.1", vocabulary, targets)
+    return arrays
 
 
 def _encode_texts(
-    vocabulary: Vocabulary, texts: Sequence[str], max_ids: int | None = None
-) -> EncodedTexts:
+    name: str, vocabulary: Vocabulary, texts: Sequence[str], max_ids: int | None = None
+) -> Arrays:
     """Encode each text to at most ``max_ids`` ids and EOS.
 
     Works in chunks of texts, because Python's integers need eight times the memory of int32.
@@ -118,4 +100,4 @@ def _encode_texts(
         ]
         tokens.append(np.fromiter(chain.from_iterable(ids), np.int32))
         length.append(np.fromiter(map(len, ids), np.int64))
-    return EncodedTexts(np.concatenate(tokens), np.concatenate(length))
+    return {f"{name}.tokens": np.concatenate(tokens), f"{name}.length": np.concatenate(length)}

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from hashlib import blake2b
+from itertools import takewhile
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -15,20 +15,20 @@ from tokenizers import __version__ as tokenizers_version
 
 from textgen_env.data.corpus import Corpus
 from textgen_env.data.files import (
-    MAX_TEXT,
     cache_dir,
+    digest,
     load_json,
     read_text,
     save_json,
     write_atomically,
 )
 from textgen_env.data.scope import current_scope
+from textgen_env.data.text import text_problem
 from textgen_env.errors import UserError
 from textgen_env.terminal import safe_json
 from textgen_env.types import BOS, EOS, PAD, UNK
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
-_SURROGATE = re.compile("[\ud800-\udfff]")
 PROBE = "\U0010fffd"  # a text in no vocabulary: encoding it fails if UNK is missing
 CHUNK = 10_000  # texts per tokenizer call; bounds its memory
 
@@ -116,12 +116,8 @@ class Vocabulary:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Decode up to the first EOS, without special tokens; UNK becomes ``<unk>``."""
-        kept = []
-        for token in map(int, ids):
-            if token == EOS:
-                break
-            if token not in self._hidden:
-                kept.append(token)
+        until_eos = takewhile(lambda token: token != EOS, map(int, ids))
+        kept = [token for token in until_eos if token not in self._hidden]
         return self._tokenizer.decode(kept, skip_special_tokens=False)
 
     def __len__(self) -> int:
@@ -147,9 +143,7 @@ class Vocabulary:
         How text is split into tokens (merges, normalizer) does not count: a teacher that is queried
         at the student's prefixes gets ids, not text.
         """
-        return blake2b(
-            json.dumps(self.tokens, ensure_ascii=False).encode(), digest_size=8
-        ).hexdigest()
+        return digest(json.dumps(self.tokens, ensure_ascii=False))
 
     def to_json(self) -> str:
         """Serialize to the format of Hugging Face's ``tokenizer.json``."""
@@ -190,12 +184,8 @@ class Vocabulary:
 
 def _checked(text: str) -> str:
     """Return ``text`` unless the tokenizer would fail on it or need minutes for it."""
-    if len(text) > MAX_TEXT:
-        raise UserError(
-            f"text of {len(text):,} characters, at most {MAX_TEXT:,}; split or shorten it"
-        )
-    if not text.isascii() and _SURROGATE.search(text):
-        raise UserError("text with an unpaired surrogate (half a character); complete it")
+    if problem := text_problem(text):
+        raise UserError(problem)
     return text
 
 

@@ -40,7 +40,6 @@ References = Sequence[Sequence[str]]
 SEED = 12345  # sacreBLEU's default
 # sacreBLEU's tokenizers that need no download
 TOKENIZERS = ("13a", "intl", "zh", "ja-mecab", "ko-mecab", "char", "none")
-COMPANIONS = {"bleu": "chrf"}  # metric → the metric to report with it
 
 
 @dataclass(frozen=True)
@@ -108,11 +107,10 @@ def report_scores(
 
     The first value is the metric's own.
     """
-    companion = COMPANIONS.get(metric.partition(":")[0])
     scores = corpus_score(metric, hypotheses, references, resamples)
-    return scores | (
-        corpus_score(companion, hypotheses, references, resamples) if companion else {}
-    )
+    if metric.partition(":")[0] == "bleu":
+        scores |= corpus_score("chrf", hypotheses, references, resamples)
+    return scores
 
 
 def sentence_score(metric: str, hypothesis: str, references: Sequence[str]) -> dict[str, float]:
@@ -156,27 +154,25 @@ def significance(
     _check(metric, baseline, references)
     _check(metric, system, references)
     if metric in SACREBLEU:
-        named: list[tuple[str, Sequence[str]]] = [
-            ("baseline", _nfc(baseline)),
-            ("system", _nfc(system)),
-        ]
-        streams = _streams([*map(_nfc, references)])
         test = PairedTest(
-            named, {metric: sacrebleu_metric(metric)}, streams, test_type="bs", n_samples=resamples
+            [("baseline", _nfc(baseline)), ("system", _nfc(system))],
+            {metric: sacrebleu_metric(metric)},
+            _streams([*map(_nfc, references)]),
+            test_type="bs",
+            n_samples=resamples,
         )
         results: Any = next(values for name, values in test()[1].items() if name != "System")
         # sacreBLEU counts strictly greater differences, so equal texts would get p = 1 / (n + 1)
         return 1.0 if results[0].score == results[1].score else float(results[1].p_value)
-    first, second = (
-        np.array(
-            [
-                next(iter(sentence_score(metric, *row).values()))
-                for row in zip(texts, references, strict=True)
-            ]
-        )
-        for texts in (baseline, system)
+
+    def value(text: str, targets: Sequence[str]) -> float:
+        return next(iter(sentence_score(metric, text, targets).values()))
+
+    rows = zip(baseline, system, references, strict=True)
+    differences = np.array(
+        [value(one, targets) - value(two, targets) for one, two, targets in rows]
     )
-    return paired_bootstrap_p_value(first - second, np.random.default_rng(seed), resamples)
+    return paired_bootstrap_p_value(differences, np.random.default_rng(seed), resamples)
 
 
 class _Chrf(CHRF):

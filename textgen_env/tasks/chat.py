@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from textgen_env.data.bundled import read_bundled
@@ -12,8 +13,8 @@ from textgen_env.data.corpus import Corpus, Pairs
 from textgen_env.data.files import MAX_TEXT
 from textgen_env.data.limit import Limit
 from textgen_env.data.scope import current_scope
-from textgen_env.data.sources import CorpusSource, data_place
-from textgen_env.data.vocabulary import Vocabulary, subword_vocabulary
+from textgen_env.data.sources import data_place, read_corpus
+from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.errors import UserError, unknown
 from textgen_env.tasks.task import Task, cached_load
 
@@ -40,7 +41,7 @@ def load(
     """Conversations, or the bundled dialogues to summarize if no data is given.
 
     A row has ``messages``, or ``prompt`` and ``completion``, or ``prompt`` alone. Prompts beyond
-    ``source_limit`` lose their oldest turns; training rows that are too long even so are skipped.
+    ``source_limit`` lose their oldest turns; training rows that are still too long are skipped.
 
     Args:
         data: table (.jsonl, .parquet, .tsv, .csv), a folder with one per split, a save_to_disk
@@ -62,6 +63,7 @@ def load(
     """
     if turns not in TURNS:
         raise unknown("turns", turns, TURNS)
+    limit = Limit(horizon, limit_ratio, limit_offset)
     scope = current_scope()
     columns = ChatColumns(teacher_prompt=scope.teacher_prompt)
     if turns == "every" and columns.teacher_prompt:
@@ -69,14 +71,14 @@ def load(
             f"teacher.prompt_field={columns.teacher_prompt}: a row has one such prompt, for its "
             "last turn; use env.turns=last"
         )
-    limit = Limit(horizon, limit_ratio, limit_offset)
-    origin = CorpusSource(corpus, data_place(data, data_dir), columns, bundled_pairs)
-    text = with_empty_references(origin.read(read_dialogues))
-    text = every_turn(text) if turns == "every" else text
+    place = data_place(data, data_dir)
+    text = read_corpus(corpus, place, columns, partial(read_dialogues, bundled_pairs))
+    text = text.with_pairs(with_empty_references)
+    text = text.with_pairs(every_turn) if turns == "every" else text
     return Task(
         ID,
         replace(text, places=columns.places),
-        chat_vocabulary(text, vocabulary),
+        scope.vocabulary or subword_vocabulary(text.mapped(_as_text), vocabulary),
         source_limit,
         limit,
         metric,
@@ -88,31 +90,16 @@ def load(
 
 def read_dialogues(pairs: int) -> Corpus:
     """The bundled dialogues, each as the message of a user; the answer is a summary."""
-    corpus = read_bundled("dialogues", pairs)
-    splits = {
-        name: Pairs(
+    return read_bundled("dialogues", pairs).with_pairs(
+        lambda rows: Pairs(
             [Conversation.from_text(source).to_text() for source in rows.sources], rows.references
         )
-        for name, rows in corpus.splits.items()
-    }
-    return replace(corpus, splits=splits)
+    )
 
 
-def with_empty_references(corpus: Corpus) -> Corpus:
+def with_empty_references(pairs: Pairs) -> Pairs:
     """One empty reference for each row without one, which is a prompt alone."""
-    splits = {
-        name: Pairs(rows.sources, [references or ("",) for references in rows.references])
-        for name, rows in corpus.splits.items()
-    }
-    return replace(corpus, splits=splits)
-
-
-def chat_vocabulary(corpus: Corpus, size: int) -> Vocabulary:
-    """Train a vocabulary on the messages and their roles."""
-    given: Vocabulary | None = current_scope().vocabulary
-    if given:
-        return given
-    return subword_vocabulary(corpus.mapped(_as_text), size)
+    return Pairs(pairs.sources, [references or ("",) for references in pairs.references])
 
 
 def _as_text(text: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from textgen_env.data.bundled import read_bundled
+from textgen_env.data.columns import summary_columns
 from textgen_env.data.hub import HubDataset
 from textgen_env.data.limit import Limit
-from textgen_env.data.sources import CorpusSource, data_place
-from textgen_env.tasks.summarization import (
-    load_summary_corpus,
-    summarization_task,
-    summary_columns,
-)
+from textgen_env.data.sources import data_place, read_corpus
+from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.tasks.task import Task, cached_load
 
 ID = "DialogSum-v0"
@@ -60,7 +60,8 @@ def load(
     limit = Limit(horizon, limit_ratio, limit_offset)
     columns = summary_columns(source, target)
     dataset = HubDataset("DialogSum", hub, columns, join=True)
-    origin = CorpusSource(corpus, data_place(data, data_dir), columns, bundled_pairs, dataset)
-    text = load_summary_corpus(origin, "dialogues")
+    bundled = partial(read_bundled, "dialogues", bundled_pairs)
+    text = read_corpus(corpus, data_place(data, data_dir), columns, bundled, dataset)
     text = text.lowercased() if lowercase else text
-    return summarization_task(ID, text, vocabulary, source_limit, target_limit, limit)
+    tokens = subword_vocabulary(text, vocabulary)
+    return Task(ID, text, tokens, source_limit, limit, "rouge", "rouge", target_limit=target_limit)

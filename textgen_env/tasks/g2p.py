@@ -104,11 +104,10 @@ def split(words: dict[str, list[str]]) -> dict[str, Pairs]:
     """Split by the hash of each word. Train keeps the order of the file, the others are sorted."""
     order = hash_order(words)
     train = {*order[TEST + VALID :]}
-    pairs = [(word, phonemes) for word in words if word in train for phonemes in words[word]]
-    splits = {"train": Pairs([word for word, _ in pairs], [(phonemes,) for _, phonemes in pairs])}
+    rows = ((word, (phonemes,)) for word in words if word in train for phonemes in words[word])
+    splits = {"train": Pairs.from_rows(rows)}
     for name, selected in (("valid", order[TEST : TEST + VALID]), ("test", order[:TEST])):
-        sources = sorted(selected)
-        splits[name] = Pairs(sources, [tuple(words[word]) for word in sources])
+        splits[name] = Pairs.from_rows((word, words[word]) for word in sorted(selected))
     return splits
 
 

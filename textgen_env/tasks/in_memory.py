@@ -17,9 +17,9 @@ from textgen_env.data.corpus import SPLITS, Corpus, Pairs
 from textgen_env.data.limit import Limit
 from textgen_env.data.vocabulary import Vocabulary, subword_vocabulary
 from textgen_env.errors import Range, UserError, check_range
-from textgen_env.metrics.bleu_tokenizer import bleu_metric, check_scorable
 from textgen_env.metrics.scores import corpus_score
 from textgen_env.tasks.task import Task
+from textgen_env.tasks.translation import with_bleu
 
 LIMIT = Limit(125, 1.2, 10)
 SENTENCE_METRICS = "bleu", "chrf", "rouge", "accuracy"  # also rewards
@@ -54,14 +54,13 @@ def task_from_pairs(
     for name, pairs in read.items():
         if not len(pairs):
             raise UserError(f"split {name!r} has no pairs; add at least one")
-    references = [texts[0] for texts in read["valid"].references]
-    if metric == "bleu":
-        hint = "pass metric='chrf'"
-        metric = bleu_metric("auto", "", references, hint)
-        check_scorable(metric, references, hint)
-    corpus_score(metric, references[:1], [references[:1]], resamples=0)  # refuses unknown metrics
     bleu = metric if metric.startswith("bleu") else ""
     corpus = Corpus(id, "local", "text in memory", read, bleu=bleu)
+    if metric == "bleu":
+        corpus = with_bleu(corpus, "auto", "", hint="pass metric='chrf'")
+    metric = corpus.bleu or metric
+    references = [texts[0] for texts in read["valid"].references]
+    corpus_score(metric, references[:1], [references[:1]], resamples=0)  # refuses unknown metrics
     if not isinstance(vocabulary, Vocabulary):
         check_range("vocabulary", vocabulary, Range(1, 10**6))
         vocabulary = subword_vocabulary(corpus, vocabulary)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from textgen_env.data.columns import Columns
 from textgen_env.data.hub import PARQUET, HubDataset
 from textgen_env.data.limit import Limit
-from textgen_env.data.sources import CorpusSource, data_place
+from textgen_env.data.sources import data_place
+from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.tasks.task import Task, cached_load
-from textgen_env.tasks.translation import load_parallel_corpus, translation_task, with_bleu
+from textgen_env.tasks.translation import load_parallel_corpus, with_bleu
 
 ID = "IWSLT-v0"
 
@@ -64,9 +65,9 @@ def load(
     columns = Columns((source,), (target,), unescape)
     hub_config = hub_config or f"iwslt2017-{source}-{target}"
     dataset = HubDataset("IWSLT", hub, columns, hub_config, hub_revision)
-    origin = CorpusSource(corpus, data_place(data, data_dir), columns, bundled_pairs, dataset)
-    text = load_parallel_corpus(origin, tedx)
+    place = data_place(data, data_dir)
+    text = load_parallel_corpus(corpus, place, columns, bundled_pairs, dataset, tedx)
     text = text.lowercased() if lowercase else text
-    return translation_task(
-        ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit
-    )
+    text = with_bleu(text, bleu_tokenizer, target)
+    tokens = subword_vocabulary(text, vocabulary)
+    return Task(ID, text, tokens, source_limit, limit, text.bleu, "bleu")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from textgen_env.data.columns import Columns
 from textgen_env.data.hub import HubDataset
 from textgen_env.data.limit import Limit
-from textgen_env.data.sources import CorpusSource, data_place
+from textgen_env.data.sources import data_place
+from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.tasks.task import Task, cached_load
-from textgen_env.tasks.translation import load_parallel_corpus, translation_task, with_bleu
+from textgen_env.tasks.translation import load_parallel_corpus, with_bleu
 
 ID = "Multi30k-v0"
 
@@ -54,9 +55,9 @@ def load(
     limit = Limit(horizon, limit_ratio, limit_offset)
     columns = Columns((source,), (target,))
     dataset = HubDataset("Multi30k", hub, columns)
-    origin = CorpusSource(corpus, data_place(data, data_dir), columns, bundled_pairs, dataset)
-    text = load_parallel_corpus(origin)
+    place = data_place(data, data_dir)
+    text = load_parallel_corpus(corpus, place, columns, bundled_pairs, dataset)
     text = text.lowercased() if lowercase else text
-    return translation_task(
-        ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit
-    )
+    text = with_bleu(text, bleu_tokenizer, target)
+    tokens = subword_vocabulary(text, vocabulary)
+    return Task(ID, text, tokens, source_limit, limit, text.bleu, "bleu")

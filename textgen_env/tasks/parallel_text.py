@@ -6,7 +6,7 @@ from typing import Literal
 
 from textgen_env.data.columns import Columns
 from textgen_env.data.limit import Limit
-from textgen_env.data.sources import CorpusSource, data_place
+from textgen_env.data.sources import data_place
 from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.tasks.task import Task, cached_load
 from textgen_env.tasks.translation import load_parallel_corpus, with_bleu
@@ -62,18 +62,10 @@ def load(
     """
     limit = Limit(horizon, limit_ratio, limit_offset)
     columns = Columns((source,), (target,), unescape)
-    origin = CorpusSource(corpus, data_place(data, data_dir), columns, bundled_pairs)
-    text = load_parallel_corpus(origin)
+    place = data_place(data, data_dir)
+    text = load_parallel_corpus(corpus, place, columns, bundled_pairs)
     text = text.lowercased() if lowercase else text
     if metric == "bleu":
         text = with_bleu(text, bleu_tokenizer, target)
-    return Task(
-        ID,
-        text,
-        subword_vocabulary(text, vocabulary),
-        source_limit,
-        limit,
-        text.bleu or metric,
-        metric,
-        target_limit=target_limit,
-    )
+    tokens, scored = subword_vocabulary(text, vocabulary), text.bleu or metric
+    return Task(ID, text, tokens, source_limit, limit, scored, metric, target_limit=target_limit)

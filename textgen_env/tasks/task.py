@@ -161,27 +161,19 @@ class Task:
         return lines
 
     def _tokenize(self) -> dict[str, Split]:
-        limits = {
-            "source_limit": self.source_limit,
-            "horizon": self.horizon,
-            "target_limit": self.target_limit,
-        }
-        for name, value in limits.items():
-            if value is not None:
+        for name in ("source_limit", "horizon", "target_limit"):
+            if (value := getattr(self, name)) is not None:
                 check_range(name, value, Range(2, MAX_LENGTH))  # one token and EOS
-        wanted = current_scope().splits
-        texts = {name: pairs for name, pairs in self.corpus.splits.items() if name in wanted}
-        for name, pairs in texts.items():
+        corpus, wanted = self.corpus, current_scope().splits
+        if not set(corpus.splits) <= set(wanted):
+            kept = {name: pairs for name, pairs in corpus.splits.items() if name in wanted}
+            corpus = replace(corpus, splits=kept)
+        for name, pairs in corpus.splits.items():
             if not len(pairs):
                 raise UserError(
-                    f"{self.id}: split {name!r} of {self.corpus.name} ({self.corpus.origin}) "
-                    "has no pairs; add at least one"
+                    f"{self.id}: split {name!r} of {corpus.name} ({corpus.origin}) has no pairs; "
+                    "add at least one"
                 )
-        corpus = (
-            self.corpus
-            if len(texts) == len(self.corpus.splits)
-            else replace(self.corpus, splits=texts)
-        )
         splits = {name: self._fit(name, split) for name, split in self._encode(corpus).items()}
         if "train" in splits and not len(splits["train"]):
             raise UserError(
@@ -195,11 +187,7 @@ class Task:
         if self.template:
             encoder = ChatEncoder(self.template, self.vocabulary, self.source_limit)
             return {name: encoder.split(corpus, name) for name in corpus.splits}
-        encoded = encode_corpus(corpus, self.vocabulary, self.source_limit)
-        return {
-            name: Split(source.split(), target.split(), corpus.splits[name])
-            for name, (source, target) in encoded.items()
-        }
+        return encode_corpus(corpus, self.vocabulary, self.source_limit)
 
     def _fit(self, name: str, split: Split) -> Split:
         """Skip training pairs beyond a limit, or truncate them if there is a ``target_limit``.
@@ -207,22 +195,15 @@ class Task:
         Other splits keep every pair and whole targets, so that scores are comparable.
         """
         if name == "train" and self.target_limit is None:
-            kept = [
-                i
-                for i, (source, target) in enumerate(zip(split.source, split.target, strict=True))
-                if len(source) <= self.source_limit and len(target) <= self.horizon
-            ]
-            if len(kept) < len(split):
-                return replace(split.rows(kept), skipped=len(split) - len(kept))
-        truncated_targets = 0
+            rows = zip(split.source, split.target, strict=True)
+            fits = [len(s) <= self.source_limit and len(t) <= self.horizon for s, t in rows]
+            kept = [i for i, row_fits in enumerate(fits) if row_fits]
+            return replace(split.rows(kept), skipped=len(split) - len(kept))
+        keep = "end" if self.template else "start"
+        truncated, truncated_targets = _truncate(split.source, self.source_limit, keep), 0
         if name == "train" and self.target_limit:
             truncated_targets = _truncate(split.target, min(self.target_limit, self.horizon))
-        keep = "end" if self.template else "start"
-        return replace(
-            split,
-            truncated=_truncate(split.source, self.source_limit, keep),
-            truncated_targets=truncated_targets,
-        )
+        return replace(split, truncated=truncated, truncated_targets=truncated_targets)
 
 
 def expert(task: Task) -> Oracle:
@@ -241,14 +222,9 @@ def cached_load(load: Callable[Options, Task]) -> Callable[Options, Task]:
     """
     signature = inspect.signature(load)
 
-    @lru_cache(maxsize=MAX_CACHED)
-    def loaded(
-        options: tuple[tuple[str, Any], ...],
-        _types: tuple[type, ...],
-        _stamps: object,
-        _scope: Scope,
-    ) -> Task:
-        return load(**dict(options))  # type: ignore[call-arg]
+    @lru_cache(maxsize=MAX_CACHED, typed=True)  # as True == 1.0
+    def loaded(_stamps: object, _scope: Scope, **options: Any) -> Task:
+        return load(**options)  # type: ignore[call-arg]
 
     @wraps(load)
     def wrapper(*args: Options.args, **kwargs: Options.kwargs) -> Task:
@@ -260,15 +236,12 @@ def cached_load(load: Callable[Options, Task]) -> Callable[Options, Task]:
             check_kind(name, value, default)
             if name in RANGES and default is not None:
                 check_range(name, value, RANGES[name])
-        # The limits may default to None, which has no type to check; their constructor checks them.
+        # the limits may default to None, which has no type to check
         Limit(1, options.get("limit_ratio"), options.get("limit_offset"))
-        place = str(options.get("data") or options.get("data_dir") or "").removeprefix("hub:")
-        stamps = tuple(
-            file_stamps(folder, "**/*")
-            for folder in (place, options.get("hub"), options.get("template"))
-        )
-        types = tuple(map(type, options.values()))  # True == 1.0 would share a cache entry
-        return loaded(tuple(options.items()), types, stamps, current_scope())
+        data = str(options.get("data") or options.get("data_dir") or "").removeprefix("hub:")
+        places = (data, options.get("hub"), options.get("template"))
+        stamps = tuple(file_stamps(place, "**/*") for place in places)
+        return loaded(stamps, current_scope()._replace(downloads=True), **options)
 
     return wrapper
 

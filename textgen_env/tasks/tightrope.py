@@ -65,13 +65,11 @@ def load(
     check_range("horizon", horizon, Range(1, MAX_LENGTH - 1))
     check_range("tricks", tricks, Range(0, len(TRICKS)))
     check_range("slip", slip, Range(0, 1, "both"))
-    for name, size in (("train", train), ("valid", valid), ("test", test)):
+    sizes = {"train": train, "valid": valid, "test": test}
+    for name, size in sizes.items():
         check_range(name, size, Range(1, 10**7))
     generator = np.random.default_rng(seed)
-    splits = {
-        name: _walks(generator, rows, horizon)
-        for name, rows in (("train", train), ("valid", valid), ("test", test))
-    }
+    splits = {name: _walks(generator, size, horizon) for name, size in sizes.items()}
     corpus = Corpus("tightrope", "bundled", f"walks of {horizon} steps, seed {seed}", splits)
     vocabulary = Vocabulary.from_words([*FEET, "climb", *TRICKS[:tricks]])
     oracle = partial(TightropeOracle, len(vocabulary), horizon, recoverable, slip)

@@ -5,56 +5,65 @@ from __future__ import annotations
 from dataclasses import replace
 
 from textgen_env.data.bundled import read_bundled
+from textgen_env.data.columns import Columns
 from textgen_env.data.corpus import Corpus, Pairs
-from textgen_env.data.limit import Limit
-from textgen_env.data.sources import HUB, CorpusSource
-from textgen_env.data.vocabulary import subword_vocabulary
+from textgen_env.data.hub import HubDataset
+from textgen_env.data.sources import HUB, read_corpus
 from textgen_env.errors import UserError
 from textgen_env.metrics.bleu_tokenizer import bleu_metric, check_scorable
-from textgen_env.tasks.task import Task
 
 
-def load_parallel_corpus(origin: CorpusSource, tedx: bool | None = None) -> Corpus:
+def load_parallel_corpus(
+    kind: str,
+    data: str | None,
+    columns: Columns,
+    bundled_pairs: int,
+    hub: HubDataset | None = None,
+    tedx: bool | None = None,
+) -> Corpus:
     """Load a parallel corpus. The bundled corpus is German and English, in either direction.
 
     Args:
-        origin: the user's data, the hub's dataset or the bundled corpus
+        kind: as in ``read_corpus``, like the other arguments
+        data: the user's data
+        columns: one name for each side
+        bundled_pairs: number of training pairs of the bundled corpus
+        hub: the hub's dataset
         tedx: as in ``read_local``
     """
-    (source,), (target,) = origin.columns.source, origin.columns.target
-    if tedx and (origin.data or HUB).startswith(HUB):
+    (source,), (target,) = columns.source, columns.target
+    if tedx and (data or HUB).startswith(HUB):
         raise UserError(
             "env.tedx=true: only a folder with released XML has TEDX; set env.data=FOLDER"
         )
 
-    def bundled(pairs: int) -> Corpus:
+    def bundled() -> Corpus:
         if {source, target} != {"de", "en"}:
             raise UserError(
                 f"the bundled corpus is German–English (de, en), not {source}–{target}; "
                 "set env.data=FILE_OR_FOLDER"
             )
-        corpus = read_bundled("translation", pairs)
-        return corpus if source == "de" else _reversed(corpus)
+        corpus = read_bundled("translation", bundled_pairs)
+        return corpus if source == "de" else corpus.with_pairs(_reversed)
 
-    return origin.read(bundled, tedx)
-
-
-def _reversed(corpus: Corpus) -> Corpus:
-    """Swap source and target of a corpus with one reference per source."""
-    splits = {
-        split: Pairs([text for (text,) in pairs.references], [(text,) for text in pairs.sources])
-        for split, pairs in corpus.splits.items()
-    }
-    return replace(corpus, splits=splits)
+    return read_corpus(kind, data, columns, bundled, hub, tedx)
 
 
-def with_bleu(corpus: Corpus, tokenizer: str, target: str) -> Corpus:
+def _reversed(pairs: Pairs) -> Pairs:
+    """Swap source and target of pairs with one reference."""
+    return Pairs([text for (text,) in pairs.references], [(text,) for text in pairs.sources])
+
+
+def with_bleu(
+    corpus: Corpus, tokenizer: str, target: str, hint: str = "use env.bleu_tokenizer=char"
+) -> Corpus:
     """Choose the BLEU tokenizer of a corpus; see ``bleu_metric``.
 
     Args:
         corpus: the corpus
         tokenizer: the value of ``env.bleu_tokenizer``
         target: the target language
+        hint: what to do if none fits, for the error message
 
     Raises:
         UserError: no tokenizer fits the language, its package is not installed, or a reference
@@ -62,15 +71,6 @@ def with_bleu(corpus: Corpus, tokenizer: str, target: str) -> Corpus:
     """
     pairs = corpus.splits.get("valid") or next(iter(corpus.splits.values()))
     references = [texts[0] for texts in pairs.references]
-    hint = "use env.bleu_tokenizer=char"
     metric = bleu_metric(tokenizer, target, references, hint)
     check_scorable(metric, references, hint)
     return replace(corpus, bleu=metric)
-
-
-def translation_task(
-    id: str, corpus: Corpus, vocabulary_size: int, source_limit: int, limit: Limit
-) -> Task:
-    """Build a task with a joint vocabulary that is evaluated with BLEU."""
-    vocabulary = subword_vocabulary(corpus, vocabulary_size)
-    return Task(id, corpus, vocabulary, source_limit, limit, corpus.bleu, "bleu")

@@ -7,9 +7,10 @@ import re
 from textgen_env.data.columns import Columns
 from textgen_env.data.hub import HubDataset
 from textgen_env.data.limit import Limit
-from textgen_env.data.sources import CorpusSource, data_place
+from textgen_env.data.sources import data_place
+from textgen_env.data.vocabulary import subword_vocabulary
 from textgen_env.tasks.task import Task, cached_load
-from textgen_env.tasks.translation import load_parallel_corpus, translation_task, with_bleu
+from textgen_env.tasks.translation import load_parallel_corpus, with_bleu
 
 ID = "WMT16-v0"
 _WORD_OR_PUNCTUATION = re.compile(r"\w+|[^\w\s]")
@@ -63,13 +64,13 @@ def load(
     columns = Columns((source,), (target,), unescape)
     hub_config = f"{source if target == 'en' else target}-en"
     dataset = HubDataset("WMT16", hub, columns, hub_config)
-    origin = CorpusSource(corpus, data_place(data, data_dir), columns, bundled_pairs, dataset)
-    text = load_parallel_corpus(origin)
+    place = data_place(data, data_dir)
+    text = load_parallel_corpus(corpus, place, columns, bundled_pairs, dataset)
     text = text.mapped(split_punctuation, split_marks=True) if split_marks else text
     text = text.lowercased() if lowercase else text
-    return translation_task(
-        ID, with_bleu(text, bleu_tokenizer, target), vocabulary, source_limit, limit
-    )
+    text = with_bleu(text, bleu_tokenizer, target)
+    tokens = subword_vocabulary(text, vocabulary)
+    return Task(ID, text, tokens, source_limit, limit, text.bleu, "bleu")
 
 
 def split_punctuation(text: str) -> str:
