@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from agents.discovery import find_algorithm, keys_of
 from agents.model import PRETRAINED, build_policy, load_policy
-from agents.policies.pretrained import PretrainedPolicy
+from agents.policies.huggingface import HuggingFacePolicy
 from agents.runs.config import chosen, leaves
 from agents.runs.folder import finished_run
 from agents.runs.task import resumed_model
@@ -32,7 +32,7 @@ def build_student(config: DictConfig, task: Task) -> Any:
         with keys_of("student", settings):
             start = task.vocabulary, config.seed, resumed, task.template
             student = build_policy(name, settings, *start)
-    if isinstance(student, PretrainedPolicy):
+    if isinstance(student, HuggingFacePolicy):
         student.check_limits(task.source_limit, task.horizon)
     return student
 
