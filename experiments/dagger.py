@@ -20,6 +20,7 @@ from agents.runs.evaluation import evaluate_run, finish_run, generate_outputs
 from agents.runs.folder import open_folder
 from agents.runs.machine import use_machine
 from agents.runs.model_folder import save_model
+from agents.runs.moved_teacher import record_hashes
 from agents.runs.references import with_references
 from agents.runs.run import Run
 from agents.runs.student import build_student, is_pretrained
@@ -66,6 +67,7 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstration
     config, task, machine, oracle = run.config, run.task, run.machine, run.teacher.oracle
     task.vocabulary.save(run.folder / "vocabulary.json")
     save_files(run.student, run.folder / PRETRAINED)
+    record_hashes(run.folder, config)
     learned = training_demonstrations(
         algorithm.demonstrations, task, oracle, *machine, config.teacher.length_penalty
     )

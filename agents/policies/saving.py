@@ -70,7 +70,7 @@ def save_merged(policy: HuggingFacePolicy, folder: Path) -> None:
 def _config(policy: HuggingFacePolicy) -> dict[str, Any]:
     dtype = str(next(policy.model.parameters()).dtype).removeprefix("torch.")
     own = {"architectures": [type(policy.model).__name__], "dtype": dtype}
-    return policy.model.config.to_diff_dict() | own  # type: ignore[no-any-return]
+    return policy.model.config.to_diff_dict() | own
 
 
 def _generation(policy: HuggingFacePolicy) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _generation(policy: HuggingFacePolicy) -> dict[str, Any]:
         config["eos_token_id"] = int(policy.ids[EOS])  # the end of a turn
     if suppressed := unused.union(config.get("suppress_tokens") or ()):
         config["suppress_tokens"] = sorted(suppressed)
-    return config  # type: ignore[no-any-return]
+    return config
 
 
 def _write(folder: Path, files: dict[str, bytes | dict[str, Any]]) -> None:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from agents.runs.changes import CHANGES, record_changes
 from agents.runs.config import check_same, is_outside
 from agents.runs.locks import LOCK_FILE, is_locked, locked
-from agents.runs.moved_teacher import HASHES, moved_keys, record_hashes
+from agents.runs.moved_teacher import HASHES, moved_keys
 from agents.training.saving import saved_step
 from agents.training.signals import Interrupted
 from textgen_env.data.files import is_temporary, remove_temporaries, write_atomically
@@ -64,7 +64,6 @@ def open_folder(config: DictConfig, script: str, overrides: list[str]) -> Iterat
     with locked(folder), resumable(resume_command(script, overrides, folder)):
         remove_temporaries(folder)
         _record_changes(folder, config)
-        record_hashes(folder, config)
         write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config).encode())
         yield folder
 
