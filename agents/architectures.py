@@ -108,7 +108,7 @@ def HuggingFace(task: Task, path: str, seed: int = 0, **settings: Any) -> Model:
         task: what the model will be trained on; its texts are tokenized by the model's tokenizer.
         path: model folder, or name of a model on the Hub.
         seed: of the random weights of ``init="random"``.
-        **settings: those of ``agents.policies.PretrainedPolicy``: ``layers=None``,
+        **settings: those of ``agents.policies.PretrainedSettings``: ``layers=None``,
             ``decoder_layers=None``, ``init="pretrained"``, ``dtype="float32"``,
             ``lora={"rank": 8}`` and more.
     """

@@ -18,7 +18,7 @@ from torch import nn
 
 from agents.discovery import POLICY, build, find_policy, settings
 from agents.generation.decoder import Decoder
-from agents.policies.pretrained import PretrainedPolicy
+from agents.policies.saving import save_files, save_weights
 from agents.text import Sources, TextSettings
 from agents.training.checkpoint import check_layout, load_tensors, load_weights, save_tensors
 from textgen_env.data.batching import sequential_batches
@@ -144,9 +144,8 @@ class Model:
     def save(self, folder: Path | str) -> None:
         """Save weights and vocabulary; ``model`` in it is for ``AutoModel…`` of Hugging Face."""
         self.vocabulary.save(Path(folder) / VOCABULARY)
-        if isinstance(self.policy, PretrainedPolicy):
-            self.policy.save_files(Path(folder) / PRETRAINED)
-            self.policy.save_weights(Path(folder) / PRETRAINED)
+        save_files(self.policy, Path(folder) / PRETRAINED)
+        save_weights(self.policy, Path(folder) / PRETRAINED)
         header = _header(self.architecture, self.vocabulary, self.text_settings)
         save_tensors(Path(folder) / WEIGHTS, self.policy.state_dict(), header)
 

@@ -14,7 +14,7 @@ from agents.discovery import ALGORITHM, find_algorithm, settings
 from agents.evaluation.validation import validator
 from agents.generation.decoding import DECODER_VERSION
 from agents.model import PRETRAINED, VOCABULARY, Model, checkpoint_header
-from agents.policies.pretrained import PretrainedPolicy
+from agents.policies.saving import save_files, save_weights
 from agents.precision import resolve_device, resolve_precision
 from agents.runs.demonstrations import training_demonstrations
 from agents.runs.training import check_oracle, make_algorithm, training_reward
@@ -119,8 +119,7 @@ class Plan:
             )
         split = self._training_split(algorithm.demonstrations, task, oracle)
         task.vocabulary.save(folder / VOCABULARY)
-        if isinstance(policy, PretrainedPolicy):
-            policy.save_files(folder / PRETRAINED)
+        save_files(policy, folder / PRETRAINED)
         train_policy(
             algorithm,
             policy,
@@ -130,8 +129,7 @@ class Plan:
             Checkpoints(folder, "model", self._header(model, task)),
         )
         policy.eval()
-        if isinstance(policy, PretrainedPolicy):
-            policy.save_weights(folder / PRETRAINED)
+        save_weights(policy, folder / PRETRAINED)
         model.trained, model.text_settings = True, TextSettings.from_task(task)
         return model
 

@@ -12,12 +12,15 @@ import cli
 from agents import reporting
 from agents.algorithms import Algorithm
 from agents.evaluation.validation import validator
+from agents.model import PRETRAINED
+from agents.policies.saving import save_files
 from agents.runs.config import train_config, training_steps
 from agents.runs.demonstrations import Demonstrations, training_demonstrations
 from agents.runs.evaluation import evaluate_run, finish_run, generate_outputs
 from agents.runs.folder import open_folder
 from agents.runs.machine import use_machine
-from agents.runs.pretrained import save_config, save_model
+from agents.runs.model_folder import save_model
+from agents.runs.moved_teacher import record_hashes
 from agents.runs.references import with_references
 from agents.runs.run import Run
 from agents.runs.student import build_student, is_pretrained
@@ -63,7 +66,8 @@ def distill(run: Run, algorithm: Algorithm) -> tuple[TrainerState, Demonstration
     """Train the student; returns the end of the training, and what the student learned from."""
     config, task, machine, oracle = run.config, run.task, run.machine, run.teacher.oracle
     task.vocabulary.save(run.folder / "vocabulary.json")
-    save_config(run.folder, run.student)
+    save_files(run.student, run.folder / PRETRAINED)
+    record_hashes(run.folder, config)
     learned = training_demonstrations(
         algorithm.demonstrations, task, oracle, *machine, config.teacher.length_penalty
     )

@@ -23,7 +23,8 @@ from agents.generation.decoder import Decode, Decoder
 from agents.generation.demonstrations import oracle_decoder
 from agents.model import PRETRAINED, Model
 from agents.policies.adapters import has_adapter
-from agents.policies.pretrained import PretrainedPolicy
+from agents.policies.huggingface import HuggingFacePolicy
+from agents.policies.saving import save_merged
 from agents.runs.evaluation import finish_run, generate_outputs, output_files
 from agents.runs.folder import finished_run
 from agents.runs.loading import load_run
@@ -53,13 +54,13 @@ def export_merged(config: DictConfig) -> None:
     """Save the transformers model, with the adapter merged into its weights."""
     policy = Model.load(finished_run(config.run)).policy
     if not has_adapter(policy):
-        whole = isinstance(policy, PretrainedPolicy)
+        whole = isinstance(policy, HuggingFacePolicy)
         where = f"; {Path(config.run) / PRETRAINED} is the whole model" if whole else ""
         raise UserError(f"format=merged: the student of {config.run} has no adapter{where}")
     folder = Path(config.out or f"{config.run}/export-merged")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").is_file():
         raise UserError(f"out={folder} is not empty and is not a model; choose another folder")
-    policy.save_merged(folder)
+    save_merged(policy, folder)
     console.print(f"merged model: {folder}", soft_wrap=True)
 
 

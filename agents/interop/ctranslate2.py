@@ -24,8 +24,8 @@ from torch.nn.utils.rnn import pad_sequence
 from agents.generation.decoder import Decode
 from agents.interop import ctranslate2_pretrained as pretrained
 from agents.interop.ctranslate2_readme import readme
+from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layers import positions
-from agents.policies.pretrained import PretrainedPolicy
 from agents.policies.transformer import TransformerPolicy
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
@@ -40,7 +40,7 @@ def export_model(policy: nn.Module, task: Task, folder: Path, quantization: str)
     """Save the model, ``tokenizer.json`` and a ``README.md`` with an inference script.
 
     Args:
-        policy: The student, a ``TransformerPolicy`` or a ``PretrainedPolicy``.
+        policy: The student, a ``TransformerPolicy`` or a ``HuggingFacePolicy``.
         task: The vocabulary, the preprocessing and the limits.
         folder: A new or empty folder, or one of an earlier export.
         quantization: "float32", "int8" or another type of CTranslate2.
@@ -50,12 +50,12 @@ def export_model(policy: nn.Module, task: Task, folder: Path, quantization: str)
             ``folder`` has other contents or cannot be written.
     """
     check_quantization(quantization)
-    if not isinstance(policy, TransformerPolicy | PretrainedPolicy):
+    if not isinstance(policy, TransformerPolicy | HuggingFacePolicy):
         name = type(policy).__name__
         raise UserError(
             f"CTranslate2 does not support {name}: export a run with student=transformer or hf"
         )
-    if task.template and not isinstance(policy, PretrainedPolicy):
+    if task.template and not isinstance(policy, HuggingFacePolicy):
         raise UserError(
             f"{task.id}: a {type(policy).__name__} has no tokenizer of transformers, which renders "
             "conversations for CTranslate2: export a run with student=hf"
@@ -68,7 +68,7 @@ def export_model(policy: nn.Module, task: Task, folder: Path, quantization: str)
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder) as temporary:
             parts = Path(temporary)
-            if isinstance(policy, PretrainedPolicy):
+            if isinstance(policy, HuggingFacePolicy):
                 fields = pretrained.save(policy, task, parts, quantization)
                 template = pretrained.CHAT_README if task.template else pretrained.README
             else:
@@ -96,7 +96,7 @@ def load_decoders(
     Returns:
         A function of the batch size (64), which returns the decoder.
     """
-    if isinstance(policy, PretrainedPolicy):
+    if isinstance(policy, HuggingFacePolicy):
         return pretrained.pretrained_decoders(folder, policy, workers)
     return partial(translator_decoder, load_translator(folder, workers), vocabulary)
 

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from agents.generation.decoder import Decode
 from agents.policies.huggingface import HuggingFacePolicy
-from agents.policies.pretrained import PretrainedPolicy
+from agents.policies.saving import save_merged
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
 from textgen_env.types import EOS, PAD, Trajectories
@@ -69,7 +69,7 @@ class PolicyConverter(TransformersConverter):
         return spec
 
 
-def save(policy: PretrainedPolicy, task: Task, folder: Path, quantization: str) -> dict[str, Any]:
+def save(policy: HuggingFacePolicy, task: Task, folder: Path, quantization: str) -> dict[str, Any]:
     """Convert the model, its adapter merged, and save it with its own tokenizer.
 
     Args:
@@ -90,7 +90,7 @@ def save(policy: PretrainedPolicy, task: Task, folder: Path, quantization: str) 
     with TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = Path(temporary)
-        policy.save_merged(model)
+        save_merged(policy, model)
         if kind == "bart":
             config = model / "config.json"
             config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | BART))

@@ -11,18 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from safetensors.torch import save
 from torch import nn
 
-from agents.policies.huggingface import HuggingFacePolicy
+from agents.policies.huggingface import LORA_WEIGHT, HuggingFacePolicy
 from textgen_env.data.files import write_atomically
 from textgen_env.errors import Range, UserError, check_range
 
 ALL_LINEAR = ["all-linear"]
-MARK = ".lora_"  # in the name of every tensor of an adapter
-Adapted = TypeVar("Adapted", bound=HuggingFacePolicy)
 
 
 @dataclass(frozen=True)
@@ -71,15 +69,13 @@ def add_adapter(policy: HuggingFacePolicy, lora: LoRA) -> None:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"lora.targets={_bracketed(targets)}: {reason}") from error
     for name, weight in policy.named_parameters():
-        if MARK in name:  # small updates would be rounded away in bfloat16
+        if LORA_WEIGHT in name:  # small updates would be rounded away in bfloat16
             weight.data = weight.data.float()
-    policy.register_state_dict_post_hook(_keep_adapter)
-    policy.register_load_state_dict_post_hook(_expect_adapter)
 
 
 def has_adapter(policy: nn.Module) -> bool:
     """Whether ``policy`` has an adapter."""
-    return any(MARK in name for name, _ in policy.named_parameters())
+    return any(LORA_WEIGHT in name for name, _ in policy.named_parameters())
 
 
 def adapter_config(policy: HuggingFacePolicy) -> Any:
@@ -87,7 +83,7 @@ def adapter_config(policy: HuggingFacePolicy) -> Any:
     return policy.model.peft_config["default"] if has_adapter(policy) else None
 
 
-def without_adapter(policy: Adapted) -> Adapted:
+def without_adapter(policy: HuggingFacePolicy) -> HuggingFacePolicy:
     """The base model as a policy of its own that shares all weights, so they are in memory once."""
     tensors = (*policy.parameters(), *policy.buffers())
     shared = {id(value): value for value in (*tensors, policy.vocabulary)}
@@ -96,7 +92,7 @@ def without_adapter(policy: Adapted) -> Adapted:
     return base
 
 
-def merged(policy: Adapted) -> Adapted:
+def merged(policy: HuggingFacePolicy) -> HuggingFacePolicy:
     """A copy of ``policy`` with the adapter added to its weights, in their dtype."""
     whole = copy.deepcopy(policy, {id(policy.vocabulary): policy.vocabulary})
     for _, _, layer in _adapted(whole.model):
@@ -179,18 +175,3 @@ def _remove_adapter(model: Any) -> None:
     for parent, name, layer in _adapted(model):
         setattr(parent, name, layer.get_base_layer())
     del model.peft_config
-
-
-def _keep_adapter(
-    policy: nn.Module, state: dict[str, Any], prefix: str, _metadata: dict[str, Any]
-) -> None:
-    """A hook that leaves the adapter in a ``state_dict``, if there is one."""
-    if has_adapter(policy):
-        for name in [name for name in state if name.startswith(prefix) and MARK not in name]:
-            del state[name]
-
-
-def _expect_adapter(policy: nn.Module, keys: Any) -> None:
-    """A hook after ``load_state_dict``: only the adapter's tensors may be missing."""
-    if has_adapter(policy):
-        keys.missing_keys[:] = [name for name in keys.missing_keys if MARK in name]

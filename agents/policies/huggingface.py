@@ -1,20 +1,24 @@
-"""A Hugging Face model as a policy over the vocabulary of its own tokenizer, to be a teacher."""
+"""A Hugging Face model as a policy over the vocabulary of its own tokenizer."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from agents.policies.model_files import Original
+from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError
 from textgen_env.types import BOS, EOS, LOG_ZERO, PAD, select_positions
+
+LORA_WEIGHT = ".lora_"  # in the name of every weight of an adapter
 
 
 class HuggingFacePolicy(nn.Module):
@@ -24,7 +28,7 @@ class HuggingFacePolicy(nn.Module):
     the prefix. The input of a decoder-only model is the concatenation of the four.
 
     Args:
-        model: A transformers model.
+        model: A transformers model; weights of it that need no gradients are never trained.
         vocabulary: V tokens.
         ids: The model's id of each token. A token without one (None) is encoded as EOS; it is never
             generated, nor are PAD and BOS. Ids that only the model has, such as the padding of its
@@ -33,8 +37,14 @@ class HuggingFacePolicy(nn.Module):
         before_target: Model ids before the prefix.
         keeps_eos: Whether a decoder-only model sees the EOS that ends a source. It always sees one
             inside a source, such as between the turns of a chat.
+
+    Attributes:
+        template: of conversations; None of a model that is not for them.
+        original: what ``save_files`` copies; None of a model that comes from no folder.
     """
 
+    template: ChatTemplate | None = None
+    original: Original | None = None
     ids: Tensor  # [V]
     missing: Tensor  # tokens of the vocabulary that are never generated
     before_source: Tensor
@@ -50,25 +60,47 @@ class HuggingFacePolicy(nn.Module):
         keeps_eos: bool = True,
     ) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.keeps_eos = model, keeps_eos
+        self.vocabulary, self.vocabulary_size = vocabulary, len(vocabulary)
         self.feature_width = model.get_output_embeddings().weight.shape[1]
-        self.keeps_eos = keeps_eos
         self.has_encoder = bool(model.config.is_encoder_decoder)
         parameters = inspect.signature(model.forward).parameters
         self.has_positions = "position_ids" in parameters
         # transformers 5 or 4
         self.cache_name = "cache" if "cache" in parameters else "past_key_values"
-        self.set_ids(vocabulary, ids)
-        for name, values in (("before_source", before_source), ("before_target", before_target)):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.int64))
+        self.frozen = {name for name, weight in self.named_parameters() if not weight.requires_grad}
+        buffers = {
+            "ids": [ids[EOS] if model_id is None else model_id for model_id in ids],
+            "missing": [i for i, model_id in enumerate(ids) if model_id is None or i in (PAD, BOS)],
+            "before_source": before_source,
+            "before_target": before_target,
+        }
+        for name, values in buffers.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.int64), persistent=False)
 
-    def set_ids(self, vocabulary: Vocabulary, ids: Sequence[int | None]) -> None:
-        """Set the vocabulary and the model's id of each of its tokens."""
-        self.vocabulary, self.vocabulary_size = vocabulary, len(vocabulary)
-        known = [ids[EOS] if model_id is None else model_id for model_id in ids]
-        missing = [i for i, model_id in enumerate(ids) if model_id is None or i in (PAD, BOS)]
-        self.register_buffer("ids", torch.tensor(known, dtype=torch.int64))
-        self.register_buffer("missing", torch.tensor(missing, dtype=torch.int64))
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """The weights of the model, tied ones once; with an adapter, those of the adapter alone."""
+        state = super().state_dict(*args, **kwargs)
+        if adapter := {name: value for name, value in state.items() if LORA_WEIGHT in name}:
+            return adapter
+        first = {name for name, _ in self.named_parameters()}
+        tied = {name for name, _ in self.named_parameters(remove_duplicate=False)} - first
+        return {name: value for name, value in state.items() if name not in tied}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Load what ``state_dict`` returned; what it leaves out stays as it is."""
+        own = super().state_dict()
+        others = {name: own[name] for name in own.keys() - self.state_dict().keys()}
+        return super().load_state_dict({**others, **state_dict}, *args, **kwargs)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """As in ``nn.Module``, but sinusoids stay frozen, and with an adapter all other weights."""
+        super().requires_grad_(requires_grad)
+        names = [name for name, _ in self.named_parameters()]
+        trained = {name for name in names if LORA_WEIGHT in name} or {*names} - self.frozen
+        for name, weight in self.named_parameters():
+            weight.requires_grad &= name in trained
+        return self
 
     @property
     def checkpointing(self) -> bool:

@@ -60,6 +60,12 @@ def smaller_config(config: Any, layers: int | None, decoder_layers: int | None) 
     return type(config).from_dict(values)
 
 
+def layer_counts(config: Any) -> list[int]:
+    """The number of layers of a model, of an encoder–decoder those of both."""
+    values = config.to_dict()
+    return [values[name] for name in _names(config, values).values()]
+
+
 def _names(config: Any, values: dict[str, Any]) -> dict[str, str]:
     """The keys of the config for the settings ``layers`` and ``decoder_layers``."""
     if not config.is_encoder_decoder:

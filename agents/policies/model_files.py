@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from textgen_env.data.scope import current_scope
@@ -28,6 +29,23 @@ COMPANIONS = VOCABULARIES | words("""
     chat_template.jinja chat_template.json
 """)
 DOWNLOADED = (*COMPANIONS, "config.json", WEIGHTS, INDEX, "model-*-of-*.safetensors", ADAPTER)
+
+
+@dataclass(frozen=True)
+class Original:
+    """What a policy keeps of the model that it was loaded from, to save a folder like it.
+
+    Attributes:
+        folder: where it was loaded from.
+        files: ``{name: content}`` of the tokenizer, the chat template and the generation config.
+        tokenizer_class: name of the tokenizer's class in transformers.
+        hub_name: by which anybody can load the same weights; None if there is no such name.
+    """
+
+    folder: Path
+    files: dict[str, bytes]
+    tokenizer_class: str
+    hub_name: str | None
 
 
 def read_companions(name: str, files: frozenset[str] = COMPANIONS) -> dict[str, bytes]:
@@ -65,15 +83,31 @@ def local_folder(name: str) -> Path:
         raise UserError("it is a file; give the folder of the model")
     if not is_hub_name(name):
         raise UserError("no such folder")
-    from huggingface_hub import snapshot_download
+    return _downloaded(name)
+
+
+def _downloaded(name: str) -> Path:
+    """The files of a model on the Hub, in the cache of huggingface_hub."""
+    from huggingface_hub import constants, errors, snapshot_download
 
     local = not current_scope().downloads
+    offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the Hub cannot be reached"
+    offline = "a run's folder downloads nothing" if local else offline
     try:
         return Path(snapshot_download(name, allow_patterns=[*DOWNLOADED], local_files_only=local))
     except Exception as error:  # huggingface_hub raises errors of many types
-        reason = f"from the hub: {error}"
-        if local:
-            reason = f"a run's folder downloads nothing: run `hf download {name}` first"
+        if isinstance(error, errors.LocalEntryNotFoundError):
+            reason = f"{offline}: run `hf download {name}` first"
+        elif isinstance(error, errors.GatedRepoError):
+            page = f"https://huggingface.co/{name}"
+            reason = f"the Hub gates it: accept its terms at {page} and run `hf auth login`"
+        elif isinstance(error, errors.RepositoryNotFoundError):
+            reason = "no such model on the Hub: check the name; a private one needs `hf auth login`"
+        elif isinstance(error, errors.HFValidationError):
+            reason = "a name on the Hub is like OWNER/NAME: correct it"
+        else:
+            start = " ".join(str(error).split())[:100]
+            reason = f"the download failed ({type(error).__name__}: {start}): try again"
         raise UserError(f"no folder of that name, and {reason}") from error
 
 

@@ -1,59 +1,39 @@
-"""Pretrained Hugging Face models as policies: a folder, or the name of a model on the Hub."""
+"""Opens Hugging Face models as policies: a folder, or the name of a model on the Hub."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
+from functools import partial, wraps
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal, Self
+from types import ModuleType
+from typing import Any, Literal
 
 import torch
-from torch import nn
 
-from agents.policies.adapters import (
-    MARK,
-    NO_ADAPTER,
-    LoRA,
-    add_adapter,
-    has_adapter,
-    merged,
-    save_adapter,
-    without_adapter,
-)
-from agents.policies.checks import check_tokenizer, decoder_start
-from agents.policies.families import check_family, check_identities
+from agents.policies.adapters import NO_ADAPTER, LoRA, add_adapter
+from agents.policies.checks import check_family, check_identities, check_tokenizer
 from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.layer_dropping import keep_layers, smaller_config
-from agents.policies.model_files import BASE, is_hub_name, read_companions
-from agents.policies.opening import (
-    OFFLINE,
-    freeze_positions,
-    opened_model,
-    pretrained_model,
-    random_model,
+from agents.policies.model_files import (
+    BASE,
+    Original,
+    is_hub_name,
+    local_folder,
+    read_companions,
 )
-from agents.policies.tokenizer import CHAT_TEMPLATE, CONFIG, PretrainedTokenizer, load_tokenizer
+from agents.policies.sanitized_folder import OFFLINE, opened_model
+from agents.policies.tokenizer import CHAT_TEMPLATE, PretrainedTokenizer, load_tokenizer
 from textgen_env.data.chat_template import ChatTemplate
-from textgen_env.data.files import write_atomically
 from textgen_env.data.vocabulary import Vocabulary
 from textgen_env.errors import UserError, unknown
-from textgen_env.types import EOS
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-GENERATION = "generation_config.json"
 INITS = ("pretrained", "random")
 
 
-class PretrainedPolicy(HuggingFacePolicy):
+@dataclass
+class PretrainedSettings:
     """An encoder–decoder or causal model of Hugging Face, as a teacher or to be trained further.
-
-    Its vocabulary is that of its tokenizer. ``save_files`` and ``save_weights`` fill a folder that
-    ``AutoModel…`` and ``AutoTokenizer`` open. With an adapter the subfolder ``base`` holds the base
-    model, so that the folder needs no other.
 
     Args:
         path: model folder, or name of a model on the Hub
@@ -66,202 +46,164 @@ class PretrainedPolicy(HuggingFacePolicy):
         source_prefix: text before every source, as T5 needs it, tokenized separately
         separator: causal models: text between source and target, tokenized separately; empty: EOS
         lora: adapter that is trained instead of the weights, which are frozen
-        vocabulary: expected; None: any
-        template: of conversations, which then decides what is before and after a source
+        vocabulary: expected; None: that of the model's tokenizer
         folder: where a run has saved the config and the tokenizer of a student; the weights are
             then random, to be loaded from a checkpoint
-
-    Raises:
-        UserError: The model cannot be loaded, does not match its tokenizer, or is not causal.
+        template: of conversations, which then decides what is before and after a source
     """
 
-    def __init__(
-        self,
-        path: str | None = None,
-        layers: int | None = None,
-        decoder_layers: int | None = None,
-        init: Literal["pretrained", "random"] = "pretrained",
-        dtype: Literal["float32", "bfloat16"] = "float32",
-        source_prefix: str = "",
-        separator: str = "",
-        lora: LoRA = NO_ADAPTER,
-        vocabulary: Vocabulary | None = None,
-        folder: Path | None = None,
-        template: ChatTemplate | None = None,
-    ) -> None:
-        lora = lora if isinstance(lora, LoRA) else LoRA(**lora)  # from the command line or a file
-        self.source = folder / BASE if folder and lora.rank else folder
-        _check_choices(dtype, init)
-        name = _folder_name(path, self.source)
-        if template and (source_prefix or separator):
+    path: str | None = None
+    layers: int | None = None
+    decoder_layers: int | None = None
+    init: Literal["pretrained", "random"] = "pretrained"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    source_prefix: str = ""
+    separator: str = ""
+    lora: LoRA = NO_ADAPTER
+    vocabulary: Vocabulary | None = None
+    folder: Path | None = None
+    template: ChatTemplate | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.lora, dict):  # from the command line or a file
+            self.lora = LoRA(**self.lora)
+        if self.folder and self.lora.rank:
+            self.folder = self.folder / BASE
+        if self.dtype not in DTYPES:
+            raise unknown("dtype", self.dtype, DTYPES)
+        if self.init not in INITS:
+            raise unknown("init", self.init, INITS)
+        if self.folder and not self.folder.is_dir():
+            raise UserError(
+                f"{self.folder} is missing, which holds the config of the student; restore it"
+            )
+        if not self.folder and not self.path:
+            raise UserError("path=null: name a model folder or a model on the Hub")
+        if self.template and (self.source_prefix or self.separator):
             raise UserError("source_prefix and separator: the chat template replaces them")
-        tokenizer = load_tokenizer(name, template)
-        if vocabulary and vocabulary.fingerprint != tokenizer.vocabulary.fingerprint:
+
+    def load(self) -> HuggingFacePolicy:
+        """The policy, in eval mode.
+
+        Raises:
+            UserError: The model cannot be loaded, does not match its tokenizer or the vocabulary,
+                or is not causal.
+        """
+        name = str(self.folder or self.path)
+        tokenizer = self._tokenizer(name)
+        with opened_model(name, self._has_weights()) as (transformers, folder):
+            model = self._model(transformers, folder)
+            check_tokenizer(model, tokenizer)
+            policy = self._policy(model, tokenizer).eval()
+            if not self.folder:
+                check_identities(policy)
+        policy.template, policy.original = tokenizer.template, self._original(name, tokenizer)
+        if self.lora.rank is not None:
+            add_adapter(policy, self.lora)
+        return policy
+
+    def _tokenizer(self, name: str) -> PretrainedTokenizer:
+        tokenizer, expected = load_tokenizer(name, self.template), self.vocabulary
+        if expected is None:
+            return tokenizer
+        tokenizer = tokenizer.aligned_with(expected)
+        if tokenizer.vocabulary.fingerprint != expected.fingerprint:
             raise UserError(
                 f"hf:{name}: its tokenizer has {len(tokenizer.vocabulary):,} tokens, which are not "
-                f"the {len(vocabulary):,} tokens of the task; use the tokenizer of the task"
+                f"the {len(expected):,} tokens of the task; use the tokenizer of the task"
             )
-        # A checkpoint of a run has all weights, or those of the adapter alone.
-        pretrained = init == "pretrained" if folder is None else bool(lora.rank)
-        pretrained &= torch.get_default_device().type != "meta"  # only the sizes are needed
-        # The saved config has the numbers of layers already.
-        kept = (layers, decoder_layers) if folder is None else (None, None)
-        with opened_model(name, pretrained) as (transformers, opened):
-            config = transformers.AutoConfig.from_pretrained(opened, **OFFLINE)
-            check_family(config, transformers.__version__)
-            if config.is_encoder_decoder and separator:
-                raise UserError("separator is only for decoder-only models; leave it out")
-            smaller = smaller_config(config, *kept)
-            if not pretrained:
-                model = random_model(transformers, opened, smaller)
-            else:
-                model = pretrained_model(transformers, opened, config, DTYPES[dtype])
-                model = model if smaller is config else keep_layers(model, smaller)
-            freeze_positions(model)
-            for weight in model.parameters():
-                weight.data = weight.data.to(DTYPES[dtype])
-            check_tokenizer(model, tokenizer)
-            prompts = _prompts(model, tokenizer, source_prefix, separator)
-            shows_eos = not separator and (template is None or config.is_encoder_decoder)
-            super().__init__(model, tokenizer.vocabulary, tokenizer.ids, *prompts, shows_eos)
-            self.frozen = {n for n, weight in self.named_parameters() if not weight.requires_grad}
-            if folder is None:
-                check_identities(self.eval())
-        self.template, self.tokenizer_class = tokenizer.template, tokenizer.kind
-        self.files = read_companions(name)
-        if self.template:
-            self.files[CHAT_TEMPLATE] = self.template.text.encode()
-        same = (layers, decoder_layers, init) == (None, None, "pretrained")
-        # A name that others can load the base model of an adapter by.
-        self.origin = path if same and path and is_hub_name(path) else None
-        if lora.rank is not None:
-            add_adapter(self, lora)
+        return tokenizer
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """The weights of the model, those that are tied once; ``save_files`` has the rest."""
-        left_out = {*self._buffers, *_tied_names(self)}
-        state = super().state_dict(*args, **kwargs)
-        return {name: tensor for name, tensor in state.items() if name not in left_out}
+    def _has_weights(self) -> bool:
+        """Whether to load weights; the checkpoint of a run has all, or only those of an adapter."""
+        if torch.get_default_device().type == "meta":  # only the sizes are needed
+            return False
+        return bool(self.lora.rank) if self.folder else self.init == "pretrained"
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """Load what ``state_dict`` returned."""
-        tied = _tied_names(self).items()
-        again = {name: state_dict[other] for name, other in tied if other in state_dict}
-        return super().load_state_dict({**state_dict, **self._buffers, **again}, *args, **kwargs)
+    def _model(self, transformers: ModuleType, folder: Path) -> Any:
+        """The model in ``folder``, with the layers to keep."""
+        config = transformers.AutoConfig.from_pretrained(folder, **OFFLINE)
+        check_family(config, transformers.__version__)
+        if config.is_encoder_decoder and self.separator:
+            raise UserError("separator is only for decoder-only models; leave it out")
+        smaller, dtype = config, DTYPES[self.dtype]
+        if not self.folder:  # its config has the numbers of layers already
+            smaller = smaller_config(config, self.layers, self.decoder_layers)
+        if not self._has_weights():
+            model = _random_model(transformers, folder, smaller)
+        else:
+            model = _pretrained_model(transformers, folder, config, dtype)
+            model = model if smaller is config else keep_layers(model, smaller)
+        for weight in model.parameters():  # not buffers, such as frequencies of rotary positions
+            weight.data = weight.data.to(dtype)
+        # Sinusoids are not saved, and version 5 of transformers would train them.
+        for weight_name in model._keys_to_ignore_on_save or ():
+            model.get_parameter(weight_name).requires_grad = False
+        return model
 
-    def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """As in ``nn.Module``, but what transformers never trains, such as sinusoids, stays so."""
-        super().requires_grad_(requires_grad)
-        adapted = has_adapter(self)
-        for name, weight in self.named_parameters():
-            weight.requires_grad &= MARK in name if adapted else name not in self.frozen
-        return self
+    def _policy(self, model: Any, tokenizer: PretrainedTokenizer) -> HuggingFacePolicy:
+        """The policy with the ids before a source and before a target."""
+        prefix, template = tokenizer.encode(self.source_prefix), tokenizer.template
+        if model.config.is_encoder_decoder:
+            before = tokenizer.prepended + prefix, _decoder_start(model, tokenizer.prepended)
+            return HuggingFacePolicy(model, tokenizer.vocabulary, tokenizer.ids, *before)
+        prepended = [] if template else tokenizer.prepended  # a template has its own
+        before = prepended + prefix, tokenizer.encode(self.separator)
+        keeps_eos = not self.separator and template is None
+        return HuggingFacePolicy(model, tokenizer.vocabulary, tokenizer.ids, *before, keeps_eos)
 
-    def save_files(self, folder: Path) -> None:
-        """Save the config, the tokenizer, the chat template and the generation config.
-
-        ``generate`` then suppresses what the policy never generates, such as the padding of the
-        output layer: training leaves those logits as they were. With an adapter, they and the
-        weights are those of the base model, in its subfolder, and only the tokenizer is beside it:
-        a config would make transformers expect all weights there.
-        """
-        if has_adapter(self):
-            self._save_base(folder)
-            return
-        dtype = str(next(self.model.parameters()).dtype).removeprefix("torch.")
-        own = {"architectures": [type(self.model).__name__], "dtype": dtype}
-        config = self.model.config.to_diff_dict() | own
-        original = self.files.get(GENERATION) or self.model.generation_config.to_json_string()
-        generation = json.loads(original)
-        missing = {*self.missing.tolist()}
-        used = {index for token, index in enumerate(self.ids.tolist()) if token not in missing}
-        unused = {*range(len(self.model.get_output_embeddings().weight))} - used
-        if self.template:
-            generation["eos_token_id"] = int(self.ids[EOS])  # the end of a turn
-        if suppressed := unused.union(generation.get("suppress_tokens") or ()):
-            generation["suppress_tokens"] = sorted(suppressed)
-        contents = {"config.json": config, GENERATION: generation}
-        texts = {name: json.dumps(content, indent=2) for name, content in contents.items()}
-        for name, data in {**self.files, **{n: t.encode() for n, t in texts.items()}}.items():
-            write_atomically(folder / name, data)
-
-    def _save_base(self, folder: Path) -> None:
-        if self.source != folder / BASE:
-            base = without_adapter(self)
-            base.save_files(folder / BASE)
-            base.save_weights(folder / BASE)
-        files = {name: data for name, data in self.files.items() if name != GENERATION}
-        # without a config, it has to name its class
-        config = {"tokenizer_class": self.tokenizer_class, **json.loads(files.get(CONFIG, b"{}"))}
-        for name, data in {**files, CONFIG: json.dumps(config, indent=2).encode()}.items():
-            write_atomically(folder / name, data)
-
-    def save_weights(self, folder: Path) -> None:
-        """Save the weights as transformers does, or the adapter as PEFT does."""
-        if has_adapter(self):
-            save_adapter(self, folder, self.origin or str((folder / BASE).resolve()))
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder) as temporary:
-            self.model.save_pretrained(temporary)
-            for path in Path(temporary).glob("model*.safetensors*"):
-                shutil.copymode(folder / "config.json", path)  # safetensors: the owner's only
-                os.replace(path, folder / path.name)
-
-    def save_merged(self, folder: Path) -> None:
-        """Save a whole model, the adapter merged into its weights."""
-        whole = merged(self) if has_adapter(self) else self
-        whole.save_files(folder)
-        whole.save_weights(folder)
+    def _original(self, name: str, tokenizer: PretrainedTokenizer) -> Original:
+        folder = local_folder(name)
+        files = read_companions(str(folder))
+        if tokenizer.template:
+            files[CHAT_TEMPLATE] = tokenizer.template.text.encode()
+        same = (self.layers, self.decoder_layers, self.init) == (None, None, "pretrained")
+        hub_name = self.path if same and self.path and is_hub_name(self.path) else None
+        return Original(folder, files, tokenizer.class_name, hub_name)
 
 
-def load_pretrained(
-    name: str,
-    source_prefix: str = "",
-    separator: str = "",
-    dtype: str = "float32",
-    template: ChatTemplate | None = None,
-) -> PretrainedPolicy:
-    """Load a model as a policy, in eval mode; the arguments are those of ``PretrainedPolicy``."""
-    options: dict[str, Any] = {"dtype": dtype, "template": template}
-    return PretrainedPolicy(name, source_prefix=source_prefix, separator=separator, **options)
+@wraps(PretrainedSettings, ["__doc__"], updated=())  # the signature and the meaning of its keys
+def load_pretrained(path: str | None = None, **settings: Any) -> HuggingFacePolicy:
+    """Load a model as a policy, in eval mode; the arguments are those of ``PretrainedSettings``."""
+    return PretrainedSettings(path, **settings).load()
 
 
-def _check_choices(dtype: str, init: str) -> None:
-    if dtype not in DTYPES:
-        raise unknown("dtype", dtype, DTYPES)
-    if init not in INITS:
-        raise unknown("init", init, INITS)
+def _pretrained_model(
+    transformers: ModuleType, folder: Path, config: Any, dtype: torch.dtype
+) -> Any:
+    """The model in ``folder`` with its weights in ``dtype``."""
+    options = {"use_safetensors": True, "dtype": dtype, "output_loading_info": True}
+    auto_class = _auto_class(transformers, config)
+    model, info = auto_class.from_pretrained(folder, config=config, **options, **OFFLINE)
+    if missing := info["missing_keys"]:
+        raise UserError(f"its weights lack {min(missing)} of {type(model).__name__}")
+    return model
 
 
-def _folder_name(path: str | None, folder: Path | None) -> str:
-    """Where to find the config and the tokenizer."""
-    if folder is not None and not folder.is_dir():
-        raise UserError(f"{folder} is missing, which holds the config of the student; restore it")
-    if folder is None and not path:
-        raise UserError("path=null: name a model folder or a model on the Hub")
-    return str(folder or path)
+def _random_model(transformers: ModuleType, folder: Path, config: Any) -> Any:
+    """A model of that config with random weights."""
+    model = _auto_class(transformers, config).from_config(config, trust_remote_code=False)
+    if (folder / "generation_config.json").is_file():
+        generation = transformers.GenerationConfig.from_pretrained(folder, local_files_only=True)
+        model.generation_config = generation
+    return model
 
 
-def _prompts(
-    model: Any, tokenizer: PretrainedTokenizer, source_prefix: str, separator: str
-) -> tuple[list[int], list[int]]:
-    """The model's ids before a source and before a target; a chat template has its own."""
-    prefix = tokenizer.encode(source_prefix)
-    if model.config.is_encoder_decoder:
-        return tokenizer.prepended + prefix, decoder_start(model, tokenizer.prepended)
-    prepended = [] if tokenizer.template else tokenizer.prepended
-    return prepended + prefix, tokenizer.encode(separator)
+def _auto_class(transformers: ModuleType, config: Any) -> Any:
+    if config.is_encoder_decoder:
+        return transformers.AutoModelForSeq2SeqLM
+    return transformers.AutoModelForCausalLM
 
 
-def _tied_names(module: nn.Module) -> dict[str, str]:
-    """``{name: other}`` of weights that are another weight by a second name."""
-    first: dict[nn.Parameter, str] = {}
-    names = {
-        name: first.setdefault(weight, name)
-        for name, weight in module.named_parameters(remove_duplicate=False)
-    }
-    return {name: other for name, other in names.items() if name != other}
+def _decoder_start(model: Any, prepended: list[int]) -> list[int]:
+    """The decoder's input before the first token; models are trained with ``prepended`` in it."""
+    generation = model.generation_config
+    start, forced = generation.decoder_start_token_id, generation.forced_bos_token_id
+    if start is None:
+        raise UserError("its config has no decoder_start_token_id")
+    if forced is not None:
+        return [start, forced]
+    return prepended if prepended[:1] == [start] else [start, *prepended]
 
 
-NAMES = {"hf": partial(PretrainedPolicy)}
+NAMES = {"hf": partial(load_pretrained)}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 
 from agents.policies.model_files import base_folder, read_companions
-from agents.policies.opening import OFFLINE, opened_model
+from agents.policies.sanitized_folder import OFFLINE, opened_model
 from textgen_env.data.chat_template import PLAIN, ChatTemplate, end_of_turn
 from textgen_env.data.pretrained_tokenizer import convert_tokenizer, special_names, special_tokens
 from textgen_env.data.vocabulary import Vocabulary
@@ -29,7 +29,7 @@ class PretrainedTokenizer(NamedTuple):
         prepended: ids that it puts before every text.
         appended: ids that it puts after every text.
         template: its chat template, if it is to encode conversations.
-        kind: the name of its class in transformers.
+        class_name: of its class in transformers.
     """
 
     vocabulary: Vocabulary
@@ -38,10 +38,10 @@ class PretrainedTokenizer(NamedTuple):
     prepended: list[int]
     appended: list[int]
     template: ChatTemplate | None = None
-    kind: str = ""
+    class_name: str = ""
 
-    def named_as(self, vocabulary: Vocabulary) -> PretrainedTokenizer:
-        """The tokenizer with the ids of ``vocabulary``, if only another token is EOS there.
+    def aligned_with(self, vocabulary: Vocabulary) -> PretrainedTokenizer:
+        """The same tokenizer over ``vocabulary``, if the two differ only in which token is EOS.
 
         A base model and a chat model with one tokenizer differ like this. Each keeps its own EOS.
         """
@@ -96,8 +96,8 @@ def load_tokenizer(name: str, template: ChatTemplate | None = None) -> Pretraine
             end = end_of_turn(template, special_tokens(spec) | {end}) or end
             template = replace(template, names=special_names(spec, end))
         vocabulary, ids = convert_tokenizer(spec, end)
-        around, kind = (prepended, appended), type(tokenizer).__name__
-        return PretrainedTokenizer(vocabulary, ids, backend, *around, template, kind)
+        around, class_name = (prepended, appended), type(tokenizer).__name__
+        return PretrainedTokenizer(vocabulary, ids, backend, *around, template, class_name)
 
 
 def _chat_template(name: str, template: ChatTemplate, tokenizer: Any) -> ChatTemplate:

@@ -63,7 +63,7 @@ def cached_teacher(config: DictConfig, task: Task, machine: Machine) -> Path:
         with keys_of("teacher", [*settings, "label_smoothing"]):
             policy = build_policy(name, settings, task.vocabulary, seed).to(machine.device)
             algorithm = BC(policy, teacher.label_smoothing)
-        task = task.seen_by_teacher()
+        task = task.with_teacher_sources()
         batches = Batches(task.splits["train"], training.batch_tokens, seed, task.limit)
         steps = training_steps(training, batches, algorithm)
         state = train_policy(

@@ -140,7 +140,7 @@ def _recorded(kind: str, task: Task, oracle: RecordedOracle) -> Demonstrations:
     missing = sum(not actions for actions in rows)
     if missing == len(rows):
         raise UserError(
-            f"{oracle.file('train')}: no output has at most {task.horizon} tokens; "
+            f"{oracle.files['train']}: no output has at most {task.horizon} tokens; "
             "raise env.horizon"
         )
     counts = {

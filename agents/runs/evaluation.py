@@ -29,6 +29,7 @@ from agents.runs.demonstrations import Demonstrations
 from agents.runs.machine import package_versions
 from agents.runs.results import read_results
 from agents.runs.run import Run
+from agents.runs.student import architecture_name
 from agents.runs.teacher import outputs_folder, parameter_count
 from agents.training.state import TrainerState
 from textgen_env.data.files import write_atomically
@@ -123,7 +124,7 @@ def evaluate_run(
         },
         "teacher": run.teacher.summary,
         "student": {
-            "architecture": config.student.name,
+            "architecture": architecture_name(config.student.name, run.student),
             "parameters": parameter_count(run.student),
         },
         "training": state.summary(config.train.patience),

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from agents.runs.changes import CHANGES, record_changes
 from agents.runs.config import check_same, is_outside
 from agents.runs.locks import LOCK_FILE, is_locked, locked
+from agents.runs.moved_teacher import HASHES, moved_keys
 from agents.training.saving import saved_step
 from agents.training.signals import Interrupted
 from textgen_env.data.files import is_temporary, remove_temporaries, write_atomically
@@ -32,7 +33,7 @@ UNFINISHED = (
 # What a run writes before its first checkpoint. A folder with nothing else has lost nothing.
 BEGINNING = (
     *("config.yaml", LOCK_FILE, "vocabulary.json", "model", "metrics.jsonl"),
-    *("tensorboard", "checkpoints", CHANGES),
+    *("tensorboard", "checkpoints", CHANGES, HASHES),
 )
 
 
@@ -96,9 +97,10 @@ def _changes(folder: Path, config: DictConfig) -> dict[str, tuple[Any, Any]]:
     step, steps = saved_step(folder), config.train.steps
     if steps is not None and steps < step:
         raise UserError(f"train.steps={steps}: the run in {folder} has done {step} steps")
-    changed = check_same(path, config, UNFINISHED)
+    moved = moved_keys(folder, config)
+    changed = check_same(path, config, (*UNFINISHED, *moved))
     if (folder / "results.json").is_file() and not _is_longer(changed):
-        check_same(path, config, FINISHED)
+        check_same(path, config, (*FINISHED, *moved))
     return {key: values for key, values in changed.items() if not key.startswith(ALWAYS)}
 
 

@@ -40,7 +40,9 @@ def open_model(
     path = name.removeprefix(PRETRAINED)
     if not path:
         raise UserError("run=hf: names no model; write hf:NAME or hf:FOLDER")
-    policy = load_pretrained(path, source_prefix, separator, template=template)
+    policy = load_pretrained(
+        path, source_prefix=source_prefix, separator=separator, template=template
+    )
     policy.requires_grad_(False)
     settings = TextSettings(Preprocessing(), source_limit, Limit(horizon), policy.template)
     options = {"path": path, "source_prefix": source_prefix, "separator": separator}

@@ -49,7 +49,7 @@ def policy_oracle(
         return PolicyOracle(policy, search, vocabulary, task.vocabulary)
     decode, vocabularies = partial(search, policy), (vocabulary, task.vocabulary)
     template = getattr(policy, "template", None) or task.template
-    sources = conversations(task, policy, vocabulary, template) if template else None
+    sources = teacher_prompts(task, policy, vocabulary, template) if template else None
     return ReencodingOracle(policy, decode, *vocabularies, name, sources)
 
 
@@ -59,13 +59,13 @@ def teacher_tokenizer(model: str, config: DictConfig, task: Task) -> PretrainedT
     In a task of conversations it has the template of the task if its tokens are the student's, else
     its own. A chat model and its base model have the same tokens, but for the name of EOS.
     """
-    tokenizer = load_tokenizer(model, task.template).named_as(task.vocabulary)
+    tokenizer = load_tokenizer(model, task.template).aligned_with(task.vocabulary)
     if not task.template or tokenizer.vocabulary.fingerprint == task.vocabulary.fingerprint:
         return tokenizer
     return load_tokenizer(model, chat_template(chosen(config.env)[1]))
 
 
-def conversations(
+def teacher_prompts(
     task: Task, policy: Any, vocabulary: Vocabulary, template: ChatTemplate
 ) -> dict[bytes, list[int]]:
     """The prompts of all splits in the teacher's tokens, by those in the student's.
@@ -81,7 +81,7 @@ def conversations(
     settings = TextSettings.from_task(task)._replace(source_limit=source_limit, template=template)
     sources: dict[bytes, list[int]] = {}
     for split in task.splits.values():
-        texts = [Conversation.from_text(text).seen_by_teacher() for text in split.texts.sources]
+        texts = [Conversation.from_text(text).to_teacher_text() for text in split.texts.sources]
         encoded = settings.encode(texts, vocabulary).rows
         for student, teacher in zip(split.source, encoded, strict=True):
             sources.setdefault(source_key(student), teacher[:-1].tolist())

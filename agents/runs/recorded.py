@@ -17,6 +17,12 @@ from textgen_env.types import EOS
 SPLIT = "{split}"
 
 
+def recorded_files(path: str) -> dict[str, Path]:
+    """The files of recorded outputs by split; only train if the name does not say ``{split}``."""
+    splits = ("train", "test") if SPLIT in path else ("train",)
+    return {split: Path(path.replace(SPLIT, split)) for split in splits}
+
+
 class RecordedOracle(TextOracle):
     """The outputs of a model for the training sources, and possibly for the test sources.
 
@@ -28,17 +34,12 @@ class RecordedOracle(TextOracle):
 
     def __init__(self, task: Task, path: str, normalize: Callable[[str], str] = str) -> None:
         super().__init__(len(task.vocabulary), f"outputs:{path} has only texts")
-        self.task, self.path, self.normalize = task, path, normalize
-        self.splits = ("train", "test") if SPLIT in path else ("train",)
-
-    def file(self, split: str) -> Path:
-        """The file with the outputs for a split."""
-        return Path(self.path.replace(SPLIT, split))
+        self.task, self.files, self.normalize = task, recorded_files(path), normalize
 
     @property
     def sha256(self) -> dict[str, str]:
         """The hash of each file, by split."""
-        return {split: sha256(self.file(split)) for split in self.splits}
+        return {split: sha256(path) for split, path in self.files.items()}
 
     @cached_property
     def outputs(self) -> dict[str, RecordedOutputs]:
@@ -49,14 +50,14 @@ class RecordedOracle(TextOracle):
         """
         corpus = self.task.corpus.splits
         return {
-            split: read_outputs(self.file(split), corpus[split], self.normalize)
-            for split in self.splits
+            split: read_outputs(path, corpus[split], self.normalize)
+            for split, path in self.files.items()
         }
 
     @property
     def test(self) -> list[str] | None:
         """The first output for each test source; None without a file for them."""
-        if "test" not in self.splits:
+        if "test" not in self.files:
             return None
         return [next(iter(texts), "") for texts in self.outputs["test"].texts]
 

@@ -8,15 +8,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from agents.discovery import find_algorithm, keys_of
 from agents.model import PRETRAINED, build_policy, load_policy
-from agents.policies.pretrained import PretrainedPolicy
+from agents.policies.huggingface import HuggingFacePolicy
+from agents.policies.layer_dropping import layer_counts
 from agents.runs.config import chosen, leaves
 from agents.runs.folder import finished_run
 from agents.runs.task import resumed_model
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
 
-# Where a Hugging Face model comes from, with the values that leave this to init=RUN.
-START = {"path": None, "layers": None, "decoder_layers": None, "init": "pretrained"}
+# Keys that say where a Hugging Face model comes from, with their values if init=RUN brings it.
+ORIGIN_KEYS = {"path": None, "layers": None, "decoder_layers": None, "init": "pretrained"}
 
 
 def build_student(config: DictConfig, task: Task) -> Any:
@@ -32,7 +33,7 @@ def build_student(config: DictConfig, task: Task) -> Any:
         with keys_of("student", settings):
             start = task.vocabulary, config.seed, resumed, task.template
             student = build_policy(name, settings, *start)
-    if isinstance(student, PretrainedPolicy):
+    if isinstance(student, HuggingFacePolicy):
         student.check_limits(task.source_limit, task.horizon)
     return student
 
@@ -46,22 +47,30 @@ def _load_initial(config: DictConfig, task: Task) -> Any:
     configured, architecture = leaves(config.student), header["architecture"]
     saved = leaves(OmegaConf.create({"name": architecture["name"], **architecture["settings"]}))
     different = {key: value for key, value in saved.items() if configured.get(key) != value}
-    start = START if config.student.name == "hf" else {}
-    for key in start.keys() & different.keys():
-        if configured.get(key) != start[key]:
+    origin = ORIGIN_KEYS if config.student.name == "hf" else {}
+    for key in origin.keys() & different.keys():
+        if configured.get(key) != origin[key]:
             raise UserError(
                 f"student.{key} does not apply: init={config.init} brings its model; leave it out"
             )
     overrides = [
         f"student.{key}={'null' if value is None else value}".replace("student.name=", "student=")
         for key, value in different.items()
-        if key not in start
+        if key not in origin
     ]
     if overrides:
         raise UserError(
             f"init={config.init} holds a different student; to use it, add {' '.join(overrides)}"
         )
     return policy
+
+
+def architecture_name(name: str, student: Any) -> str:
+    """``transformer``; of a Hugging Face model also its type and layers: ``hf (marian, 3+3)``."""
+    if not isinstance(student, HuggingFacePolicy):
+        return name
+    config = student.model.config
+    return f"{name} ({config.model_type}, {'+'.join(map(str, layer_counts(config)))})"
 
 
 def check_start(config: DictConfig) -> None:

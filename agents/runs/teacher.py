@@ -16,9 +16,10 @@ from agents.generation.decoder import Decode
 from agents.generation.demonstrations import oracle_decoder
 from agents.model import fingerprint, load_policy
 from agents.policies.adapters import has_adapter, without_adapter
-from agents.policies.pretrained import PretrainedPolicy, load_pretrained
+from agents.policies.huggingface import HuggingFacePolicy
+from agents.policies.pretrained import load_pretrained
+from agents.policies.source_view import SourceViewPolicy
 from agents.policies.transformer import TransformerPolicy
-from agents.policies.viewed import ViewedPolicy
 from agents.runs.cached_teacher import cached_teacher
 from agents.runs.folder import finished_run
 from agents.runs.machine import Machine
@@ -90,13 +91,13 @@ def find_teacher(config: DictConfig, task: Task, machine: Machine, student: Any 
         return _exact(task)
     policy, vocabulary, path, architecture = _open(config, task, machine, student)
     shared = vocabulary.fingerprint == task.vocabulary.fingerprint
-    if shared and isinstance(policy, PretrainedPolicy):
+    if shared and isinstance(policy, HuggingFacePolicy):
         policy.check_limits(task.source_limit, task.horizon)
     policy.to(machine.device).requires_grad_(False)
     if config.teacher.get("compile"):
         _compile(policy, path)
     if shared and (view := source_view(task.splits.values())):
-        policy = ViewedPolicy(policy, view)
+        policy = SourceViewPolicy(policy, view)
     oracle = policy_oracle(policy, vocabulary, task, config.teacher.length_penalty, path)
     if isinstance(oracle, TextOracle):
         console.print(f"teacher: exchanges texts: {oracle.reason}", markup=False, soft_wrap=True)
@@ -152,10 +153,14 @@ def _open(config: DictConfig, task: Task, machine: Machine, student: Any) -> Sou
 def _open_pretrained(model: str, config: DictConfig, task: Task) -> Source:
     settings = config.teacher
     tokenizer = teacher_tokenizer(model, config, task)
-    dtype = settings.get("dtype", "float32")  # missing in runs of earlier versions
-    names = settings.source_prefix, settings.separator, dtype
-    policy = load_pretrained(model, *names, tokenizer.template)
-    policy.set_ids(tokenizer.vocabulary, tokenizer.ids)
+    policy = load_pretrained(
+        model,
+        source_prefix=settings.source_prefix,
+        separator=settings.separator,
+        dtype=settings.get("dtype", "float32"),  # missing in runs of earlier versions
+        vocabulary=tokenizer.vocabulary,
+        template=tokenizer.template,
+    )
     return Source(policy, policy.vocabulary, settings.path, policy.model.config.model_type)
 
 
@@ -185,9 +190,9 @@ def _not_compiled(name: str) -> UserError:
     )
 
 
-def base_model(student: Any) -> PretrainedPolicy:
+def base_model(student: Any) -> HuggingFacePolicy:
     """The student with its adapter off; UserError if it has none."""
-    if not isinstance(student, PretrainedPolicy) or not has_adapter(student):
+    if not isinstance(student, HuggingFacePolicy) or not has_adapter(student):
         raise UserError(
             "teacher.path=student: the student has no adapter, so its training would change the "
             "teacher; add student=hf student.lora.rank=8, or name a model: teacher.path=hf:MODEL"

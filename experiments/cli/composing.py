@@ -95,7 +95,7 @@ def compose(command: str, overrides: list[Override], originals: dict[str, Overri
     known = keys(command, choices)
     for key in given:
         if key not in known and key not in choices:
-            raise unknown("key", key, [*known, *choices])
+            raise _unknown_key(command, key, choices) or unknown("key", key, [*known, *choices])
         if key in known:
             words.check_text(key, originals[key], known[key])
     store(command, defaults, choices, preset_of(command, chosen))
@@ -105,6 +105,20 @@ def compose(command: str, overrides: list[Override], originals: dict[str, Overri
         raise _one_line(error, given, known) from error
     check_values(given, known, config)
     return config
+
+
+def _unknown_key(command: str, key: str, choices: Choices) -> UserError | None:
+    """The error for a key that only other choices of its group have; None for any other key."""
+    group = key.partition(".")[0]
+    names = options(group) if group in choices else ()
+    owners = [name for name in names if key in keys(command, {group: name})]
+    if not owners:
+        return None
+    listed = f"{', '.join(owners[:4])} and others" if len(owners) > 4 else " or ".join(owners)
+    return UserError(
+        f"unknown key {key!r}: it belongs to {group}={listed}, not to {group}={choices[group]}; "
+        f"leave it out, or choose {group}={owners[0]}"
+    )
 
 
 def register_dotted(config: DictConfig) -> None:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from agents.runs.comparison import RunKey
 from agents.runs.config import check_same, leaves
 from agents.runs.folder import ALWAYS, UNFINISHED, has_content
+from agents.runs.moved_teacher import moved_keys
 from agents.runs.student import check_start, needs_start
 from cli import idle
 from cli.command import read
@@ -146,7 +147,8 @@ def check_unchanged(run: DictConfig) -> None:
     folder = Path(run.out)
     if has_content(folder) and (folder / "config.yaml").is_file():
         finished = (folder / "results.json").is_file()
-        check_same(folder / "config.yaml", run, ALWAYS if finished else UNFINISHED)
+        free = ALWAYS if finished else UNFINISHED
+        check_same(folder / "config.yaml", run, (*free, *moved_keys(folder, run)))
 
 
 def passing(overrides: list[str], algorithm: str, student: str) -> list[str]:

@@ -87,6 +87,11 @@ def test_a_condition_of_a_preset_applies_to_its_choices(env, preset):
         (["env.data_dri=x"], "unknown key 'env.data_dri'; did you mean 'env.data_dir'?"),
         (["student.name=x"], "unknown key 'student.name'"),
         (["train=3"], "unknown key 'train'"),
+        (["student=gru", "student.path=x"], "it belongs to student=hf, not to student=gru"),
+        (["student=hf", "student.heads=2"], "it belongs to student=transformer, not to student=hf"),
+        (["teacher=exact", "teacher.heads=2"], "belongs to teacher=transformer, not to teacher=ex"),
+        (["algorithm=bc", "algorithm.relabel=all"], "and others, not to algorithm=bc; leave it"),
+        (["env=Copy-v0", "env.bundled_pairs=9"], "not to env=Copy-v0; leave it out, or choose"),
         (["train.steps=many"], "train.steps=many: expected int, such as train.steps=1000"),
         (["train.lr=fast"], "train.lr=fast: expected float"),
         (

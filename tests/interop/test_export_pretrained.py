@@ -11,7 +11,8 @@ import transformers
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.generation.decoding import greedy
-from agents.policies.pretrained import PretrainedPolicy, load_pretrained
+from agents.policies.huggingface import HuggingFacePolicy
+from agents.policies.pretrained import load_pretrained
 from agents.text import TextSettings
 from support.cases import others_slow
 from support.chat_templates import save_chat_model
@@ -48,7 +49,7 @@ def real_marian(folder: Path) -> Path:
     return save(folder, transformers.MarianMTModel(config), tokenizer, **names)
 
 
-def student(family: str, folder: Path) -> PretrainedPolicy:
+def student(family: str, folder: Path) -> HuggingFacePolicy:
     """A student with random weights and varied outputs."""
     make = real_marian if family == "real_marian" else FAMILIES[family]
     with torch.random.fork_rng():

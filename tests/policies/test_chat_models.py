@@ -11,7 +11,9 @@ import torch
 import transformers
 
 from agents.model import Model
-from agents.policies.pretrained import PretrainedPolicy, load_pretrained
+from agents.policies.huggingface import HuggingFacePolicy
+from agents.policies.pretrained import load_pretrained
+from agents.policies.saving import save_files
 from agents.policies.tokenizer import load_tokenizer
 from support.cases import others_slow
 from support.chat_templates import FAMILIES, fast_tokenizer, save_chat_model
@@ -34,7 +36,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: save_chat_model(tmp_path_factory.mktemp(name), name) for name in FAMILIES}
 
 
-def chat_task(policy: PretrainedPolicy, folder: Path, rows: list[dict]) -> Task:
+def chat_task(policy: HuggingFacePolicy, folder: Path, rows: list[dict]) -> Task:
     path = write_rows(folder / "chat.jsonl", rows)
     with scoped(vocabulary=policy.vocabulary, template=policy.template):
         return chat.load(data=str(path), source_limit=200, horizon=40)
@@ -116,7 +118,7 @@ def test_a_base_model_needs_a_template_and_learns_one_that_is_given(models, tmp_
     given = read_template(str(tmp_path / "chatml.jinja"))
     policy = load_pretrained(str(folder), template=given)
     assert policy.template.names[2] == "<|im_end|>"
-    policy.save_files(tmp_path / "saved")
+    save_files(policy, tmp_path / "saved")
     assert load_tokenizer(str(tmp_path / "saved"), OWN).template == policy.template
     assert load_tokenizer(str(folder)).template is None
     for option in ({"source_prefix": "a"}, {"separator": "b"}):

@@ -16,9 +16,9 @@ import transformers
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from agents.policies.families import check_family, check_identities
+from agents.policies.checks import check_family, check_identities
 from agents.policies.huggingface import HuggingFacePolicy
-from agents.policies.untrusted import sanitized_folder
+from agents.policies.sanitized_folder import sanitized_folder
 from support.families import NAMES, QUICK, build
 from support.policies import close, decode, prefixes, sources
 from support.policy_contract import *  # noqa: F403

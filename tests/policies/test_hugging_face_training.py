@@ -15,7 +15,8 @@ from safetensors import safe_open
 from agents.discovery import ALGORITHM, settings
 from agents.generation.decoding import greedy
 from agents.model import build_policy
-from agents.policies.pretrained import PretrainedPolicy, load_pretrained
+from agents.policies.pretrained import load_pretrained
+from agents.policies.saving import save_files, save_weights
 from agents.runs.training import make_algorithm, training_reward
 from agents.training.checkpoint import load_tensors, load_weights, save_tensors
 from agents.training.config import TrainConfig
@@ -39,7 +40,7 @@ def equal(first, second) -> bool:
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_weights_are_saved_once_and_stay_tied(family, folders, tmp_path):
     """In a checkpoint, and in the folder that transformers opens."""
-    policy = PretrainedPolicy(str(folders[family]))
+    policy = load_pretrained(str(folders[family]))
     with torch.no_grad():
         for weight in policy.parameters():
             weight += torch.randn_like(weight) * 0.1 * weight.requires_grad
@@ -49,14 +50,14 @@ def test_weights_are_saved_once_and_stay_tied(family, folders, tmp_path):
     pointers = [tensor.data_ptr() for tensor in policy.state_dict().values()]
     assert len(pointers) == len(set(pointers))
 
-    policy.save_files(tmp_path / "model")
-    again = PretrainedPolicy(folder=tmp_path / "model").eval()
+    save_files(policy, tmp_path / "model")
+    again = load_pretrained(folder=tmp_path / "model")
     load_weights(again, tensors, "weights")
     torch.testing.assert_close(again(SOURCE, PREFIX), logits)
     names = [name for name, _ in policy.named_parameters()]
     assert names == [name for name, _ in again.named_parameters()]  # without duplicates
 
-    policy.save_weights(tmp_path / "model")
+    save_weights(policy, tmp_path / "model")
     torch.testing.assert_close(load_pretrained(str(tmp_path / "model"))(SOURCE, PREFIX), logits)
     assert transformers.AutoConfig.from_pretrained(tmp_path / "model").architectures
     with safe_open(tmp_path / "model" / "model.safetensors", "pt") as file:
@@ -66,7 +67,7 @@ def test_weights_are_saved_once_and_stay_tied(family, folders, tmp_path):
 
 
 def test_what_transformers_never_trains_is_never_trained(folders):
-    policy = PretrainedPolicy(str(folders["marian"]))
+    policy = load_pretrained(str(folders["marian"]))
     frozen = {name for name, weight in policy.named_parameters() if not weight.requires_grad}
     assert {name.rpartition(".")[0].rpartition(".")[2] for name in frozen} == {"embed_positions"}
     policy.requires_grad_(False).requires_grad_(True)
@@ -94,7 +95,7 @@ def test_weights_in_bfloat16(family, folders, tmp_path):
     policy = load_pretrained(str(folders[family]), dtype="bfloat16")
     assert {weight.dtype for weight in policy.parameters()} == {torch.bfloat16}
     exact, logits = load_pretrained(str(folders[family]))(SOURCE, PREFIX), policy(SOURCE, PREFIX)
-    policy.save_files(tmp_path)
+    save_files(policy, tmp_path)
     assert transformers.AutoConfig.from_pretrained(tmp_path).dtype == torch.bfloat16
     possible = exact > LOG_ZERO
     assert (logits - exact)[possible].abs().max() < 0.1 * exact[possible].abs().max()
@@ -103,7 +104,7 @@ def test_weights_in_bfloat16(family, folders, tmp_path):
 def test_generation_suppresses_what_the_policy_never_generates(folders, tmp_path):
     """T5 has an output layer that is wider than its vocabulary."""
     policy = load_pretrained(str(folders["t5"]))
-    policy.save_files(tmp_path)
+    save_files(policy, tmp_path)
     suppressed = json.loads((tmp_path / "generation_config.json").read_text())["suppress_tokens"]
     size = policy.model.config.vocab_size
     assert {*suppressed} >= {*range(size - 7, size)}
@@ -130,7 +131,7 @@ def test_wrong_settings_are_refused_in_one_line(options, message, folders):
     if options.get("path") in folders:
         options = options | {"path": str(folders[options["path"]])}
     with pytest.raises(UserError) as error:
-        PretrainedPolicy(**options)
+        load_pretrained(**options)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -152,7 +153,7 @@ class KilledError(Exception):
 
 
 def student_and_oracle(path, task):
-    student = PretrainedPolicy(str(path)).train()
+    student = load_pretrained(str(path)).train()
     teacher = load_pretrained(str(path))
     vocabulary = student.vocabulary
     return student, PolicyOracle(teacher, greedy, vocabulary, task.vocabulary)

@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from agents.policies.layer_dropping import keep_layers, kept_layers, smaller_config
+from agents.policies.layer_dropping import keep_layers, kept_layers, layer_counts, smaller_config
 from textgen_env.errors import UserError
 
 SIZES = {"vocab_size": 20, "hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
@@ -74,6 +74,7 @@ def test_a_causal_model_without_some_layers(name):
 
 def test_lists_with_an_entry_per_layer_follow():
     assert smaller_config(gemma3().config, 3, None).layer_types == [TYPES[0]] * 3
+    assert layer_counts(smaller_config(gpt2().config, 2, None)) == [2]
     assert smaller_config(gemma3().config, 2, None).layer_types == [TYPES[0]] * 2
     assert smaller_config(gpt_neo().config, 2, None).attention_layers == ["global", "local"]
 
@@ -97,7 +98,7 @@ def test_lists_with_an_entry_per_layer_follow():
 def test_encoder_and_decoder_have_numbers_of_their_own(config, names, stacks):
     model = transformers.AutoModelForSeq2SeqLM.from_config(config)
     smaller = smaller_config(config, 3, 2)
-    assert [getattr(smaller, name) for name in names] == [3, 2]
+    assert [getattr(smaller, name) for name in names] == [3, 2] == layer_counts(smaller)
     model_2 = keep_layers(model, smaller)
     for stack, kept in zip(stacks, ([0, 2, 4], [0, 2]), strict=True):
         for new, old in enumerate(kept):

@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
 import transformers
@@ -75,6 +76,33 @@ def test_only_allowed_files_are_downloaded(folders, monkeypatch):
     for name in ("generate.py", "pytorch_model.bin", "model.gguf", "a.jinja"):
         assert not [pattern for pattern in patterns if fnmatch(name, pattern)]
         assert not [pattern for pattern in patterns if fnmatch(f"custom_generate/{name}", pattern)]
+
+
+HUB_ERRORS = {
+    "LocalEntryNotFoundError": "the Hub cannot be reached: run `hf download owner/name` first",
+    "RepositoryNotFoundError": "no such model on the Hub: check the name",
+    "GatedRepoError": "accept its terms at https://huggingface.co/owner/name and run",
+    "HFValidationError": "a name on the Hub is like OWNER/NAME",
+    "XetError": "the download failed (XetError: a message): try again",
+}
+
+
+@pytest.mark.parametrize("kind", HUB_ERRORS)
+def test_what_the_hub_does_not_give_is_told_in_one_line(kind, monkeypatch):
+    error_class = getattr(huggingface_hub.errors, kind)
+
+    def download(name, **options):
+        raise error_class.__new__(error_class, "a\n\nmessage")  # needs no response
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    with pytest.raises(UserError) as error:
+        load_pretrained("owner/name")
+    message = str(error.value)
+    assert message.startswith("hf:owner/name: no folder of that name, and ")
+    assert HUB_ERRORS[kind] in message
+    assert "\n" not in message
+    assert len(message) < 200
 
 
 def without_dtype(config: dict[str, Any]) -> dict[str, Any]:

@@ -38,28 +38,27 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 def test_each_keeps_its_own_eos(folders):
     base, chat = (load_tokenizer(str(folders[eos])) for eos in (END, TURN))
     assert base.vocabulary.fingerprint != chat.vocabulary.fingerprint
-    renamed = chat.named_as(base.vocabulary)
-    assert renamed.vocabulary is base.vocabulary
-    assert renamed.ids[EOS] == chat.ids[EOS] != base.ids[EOS]
+    aligned = chat.aligned_with(base.vocabulary)
+    assert aligned.vocabulary is base.vocabulary
+    assert aligned.ids[EOS] == chat.ids[EOS] != base.ids[EOS]
     turn = base.vocabulary.tokens.index(TURN)
-    assert renamed.ids[turn] is None
+    assert aligned.ids[turn] is None
     own = dict(zip(chat.vocabulary.tokens, chat.ids, strict=True))
     for token, name in enumerate(base.vocabulary.tokens):
         if token != turn and token > EOS:
-            assert renamed.ids[token] == own[name]
-    assert base.named_as(base.vocabulary) is base
+            assert aligned.ids[token] == own[name]
+    assert base.aligned_with(base.vocabulary) is base
 
 
 def test_logits_are_those_of_the_same_tokens(folders):
     policy = load_pretrained(str(folders[TURN]))
     tokens, base = policy.vocabulary.tokens, load_tokenizer(str(folders[END])).vocabulary
+    aligned = load_pretrained(str(folders[TURN]), vocabulary=base)
     text = policy.vocabulary.encode("the cat sees")
     source = torch.tensor([[*text, EOS]])
     before = policy(source, shift(source))[0]
-    renamed = load_tokenizer(str(folders[TURN])).named_as(base)
-    policy.set_ids(renamed.vocabulary, renamed.ids)
     source = torch.tensor([[*base.encode("the cat sees"), EOS]])
-    after = policy(source, shift(source))[0]
+    after = aligned(source, shift(source))[0]
     for token, name in enumerate(base.tokens):
         expected = LOG_ZERO if name == TURN else before[:, tokens.index(name)]
         assert torch.equal(after[:, token], torch.as_tensor(expected).expand(len(after)))
@@ -67,5 +66,5 @@ def test_logits_are_those_of_the_same_tokens(folders):
 
 def test_other_differences_are_no_names(folders):
     base, extra = (load_tokenizer(str(folders[name])) for name in (END, "extra"))
-    assert extra.named_as(base.vocabulary) is extra
-    assert base.named_as(extra.vocabulary) is base
+    assert extra.aligned_with(base.vocabulary) is extra
+    assert base.aligned_with(extra.vocabulary) is base

@@ -173,7 +173,7 @@ def command_error(overrides: list[str], monkeypatch, capsys) -> str:
         (["teacher.path=hf:./nowhere"], "hf:./nowhere: no such folder"),
         (
             ["teacher.path=hf:nobody/nothing"],
-            "hf:nobody/nothing: no folder of that name, and from the hub: ",
+            "no folder of that name, and HF_HUB_OFFLINE is set: run `hf download nobody/nothing`",
         ),
         (
             ["teacher.path=hf:{t5}", "teacher.separator=:"],

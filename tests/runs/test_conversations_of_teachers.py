@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from agents.runs.oracles import conversations
+from agents.runs.oracles import teacher_prompts
 from support.chats import chats, write_rows
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.vocabulary import Vocabulary
@@ -26,7 +26,7 @@ def test_prompts_are_rendered_with_the_template_of_the_teacher(tmp_path):
     task = chat.load(data=str(data), vocabulary=60)
     texts = ["Q A the cat sees ? 0 1 2 3 4 5 6 7 8 9"] * 3
     vocabulary = Vocabulary.train(texts, 60)
-    sources = conversations(task, None, vocabulary, TEMPLATE)
+    sources = teacher_prompts(task, None, vocabulary, TEMPLATE)
     oracle = ReencodingOracle(None, echo, vocabulary, task.vocabulary, "hf:chat", sources)
     split = task.splits["test"]
     for source, text in zip(split.source, split.texts.sources, strict=True):

@@ -138,6 +138,24 @@ def test_a_run_resumes_without_the_original_model(run, tmp_path):
     assert json.loads((copy / "results.json").read_text())["training"]["steps"] == 8
 
 
+def test_a_resumed_run_accepts_its_teacher_elsewhere_and_no_other(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    same = shutil.copytree(f"{run}-teacher", tmp_path / "same")
+    other = FAMILIES[run.name](tmp_path / "other")
+    words = ["resume=true", f"out={copy}", "train.steps=8"]
+    before = (copy / "config.yaml").read_bytes()
+    output = run_in_process(dagger, *words, f"teacher.path=hf:{other}", code=2)
+    (line,) = output.split("error: ")[1:]
+    assert f"had other weights than teacher.path=hf:{other}" in " ".join(line.split())
+    assert (copy / "config.yaml").read_bytes() == before
+    run_in_process(dagger, *words, f"teacher.path=hf:{same}")
+    results = json.loads((copy / "results.json").read_text())
+    assert results["teacher"]["path"] == f"hf:{same}"
+    layers = "1+2" if run.name == "marian" else "1"
+    assert results["student"]["architecture"] == f"hf ({run.name}, {layers})"
+    assert "teacher.path" in {change["key"] for change in results["changes"]}
+
+
 @pytest.mark.slow
 def test_a_run_starts_from_the_student_of_another_and_learns_from_it(run, tmp_path):
     """``init=RUN`` and ``teacher.path=RUN``, with a student of this project too."""

@@ -1,4 +1,4 @@
-"""Small random models of every type that ``untrusted.MODEL_TYPES`` allows, built from configs."""
+"""Small random models of every type that ``MODEL_TYPES`` allows, built from configs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import torch
 import transformers
 
-from agents.policies.families import REASONS
+from agents.policies.checks import REASONS
 from agents.policies.huggingface import HuggingFacePolicy
-from agents.policies.untrusted import MODEL_TYPES
+from agents.policies.sanitized_folder import MODEL_TYPES
 from support.policies import V
 from textgen_env.data.vocabulary import Vocabulary
 

@@ -32,7 +32,7 @@ class Conversation(NamedTuple):
     messages: Messages
     teacher_prompt: Messages | None = None
 
-    def seen_by_teacher(self) -> str:
+    def to_teacher_text(self) -> str:
         """The source with the teacher's prompt in place of the student's, if it has its own."""
         return Conversation(self.teacher_prompt or self.messages).to_text()
 

@@ -111,7 +111,7 @@ class Task:
         check_metric(metric)
         return replace(self, metric=metric)
 
-    def seen_by_teacher(self) -> Task:
+    def with_teacher_sources(self) -> Task:
         """The task with the sources that the teacher sees, if they are others."""
         splits = {
             name: replace(split, source=split.teacher_source or split.source, teacher_source=[])

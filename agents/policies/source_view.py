@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from textgen_env.types import Policy
 
 
-class ViewedPolicy(nn.Module):
+class SourceViewPolicy(nn.Module):
     """``policy`` on ``view(source)``; a ``textgen_env.types.Policy``.
 
     Args:

@@ -1,9 +1,10 @@
-"""Untrusted model folders: the part of a Hugging Face model folder that transformers gets to see.
+"""Opens Hugging Face models, by folder or by name on the Hub, in a temporary folder that is safe.
 
-A folder can make transformers run code, open the network or read other files in many ways, some of
-them despite ``trust_remote_code=False``: ``custom_generate/generate.py``, ``auto_map``, kernels
-named as an attention implementation, paths in any of its JSON files, links. So transformers never
-opens the folder. ``sanitized_folder`` creates a temporary one, and only that is loaded:
+A model folder is untrusted. It can make transformers run code, open the network or read other files
+in many ways, some of them despite ``trust_remote_code=False``: ``custom_generate/generate.py``,
+``auto_map``, kernels named as an attention implementation, paths in any of its JSON files, links.
+So transformers never opens it. ``sanitized_folder`` creates a temporary one, and only that is
+loaded:
 
 - weights and vocabularies, by an allow-list of names: links to plain files inside the folder;
 - JSON files, rewritten with an allow-list of keys.
@@ -40,6 +41,7 @@ from agents.policies.model_files import (
 )
 from textgen_env.errors import UserError
 
+OFFLINE: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 # ``model_type`` of the text models whose code in transformers (4.57 and 5.24) neither imports by
 # name, nor compiles, downloads or opens files. Read the modeling file of a model before you add it.
@@ -93,6 +95,22 @@ JSON_KEYS = {  # file: its allowed keys
     "tokenizer_config.json": SPECIAL_TOKENS | TOKENIZER_KEYS,
     "special_tokens_map.json": SPECIAL_TOKENS,
 }
+
+
+@contextmanager
+def opened_model(name: str, weights: bool = False) -> Iterator[tuple[ModuleType, Path]]:
+    """Yield transformers and a sanitized model folder; any error becomes a one-line UserError."""
+    try:
+        import transformers
+    except ImportError:
+        raise UserError(
+            "an hf: model needs the transformers package: pip install -e '.[hf]'"
+        ) from None
+    try:
+        with sanitized_folder(name, transformers, weights) as folder:
+            yield transformers, folder
+    except Exception as error:  # the packages raise errors of any type
+        raise UserError(f"hf:{name}: {' '.join(str(error).split())[:300]}") from error
 
 
 @contextmanager
@@ -200,7 +218,7 @@ def _sanitized_config(config: dict[str, Any], transformers: ModuleType) -> dict[
     if not isinstance(kind, str) or kind not in MODEL_TYPES:
         raise UserError(
             f"config.json: model_type={kind!r} is not a supported text model; "
-            "use one of agents.policies.untrusted.MODEL_TYPES"
+            "use one of agents.policies.sanitized_folder.MODEL_TYPES"
         )
     if kind not in transformers.CONFIG_MAPPING:
         raise UserError(
