@@ -128,17 +128,17 @@ def _run_hydra(main: Main, command: str, arguments: list[str]) -> list[Exception
 def _passed_on(command: str, overrides: list[str]) -> list[str]:
     """Collect overrides of other commands in the list ``overrides=``, if ``command`` has that.
 
-    If its configuration has ``passes``, only overrides of that group are collected.
+    Which ones says ``passes`` of its configuration: those of a group, or "all".
     """
     known, group = keys(command, {}), getattr(config_of(command), "passes", None)
-    if "overrides" not in known:
+    if group is None:
         return overrides
     own = [
         word
         for word in overrides
         if word.partition("=")[0] in known
         or words.is_hydras(*words.parse([word]))
-        or (group and group != word.partition("=")[0].partition(".")[0])
+        or group not in ("all", word.partition("=")[0].partition(".")[0])
     ]
     rest = [words.quote(word) for word in overrides if word not in own]
     return [*own, f"overrides=[{','.join(rest)}]"] if rest else own

@@ -89,7 +89,7 @@ def compose(command: str, overrides: list[Override], originals: dict[str, Overri
     given = words.by_key(overrides)
     for key in given:
         if key in (*default_groups(command), "preset"):
-            words.check_text(key, originals[key], Key("", str, "", None))
+            words.check_text(key, originals[key], Key("", str, ""))
     chosen = {key: override.value() for key, override in given.items()}
     defaults, choices = choices_of(command, chosen)
     known = keys(command, choices)
@@ -141,8 +141,9 @@ def check_values(given: dict[str, Override], known: dict[str, Key], config: Dict
         for entry in entries:
             if isinstance(entry, int | float) and not isinstance(entry, bool):
                 check_range(key, entry, allowed)
-            if entry is not None and known[key].choices and show(entry) not in known[key].choices:
-                raise unknown(key, show(entry), known[key].choices)
+            choices = list(map(show, known[key].choices))
+            if entry is not None and choices and show(entry) not in choices:
+                raise unknown(key, show(entry), choices)
 
 
 def _one_line(error: Exception, given: dict[str, Override], known: dict[str, Key]) -> UserError:

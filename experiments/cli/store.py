@@ -1,16 +1,36 @@
-"""Registers the structured configs of commands, groups and presets with Hydra."""
+"""Registers the configs of commands, groups and presets with Hydra."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cache
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf, StringNode
+from omegaconf import (
+    AnyNode,
+    BooleanNode,
+    DictConfig,
+    FloatNode,
+    IntegerNode,
+    ListConfig,
+    StringNode,
+)
 
 from cli.presets import entries, nested, nodes
-from cli.schema import GROUPS, add_option, config_of, default_groups, options, structured
+from cli.schema import (
+    GROUPS,
+    Key,
+    add_option,
+    command_keys,
+    config_of,
+    default_groups,
+    option_keys,
+    options,
+)
+
+NODES = {int: IntegerNode, float: FloatNode, bool: BooleanNode, str: StringNode}
 
 
 def add_dotted(group: str, name: str) -> None:
@@ -43,7 +63,7 @@ def store(command: str, defaults: dict[str, str], choices: dict[str, str], prese
     listed += [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     # a plain run leaves no folder behind; a sweep has one folder per job
     hydra = {"run": {"dir": "."}, "output_subdir": None, "job": {"name": command}}
-    node = {"defaults": listed, **_typed(config_of(command)), "hydra": hydra}
+    node = {"defaults": listed, **_nodes(command_keys(command)), "hydra": hydra}
     ConfigStore.instance().store(name=command, node=node)
 
 
@@ -71,18 +91,19 @@ def _groups() -> dict[str, Any]:
 
 
 def _store_option(group: str, name: str) -> None:
-    node = {"name": StringNode(name), **_typed(structured(group, name))}
+    node = {"name": StringNode(name), **_nodes(option_keys(group, name))}
     ConfigStore.instance().store(group=group, name=name, node=DictConfig(node))
 
 
-def _typed(cls: type) -> dict[str, Any]:
-    """The nodes of a structured config, with their types, in a dict that accepts other keys."""
+def _nodes(known: dict[str, Key]) -> dict[str, Any]:
+    """Hydra's nodes of the keys, which accept only values of the key's type."""
+    return nested({name: _node(key) for name, key in known.items()})
 
-    def untyped(config: DictConfig) -> dict[str, Any]:
-        nodes = {str(key): config._get_node(key) for key in config}
-        return {
-            key: untyped(node) if isinstance(node, DictConfig) else node
-            for key, node in nodes.items()
-        }
 
-    return untyped(OmegaConf.structured(cls))
+def _node(key: Key) -> Any:
+    members = get_args(key.type) if isinstance(key.type, UnionType) else (key.type,)
+    kind, optional = members[0], NoneType in members
+    if get_origin(kind) is list:
+        element = get_args(kind)[0]
+        return ListConfig(key.default, element_type=element, ref_type=kind, is_optional=optional)
+    return NODES[kind](key.default, is_optional=optional) if kind in NODES else AnyNode(key.default)
