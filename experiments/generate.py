@@ -23,10 +23,9 @@ from agents.runs.model import open_model
 from textgen_env.data.chat import read_prompt
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import MAX_TEXT, stream_lines
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import UserError
 from textgen_env.terminal import console, escape_controls, safe_json
 
-FORMATS = ("text", "jsonl")
 SEARCH = ("beam", "length_penalty", "keep", "samples", "top_k", "seed")
 OF_PRETRAINED = ("source_prefix", "separator", "source_limit", "horizon")
 
@@ -35,8 +34,6 @@ def main(config: DictConfig) -> None:
     """Model → lines → outputs in the same order, in constant memory."""
     if config.run is None:
         raise UserError("give run=RUN, a run folder, or run=hf:MODEL")
-    if config.format not in FORMATS:
-        raise unknown("format", config.format, FORMATS)
     count = config.samples or config.keep
     if config.format == "text" and count > 1:
         raise UserError(f"format=text has one output per line, not {count}; use format=jsonl")

@@ -20,9 +20,8 @@ from agents.runs.folder import make_folder
 from agents.runs.loading import load_teacher
 from agents.runs.machine import Machine, package_versions, use_machine
 from agents.runs.scoring import Scored, load_scored
-from textgen_env.data.corpus import SPLITS
 from textgen_env.data.files import write_atomically
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import UserError
 from textgen_env.metrics.scores import Score, report_scores, sentence_score
 from textgen_env.terminal import console, safe_json
 
@@ -63,8 +62,6 @@ def check(config: DictConfig) -> None:
     """Find mistakes that would otherwise show after the decoding."""
     if config.run is None:
         raise UserError("give run=RUN, a finished run folder, or run=hf:MODEL")
-    if config.split not in SPLITS:
-        raise unknown("split", config.split, SPLITS)
     if config.metric:
         try:
             sentence_score(config.metric, "a", ["a"])

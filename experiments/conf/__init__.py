@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from textgen_env.errors import Range
 
@@ -20,6 +20,7 @@ Cores = Annotated[int, Range(1, CPUS)]
 Beam = Annotated[int, Range(1, 1000)]
 BatchSize = Annotated[int, Range(1, 10**5)]
 Penalty = Annotated[float, Range(0, 100)]
+Split = Literal["train", "valid", "test"]
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from conf import Cores, Count
 from textgen_env.errors import Range
+
+Suite = Literal["train", "decode", "onpolicy", "env", "memory", "beam", "all"]
 
 
 @dataclass(frozen=True)
@@ -32,16 +34,16 @@ class Config:
         out: folder of bench.json
     """
 
-    suite: tuple[str, ...] = ("all",)
-    sizes: tuple[str, ...] = ("2+2", "8+8")
+    suite: tuple[Suite, ...] = ("all",)
+    sizes: tuple[Literal["2+2", "8+8"], ...] = ("2+2", "8+8")
     rounds: Annotated[int, Range(1, 10**6)] = 5
     seconds: Annotated[float, Range(0, 3600)] = 1.0
     threads: Cores | None = None
-    vocabulary: Annotated[int, Range(1, 10**6)] = 8000
-    width: Annotated[int, Range(1, 16_384)] = 256
+    vocabulary: Annotated[int, Range(16, 10**6)] = 8000
+    width: Annotated[int, Range(4, 16_384)] = 256
     tokens: Annotated[int, Range(1, 10**6)] = 3000
     batch: Annotated[int, Range(2, 10**6)] = 64
-    steps: Count = 24
+    steps: Annotated[int, Range(1, 65_536)] = 24
     episodes: Annotated[int, Range(1, 10**7)] = 4096
     run: str | None = None
     rows: Count = 500

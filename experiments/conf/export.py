@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from conf import BatchSize, Count, Machine
 
@@ -26,7 +26,7 @@ class Config(Machine):
     passes: ClassVar[str] = "env"
     device: str = "cpu"
     run: str | None = None
-    format: str = "ctranslate2"
+    format: Literal["ctranslate2", "merged"] = "ctranslate2"
     quantization: str = "float32"
     out: str | None = None
     rows: Count = 500

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from conf import Count, Machine, Seed
+from conf import Count, Machine, Seed, Split
 from textgen_env.errors import Range
 
 
@@ -27,7 +27,7 @@ class Config(Machine):
 
     passes: ClassVar[str] = "env"
     run: tuple[str, ...] = ()
-    split: str = "test"
+    split: Split = "test"
     rows: Count = 1000
     top_k: Annotated[int, Range(0, 10**6)] = 1
     corrupt_at: Annotated[int, Range(0, 10**6)] = 3

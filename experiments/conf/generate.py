@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from conf import Beam, Count, Machine, Penalty, Seed
 from textgen_env.errors import Range
@@ -38,7 +38,7 @@ class Config(Machine):
     run: str | None = None
     input: str | None = None
     output: str | None = None
-    format: str = "text"
+    format: Literal["text", "jsonl"] = "text"
     beam: Beam = 1
     length_penalty: Penalty = 1.0
     keep: Beam = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from conf import Count, Machine, Seed
 from textgen_env.errors import Range
@@ -47,7 +47,9 @@ class Config(Machine):
     groups: ClassVar[dict[str, str]] = {"env": "Copy-v0", "student": "transformer"}
     precision: str = "float32"
     preset: str = "quick"
-    trainer: str = "imitation_dagger"
+    trainer: Literal[
+        "sb3_ppo", "sb3_a2c", "sb3_maskable_ppo", "imitation_bc", "imitation_dagger"
+    ] = "imitation_dagger"
     init: str | None = None
     steps: Count | None = None
     lr: Annotated[float, Range(0, 100, "least")] | None = None

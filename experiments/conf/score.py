@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from conf import Beam, Count, Machine, Penalty
+from conf import Beam, Count, Machine, Penalty, Split
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Config(Machine):
 
     passes: ClassVar[str] = "env"
     run: str | None = None
-    split: str = "test"
+    split: Split = "test"
     teacher: bool = False
     metric: str | None = None
     beam: Beam | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from conf import Beam, Device, Penalty
+from conf import Beam, Device, Penalty, Split
 from textgen_env.errors import Range
 
 
@@ -24,6 +24,6 @@ class Config(Device):
     passes: ClassVar[str] = "env"
     run: str | None = None
     sentence: Annotated[int, Range(0, 10**9)] = 0
-    split: str = "test"
+    split: Split = "test"
     beam: Beam = 1
     length_penalty: Penalty = 1.0

@@ -32,13 +32,13 @@ class Config:
 
     shortest: Horizon = 8
     longest: Horizon = 1024
-    epsilon: Annotated[float, Range(0, 1, "both")] = 0.0001
+    epsilon: Annotated[float, Range(1e-12, 1, "both")] = 0.0001
     demonstrations: Count = 10_000
-    mdps: Annotated[int, Range(1, 10**7)] = 6000
+    mdps: Annotated[int, Range(6, 10**7)] = 6000
     neural: bool = True
     neural_shortest: Horizon = 4
     neural_longest: Horizon = 16
     neural_epsilon: Annotated[float, Range(0, 1, "both")] = 0.01
-    neural_seeds: Annotated[int, Range(1, 1000)] = 3
+    neural_seeds: Annotated[int, Range(2, 1000)] = 3
     seed: Seed = 0
     out: str = "runs/t2_bound"
