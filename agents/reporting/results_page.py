@@ -56,7 +56,7 @@ def pages(
         {"title": title, "rows": rows, "conditions": facts}, indent=1, ensure_ascii=False
     )
     return {
-        path: f"{render('results.md.jinja', page)}\n".encode(),
+        path: render("results.md.jinja", page).encode(),
         figure: quality_speed_png(rows, metric),
         path.with_suffix(".json"): safe_json(values).encode(),
     }
