@@ -15,7 +15,7 @@ import cli
 from agents.evaluation.outputs import generate_texts, sentence_lines, subset
 from agents.generation.decoder import Decode, Decoder
 from agents.reporting.facts import score_entry
-from agents.reporting.scores import scores_table
+from agents.reporting.text import scores_table
 from agents.runs.folder import make_folder
 from agents.runs.loading import load_teacher
 from agents.runs.machine import Machine, package_versions, use_machine
