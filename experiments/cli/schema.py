@@ -112,10 +112,16 @@ def command_keys(command: str) -> dict[str, Key]:
 
 def keys(command: str, choices: dict[str, str]) -> dict[str, Key]:
     """``{dotted key: Key}`` of a command, for these choices of its groups."""
-    known = dict(command_keys(command))
-    for group, name in choices.items():
-        known |= {f"{group}.{key}": value for key, value in option_keys(group, name).items()}
-    return known
+    return command_keys(command) | group_keys(choices)
+
+
+def group_keys(choices: dict[str, str]) -> dict[str, Key]:
+    """``{dotted key: Key}`` of these choices of groups."""
+    return {
+        f"{group}.{key}": known
+        for group, name in choices.items()
+        for key, known in option_keys(group, name).items()
+    }
 
 
 def read_keys(function: Callable[..., Any], provided: Collection[str] = ()) -> dict[str, Key]:

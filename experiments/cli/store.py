@@ -18,7 +18,7 @@ from omegaconf import (
     StringNode,
 )
 
-from cli.presets import entries, nested, nodes
+from cli.presets import nested, settings_of
 from cli.schema import (
     GROUPS,
     Key,
@@ -55,11 +55,12 @@ def store(command: str, defaults: dict[str, str], choices: dict[str, str], prese
     listed.append("_self_")
     if defaults:
         listed.append({"preset": config_of(command).preset})
-        listed += [{f"optional preset/{group}": option} for group, option in entries(command)]
+        option = "-".join(f"${{{key}}}" for key in [*defaults, "preset"])
+        listed.append({"optional preset/run": option})
         put = ConfigStore.instance().store
         put(group="preset", name=preset, node={"preset": preset}, package="_global_")
-        for group, name, settings in nodes(command, preset, choices):
-            put(name, nested(settings), group=f"preset/{group}", package="_global_")
+        node = nested(settings_of(command, preset, choices))
+        put("-".join([*choices.values(), preset]), node, group="preset/run", package="_global_")
     listed += [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     # a plain run leaves no folder behind; a sweep has one folder per job
     hydra = {"run": {"dir": "."}, "output_subdir": None, "job": {"name": command}}

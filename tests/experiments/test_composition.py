@@ -11,7 +11,7 @@ from agents.algorithms.schedules import BETA_SCHEDULES
 from agents.runs.config import leaves
 from cli import read
 from cli.presets import presets
-from cli.schema import GROUPS, keys, options, option_keys
+from cli.schema import GROUPS, keys, option_keys, options
 from support.cases import others_slow
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
