@@ -46,10 +46,15 @@ def main(config: DictConfig) -> None:
             lines = sentence_lines(metric, texts, split.texts)
             write_atomically(folder / f"{name}.jsonl", lines.encode())
     summary = {
-        **{"run": config.run, "env": task.id, "split": config.split, "rows": len(split)},
+        "run": config.run,
+        "env": task.id,
+        "split": config.split,
+        "rows": len(split),
         "metric": metric,
         "scores": {
-            name: score_entry(values, task.corpus.preprocessing) | intervals(values)
+            name: score_entry(values, task.corpus.preprocessing)
+            # an entry has the interval of its first metric only
+            | {"intervals": {key: [value.low, value.high] for key, value in values.items()}}
             for name, values in scores.items()
         },
         "settings": {**settings, **machine._asdict(), "threads": torch.get_num_threads()},
@@ -75,11 +80,6 @@ def new_folder(out: str) -> Path:
     if (folder / SCORES).exists():
         raise UserError(f"out={out} already holds {SCORES}: name another folder, or delete it")
     return folder
-
-
-def intervals(scores: dict[str, Score]) -> dict[str, Any]:
-    """The interval of every metric; ``score_entry`` has that of the first one only."""
-    return {"intervals": {name: [score.low, score.high] for name, score in scores.items()}}
 
 
 def search(config: DictConfig, scored: Scored) -> dict[str, Any]:

@@ -70,8 +70,7 @@ def read_given(command: str, overrides: list[str]) -> DictConfig:
 
     The settings of a run that they resume come from its folder.
     """
-    given = words.parse(overrides)
-    return _checked(command, given, continued(command, given))
+    return _completed(command, words.parse(overrides))[1]
 
 
 def _run(main: Main, command: str) -> None:
@@ -92,9 +91,7 @@ def _run(main: Main, command: str) -> None:
         failed.unlink(missing_ok=True)
         given += words.parse([f"hydra.sweep.dir={words.quote(str(failed.parent))}"])
     else:
-        whole = continued(command, given)
-        _checked(command, given, whole)
-        given = whole
+        given, _ = _completed(command, given)
     errors = _run_hydra(main, command, [*flags, *words.lines(given)])
     if errors:
         raise errors[0]
@@ -103,11 +100,15 @@ def _run(main: Main, command: str) -> None:
         raise UserError(f"{count} job{'s' * (count > 1)} of this sweep failed: {failed}")
 
 
-def _checked(command: str, given: list[Override], whole: list[Override]) -> DictConfig:
-    """``read(whole)``; refuses a key of ``given``, the user's part of it, that has no effect."""
+def _completed(command: str, given: list[Override]) -> tuple[list[Override], DictConfig]:
+    """``given`` with the settings of the run that it resumes, and their checked configuration.
+
+    Refuses a key of ``given`` that has no effect.
+    """
+    whole = continued(command, given)
     config = read(command, words.lines(whole))
     idle.check_given(words.by_key(given), config)
-    return config
+    return whole, config
 
 
 def _run_hydra(main: Main, command: str, arguments: list[str]) -> list[Exception]:

@@ -174,6 +174,8 @@ def show(value: Any) -> str:
     """``value`` as a user writes it on the command line."""
     if isinstance(value, list):
         return f"[{','.join(map(show, value))}]"
-    return (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {show(item)}" for key, item in value.items()) + "}"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -31,13 +31,12 @@ from conf import MAY_BE_EMPTY
 from textgen_env.errors import Range
 from textgen_env.tasks import find, tasks
 
-GROUPS = ("env", "teacher", "student", "algorithm")
-PROVIDED = {"env": (), "teacher": POLICY, "student": POLICY, "algorithm": ALGORITHM}
-FINDERS: dict[str, Callable[[str], Callable[..., Any]]] = {
-    "env": lambda name: find(name).load,  # type: ignore[no-any-return]
-    "teacher": find_policy,
-    "student": find_policy,
-    "algorithm": find_algorithm,
+# What finds the choice that a dotted path names, and the parameters that are no keys.
+GROUPS: dict[str, tuple[Callable[[str], Callable[..., Any]], Collection[str]]] = {
+    "env": (lambda name: find(name).load, ()),
+    "teacher": (find_policy, POLICY),
+    "student": (find_policy, POLICY),
+    "algorithm": (find_algorithm, ALGORITHM),
 }
 SCALARS = (int, float, bool, str)
 OVERRIDES = {  # what the key ``overrides`` of a command holds, by what it passes on
@@ -88,16 +87,16 @@ def options(group: str) -> dict[str, Callable[..., Any] | None]:
 
 def add_option(group: str, name: str) -> None:
     """Import ``name``, a dotted path, as a choice of ``group``."""
-    function = FINDERS[group](name)
-    settings(function, PROVIDED[group])  # refuses a parameter without a default
-    options(group)[name] = function
+    finder, provided = GROUPS[group]
+    settings(finder(name), provided)  # refuses a parameter without a default
+    options(group)[name] = finder(name)
 
 
 @cache
 def option_keys(group: str, name: str) -> dict[str, Key]:
     """The keys of the option ``name``: the parameters that a user may set."""
     function = options(group)[name]
-    return read_keys(function, PROVIDED[group]) if function else {}
+    return read_keys(function, GROUPS[group][1]) if function else {}
 
 
 @cache
