@@ -10,19 +10,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from agents.reporting import tables
 from agents.reporting.comparison import TEACHER
 from agents.reporting.facts import MISSING, display_name, format_duration, format_ratio
 from agents.reporting.pages import render
 from agents.reporting.results_figure import quality_speed_png
-from agents.reporting.tables import (
-    Row,
-    gain_text,
-    markdown_table,
-    metric_heading,
-    metric_names,
-    p_text,
-    score_text,
-)
+from agents.reporting.tables import Row
 from textgen_env.terminal import safe_json
 
 
@@ -39,7 +32,7 @@ def pages(
         facts: as from ``measuring_conditions``, and ``missing``, what was not measured.
     """
     figure = path.with_suffix(".png")
-    metric, _, beam = metric_heading(metric_names(rows[0])[0]).partition(", ")
+    metric, _, beam = tables.metric_heading(tables.metric_names(rows[0])[0]).partition(", ")
     page = {
         "title": title,
         "command": command,
@@ -71,16 +64,16 @@ def system_name(row: Row) -> str:
 
 def quality_table(rows: Sequence[Row]) -> str:
     """Scores, gains and significance."""
-    names = metric_names(rows[0])
-    head = ["system", "seeds", "parameters", *map(metric_heading, names)]
+    names = tables.metric_names(rows[0])
+    head = ["system", "seeds", "parameters", *map(tables.metric_heading, names)]
     head += ["gain over mle", "p (mle)", "p (seqkd)", "notes"]
     cells = []
     for row in rows:
-        size, scores = row.get("parameters"), [score_text(row, name) for name in names]
+        size, scores = row.get("parameters"), [tables.score_text(row, name) for name in names]
         line = [system_name(row), str(row["seeds"]), MISSING if size is None else f"{size:,}"]
-        tests = [p_text(row, "mle"), p_text(row, "seqkd")]
-        cells.append([*line, *scores, gain_text(row), *tests, "; ".join(row["notes"])])
-    return markdown_table(head, cells)
+        tests = [tables.p_text(row, "mle"), tables.p_text(row, "seqkd")]
+        cells.append([*line, *scores, tables.gain_text(row), *tests, "; ".join(row["notes"])])
+    return tables.markdown_table(head, cells)
 
 
 def speed_table(rows: Sequence[Row]) -> str:
@@ -99,7 +92,7 @@ def speed_table(rows: Sequence[Row]) -> str:
                 ratio = format_ratio(speed_up(rows, row, size, form))
                 line += [f"{median:,.0f} ({low:,.0f}–{high:,.0f})", ratio]
             cells.append(line)
-    return markdown_table(head, cells)
+    return tables.markdown_table(head, cells)
 
 
 def speed_up(rows: Sequence[Row], row: Row, size: int, form: str) -> float | None:
@@ -115,13 +108,13 @@ def highlights(rows: Sequence[Row]) -> list[str]:
     """
     students = [row for row in rows if row.get("validation") is not None]
     best = max(students, key=lambda row: row["validation"])
-    score, *wider = metric_names(rows[0])
+    score, *wider = tables.metric_names(rows[0])
     widest = ([score, *wider])[-1]
     name = display_name(score.partition("@")[0])
     lines = [
         f"{best[score]:.1f} {name} by `{best['algorithm']}` with the {best['student']} of "
         f"{best['parameters'] / 1e6:.2f} M parameters, greedy; the teacher has "
-        f"{rows[0][widest]:.1f} at {metric_heading(widest).partition(', ')[2]}"
+        f"{rows[0][widest]:.1f} at {tables.metric_heading(widest).partition(', ')[2]}"
         + "".join(
             f", the same student trained with `{row['algorithm']}` {row[score]:.1f}"
             for row in students
@@ -146,16 +139,21 @@ def highlights(rows: Sequence[Row]) -> list[str]:
 
 def terminal_table(title: str, rows: Sequence[Row]) -> Table:
     """Scores and speed-ups in few columns."""
-    score, sizes = metric_names(rows[0])[0], list(rows[0]["speeds"])
+    score, sizes = tables.metric_names(rows[0])[0], list(rows[0]["speeds"])
     table = Table(title=Text(title), title_justify="left")
     table.add_column("system", no_wrap=True)
-    table.add_column(metric_heading(score), justify="right", no_wrap=True)
+    table.add_column(tables.metric_heading(score), justify="right", no_wrap=True)
     for name in ("p (mle)", *(f"×, batch {size}" for size in sizes)):
         table.add_column(name, justify="right")
     table.add_column("notes")
     for row in rows:
         form = "greedy" if row["algorithm"] == TEACHER else row["form"]
         ratios = [format_ratio(speed_up(rows, row, size, form)) for size in sizes]
-        cells = [system_name(row), score_text(row, score), p_text(row, "mle"), *ratios]
+        cells = [
+            system_name(row),
+            tables.score_text(row, score),
+            tables.p_text(row, "mle"),
+            *ratios,
+        ]
         table.add_row(*map(Text, [*cells, "; ".join(row["notes"])]))
     return table

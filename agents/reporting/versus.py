@@ -12,18 +12,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from agents.reporting import tables
 from agents.reporting.comparison import COSTS, OTHER_COSTS, TEACHER, Curve, System
 from agents.reporting.facts import display_name, format_ratio, format_value
 from agents.reporting.style import INK, MUTED, PALETTE, STYLE, png
-from agents.reporting.tables import (
-    Row,
-    gain_text,
-    markdown_table,
-    metric_heading,
-    metric_names,
-    p_text,
-    score_text,
-)
+from agents.reporting.tables import Row
 
 MARKERS = "osD^vP*X"
 UNFINISHED = (
@@ -34,8 +27,8 @@ UNFINISHED = (
 
 def markdown(rows: Sequence[Row], title: str, notes: Sequence[str]) -> str:
     """The rows of ``comparison_rows`` as a table, with ``title`` above and ``notes`` below."""
-    metrics, costs = metric_names(rows[0]), (*COSTS, *OTHER_COSTS)
-    head = ["system", "student", "seeds", *map(metric_heading, metrics)]
+    metrics, costs = tables.metric_names(rows[0]), (*COSTS, *OTHER_COSTS)
+    head = ["system", "student", "seeds", *map(tables.metric_heading, metrics)]
     head += ["gain over mle", "p (mle)", "p (seqkd)"]
     head += ["parameters", "speed-up", *map(display_name, costs)]
     cells = []
@@ -44,13 +37,13 @@ def markdown(rows: Sequence[Row], title: str, notes: Sequence[str]) -> str:
         if row["seeds"] > 1 and row["speedup"]:
             extremes = f" ({row['speedup_low']:.1f}–{row['speedup_high']:.1f})"
         line = [row["algorithm"] + _mark(row), row["student"], str(row["seeds"])]
-        line += [score_text(row, name) for name in metrics]
-        line += [gain_text(row), p_text(row, "mle"), p_text(row, "seqkd")]
+        line += [tables.score_text(row, name) for name in metrics]
+        line += [tables.gain_text(row), tables.p_text(row, "mle"), tables.p_text(row, "seqkd")]
         line += [format_value(row["parameters"]), format_ratio(row["speedup"]) + extremes]
         cells.append(line + [format_value(row[cost], cost) for cost in costs])
     if any(map(_mark, rows)):
         notes = [*notes, UNFINISHED]
-    return "\n\n".join([f"# {title}", markdown_table(head, cells), *notes]) + "\n"
+    return "\n\n".join([f"# {title}", tables.markdown_table(head, cells), *notes]) + "\n"
 
 
 def _mark(row: Row) -> str:
@@ -98,7 +91,7 @@ def scores_png(rows: Sequence[Row]) -> bytes:
         for y, row in enumerate(panel_rows):
             _plot_score(axes, y, row, name, colors[row["algorithm"]])
         axes.set_yticks(range(len(panel_rows)), [row["algorithm"] for row in panel_rows])
-        label = metric_heading(name)
+        label = tables.metric_heading(name)
         axes.set(title=f"{student} student", xlabel=label, ylim=(-0.6, len(panel_rows) - 0.2))
     return png(figure)
 

@@ -16,7 +16,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from agents.training import signals
 from cli import idle, jobs, sweep, usage, words
 from cli.composing import compose, initialized
 from cli.jobs import Main
@@ -29,28 +28,18 @@ from textgen_env.errors import UserError
 def run(main: Main, command: str) -> None:
     """Run ``main`` with the configuration of the command line, or once per job of a sweep.
 
-    Prints one line and exits with 2 after a user's mistake or a full disk, and with 130, 143 or 129
-    after Ctrl-C, SIGTERM or SIGHUP. After a bug, Hydra prints a traceback and exits with 1.
+    Exits as ``jobs.exit_codes`` says. After a bug, Hydra prints a traceback and exits with 1.
 
     Args:
         main: function that runs the command.
         command: name of the command, of its module and of its module of keys in ``conf``.
     """
-    code = 2
-    with signals.handle_signals(signals.raise_interrupted):
+    with jobs.exit_codes():
         try:
             idle.check_single_process(os.environ)
             _run(main, command)
-            return
         except BrokenPipeError:  # whoever read the output, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return
-        except (UserError, OSError) as error:
-            jobs.print_line(f"error: {jobs.message(error)}")
-        except KeyboardInterrupt as error:
-            jobs.print_line(str(error) or "interrupted")
-            code = signals.exit_code(error)
-    sys.exit(code)
 
 
 def read(command: str, overrides: list[str]) -> DictConfig:

@@ -17,15 +17,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 import agents.algorithms
 import agents.policies
-from agents.discovery import (
-    ALGORITHM,
-    POLICY,
-    find_algorithm,
-    find_policy,
-    help_lines,
-    settings,
-    variants,
-)
+from agents import discovery
 from cli.ranges import RANGES
 from conf import MAY_BE_EMPTY
 from textgen_env.errors import Range
@@ -34,9 +26,9 @@ from textgen_env.tasks import find, tasks
 # What finds the choice that a dotted path names, and the parameters that are no keys.
 GROUPS: dict[str, tuple[Callable[[str], Callable[..., Any]], Collection[str]]] = {
     "env": (lambda name: find(name).load, ()),
-    "teacher": (find_policy, POLICY),
-    "student": (find_policy, POLICY),
-    "algorithm": (find_algorithm, ALGORITHM),
+    "teacher": (discovery.find_policy, discovery.POLICY),
+    "student": (discovery.find_policy, discovery.POLICY),
+    "algorithm": (discovery.find_algorithm, discovery.ALGORITHM),
 }
 SCALARS = (int, float, bool, str)
 OVERRIDES = {  # what the key ``overrides`` of a command holds, by what it passes on
@@ -76,19 +68,19 @@ def options(group: str) -> dict[str, Callable[..., Any] | None]:
     """``{name: class or function}`` of the choices of a group; None for a choice without keys."""
     if group == "env":
         return {name: task.load for name, task in tasks().items()}
-    policies: dict[str, Callable[..., Any] | None] = dict(variants(agents.policies))
+    policies: dict[str, Callable[..., Any] | None] = dict(discovery.variants(agents.policies))
     if group == "student":
         return policies
     if group == "teacher":
         del policies["hf"]  # it teaches as teacher.path=hf:…
         return {**policies, "exact": None}
-    return dict(variants(agents.algorithms))
+    return dict(discovery.variants(agents.algorithms))
 
 
 def add_option(group: str, name: str) -> None:
     """Import ``name``, a dotted path, as a choice of ``group``."""
     finder, provided = GROUPS[group]
-    settings(finder(name), provided)  # refuses a parameter without a default
+    discovery.settings(finder(name), provided)  # refuses a parameter without a default
     options(group)[name] = finder(name)
 
 
@@ -126,7 +118,7 @@ def group_keys(choices: dict[str, str]) -> dict[str, Key]:
 def read_keys(function: Callable[..., Any], provided: Collection[str] = ()) -> dict[str, Key]:
     """The keys of a function or class; a parameter that is a dataclass has keys of its own."""
     annotations, meanings, known = _annotations(function), _meanings(function), {}
-    for name, default in settings(function, provided).items():
+    for name, default in discovery.settings(function, provided).items():
         if dataclasses.is_dataclass(default):
             inner = read_keys(type(default))  # type: ignore[arg-type]
             known |= {f"{name}.{key}": value for key, value in inner.items()}
@@ -160,7 +152,7 @@ def _notes(hint: Any) -> list[Any]:
 def _meanings(function: Callable[..., Any]) -> dict[str, str]:
     """The ``Args:`` lines of a function, or of a class and its bases."""
     documented = reversed(inspect.getmro(function)) if inspect.isclass(function) else [function]
-    return {name: line for item in documented for name, line in help_lines(item).items()}
+    return {name: line for item in documented for name, line in discovery.help_lines(item).items()}
 
 
 def _kind(hint: Any, default: Any) -> tuple[Any, tuple[Any, ...]]:

@@ -8,36 +8,25 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import (
-    AnyNode,
-    BooleanNode,
-    DictConfig,
-    FloatNode,
-    IntegerNode,
-    ListConfig,
-    StringNode,
-)
+from omegaconf import DictConfig, ListConfig, nodes
 
+from cli import schema
 from cli.presets import nested, settings_of
-from cli.schema import (
-    GROUPS,
-    Key,
-    add_option,
-    command_keys,
-    config_of,
-    default_groups,
-    option_keys,
-    options,
-)
+from cli.schema import GROUPS, Key
 
-NODES = {int: IntegerNode, float: FloatNode, bool: BooleanNode, str: StringNode}
+NODES = {
+    int: nodes.IntegerNode,
+    float: nodes.FloatNode,
+    bool: nodes.BooleanNode,
+    str: nodes.StringNode,
+}
 
 
 def add_dotted(group: str, name: str) -> None:
     """Register ``name``, a dotted path from the command line, as a choice of ``group``."""
-    if name not in options(group):
+    if name not in schema.options(group):
         offer_groups({*offered_groups(), group})
-        add_option(group, name)
+        schema.add_option(group, name)
         _store_option(group, name)
 
 
@@ -50,11 +39,11 @@ def store(command: str, defaults: dict[str, str], choices: dict[str, str], prese
         choices: choices of a run, whose preset is registered too.
         preset: preset of the run.
     """
-    offer_groups(default_groups(command))
+    offer_groups(schema.default_groups(command))
     listed: list[Any] = [{group: name} for group, name in defaults.items()]
     listed.append("_self_")
     if defaults:
-        listed.append({"preset": config_of(command).preset})
+        listed.append({"preset": schema.config_of(command).preset})
         option = "-".join(f"${{{key}}}" for key in [*defaults, "preset"])
         listed.append({"optional preset/run": option})
         put = ConfigStore.instance().store
@@ -64,7 +53,7 @@ def store(command: str, defaults: dict[str, str], choices: dict[str, str], prese
     listed += [{"override hydra/job_logging": "none"}, {"override hydra/hydra_logging": "none"}]
     # a plain run leaves no folder behind; a sweep has one folder per job
     hydra = {"run": {"dir": "."}, "output_subdir": None, "job": {"name": command}}
-    node = {"defaults": listed, **_nodes(command_keys(command)), "hydra": hydra}
+    node = {"defaults": listed, **_nodes(schema.command_keys(command)), "hydra": hydra}
     ConfigStore.instance().store(name=command, node=node)
 
 
@@ -86,13 +75,13 @@ def offered_groups() -> list[str]:
 def _groups() -> dict[str, Any]:
     """The nodes of every choice of every group."""
     for group in GROUPS:
-        for name in options(group):
+        for name in schema.options(group):
             _store_option(group, name)
     return {group: ConfigStore.instance().repo[group] for group in GROUPS}
 
 
 def _store_option(group: str, name: str) -> None:
-    node = {"name": StringNode(name), **_nodes(option_keys(group, name))}
+    node = {"name": nodes.StringNode(name), **_nodes(schema.option_keys(group, name))}
     ConfigStore.instance().store(group=group, name=name, node=DictConfig(node))
 
 
@@ -107,4 +96,6 @@ def _node(key: Key) -> Any:
     if get_origin(kind) is list:
         element = get_args(kind)[0]
         return ListConfig(key.default, element_type=element, ref_type=kind, is_optional=optional)
-    return NODES[kind](key.default, is_optional=optional) if kind in NODES else AnyNode(key.default)
+    if kind in NODES:
+        return NODES[kind](key.default, is_optional=optional)
+    return nodes.AnyNode(key.default)
