@@ -94,19 +94,21 @@ def test_the_lines_of_the_documentation(folder, tmp_path, monkeypatch):
     """docs/huggingface.md: as they stand, with a tiny model and fewer steps and layers."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(folder, "MODEL")
+    shutil.copytree(folder, "LARGER")
     Path("TEXT").mkdir()
     for split, suffix in product(("train", "valid", "test"), ("de", "en")):
         lines = [f"ein mann hört die katze {number % 3}\n" for number in range(20)]
         Path("TEXT", f"{split}.{suffix}").write_text("".join(lines))
     text = (Path(__file__).parents[1] / "docs" / "huggingface.md").read_text()
     shells = re.findall("```sh\n(.*?)```", text, re.DOTALL)
-    command, *others = (shlex.split(line) for line in commands("\n".join(shells)))
     small = ["train.steps=2", "train.validations=1", "evaluate.rows=12", "evaluate.speed_rows=4"]
-    words = [re.sub("layers=3", "layers=1", word) for word in command[2:]]
-    run_in_process(dagger, *words, *small, *CPU, "out=RUN")
-    for _python, script, *words in others:
-        words = [word.replace("5000", "3") for word in words]
-        if "generate" not in script:
+    outputs = iter(["out=RUN", "out=LORA"])
+    for line in commands("\n".join(shells)):
+        _python, script, *words = shlex.split(line.replace("layers=3", "layers=1"))
+        if "env=" in line and "dagger" in script:
+            run_in_process(dagger, *words, *small, *CPU, next(outputs))
+        elif "generate" not in script:
+            words = [word.replace("5000", "3") for word in words]
             run_in_process({"dagger": dagger, "score": score}[Path(script).stem], *words)
     for block in re.findall("```python\n(.*?)```", text, re.DOTALL):
         code = block.replace("layers=3", "layers=1").replace("steps=2000", "**QUICK")
