@@ -161,7 +161,11 @@ def _pickled(value: Any) -> Iterator[tuple[Any, Any]]:
     if not isinstance(value, Mapping | Sequence | Set):
         yield from enumerate(arguments)
     state = rest[0] if rest else None
-    for part in state if isinstance(state, tuple) else (state,):  # (attributes, slots)
-        for name, item in part.items() if isinstance(part, Mapping) else (("state", part),):
-            if not isinstance(getattr(type(value), str(name), None), cached_property):
-                yield name, item
+    parts = state if isinstance(state, tuple) else (state,)  # (attributes, slots)
+    for part in parts:
+        if isinstance(part, Mapping):
+            for name, item in part.items():
+                if not isinstance(getattr(type(value), str(name), None), cached_property):
+                    yield name, item
+        elif part is not None:
+            yield "state", part
