@@ -1,7 +1,6 @@
-"""The keys of each command: a dataclass with the default, meaning and range of every key.
+"""The keys of each command: the fields of a dataclass, with types, ranges and ``Args:`` lines.
 
-The keys of the groups ``env``, ``teacher``, ``student`` and ``algorithm`` come from signatures; see
-``schema.py``.
+``cli/schema.py`` reads them in the same way as the keys of tasks, policies and algorithms.
 """
 
 from __future__ import annotations
