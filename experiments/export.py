@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from rich.table import Table
 
 import cli
-from agents.evaluation.outputs import generate_texts, subset
+from agents.evaluation.outputs import generate_texts, score_texts, subset
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decode, Decoder
 from agents.generation.demonstrations import oracle_decoder
@@ -27,26 +27,20 @@ from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.saving import save_merged
 from agents.runs.evaluation import finish_run, generate_outputs, output_files
 from agents.runs.folder import finished_run
-from agents.runs.loading import load_run
 from agents.runs.machine import package_versions, use_machine
 from agents.runs.results import read_results
 from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
 from textgen_env.data.split import Split
-from textgen_env.errors import UserError, unknown
-from textgen_env.metrics.scores import corpus_score
+from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console
-
-FORMATS = ("ctranslate2", "merged")
 
 
 def main(config: DictConfig) -> None:
     """Export the student of a run."""
     if config.run is None:
         raise UserError("give run=RUN, a finished run folder")
-    if config.format not in FORMATS:
-        raise unknown("format", config.format, FORMATS)
     (export_merged if config.format == "merged" else export_ctranslate2)(config)
 
 
@@ -75,8 +69,7 @@ def export_ctranslate2(config: DictConfig) -> None:
         ) from error
     export.check_quantization(config.quantization)
     use_machine(config)
-    env = cli.given_env(config.run, config.overrides)
-    run = load_run(config.run, config.device, config.precision, env)
+    run = cli.open_run(config)
     folder = Path(config.out or f"{config.run}/export-{config.quantization}")
     export.export_model(run.student, run.task, folder, config.quantization)
     student = run.student, run.task.vocabulary
@@ -95,40 +88,29 @@ def compare(config: DictConfig, run: Run, exported: Any) -> dict[str, Any]:
     own: dict[str, Decode] = {"student": Decoder(run.student, 1, *run.machine)}
     if run.teacher.policy is not None:
         own["teacher"] = oracle_decoder(run.teacher.oracle, 1, *run.machine)
+    speeds = []
+    for size in config.batch_sizes:
+        # workers share all sentences, in batches of this size
+        given = 1 if size == 1 else len(test)
+        rates = decoding_speed(own, task, test, size)
+        rates |= decoding_speed({"exported": exported(size)}, task, test, given)
+        speeds.append({**rates, "batch_size": size})
+    settings = {"quantization": config.quantization, "rows": len(test), "threads": threads}
     return {
         **agreement(exported(), Decoder(run.student, 1, "float32", run.machine.device), task, test),
-        "speeds": [
-            decoding_speed(own, task, test, size)
-            | decoding_speed(
-                {"exported": exported(size)}, task, test, 1 if size == 1 else len(test)
-            )
-            | {"batch_size": size}
-            for size in config.batch_sizes
-        ],
-        "settings": {
-            "quantization": config.quantization,
-            "rows": len(test),
-            "threads": threads,
-            **run.machine._asdict(),
-        },
+        "speeds": speeds,
+        "settings": settings | run.machine._asdict(),
     }
 
 
 def agreement(exported: Decode, student: Decode, task: Task, test: Split) -> dict[str, Any]:
     """Scores of both against the references, and the number of equal outputs."""
-    texts = {
-        "exported": generate_texts(exported, task, test),
-        "student": generate_texts(student, task, test),
+    decoders = {"exported": exported, "student": student}
+    texts = {who: generate_texts(decode, task, test) for who, decode in decoders.items()}
+    return {
+        "scores": {who: score_texts(task.metric, text, test) for who, text in texts.items()},
+        "equal": sum(a == b for a, b in zip(*texts.values(), strict=True)),
     }
-    references = test.texts.references
-    scores = {
-        who: {
-            name: value.value
-            for name, value in corpus_score(task.metric, text, references, resamples=0).items()
-        }
-        for who, text in texts.items()
-    }
-    return {"scores": scores, "equal": sum(a == b for a, b in zip(*texts.values(), strict=True))}
 
 
 def add_to_report(run: Run, exported: dict[str, Any]) -> None:
@@ -140,11 +122,9 @@ def add_to_report(run: Run, exported: dict[str, Any]) -> None:
     # the precision with which the outputs of the run were generated
     machine = run.machine._replace(precision=results["speed"]["precision"])
     run = replace(run, machine=machine)
-    for path in output_files(run).values():
-        if not path.is_file():
-            console.print(f"exported, but not in the run's report: {path} is gone", soft_wrap=True)
-            return
     try:
+        if gone := [path for path in output_files(run).values() if not path.is_file()]:
+            raise UserError(f"{gone[0]} is gone")
         finish_run(run.folder, results, generate_outputs(run))
     except (OSError, UserError) as error:
         console.print(f"exported, but not in the run's report: {error}", soft_wrap=True)
@@ -154,32 +134,21 @@ def add_to_report(run: Run, exported: dict[str, Any]) -> None:
 
 def show(results: dict[str, Any], folder: Path) -> None:
     """Print the results."""
-    settings = results["settings"]
-    for name, value in results["scores"]["exported"].items():
-        console.print(
-            f"{name}: {value:.2f} exported, "
-            f"{results['scores']['student'][name]:.2f} student in float32"
-        )
+    settings, scores, speeds = results["settings"], results["scores"], results["speeds"]
+    for name, value in scores["exported"].items():
+        student = scores["student"][name]
+        console.print(f"{name}: {value:.2f} exported, {student:.2f} student in float32")
     console.print(f"{results['equal']} of {settings['rows']} outputs are equal")
-    others = [
-        who for who in ("teacher", "student") if f"{who}_tokens_per_second" in results["speeds"][0]
-    ]
-    table = Table(
-        "batch",
-        "exported tok/s",
-        *(f"{who} tok/s" for who in others),
-        *(f"× {who}" for who in others),
-    )
+    others = [who for who in ("teacher", "student") if f"{who}_tokens_per_second" in speeds[0]]
+    rates = [f"{who} tok/s" for who in ("exported", *others)]
+    table = Table("batch", *rates, *(f"× {who}" for who in others))
     table.title = (
         f"greedy, {settings['threads']} threads; teacher and student {settings['precision']}"
     )
-    for row in results["speeds"]:
+    for row in speeds:
         exported, *own = (row[f"{who}_tokens_per_second"] for who in ("exported", *others))
-        rates, ratios = (
-            [f"{rate:,.0f}" for rate in (exported, *own)],
-            [f"{exported / rate:.1f}" for rate in own],
-        )
-        table.add_row(str(row["batch_size"]), *rates, *ratios)
+        cells = [f"{rate:,.0f}" for rate in (exported, *own)]
+        table.add_row(str(row["batch_size"]), *cells, *(f"{exported / rate:.1f}" for rate in own))
     console.print(table)
     console.print(
         f"{folder / 'README.md'} explains its use; {folder / 'export.json'}", soft_wrap=True

@@ -16,8 +16,10 @@ from agents.runs.loading import load_run
 from agents.runs.machine import use_machine
 from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
-from textgen_env.errors import Range, UserError, check_range, unknown
+from textgen_env.errors import Range, UserError, check_range
 from textgen_env.terminal import console
+
+SETTINGS = ("top_k", "corrupt_at", "corrupt", "resamples", "seed")
 
 
 def main(config: DictConfig) -> None:
@@ -25,8 +27,6 @@ def main(config: DictConfig) -> None:
     machine = use_machine(config)
     runs = open_all(config)
     first = next(iter(runs.values()))
-    if config.split not in first.task.splits:
-        raise unknown("split", config.split, first.task.splits)
     check_range("top_k", config.top_k, Range(0, len(first.task.vocabulary)))
     first.teacher.check_probabilities("exposure_bias.py")
     folder = make_folder(config.out)
@@ -36,11 +36,7 @@ def main(config: DictConfig) -> None:
         first.task,
         subset(first.task.splits[config.split], config.rows),
         exposure_bias.ExposureBiasConfig(
-            **{
-                name: config[name]
-                for name in ("top_k", "corrupt_at", "corrupt", "resamples", "seed")
-            },
-            **machine._asdict(),
+            **{name: config[name] for name in SETTINGS}, **machine._asdict()
         ),
     )
     results = {
@@ -68,14 +64,8 @@ def open_all(config: DictConfig) -> dict[str, Run]:
     }
     shared: dict[tuple[Any, ...], str] = {}
     for folder, run in runs.items():
-        task = run.task
-        key = (
-            task.corpus.fingerprint,
-            task.vocabulary.fingerprint,
-            task.limits,
-            run.teacher.summary["path"],
-        )
-        shared.setdefault(key, folder)
+        texts = run.task.corpus.fingerprint, run.task.vocabulary.fingerprint, run.task.limits
+        shared.setdefault((*texts, run.teacher.summary["path"]), folder)
     if len(shared) > 1:
         one, other, *_ = shared.values()
         raise UserError(

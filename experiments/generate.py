@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -23,10 +23,9 @@ from agents.runs.model import open_model
 from textgen_env.data.chat import read_prompt
 from textgen_env.data.chat_template import ChatTemplate
 from textgen_env.data.files import MAX_TEXT, stream_lines
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import UserError
 from textgen_env.terminal import console, escape_controls, safe_json
 
-FORMATS = ("text", "jsonl")
 SEARCH = ("beam", "length_penalty", "keep", "samples", "top_k", "seed")
 OF_PRETRAINED = ("source_prefix", "separator", "source_limit", "horizon")
 
@@ -35,8 +34,6 @@ def main(config: DictConfig) -> None:
     """Model → lines → outputs in the same order, in constant memory."""
     if config.run is None:
         raise UserError("give run=RUN, a run folder, or run=hf:MODEL")
-    if config.format not in FORMATS:
-        raise unknown("format", config.format, FORMATS)
     count = config.samples or config.keep
     if config.format == "text" and count > 1:
         raise UserError(f"format=text has one output per line, not {count}; use format=jsonl")
@@ -52,7 +49,7 @@ def main(config: DictConfig) -> None:
     model = open_model(config.run, **pretrained, template=template)
     model.policy.to(machine.device)
     decoder = model.decoder(machine.precision, **{name: config[name] for name in SEARCH})
-    numbered = enumerate(read_lines(config.input))
+    numbered = enumerate(stream_lines(Path(config.input)) if config.input else standard_input())
     if model.text_settings.template and config.format == "jsonl":
         numbered = ((i, read_prompt(line, f"line {i + 1}")) for i, line in numbered)
     chunk = list(islice(numbered, config.lines))  # before the output is opened: the input may fail
@@ -66,17 +63,12 @@ def main(config: DictConfig) -> None:
             chunk = list(islice(numbered, config.lines))
 
 
-def read_lines(path: str | None) -> Iterable[str]:
-    """The lines of a file or of standard input, without their ends.
+def standard_input() -> Iterator[str]:
+    """As ``stream_lines``, for a pipe.
 
     Raises:
         UserError: a line is not UTF-8 or too long.
     """
-    return stream_lines(Path(path)) if path is not None else standard_input()
-
-
-def standard_input() -> Iterator[str]:
-    """As ``stream_lines``, for a pipe."""
     for number, line in enumerate(sys.stdin.buffer, 1):
         try:
             text = line.decode("utf-8").removesuffix("\n").rstrip("\r")

@@ -13,10 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 from rich.table import Table
 
 import cli
-from agents.evaluation.outputs import generate_texts, subset
+from agents.evaluation.outputs import generate_texts, score_texts, subset
 from agents.generation.decoder import Decoder
 from agents.generation.rollout import rollout
-from agents.interop import TRAINERS, TrainerSettings, load_trainer
+from agents.interop import TrainerSettings, load_trainer
 from agents.model import Model, load_policy
 from agents.runs.config import chosen
 from agents.runs.folder import finished_run, has_content, make_folder, unused_folder
@@ -26,8 +26,7 @@ from agents.runs.student import build_student
 from agents.runs.task import build_task
 from textgen_env.data.files import write_atomically
 from textgen_env.envs import rewards
-from textgen_env.errors import Range, UserError, check_range, unknown
-from textgen_env.metrics.scores import corpus_score
+from textgen_env.errors import Range, UserError, check_range
 from textgen_env.oracles.policy import PolicyOracle
 from textgen_env.tasks.task import Task, expert
 from textgen_env.terminal import console
@@ -79,8 +78,6 @@ def main(config: DictConfig) -> None:
 
 def check(config: DictConfig) -> None:
     """Refuse settings with which a trainer would fail."""
-    if config.trainer not in TRAINERS:
-        raise unknown("trainer", config.trainer, TRAINERS)
     if config.trainer.startswith("imitation") and (
         given := [key for key in ("gamma", "reward", "entropy") if config[key] is not None]
     ):
@@ -141,12 +138,7 @@ def evaluate(student: Any, task: Task, rows: int | None, machine: Machine) -> di
     """Score the student's greedy outputs for the test split."""
     test = subset(task.splits["test"], rows)
     texts = generate_texts(Decoder(student, 1, *machine), task, test)
-    return {
-        name: value.value
-        for name, value in corpus_score(
-            task.metric, texts, test.texts.references, resamples=0
-        ).items()
-    }
+    return score_texts(task.metric, texts, test)
 
 
 def results_table(results: dict[str, Any]) -> Table:

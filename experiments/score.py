@@ -15,14 +15,13 @@ import cli
 from agents.evaluation.outputs import generate_texts, sentence_lines, subset
 from agents.generation.decoder import Decode, Decoder
 from agents.reporting.facts import score_entry
-from agents.reporting.scores import scores_table
+from agents.reporting.text import scores_table
 from agents.runs.folder import make_folder
 from agents.runs.loading import load_teacher
 from agents.runs.machine import Machine, package_versions, use_machine
 from agents.runs.scoring import Scored, load_scored
-from textgen_env.data.corpus import SPLITS
 from textgen_env.data.files import write_atomically
-from textgen_env.errors import UserError, unknown
+from textgen_env.errors import UserError
 from textgen_env.metrics.scores import Score, report_scores, sentence_score
 from textgen_env.terminal import console, safe_json
 
@@ -47,10 +46,15 @@ def main(config: DictConfig) -> None:
             lines = sentence_lines(metric, texts, split.texts)
             write_atomically(folder / f"{name}.jsonl", lines.encode())
     summary = {
-        **{"run": config.run, "env": task.id, "split": config.split, "rows": len(split)},
+        "run": config.run,
+        "env": task.id,
+        "split": config.split,
+        "rows": len(split),
         "metric": metric,
         "scores": {
-            name: score_entry(values, task.corpus.preprocessing) | intervals(values)
+            name: score_entry(values, task.corpus.preprocessing)
+            # an entry has the interval of its first metric only
+            | {"intervals": {key: [value.low, value.high] for key, value in values.items()}}
             for name, values in scores.items()
         },
         "settings": {**settings, **machine._asdict(), "threads": torch.get_num_threads()},
@@ -63,8 +67,6 @@ def check(config: DictConfig) -> None:
     """Find mistakes that would otherwise show after the decoding."""
     if config.run is None:
         raise UserError("give run=RUN, a finished run folder, or run=hf:MODEL")
-    if config.split not in SPLITS:
-        raise unknown("split", config.split, SPLITS)
     if config.metric:
         try:
             sentence_score(config.metric, "a", ["a"])
@@ -78,11 +80,6 @@ def new_folder(out: str) -> Path:
     if (folder / SCORES).exists():
         raise UserError(f"out={out} already holds {SCORES}: name another folder, or delete it")
     return folder
-
-
-def intervals(scores: dict[str, Score]) -> dict[str, Any]:
-    """The interval of every metric; ``score_entry`` has that of the first one only."""
-    return {"intervals": {name: [score.low, score.high] for name, score in scores.items()}}
 
 
 def search(config: DictConfig, scored: Scored) -> dict[str, Any]:

@@ -9,18 +9,13 @@ from agents.evaluation.sentence import analyze_sentence
 from agents.generation.decoder import Decoder
 from agents.precision import precision
 from agents.reporting import sentence as view
-from agents.runs.loading import load_run
 from textgen_env.data.files import write_atomically
-from textgen_env.errors import UserError
 from textgen_env.terminal import console
 
 
 def main(config: DictConfig) -> None:
     """Decode a sentence; print it and write it as a page into the run folder."""
-    if config.run is None:
-        raise UserError("name a finished run folder: run=RUN")
-    env = cli.given_env(config.run, config.overrides)
-    run = load_run(config.run, config.device, config.precision, env)
+    run = cli.open_run(config)
     run.teacher.check_probabilities("show.py")
     decoder = Decoder(run.student, config.beam, *run.machine, config.length_penalty)
     with precision(*run.machine):

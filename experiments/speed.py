@@ -17,7 +17,6 @@ from agents.evaluation.outputs import subset
 from agents.evaluation.speed import decoding_speed
 from agents.generation.decoder import Decoder
 from agents.generation.demonstrations import oracle_decoder
-from agents.runs.loading import load_run
 from agents.runs.machine import install_accel, package_versions
 from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
@@ -29,11 +28,8 @@ COLUMNS = ("threads", "beam", "batch", "teacher tok/s", "student tok/s", "speed-
 
 def main(config: DictConfig) -> None:
     """Measure both on the same sentences; print a table and write RUN/speed.json."""
-    if config.run is None:
-        raise UserError("give run=RUN, a finished run folder")
     install_accel(None)
-    env = cli.given_env(config.run, config.overrides)
-    run = load_run(config.run, config.device, config.precision, env)
+    run = cli.open_run(config)
     if run.teacher.policy is None:
         raise UserError(
             f"{config.run}: its teacher ({run.teacher.summary['architecture']}) does not decode; "
@@ -52,14 +48,9 @@ def main(config: DictConfig) -> None:
     write_atomically(run.folder / "speed.json", json.dumps(results, indent=1).encode())
     table = Table(*COLUMNS, title=f"{config.run}, {run.machine.precision}")
     for row in rows:
-        rates = [f"{row[f'{who}_tokens_per_second']:,.0f}" for who in ("teacher", "student")]
-        table.add_row(
-            str(row["threads"]),
-            str(row["beam"]),
-            str(row["batch_size"]),
-            *rates,
-            f"{row['speedup']:.1f}×",
-        )
+        settings = (str(row[name]) for name in ("threads", "beam", "batch_size"))
+        rates = (f"{row[f'{who}_tokens_per_second']:,.0f}" for who in ("teacher", "student"))
+        table.add_row(*settings, *rates, f"{row['speedup']:.1f}×")
     console.print(table)
 
 
@@ -77,13 +68,8 @@ def measure(config: DictConfig, run: Run) -> Iterator[dict[str, Any]]:
             for batch_size in config.batch_sizes:
                 rates = decoding_speed(decoders, run.task, test, batch_size, config.rounds)
                 ratio = rates["student_tokens_per_second"] / rates["teacher_tokens_per_second"]
-                yield {
-                    "threads": threads,
-                    "beam": beam,
-                    "batch_size": batch_size,
-                    **rates,
-                    "speedup": ratio,
-                }
+                place = {"threads": threads, "beam": beam, "batch_size": batch_size}
+                yield {**place, **rates, "speedup": ratio}
 
 
 if __name__ == "__main__":

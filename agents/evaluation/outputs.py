@@ -14,7 +14,7 @@ from textgen_env.data.batching import sequential_batches
 from textgen_env.data.corpus import Pairs
 from textgen_env.data.files import CorruptFileError, load_json, save_json
 from textgen_env.data.split import Split
-from textgen_env.metrics.scores import sentence_score
+from textgen_env.metrics.scores import corpus_score, sentence_score
 from textgen_env.oracles.texts import Reencoder
 from textgen_env.tasks.task import Task
 from textgen_env.terminal import console, safe_json
@@ -50,6 +50,12 @@ def generate_texts(decode: Decode, task: Task, split: Split) -> list[str]:
         for row, text in zip(batch.index.tolist(), outputs, strict=True):
             texts[row] = text
     return texts
+
+
+def score_texts(metric: str, texts: list[str], split: Split) -> dict[str, float]:
+    """The scores of the outputs for ``split``, without intervals."""
+    scores = corpus_score(metric, texts, split.texts.references, resamples=0)
+    return {name: score.value for name, score in scores.items()}
 
 
 def outputs_filename(rows: int, width: int, length_penalty: float) -> str:

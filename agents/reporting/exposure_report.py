@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import matplotlib
@@ -15,11 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.evaluation.exposure_bias import EXPERTS, GRAM, ROLL_INS, STARTS
-from agents.reporting.style import INK, MUTED, SLIDE, png
+from agents.reporting.style import INK, MUTED, PALETTE, SLIDE, png
 from textgen_env.terminal import escape_controls
 
-# One per run; dark enough for small text on white (4.5:1).
-COLORS = ("#b34700", "#00639c", "#00735c", "#9c3d7a", "#6b5900", "#59636e")
+COLORS = (PALETTE[1], PALETTE[0], *PALETTE[2:])  # one per run
 DISTANCES = (0, 2, 8)  # tokens after the corrupted ones, in the table
 DOTTED, DASHED = (0, (1, 1.2)), (0, (5, 1.5))
 STYLES: dict[str, Any] = {
@@ -82,7 +82,7 @@ def exposure_bias_png(results: dict[str, Any]) -> bytes:
 
 
 def colors(results: dict[str, Any]) -> list[str]:
-    """One color per run, repeating after the sixth."""
+    """One color per run, repeating after the last."""
     return [COLORS[index % len(COLORS)] for index in range(len(results["runs"]))]
 
 
@@ -125,22 +125,23 @@ def exposure_bias_table(results: dict[str, Any]) -> Table:
     table = Table(*headings, box=None, padding=(0, 2, 0, 0), title_justify="left")
     table.title = f"Exposure bias on {results['env']}, {sentences:,} sentences"
     units = {"disagreement": "", "regret": ", nats", "loss": ", nats", "repetition": ""}
+
+    def add(label: str, bands: Iterable[dict[str, Any]], digits: int) -> None:
+        table.add_row(label, *(format_band(band, digits) for band in bands))
+
     for name, report in results["runs"].items():
-        accumulated, recovery = report["accumulated"], report["recovery"]
         table.add_row(Text(name, style="bold"))
         for metric, unit in units.items():
-            bands = (report["mean"][roll_in][metric] for roll_in in ROLL_INS)
-            table.add_row(metric + unit, *(format_band(band, 3) for band in bands))
-        lengths = (format_band(report["length"][roll_in], 1) for roll_in in ROLL_INS)
-        table.add_row("tokens per text", *lengths)
-        ratios = (format_band(report["length_ratio"][expert], 2) for expert in EXPERTS)
-        table.add_row("length ratio, student / expert", *ratios)
-        excess = (format_last(accumulated[expert]["ex_acc_err"]) for expert in EXPERTS)
-        table.add_row("%ExAccErr≤(l)", *excess)
+            add(metric + unit, (report["mean"][roll_in][metric] for roll_in in ROLL_INS), 3)
+        add("tokens per text", (report["length"][roll_in] for roll_in in ROLL_INS), 1)
+        ratios = (report["length_ratio"][expert] for expert in EXPERTS)
+        add("length ratio, student / expert", ratios, 2)
+        excess = (report["accumulated"][expert]["ex_acc_err"] for expert in EXPERTS)
+        table.add_row("%ExAccErr≤(l)", *map(format_last, excess))
         table.add_row("", *(f"{distance} tokens after" for distance in DISTANCES))
         for start in STARTS:
-            bands = (point(recovery[start]["disagreement"], distance) for distance in DISTANCES)
-            table.add_row(f"{start}: disagreement", *(format_band(band, 3) for band in bands))
+            recovery = report["recovery"][start]["disagreement"]
+            add(f"{start}: disagreement", [point(recovery, place) for place in DISTANCES], 3)
         table.add_section()
     return table
 

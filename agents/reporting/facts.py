@@ -90,16 +90,14 @@ class ScoreTable:
 
     def __init__(self, results: Mapping[str, Any]) -> None:
         scores = results.get("scores") or {}
-        self.entries: dict[str, Mapping[str, Any]] = {
-            model: scores.get(model) or {} for model in MODELS
-        }
-        keys = dict.fromkeys(key for model in reversed(MODELS) for key in self.entries[model])
-        self.metrics = [
+        self.entries = {model: scores.get(model) or {} for model in MODELS}
+        numbers = dict.fromkeys(
             key
-            for key in keys
-            if key not in ("low", "high")
-            and any(isinstance(self.get(model, key), int | float) for model in MODELS)
-        ]
+            for model in reversed(MODELS)
+            for key, value in self.entries[model].items()
+            if isinstance(value, int | float)
+        )
+        self.metrics = [key for key in numbers if key not in ("low", "high")]
         self.main = self.metrics[0] if self.metrics else "score"
         self.notes = [f"{name}: {text}" for name, text in self._notes() if text]
 
@@ -160,27 +158,22 @@ class SideBySide(NamedTuple):
 def teacher_student_rows(results: Mapping[str, Any]) -> list[list[SideBySide]]:
     """The teacher–student table in sections: scores, sizes, speed, exported models."""
     scores, speed = ScoreTable(results), results.get("speed") or {}
-    models = [results.get(model) or {} for model in MODELS]
-    return [
-        [
-            SideBySide(row_label(metric), *(scores.cell(model, metric) for model in MODELS))
-            for metric in scores.metrics
-        ]
-        + [SideBySide("Student − teacher", "", scores.difference())],
-        [
-            SideBySide(row_label(key), *(format_value(model.get(key)) for model in models))
-            for key in ("architecture", "parameters")
-        ]
-        + [SideBySide("Updates", *updates) for updates in [_updates(results)] if any(updates)],
-        [
-            SideBySide(
-                "Tokens per second",
-                *(_rate(speed, f"{model}_tokens_per_second") for model in MODELS),
-            ),
-            SideBySide("Speed-up", "", format_ratio(speed.get("speedup"))),
-        ],
-        *exported_rows(results),
+    quality = [
+        SideBySide(row_label(metric), *(scores.cell(model, metric) for model in MODELS))
+        for metric in scores.metrics
     ]
+    quality.append(SideBySide("Student − teacher", "", scores.difference()))
+    models, sizes = [results.get(model) or {} for model in MODELS], []
+    for key in ("architecture", "parameters"):
+        values = (format_value(model.get(key)) for model in models)
+        sizes.append(SideBySide(row_label(key), *values))
+    if any(updates := _updates(results)):
+        sizes.append(SideBySide("Updates", *updates))
+    rates = [
+        SideBySide("Tokens per second", *(_rate(speed, model) for model in MODELS)),
+        SideBySide("Speed-up", "", format_ratio(speed.get("speedup"))),
+    ]
+    return [quality, sizes, rates, *exported_rows(results)]
 
 
 def _updates(results: Mapping[str, Any]) -> list[str]:
@@ -209,11 +202,13 @@ def unfinished(record: Mapping[str, Any]) -> bool:
     return bool(training["improved_step"] > 0.9 * training["steps"])
 
 
-def _rate(speed: Mapping[str, Any], key: str) -> str:
+def _rate(speed: Mapping[str, Any], model: str) -> str:
     """The median over repeats, with the range in parentheses."""
-    low, high = speed.get(f"{key}_low"), speed.get(f"{key}_high")
+    median, low, high = (
+        speed.get(f"{model}_tokens_per_second{end}") for end in ("", "_low", "_high")
+    )
     extremes = "" if low is None or high is None else f" ({format_value(low)}–{format_value(high)})"
-    return format_value(speed.get(key)) + extremes
+    return format_value(median) + extremes
 
 
 def exported_rows(results: Mapping[str, Any]) -> list[list[SideBySide]]:

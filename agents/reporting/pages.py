@@ -1,11 +1,11 @@
-"""Jinja2 templates with escaped values and visible control characters."""
+"""Renders Jinja2 templates: values are escaped for HTML, and control characters made visible."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from textgen_env.terminal import escape_controls
 
@@ -16,7 +16,7 @@ def render(template: str, values: dict[str, Any]) -> str:
     """Render the file ``template`` of this folder with ``values``."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
-        autoescape=True,
+        autoescape=select_autoescape(["html.jinja"]),
         finalize=_finalize,
         lstrip_blocks=True,
         trim_blocks=True,

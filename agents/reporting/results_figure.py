@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from agents.reporting.comparison import TEACHER
 from agents.reporting.style import INK, MUTED, PAGE, PALETTE, STYLE, png
+from agents.reporting.tables import Row, metric_names
 
 SHAPES = "osD^v"  # by student architecture
 TITLES = {1: "One sentence at a time", 64: "Batches of 64 sentences"}
@@ -22,14 +23,13 @@ class Point(dict[str, Any]):
     """``student``, ``algorithm``, ``form``, ``speed`` and ``score``, ``low``, ``high``."""
 
 
-def points_of(rows: Sequence[Mapping[str, Any]], size: int) -> list[Point]:
+def points_of(rows: Sequence[Row], size: int) -> list[Point]:
     """One point per row and form that has a score and a speed in batches of ``size``."""
     points = []
     for row in rows:
-        metrics = [key for key in row if "@" in key and not key.endswith(("_low", "_high"))]
         for form, rates in row.get("speeds", {}).get(size, {}).items():
             width = form.removeprefix("beam ") if form.startswith("beam ") else "1"
-            name = next((key for key in metrics if key.endswith(f"@{width}")), None)
+            name = next((key for key in metric_names(row) if key.endswith(f"@{width}")), None)
             if name is not None:
                 score = {"score": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
                 system = {key: row[key] for key in ("student", "algorithm")}
@@ -38,7 +38,7 @@ def points_of(rows: Sequence[Mapping[str, Any]], size: int) -> list[Point]:
 
 
 @matplotlib.rc_context(STYLE | {"axes.grid.axis": "both"})
-def quality_speed_png(rows: Sequence[Mapping[str, Any]], label: str) -> bytes:
+def quality_speed_png(rows: Sequence[Row], label: str) -> bytes:
     """Score against tokens per second, one panel per batch size; greedy unless a label says beam.
 
     Colors are algorithms, shapes are architectures, and hollow points are exported to int8. Bars
@@ -90,9 +90,7 @@ def _draw(axes: Axes, point: Point, color: str, shape: str) -> None:
         axes.annotate(text, (x, y), (9, 0), textcoords="offset points", va="center", fontsize=8)
 
 
-def _legend(
-    rows: Sequence[Mapping[str, Any]], colors: dict[str, str], shapes: dict[str, str]
-) -> list[Line2D]:
+def _legend(rows: Sequence[Row], colors: dict[str, str], shapes: dict[str, str]) -> list[Line2D]:
     handles = [
         Line2D([], [], color=color, linewidth=4, label=algorithm)
         for algorithm, color in colors.items()

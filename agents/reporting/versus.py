@@ -12,9 +12,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from agents.reporting import tables
 from agents.reporting.comparison import COSTS, OTHER_COSTS, TEACHER, Curve, System
-from agents.reporting.facts import MISSING, display_name, format_ratio, format_value
+from agents.reporting.facts import display_name, format_ratio, format_value
 from agents.reporting.style import INK, MUTED, PALETTE, STYLE, png
+from agents.reporting.tables import Row
 
 MARKERS = "osD^vP*X"
 UNFINISHED = (
@@ -23,50 +25,35 @@ UNFINISHED = (
 )
 
 
-def markdown(rows: Sequence[Mapping[str, Any]], title: str, notes: Sequence[str]) -> str:
+def markdown(rows: Sequence[Row], title: str, notes: Sequence[str]) -> str:
     """The rows of ``comparison_rows`` as a table, with ``title`` above and ``notes`` below."""
-    metrics = [key for key in rows[0] if "@" in key and not key.endswith(("_low", "_high"))]
-    costs = (*COSTS, *OTHER_COSTS)
-    head = ["system", "student", "seeds", *map(metric_heading, metrics)]
+    metrics, costs = tables.metric_names(rows[0]), (*COSTS, *OTHER_COSTS)
+    head = ["system", "student", "seeds", *map(tables.metric_heading, metrics)]
     head += ["gain over mle", "p (mle)", "p (seqkd)"]
     head += ["parameters", "speed-up", *map(display_name, costs)]
-    lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
+    cells = []
     for row in rows:
-        cells = [row["algorithm"] + _mark(row), row["student"], str(row["seeds"])]
-        cells += [
-            f"{row[name]:.1f} [{row[f'{name}_low']:.1f}, {row[f'{name}_high']:.1f}]"
-            for name in metrics
-        ]
-        has_gain = row["gain"] is not None and row["algorithm"] != "mle"
-        cells.append(f"{row['gain']:+.1f}" if has_gain else MISSING)
-        tests = (row["p_mle"], row["p_seqkd"])
-        cells += [MISSING if p is None else f"{p:.3f}" for p in tests]
         extremes = ""
         if row["seeds"] > 1 and row["speedup"]:
             extremes = f" ({row['speedup_low']:.1f}–{row['speedup_high']:.1f})"
-        cells += [format_value(row["parameters"]), format_ratio(row["speedup"]) + extremes]
-        cells += [format_value(row[cost], cost) for cost in costs]
-        lines.append(cells)
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        line = [row["algorithm"] + _mark(row), row["student"], str(row["seeds"])]
+        line += [tables.score_text(row, name) for name in metrics]
+        line += [tables.gain_text(row), tables.p_text(row, "mle"), tables.p_text(row, "seqkd")]
+        line += [format_value(row["parameters"]), format_ratio(row["speedup"]) + extremes]
+        cells.append(line + [format_value(row[cost], cost) for cost in costs])
     if any(map(_mark, rows)):
         notes = [*notes, UNFINISHED]
-    return "\n\n".join([f"# {title}", table, *notes]) + "\n"
+    return "\n\n".join([f"# {title}", tables.markdown_table(head, cells), *notes]) + "\n"
 
 
-def _mark(row: Mapping[str, Any]) -> str:
+def _mark(row: Row) -> str:
     """`` (unfinished)``, or the number of such runs; empty if all are finished."""
     count = row["unfinished"]
     several = f": {count} of {row['seeds']}" if row["seeds"] > 1 else ""
     return f" (unfinished{several})" if count else ""
 
 
-def metric_heading(name: str) -> str:
-    """``bleu@5`` → ``BLEU, beam 5``."""
-    metric, _, beam = name.partition("@")
-    return f"{display_name(metric)}, beam {beam}"
-
-
-def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
+def csv_table(rows: Sequence[Row]) -> str:
     """The rows as CSV, unrounded, without their lists."""
     file = io.StringIO()
     names = [name for name, value in rows[0].items() if not isinstance(value, list)]
@@ -77,7 +64,7 @@ def csv_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 @matplotlib.rc_context(STYLE | {"axes.grid.axis": "x", "axes.xmargin": 0.15})
-def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
+def scores_png(rows: Sequence[Row]) -> bytes:
     """Plot each system's mean score and interval, one panel per student with a shared x-axis.
 
     Small dots are the seeds. The teacher's score is a dashed line, its interval a band.
@@ -104,12 +91,12 @@ def scores_png(rows: Sequence[Mapping[str, Any]]) -> bytes:
         for y, row in enumerate(panel_rows):
             _plot_score(axes, y, row, name, colors[row["algorithm"]])
         axes.set_yticks(range(len(panel_rows)), [row["algorithm"] for row in panel_rows])
-        label = metric_heading(name)
+        label = tables.metric_heading(name)
         axes.set(title=f"{student} student", xlabel=label, ylim=(-0.6, len(panel_rows) - 0.2))
     return png(figure)
 
 
-def _plot_score(axes: Axes, y: int, row: Mapping[str, Any], name: str, color: str) -> None:
+def _plot_score(axes: Axes, y: int, row: Row, name: str, color: str) -> None:
     axes.plot([row[f"{name}_low"], row[f"{name}_high"]], [y, y], color=color, linewidth=2.5)
     axes.plot([row[name]], [y], color=color, marker="o", markersize=7)
     if row["seeds"] > 1:

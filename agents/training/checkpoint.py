@@ -48,13 +48,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     if not path.is_file():
         raise UserError(f"no checkpoint at {path}")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            # Clones, as the file that they map may change.
-            tensors = {name: file.get_tensor(name).clone() for name in sorted(file.keys())}
-    except UNREADABLE as error:
-        raise _not_safetensors(path, error) from error
+    tensors, metadata = _read(path, with_tensors=True)
     header = _parse_header(path, metadata)
     if metadata.get("checksum") != _checksum(tensors, metadata["header"]):
         raise CorruptFileError(f"{path} is corrupted: its content does not match its checksum")
@@ -63,12 +57,18 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def load_header(path: Path) -> dict[str, Any]:
     """The header of ``load_tensors``, without the tensors and without a check of the checksum."""
+    return _parse_header(path, _read(path, with_tensors=False)[1])
+
+
+def _read(path: Path, with_tensors: bool) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            names = sorted(file.keys()) if with_tensors else []
+            # Clones, as the file that they map may change.
+            return {name: file.get_tensor(name).clone() for name in names}, file.metadata() or {}
     except UNREADABLE as error:
-        raise _not_safetensors(path, error) from error
-    return _parse_header(path, metadata)
+        message = f"{path} is truncated or not a safetensors file ({error})"
+        raise CorruptFileError(message) from error
 
 
 def _parse_header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
@@ -81,10 +81,6 @@ def _parse_header(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
         return parse_json(metadata.get("header", ""), HEADER, "its header")  # type: ignore[no-any-return]
     except ValueError as error:
         raise CorruptFileError(f"{path} is corrupted ({error})") from error
-
-
-def _not_safetensors(path: Path, error: Exception) -> CorruptFileError:
-    return CorruptFileError(f"{path} is truncated or not a safetensors file ({error})")
 
 
 def load_error(path: Path) -> str:

@@ -5,17 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich import progress
 
 from agents.training.writers import Writer
 from textgen_env.data.files import read_rows, write_atomically
@@ -39,14 +31,14 @@ class Logger:
         self.phase, self.steps, self.start, self.writers = phase, steps, start, writers
         self.path = folder / "metrics.jsonl"
         self._drop_rows_after(start)
-        columns = [
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[metrics]}"),
-        ]
-        self.progress = Progress(
-            *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console
+        self.progress = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[metrics]}"),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
+            console=console,
         )
 
     def __enter__(self) -> Self:
@@ -56,12 +48,7 @@ class Logger:
         )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.progress.stop()
         for writer in self.writers:
             writer.close()
@@ -80,13 +67,9 @@ class Logger:
         except OSError as error:
             path = error.filename or self.path
             raise UserError(f"cannot write {path}: {error.strerror}") from error
-        labels = {"loss": "loss", "tokens_per_second": "tok/s"}
-        labels |= {
-            name: name.replace("valid_", "valid ") for name in metrics if name.startswith("valid_")
-        }
-        text = "  ".join(
-            f"{label} {metrics[name]:.4g}" for name, label in labels.items() if name in metrics
-        )
+        shown = ["loss", "tokens_per_second", *(name for name in metrics if "valid_" in name)]
+        text = "  ".join(f"{name} {metrics[name]:.4g}" for name in shown if name in metrics)
+        text = text.replace("tokens_per_second", "tok/s").replace("valid_", "valid ")
         self.progress.update(self.bar, metrics=text)
         if not console.is_terminal and step % max(1, self.steps // 10) == 0:
             console.print(f"{self.phase} {step}/{self.steps}  {text}")

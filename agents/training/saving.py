@@ -92,17 +92,18 @@ class Checkpoints:
         check_unsaved_state(self.algorithm, self.policy, self._unsaved)
         if not self.folder.is_dir():
             raise UserError(f"{self.folder} was deleted during the training; cannot save it")
-        policy = {f"policy.{name}": tensor for name, tensor in self.policy.state_dict().items()}
-        algorithm = state_tensors(self.algorithm)
-        algorithm = {f"algorithm.{name}": tensor for name, tensor in algorithm.items()}
-        save_tensors(
-            self.last,
-            policy | algorithm | optimizer_tensors(self.optimizer),
-            {**self.header, "progress": asdict(state)},
-        )
+        save_tensors(self.last, self._tensors(), {**self.header, "progress": asdict(state)})
         self.saved_step = state.step
         if state.best_step == state.step:
             self._save_best(state)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """What ``last`` holds: the state of the policy, the algorithm and the optimizer."""
+        states = {"policy": self.policy.state_dict(), "algorithm": state_tensors(self.algorithm)}
+        tensors = optimizer_tensors(self.optimizer)
+        for owner, state in states.items():
+            tensors |= {f"{owner}.{name}": tensor for name, tensor in state.items()}
+        return tensors
 
     def _save_best(self, state: TrainerState) -> None:
         header = {**self.header, "step": state.best_step, "score": state.best}
@@ -122,14 +123,9 @@ class Checkpoints:
         saved = header.pop("progress", None)
         self._check_header(header, self.last)
         state = read_trainer_state(saved, steps, self.last)
-        load_weights(self.policy, _with_prefix("policy.", tensors), self.last)
-        load_state(self.algorithm, _with_prefix("algorithm.", tensors), self.last)
-        others = {
-            name: tensor
-            for name, tensor in tensors.items()
-            if not name.startswith(("policy.", "algorithm."))
-        }
-        load_optimizer(self.optimizer, others, self.last)
+        load_weights(self.policy, _take("policy.", tensors), self.last)
+        load_state(self.algorithm, _take("algorithm.", tensors), self.last)
+        load_optimizer(self.optimizer, tensors, self.last)
         self.saved_step = state.step
         self._restore_best(state, validate)
         return state
@@ -225,10 +221,7 @@ class Checkpoints:
             )
 
     def _first_nonfinite(self) -> str:
-        algorithm = state_tensors(self.algorithm)
-        algorithm = {f"algorithm.{name}": tensor for name, tensor in algorithm.items()}
-        tensors = self.policy.state_dict() | algorithm | optimizer_tensors(self.optimizer)
-        return first_nonfinite(tensors)
+        return first_nonfinite(self._tensors()).removeprefix("policy.")
 
     def _stopped(self, reason: str) -> UserError:
         restart = "lower train.lr or train.clip and start again"
@@ -256,9 +249,7 @@ def saved_step(folder: Path) -> int:
     return read_trainer_state(progress, MAX_NUMBER, path).step
 
 
-def _with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
+def _take(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Remove the tensors with this prefix from ``tensors``; return them without it."""
+    names = [name for name in tensors if name.startswith(prefix)]
+    return {name.removeprefix(prefix): tensors.pop(name) for name in names}

@@ -6,6 +6,7 @@ Validation, logging and saving happen between rounds.
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 import torch
@@ -57,8 +58,8 @@ def train_policy(
     """
     check_initialized(algorithm)
     algorithm.to(config.device)
-    weights = [*policy.parameters(), *algorithm.parameters()]
-    weights = [weight for weight in weights if weight.requires_grad]  # not the base of an adapter
+    parameters = chain(policy.parameters(), algorithm.parameters())
+    weights = [weight for weight in parameters if weight.requires_grad]  # not an adapter's base
     groups = decay_groups(weights, config.weight_decay)
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-9, fused=True)
     schedule = learning_rate(config.schedule, config.warmup, config.steps)
@@ -120,7 +121,8 @@ def train_policy(
 
 def decay_groups(weights: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
     """Parameter groups for AdamW: matrices decay, vectors such as biases and norms do not."""
-    matrices, others = ([w for w in weights if (w.dim() > 1) is matrix] for matrix in (True, False))
+    matrices = [weight for weight in weights if weight.dim() > 1]
+    others = [weight for weight in weights if weight.dim() <= 1]
     return [
         {"params": matrices, "weight_decay": decay},
         {"params": others, "weight_decay": 0.0},

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import PurePath
-from types import GeneratorType, MemberDescriptorType, ModuleType
+from types import GeneratorType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -124,13 +124,7 @@ def _items(value: Any) -> Iterator[tuple[Any, Any]]:
                 for name, item in _unsaved_attributes(module):
                     yield f"{owner}.{name}" if owner else name, item
         return
-    if isinstance(value, np.random.Generator):
-        value = value.bit_generator
-    if isinstance(value, np.random.RandomState):
-        yield "state", value.get_state(legacy=False)
-    elif isinstance(value, np.random.BitGenerator):
-        yield "state", value.state
-    elif isinstance(value, GeneratorType):
+    if isinstance(value, GeneratorType):
         frame = value.gi_frame
         yield from {"position": frame.f_lasti, **frame.f_locals}.items() if frame else ()
     elif isinstance(value, Mapping):
@@ -143,7 +137,7 @@ def _items(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from enumerate(value)
     elif isinstance(value, Set):
         yield from enumerate(sorted(map(repr, value)))
-    yield from _attributes(value)
+    yield from _pickled(value)
 
 
 def _unsaved_attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -153,28 +147,25 @@ def _unsaved_attributes(module: nn.Module) -> Iterator[tuple[str, Any]]:
         yield name, module._buffers[name]
 
 
-def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
-    """Attributes and slots; for an object with neither, such as an iterator, its pickled state."""
-    kind = type(value)
-    slotted = [base for base in kind.__mro__ if "__slots__" in vars(base)]
-    slots = {
-        name
-        for base in slotted
-        for name, slot in vars(base).items()
-        if isinstance(slot, MemberDescriptorType)
-    }
-    for name in sorted(slots):
-        if hasattr(value, name):
-            yield name, getattr(value, name)
-    for name, item in getattr(value, "__dict__", {}).items():
-        if not isinstance(getattr(kind, name, None), cached_property):
-            yield name, item
-    if slotted or hasattr(value, "__dict__") or isinstance(value, Mapping | Sequence | Set):
-        return
+def _pickled(value: Any) -> Iterator[tuple[Any, Any]]:
+    """What pickle would save of an object besides its items; of a function, its attributes."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pickling iterators is deprecated
         try:
             reduced = value.__reduce_ex__(2)
-        except Exception:  # it cannot be pickled, so its state cannot be compared
-            reduced = ()
-    yield from enumerate(reduced[1:3] if isinstance(reduced, tuple) else [reduced])
+        except Exception:  # it cannot be pickled
+            reduced = None, (), getattr(value, "__dict__", None)
+    if isinstance(reduced, str):  # the name of a global object
+        return
+    _, arguments, *rest = reduced
+    if not isinstance(value, Mapping | Sequence | Set):
+        yield from enumerate(arguments)
+    state = rest[0] if rest else None
+    parts = state if isinstance(state, tuple) else (state,)  # (attributes, slots)
+    for part in parts:
+        if isinstance(part, Mapping):
+            for name, item in part.items():
+                if not isinstance(getattr(type(value), str(name), None), cached_property):
+                    yield name, item
+        elif part is not None:
+            yield "state", part

@@ -16,7 +16,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from agents.training import signals
 from cli import idle, jobs, sweep, usage, words
 from cli.composing import compose, initialized
 from cli.jobs import Main
@@ -29,28 +28,18 @@ from textgen_env.errors import UserError
 def run(main: Main, command: str) -> None:
     """Run ``main`` with the configuration of the command line, or once per job of a sweep.
 
-    Prints one line and exits with 2 after a user's mistake or a full disk, and with 130, 143 or 129
-    after Ctrl-C, SIGTERM or SIGHUP. After a bug, Hydra prints a traceback and exits with 1.
+    Exits as ``jobs.exit_codes`` says. After a bug, Hydra prints a traceback and exits with 1.
 
     Args:
         main: function that runs the command.
         command: name of the command, of its module and of its module of keys in ``conf``.
     """
-    code = 2
-    with signals.handle_signals(signals.raise_interrupted):
+    with jobs.exit_codes():
         try:
             idle.check_single_process(os.environ)
             _run(main, command)
-            return
         except BrokenPipeError:  # whoever read the output, such as head, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return
-        except (UserError, OSError) as error:
-            jobs.print_line(f"error: {jobs.message(error)}")
-        except KeyboardInterrupt as error:
-            jobs.print_line(str(error) or "interrupted")
-            code = signals.exit_code(error)
-    sys.exit(code)
 
 
 def read(command: str, overrides: list[str]) -> DictConfig:
@@ -70,8 +59,7 @@ def read_given(command: str, overrides: list[str]) -> DictConfig:
 
     The settings of a run that they resume come from its folder.
     """
-    given = words.parse(overrides)
-    return _checked(command, given, continued(command, given))
+    return _completed(command, words.parse(overrides))[1]
 
 
 def _run(main: Main, command: str) -> None:
@@ -92,9 +80,7 @@ def _run(main: Main, command: str) -> None:
         failed.unlink(missing_ok=True)
         given += words.parse([f"hydra.sweep.dir={words.quote(str(failed.parent))}"])
     else:
-        whole = continued(command, given)
-        _checked(command, given, whole)
-        given = whole
+        given, _ = _completed(command, given)
     errors = _run_hydra(main, command, [*flags, *words.lines(given)])
     if errors:
         raise errors[0]
@@ -103,11 +89,15 @@ def _run(main: Main, command: str) -> None:
         raise UserError(f"{count} job{'s' * (count > 1)} of this sweep failed: {failed}")
 
 
-def _checked(command: str, given: list[Override], whole: list[Override]) -> DictConfig:
-    """``read(whole)``; refuses a key of ``given``, the user's part of it, that has no effect."""
+def _completed(command: str, given: list[Override]) -> tuple[list[Override], DictConfig]:
+    """``given`` with the settings of the run that it resumes, and their checked configuration.
+
+    Refuses a key of ``given`` that has no effect.
+    """
+    whole = continued(command, given)
     config = read(command, words.lines(whole))
     idle.check_given(words.by_key(given), config)
-    return config
+    return whole, config
 
 
 def _run_hydra(main: Main, command: str, arguments: list[str]) -> list[Exception]:
@@ -128,17 +118,17 @@ def _run_hydra(main: Main, command: str, arguments: list[str]) -> list[Exception
 def _passed_on(command: str, overrides: list[str]) -> list[str]:
     """Collect overrides of other commands in the list ``overrides=``, if ``command`` has that.
 
-    If its configuration has ``passes``, only overrides of that group are collected.
+    Which ones says ``passes`` of its configuration: those of a group, or "all".
     """
     known, group = keys(command, {}), getattr(config_of(command), "passes", None)
-    if "overrides" not in known:
+    if group is None:
         return overrides
     own = [
         word
         for word in overrides
         if word.partition("=")[0] in known
         or words.is_hydras(*words.parse([word]))
-        or (group and group != word.partition("=")[0].partition(".")[0])
+        or group not in ("all", word.partition("=")[0].partition(".")[0])
     ]
     rest = [words.quote(word) for word in overrides if word not in own]
     return [*own, f"overrides=[{','.join(rest)}]"] if rest else own

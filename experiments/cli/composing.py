@@ -89,7 +89,7 @@ def compose(command: str, overrides: list[Override], originals: dict[str, Overri
     given = words.by_key(overrides)
     for key in given:
         if key in (*default_groups(command), "preset"):
-            words.check_text(key, originals[key], Key("", str, "", None))
+            words.check_text(key, originals[key], Key("", str, ""))
     chosen = {key: override.value() for key, override in given.items()}
     defaults, choices = choices_of(command, chosen)
     known = keys(command, choices)
@@ -155,8 +155,9 @@ def check_values(given: dict[str, Override], known: dict[str, Key], config: Dict
         for entry in entries:
             if isinstance(entry, int | float) and not isinstance(entry, bool):
                 check_range(key, entry, allowed)
-            if entry is not None and known[key].choices and show(entry) not in known[key].choices:
-                raise unknown(key, show(entry), known[key].choices)
+            choices = list(map(show, known[key].choices))
+            if entry is not None and choices and show(entry) not in choices:
+                raise unknown(key, show(entry), choices)
 
 
 def _one_line(error: Exception, given: dict[str, Override], known: dict[str, Key]) -> UserError:
@@ -187,6 +188,8 @@ def show(value: Any) -> str:
     """``value`` as a user writes it on the command line."""
     if isinstance(value, list):
         return f"[{','.join(map(show, value))}]"
-    return (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {show(item)}" for key, item in value.items()) + "}"
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)

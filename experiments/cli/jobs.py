@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from agents.training import signals
 from cli import words
 from cli.composing import plain, register_dotted
 from textgen_env.errors import UserError
@@ -67,6 +68,26 @@ def overrides() -> list[str]:
             override.value() if override.key_or_group == "overrides" else [override.input_line]
         )
     ]
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """Exit with a code and one line, without a traceback, after what is no bug.
+
+    The code is 2 after a user's mistake or a full disk, and 130, 143 or 129 after Ctrl-C, SIGTERM
+    or SIGHUP.
+    """
+    code = 2
+    with signals.handle_signals(signals.raise_interrupted):
+        try:
+            yield
+            return
+        except (UserError, OSError) as error:
+            print_line(f"error: {message(error)}")
+        except KeyboardInterrupt as error:
+            print_line(str(error) or "interrupted")
+            code = signals.exit_code(error)
+    sys.exit(code)
 
 
 def message(error: Exception) -> str:

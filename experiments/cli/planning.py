@@ -69,14 +69,14 @@ def plan(config: DictConfig, overrides: list[str], folder: Path) -> dict[RunKey,
             settings.
     """
     runs: dict[RunKey, DictConfig] = {}
-    baselines: dict[tuple[str, int], str] = {}  # student, seed → folder of mle's run
     composed: dict[str, str] = {}  # settings → label
     systems = plan_systems(config, overrides)
-    for system in systems:
-        if system.algorithm.label == "mle":
-            for seed in config.seeds:
-                out = folder / system.folder(seed)
-                baselines[system.student.label, seed] = str(out)
+    baselines = {  # student, seed → folder of mle's run
+        (system.student.label, seed): str(folder / system.folder(seed))
+        for system in systems
+        if system.algorithm.label == "mle"
+        for seed in config.seeds
+    }
     for system in systems:
         for seed in config.seeds:
             key = system.algorithm.label, system.student.label, seed

@@ -1,14 +1,12 @@
-"""Presets: what ``preset=quick`` means for a task, as nodes of Hydra's defaults list.
+"""Presets: what ``preset=quick`` means for a task.
 
 ``conf/preset/TASK.yaml``, or ``PRESETS`` of a task's module, has one dict of keys per preset. Keys
-below ``student=gru|lstm`` apply to these choices only, those below ``command=NAME``, of ``env.*``,
-to that command, and ``like: TASK`` starts from the preset of
-that name of another task.
+below ``student=gru|lstm`` apply to these choices only, those below ``command=NAME`` to that
+command, and ``like: TASK`` starts from the preset of that name of another task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -50,39 +48,20 @@ def suggested(env: str, preset: str) -> dict[str, str]:
     return {key: value for key, value in presets(env)[preset].items() if key in schema.GROUPS}
 
 
-def entries(command: str) -> list[tuple[str, str]]:
-    """``(group, option)`` for the defaults list of ``command``, the most specific last."""
-    groups = schema.default_groups(command)
-    special = [(group, "${env}-${preset}" + f"-${{{group}}}") for group in groups if group != "env"]
-    shared = ["env", "run"] if "algorithm" in groups else ["env"]
-    return [*((group, "${env}-${preset}") for group in shared), *special]
-
-
-def nodes(
-    command: str, preset: str, choices: dict[str, str]
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """``(group, option, settings)`` of a preset of ``command`` for these choices of the groups."""
-    settings, own = presets(choices["env"])[preset], schema.keys("dagger", {})
-    plain = {key: value for key, value in settings.items() if not isinstance(value, dict)}
-    option = f"{choices['env']}-{preset}"
-    task = {key: value for key, value in plain.items() if key.startswith("env.")}
-    yield "env", option, task | settings.get(f"command={command}", {})
-    yield "run", option, {key: value for key, value in plain.items() if key in own}
-    for group, name in choices.items():
-        if group != "env":
-            valid = {
-                key: known
-                for key, known in schema.keys("dagger", {group: name}).items()
-                if key not in own
-            }
-            special = {key: value for key, value in plain.items() if key in valid}
-            if "algorithm.rate" in special and valid["algorithm.rate"].default is not None:
-                del special["algorithm.rate"]  # the algorithm's rate has another meaning
-            for condition, more in settings.items():
-                key, _, names = condition.partition("=")
-                if key == group and name in names.split("|"):
-                    special |= more
-            yield group, f"{option}-{name}", special
+def settings_of(command: str, preset: str, choices: dict[str, str]) -> dict[str, Any]:
+    """``{key: value}`` of a preset of ``command`` for these choices of the groups."""
+    entries = presets(choices["env"])[preset]
+    known = schema.group_keys(choices)
+    if "algorithm" in choices:
+        known |= schema.keys("dagger", {})
+    chosen = {key: value for key, value in entries.items() if key in known}
+    if "algorithm.rate" in chosen and known["algorithm.rate"].default is not None:
+        del chosen["algorithm.rate"]  # the algorithm's rate has another meaning
+    for condition, more in entries.items():
+        key, _, names = condition.partition("=")
+        if {"command": command, **choices}.get(key) in names.split("|"):
+            chosen |= more
+    return chosen
 
 
 def nested(flat: dict[str, Any]) -> dict[str, Any]:

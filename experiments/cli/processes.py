@@ -12,12 +12,10 @@ import sys
 import threading
 from collections.abc import Callable
 from multiprocessing import connection
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agents.training import signals
-from textgen_env.errors import UserError
+from cli.jobs import exit_codes
 from textgen_env.terminal import console
 
 
@@ -65,15 +63,11 @@ def run_jobs(jobs: list[Job], count: int) -> dict[str, str]:
                 left = len(waiting) + len(running)
                 console.print(f"{job.name}: {state}; {left} left", soft_wrap=True)
     finally:
-        _stop([process for process, _ in running.values()])
+        for process, _ in running.values():
+            process.terminate()
+        for process, _ in running.values():
+            process.join()
     return failed
-
-
-def _stop(processes: list[SpawnProcess]) -> None:
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
 
 
 def _reason(code: int, log: Path) -> str:
@@ -81,7 +75,8 @@ def _reason(code: int, log: Path) -> str:
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), f"exit code {code}")
+    last = next((line for line in reversed(lines) if line.strip()), f"exit code {code}")
+    return last.removeprefix("error: ")
 
 
 def _work(job: Job) -> None:
@@ -90,15 +85,8 @@ def _work(job: Job) -> None:
             os.dup2(log.fileno(), stream.fileno())
     console.width = 1000  # one line a message
     threading.Thread(target=_interrupt_with_parent, daemon=True).start()
-    try:
-        with signals.handle_signals(signals.raise_interrupted):
-            job.function(job.argument)
-    except UserError as error:
-        console.print(str(error), soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt as error:
-        console.print(str(error) or "interrupted", soft_wrap=True)
-        sys.exit(signals.exit_code(error))
+    with exit_codes():
+        job.function(job.argument)
 
 
 def _interrupt_with_parent() -> None:

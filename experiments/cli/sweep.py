@@ -28,9 +28,7 @@ def check(command: str, given: list[Override]) -> Path:
     lines = words.lines(given)
     with initialized():
         store(command, {}, {}, "")
-        hydras = [
-            line for line, override in zip(lines, given, strict=True) if words.is_hydras(override)
-        ]
+        hydras = words.lines(filter(words.is_hydras, given))
         settings = hydra.compose(command, hydras, return_hydra_config=True).hydra
         folder = Path(settings.sweep.dir)
         if not settings.sweeper._target_.endswith("BasicSweeper"):

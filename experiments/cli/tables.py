@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +12,7 @@ from agents.runs.config import read_config
 from cli.command import read
 from cli.composing import literal
 from cli.planning import check_lists
-from cli.schema import config_of
+from cli.schema import command_keys
 from textgen_env.errors import UserError, unknown
 
 FOLDER = Path(__file__).parents[1] / "conf" / "table"
@@ -57,7 +56,7 @@ def read_table(name: str | None, given: dict[str, Any], overrides: Iterable[str]
     values: dict[str, Any] = OmegaConf.to_container(read_config(path))  # type: ignore[assignment]
     title = str(values.pop("title", path.stem))
     values |= {key: value for key, value in given.items() if value}
-    lists = {field.name for field in fields(config_of("compare"))} - {"out", "overrides"}
+    lists = command_keys("compare").keys() - {"out", "overrides"}
     words = {key: f"{key}={literal(value)}" for key, value in values.items()}
     config = read("compare", [word for key, word in words.items() if key in lists])
     runs = {key: word for key, word in words.items() if key not in lists}

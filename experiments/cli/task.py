@@ -1,15 +1,25 @@
-"""The task of a run, as far as the command line overrides it."""
+"""A finished run, with the options of its task that the command line overrides."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from agents.runs.loading import read_run
+from agents.runs.loading import load_run, read_run
+from agents.runs.run import Run
 from cli import words
 from cli.command import read
+from textgen_env.errors import UserError
+
+
+def open_run(config: DictConfig) -> Run:
+    """Load the run ``config.run`` of a command, with the device, precision and options given."""
+    if config.run is None:
+        raise UserError("give run=RUN, a finished run folder")
+    env = given_env(config.run, config.overrides)
+    return load_run(config.run, config.device, config.precision, env)
 
 
 def given_env(run: str, overrides: list[str]) -> dict[str, Any]:

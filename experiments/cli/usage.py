@@ -18,7 +18,7 @@ NOTES = {"exact": "the exact expert of a task that has one"}
 def text(command: str, given: dict[str, Any]) -> str:
     """The help of ``command``, with the keys of the choices in ``given``."""
     _, choices = choices_of(command, given)
-    doc = inspect.getdoc(config_of(command)) or ""
+    doc = (inspect.getdoc(config_of(command)) or "").partition("\n\nArgs:")[0]
     lines = [f"python experiments/{command}.py [key=value …]", "", *_paragraphs(doc), ""]
     for group in choices:
         lines.append(f"{group}=NAME, one of:")

@@ -80,7 +80,7 @@ def _variant(group: str, entry: Any) -> Variant:
         return Variant(group, str(entry))
     settings = {str(key): value for key, value in entry.items()}
     if "name" not in settings:
-        raise UserError(f"{group}s: {show_dict(settings)} has no name; write {{name: …}}")
+        raise UserError(f"{group}s: {show(settings)} has no name; write {{name: …}}")
     name, known = str(settings.pop("name")), keys("dagger", {})
     own = [*known, *keys("dagger", {group: name})] if name in options(group) else None
     full = {}
@@ -92,11 +92,6 @@ def _variant(group: str, entry: Any) -> Variant:
                 raise unknown("key", key, [word.removeprefix(f"{group}.") for word in own])
         full[path] = value
     return Variant(group, name, tuple(f"{key}={literal(value)}" for key, value in full.items()))
-
-
-def show_dict(settings: dict[str, Any]) -> str:
-    """``{rate: 0.1}``."""
-    return "{" + ", ".join(f"{key}: {show(value)}" for key, value in settings.items()) + "}"
 
 
 def split_sweeps(overrides: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:

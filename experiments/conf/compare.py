@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from conf import BEAM, PENALTY, SEED, key
-from textgen_env.errors import Range
+from conf import Beam, Penalty, Seed
 
 
-@dataclass
+@dataclass(frozen=True)
 class Config:
     """Compare algorithms, students, settings and seeds that share one teacher.
 
@@ -18,22 +17,21 @@ class Config:
 
     Every other key goes to the runs (see python experiments/dagger.py --help), and its values are
     compared if there are several: train.lr=0.001,0.003 student.width=64,128.
+
+    Args:
+        algorithms: algorithms, also module.Class or {name: …, SETTING: …}; gains are relative to
+            mle, if it is among them
+        students: student architectures, also module.Class or {name: …, SETTING: …}
+        seeds: one run per seed; several give intervals over seeds
+        beams: beam widths on the test split; gains, tests and plots use the first
+        length_penalty: length penalty of beam search: scores are divided by length ** penalty
+        out: folder of the table, the plots and the runs; null: runs/compare-<env>
     """
 
-    algorithms: list[Any] = key(
-        ["mle", "seqkd", "imitkd", "imitkd_full"],
-        "algorithms, also module.Class or {name: …, SETTING: …}; gains are relative to mle, if it "
-        "is among them",
-    )
-    students: list[Any] = key(
-        ["transformer"], "student architectures, also module.Class or {name: …, SETTING: …}"
-    )
-    seeds: list[int] = key([0], "one run per seed; several give intervals over seeds", SEED)
-    beams: list[int] = key(
-        [1, 5], "beam widths on the test split; gains, tests and plots use the first", BEAM
-    )
-    length_penalty: float = key(1.0, PENALTY, Range(0, 100))
-    out: str | None = key(
-        None, "folder of the table, the plots and the runs; null: runs/compare-<env>"
-    )
-    overrides: list[str] = key([], "keys of the runs, filled in from the rest of the command line")
+    passes: ClassVar[str] = "all"
+    algorithms: tuple[Any, ...] = ("mle", "seqkd", "imitkd", "imitkd_full")
+    students: tuple[Any, ...] = ("transformer",)
+    seeds: tuple[Seed, ...] = (0,)
+    beams: tuple[Beam, ...] = (1, 5)
+    length_penalty: Penalty = 1.0
+    out: str | None = None

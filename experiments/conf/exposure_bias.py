@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from conf import COUNT, SEED, TASK_KEYS, Machine, key
+from conf import Count, Machine, Seed, Split
 from textgen_env.errors import Range
 
 
-@dataclass
+@dataclass(frozen=True)
 class Config(Machine):
-    """Measure where students diverge from their teacher, and how errors accumulate."""
+    """Measure where students diverge from their teacher, and how errors accumulate.
+
+    Args:
+        run: finished run folders of one corpus and teacher: run=[RUN1,RUN2]
+        split: split of the corpus: train, valid, test
+        rows: maximum number of sentences, evenly spaced
+        top_k: 1: greedy decoding; k: top-k sampling; 0: sampling
+        corrupt_at: recovery: reference tokens before the corruption
+        corrupt: recovery: random tokens in the corruption
+        resamples: bootstrap resamples for the 95 % bands
+        seed: seed of resampling, corruption and sampling
+        out: folder of exposure_bias.json and exposure_bias.png
+    """
 
     passes: ClassVar[str] = "env"
-    run: list[str] = key([], "finished run folders of one corpus and teacher: run=[RUN1,RUN2]")
-    split: str = key("test", "split of the corpus: train, valid, test")
-    rows: int = key(1000, "maximum number of sentences, evenly spaced", COUNT)
-    top_k: int = key(1, "1: greedy decoding; k: top-k sampling; 0: sampling", Range(0, 10**6))
-    corrupt_at: int = key(3, "recovery: reference tokens before the corruption", Range(0, 10**6))
-    corrupt: int = key(2, "recovery: random tokens in the corruption", Range(1, 10**5))
-    resamples: int = key(1000, "bootstrap resamples for the 95 % bands", Range(1, 10**7))
-    seed: int = key(0, "seed of resampling, corruption and sampling", SEED)
-    out: str = key("runs/exposure_bias", "folder of exposure_bias.json and exposure_bias.png")
-    overrides: list[str] = key([], TASK_KEYS)
+    run: tuple[str, ...] = ()
+    split: Split = "test"
+    rows: Count = 1000
+    top_k: Annotated[int, Range(0, 10**6)] = 1
+    corrupt_at: Annotated[int, Range(0, 10**6)] = 3
+    corrupt: Annotated[int, Range(1, 10**5)] = 2
+    resamples: Annotated[int, Range(1, 10**7)] = 1000
+    seed: Seed = 0
+    out: str = "runs/exposure_bias"

@@ -86,7 +86,7 @@ def test_contenders_with_a_missing_package_are_left_out(monkeypatch):
     ("override", "message"),
     [
         ("suite=[trian]", "unknown suite 'trian'; did you mean 'train'?"),
-        ("sizes=[3+3]", "unknown size '3+3'"),
+        ("sizes=[3+3]", "unknown sizes '3+3'"),
         ("rounds=0", "rounds=0: expected a number from 1"),
     ],
 )

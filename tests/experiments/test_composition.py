@@ -11,7 +11,7 @@ from agents.algorithms.schedules import BETA_SCHEDULES
 from agents.runs.config import leaves
 from cli import read
 from cli.presets import presets
-from cli.schema import GROUPS, keys, options, structured
+from cli.schema import GROUPS, keys, option_keys, options
 from support.cases import others_slow
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
@@ -249,7 +249,7 @@ def test_literals_and_optional_annotations_are_checked():
         fields = keys("dagger", {"student": "literal"})
     finally:
         del options("student")["literal"]
-        structured.cache_clear()
+        option_keys.cache_clear()
     types = {name: fields[f"student.{name}"].type for name in ("mode", "size", "ratio", "sizes")}
     assert types == {"mode": str, "size": int | None, "ratio": float, "sizes": list[int]}
     assert fields["student.mode"].choices == ("a", "b")

@@ -58,7 +58,10 @@ def test_the_configuration_can_be_printed_with_its_preset(monkeypatch, capsys, t
 
 
 FLAGS = {
-    "defaults": (["--info", "defaults", "env=Copy-v0"], "preset/student/Copy-v0-quick-transformer"),
+    "defaults": (
+        ["--info", "defaults", "env=Copy-v0"],
+        "preset/run/Copy-v0-exact-transformer-imitkd_full-quick",
+    ),
     "config": (["--info", "config"], "Config"),
     "help": (["--hydra-help"], "Hydra"),
     "version": (["--version"], "Hydra 1."),

@@ -99,7 +99,7 @@ def test_ranges_exclude_invalid_values(command):
         ("dagger", "algorithm.rate=nan", "to 1,000,000,000"),
         ("compare", "seeds=[0,-1]", "expected a number from 0"),
         ("speed", "beams=[1,0]", "expected a number from 1"),
-        ("t2_bound", "epsilon=1", "greater than 0 and less than 1"),
+        ("t2_bound", "epsilon=1", "greater than 1e-12 and less than 1"),
     ],
 )
 def test_out_of_range_error_names_the_key(monkeypatch, capsys, command, word, message):

@@ -50,7 +50,7 @@ def test_show_prints_a_sentence_and_writes_its_page(runs):
         (exposure_bias, [], "give at least one finished run folder: run=[RUN]"),
         (exposure_bias, ["run=[bc,text]"], "differ in corpus, vocabulary, limits or teacher"),
         (exposure_bias, ["run=[bc]", "split=tset"], "unknown split 'tset'; did you mean 'test'?"),
-        (show, [], "name a finished run folder: run=RUN"),
+        (show, [], "give run=RUN, a finished run folder"),
         (show, ["run=missing"], "no run folder at missing"),
         (show, ["run=bc", "run=imitkd"], "run is given 2 times; give it once"),
         (show, ["run=bc", "sentence=200"], "sentence=200: test has sentences 0 to 199"),

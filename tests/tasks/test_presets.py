@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from agents.algorithms.schedules import BETA_SCHEDULES, beta_schedule
 from agents.runs.config import leaves
 from cli import read
-from cli.presets import nested, nodes, presets
+from cli.presets import nested, presets, settings_of
 from cli.schema import default_groups, keys, options
 from textgen_env.errors import UserError
 from textgen_env.tasks import tasks
@@ -40,8 +40,9 @@ def own_keys(algorithm: str) -> dict[str, Any]:
 def chosen(env: str, preset: str, algorithm: str) -> dict[str, Any]:
     """The same as ``read``, composed by Hydra only once per task and preset."""
     config = composed(env, preset)
+    choices = {group: config[f"{group}.name"] for group in default_groups("dagger")}
     config = {key: value for key, value in config.items() if not key.startswith("algorithm.")}
-    *_, (_, _, special) = nodes("dagger", preset, {"env": env, "algorithm": algorithm})
+    special = settings_of("dagger", preset, {**choices, "algorithm": algorithm})
     own = {**own_keys(algorithm), "algorithm.name": algorithm, **special}
     resolved = OmegaConf.to_container(OmegaConf.create(nested(own)), resolve=True)
     return config | leaves(OmegaConf.create(resolved))
