@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 import compare
 import dagger
@@ -141,7 +142,10 @@ def test_a_run_resumes_without_the_original_model(run, tmp_path):
 def test_a_resumed_run_accepts_its_teacher_elsewhere_and_no_other(run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     same = shutil.copytree(f"{run}-teacher", tmp_path / "same")
-    other = FAMILIES[run.name](tmp_path / "other")
+    other = shutil.copytree(same, tmp_path / "other")  # with the same tokens
+    weights = load_file(other / "model.safetensors")
+    weights = {name: tensor + 1 for name, tensor in weights.items()}
+    save_file(weights, other / "model.safetensors", {"format": "pt"})
     words = ["resume=true", f"out={copy}", "train.steps=8"]
     before = (copy / "config.yaml").read_bytes()
     output = run_in_process(dagger, *words, f"teacher.path=hf:{other}", code=2)
