@@ -103,8 +103,8 @@ def save(policy: HuggingFacePolicy, task: Task, folder: Path, quantization: str)
         except Exception as error:  # the converters raise errors of any type
             reason = " ".join(str(error).split()).partition(" (supported")[0][:300]
             raise UserError(f"CTranslate2 cannot convert this {kind} model: {reason}") from error
-        if task.template:  # also with its own template, for transformers to open
-            for name, data in policy.files.items():
+        if task.template and policy.original:  # with its template, for transformers to open
+            for name, data in policy.original.files.items():
                 (folder / name).write_bytes(data)
         tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
     return _prompt_fields(policy, _names(folder)) | {
