@@ -134,11 +134,11 @@ def read_keys(function: Callable[..., Any], provided: Collection[str] = ()) -> d
 
 def _annotations(function: Callable[..., Any]) -> dict[str, tuple[Any, list[Any]]]:
     """The type of each parameter, and what ``Annotated`` adds to it."""
-    called = function.func if isinstance(function, partial) else function
+    called = inspect.unwrap(function.func if isinstance(function, partial) else function)
     if inspect.isclass(called) and not dataclasses.is_dataclass(called):
-        called = called.__init__
+        called = inspect.unwrap(called.__init__)
     try:
-        hints = get_type_hints(inspect.unwrap(called), include_extras=True)
+        hints = get_type_hints(called, include_extras=True)
         return {name: (kind, _notes(hints[name])) for name, kind in get_type_hints(called).items()}
     except NameError:  # a name that is only imported for type checking
         return {}
