@@ -30,18 +30,18 @@ pytest.importorskip("peft", reason="peft is not installed (extra: hf)")
 TRAINING = [
     *("algorithm=imitkd_full", "train.steps=4", "train.batch_tokens=64", "train.lr=0.05"),
     *("train.warmup=1", "train.validations=1", "train.validation_rows=4"),
-    *("evaluate.speed_rows=2", "evaluate.rows=6", *CPU),
+    *("evaluate.speed_rows=2", "evaluate.rows=12", *CPU),
 ]
 LORA = ["student.lora.rank=2", "student.lora.targets=[q,wo]"]
 TASKS = {
     "chat": ["env=Chat-v0", "env.data=data.jsonl", "env.source_limit=60", "env.horizon=10"],
-    "lora": ["env=ParallelText-v0", "env.data=data.tsv", "env.source_limit=30", "env.horizon=10"],
+    "lora": ["env=ParallelText-v0", "env.data=data.tsv", "env.source_limit=60", "env.horizon=30"],
 }
 STUDENTS = {
     "chat": ["student=hf", "student.path=model", "teacher.path=hf:model"],
     "lora": ["student=hf", "student.path=model", *LORA, "teacher.path=student"],
 }
-SPLITS = ["train"] * 24 + ["valid"] * 8 + ["test"] * 8
+SPLITS = ["train"] * 20 + ["valid"] * 8 + ["test"] * 12
 INPUTS = [*LINES[:3], "", "the dog <pad> </s>"]
 
 pytestmark = pytest.mark.slow
@@ -96,7 +96,7 @@ def generates(kind: str) -> None:
 
 
 def scores(kind: str) -> None:
-    run_in_process(score, "run=run", "teacher=true", "rows=6", *CPU, "out=scored")
+    run_in_process(score, "run=run", "teacher=true", "rows=12", *CPU, "out=scored")
     results = read("run/results.json")["scores"]
     for who, entry in read("scored/scores.json")["scores"].items():
         del entry["intervals"]
@@ -114,15 +114,16 @@ def shows_a_sentence(kind: str) -> None:
 
 
 def measures_exposure_bias(kind: str) -> None:
-    run_in_process(exposure_bias, "run=[run]", "rows=4", "resamples=10", *CPU, "out=bias")
-    assert read("bias/exposure_bias.json")["runs"]["run"]["sentences"] == 4
+    run_in_process(exposure_bias, "run=[run]", "rows=12", "resamples=10", *CPU, "out=bias")
+    (found,) = read("bias/exposure_bias.json")["runs"].values()
+    assert found["sentences"] == 12
 
 
 def exports(kind: str) -> None:
     """The outputs and the texts of the script in README.md are those of the student."""
     run_in_process(export, "run=run", "rows=4", "batch_sizes=[2]", CPU[0])
     assert read("run/export-float32/export.json")["equal"] == 4
-    lines = [line for line in INPUTS if line]
+    lines = LINES[:3]
     texts = Model.load("run").generate(lines)
     outputs = run_readme(Path("run/export-float32"), "\n".join(lines).encode())
     assert outputs == [" ".join(text.splitlines()) for text in texts]

