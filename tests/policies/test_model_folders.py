@@ -83,7 +83,7 @@ HUB_ERRORS = {
     "RepositoryNotFoundError": "no such model on the Hub: check the name",
     "GatedRepoError": "accept its terms at https://huggingface.co/owner/name and run",
     "HFValidationError": "a name on the Hub is like OWNER/NAME",
-    "XetError": "the download failed (XetError: a message): try again",
+    "FileMetadataError": "the download failed (FileMetadataError: a message): try again",
 }
 
 
