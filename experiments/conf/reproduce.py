@@ -12,6 +12,8 @@ from conf import CPUS, Cores, Count, Seed
 class Config:
     """Reproduce a table: train its teacher and students, then measure and write its page.
 
+    The same command again resumes where it was stopped: finished runs are not repeated.
+
     Every other key goes to the runs: see python experiments/dagger.py --help.
 
     Args:
