@@ -22,6 +22,7 @@ from agents.reporting import read_metrics
 from agents.reporting.comparison import TEACHER, Entry, comparison_rows
 from agents.reporting.tables import beam_name
 from agents.runs.comparison import Comparison, RunKey
+from agents.runs.folder import is_finished
 from agents.runs.loading import load_student
 from agents.runs.machine import Machine, package_version
 from agents.runs.teacher import find_teacher
@@ -143,8 +144,8 @@ def table_rows(
         base = {**base, "form": "", "speeds": _speeds_of(key, speeds), "validation": None}
         base["notes"] = _notes(base, _reasons(systems.get(key, []), failed))
         if key in systems:
-            finished = [run for run in systems[key] if (Path(run.out) / "results.json").is_file()]
-            scores = [best_validation(read_metrics(run.out), "student")[1] for run in finished]
+            finished = [run.out for run in systems[key] if is_finished(run.out)]
+            scores = [best_validation(read_metrics(out), "student")[1] for out in finished]
             if scores:
                 base["validation"] = statistics.fmean(scores)
         rows.append(base)
@@ -213,7 +214,7 @@ def measuring_conditions(
         "sentences": len(compared.test),
         "signature": teacher["signature"],
         "preprocessing": teacher["preprocessing"],
-        "cpu": cpu_name(),
+        "cpu": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
         "commit": commit(),
         "precision": machine.precision,
         "threads": torch.get_num_threads(),
@@ -228,15 +229,6 @@ def measuring_conditions(
         "teacher_seconds": students[0].get("teacher_seconds"),
         "demonstrations_seconds": max(cost.get("demonstrations_seconds") or 0 for cost in students),
     }
-
-
-def cpu_name() -> str:
-    """The model of the CPU."""
-    info = Path("/proc/cpuinfo")
-    for line in info.read_text().split("\n") if info.is_file() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def commit() -> str:
