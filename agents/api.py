@@ -2,10 +2,10 @@
 
 >>> import agents, textgen_env
 >>> task = textgen_env.load_task("Copy-v0", symbols=3, max_length=1, horizon=2, train=50)
->>> fast = {"steps": 25, "lr": 0.03, "warmup": 2, "batch_tokens": 32, "log": False}
->>> teacher = agents.train(agents.Transformer(task, layers=1, width=32), task, **fast)
+>>> fast = {"lr": 0.03, "warmup": 2, "batch_tokens": 32, "log": False}
+>>> teacher = agents.train(agents.Transformer(task, layers=1, width=32), task, steps=25, **fast)
 >>> student = agents.GRU(task, width=32, encoder_width=16)
->>> student = agents.distill(teacher, student, task, algorithm="imitkd_full", **fast)
+>>> student = agents.distill(teacher, student, task, algorithm="imitkd_full", epochs=6, **fast)
 >>> student.generate(["a", "b", "c"])
 ['a', 'b', 'c']
 >>> agents.evaluate(student, task)["accuracy"].value
@@ -61,11 +61,11 @@ def train(
             ``functools.partial`` of one.
         folder: where to save checkpoints and metrics; ``load`` opens it. None: nowhere.
         log: show progress and messages on standard error.
-        **settings: those of the trainer: ``steps=1000``, ``lr=1e-3``, ``batch_tokens=4096``,
-            ``validations=10``, ``validation_rows=250``, ``seed=0``, ``device="auto"``,
-            ``precision="auto"`` and the others of ``TrainConfig``; ``resume=True`` continues the
-            training in ``folder``, or starts it. ``reward``, a name or a function; by default the
-            task's. And those of the algorithm.
+        **settings: those of the trainer: ``steps=1000`` or ``epochs``, passes over the training
+            data, ``lr=1e-3``, ``batch_tokens=4096``, ``validations=10``, ``validation_rows=250``,
+            ``seed=0``, ``device="auto"``, ``precision="auto"`` and the others of ``TrainConfig``;
+            ``resume=True`` continues the training in ``folder``, or starts it. ``reward``, a name
+            or a function; by default the task's. And those of the algorithm.
 
     Returns:
         ``model``.

@@ -16,6 +16,7 @@ from agents.generation.decoding import DECODER_VERSION
 from agents.model import PRETRAINED, VOCABULARY, Model, checkpoint_header
 from agents.policies.saving import save_files, save_weights
 from agents.precision import resolve_device, resolve_precision
+from agents.runs.config import epochs_to_steps
 from agents.runs.demonstrations import training_demonstrations
 from agents.runs.training import check_oracle, make_algorithm, training_reward
 from agents.text import TextSettings
@@ -38,6 +39,7 @@ COUNT = Range(1, 10**9)
 RANGES = {
     **dict.fromkeys(("steps", "batch_tokens", "validations", "validation_rows"), COUNT),
     "lr": Range(0, 100, "least"),
+    "epochs": Range(0, 10**6, "least"),
     "warmup": Range(0, 10**9),
     "clip": Range(0, 10**6, "least"),
     "seed": Range(0, 2**32 - 1),
@@ -55,6 +57,7 @@ class Plan:
         batch_tokens: target tokens per batch, padding included.
         validation_rows: maximum number of validation sentences.
         reward: name of a reward, or a function; None: the task's.
+        epochs: passes over the training data, instead of ``config.steps``; None: those steps.
         length_penalty: of the beam search for the teacher's demonstrations.
     """
 
@@ -63,6 +66,7 @@ class Plan:
     batch_tokens: int = 4096
     validation_rows: int = 250
     reward: str | Function | None = None
+    epochs: float | None = None
     length_penalty: float = 1.0
 
     @classmethod
@@ -88,8 +92,10 @@ class Plan:
                     f"algorithm=functools.partial({kind}, {name}=…); {name}= is the other one then"
                 )
             check_kind(name, value, known[name])
-            if name in RANGES:
+            if name in RANGES and value is not None:
                 check_range(name, value, RANGES[name])
+        if "steps" in chosen and chosen.get("epochs") is not None:
+            raise UserError("steps= and epochs=: give one of them")
         trainer = of_trainer | {name: chosen[name] for name in chosen if name in of_trainer}
         trainer["device"] = resolve_device(trainer["device"])
         trainer["precision"] = resolve_precision(trainer["precision"], trainer["device"])
@@ -120,10 +126,13 @@ class Plan:
         split = self._training_split(algorithm.demonstrations, task, oracle)
         task.vocabulary.save(folder / VOCABULARY)
         save_files(policy, folder / PRETRAINED)
+        batches = Batches(split, self.batch_tokens, config.seed, task.limit)
+        if self.epochs is not None:
+            config = replace(config, steps=epochs_to_steps(self.epochs, batches, algorithm))
         train_policy(
             algorithm,
             policy,
-            Batches(split, self.batch_tokens, config.seed, task.limit),
+            batches,
             validator(policy, task, self.validation_rows, config.precision, config.device),
             replace(config, validate_first=model.trained),
             Checkpoints(folder, "model", self._header(model, task)),

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 import cli
 import dagger
 from agents.runs.comparison import write_comparison
-from agents.runs.folder import resumable
+from agents.runs.folder import is_finished, resumable
 from agents.runs.locks import locked
 from agents.runs.student import needs_start
 from agents.runs.task import build_task
@@ -39,9 +39,8 @@ def main(config: DictConfig) -> None:
 
 def finish(run: DictConfig) -> None:
     """Start or resume one run, unless it is finished."""
-    folder = Path(run.out)
-    finished = (folder / "results.json").is_file()
-    console.print(folder.name + (": finished before" if finished else ""))
+    finished = is_finished(run.out)
+    console.print(Path(run.out).name + (": finished before" if finished else ""))
     if not finished:
         dagger.main(run)
 

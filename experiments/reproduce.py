@@ -15,7 +15,7 @@ from agents.evaluation.outputs import subset
 from agents.reporting import results_page as page
 from agents.runs.comparison import RunKey, compare_finished
 from agents.runs.demonstrations import training_demonstrations
-from agents.runs.folder import has_content, resumable
+from agents.runs.folder import has_content, is_finished, resumable
 from agents.runs.locks import locked
 from agents.runs.machine import Machine, use_machine
 from agents.runs.results_table import (
@@ -53,7 +53,7 @@ def main(config: DictConfig) -> None:
     with locked(folder), resumable(command):
         machine = prepare_teacher(runs, task)
         failed = finish_all(runs, config.jobs, folder)
-        finished = {key: run for key, run in runs.items() if is_finished(run)}
+        finished = {key: run for key, run in runs.items() if is_finished(run.out)}
         if not finished:
             raise UserError(f"all {len(runs)} runs failed: {next(iter(failed.values()))}")
         compared = compare_finished(finished, table.lists.beams, table.lists.length_penalty)
@@ -80,11 +80,6 @@ def own_overrides(config: DictConfig) -> list[str]:
     threads = config.threads or max(1, CPUS // config.jobs)
     rows = [] if config.rows is None else [f"evaluate.rows={config.rows}"]
     return [*config.overrides, *rows, f"threads={threads}"]
-
-
-def is_finished(run: DictConfig) -> bool:
-    """Whether the run has its results."""
-    return (Path(run.out) / "results.json").is_file()
 
 
 def prepare_teacher(runs: dict[RunKey, DictConfig], task: Task) -> Machine:
@@ -116,11 +111,12 @@ def finish_all(runs: dict[RunKey, DictConfig], count: int, folder: Path) -> dict
     """
     jobs = {False: [], True: []}  # whether the run starts from the student of another
     for run in runs.values():
-        if not is_finished(run):
+        if not is_finished(run.out):
             name = Path(run.out).name
             log = folder / "logs" / f"{name}.txt"
             jobs[needs_start(run)].append(Job(name, log, finish, OmegaConf.to_container(run)))
-    console.print(f"{len(runs)} runs, {sum(map(is_finished, runs.values()))} finished before")
+    before = sum(is_finished(run.out) for run in runs.values())
+    console.print(f"{len(runs)} runs, {before} finished before")
     return run_jobs(jobs[False], count) | run_jobs(jobs[True], count)
 
 
@@ -131,7 +127,7 @@ def finish(settings: dict[str, Any]) -> None:
     folder = Path(config.out)
     with locked(folder, wait=True):  # the process of an interrupted command may still be saving
         config.resume = has_content(folder)
-    if not is_finished(config):
+    if not is_finished(config.out):
         dagger.main(config)
 
 

@@ -6,6 +6,7 @@ import statistics
 import time
 
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.generation.decoder import Decode
@@ -17,7 +18,7 @@ from textgen_env.types import PAD
 def decoding_speed(
     decoders: dict[str, Decode], task: Task, split: Split, batch_size: int, rounds: int = 3
 ) -> dict[str, float]:
-    """Tokens per second of each decoder on ``split``, in interleaved rounds after a warm-up.
+    """Tokens per second of each decoder on ``split``, in interleaved rounds.
 
     Args:
         decoders: the decoders by name.
@@ -37,15 +38,27 @@ def decoding_speed(
         limit = task.limit(torch.tensor([*map(len, rows)]))
         batches.append((pad_sequence(rows, batch_first=True, padding_value=PAD), limit))
     rates: dict[str, list[float]] = {name: [] for name in decoders}
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         for name, decode in decoders.items():
-            start_time = time.perf_counter()
-            # int() waits for the device.
-            tokens = sum(int(decode(*batch).length.sum()) for batch in batches)
-            if number:
-                rates[name].append(tokens / (time.perf_counter() - start_time))
+            rates[name].append(_tokens_per_second(decode, batches))
     return {
         f"{name}_tokens_per_second{suffix}": statistic(rate)
         for name, rate in rates.items()
         for suffix, statistic in (("", statistics.median), ("_low", min), ("_high", max))
     }
+
+
+def _tokens_per_second(decode: Decode, batches: list[tuple[Tensor, Tensor]]) -> float:
+    """The speed of ``decode``, which decodes each batch once before it is timed.
+
+    oneDNN compiles a matmul for each shape and keeps a limited number (``experiments/openmp.py``).
+    Without that first time, a decoder would be timed while it compiles again what the decoders
+    that took turns with it, or its own other batches, have evicted.
+    """
+    tokens, seconds = 0, 0.0
+    for batch in batches:
+        int(decode(*batch).length.sum())  # int() waits for the device
+        start = time.perf_counter()
+        tokens += int(decode(*batch).length.sum())
+        seconds += time.perf_counter() - start
+    return tokens / seconds

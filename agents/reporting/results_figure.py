@@ -19,12 +19,11 @@ SHAPES = "osD^v"  # by student architecture
 TITLES = {1: "One sentence at a time", 64: "Batches of 64 sentences"}
 
 
-class Point(dict[str, Any]):
-    """``student``, ``algorithm``, ``form``, ``speed`` and ``score``, ``low``, ``high``."""
+def points_of(rows: Sequence[Row], size: int) -> list[dict[str, Any]]:
+    """One point per row and form that has a score and a speed in batches of ``size``.
 
-
-def points_of(rows: Sequence[Row], size: int) -> list[Point]:
-    """One point per row and form that has a score and a speed in batches of ``size``."""
+    A point has ``student``, ``algorithm``, ``form``, ``speed``, ``score``, ``low`` and ``high``.
+    """
     points = []
     for row in rows:
         for form, rates in row.get("speeds", {}).get(size, {}).items():
@@ -33,7 +32,7 @@ def points_of(rows: Sequence[Row], size: int) -> list[Point]:
             if name is not None:
                 score = {"score": row[name], "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
                 system = {key: row[key] for key in ("student", "algorithm")}
-                points.append(Point(**system, form=form, speed=rates[0], **score))
+                points.append({**system, "form": form, "speed": rates[0], **score})
     return points
 
 
@@ -72,7 +71,7 @@ def quality_speed_png(rows: Sequence[Row], label: str) -> bytes:
     return png(figure)
 
 
-def _draw(axes: Axes, point: Point, color: str, shape: str) -> None:
+def _draw(axes: Axes, point: Row, color: str, shape: str) -> None:
     x, y, is_teacher = point["speed"], point["score"], point["algorithm"] == TEACHER
     below, above = max(0.0, y - point["low"]), max(0.0, point["high"] - y)
     fill = PAGE if point["form"] == "int8" else color

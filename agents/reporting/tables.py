@@ -22,6 +22,11 @@ def metric_heading(name: str) -> str:
     return f"{display_name(metric)}, beam {beam}"
 
 
+def beam_name(width: int) -> str:
+    """``greedy`` or ``beam 5``."""
+    return "greedy" if width == 1 else f"beam {width}"
+
+
 def score_text(row: Row, name: str) -> str:
     """``33.1 [32.0, 34.2]``."""
     if row.get(name) is None:

@@ -71,8 +71,12 @@ def training_steps(settings: DictConfig, batches: Batches, algorithm: Algorithm)
     """``settings.steps``, or the optimizer steps of ``settings.epochs`` passes over the data."""
     if settings.epochs is None:
         return int(settings.steps)
-    steps = settings.epochs * batches.per_epoch * algorithm.updates_per_batch
-    return max(1, round(steps))
+    return epochs_to_steps(settings.epochs, batches, algorithm)
+
+
+def epochs_to_steps(epochs: float, batches: Batches, algorithm: Algorithm) -> int:
+    """The optimizer steps of ``epochs`` passes over the data, at least one."""
+    return max(1, round(epochs * batches.per_epoch * algorithm.updates_per_batch))
 
 
 def check_same(path: Path, config: DictConfig, free: tuple[str, ...]) -> dict[str, Any]:

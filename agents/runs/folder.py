@@ -99,7 +99,7 @@ def _changes(folder: Path, config: DictConfig) -> dict[str, tuple[Any, Any]]:
         raise UserError(f"train.steps={steps}: the run in {folder} has done {step} steps")
     moved = moved_keys(folder, config)
     changed = check_same(path, config, (*UNFINISHED, *moved))
-    if (folder / "results.json").is_file() and not _is_longer(changed):
+    if is_finished(folder) and not _is_longer(changed):
         check_same(path, config, (*FINISHED, *moved))
     return {key: values for key, values in changed.items() if not key.startswith(ALWAYS)}
 
@@ -140,10 +140,15 @@ def has_content(folder: Path) -> bool:
     return any(not (path.name in BEGINNING or is_temporary(path)) for path in entries)
 
 
+def is_finished(run: Path | str) -> bool:
+    """Whether the run in the folder ``run`` has its results."""
+    return (Path(run) / "results.json").is_file()
+
+
 def finished_run(run: Path | str) -> Path:
     """``run`` as a path; UserError if it is the folder of an unfinished run."""
     folder = Path(run)
-    if (folder / "config.yaml").is_file() and not (folder / "results.json").is_file():
+    if (folder / "config.yaml").is_file() and not is_finished(folder):
         raise UserError(
             f"{folder} is not a finished run: it has no results.json; "
             f"finish it by repeating its command with resume=true out={folder}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+import statistics
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +20,9 @@ from agents.generation.demonstrations import oracle_decoder
 from agents.policies.transformer import TransformerPolicy
 from agents.reporting import read_metrics
 from agents.reporting.comparison import TEACHER, Entry, comparison_rows
+from agents.reporting.tables import beam_name
 from agents.runs.comparison import Comparison, RunKey
+from agents.runs.folder import is_finished
 from agents.runs.loading import load_student
 from agents.runs.machine import Machine, package_version
 from agents.runs.teacher import find_teacher
@@ -28,7 +31,6 @@ from textgen_env.tasks.task import Task
 
 BATCHES = (1, 64)  # sentences per batch in the speed measurement
 INT8 = "int8"  # the form of an exported student
-LAST = 0.9  # a best step after this fraction of the training is too near its end
 Name = tuple[str, str, str]  # student, algorithm, form: "" or INT8, or the teacher's beam
 
 
@@ -81,11 +83,6 @@ def system_decoders(
     references = compared.test.texts.references
     rows = comparison_rows(entries, task.metric, references) if entries else []
     return decoders, Exported(rows, sorted(missing))
-
-
-def beam_name(width: int) -> str:
-    """``greedy`` or ``beam 5``."""
-    return "greedy" if width == 1 else f"beam {width}"
 
 
 def export_int8(policy: TransformerPolicy, task: Task, folder: Path) -> Decode:
@@ -145,16 +142,12 @@ def table_rows(
     for key, row in {(TEACHER, TEACHER): first, **{k: scored.get(k) for k in systems}}.items():
         base = row or {"algorithm": key[1], "student": key[0], "seeds": 0}
         base = {**base, "form": "", "speeds": _speeds_of(key, speeds), "validation": None}
+        base["notes"] = _notes(base, _reasons(systems.get(key, []), failed))
         if key in systems:
-            finished = [run for run in systems[key] if (Path(run.out) / "results.json").is_file()]
-            metrics = [read_metrics(run.out) for run in finished]
-            if metrics:
-                scores = [best_validation(rows_of_run, "student")[1] for rows_of_run in metrics]
-                base["validation"] = sum(scores) / len(scores)
-            late = sum(improves_late(rows_of_run, "student") for rows_of_run in metrics)
-            base["notes"] = _notes(late, len(finished), _reasons(systems[key], failed))
-        else:
-            base["notes"] = _teacher_notes(compared, next(iter(runs.values())))
+            finished = [run.out for run in systems[key] if is_finished(run.out)]
+            scores = [best_validation(read_metrics(out), "student")[1] for out in finished]
+            if scores:
+                base["validation"] = statistics.fmean(scores)
         rows.append(base)
     for row in exported.rows:
         key = row["student"], row["algorithm"]
@@ -189,30 +182,16 @@ def best_validation(metrics: Iterable[Mapping[str, Any]], phase: str) -> tuple[i
     return -step, score
 
 
-def improves_late(metrics: Sequence[Mapping[str, Any]], phase: str) -> bool:
-    """Whether the best validation lies in the last tenth of the training."""
-    steps = max((row["step"] for row in metrics if row.get("phase") == phase), default=0)
-    return best_validation(metrics, phase)[0] > LAST * steps
-
-
-def _notes(late: int, finished: int, reasons: list[str]) -> list[str]:
-    notes = []
-    if late:
-        seeds = "" if late == finished else f" ({late} of {finished} seeds)"
-        notes.append(f"unfinished{seeds}")
-    return notes + reasons
+def _notes(row: Mapping[str, Any], reasons: list[str]) -> list[str]:
+    late, seeds = row.get("unfinished"), row["seeds"]
+    if not late:
+        return reasons
+    return ["unfinished" + ("" if late == seeds else f" ({late} of {seeds} seeds)"), *reasons]
 
 
 def _reasons(runs: list[DictConfig], failed: Mapping[str, str]) -> list[str]:
     names = {Path(run.out).name: run.seed for run in runs}
     return [f"seed {names[name]} failed: {why}" for name, why in failed.items() if name in names]
-
-
-def _teacher_notes(compared: Comparison, config: DictConfig) -> list[str]:
-    path = compared.entries[-1].results["teacher"]["path"]
-    if config.teacher.path or not path or not (Path(path) / "metrics.jsonl").is_file():
-        return []
-    return ["unfinished"] if improves_late(read_metrics(path), "teacher") else []
 
 
 def measuring_conditions(
@@ -235,7 +214,7 @@ def measuring_conditions(
         "sentences": len(compared.test),
         "signature": teacher["signature"],
         "preprocessing": teacher["preprocessing"],
-        "cpu": cpu_name(),
+        "cpu": torch.cpu.get_capabilities().get("cpu_name", platform.processor()),
         "commit": commit(),
         "precision": machine.precision,
         "threads": torch.get_num_threads(),
@@ -250,15 +229,6 @@ def measuring_conditions(
         "teacher_seconds": students[0].get("teacher_seconds"),
         "demonstrations_seconds": max(cost.get("demonstrations_seconds") or 0 for cost in students),
     }
-
-
-def cpu_name() -> str:
-    """The model of the CPU."""
-    info = Path("/proc/cpuinfo")
-    for line in info.read_text().split("\n") if info.is_file() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def commit() -> str:

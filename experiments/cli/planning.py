@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from agents.runs.comparison import RunKey
 from agents.runs.config import check_same, leaves
-from agents.runs.folder import ALWAYS, UNFINISHED, has_content
+from agents.runs.folder import ALWAYS, UNFINISHED, has_content, is_finished
 from agents.runs.moved_teacher import moved_keys
 from agents.runs.student import check_start, needs_start
 from cli import idle
@@ -146,8 +146,7 @@ def check_unchanged(run: DictConfig) -> None:
     """Refuse a run whose folder holds a run with other settings."""
     folder = Path(run.out)
     if has_content(folder) and (folder / "config.yaml").is_file():
-        finished = (folder / "results.json").is_file()
-        free = ALWAYS if finished else UNFINISHED
+        free = ALWAYS if is_finished(folder) else UNFINISHED
         check_same(folder / "config.yaml", run, (*free, *moved_keys(folder, run)))
 
 

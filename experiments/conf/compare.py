@@ -15,6 +15,8 @@ class Config:
     An algorithm or a student can stand in the list several times, with other settings:
     'algorithms=[mle,imitkd,{name: imitkd, rate: 0.1}]', 'students=[gru,{name: gru, width: 64}]'.
 
+    The same command again resumes an interrupted comparison: finished runs are not repeated.
+
     Every other key goes to the runs (see python experiments/dagger.py --help), and its values are
     compared if there are several: train.lr=0.001,0.003 student.width=64,128.
 

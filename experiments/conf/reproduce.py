@@ -12,6 +12,8 @@ from conf import CPUS, Cores, Count, Seed
 class Config:
     """Reproduce a table: train its teacher and students, then measure and write its page.
 
+    The same command again resumes where it was stopped: finished runs are not repeated.
+
     Every other key goes to the runs: see python experiments/dagger.py --help.
 
     Args:
@@ -23,7 +25,7 @@ class Config:
         jobs: runs at a time, each in a process of its own
         threads: CPU threads of each run; null: the cores divided by jobs
         speed_rows: test sentences in the speed measurement, evenly spaced
-        rounds: speed measurements after a warm-up; the median counts
+        rounds: speed measurements; the median counts
         page: Markdown file to write, with its figure beside it; null: OUT/<table>.md
         out: folder of the runs; null: runs/<table>
     """

@@ -20,7 +20,7 @@ class Config(Device):
         length_penalty: length penalty of beam search: scores are divided by length ** penalty
         threads: numbers of CPU threads
         rows: maximum number of test sentences, evenly spaced
-        rounds: measurements after a warm-up; the median counts
+        rounds: measurements; the median counts
     """
 
     passes: ClassVar[str] = "env"

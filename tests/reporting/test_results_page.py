@@ -84,6 +84,23 @@ def test_the_numbers_for_the_readme_are_of_the_best_validation():
     assert all(text in int8 for text in ("40.0× as fast", "30.0 BLEU"))
 
 
+def test_the_page_leads_with_its_numbers(written):
+    text = next(iter(written.values())).decode()
+    heads = re.findall(r"^## (.*)$", text, re.M)
+    assert heads == ["In three numbers", "Quality", "Speed", "How it was measured"]
+    assert text.index(highlights(ROWS)[0]) < text.index("## Quality")
+
+
+def test_the_numbers_for_the_readme_are_of_one_metric_and_of_the_smallest_beam():
+    def rouge(row):
+        row = {key.replace("bleu", "rouge1"): value for key, value in row.items()}
+        return {**row, "rouge2@1": 90.0, "rouge2@5": 91.0}
+
+    rows = [rouge(dict(reversed(row.items()))) for row in ROWS]  # the larger width comes first
+    quality, *_ = highlights(rows)
+    assert all(text in quality for text in ("31.0 ROUGE-1", "`mle` 26.0", "40.0 (beam 5)"))
+
+
 def test_the_figure_has_the_teacher_at_both_beams():
     points = points_of(ROWS, 1)
     teacher = {point["form"]: point["score"] for point in points if point["algorithm"] == "teacher"}

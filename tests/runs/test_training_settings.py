@@ -5,12 +5,13 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
+import agents
 import dagger
 from agents.runs.config import training_steps
 from agents.runs.results import read_results
 from cli import read
 from support.learners import make, small_policy
-from support.training import metrics_rows
+from support.training import equal_tensors, metrics_rows
 from textgen_env.data.batching import Batches
 
 TINY = [
@@ -62,3 +63,13 @@ def test_a_run_that_starts_from_another_validates_its_start(tmp_path, algorithm)
     before = metrics_rows(first)[-1]
     assert rows[0]["valid_loss"] == pytest.approx(before["valid_loss"])
     assert json.loads((second / "results.json").read_text())["training"]["steps"] == 2
+
+
+def test_epochs_in_python_count_batches_too(task):
+    quick = {"batch_tokens": 128, "validations": 1, "precision": "float32", "log": False}
+    per_epoch = Batches(task.splits["train"], 128, 0, task.limit).per_epoch
+    by_epochs, by_steps = (
+        agents.train(agents.GRU(task, width=16, encoder_width=8), task, **length, **quick)
+        for length in ({"epochs": 2}, {"steps": 2 * per_epoch})
+    )
+    assert equal_tensors(by_epochs.policy.state_dict(), by_steps.policy.state_dict())
