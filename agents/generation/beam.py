@@ -9,6 +9,8 @@ from agents.generation import decoding
 from agents.generation.decoding import row_limits, trim
 from textgen_env.types import BOS, EOS, PAD, Stepper, Trajectories
 
+BLOCK = 64  # tokens whose largest logit is found together
+
 
 def beam_search(
     policy: Stepper,
@@ -89,16 +91,29 @@ def _beam_search(
 def _continuations(score: Tensor, logits: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """The ``count`` best continuations of the hypotheses ``score`` ``[N, W]``; logits ``[N·W, V]``.
 
+    The best among the full blocks of the vocabulary are in the ``count`` blocks with the largest
+    maxima. A top-k of these is exact, and on a CPU much faster than one of the whole vocabulary.
+
     Returns:
         Score, row of ``logits`` and last token, ``[N, C]`` each, best first.
     """
-    rows, width = score.shape
-    log_probs = logits.log_softmax(-1, dtype=torch.float32)[:, EOS:]  # neither PAD nor BOS
-    gain, token = log_probs.topk(min(count, log_probs.shape[1]))  # [N·W, C]
-    total = (score.view(-1, 1) + gain).view(rows, -1)  # [N, W·C]
+    (rows, width), size = score.shape, logits.shape[1]
+    log_probs = logits.log_softmax(-1, dtype=torch.float32).view(rows, width, size)
+    place = torch.arange(width * size, device=score.device).view(width, size)  # in [W, V]
+    full = EOS + (size - EOS) // BLOCK * BLOCK
+    blocks = log_probs[:, :, EOS:full].unflatten(2, (-1, BLOCK))  # neither PAD nor BOS
+    best = (score[:, :, None] + blocks.amax(3)).flatten(1)  # [N, W·blocks]
+    best = best.topk(min(count, best.shape[1])).indices  # [N, C']
+    parent, block = best // blocks.shape[2], best % blocks.shape[2]
+    row = torch.arange(rows, device=score.device)[:, None]
+    total = score[row, parent, None] + blocks[row, parent, block]  # [N, C', BLOCK]
+    rest = score[:, :, None] + log_probs[:, :, full:]  # [N, W, V % BLOCK]
+    total = torch.cat([total.flatten(1), rest.flatten(1)], 1)
+    best = place[:, EOS:full].unflatten(1, (-1, BLOCK))[parent, block].flatten(1)
+    place = torch.cat([best, place[:, full:].flatten().expand(rows, -1)], 1)
     score, index = total.topk(min(count, total.shape[1]))  # [N, C]
-    first = torch.arange(0, rows * width, width, device=score.device)[:, None]
-    return score, first + index // gain.shape[1], token.view(rows, -1).gather(1, index) + EOS
+    place = place.gather(1, index)
+    return score, row * width + place // size, place % size
 
 
 class _Finished:

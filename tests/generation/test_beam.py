@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from agents.generation.beam import beam_search
 from agents.generation.decoding import greedy
+from agents.policies.transformer import TransformerPolicy
 from support.table_policy import TablePolicy, teacher_forced_score
 from textgen_env.types import BOS, EOS, Policy, Trajectories
 
@@ -62,7 +63,8 @@ def search_in_lists(
         candidates = []
         for score, tokens in live:
             log_probs = policy(source[None], torch.tensor([[BOS, *tokens]])).log_softmax(-1)[0, -1]
-            candidates += [(score + log_probs[v].item(), [*tokens, v]) for v in range(EOS, V)]
+            following = enumerate(log_probs[EOS:].tolist(), start=EOS)
+            candidates += [(score + gain, [*tokens, token]) for token, gain in following]
         candidates = sorted(candidates, reverse=True)[: 2 * width]
         finished += [(score, tokens) for score, tokens in candidates[:width] if tokens[-1] == EOS]
         live = [(score, tokens) for score, tokens in candidates if tokens[-1] != EOS][:width]
@@ -94,6 +96,18 @@ def test_beam_search_follows_its_rule_with_a_limit_per_row(
     ended = (output.action == EOS).any(1)
     assert ended.any()
     assert width > 2 or (output.length[~ended] > 0).any(), "truncated hypotheses must occur"
+
+
+@pytest.mark.parametrize("vocabulary_size", [66, 130, 300])
+def test_beam_search_follows_its_rule_with_blocks_of_the_vocabulary(vocabulary_size: int):
+    """Full blocks of tokens only, and with tokens left over."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        policy = TransformerPolicy(vocabulary_size, layers=1, width=16, heads=2, ffn=16).eval()
+        source = torch.randint(EOS + 1, vocabulary_size, (6, 5))
+    output = beam_search(policy, source, 6, 5, keep=5)
+    for row, hypotheses in enumerate(output.action.unflatten(0, (6, 5)).tolist()):
+        assert hypotheses == search_in_lists(policy, source[row], 6, 5, 1.0)
 
 
 @pytest.mark.parametrize("width", [2, 3, 4, 5])
