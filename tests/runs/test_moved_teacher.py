@@ -97,7 +97,7 @@ def test_a_teacher_without_a_place_cannot_move(path, tmp_path):
     assert not (folder / HASHES).exists()
     assert moved_keys(folder, config("hf:anywhere")) == ()
     check_place(folder, config(path))
-    with pytest.raises(UserError, match="hf:anywhere does not apply: .*leave it out"):
+    with pytest.raises(UserError, match=r"hf:anywhere does not apply: .*leave it out"):
         set_place(folder, config(path), "hf:anywhere")
 
 
