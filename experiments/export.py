@@ -46,6 +46,11 @@ def main(config: DictConfig) -> None:
 
 def export_merged(config: DictConfig) -> None:
     """Save the transformers model, with the adapter merged into its weights."""
+    if config.overrides:
+        raise UserError(
+            f"{config.overrides[0]} does not apply: format=merged needs the student alone; "
+            "leave it out"
+        )
     policy = Model.load(finished_run(config.run)).policy
     if not has_adapter(policy):
         whole = isinstance(policy, HuggingFacePolicy)

@@ -58,8 +58,9 @@ def open_all(config: DictConfig) -> dict[str, Run]:
     if not config.run:
         raise UserError("give at least one finished run folder: run=[RUN]")
     env = cli.given_env(config.run[0], config.overrides)
+    teacher = cli.given_teacher(config.overrides)
     runs = {
-        folder: load_run(folder, config.device, config.precision, env)
+        folder: load_run(folder, config.device, config.precision, env, teacher)
         for folder in map(str, config.run)
     }
     shared: dict[tuple[Any, ...], str] = {}

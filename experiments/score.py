@@ -33,7 +33,11 @@ def main(config: DictConfig) -> None:
     check(config)
     machine = use_machine(config)
     env = cli.given_env(config.run, config.overrides)
-    scored = load_scored(config.run, env, config.split, config.source_prefix, config.separator)
+    place = cli.given_teacher(config.overrides)
+    if place and not config.teacher:
+        raise UserError("teacher.path does not apply: only teacher=true uses it; leave it out")
+    settings = config.split, config.source_prefix, config.separator
+    scored = load_scored(config.run, env, *settings, place)
     task, metric = scored.task, config.metric or scored.task.metric
     console.print("\n".join(task.describe()), soft_wrap=True)
     folder = config.out and new_folder(config.out)

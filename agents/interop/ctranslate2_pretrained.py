@@ -21,7 +21,7 @@ from agents.policies.huggingface import HuggingFacePolicy
 from agents.policies.saving import save_merged
 from textgen_env.errors import UserError
 from textgen_env.tasks.task import Task
-from textgen_env.types import EOS, PAD, Trajectories
+from textgen_env.types import EOS, PAD, UNK, Trajectories
 
 # What the converter reads in the config of a BART, where transformers no longer has it.
 BART = {"normalize_before": False, "normalize_embedding": True}
@@ -70,7 +70,7 @@ class PolicyConverter(TransformersConverter):
 
 
 def save(policy: HuggingFacePolicy, task: Task, folder: Path, quantization: str) -> dict[str, Any]:
-    """Convert the model, its adapter merged, and save it with its own tokenizer.
+    """Convert the model, its adapter merged, and save it with its tokenizer.
 
     Args:
         policy: the student.
@@ -103,11 +103,15 @@ def save(policy: HuggingFacePolicy, task: Task, folder: Path, quantization: str)
         except Exception as error:  # the converters raise errors of any type
             reason = " ".join(str(error).split()).partition(" (supported")[0][:300]
             raise UserError(f"CTranslate2 cannot convert this {kind} model: {reason}") from error
-        if task.template and policy.original:  # with its template, for transformers to open
-            for name, data in policy.original.files.items():
+        if task.template:  # for transformers to open, with its template
+            for name, data in (policy.original.files if policy.original else {}).items():
                 (folder / name).write_bytes(data)
-        tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
-    return _prompt_fields(policy, _names(folder)) | {
+            tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+        else:  # the policy's, which encodes special tokens in a text as in training
+            policy.vocabulary.save(folder / "tokenizer.json")
+    names = _names(folder)
+    return _prompt_fields(policy, names) | {
+        "unknown": repr(names[int(policy.ids[UNK])]),
         "engine": "Translator" if policy.has_encoder else "Generator",
         "call": (TRANSLATE if policy.has_encoder else GENERATE).format(length=task.horizon),
     }

@@ -82,7 +82,9 @@ def local_folder(name: str) -> Path:
     if folder.is_file():
         raise UserError("it is a file; give the folder of the model")
     if not is_hub_name(name):
-        raise UserError("no such folder")
+        local = not current_scope().downloads  # for a run, so it is its teacher
+        moved = "; if it was moved, add teacher.path=hf:FOLDER" if local else ""
+        raise UserError(f"no such folder{moved}")
     return _downloaded(name)
 
 
@@ -92,11 +94,12 @@ def _downloaded(name: str) -> Path:
 
     local = not current_scope().downloads
     offline = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the Hub cannot be reached"
-    offline = "a run's folder downloads nothing" if local else offline
     try:
         return Path(snapshot_download(name, allow_patterns=[*DOWNLOADED], local_files_only=local))
     except Exception as error:  # huggingface_hub raises errors of many types
-        if isinstance(error, errors.LocalEntryNotFoundError):
+        if local and isinstance(error, errors.LocalEntryNotFoundError):
+            reason = f"a run's folder downloads nothing: add teacher.path=hf:{name}, or its folder"
+        elif isinstance(error, errors.LocalEntryNotFoundError):
             reason = f"{offline}: run `hf download {name}` first"
         elif isinstance(error, errors.GatedRepoError):
             page = f"https://huggingface.co/{name}"

@@ -19,10 +19,11 @@ from agents.model import PRETRAINED, existing_folder, load_policy
 from agents.runs.config import CONFIG, read_config
 from agents.runs.folder import finished_run
 from agents.runs.machine import Machine, resolve_machine
+from agents.runs.moved_teacher import check_place, set_place
 from agents.runs.references import with_references
 from agents.runs.results import read_results
 from agents.runs.run import Run
-from agents.runs.task import STUDENT, build_task
+from agents.runs.task import build_task
 from agents.runs.teacher import Teacher, find_teacher
 from textgen_env.data.schema import check
 from textgen_env.data.scope import local_only
@@ -37,7 +38,11 @@ Env = dict[str, Any]  # the name of a task and some of its options, as a user ga
 
 
 def load_run(
-    folder: Path | str, device: str = "auto", precision: str = "auto", env: Env | None = None
+    folder: Path | str,
+    device: str = "auto",
+    precision: str = "auto",
+    env: Env | None = None,
+    teacher: str | None = None,
 ) -> Run:
     """Load the finished run in ``folder``: its task, its best student and its teacher.
 
@@ -46,15 +51,20 @@ def load_run(
         device: overrides the device in the run's config.
         precision: overrides the precision in the run's config.
         env: overrides options of the run's task, for example because its corpus was moved.
+        teacher: another place of the run's teacher, because it was moved.
 
     Raises:
-        UserError: the teacher is missing, or ``load_student`` fails.
+        UserError: the teacher is missing or another one, or ``load_student`` fails.
     """
-    config, task, student = load_student(folder, device, precision, env)
+    folder = Path(folder)
+    config, results = read_run(folder, env, teacher)
+    check_place(folder, config)  # before the task, whose tokens may be those of the teacher
+    config.device, config.precision = device, precision
+    task, student = _open_student(folder, config, results, env)
     machine = resolve_machine(config)
-    teacher = load_teacher(folder, config, task, machine, student)
-    task = with_references(config, task, teacher, machine)
-    return Run(Path(folder), config, machine, task, teacher, student)
+    opened = load_teacher(folder, config, task, machine, student)
+    task = with_references(config, task, opened, machine)
+    return Run(folder, config, machine, task, opened, student)
 
 
 def load_teacher(
@@ -72,18 +82,12 @@ def load_teacher(
     Raises:
         UserError: the teacher is missing or has another vocabulary.
     """
-    path = str(config.teacher.path or "")
-    if not path and config.teacher.name != "exact":
+    if not config.teacher.path and config.teacher.name != "exact":
         raise UserError(
             f"{Path(folder) / 'results.json'} names no teacher; "
             "rerun the command with resume=true to restore it"
         )
-    elsewhere = path == STUDENT or path.startswith(("hf:", "outputs:"))
-    if path and not elsewhere and not Path(path).exists():
-        raise UserError(
-            f"{folder}: its teacher {path} is missing; "
-            "rerun the command with resume=true to train it again"
-        )
+    check_place(Path(folder), config)
     with local_only():
         return find_teacher(config, task, machine, student)
 
@@ -91,7 +95,7 @@ def load_teacher(
 def load_student(
     folder: Path | str, device: str = "auto", precision: str = "auto", env: Env | None = None
 ) -> tuple[DictConfig, Task, Any]:
-    """Load a finished run without its teacher; the arguments are those of ``load_run``.
+    """Load a finished run without its teacher; the arguments are as in ``load_run``.
 
     Returns:
         The config, the task, and the best student in evaluation mode.
@@ -103,6 +107,13 @@ def load_student(
     folder = Path(folder)
     config, results = read_run(folder, env)
     config.device, config.precision = device, precision
+    return config, *_open_student(folder, config, results, env)
+
+
+def _open_student(
+    folder: Path, config: DictConfig, results: dict[str, Any], env: Env | None
+) -> tuple[Task, Any]:
+    """The task and the student of the run that ``read_run`` read."""
     machine = resolve_machine(config)
     with task_of(folder, env):
         task = build_task(config)
@@ -114,7 +125,7 @@ def load_student(
         )
     student, _ = load_policy(folder, task.vocabulary)
     student.to(machine.device).eval().requires_grad_(False)
-    return config, task, student
+    return task, student
 
 
 @contextmanager
@@ -133,16 +144,19 @@ def task_of(folder: Path, env: Env | None) -> Iterator[None]:
         raise UserError(f"{where}{error}") from error
 
 
-def read_run(folder: Path, env: Env | None = None) -> tuple[DictConfig, dict[str, Any]]:
+def read_run(
+    folder: Path, env: Env | None = None, teacher: str | None = None
+) -> tuple[DictConfig, dict[str, Any]]:
     """Read ``config.yaml`` and ``results.json`` of a finished run.
 
     Args:
         folder: the run folder.
         env: options that override those of the run's task; another name replaces the task.
+        teacher: another place of the run's teacher.
 
     Raises:
         UserError: the run is not finished, a key that is needed is missing, or its task does not
-            exist or is not part of this project.
+            exist or is not part of this project, or another teacher is in ``teacher``.
     """
     if not (existing_folder(folder) / "config.yaml").is_file():
         raise UserError(f"{folder} is not a finished run: it has no config.yaml; pass a run folder")
@@ -162,6 +176,8 @@ def read_run(folder: Path, env: Env | None = None) -> tuple[DictConfig, dict[str
         if is_path_of_metric(config.get("metric") or ""):
             check_named("metric", config.metric, folder)
         config.teacher.path = results["teacher"]["path"]  # a trained teacher has one too
+        if teacher:
+            set_place(folder, config, teacher)
         if config.student.name == "hf":
             config.student.path = str(folder / PRETRAINED)  # the original may be gone
             config.resume, config.init = False, None

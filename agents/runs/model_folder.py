@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from agents.model import PRETRAINED
@@ -12,6 +11,7 @@ from agents.policies.saving import save_weights
 from agents.reporting.pages import FOLDER
 from agents.runs.run import Run
 from textgen_env.data.files import write_atomically
+from textgen_env.types import EOS
 
 
 def save_model(run: Run, results: dict[str, Any], command: str) -> None:
@@ -40,17 +40,17 @@ def model_card(run: Run, results: dict[str, Any], command: str) -> str:
         tags=["distillation", "imitation-learning", run.config.algorithm.name],
     )
     values = {"run": run, "results": results, "command": command, "lora": lora}
-    values |= {"prompt": _prompt(run), "metric": next(iter(results["scores"]["student"]))}
+    values |= _around(student) | {"metric": next(iter(results["scores"]["student"]))}
     template = FOLDER / "model_card.md.jinja"
     return str(ModelCard.from_template(header, template_path=str(template), **values))
 
 
-def _prompt(run: Run) -> str:
-    """What the tokenizer gets for ``text``, in Python."""
-    settings = run.config.student
-    prefix, separator = (
-        json.dumps(text, ensure_ascii=False) if text else ""
-        for text in (settings.source_prefix, settings.separator)
-    )
-    end = "" if run.student.has_encoder else separator or "tokenizer.eos_token"
-    return " + ".join(filter(None, (prefix, "text", end)))
+def _around(student: HuggingFacePolicy) -> dict[str, str]:
+    """The model's ids before and after those of a text, as items of a list in Python."""
+    eos = student.ids[[EOS]].tolist()
+    after = eos * (student.has_encoder or student.keeps_eos)
+    after += [] if student.has_encoder else student.before_target.tolist()
+    return {
+        "before": "".join(f"{i}, " for i in student.before_source.tolist()),
+        "after": "".join(f", {i}" for i in after),
+    }

@@ -1,4 +1,4 @@
-"""A run records the hashes of its teacher's files, so that a resume may name another place."""
+"""A run records the hashes of its teacher's files, so that a command may name another place."""
 
 from __future__ import annotations
 
@@ -52,3 +52,40 @@ def moved_keys(folder: Path, config: DictConfig) -> tuple[str, ...]:
             f"teacher.path={now}; give a copy of it, or choose another out="
         )
     return ("teacher.path",)
+
+
+def set_place(folder: Path, config: DictConfig, path: str) -> None:
+    """Let ``config``, of the finished run in ``folder``, take its teacher from ``path``.
+
+    Raises:
+        UserError: The run has no teacher with a place, or another teacher is there.
+    """
+    before, known = config.teacher.path, (folder / HASHES).is_file()
+    if before in (None, STUDENT):
+        teacher = "its task's exact expert" if before is None else "its student's base model"
+        raise UserError(f"teacher.path={path} does not apply: {folder} has {teacher}; leave it out")
+    if not known and before != path:
+        raise UserError(
+            f"{folder} has no {HASHES}, the hashes of a teacher that may move: leave teacher.path "
+            f"out, and keep its teacher in {before}"
+        )
+    config.teacher.path = path
+    if known and load_json(folder / HASHES, SCHEMA) != file_hashes(config):
+        raise UserError(
+            f"{folder}: its teacher, {before}, had other weights than teacher.path={path}; "
+            "give a copy of it"
+        )
+
+
+def check_place(folder: Path, config: DictConfig) -> None:
+    """UserError if the run or the outputs that taught the run in ``folder`` are gone."""
+    path, outputs = config.teacher.path, recorded_name(config)
+    if path in (None, STUDENT) or pretrained_name(config):
+        return
+    places = recorded_files(outputs).values() if outputs else [Path(path)]
+    if all(place.exists() for place in places):
+        return
+    advice = "rerun the command with resume=true to train it again"
+    if (folder / HASHES).is_file():
+        advice = "if it was moved, add teacher.path= with its new place"
+    raise UserError(f"{folder}: its teacher {path} is missing; {advice}")

@@ -42,7 +42,12 @@ class Scored(NamedTuple):
 
 
 def load_scored(
-    run: str, env: Env, split: str, source_prefix: str = "", separator: str = ""
+    run: str,
+    env: Env,
+    split: str,
+    source_prefix: str = "",
+    separator: str = "",
+    teacher: str | None = None,
 ) -> Scored:
     """Load a model and one split of a task.
 
@@ -50,11 +55,12 @@ def load_scored(
     the run's task unless ``env`` overrides its options.
 
     Args:
-        run: a run folder, or ``hf:MODEL``, to which the last two arguments belong.
+        run: a run folder, or ``hf:MODEL``, to which ``source_prefix`` and ``separator`` belong.
         env: the name of a task and options of it; empty for those of the run.
         split: name of the split.
         source_prefix: text before every source.
         separator: text between source and output of a decoder-only model.
+        teacher: another place of the run's teacher, because it was moved.
 
     Raises:
         UserError: the model or the test set cannot be loaded, or ``env`` has a fixed option.
@@ -74,7 +80,7 @@ def load_scored(
         return Scored(model, task, None)
     if fixed := sorted(set(env) & set(FIXED)):
         raise UserError(f"env.{fixed[0]} does not apply: the model has its own; leave it out")
-    config, results = read_run(Path(run), env) if has_config else (None, {})
+    config, results = read_run(Path(run), env, teacher) if has_config else (None, {})
     if config is not None:
         name, options = chosen(config.env)
     steps, known = asdict(text.preprocessing), settings(find(name).load)

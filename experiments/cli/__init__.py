@@ -14,6 +14,6 @@ if foreign := describe_foreign_agents():  # before anything imports agents
 
 from cli.command import read, read_given, run  # noqa: E402
 from cli.jobs import overrides  # noqa: E402
-from cli.task import given_env, open_run  # noqa: E402
+from cli.task import given_env, given_teacher, open_run  # noqa: E402
 
-__all__ = ["given_env", "open_run", "overrides", "read", "read_given", "run"]
+__all__ = ["given_env", "given_teacher", "open_run", "overrides", "read", "read_given", "run"]

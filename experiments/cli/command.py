@@ -115,10 +115,16 @@ def _run_hydra(main: Main, command: str, arguments: list[str]) -> list[Exception
     return errors
 
 
+def is_place(word: str) -> bool:
+    """Whether an override is ``teacher.path=``, which may be another place of a run's teacher."""
+    return word.partition("=")[0] == "teacher.path"
+
+
 def _passed_on(command: str, overrides: list[str]) -> list[str]:
     """Collect overrides of other commands in the list ``overrides=``, if ``command`` has that.
 
-    Which ones says ``passes`` of its configuration: those of a group, or "all".
+    Which ones says ``passes`` of its configuration: those of a group and ``teacher.path=``, or
+    "all".
     """
     known, group = keys(command, {}), getattr(config_of(command), "passes", None)
     if group is None:
@@ -128,7 +134,7 @@ def _passed_on(command: str, overrides: list[str]) -> list[str]:
         for word in overrides
         if word.partition("=")[0] in known
         or words.is_hydras(*words.parse([word]))
-        or group not in ("all", word.partition("=")[0].partition(".")[0])
+        or not (is_place(word) or group in ("all", word.partition("=")[0].partition(".")[0]))
     ]
     rest = [words.quote(word) for word in overrides if word not in own]
     return [*own, f"overrides=[{','.join(rest)}]"] if rest else own

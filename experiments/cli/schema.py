@@ -34,7 +34,8 @@ SCALARS = (int, float, bool, str)
 OVERRIDES = {  # what the key ``overrides`` of a command holds, by what it passes on
     "all": "keys of the runs, filled in from the rest of the command line",
     "env": "keys of the run's task, filled in from the command line: env.data_dir=FOLDER if its "
-    "corpus was moved, and env=module.Task, repeated, if the task is not part of this project",
+    "corpus was moved, and env=module.Task, repeated, if the task is not part of this project; "
+    "also teacher.path=PLACE if its teacher was moved",
 }
 
 

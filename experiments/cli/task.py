@@ -1,4 +1,4 @@
-"""A finished run, with the options of its task that the command line overrides."""
+"""A finished run, with what the command line says of its task and of its teacher's place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from agents.runs.loading import load_run, read_run
 from agents.runs.run import Run
 from cli import words
-from cli.command import read
+from cli.command import is_place, read
 from textgen_env.errors import UserError
 
 
@@ -19,7 +19,8 @@ def open_run(config: DictConfig) -> Run:
     if config.run is None:
         raise UserError("give run=RUN, a finished run folder")
     env = given_env(config.run, config.overrides)
-    return load_run(config.run, config.device, config.precision, env)
+    teacher = given_teacher(config.overrides)
+    return load_run(config.run, config.device, config.precision, env, teacher)
 
 
 def given_env(run: str, overrides: list[str]) -> dict[str, Any]:
@@ -34,6 +35,7 @@ def given_env(run: str, overrides: list[str]) -> dict[str, Any]:
     Raises:
         UserError: a name is unknown, or a value has another type or is out of range.
     """
+    overrides = [word for word in overrides if not is_place(word)]
     given = words.by_key(words.parse(overrides))
     if not given:
         return {}
@@ -43,3 +45,9 @@ def given_env(run: str, overrides: list[str]) -> dict[str, Any]:
         key.removeprefix("env."): OmegaConf.select(config, key) for key in given if key != "env"
     }
     return {"name": config.env.name, **options}
+
+
+def given_teacher(overrides: list[str]) -> str | None:
+    """The value of ``teacher.path=``: another place of a run's teacher; None if it is not given."""
+    path: str | None = read("dagger", [*filter(is_place, overrides)]).teacher.path
+    return path

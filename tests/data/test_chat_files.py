@@ -15,6 +15,9 @@ from textgen_env.data.chat import ChatColumns, Conversation, every_turn
 from textgen_env.data.corpus import Corpus
 from textgen_env.data.hub import HubDataset, load_hub
 from textgen_env.data.local import read_local
+from textgen_env.errors import UserError
+from textgen_env.metrics.scores import corpus_score
+from textgen_env.tasks import chat
 
 USER, ANSWER = exchange("the cat ?", "the dog .")
 GOOD = {"messages": [USER, ANSWER]}
@@ -43,6 +46,8 @@ def pairs(row: dict[str, Any], tmp_path: Path) -> tuple[Conversation, tuple[str,
         ({"prompt": "the cat ?", "completion": "the dog ."}, [USER], ("the dog .",)),
         ({"prompt": [USER], "completion": [ANSWER]}, [USER], ("the dog .",)),
         ({"prompt": [*CONTEXT, USER], "completion": "x"}, [*CONTEXT, USER], ("x",)),
+        ({"prompt": "the cat ?", "completion": ["a", "b\n"]}, [USER], ("a", "b\n")),
+        ({"prompt": [USER], "completion": ["a"]}, [USER], ("a",)),
         ({"prompt": "the cat ?"}, [USER], ()),
         ({"prompt": [*CONTEXT, USER]}, [*CONTEXT, USER], ()),
         ({"messages": [USER, ANSWER], "prompt": "the cat ?", "id": 3}, [USER], ("the dog .",)),
@@ -89,6 +94,9 @@ MALFORMED: dict[str, tuple[Any, str]] = {
     "empty prompt": ({"prompt": " "}, "prompt, message 1: content is empty"),
     "answer as prompt": ({"prompt": [USER, ANSWER]}, "prompt: its last message is the assistant's"),
     "empty completion": ({"prompt": "a", "completion": ""}, "completion, message 1: content is em"),
+    "one empty completion": ({"prompt": "a", "completion": ["b", " "]}, "completion, message 1: "),
+    "no completion": ({"prompt": "a", "completion": []}, "completion: expected a list of messages"),
+    "text and message": ({"prompt": "a", "completion": ["b", ANSWER]}, "completion, message 1: ex"),
     "user as completion": ({"prompt": "a", "completion": [USER]}, "no assistant turn"),
     "long": (changed(content="a" * 100_001), "conversation of 100,010 characters, at most 100,000"),
 }
@@ -106,6 +114,25 @@ def test_a_malformed_row_is_refused_with_its_file_and_line(name, tmp_path):
 def test_rows_with_and_without_an_answer_are_not_mixed(tmp_path):
     path = write_rows(tmp_path / "chat.jsonl", [GOOD, {"prompt": "a"}])
     assert "chat.jsonl:2: 0 references, but 1 in the rows before" in error_message(read, path)
+
+
+def test_several_completions_are_references_and_the_first_is_learned(tmp_path):
+    rows = [{"prompt": f"the cat {i} ?", "completion": ["the dog .", "a man ."]} for i in range(30)]
+    path = str(write_rows(tmp_path / "chat.jsonl", rows))
+    task = chat.load(data=path, vocabulary=60)
+    test = task.splits["test"]
+    assert set(test.texts.references) == {("the dog .", "a man .")}
+    assert {task.vocabulary.decode(row) for row in test.target} == {"the dog ."}
+    texts = ["a man ."] * len(test)
+    assert corpus_score("rouge", texts, test.texts.references)["rouge1"].value == 100
+    with pytest.raises(UserError, match=r"env\.turns=every: rows have several completions"):
+        chat.load(data=path, vocabulary=60, turns="every")
+
+
+def test_rows_have_the_same_number_of_completions(tmp_path):
+    rows = [{"prompt": "a", "completion": completion} for completion in (["b", "c"], "b")]
+    path = write_rows(tmp_path / "chat.jsonl", rows)
+    assert "chat.jsonl:2: 1 references, but 2 in the rows before" in error_message(read, path)
 
 
 def test_the_header_of_a_table_without_conversations_is_refused(tmp_path):

@@ -75,6 +75,20 @@ def test_exported_greedy_decoding_equals_ours(family, tmp_path):
     check_equal_outputs(policy, task, source, tmp_path / "exported")
 
 
+@pytest.mark.parametrize("family", others_slow(SETTINGS.keys(), "real_marian", "bart"))
+def test_the_script_encodes_special_tokens_as_text(family, tmp_path):
+    policy = student(family, tmp_path / "model")
+    task = replace(TASK.with_vocabulary(policy.vocabulary), source_limit=20)
+    specials = ["</s>", "<s>", "<pad>", "<unk>", "<mask>", "<|endoftext|>", "<extra_id_0>"]
+    lines = [*LINES, *(f"the dog {special} a{special}man {special}" for special in specials)]
+    rows = TextSettings.from_task(task).encode(lines, policy.vocabulary).rows
+    assert not any(EOS in row[:-1] for row in rows)
+    source = pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
+    outputs = check_equal_outputs(policy, task, source, tmp_path / "exported")
+    texts = [policy.vocabulary.decode(row) for row in outputs]
+    assert run_readme(tmp_path / "exported", "\n".join(lines).encode()) == texts
+
+
 @pytest.mark.parametrize("family", others_slow(["llama", "chatml", "gemma"], "llama", "gemma"))
 def test_an_exported_chat_model_answers_as_ours(family, tmp_path):
     """Also where the end of a turn is not the tokenizer's EOS."""

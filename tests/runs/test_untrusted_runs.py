@@ -87,7 +87,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {  # name: (what is done to a good run,
     ),
     "teacher on the hub": (
         teacher_path("hf:evil/model"),
-        "a run's folder downloads nothing: run `hf download evil/model` first",
+        "a run's folder downloads nothing: add teacher.path=hf:evil/model, or its folder",
     ),
     "list of teachers": (
         teacher_path(["hf:evil/model"]),

@@ -130,8 +130,9 @@ def _message(item: Any, where: str) -> dict[str, str]:
 class ChatColumns(Columns):
     """The columns of a conversation: ``messages``, ``prompt`` and ``completion``, or ``prompt``.
 
-    A row's source is all before its last assistant turn, its reference that turn. A row with a
-    prompt alone has no reference.
+    A row's source is all before its last assistant turn, its reference that turn. A list of texts
+    as the completion is several references, of which the first is the training target. A row with
+    a prompt alone has no reference.
 
     Args:
         teacher_prompt: The column of the prompt that the teacher sees instead, if there is one.
@@ -165,21 +166,20 @@ class ChatColumns(Columns):
     def texts(
         self, row: dict[str, Any], where: str, required: bool = True
     ) -> tuple[str, tuple[str, ...]]:
-        """The source and the reference of a row; none if it is a prompt alone.
+        """The source and the references of a row; none if it is a prompt alone.
 
         Raises:
             UserError: The row is malformed.
         """
         present = {name: value for name, value in row.items() if value is not None}
+        others: list[Messages] = []
         self.needed(present, where)
         if MESSAGES in present:
             messages = checked_messages(present[MESSAGES], f"{where}: {MESSAGES}")
         elif COMPLETION in present:
-            completion = present[COMPLETION]
-            if isinstance(completion, str):
-                completion = [{"role": "assistant", "content": completion}]
             prompt = prompt_of(present[PROMPT], f"{where}: {PROMPT}")
-            messages = [*prompt, *checked_messages(completion, f"{where}: {COMPLETION}")]
+            completion, *others = _completions(present[COMPLETION], f"{where}: {COMPLETION}")
+            messages = [*prompt, *completion]
         else:
             messages = [*prompt_of(present[PROMPT], f"{where}: {PROMPT}"), {}]
         *context, answer = messages
@@ -197,12 +197,27 @@ class ChatColumns(Columns):
         )
         source = Conversation(context, hidden or None).to_text()
         self.places.setdefault(source, where)
-        return source, (answer["content"],) if answer else ()
+        if not answer:
+            return source, ()
+        return source, (answer["content"], *(other[-1]["content"] for other in others))
+
+
+def _completions(value: Any, where: str) -> list[Messages]:
+    """A completion: a text or messages; or a list of texts, each a reference of the row."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts) or not texts:
+        return [checked_messages(value, where)]
+    return [checked_messages([{"role": "assistant", "content": text}], where) for text in texts]
 
 
 def every_turn(pairs: Pairs) -> Pairs:
     """One pair for each assistant turn of a conversation, with the turns before as its source."""
     turns = Pairs([], [])
+    if any(len(references) > 1 for references in pairs.references):
+        raise UserError(
+            "env.turns=every: rows have several completions, which are references of the last turn "
+            "alone; use env.turns=last"
+        )
     for source, references in zip(pairs.sources, pairs.references, strict=True):
         messages = Conversation.from_text(source).messages
         for i, message in enumerate(messages):
