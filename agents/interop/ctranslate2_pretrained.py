@@ -143,6 +143,7 @@ def _decoder(
     options = {"max_batch_size": batch_size, "beam_size": 1, "return_end_token": True}
 
     def outputs(source: Tensor, limit: int) -> list[list[str]]:
+        """At most ``limit`` token names for each source ``[B, S]``, without the forced ones."""
         prompts = [[names[i] for i in row] for row in _prompts(policy, source)]
         if policy.has_encoder:
             lengths = {"min_decoding_length": 0, "max_input_length": 0}
